@@ -1,0 +1,60 @@
+// The vector vocabulary that CPU algorithms are written in. A translation unit is compiled once per
+// ISA with -DPOLYOPS_ISA_<ISA> and that ISA's flags, and sees here the one type of its ISA:
+//
+//   F32   kLanes floats          (avx512: 16, avx2: 8, scalar: 1)
+//   F64   kLanes doubles         (scalar only: 1)
+//   bf16  storage of one bfloat16; loads widen to F32, stores round to nearest even, NaN stays NaN
+//
+// Everything is in an anonymous namespace: an inline function shared across units would let the
+// linker keep the AVX-512 copy for everybody. For the same reason, kernels call no std:: template
+// that could be emitted out of line (tests/kernels checks that the objects define no weak symbol).
+//
+// Vocabulary, V being F32 or F64 and E its storage type:
+//   V::set1(x)  V::zero()  load<V>(const E*)  load_partial<V>(const E*, n)   lanes >= n are 0
+//   store(E*, v)  store_partial(E*, v, n)     +  -  *  /  unary -
+//   fma(a, b, c) = a b + c   fnma(a, b, c) = c - a b   min, max: the second operand if either is NaN
+//   reduce_add  reduce_max
+//   lt le eq -> V::Mask   is_nan -> V::Mask   select(mask, a, b) = mask ? a : b   first_lanes<V>(n)
+//   round(v)    nearest integer, ties to even
+//   exp2i(v)    2^v for integral v in [-126, 127]      abs(v)  copy_sign(magnitude, sign)  sqrt(v)
+#ifndef POLYOPS_CPU_SIMD_SIMD_H_
+#define POLYOPS_CPU_SIMD_SIMD_H_
+
+#include <cstdint>
+
+namespace polyops::cpu {
+namespace {
+
+struct bf16 {
+  uint16_t bits;
+};
+
+inline float to_float(bf16 x) {
+  const uint32_t bits = uint32_t{x.bits} << 16;
+  float f;
+  __builtin_memcpy(&f, &bits, sizeof f);
+  return f;
+}
+
+// Round to nearest even; every NaN becomes the quiet NaN 0x7fc0, as torch's does.
+inline bf16 to_bf16(float f) {
+  if (f != f) return {0x7fc0};
+  uint32_t bits;
+  __builtin_memcpy(&bits, &f, sizeof bits);
+  return {static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16)};
+}
+
+}  // namespace
+}  // namespace polyops::cpu
+
+#if defined(POLYOPS_ISA_AVX512)
+#include "simd/avx512.h"
+#elif defined(POLYOPS_ISA_AVX2)
+#include "simd/avx2.h"
+#elif defined(POLYOPS_ISA_SCALAR)
+#include "simd/scalar.h"
+#else
+#error "compile with -DPOLYOPS_ISA_<ISA>"
+#endif
+
+#endif  // POLYOPS_CPU_SIMD_SIMD_H_

@@ -1,0 +1,32 @@
+/*
+ * gemm: dst[b] = alpha * lhs[b] @ rhs[b] + beta * addend[b], a batch of matrix products.
+ * Definition: aten::mm, addmm, bmm, baddbmm.
+ *
+ * Op: "gemm" (polyops_gemm_args).
+ * Shapes    every view has rank 3: lhs (batch, m, k), rhs (batch, k, n), addend and dst
+ *           (batch, m, n). A product without a batch has batch 1.
+ * Layouts   any strides: lhs and rhs transposed or not; addend broadcast by strides of 0 (a bias
+ *           row, a column, a scalar); dst without overlap in itself.
+ * Types     one dtype; accumulation in float32 (float64 for float64). alpha and beta are rounded
+ *           to that type.
+ * Aliasing  addend may be exactly dst (addmm_); no other overlap of dst.
+ * Empty     never arrives: batch, m, n, k >= 1.
+ * Special   beta == 0: addend is absent and never read, so that its NaNs do not spread.
+ */
+#ifndef POLYOPS_OPS_GEMM_H_
+#define POLYOPS_OPS_GEMM_H_
+
+#include "polyops/tensor_view.h"
+
+typedef struct polyops_gemm_args {
+  uint32_t struct_size;
+  int32_t reserved;
+  double alpha;
+  double beta;
+  polyops_tensor lhs;
+  polyops_tensor rhs;
+  polyops_tensor addend; /* absent (rank -1) iff beta == 0 */
+  polyops_tensor dst;
+} polyops_gemm_args;
+
+#endif /* POLYOPS_OPS_GEMM_H_ */

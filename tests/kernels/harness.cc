@@ -1,0 +1,259 @@
+#include "harness.h"
+
+#include <dlfcn.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <thread>
+
+namespace polyops::testing {
+namespace {
+
+constexpr unsigned char kGuard = 0xa5;
+constexpr int64_t kGuardBytes = 256;
+
+thread_local std::string error_text;
+thread_local bool inside_parallel = false;
+
+void set_error(const char* message) { error_text = message; }
+
+const polyops_backend* open_family() {
+  void* library = dlopen(POLYOPS_CPU_LIBRARY, RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) {
+    std::fprintf(stderr, "%s\n", dlerror());
+    std::abort();
+  }
+  auto init = reinterpret_cast<polyops_backend_init_fn>(dlsym(library, "polyops_backend_init"));
+  static const polyops_host host = {sizeof(polyops_host), POLYOPS_ABI_VERSION, set_error};
+  const polyops_backend* backend = init == nullptr ? nullptr : init(&host);
+  char reason[256] = "";
+  if (backend == nullptr || backend->probe(reason, sizeof reason) == 0) {
+    std::fprintf(stderr, "%s: %s\n", POLYOPS_CPU_LIBRARY, reason);
+    std::abort();
+  }
+  return backend;
+}
+
+// As torch's: equal chunks of at least grain, serial when nested.
+void parallel_for(const polyops_context* ctx, int64_t n, int64_t grain, polyops_range_fn fn,
+                  void* user) {
+  const int64_t most = std::max<int64_t>(1, (n + grain - 1) / std::max<int64_t>(1, grain));
+  const int64_t threads = inside_parallel ? 1 : std::min<int64_t>(ctx->num_threads, most);
+  if (threads <= 1) {
+    if (n > 0) fn(user, 0, n, 0);
+    return;
+  }
+  const int64_t chunk = (n + threads - 1) / threads;
+  std::vector<std::thread> team;
+  for (int64_t t = 0; t * chunk < n; ++t) {
+    team.emplace_back([=] {
+      inside_parallel = true;
+      fn(user, t * chunk, std::min(n, (t + 1) * chunk), static_cast<int32_t>(t));
+    });
+  }
+  for (std::thread& member : team) member.join();
+}
+
+double load_element(const unsigned char* p, int32_t dtype) {
+  switch (dtype) {
+    case POLYOPS_FLOAT32: {
+      float f;
+      std::memcpy(&f, p, 4);
+      return f;
+    }
+    case POLYOPS_FLOAT64: {
+      double d;
+      std::memcpy(&d, p, 8);
+      return d;
+    }
+    case POLYOPS_BFLOAT16: {
+      uint16_t half;
+      std::memcpy(&half, p, 2);
+      const uint32_t bits = uint32_t{half} << 16;
+      float f;
+      std::memcpy(&f, &bits, 4);
+      return f;
+    }
+    default: std::abort();
+  }
+}
+
+uint16_t round_to_bf16(float f) {
+  if (std::isnan(f)) return 0x7fc0;
+  uint32_t bits;
+  std::memcpy(&bits, &f, 4);
+  return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+void store_element(unsigned char* p, int32_t dtype, double value) {
+  const float f = static_cast<float>(value);
+  switch (dtype) {
+    case POLYOPS_FLOAT32: std::memcpy(p, &f, 4); break;
+    case POLYOPS_FLOAT64: std::memcpy(p, &value, 8); break;
+    case POLYOPS_BFLOAT16: {
+      const uint16_t half = round_to_bf16(f);
+      std::memcpy(p, &half, 2);
+      break;
+    }
+    default: std::abort();
+  }
+}
+
+}  // namespace
+
+const polyops_backend& family() {
+  static const polyops_backend* backend = open_family();
+  return *backend;
+}
+
+std::vector<const polyops_kernel*> kernels_of(const std::string& op) {
+  std::vector<const polyops_kernel*> found;
+  const polyops_backend& f = family();
+  for (size_t i = 0; i < f.kernel_count; ++i) {
+    const polyops_kernel& k = f.kernels[i];
+    if (op == k.op && (k.isa[0] == '\0' || f.runs_isa(k.isa) != 0)) found.push_back(&k);
+  }
+  if (found.empty()) {
+    std::fprintf(stderr, "no kernel for %s\n", op.c_str());
+    std::abort();
+  }
+  return found;
+}
+
+Buffer::Buffer(int32_t dtype, std::vector<int64_t> sizes, std::vector<int64_t> strides,
+               int64_t offset) {
+  view_ = {};
+  view_.dtype = dtype;
+  view_.rank = static_cast<int32_t>(sizes.size());
+  int64_t dense = 1, extent = 1;
+  for (int d = view_.rank - 1; d >= 0; --d) {
+    view_.sizes[d] = sizes[d];
+    view_.strides[d] = strides.empty() ? dense : strides[d];
+    dense *= sizes[d];
+    extent += (sizes[d] - 1) * view_.strides[d];
+  }
+  const int64_t width = polyops_dtype_size(dtype);
+  memory_.assign(kGuardBytes * 2 + (offset + extent) * width + 64, kGuard);
+  is_element_.assign(memory_.size(), false);
+  const auto base = reinterpret_cast<uintptr_t>(memory_.data()) + kGuardBytes;
+  const uintptr_t aligned = (base + 63) / 64 * 64;
+  view_.data = reinterpret_cast<void*>(aligned + offset * width);
+  for (int64_t i = 0; i < numel(); ++i) {
+    const int64_t byte = position(i);
+    std::fill_n(is_element_.begin() + byte, width, true);
+  }
+}
+
+polyops_tensor Buffer::view() const { return view_; }
+
+polyops_tensor Buffer::without_data() const {
+  polyops_tensor t = view_;
+  t.data = nullptr;
+  return t;
+}
+
+int64_t Buffer::numel() const { return polyops_numel(&view_); }
+
+int64_t Buffer::position(int64_t linear) const {
+  int64_t element = 0;
+  for (int d = view_.rank - 1; d >= 0; --d) {
+    element += linear % view_.sizes[d] * view_.strides[d];
+    linear /= view_.sizes[d];
+  }
+  const auto first = static_cast<const unsigned char*>(view_.data) - memory_.data();
+  return first + element * polyops_dtype_size(view_.dtype);
+}
+
+double Buffer::get(int64_t linear) const {
+  return load_element(memory_.data() + position(linear), view_.dtype);
+}
+
+void Buffer::set(int64_t linear, double value) {
+  store_element(memory_.data() + position(linear), view_.dtype, value);
+}
+
+std::vector<double> Buffer::values() const {
+  std::vector<double> all(numel());
+  for (int64_t i = 0; i < numel(); ++i) all[i] = get(i);
+  return all;
+}
+
+void Buffer::fill(const std::function<double(int64_t)>& value) {
+  for (int64_t i = 0; i < numel(); ++i) set(i, value(i));
+}
+
+void Buffer::fill_normal(uint32_t seed, double scale) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<double> normal;
+  fill([&](int64_t) { return scale * normal(generator); });
+}
+
+bool Buffer::guards_intact() const {
+  for (size_t i = 0; i < memory_.size(); ++i) {
+    if (!is_element_[i] && memory_[i] != kGuard) return false;
+  }
+  return true;
+}
+
+polyops_tensor absent() {
+  polyops_tensor t = {};
+  t.rank = -1;
+  return t;
+}
+
+int launch(const polyops_kernel& kernel, const void* args, int threads) {
+  const size_t bytes = kernel.scratch_bytes == nullptr ? 0 : kernel.scratch_bytes(args, threads);
+  std::vector<unsigned char> memory(bytes + 64 + 2 * kGuardBytes, kGuard);
+  const auto base = reinterpret_cast<uintptr_t>(memory.data()) + kGuardBytes;
+  auto* scratch = reinterpret_cast<unsigned char*>((base + 63) / 64 * 64);
+  std::memset(scratch, 0xff, bytes);  // 0xffff... is a NaN in every float type
+  polyops_context ctx = {};
+  ctx.struct_size = sizeof ctx;
+  ctx.num_threads = threads;
+  ctx.scratch = bytes == 0 ? nullptr : scratch;
+  ctx.parallel_for = parallel_for;
+  const int status = kernel.launch(args, &ctx);
+  for (unsigned char* p = memory.data(); p < scratch; ++p) {
+    if (*p != kGuard) {
+      ADD_FAILURE() << kernel.name << " wrote before its scratch";
+      break;
+    }
+  }
+  for (unsigned char* p = scratch + bytes; p < memory.data() + memory.size(); ++p) {
+    if (*p != kGuard) {
+      ADD_FAILURE() << kernel.name << " wrote beyond its scratch of " << bytes << " bytes";
+      break;
+    }
+  }
+  return status;
+}
+
+std::string last_error() { return error_text; }
+
+std::vector<int64_t> permuted_strides(const std::vector<int64_t>& sizes,
+                                      const std::vector<int>& order) {
+  std::vector<int64_t> strides(sizes.size());
+  int64_t stride = 1;
+  for (auto d = order.rbegin(); d != order.rend(); ++d) {
+    strides[*d] = stride;
+    stride *= sizes[*d];
+  }
+  return strides;
+}
+
+double epsilon(int32_t dtype) {
+  switch (dtype) {
+    case POLYOPS_FLOAT32: return std::ldexp(1.0, -23);
+    case POLYOPS_FLOAT64: return std::ldexp(1.0, -52);
+    case POLYOPS_BFLOAT16: return std::ldexp(1.0, -7);
+    case POLYOPS_FLOAT16: return std::ldexp(1.0, -10);
+    default: std::abort();
+  }
+}
+
+}  // namespace polyops::testing

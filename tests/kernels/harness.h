@@ -1,0 +1,71 @@
+// What every kernel test needs: the family opened through its ABI, tensors whose surroundings are
+// watched, and a context that runs on real threads.
+#ifndef POLYOPS_TESTS_KERNELS_HARNESS_H_
+#define POLYOPS_TESTS_KERNELS_HARNESS_H_
+
+#include <cstdint>
+#include <functional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "polyops/abi.h"
+
+namespace polyops::testing {
+
+// The CPU family. Aborts the test program if it cannot be opened.
+const polyops_backend& family();
+
+// The kernels of that op which this machine can run, in table order. Never empty for an op that the
+// family lists: a test over it cannot pass by running nothing.
+std::vector<const polyops_kernel*> kernels_of(const std::string& op);
+
+// A strided tensor in its own memory, with guard bytes before, behind and between its elements.
+class Buffer {
+ public:
+  // strides in elements; empty: contiguous. offset shifts the first element, to break alignment.
+  Buffer(int32_t dtype, std::vector<int64_t> sizes, std::vector<int64_t> strides = {},
+         int64_t offset = 0);
+
+  // The view, with data. `without_data` is what supports() sees of an output.
+  polyops_tensor view() const;
+  polyops_tensor without_data() const;
+
+  int64_t numel() const;
+  double get(int64_t linear) const;         // element in row-major order
+  void set(int64_t linear, double value);   // rounded to the dtype
+  std::vector<double> values() const;
+  void fill(const std::function<double(int64_t)>& value);
+  void fill_normal(uint32_t seed, double scale = 1.0);
+
+  // True if nothing outside the elements has changed since construction.
+  bool guards_intact() const;
+
+ private:
+  int64_t position(int64_t linear) const;
+
+  polyops_tensor view_;
+  std::vector<unsigned char> memory_;
+  std::vector<bool> is_element_;  // per byte
+};
+
+// An absent optional tensor.
+polyops_tensor absent();
+
+// Launches with `threads` real threads; scratch is exactly scratch_bytes() long, 64-byte aligned,
+// filled with NaN bits and guarded. Fails the current test if the guard is overwritten.
+int launch(const polyops_kernel& kernel, const void* args, int threads = 1);
+
+// The text of the last set_error().
+std::string last_error();
+
+// Strides of a contiguous tensor with its dimensions laid out in the given order (outermost first).
+std::vector<int64_t> permuted_strides(const std::vector<int64_t>& sizes,
+                                      const std::vector<int>& order);
+
+// One unit in the last place of dtype at 1.0: 2^-23, 2^-52, 2^-7, 2^-10.
+double epsilon(int32_t dtype);
+
+}  // namespace polyops::testing
+
+#endif  // POLYOPS_TESTS_KERNELS_HARNESS_H_
