@@ -4,7 +4,7 @@
 #include <string_view>
 #include <vector>
 
-#include "cpuid.h"
+#include "chip.h"
 #include "polyops/abi.h"
 #include "table.h"
 
@@ -63,8 +63,16 @@ extern "C" POLYOPS_EXPORT const polyops_backend* polyops_backend_init(const poly
 extern "C" const polyops_backend* polyops_backend_init(const polyops_host* host) {
   using namespace polyops::cpu;
   if (host == nullptr || host->abi_version != POLYOPS_ABI_VERSION) return nullptr;
-  static const polyops_backend backend = {
-      sizeof(polyops_backend), POLYOPS_ABI_VERSION, "cpu",    "cpu", probe, chip, features, kIsas,
-      runs_isa,                kernel_table().data(), kernel_table().size()};
+  static const polyops_backend backend = {sizeof(polyops_backend),
+                                          POLYOPS_ABI_VERSION,
+                                          "cpu",
+                                          "cpu",
+                                          probe,
+                                          chip,
+                                          features,
+                                          kIsas,
+                                          runs_isa,
+                                          kernel_table().data(),
+                                          kernel_table().size()};
   return &backend;
 }

@@ -23,22 +23,22 @@ struct KernelList {
 
 #ifdef POLYOPS_ISA
 // "softmax_lastdim" -> "softmax_lastdim__avx512"
-#define POLYOPS_KERNEL(op, name, supports, scratch, launch)                                  \
-  polyops_kernel {                                                                           \
-    sizeof(polyops_kernel), op, name "__" POLYOPS_STRING(POLYOPS_ISA),                       \
-        POLYOPS_STRING(POLYOPS_ISA), supports, scratch, launch                               \
+#define POLYOPS_KERNEL(op, name, supports, scratch, launch)            \
+  polyops_kernel {                                                     \
+    sizeof(polyops_kernel), op, name "__" POLYOPS_STRING(POLYOPS_ISA), \
+        POLYOPS_STRING(POLYOPS_ISA), supports, scratch, launch         \
   }
 
 // Ends the unit of one op: its kernels in the order in which they are tried.
-#define POLYOPS_CPU_KERNELS(op, ...)                                    \
-  namespace polyops::cpu {                                              \
-  namespace {                                                           \
-  constexpr polyops_kernel kKernels[] = {__VA_ARGS__};                  \
-  }                                                                     \
-  KernelList POLYOPS_CONCAT(op, POLYOPS_ISA)();                         \
-  KernelList POLYOPS_CONCAT(op, POLYOPS_ISA)() {                        \
-    return {kKernels, sizeof(kKernels) / sizeof(kKernels[0])};          \
-  }                                                                     \
+#define POLYOPS_CPU_KERNELS(op, ...)                           \
+  namespace polyops::cpu {                                     \
+  namespace {                                                  \
+  constexpr polyops_kernel kKernels[] = {__VA_ARGS__};         \
+  }                                                            \
+  KernelList POLYOPS_CONCAT(op, POLYOPS_ISA)();                \
+  KernelList POLYOPS_CONCAT(op, POLYOPS_ISA)() {               \
+    return {kKernels, sizeof(kKernels) / sizeof(kKernels[0])}; \
+  }                                                            \
   }
 #endif  // POLYOPS_ISA
 

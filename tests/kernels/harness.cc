@@ -79,7 +79,8 @@ double load_element(const unsigned char* p, int32_t dtype) {
       std::memcpy(&f, &bits, 4);
       return f;
     }
-    default: std::abort();
+    default:
+      std::abort();
   }
 }
 
@@ -93,14 +94,19 @@ uint16_t round_to_bf16(float f) {
 void store_element(unsigned char* p, int32_t dtype, double value) {
   const float f = static_cast<float>(value);
   switch (dtype) {
-    case POLYOPS_FLOAT32: std::memcpy(p, &f, 4); break;
-    case POLYOPS_FLOAT64: std::memcpy(p, &value, 8); break;
+    case POLYOPS_FLOAT32:
+      std::memcpy(p, &f, 4);
+      break;
+    case POLYOPS_FLOAT64:
+      std::memcpy(p, &value, 8);
+      break;
     case POLYOPS_BFLOAT16: {
       const uint16_t half = round_to_bf16(f);
       std::memcpy(p, &half, 2);
       break;
     }
-    default: std::abort();
+    default:
+      std::abort();
   }
 }
 
@@ -211,7 +217,7 @@ int launch(const polyops_kernel& kernel, const void* args, int threads) {
   std::vector<unsigned char> memory(bytes + 64 + 2 * kGuardBytes, kGuard);
   const auto base = reinterpret_cast<uintptr_t>(memory.data()) + kGuardBytes;
   auto* scratch = reinterpret_cast<unsigned char*>((base + 63) / 64 * 64);
-  std::memset(scratch, 0xff, bytes);  // 0xffff... is a NaN in every float type
+  for (size_t i = 0; i < bytes; ++i) scratch[i] = 0xff;  // a NaN in every float type
   polyops_context ctx = {};
   ctx.struct_size = sizeof ctx;
   ctx.num_threads = threads;
@@ -248,11 +254,16 @@ std::vector<int64_t> permuted_strides(const std::vector<int64_t>& sizes,
 
 double epsilon(int32_t dtype) {
   switch (dtype) {
-    case POLYOPS_FLOAT32: return std::ldexp(1.0, -23);
-    case POLYOPS_FLOAT64: return std::ldexp(1.0, -52);
-    case POLYOPS_BFLOAT16: return std::ldexp(1.0, -7);
-    case POLYOPS_FLOAT16: return std::ldexp(1.0, -10);
-    default: std::abort();
+    case POLYOPS_FLOAT32:
+      return std::ldexp(1.0, -23);
+    case POLYOPS_FLOAT64:
+      return std::ldexp(1.0, -52);
+    case POLYOPS_BFLOAT16:
+      return std::ldexp(1.0, -7);
+    case POLYOPS_FLOAT16:
+      return std::ldexp(1.0, -10);
+    default:
+      std::abort();
   }
 }
 

@@ -32,8 +32,8 @@ class Buffer {
   polyops_tensor without_data() const;
 
   int64_t numel() const;
-  double get(int64_t linear) const;         // element in row-major order
-  void set(int64_t linear, double value);   // rounded to the dtype
+  double get(int64_t linear) const;        // element in row-major order
+  void set(int64_t linear, double value);  // rounded to the dtype
   std::vector<double> values() const;
   void fill(const std::function<double(int64_t)>& value);
   void fill_normal(uint32_t seed, double scale = 1.0);

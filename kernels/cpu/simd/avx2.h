@@ -105,9 +105,7 @@ inline V load_partial(const bf16* p, int64_t n) {
 }
 
 inline void store(float* p, F32 a) { _mm256_storeu_ps(p, a.v); }
-inline void store(bf16* p, F32 a) {
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), narrow(a.v));
-}
+inline void store(bf16* p, F32 a) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), narrow(a.v)); }
 inline void store_partial(float* p, F32 a, int64_t n) {
   _mm256_maskstore_ps(p, first_lanes_bits(n), a.v);
 }

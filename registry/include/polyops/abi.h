@@ -34,8 +34,8 @@ enum {
 enum {
   POLYOPS_FLAG_DETERMINISTIC = 1u << 0,          /* torch.use_deterministic_algorithms */
   POLYOPS_FLAG_REDUCED_PRECISION_FP32 = 1u << 1, /* float32 products may use TF32 or bfloat16 */
-  POLYOPS_FLAG_REDUCED_PRECISION_REDUCTION =
-      1u << 2 /* half-precision products may accumulate in half */
+  /* half-precision products may accumulate in half */
+  POLYOPS_FLAG_REDUCED_PRECISION_REDUCTION = 1u << 2
 };
 
 typedef void (*polyops_range_fn)(void* user, int64_t begin, int64_t end, int32_t thread);
@@ -64,10 +64,10 @@ typedef struct polyops_context {
 typedef struct polyops_kernel {
   uint32_t struct_size;
   const char* op; /* which op it implements: "softmax", "softmax_backward", "gemm", ... */
-  const char*
-      name; /* unique: "softmax_lastdim__avx512"; named in POLYOPS_FORCE, stats and benchmarks */
-  const char* isa; /* instruction set it was built for, one of the backend's isas; "" if that means
-                      nothing here */
+  /* Unique: "softmax_lastdim__avx512"; named in POLYOPS_FORCE, stats and benchmarks. */
+  const char* name;
+  /* Instruction set it was built for, one of the backend's isas; "" if that means nothing here. */
+  const char* isa;
   /*
    * NULL if the call is one that this kernel computes correctly, else a short reason of static
    * lifetime ("dtype"). Sees metadata only: data of outputs is NULL. Never overridden by any
@@ -92,11 +92,12 @@ typedef struct polyops_backend {
   int (*probe)(char* reason, size_t capacity);
   /* Identifies the chip for gates, in [a-z0-9_]: "amd_zen4". Valid after a successful probe. */
   const char* (*chip)(void);
-  /* Comma-separated features of the machine at hand that the family looks at, for `polyops info`.
-   */
+  /* Comma-separated features of the machine that the family looks at, for `polyops info`. */
   const char* (*features)(void);
-  /* The instruction sets it was built for, best first, NULL-terminated; NULL if that means nothing
-   * here. */
+  /*
+   * The instruction sets it was built for, best first, NULL-terminated; NULL if that means nothing
+   * here.
+   */
   const char* const* isas;
   /* Non-zero if this machine runs that instruction set. NULL allowed when isas is NULL. */
   int (*runs_isa)(const char* isa);

@@ -1,4 +1,4 @@
-#include "cpuid.h"
+#include "chip.h"
 
 #include <cstdio>
 #include <cstring>
@@ -43,12 +43,18 @@ struct Range {
 
 // Models of one microarchitecture share their kernels' figures closely enough to share gates.
 constexpr Range kNames[] = {
-    {"amd", 0x17, 0x30, 0x7f, "amd_zen2"},          {"amd", 0x17, 0xa0, 0xaf, "amd_zen2"},
-    {"amd", 0x19, 0x00, 0x0f, "amd_zen3"},          {"amd", 0x19, 0x20, 0x5f, "amd_zen3"},
-    {"amd", 0x19, 0x10, 0x1f, "amd_zen4"},          {"amd", 0x19, 0x60, 0xaf, "amd_zen4"},
-    {"amd", 0x1a, 0x00, 0xff, "amd_zen5"},          {"intel", 6, 0x55, 0x55, "intel_skylake_x"},
-    {"intel", 6, 0x6a, 0x6c, "intel_icelake_x"},    {"intel", 6, 0x8f, 0x8f, "intel_sapphire_rapids"},
-    {"intel", 6, 0xcf, 0xcf, "intel_emerald_rapids"}, {"intel", 6, 0xad, 0xae, "intel_granite_rapids"},
+    {"amd", 0x17, 0x30, 0x7f, "amd_zen2"},
+    {"amd", 0x17, 0xa0, 0xaf, "amd_zen2"},
+    {"amd", 0x19, 0x00, 0x0f, "amd_zen3"},
+    {"amd", 0x19, 0x20, 0x5f, "amd_zen3"},
+    {"amd", 0x19, 0x10, 0x1f, "amd_zen4"},
+    {"amd", 0x19, 0x60, 0xaf, "amd_zen4"},
+    {"amd", 0x1a, 0x00, 0xff, "amd_zen5"},
+    {"intel", 6, 0x55, 0x55, "intel_skylake_x"},
+    {"intel", 6, 0x6a, 0x6c, "intel_icelake_x"},
+    {"intel", 6, 0x8f, 0x8f, "intel_sapphire_rapids"},
+    {"intel", 6, 0xcf, 0xcf, "intel_emerald_rapids"},
+    {"intel", 6, 0xad, 0xae, "intel_granite_rapids"},
 };
 
 }  // namespace

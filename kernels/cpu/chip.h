@@ -1,6 +1,6 @@
 // What the processor at hand is and has.
-#ifndef POLYOPS_CPU_CPUID_H_
-#define POLYOPS_CPU_CPUID_H_
+#ifndef POLYOPS_CPU_CHIP_H_
+#define POLYOPS_CPU_CHIP_H_
 
 #include <string>
 
@@ -18,4 +18,4 @@ int runs_isa(const char* isa);
 
 }  // namespace polyops::cpu
 
-#endif  // POLYOPS_CPU_CPUID_H_
+#endif  // POLYOPS_CPU_CHIP_H_
