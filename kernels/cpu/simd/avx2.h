@@ -39,6 +39,17 @@ inline F32 exp2i(F32 a) {
   const __m256i biased = _mm256_add_epi32(_mm256_cvtps_epi32(a.v), _mm256_set1_epi32(127));
   return {_mm256_castsi256_ps(_mm256_slli_epi32(biased, 23))};
 }
+// In two steps: either half of n is an exponent of normal numbers, only the second product rounds.
+inline F32 scale2i(F32 a, F32 n) {
+  const __m256i whole = _mm256_cvtps_epi32(n.v);
+  const __m256i half = _mm256_srai_epi32(whole, 1);
+  const __m256i rest = _mm256_sub_epi32(whole, half);
+  const __m256i bias = _mm256_set1_epi32(127);
+  const __m256i first = _mm256_slli_epi32(_mm256_add_epi32(half, bias), 23);
+  const __m256i second = _mm256_slli_epi32(_mm256_add_epi32(rest, bias), 23);
+  const __m256 scaled = _mm256_mul_ps(a.v, _mm256_castsi256_ps(first));
+  return {_mm256_mul_ps(scaled, _mm256_castsi256_ps(second))};
+}
 inline F32 copy_sign(F32 magnitude, F32 sign) {
   const __m256 bit = _mm256_set1_ps(-0.0f);
   return {_mm256_or_ps(_mm256_andnot_ps(bit, magnitude.v), _mm256_and_ps(bit, sign.v))};

@@ -2,7 +2,12 @@
 #ifndef POLYOPS_CPU_SIMD_AVX512_H_
 #define POLYOPS_CPU_SIMD_AVX512_H_
 
+// GCC 12 warns about the deliberately undefined registers inside its own intrinsics (PR 105593).
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <immintrin.h>
+#pragma GCC diagnostic pop
 
 namespace polyops::cpu {
 namespace {
@@ -36,6 +41,7 @@ inline F32 round(F32 a) {
   return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
 }
 inline F32 exp2i(F32 a) { return {_mm512_scalef_ps(_mm512_set1_ps(1.0f), a.v)}; }
+inline F32 scale2i(F32 a, F32 n) { return {_mm512_scalef_ps(a.v, n.v)}; }
 inline F32 copy_sign(F32 magnitude, F32 sign) {
   const __m512 bit = _mm512_set1_ps(-0.0f);
   return {_mm512_or_ps(_mm512_andnot_ps(bit, magnitude.v), _mm512_and_ps(bit, sign.v))};

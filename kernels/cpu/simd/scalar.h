@@ -43,6 +43,7 @@ template <class T> inline One<T> abs(One<T> a) { return {a.v < 0 ? -a.v : a.v + 
 template <class T> inline One<T> sqrt(One<T> a) { return {builtin_sqrt(a.v)}; }
 template <class T> inline One<T> round(One<T> a) { return {builtin_round(a.v)}; }
 template <class T> inline One<T> exp2i(One<T> a) { return {builtin_exp2i(a.v)}; }
+template <class T> inline One<T> scale2i(One<T> a, One<T> n) { return {static_cast<T>(__builtin_ldexp(a.v, static_cast<int>(n.v)))}; }
 template <class T> inline One<T> copy_sign(One<T> m, One<T> s) { return {static_cast<T>(__builtin_copysign(m.v, s.v))}; }
 template <class T> inline bool lt(One<T> a, One<T> b) { return a.v < b.v; }
 template <class T> inline bool le(One<T> a, One<T> b) { return a.v <= b.v; }

@@ -17,6 +17,7 @@
 //   lt le eq -> V::Mask   is_nan -> V::Mask   select(mask, a, b) = mask ? a : b   first_lanes<V>(n)
 //   round(v)    nearest integer, ties to even
 //   exp2i(v)    2^v for integral v in [-126, 127]      abs(v)  copy_sign(magnitude, sign)  sqrt(v)
+//   scale2i(v, n)  v 2^n for integral n in [-252, 252], rounded once where it underflows
 #ifndef POLYOPS_CPU_SIMD_SIMD_H_
 #define POLYOPS_CPU_SIMD_SIMD_H_
 
