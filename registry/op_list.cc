@@ -1,1 +1,203 @@
-// placeholder
+#include "op_list.h"
+
+#include "polyops/ops/gelu.h"
+#include "polyops/ops/gemm.h"
+#include "polyops/ops/layer_norm.h"
+#include "polyops/ops/relu.h"
+#include "polyops/ops/softmax.h"
+
+namespace polyops {
+namespace {
+
+constexpr const char kContiguous[] = "contiguous", kStrided[] = "strided";
+constexpr const char kInner[] = "inner";
+constexpr const char kNn[] = "nn", kNt[] = "nt", kTn[] = "tn", kTt[] = "tt";
+
+int64_t product(const polyops_tensor& t, int begin, int end) {
+  int64_t n = 1;
+  for (int d = begin; d < end; ++d) n *= t.sizes[d];
+  return n;
+}
+
+GateKey softmax_key(const polyops_tensor& t, int dim) {
+  const bool contiguous = polyops_is_contiguous(&t);
+  const int64_t inner = product(t, dim + 1, t.rank);
+  return {t.dtype,
+          !contiguous  ? kStrided
+          : inner == 1 ? kContiguous
+                       : kInner,
+          {product(t, 0, dim), t.sizes[dim], inner}};
+}
+
+GateKey softmax_forward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_softmax_args*>(p);
+  return softmax_key(a.src, a.dim);
+}
+
+GateKey softmax_backward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_softmax_backward_args*>(p);
+  return softmax_key(a.grad_dst, a.dim);
+}
+
+GateKey layer_norm_key(const polyops_tensor& t, int normalized_rank) {
+  const int first = t.rank - normalized_rank;
+  return {t.dtype,
+          polyops_is_contiguous(&t) ? kContiguous : kStrided,
+          {product(t, 0, first), product(t, first, t.rank)}};
+}
+
+GateKey layer_norm_forward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_layer_norm_args*>(p);
+  return layer_norm_key(a.src, a.normalized_rank);
+}
+
+GateKey layer_norm_backward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_layer_norm_backward_args*>(p);
+  return layer_norm_key(a.src, a.normalized_rank);
+}
+
+// Dense in some order of the dimensions, without gaps or overlap.
+bool is_dense(const polyops_tensor& t) {
+  int64_t extent = 1;
+  for (int d = 0; d < t.rank; ++d) extent += (t.sizes[d] - 1) * t.strides[d];
+  return extent == polyops_numel(&t);
+}
+
+GateKey unary_key(const polyops_tensor& src) {
+  return {src.dtype, is_dense(src) ? kContiguous : kStrided, {polyops_numel(&src)}};
+}
+
+GateKey binary_key(const polyops_tensor& a, const polyops_tensor& b) {
+  bool same = is_dense(a);
+  for (int d = 0; d < a.rank; ++d) same &= a.sizes[d] == 1 || a.strides[d] == b.strides[d];
+  return {a.dtype, same ? kContiguous : kStrided, {polyops_numel(&a)}};
+}
+
+GateKey gelu_key(const void* p) { return unary_key(static_cast<const polyops_gelu_args*>(p)->src); }
+GateKey relu_key(const void* p) { return unary_key(static_cast<const polyops_relu_args*>(p)->src); }
+
+GateKey gelu_backward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_gelu_backward_args*>(p);
+  return binary_key(a.grad_dst, a.src);
+}
+
+GateKey relu_backward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_relu_backward_args*>(p);
+  return binary_key(a.grad_dst, a.src);
+}
+
+// 0: rows are unit-stride; 1: columns are ("transposed"); 2: neither.
+int orientation(const polyops_tensor& t) {
+  if (t.strides[2] == 1 || t.sizes[2] == 1) return 0;
+  return t.strides[1] == 1 || t.sizes[1] == 1 ? 1 : 2;
+}
+
+GateKey gemm_key(const void* p) {
+  const auto& a = *static_cast<const polyops_gemm_args*>(p);
+  constexpr const char* kLayouts[3][3] = {
+      {kNn, kNt, kStrided}, {kTn, kTt, kStrided}, {kStrided, kStrided, kStrided}};
+  return {a.lhs.dtype,
+          kLayouts[orientation(a.lhs)][orientation(a.rhs)],
+          {a.lhs.sizes[0], a.lhs.sizes[1], a.rhs.sizes[2], a.lhs.sizes[2]}};
+}
+
+}  // namespace
+
+std::span<const KernelOp> kernel_ops() {
+  static const auto* ops = new std::vector<KernelOp>{
+      {"gemm",
+       "forward",
+       sizeof(polyops_gemm_args),
+       {kNn, kNt, kTn, kTt, kStrided},
+       {"batch", "m", "n", "k"},
+       gemm_key},
+      {"softmax",
+       "forward",
+       sizeof(polyops_softmax_args),
+       {kContiguous, kInner, kStrided},
+       {"outer", "len", "inner"},
+       softmax_forward_key},
+      {"softmax_backward",
+       "backward",
+       sizeof(polyops_softmax_backward_args),
+       {kContiguous, kInner, kStrided},
+       {"outer", "len", "inner"},
+       softmax_backward_key},
+      {"layer_norm",
+       "forward",
+       sizeof(polyops_layer_norm_args),
+       {kContiguous, kStrided},
+       {"rows", "len"},
+       layer_norm_forward_key},
+      {"layer_norm_backward",
+       "backward",
+       sizeof(polyops_layer_norm_backward_args),
+       {kContiguous, kStrided},
+       {"rows", "len"},
+       layer_norm_backward_key},
+      {"gelu", "forward", sizeof(polyops_gelu_args), {kContiguous, kStrided}, {"numel"}, gelu_key},
+      {"gelu_backward",
+       "backward",
+       sizeof(polyops_gelu_backward_args),
+       {kContiguous, kStrided},
+       {"numel"},
+       gelu_backward_key},
+      {"relu", "forward", sizeof(polyops_relu_args), {kContiguous, kStrided}, {"numel"}, relu_key},
+      {"relu_backward",
+       "backward",
+       sizeof(polyops_relu_backward_args),
+       {kContiguous, kStrided},
+       {"numel"},
+       relu_backward_key},
+  };
+  return *ops;
+}
+
+std::span<const PublicOp> public_ops() {
+  static const auto* ops = new std::vector<PublicOp>{
+      {"addmm", {"gemm"}},
+      {"baddbmm", {"gemm"}},
+      {"bmm", {"gemm"}},
+      {"gelu", {"gelu", "gelu_backward"}},
+      {"layer_norm", {"layer_norm", "layer_norm_backward"}},
+      {"mm", {"gemm"}},
+      {"relu", {"relu", "relu_backward"}},
+      {"softmax", {"softmax", "softmax_backward"}},
+  };
+  return *ops;
+}
+
+const KernelOp* find_kernel_op(std::string_view name) {
+  for (const KernelOp& op : kernel_ops()) {
+    if (name == op.name) return &op;
+  }
+  return nullptr;
+}
+
+int public_op_index(std::string_view name) {
+  const auto ops = public_ops();
+  for (size_t i = 0; i < ops.size(); ++i) {
+    if (name == ops[i].name) return static_cast<int>(i);
+  }
+  return -1;
+}
+
+std::string join(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+std::string known_public_ops() {
+  std::vector<std::string> names;
+  for (const PublicOp& op : public_ops()) names.emplace_back(op.name);
+  return join(names);
+}
+
+std::string known_kernel_ops() {
+  std::vector<std::string> names;
+  for (const KernelOp& op : kernel_ops()) names.emplace_back(op.name);
+  return join(names);
+}
+
+}  // namespace polyops

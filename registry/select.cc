@@ -1,1 +1,35 @@
-// placeholder
+#include "select.h"
+
+namespace polyops {
+
+Choice select(const OpTable& table, const void* args, int threads, const Candidate* after) {
+  const std::vector<Candidate>& candidates = table.candidates();
+  const char* unsupported = nullptr;
+  const char* gated = nullptr;
+  GateKey key;
+  bool have_key = false;
+  // `after` may come from a table replaced since; then nothing matches and no candidate is left.
+  bool skipping = after != nullptr;
+  for (const Candidate& c : candidates) {
+    if (skipping) {
+      skipping = c.kernel != after->kernel;
+      continue;
+    }
+    if (const char* reason = c.kernel->supports(args)) {
+      if (unsupported == nullptr) unsupported = reason;
+      continue;
+    }
+    if (c.gate == nullptr) return {&c, nullptr};
+    if (!have_key) {
+      key = table.op().gate_key(args);
+      have_key = true;
+    }
+    const char* reason = c.gate->check(threads, key);
+    if (reason == nullptr) return {&c, nullptr};
+    if (gated == nullptr) gated = reason;
+  }
+  if (after != nullptr) return {nullptr, "launch declined"};
+  return {nullptr, gated != nullptr ? gated : unsupported != nullptr ? unsupported : "no kernel"};
+}
+
+}  // namespace polyops
