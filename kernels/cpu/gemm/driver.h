@@ -1,0 +1,244 @@
+// Runs one part of a plan: loops over items of the batch, cache blocks and tiles.
+#ifndef POLYOPS_CPU_GEMM_DRIVER_H_
+#define POLYOPS_CPU_GEMM_DRIVER_H_
+
+#include <cstdint>
+
+#include "gemm/plan.h"
+
+namespace polyops::cpu {
+namespace {
+
+// What is added to a product, and where the sum goes: the addend with the first block of k, what
+// stands in dst itself with every later one (so that an addend that is dst is read before it is
+// written).
+template <class S>
+struct Target {
+  S* dst;
+  int64_t dst_m, dst_n;
+  const S* addend;  // nullptr: none
+  int64_t addend_m, addend_n;
+  S alpha, beta;
+};
+
+template <class S>
+inline Target<S> target_of(const Problem<S>& p, int64_t item, bool first) {
+  S* dst = p.dst + item * p.dst_batch;
+  if (!first) return {dst, p.dst_m, p.dst_n, dst, p.dst_m, p.dst_n, p.alpha, S{1}};
+  const S* addend = p.has_addend ? p.addend + item * p.addend_batch : nullptr;
+  return {dst, p.dst_m, p.dst_n, addend, p.addend_m, p.addend_n, p.alpha, p.beta};
+}
+
+// Element by element, for layouts that vectors do not fit.
+template <class S>
+void scatter(const Target<S>& t, int64_t i, int64_t j, int64_t rows, int64_t columns, const S* sums,
+             int64_t sums_m) {
+  for (int64_t r = 0; r < rows; ++r) {
+    S* dst = t.dst + (i + r) * t.dst_m + j * t.dst_n;
+    const S* addend =
+        t.addend == nullptr ? nullptr : t.addend + (i + r) * t.addend_m + j * t.addend_n;
+    for (int64_t c = 0; c < columns; ++c) {
+      const S product = t.alpha * sums[r * sums_m + c];
+      dst[c * t.dst_n] = addend == nullptr ? product : product + t.beta * addend[c * t.addend_n];
+    }
+  }
+}
+
+template <class S>
+inline bool fits_vectors(const Target<S>& t) {
+  return t.dst_n == 1 && (t.addend == nullptr || t.addend_n <= 1);
+}
+
+template <class V, class S>
+inline void aim(const Target<S>& target, int64_t i, int64_t j, Tile<V>& tile) {
+  tile.dst = target.dst + i * target.dst_m + j;
+  if (target.addend != nullptr) {
+    tile.addend = target.addend + i * target.addend_m + j * target.addend_n;
+  }
+}
+
+// The tile's target apart from its place.
+template <class V, class S>
+inline void set_target(const Target<S>& target, Tile<V>& tile) {
+  tile.dst_m = target.dst_m;
+  tile.addend = nullptr;
+  tile.addend_m = target.addend_m;
+  tile.addend_kind = target.addend == nullptr ? kNoAddend
+                     : target.addend_n == 1   ? kAddendRow
+                                              : kAddendBroadcast;
+  tile.alpha = target.alpha;
+  tile.beta = target.beta;
+}
+
+// Rows [row, row + tiles) x one panel. lhs points to row 0 of the block; packed tiles lie one behind
+// the other.
+template <class V, class S>
+void run_panel(Tile<V> tile, const Target<S>& target, const S* lhs, bool packed_lhs,
+               const Split& tiles, int64_t row, int64_t column, int64_t columns, bool packed_rhs) {
+  const int64_t vectors = ceil_div(columns, V::kLanes);
+  const bool partial = !packed_rhs && columns % V::kLanes != 0;
+  const bool whole = fits_vectors(target);
+  S sums[kMaxRows * kTileColumns<V>];
+  tile.last = static_cast<int32_t>(columns - (vectors - 1) * V::kLanes);
+  if (whole) {
+    set_target(target, tile);
+  } else {
+    tile.dst = sums;
+    tile.dst_m = kTileColumns<V>;
+    tile.addend_kind = kNoAddend;
+    tile.alpha = 1;
+    tile.beta = 0;
+  }
+  const auto& kernels = kTiles<V>.fn[partial][vectors - 1];
+  for (int64_t i = 0; i < tiles.count; ++i) {
+    const int64_t begin = tiles.begin(i), rows = tiles.size(i);
+    if (packed_lhs) {
+      tile.lhs = lhs + begin * tile.k;
+      tile.lhs_m = 1;
+      tile.lhs_k = rows;
+    } else {
+      tile.lhs = lhs + begin * tile.lhs_m;
+    }
+    if (whole) aim(target, row + begin, column, tile);
+    kernels[rows - 1](tile);
+    if (!whole) scatter(target, row + begin, column, rows, columns, sums, kTileColumns<V>);
+  }
+}
+
+// One item's rows [m0, m1) x columns [n0, n1).
+struct Range {
+  int64_t item, m0, m1, n0, n1;
+};
+
+template <class V, class S>
+void run_direct(const Problem<S>& p, const Plan& plan, const Range& range) {
+  const S* lhs = p.lhs + range.item * p.lhs_batch + range.m0 * p.lhs_m;
+  const S* rhs = p.rhs + range.item * p.rhs_batch;
+  Tile<V> tile;
+  tile.lhs_m = p.lhs_m;
+  tile.lhs_k = p.lhs_k;
+  tile.rhs_k = p.rhs_k;
+  for (int64_t k0 = 0; k0 < p.k; k0 += plan.block_k) {
+    const Target<S> target = target_of(p, range.item, k0 == 0);
+    tile.k = min_of(plan.block_k, p.k - k0);
+    for (int64_t j = range.n0; j < range.n1; j += kTileColumns<V>) {
+      const int64_t columns = min_of(kTileColumns<V>, range.n1 - j);
+      const int vectors = static_cast<int>(ceil_div(columns, V::kLanes));
+      tile.rhs = rhs + k0 * p.rhs_k + j;
+      run_panel(tile, target, lhs + k0 * p.lhs_k, false,
+                Split(range.m1 - range.m0, rows_of<V>(vectors)), range.m0, j, columns, false);
+    }
+  }
+}
+
+template <class V, class S>
+void run_dot(const Problem<S>& p, const Plan& plan, const Range& range) {
+  const int64_t rows = range.m1 - range.m0;
+  const S* lhs = p.lhs + range.item * p.lhs_batch + range.m0 * p.lhs_m;
+  const S* rhs = p.rhs + range.item * p.rhs_batch;
+  S sums[kDotMaxRows * V::kLanes];
+  for (int64_t k0 = 0; k0 < p.k; k0 += plan.block_k) {
+    const Target<S> target = target_of(p, range.item, k0 == 0);
+    const int64_t k = min_of(plan.block_k, p.k - k0);
+    Tile<V> tile;
+    set_target(target, tile);
+    for (int64_t j = range.n0; j < range.n1; j += V::kLanes) {
+      const int64_t columns = min_of(V::kLanes, range.n1 - j);
+      dot_strip<V>(rows, columns, lhs + k0, p.lhs_m, rhs + j * p.rhs_n + k0, p.rhs_n, k, sums);
+      if (!fits_vectors(target)) {
+        scatter(target, range.m0, j, rows, columns, sums, V::kLanes);
+        continue;
+      }
+      tile.last = static_cast<int32_t>(columns);
+      for (int64_t r = 0; r < rows; ++r) {
+        aim(target, range.m0 + r, j, tile);
+        V acc[1][1] = {{load<V>(sums + r * V::kLanes)}};
+        store_tile(tile, acc);
+      }
+    }
+  }
+}
+
+template <class V, class S>
+struct PackedBlock {
+  const Problem<S>& p;
+  const Plan& plan;
+  const Range& range;
+  S* panels;
+  S* lhs_copy;
+
+  // Rows [m0, m1) of columns [n0, n1) with k [k0, k0 + k); packs the panels if `pack`.
+  void run(int64_t m0, int64_t m1, int64_t n0, int64_t n1, int64_t k0, int64_t k, bool pack) {
+    const Target<S> target = target_of(p, range.item, k0 == 0);
+    const S* lhs = p.lhs + range.item * p.lhs_batch + m0 * p.lhs_m + k0 * p.lhs_k;
+    const S* rhs = p.rhs + range.item * p.rhs_batch + k0 * p.rhs_k;
+    const Split tiles(m1 - m0, rows_of<V>(kMaxVectors<V>));
+    if (plan.pack_lhs) {
+      pack_lhs(lhs, p.lhs_m, p.lhs_k, k, tiles, lhs_copy);
+      lhs = lhs_copy;
+    }
+    const bool one_panel = range.m1 - range.m0 <= kBlockM;
+    Tile<V> tile;
+    tile.k = k;
+    tile.lhs_m = p.lhs_m;
+    tile.lhs_k = p.lhs_k;
+    for (int64_t j = n0; j < n1; j += kTileColumns<V>) {
+      const int64_t columns = min_of(kTileColumns<V>, n1 - j);
+      const int64_t vectors = ceil_div(columns, V::kLanes);
+      S* panel = one_panel ? panels : panels + (j - n0) * plan.block_k;
+      if (pack) {
+        pack_rhs<V>(rhs + j * p.rhs_n, p.rhs_k, p.rhs_n, k, columns, panel, vectors * V::kLanes);
+      }
+      tile.rhs = panel;
+      tile.rhs_k = vectors * V::kLanes;
+      const bool narrow = !plan.pack_lhs && vectors < kMaxVectors<V>;
+      run_panel(tile, target, lhs, plan.pack_lhs,
+                narrow ? Split(m1 - m0, rows_of<V>(static_cast<int>(vectors))) : tiles, m0, j,
+                columns, true);
+    }
+  }
+};
+
+template <class V, class S>
+void run_packed(const Problem<S>& p, const Plan& plan, const Range& range, S* scratch) {
+  PackedBlock<V, S> block{p, plan, range, scratch + plan.lhs_elements, scratch};
+  const Split blocks(range.m1 - range.m0, kBlockM);
+  for (int64_t n0 = range.n0; n0 < range.n1; n0 += plan.block_n) {
+    const int64_t n1 = min_of(n0 + plan.block_n, range.n1);
+    for (int64_t k0 = 0; k0 < p.k; k0 += plan.block_k) {
+      const int64_t k = min_of(plan.block_k, p.k - k0);
+      for (int64_t i = 0; i < blocks.count; ++i) {
+        const int64_t m0 = range.m0 + blocks.begin(i);
+        block.run(m0, m0 + blocks.size(i), n0, n1, k0, k, i == 0);
+      }
+    }
+  }
+}
+
+// Part `index` of the plan: some of the batch * m rows, some vectors of the columns.
+template <class V, class S>
+void run_part(const Problem<S>& p, const Plan& plan, int64_t index, S* scratch) {
+  const int64_t vectors = ceil_div(p.n, V::kLanes), rows = p.batch * p.m;
+  const int64_t down = index / plan.column_parts, across = index % plan.column_parts;
+  const int64_t row0 = down * rows / plan.row_parts, row1 = (down + 1) * rows / plan.row_parts;
+  Range range;
+  range.n0 = across * vectors / plan.column_parts * V::kLanes;
+  range.n1 = min_of(p.n, (across + 1) * vectors / plan.column_parts * V::kLanes);
+  for (int64_t row = row0; row < row1; row += range.m1 - range.m0) {
+    range.item = row / p.m;
+    range.m0 = row - range.item * p.m;
+    range.m1 = min_of(p.m, range.m0 + row1 - row);
+    if (plan.path == Path::kPacked) {
+      run_packed<V>(p, plan, range, scratch);
+    } else if (plan.path == Path::kDirect) {
+      run_direct<V>(p, plan, range);
+    } else {
+      run_dot<V>(p, plan, range);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace polyops::cpu
+
+#endif  // POLYOPS_CPU_GEMM_DRIVER_H_

@@ -1,0 +1,104 @@
+// Copies of the operands in the order in which the tiles read them.
+//   rhs: per panel of kTileColumns columns [k][vectors * kLanes], missing columns zero
+//   lhs: per tile of rows [k][rows], only where its own layout would cost a cache line per element
+#ifndef POLYOPS_CPU_GEMM_PACKING_H_
+#define POLYOPS_CPU_GEMM_PACKING_H_
+
+#include <cstdint>
+
+#include "gemm/tile.h"
+
+namespace polyops::cpu {
+namespace {
+
+// Rows split into the fewest tiles, as evenly as possible: a last tile of one row would read a whole
+// panel for it.
+struct Split {
+  int64_t count, base, extra;
+
+  Split(int64_t total, int64_t most) {
+    count = (total + most - 1) / most;
+    base = total / count;
+    extra = total % count;
+  }
+  int64_t begin(int64_t i) const { return i * base + (i < extra ? i : extra); }
+  int64_t size(int64_t i) const { return base + (i < extra ? 1 : 0); }
+};
+
+inline int64_t min_of(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// columns x k with unit stride along k -> [k][row_length], block by block through registers.
+template <class V, class S>
+void pack_transposed(const S* src, int64_t stride_n, int64_t k, int64_t columns, S* dst,
+                     int64_t row_length) {
+  constexpr int kLanes = V::kLanes;
+  for (int64_t j = 0; j < row_length; j += kLanes) {
+    const int64_t width = min_of(kLanes, columns - j);
+    const S* from = src + j * stride_n;
+    for (int64_t p = 0; p < k; p += kLanes) {
+      const int64_t depth = min_of(kLanes, k - p);
+      V block[kLanes];
+      if (width == kLanes && depth == kLanes) {
+#pragma GCC unroll 16
+        for (int i = 0; i < kLanes; ++i) block[i] = load<V>(from + i * stride_n + p);
+      } else {
+        for (int i = 0; i < kLanes; ++i) {
+          block[i] = i < width ? load_partial<V>(from + i * stride_n + p, depth) : V::zero();
+        }
+      }
+      transpose(block);
+      S* to = dst + p * row_length + j;
+      if (depth == kLanes) {
+#pragma GCC unroll 16
+        for (int i = 0; i < kLanes; ++i) store(to + i * row_length, block[i]);
+      } else {
+        for (int i = 0; i < depth; ++i) store(to + i * row_length, block[i]);
+      }
+    }
+  }
+}
+
+template <class V, class S>
+void pack_rows(const S* src, int64_t stride_k, int64_t k, int64_t columns, S* dst,
+               int64_t row_length) {
+  constexpr int kLanes = V::kLanes;
+  const int64_t whole = columns / kLanes * kLanes;
+  for (int64_t p = 0; p < k; ++p, src += stride_k, dst += row_length) {
+    for (int64_t j = 0; j < whole; j += kLanes) store(dst + j, load<V>(src + j));
+    if (whole < columns) store(dst + whole, load_partial<V>(src + whole, columns - whole));
+  }
+}
+
+template <class V, class S>
+void pack_rhs(const S* src, int64_t stride_k, int64_t stride_n, int64_t k, int64_t columns, S* dst,
+              int64_t row_length) {
+  if (stride_n == 1) return pack_rows<V>(src, stride_k, k, columns, dst, row_length);
+  if (stride_k == 1) return pack_transposed<V>(src, stride_n, k, columns, dst, row_length);
+  for (int64_t p = 0; p < k; ++p, src += stride_k, dst += row_length) {
+    for (int64_t j = 0; j < columns; ++j) dst[j] = src[j * stride_n];
+    for (int64_t j = columns; j < row_length; ++j) dst[j] = 0;
+  }
+}
+
+// Sixteen steps of k for every tile in turn: what is read stays in the L1 cache, whichever way lhs lies.
+template <class S>
+void pack_lhs(const S* src, int64_t stride_m, int64_t stride_k, int64_t k, const Split& tiles,
+              S* dst) {
+  constexpr int64_t kDepth = 16;
+  for (int64_t p0 = 0; p0 < k; p0 += kDepth) {
+    const int64_t depth = min_of(kDepth, k - p0);
+    for (int64_t i = tiles.count; i-- > 0;) {
+      const int64_t row = tiles.begin(i), rows = tiles.size(i);
+      const S* from = src + row * stride_m + p0 * stride_k;
+      S* to = dst + row * k + p0 * rows;
+      for (int64_t p = 0; p < depth; ++p, from += stride_k, to += rows) {
+        for (int64_t r = 0; r < rows; ++r) to[r] = from[r * stride_m];
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace polyops::cpu
+
+#endif  // POLYOPS_CPU_GEMM_PACKING_H_

@@ -1,0 +1,116 @@
+// How one problem is cut: among threads, into cache blocks, and by which path each part runs.
+#ifndef POLYOPS_CPU_GEMM_PLAN_H_
+#define POLYOPS_CPU_GEMM_PLAN_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "gemm/dot.h"
+#include "gemm/packing.h"
+#include "gemm/problem.h"
+
+namespace polyops::cpu {
+namespace {
+
+enum class Path : int32_t {
+  kPacked,  // rhs copied into panels, block by block
+  kDirect,  // rhs read where it lies, columns contiguous
+  kDot      // rhs read where it lies, k contiguous
+};
+
+// A panel of kBlockK rows (96 KB) and a block of kBlockM rows of lhs (288 KB) share the L2 cache.
+inline constexpr int64_t kBlockK = 384;
+inline constexpr int64_t kBlockM = 192;
+inline constexpr int64_t kBlockKDot = 1024;
+// Packed rhs of all threads together, unless there are so many that less than 4 panels were left.
+inline constexpr int64_t kPackedBytes = 6 << 20;
+
+struct Plan {
+  int64_t row_parts, column_parts;  // of batch * m rows, of n in vectors
+  Path path;
+  bool pack_lhs;
+  int64_t block_k, block_n;
+  int64_t lhs_elements;  // scratch of one part: the copy of lhs, and behind it the panels
+  size_t part_bytes;
+};
+
+inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// How many threads the work is worth: 10 us each, at 55 multiply-adds or 25 bytes of rhs per ns.
+template <class S>
+inline int64_t useful_threads(const Problem<S>& p, int64_t threads) {
+  const double products = static_cast<double>(p.batch) * p.m * p.n * p.k;
+  const double bytes = static_cast<double>(p.batch) * p.n * p.k * sizeof(S);
+  const double ns = products / 55 + bytes / 25;
+  const double parts = ns / 10000;
+  if (parts < 2) return 1;
+  return parts < threads ? static_cast<int64_t>(parts) : threads;
+}
+
+// The grid with the least time per part, in multiply-adds per step of k: a vector of rhs costs about
+// as much to pack as 4 rows to multiply; a row of lhs costs something to bring in.
+template <class V, class S>
+inline void choose_grid(const Problem<S>& p, int64_t threads, Plan& plan) {
+  plan.row_parts = plan.column_parts = 1;
+  if (threads == 1) return;
+  const int64_t rows = p.batch * p.m, vectors = ceil_div(p.n, V::kLanes);
+  double best = 0;
+  for (int64_t across = 1; across <= threads && across <= vectors; ++across) {
+    const int64_t down = min_of(threads / across, rows);
+    const int64_t part_rows = ceil_div(rows, down), part_vectors = ceil_div(vectors, across);
+    const double items = static_cast<double>(ceil_div(part_rows, p.m));
+    const double cost = (part_rows + 4 * items) * part_vectors + 0.2 * part_rows;
+    if (across == 1 || cost < best) {
+      best = cost;
+      plan.row_parts = down;
+      plan.column_parts = across;
+    }
+  }
+}
+
+template <class V, class S>
+inline Path choose_path(const Problem<S>& p, int64_t rows, int64_t columns) {
+  if (V::kLanes > 1 && p.rhs_k == 1 && p.lhs_k == 1 && rows <= kDotMaxRows && rows * 18 <= p.k) {
+    return Path::kDot;
+  }
+  if (p.rhs_n == 1 && (rows <= 2 * rows_of<V>(kMaxVectors<V>) || columns * p.k <= 4096)) {
+    return Path::kDirect;
+  }
+  return Path::kPacked;
+}
+
+template <class V, class S>
+inline Plan plan_of(const Problem<S>& p, int32_t num_threads) {
+  Plan plan;
+  choose_grid<V>(p, num_threads > 1 ? useful_threads(p, num_threads) : 1, plan);
+  const int64_t rows = min_of(p.m, ceil_div(p.batch * p.m, plan.row_parts));
+  const int64_t vectors = ceil_div(ceil_div(p.n, V::kLanes), plan.column_parts);
+  plan.path = choose_path<V>(p, rows, vectors * V::kLanes);
+  const int64_t most = plan.path == Path::kDot ? kBlockKDot : kBlockK;
+  plan.block_k = ceil_div(p.k, ceil_div(p.k, most));
+  plan.block_n = vectors * V::kLanes;
+  plan.pack_lhs = false;
+  plan.lhs_elements = 0;
+  plan.part_bytes = 0;
+  if (plan.path != Path::kPacked) return plan;
+
+  const int64_t panel = kTileColumns<V> * plan.block_k;
+  const int64_t parts = plan.row_parts * plan.column_parts;
+  int64_t panels = ceil_div(plan.block_n, kTileColumns<V>);
+  if (rows <= kBlockM) {
+    panels = 1;  // each panel is used up before the next is packed, into the same place
+  } else {
+    const int64_t fit = kPackedBytes / (parts * panel * static_cast<int64_t>(sizeof(S)));
+    panels = min_of(panels, fit < 4 ? 4 : fit);
+    plan.block_n = panels * kTileColumns<V>;
+  }
+  plan.pack_lhs = p.lhs_k != 1;
+  if (plan.pack_lhs) plan.lhs_elements = ceil_div(min_of(rows, kBlockM) * plan.block_k, 16) * 16;
+  plan.part_bytes = ceil_div((plan.lhs_elements + panels * panel) * sizeof(S), 64) * 64;
+  return plan;
+}
+
+}  // namespace
+}  // namespace polyops::cpu
+
+#endif  // POLYOPS_CPU_GEMM_PLAN_H_

@@ -1,0 +1,141 @@
+// The register tile: kRows x kVectors accumulators, one broadcast of lhs against kVectors loads of
+// rhs per step of k. 6 x 4 vectors of AVX-512 leave 8 registers for rhs and the broadcast, and need
+// 10 loads for 24 multiply-adds, so that neither load port nor latency (4 cycles) is the limit.
+#ifndef POLYOPS_CPU_GEMM_TILE_H_
+#define POLYOPS_CPU_GEMM_TILE_H_
+
+#include <cstdint>
+
+#include "simd/simd.h"
+#include "simd/transpose.h"
+
+namespace polyops::cpu {
+namespace {
+
+enum AddendKind : int32_t { kNoAddend, kAddendRow, kAddendBroadcast };
+
+// dst = alpha * lhs @ rhs + beta * addend for at most kMaxRows rows and kMaxVectors vectors.
+template <class V>
+struct Tile {
+  using S = typename V::Scalar;
+  int64_t k;
+  const S* lhs;
+  int64_t lhs_m, lhs_k;
+  const S* rhs;
+  int64_t rhs_k;
+  S* dst;
+  int64_t dst_m;
+  const S* addend;  // kAddendRow: unit stride along columns; kAddendBroadcast: one value per row
+  int64_t addend_m;
+  S alpha, beta;
+  AddendKind addend_kind;
+  int32_t last;  // columns in the last vector
+};
+
+template <class V>
+inline constexpr int kMaxVectors = V::kRegisters >= 32 ? 4 : 2;
+template <class V>
+inline constexpr int kTileColumns = kMaxVectors<V> * V::kLanes;
+
+// Rows of the tile of that many vectors: narrow tiles are taller, to keep enough chains in flight.
+template <class V>
+constexpr int rows_of(int vectors) {
+  if (V::kRegisters >= 32) return vectors == 4 ? 6 : 8;
+  return vectors == 2 && V::kLanes == 1 ? 4 : 6;
+}
+inline constexpr int kMaxRows = 8;
+
+template <class V>
+inline V finish(V acc, V alpha, V beta, AddendKind kind, const typename V::Scalar* addend) {
+  acc = acc * alpha;
+  if (kind == kAddendRow) acc = fma(beta, load<V>(addend), acc);
+  if (kind == kAddendBroadcast) acc = fma(beta, V::set1(*addend), acc);
+  return acc;
+}
+
+template <class V, int kRows, int kVectors>
+inline void store_tile(const Tile<V>& t, V (&acc)[kRows][kVectors]) {
+  const V alpha = V::set1(t.alpha), beta = V::set1(t.beta);
+  const AddendKind kind = t.addend_kind;
+  const int step = kind == kAddendRow ? V::kLanes : 0;
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+    auto* dst = t.dst + r * t.dst_m;
+    const auto* addend = kind == kNoAddend ? nullptr : t.addend + r * t.addend_m;
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      if (v + 1 < kVectors || t.last == V::kLanes) {
+        store(dst + v * V::kLanes, finish(acc[r][v], alpha, beta, kind, addend + v * step));
+      } else if (kind == kAddendRow) {
+        const V c = load_partial<V>(addend + v * step, t.last);
+        store_partial(dst + v * V::kLanes, fma(beta, c, acc[r][v] * alpha), t.last);
+      } else {
+        store_partial(dst + v * V::kLanes, finish(acc[r][v], alpha, beta, kind, addend), t.last);
+      }
+    }
+  }
+}
+
+template <class V, int kRows, int kVectors, bool kPartial>
+void multiply_tile(const Tile<V>& t) {
+  V acc[kRows][kVectors];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) acc[r][v] = V::zero();
+  }
+  const auto* lhs = t.lhs;
+  const auto* rhs = t.rhs;
+  const int64_t lhs_m = t.lhs_m, lhs_k = t.lhs_k, rhs_k = t.rhs_k, last = t.last;
+  for (int64_t p = t.k; p > 0; --p) {
+    V b[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      b[v] = kPartial && v + 1 == kVectors ? load_partial<V>(rhs + v * V::kLanes, last)
+                                           : load<V>(rhs + v * V::kLanes);
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const V a = V::set1(lhs[r * lhs_m]);
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) acc[r][v] = fma(a, b[v], acc[r][v]);
+    }
+    lhs += lhs_k;
+    rhs += rhs_k;
+  }
+  store_tile(t, acc);
+}
+
+template <class V>
+using TileFn = void (*)(const Tile<V>&);
+
+template <class V>
+struct TileTable {
+  TileFn<V> fn[2][kMaxVectors<V>][kMaxRows];  // [partial][vectors - 1][rows - 1]
+};
+
+template <class V, int kVectors, int kRows>
+constexpr void fill_table(TileTable<V>& table) {
+  table.fn[0][kVectors - 1][kRows - 1] = multiply_tile<V, kRows, kVectors, false>;
+  table.fn[1][kVectors - 1][kRows - 1] = multiply_tile<V, kRows, kVectors, true>;
+  if constexpr (kRows > 1) {
+    fill_table<V, kVectors, kRows - 1>(table);
+  } else if constexpr (kVectors > 1) {
+    fill_table<V, kVectors - 1, rows_of<V>(kVectors - 1)>(table);
+  }
+}
+
+template <class V>
+constexpr TileTable<V> make_table() {
+  TileTable<V> table = {};
+  fill_table<V, kMaxVectors<V>, rows_of<V>(kMaxVectors<V>)>(table);
+  return table;
+}
+
+template <class V>
+inline constexpr TileTable<V> kTiles = make_table<V>();
+
+}  // namespace
+}  // namespace polyops::cpu
+
+#endif  // POLYOPS_CPU_GEMM_TILE_H_
