@@ -1,5 +1,106 @@
+// gelu and its gradient, erf and tanh form. All four are x * c(x) or grad * c(x) with a smooth c that
+// satisfies c(-x) = 1 - c(x), so that each is one table of polynomials (simd/curve.h, tables.h) and
+// costs the same: one lookup and one fma per coefficient, no exp, no division.
+#include "polyops/ops/gelu.h"
+
+#include "elementwise.h"
+#include "gelu/tables.h"
+#include "simd/curve.h"
 #include "table.h"
+
 namespace polyops::cpu {
-KernelList POLYOPS_CONCAT(gelu, POLYOPS_ISA)();
-KernelList POLYOPS_CONCAT(gelu, POLYOPS_ISA)() { return {nullptr, 0}; }
+namespace {
+
+constexpr int64_t kGeluGrain = 32768;
+
+#if defined(POLYOPS_ISA_SCALAR)
+constexpr double kSqrtHalf = 0.70710678118654752440;
+constexpr double kInvSqrt2Pi = 0.39894228040143267794;
+constexpr double kTanhScale = 0.79788456080286535588;  // sqrt(2 / pi)
+constexpr double kTanhCubic = 0.044715;
+
+// gelu(x) / x. The tanh form as a logistic function: 1 + tanh would cancel for negative x.
+inline double exact_value(double x, bool tanh) {
+  if (!tanh) return 0.5 * __builtin_erfc(-x * kSqrtHalf);
+  return 1.0 / (1.0 + __builtin_exp(-2.0 * kTanhScale * (x + kTanhCubic * x * x * x)));
+}
+
+inline double exact_slope(double x, bool tanh) {
+  const double value = exact_value(x, tanh);
+  if (!tanh) return value + x * kInvSqrt2Pi * __builtin_exp(-0.5 * x * x);
+  const double inner_slope = kTanhScale * (1.0 + 3.0 * kTanhCubic * x * x);
+  return value + 2.0 * x * value * exact_value(-x, tanh) * inner_slope;
+}
+#endif
+
+struct Gelu {
+  using Args = polyops_gelu_args;
+  static constexpr int kInputs = 1;
+  static void tensors(const Args& args, const polyops_tensor** t) {
+    t[0] = &args.src;
+    t[1] = &args.dst;
+  }
+  template <class E>
+  static int64_t grain(E) {
+    return kGeluGrain;
+  }
+  template <class E>
+  static void run(const Args& args, const E* const* in, E* out, int64_t n) {
+    if (args.tanh != 0) {
+      map1(in, out, n, [](F32 x) { return x * mirrored<true>(kTanhValue, x); });
+    } else {
+      map1(in, out, n, [](F32 x) { return x * mirrored<true>(kErfValue, x); });
+    }
+  }
+#if defined(POLYOPS_ISA_SCALAR)
+  static void run(const Args& args, const double* const* in, double* out, int64_t n) {
+    const bool tanh = args.tanh != 0;
+    map1(in, out, n, [tanh](F64 x) { return F64{x.v * exact_value(x.v, tanh)}; });
+  }
+#endif
+};
+
+struct GeluBackward {
+  using Args = polyops_gelu_backward_args;
+  static constexpr int kInputs = 2;
+  static void tensors(const Args& args, const polyops_tensor** t) {
+    t[0] = &args.grad_dst;
+    t[1] = &args.src;
+    t[2] = &args.grad_src;
+  }
+  template <class E>
+  static int64_t grain(E) {
+    return kGeluGrain;
+  }
+  template <class E>
+  static void run(const Args& args, const E* const* in, E* out, int64_t n) {
+    if (args.tanh != 0) {
+      map2(in, out, n, [](F32 grad, F32 x) { return grad * mirrored<false>(kTanhSlope, x); });
+    } else {
+      map2(in, out, n, [](F32 grad, F32 x) { return grad * mirrored<false>(kErfSlope, x); });
+    }
+  }
+#if defined(POLYOPS_ISA_SCALAR)
+  static void run(const Args& args, const double* const* in, double* out, int64_t n) {
+    const bool tanh = args.tanh != 0;
+    map2(in, out, n, [tanh](F64 grad, F64 x) { return F64{grad.v * exact_slope(x.v, tanh)}; });
+  }
+#endif
+};
+
+using Forward = Elementwise<Gelu>;
+using Backward = Elementwise<GeluBackward>;
+
+}  // namespace
 }  // namespace polyops::cpu
+
+POLYOPS_CPU_KERNELS(gelu,
+                    POLYOPS_KERNEL("gelu", "gelu_contiguous", Forward::supports_contiguous, nullptr,
+                                   Forward::launch_contiguous),
+                    POLYOPS_KERNEL("gelu", "gelu_strided", Forward::supports_any, nullptr,
+                                   Forward::launch_any),
+                    POLYOPS_KERNEL("gelu_backward", "gelu_backward_contiguous",
+                                   Backward::supports_contiguous, nullptr,
+                                   Backward::launch_contiguous),
+                    POLYOPS_KERNEL("gelu_backward", "gelu_backward_strided", Backward::supports_any,
+                                   nullptr, Backward::launch_any))

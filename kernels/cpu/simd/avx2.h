@@ -14,6 +14,7 @@ struct F32 {
   using Mask = __m256;  // all ones or all zeros per lane
   static constexpr int kLanes = 8;
   static constexpr int kRegisters = 16;
+  static constexpr int kLookup = 8;
 
   __m256 v;
 
@@ -53,6 +54,10 @@ inline F32 scale2i(F32 a, F32 n) {
 inline F32 copy_sign(F32 magnitude, F32 sign) {
   const __m256 bit = _mm256_set1_ps(-0.0f);
   return {_mm256_or_ps(_mm256_andnot_ps(bit, magnitude.v), _mm256_and_ps(bit, sign.v))};
+}
+
+inline F32 lookup(const float* table, F32 biased) {
+  return {_mm256_permutevar8x32_ps(_mm256_loadu_ps(table), _mm256_castps_si256(biased.v))};
 }
 
 inline F32::Mask lt(F32 a, F32 b) { return _mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ); }

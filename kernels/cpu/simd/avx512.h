@@ -19,6 +19,7 @@ struct F32 {
   using Mask = __mmask16;
   static constexpr int kLanes = 16;
   static constexpr int kRegisters = 32;
+  static constexpr int kLookup = 16;
 
   __m512 v;
 
@@ -45,6 +46,10 @@ inline F32 scale2i(F32 a, F32 n) { return {_mm512_scalef_ps(a.v, n.v)}; }
 inline F32 copy_sign(F32 magnitude, F32 sign) {
   const __m512 bit = _mm512_set1_ps(-0.0f);
   return {_mm512_or_ps(_mm512_andnot_ps(bit, magnitude.v), _mm512_and_ps(bit, sign.v))};
+}
+
+inline F32 lookup(const float* table, F32 biased) {
+  return {_mm512_permutexvar_ps(_mm512_castps_si512(biased.v), _mm512_loadu_ps(table))};
 }
 
 inline F32::Mask lt(F32 a, F32 b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ); }

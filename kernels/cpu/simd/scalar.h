@@ -13,6 +13,7 @@ struct One {
   using Mask = bool;
   static constexpr int kLanes = 1;
   static constexpr int kRegisters = 16;
+  static constexpr int kLookup = 16;
 
   T v;
 
@@ -53,6 +54,12 @@ template <class T> inline One<T> select(bool m, One<T> a, One<T> b) { return m ?
 template <class T> inline T reduce_add(One<T> a) { return a.v; }
 template <class T> inline T reduce_max(One<T> a) { return a.v; }
 // clang-format on
+
+inline F32 lookup(const float* table, F32 biased) {
+  uint32_t bits;
+  __builtin_memcpy(&bits, &biased.v, sizeof bits);
+  return {table[bits & (F32::kLookup - 1)]};
+}
 
 template <class V>
 inline bool first_lanes(int64_t n) {

@@ -17,6 +17,8 @@
 //   lt le eq -> V::Mask   is_nan -> V::Mask   select(mask, a, b) = mask ? a : b   first_lanes<V>(n)
 //   round(v)    nearest integer, ties to even
 //   exp2i(v)    2^v for integral v in [-126, 127]      abs(v)  copy_sign(magnitude, sign)  sqrt(v)
+//   lookup(const float* table, k + kLookupBias)  table[k] for integral k in [0, V::kLookup), F32 only:
+//               one permutation of a register where the ISA has it
 //   scale2i(v, n)  v 2^n for integral n in [-252, 252], rounded once where it underflows
 #ifndef POLYOPS_CPU_SIMD_SIMD_H_
 #define POLYOPS_CPU_SIMD_SIMD_H_
@@ -29,6 +31,9 @@ namespace {
 struct bf16 {
   uint16_t bits;
 };
+
+// Added to a small integer, leaves it in the low bits of the float.
+constexpr float kLookupBias = 0x1.8p23f;
 
 inline float to_float(bf16 x) {
   const uint32_t bits = uint32_t{x.bits} << 16;

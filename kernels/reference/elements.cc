@@ -1,0 +1,70 @@
+#include "reference/elements.h"
+
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+
+namespace polyops::reference {
+namespace {
+
+unsigned char* address(const polyops_tensor& t, int64_t element) {
+  int64_t offset = 0;
+  for (int32_t d = t.rank - 1; d >= 0; --d) {
+    offset += element % t.sizes[d] * t.strides[d];
+    element /= t.sizes[d];
+  }
+  return static_cast<unsigned char*>(t.data) + offset * polyops_dtype_size(t.dtype);
+}
+
+uint16_t to_bfloat16(float f) {
+  if (std::isnan(f)) return 0x7fc0;
+  uint32_t bits;
+  std::memcpy(&bits, &f, sizeof bits);
+  return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+}  // namespace
+
+double load(const polyops_tensor& t, int64_t element) {
+  const unsigned char* p = address(t, element);
+  double d;
+  float f;
+  uint16_t half;
+  uint32_t bits;
+  switch (t.dtype) {
+    case POLYOPS_FLOAT64:
+      std::memcpy(&d, p, sizeof d);
+      return d;
+    case POLYOPS_FLOAT32:
+      std::memcpy(&f, p, sizeof f);
+      return f;
+    case POLYOPS_BFLOAT16:
+      std::memcpy(&half, p, sizeof half);
+      bits = uint32_t{half} << 16;
+      std::memcpy(&f, &bits, sizeof f);
+      return f;
+    default:
+      std::abort();
+  }
+}
+
+void store(const polyops_tensor& t, int64_t element, double value) {
+  unsigned char* p = address(t, element);
+  const float f = static_cast<float>(value);
+  const uint16_t half = to_bfloat16(f);
+  switch (t.dtype) {
+    case POLYOPS_FLOAT64:
+      std::memcpy(p, &value, sizeof value);
+      return;
+    case POLYOPS_FLOAT32:
+      std::memcpy(p, &f, sizeof f);
+      return;
+    case POLYOPS_BFLOAT16:
+      std::memcpy(p, &half, sizeof half);
+      return;
+    default:
+      std::abort();
+  }
+}
+
+}  // namespace polyops::reference
