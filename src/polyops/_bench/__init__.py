@@ -1,0 +1,1 @@
+"""The benchmark behind `polyops bench`: shapes, calls, measurement, report, gate files."""

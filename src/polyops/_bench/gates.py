@@ -1,0 +1,106 @@
+"""Measures gate points: each kernel forced on each row that it supports.
+
+A point is what the gate may rely on, not what was hoped for: the 20th percentile of the rounds'
+ratios, and the lower one where two rows reduce to the same point (mm and addmm of one size).
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+
+import polyops
+from polyops import _C, _gates
+from polyops._bench import machine
+from polyops._bench.calls import Case, make
+from polyops._bench.measure import disagreement, served_by, threads, time_both
+from polyops._bench.shapes import Spec
+
+
+@contextmanager
+def lifted() -> Iterator[None]:
+    """Inside: every call goes to the first kernel that supports it, whatever was measured."""
+    before = _C.gate()
+    _C.set_gate(False)
+    try:
+        yield
+    finally:
+        _C.set_gate(before)
+
+
+@contextmanager
+def forced(kernel: "_C.Kernel") -> Iterator[None]:
+    _C.force(kernel["op"], kernel["name"])
+    try:
+        yield
+    finally:
+        _C.force(kernel["op"], None)
+
+
+def thread_counts() -> list[int]:
+    return sorted({1, torch.get_num_threads()})
+
+
+def candidates(case: Case, overload: str) -> "list[_C.Kernel]":
+    """The usable kernels of the op behind the overload, of the ISA that the machine prefers."""
+    with lifted():
+        first, _ = served_by(case, overload)
+    by_name = {kernel["name"]: kernel for kernel in _C.kernels()}
+    if first is None:
+        return []
+    op, isa = by_name[first]["op"], by_name[first]["isa"]
+    return [k for k in by_name.values() if k["op"] == op and k["isa"] == isa and k["usable"]]
+
+
+def point(case: Case, spec: Spec, kernel: "_C.Kernel") -> _gates.Point | None:
+    """None: the kernel does not support the call. ValueError: it computed something else."""
+    with forced(kernel):
+        served, _ = served_by(case, spec.overload)
+        if served != kernel["name"]:
+            return None
+        key = _C.last_call()
+        assert key is not None and key["kernel"] == kernel["name"], key
+        problem = disagreement(case, spec.dtype)
+        if problem:
+            raise ValueError(f"{kernel['name']} on {spec.name()}: {problem}")
+        ratio = time_both(case).p20
+    names = _C.sizes_of(kernel["op"])
+    return _gates.Point(
+        kernel=kernel["name"],
+        threads=key["threads"],
+        dtype=key["dtype"],
+        layout=key["layout"],
+        sizes=dict(zip(names, key["sizes"], strict=True)),
+        ratio=round(ratio, 3),
+    )
+
+
+def measure(specs: Iterable[Spec], done: Callable[[], None]) -> list[_gates.Point]:
+    """Calls done() after each row."""
+    points: dict[tuple[object, ...], _gates.Point] = {}
+    for spec in specs:
+        case = make(spec)
+        for count in thread_counts():
+            with threads(count):
+                found = [point(case, spec, kernel) for kernel in candidates(case, spec.overload)]
+            for new in filter(None, found):
+                old = points.get(new.key())
+                if old is None or new.ratio < old.ratio:
+                    points[new.key()] = new
+        done()
+    return list(points.values())
+
+
+def write(points: list[_gates.Point]) -> _gates.GateFile:
+    """Into this chip's file; points of earlier runs that were not measured now are kept."""
+    path = _gates.FOLDER / f"{machine.chip()}.json"
+    old = _gates.read(path).points if path.exists() else []
+    file = _gates.GateFile(
+        chip=machine.chip(),
+        torch=torch.__version__,
+        polyops=polyops.__version__,
+        points=_gates.merged(old, points),
+        path=path,
+    )
+    _gates.write(file)
+    return file

@@ -1,0 +1,161 @@
+"""Times a call with stock and with polyops, interleaved in one process.
+
+Stock is torch unpatched: the wrappers' own cost is part of what is measured. A sample is a batch
+of calls of at least 200 us; each round takes a median of samples of both sides, in turns first.
+The ratio is the median of the rounds' ratios, so that a machine that slows down for a while slows
+both sides; rounds go on while they differ much.
+"""
+
+import itertools
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from polyops import _C
+from polyops._bench.calls import Case
+
+ROUNDS = 9
+MOST_ROUNDS = 25
+CALM = 0.08  # between the 20th and the 80th percentile of the rounds' ratios
+SAMPLE_NS = 200_000
+LONG_NS = 10_000_000  # from here on a sample is one call, and a round one sample
+# |difference| / largest |reference| value: a sanity check, the tests have the real bounds.
+TOLERANCE = {"float32": 1e-5, "bfloat16": 2**-7, "float16": 2**-10, "float64": 1e-12}
+
+
+@dataclass(frozen=True)
+class Timing:
+    stock_us: float
+    polyops_us: float
+    ratio: float
+    """stock / polyops, the median of the rounds: above 1 polyops is faster"""
+    p20: float
+    """20th percentile of the rounds' ratios"""
+    p80: float
+
+
+@contextmanager
+def patched(on: bool) -> Iterator[None]:
+    """Inside: patched or not; afterwards as before. For one thread, as _C.patch."""
+    before = _C.is_patched()
+    _set_patched(on)
+    try:
+        yield
+    finally:
+        _set_patched(before)
+
+
+def _set_patched(on: bool) -> None:
+    if on != _C.is_patched():
+        (_C.patch if on else _C.unpatch)()
+
+
+def batch_ns(fn: Callable[[], Any], calls: int) -> float:
+    """Time of one call, in the mean over a batch."""
+    clock = time.perf_counter_ns
+    start = clock()
+    for _ in itertools.repeat(None, calls):
+        fn()
+    return (clock() - start) / calls
+
+
+def _warm_up(fn: Callable[[], Any]) -> float:
+    """Returns about what a call takes."""
+    start = time.perf_counter_ns()
+    best, calls = float("inf"), 1
+    while time.perf_counter_ns() - start < 2 * SAMPLE_NS:
+        best = min(best, batch_ns(fn, calls))
+        calls = min(2 * calls, 64)
+    return best
+
+
+def percentile(values: list[float], share: float) -> float:
+    """By linear interpolation between the values."""
+    ordered = sorted(values)
+    place = share * (len(ordered) - 1)
+    low = int(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+
+
+def time_both(case: Case, round_done: Callable[[], None] = lambda: None) -> Timing:
+    """Stock against polyops as it is set now (gates, forcing, enabled ops)."""
+    quickest = float("inf")
+    for on in (False, True):
+        with patched(on):
+            quickest = min(quickest, _warm_up(case.fn))
+    calls = max(1, round(SAMPLE_NS / quickest))
+    samples = 1 if quickest > LONG_NS else 3
+    stock: list[float] = []
+    ours: list[float] = []
+    ratios: list[float] = []
+    for turn in range(MOST_ROUNDS):
+        medians = [0.0, 0.0]
+        for on in (turn % 2 == 0, turn % 2 == 1):
+            with patched(on):
+                case.fn()
+                medians[on] = statistics.median(batch_ns(case.fn, calls) for _ in range(samples))
+        stock.append(medians[0])
+        ours.append(medians[1])
+        ratios.append(medians[0] / medians[1])
+        round_done()
+        spread = percentile(ratios, 0.8) - percentile(ratios, 0.2)
+        if turn + 1 >= ROUNDS and spread < CALM:
+            break
+    return Timing(
+        stock_us=statistics.median(stock) / 1e3,
+        polyops_us=statistics.median(ours) / 1e3,
+        ratio=statistics.median(ratios),
+        p20=percentile(ratios, 0.2),
+        p80=percentile(ratios, 0.8),
+    )
+
+
+def disagreement(case: Case, dtype: str) -> str | None:
+    """Runs the call once each way. None: the same answer within the tolerance of the dtype."""
+    with patched(False):
+        expected = case.check()
+    with patched(True):
+        found = case.check()
+    if len(expected) != len(found):
+        return f"{len(found)} results for {len(expected)}"
+    for index, (want, have) in enumerate(zip(expected, found, strict=True)):
+        problem = _compare(want, have, TOLERANCE[dtype])
+        if problem:
+            return f"result {index}: {problem}"
+    return None
+
+
+def _compare(want: Tensor, have: Tensor, tolerance: float) -> str | None:
+    if want.shape != have.shape or want.dtype != have.dtype or want.stride() != have.stride():
+        return f"{have.dtype} {tuple(have.shape)} {have.stride()} for {want.dtype} {want.stride()}"
+    scale = want.double().abs().max().item() or 1.0
+    worst = (want.double() - have.double()).abs().max().item() / scale
+    return None if worst <= tolerance else f"differs by {worst:.1e} of the largest value"
+
+
+def served_by(case: Case, overload: str) -> tuple[str | None, str]:
+    """The kernel that takes the call now, or None and the reason."""
+    with patched(True):
+        events = _C.trace(case.fn)
+    own = [event for event in events if event[0] == f"aten::{overload}"] or events
+    if not own:
+        return None, "not registered"
+    _, kernel, reason = own[0]
+    return kernel, reason or ""
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,95 @@
+"""Measures rows. A row is what --json writes; its keys are fixed, readers depend on them."""
+
+from typing import TypedDict
+
+from polyops._bench import machine
+from polyops._bench.calls import Case, make
+from polyops._bench.measure import disagreement, served_by, time_both
+from polyops._bench.shapes import Spec
+
+# Below this, stock's time is mostly dispatch: the row is judged by what polyops adds to it.
+TINY_US = 10.0
+OVERHEAD_US = 0.3
+LOSS = 0.97
+
+
+class Row(TypedDict):
+    """A measured row.
+
+    kernel: the one that ran, or "stock (reason)", or "error: ..." where the results disagree.
+    p20, p80: percentiles of ratio over the rounds. limit_pct: 100 x the time that the measured
+    bandwidth or peak rate allows / polyops' time.
+    """
+
+    op: str
+    overload: str
+    direction: str
+    dtype: str
+    shape: str
+    layout: str
+    device: str
+    kernel: str
+    stock_us: float
+    polyops_us: float
+    ratio: float
+    p20: float
+    p80: float
+    gbs: float
+    gflops: float
+    limit_pct: float
+
+
+def run(spec: Spec) -> Row:
+    case = make(spec)
+    kernel, reason = served_by(case, spec.overload)
+    problem = disagreement(case, spec.dtype)
+    timing = time_both(case)
+    us = timing.polyops_us
+    name = kernel or f"stock ({reason})"
+    return Row(
+        op=spec.op,
+        overload=spec.overload,
+        direction=spec.direction,
+        dtype=spec.dtype,
+        shape=spec.shape(),
+        layout=spec.layout,
+        device="cpu",
+        kernel=f"error: {name}: {problem}" if problem else name,
+        stock_us=round(timing.stock_us, 3),
+        polyops_us=round(us, 3),
+        ratio=round(timing.ratio, 4),
+        p20=round(timing.p20, 4),
+        p80=round(timing.p80, 4),
+        gbs=round(case.bytes / us / 1e3, 2),
+        gflops=round(case.flops / us / 1e3, 2),
+        limit_pct=round(100 * limit_us(case, spec.dtype) / us, 1),
+    )
+
+
+def limit_us(case: Case, dtype: str) -> float:
+    """The least time that this machine's limits allow for what the call does."""
+    if case.flops == 0:
+        return case.bytes / machine.bandwidth(case.bytes, machine.copy_gbs) / 1e3
+    memory = case.bytes / machine.bandwidth(case.bytes, machine.read_gbs) / 1e3
+    return max(memory, case.flops / machine.peak_gflops(dtype) / 1e3)
+
+
+def is_error(row: Row) -> bool:
+    return row["kernel"].startswith("error:")
+
+
+def is_tiny(row: Row) -> bool:
+    return row["stock_us"] < TINY_US
+
+
+def is_taken(row: Row) -> bool:
+    return not row["kernel"].startswith(("stock (", "error:"))
+
+
+def overhead_us(row: Row) -> float:
+    return row["polyops_us"] - row["stock_us"]
+
+
+def is_loss(row: Row) -> bool:
+    """Slower than promised: by its ratio, or a tiny call by what is added to it."""
+    return overhead_us(row) > OVERHEAD_US if is_tiny(row) else row["ratio"] < LOSS

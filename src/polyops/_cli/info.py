@@ -1,0 +1,117 @@
+"""`polyops info`: what is installed, what was loaded or why not, and which kernel serves what."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+
+import torch
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+import polyops
+from polyops import _C
+from polyops._bench import machine
+from polyops._bench.calls import BUILDERS, make
+from polyops._bench.gates import lifted
+from polyops._bench.measure import served_by
+from polyops._bench.shapes import Spec
+
+DTYPES = ("float32", "bfloat16", "float64", "float16")
+
+
+def run(args: argparse.Namespace) -> int:
+    console = Console(width=None if sys.stdout.isatty() else 200, soft_wrap=True)
+    libraries = ", ".join(f"{name} {version}" for name, version in machine.libraries().items())
+    console.print(f"polyops  {polyops.__version__}, built for torch {_C.TORCH_VERSION}")
+    console.print(f"torch    {torch.__version__} ({libraries})")
+    threads = torch.get_num_threads()
+    console.print(f"machine  {machine.model_name()}; {threads} of {machine.cores()} cores used")
+    console.print(f"headers  {polyops.get_include()}")
+    for line in settings():
+        console.print(escape(f"setting  {line}"))
+    console.print(f"state    {'patched' if polyops.is_patched() else 'not patched'}\n")
+    console.print(families(), "", overloads(), "", kernels(), sep="\n")
+    return 0
+
+
+def settings() -> Iterator[str]:
+    """What the POLYOPS_ variables changed."""
+    policy = _C.policy()
+    if not policy["autopatch"]:
+        yield "not patched on import"
+    if not _C.gate():
+        yield "gates lifted"
+    if policy["isa"]:
+        yield f"CPU instruction set: {policy['isa']}"
+    if policy["plugin_path"]:
+        yield f"plug-ins: {', '.join(policy['plugin_path'])}"
+    for op, kernel in policy["force"].items():
+        yield f"{op} forced to {kernel}"
+    off = [op for op in polyops.ops() if not polyops.is_enabled(op)]
+    if off:
+        yield f"disabled: {', '.join(off)}"
+
+
+def table(*columns: str) -> Table:
+    result = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        result.add_column(column, overflow="fold")
+    return result
+
+
+def families() -> Table:
+    result = table("family", "device", "chip", "features", "gates", "library")
+    for family in _C.families():
+        if family["loaded"]:
+            state = [family["chip"], family["features"], family["gates"]]
+        else:
+            state = ["", f"not loaded: {family['reason']}", ""]
+        result.add_row(family["name"], family["device"], *map(escape, state), family["path"])
+    return result
+
+
+def overloads() -> Table:
+    """Which kernel takes a plain contiguous call of each dtype while gates are lifted."""
+    result = table("op", "overload", *DTYPES)
+    for overload in sorted(_C.overloads(), key=lambda of: (of["op"], not of["taken"], of["name"])):
+        name = overload["name"].removeprefix("aten::")
+        if not overload["taken"]:
+            cells = [f"left to stock: {overload['note']}"]
+        elif overload["shadowed"]:
+            cells = ["shadowed: another library registered itself later"]
+        elif not polyops.is_enabled(overload["op"]):
+            cells = ["disabled"]
+        else:
+            cells = [kernel_of(overload["op"], name, dtype) for dtype in DTYPES]
+        result.add_row(overload["op"], name, *map(escape, cells))
+    return result
+
+
+def kernel_of(op: str, overload: str, dtype: str) -> str:
+    name = overload.partition(".")[0]
+    if name not in BUILDERS:
+        return "?"
+    product = "mm" in name
+    sizes = (2, 32, 32, 32)[0 if "bmm" in name else 1 :] if product else (8, 64)
+    layout = "nn" if product else "contiguous"
+    spec = Spec(op, overload, "forward", dtype, sizes, layout, (), False, "")
+    try:
+        case = make(spec)
+    except (RuntimeError, ValueError):
+        return "?"
+    with lifted():
+        kernel, reason = served_by(case, overload)
+    return kernel or f"stock ({reason})"
+
+
+def kernels() -> Table:
+    result = table("op", "direction", "kernels, in the order in which they are tried")
+    by_op: dict[tuple[str, str, str], list[str]] = {}
+    for kernel in _C.kernels():
+        key = (kernel["device"], kernel["op"], kernel["direction"])
+        text = kernel["name"] if kernel["usable"] else f"({kernel['name']}: not on this machine)"
+        by_op.setdefault(key, []).append(text)
+    for (_, op, direction), names in by_op.items():
+        result.add_row(op, direction, ", ".join(names))
+    return result

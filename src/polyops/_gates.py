@@ -1,0 +1,130 @@
+"""Gate files: what was measured on a chip, and so which calls a kernel takes there.
+
+One file per chip, src/polyops/gates/<chip>.json, written by `polyops bench --write-gates`:
+
+    {"chip": "amd_zen4", "torch": "2.13.0+cpu", "polyops": "0.1.0",
+     "points": [{"kernel": "softmax_lastdim__avx512", "threads": 2, "dtype": "float32",
+                 "layout": "contiguous", "sizes": {"outer": 1536, "len": 128, "inner": 1},
+                 "ratio": 2.31}, ...]}
+
+A point is one measured call: with that many threads the kernel took 1/ratio of stock's time. Names
+of sizes are those of the kernel's op (_C.sizes_of). The registry gives a call the ratio of the
+nearest point of its kernel, threads, dtype and layout, by distance over the logarithms of the
+sizes. Kernels and chips that a file names and this installation lacks are no error.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from polyops import _C
+
+FOLDER = Path(__file__).resolve().parent / "gates"
+
+
+@dataclass(frozen=True)
+class Point:
+    kernel: str
+    threads: int
+    dtype: str
+    layout: str
+    sizes: dict[str, int]
+    ratio: float
+
+    def key(self) -> tuple[Any, ...]:
+        """What a later measurement of the same thing has in common with this one."""
+        sizes = tuple(self.sizes.items())
+        return (self.kernel, self.dtype, self.layout, self.threads, sizes)
+
+
+@dataclass(frozen=True)
+class GateFile:
+    chip: str
+    torch: str
+    polyops: str
+    points: list[Point]
+    path: Path
+
+
+def files() -> list[Path]:
+    return sorted(FOLDER.glob("*.json"))
+
+
+def read(path: Path) -> GateFile:
+    """Raises ValueError, naming the file and what is wrong in it."""
+    try:
+        data = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"gate file {path}: {error}") from None
+    kinds = {"chip": str, "torch": str, "polyops": str, "points": list}
+    fields = _fields(path, "the file", data, kinds)
+    points = [_point(path, index, item) for index, item in enumerate(fields["points"])]
+    return GateFile(fields["chip"], fields["torch"], fields["polyops"], points, path)
+
+
+def _point(path: Path, index: int, item: Any) -> Point:
+    where = f"points[{index}]"
+    kinds = {
+        "kernel": str,
+        "threads": int,
+        "dtype": str,
+        "layout": str,
+        "sizes": dict,
+        "ratio": (int, float),
+    }
+    point = Point(**_fields(path, where, item, kinds))
+    counts = {"threads": point.threads, **{f"size {k}": v for k, v in point.sizes.items()}}
+    for name, count in counts.items():
+        if type(count) is not int or count < 1:
+            raise ValueError(f"gate file {path}: {where}: {name} is {count!r}, not at least 1")
+    if not (math.isfinite(point.ratio) and point.ratio > 0):
+        raise ValueError(f"gate file {path}: {where}: ratio {point.ratio} is no positive number")
+    return point
+
+
+def _fields(path: Path, where: str, item: Any, kinds: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(item, dict):
+        raise ValueError(f"gate file {path}: {where} is not an object")
+    missing, unknown = sorted(kinds.keys() - item.keys()), sorted(item.keys() - kinds.keys())
+    if missing or unknown:
+        what = f"lacks {', '.join(missing)}" if missing else f"has unknown {', '.join(unknown)}"
+        raise ValueError(f"gate file {path}: {where} {what}")
+    for name, kind in kinds.items():
+        if not isinstance(item[name], kind) or isinstance(item[name], bool):
+            raise ValueError(f"gate file {path}: {where}: {name} is {item[name]!r}")
+    return item
+
+
+def load(file: GateFile, sizes_of_kernel: Mapping[str, list[str]]) -> None:
+    """Hands the points to the registry, sizes in the order of the kernel's op."""
+    for point in file.points:
+        names = sizes_of_kernel.get(point.kernel)
+        if names is None:
+            continue
+        if set(names) != set(point.sizes):
+            raise ValueError(
+                f"gate file {file.path}: {point.kernel} has sizes {', '.join(names)}, "
+                f"not {', '.join(point.sizes)}"
+            )
+        sizes = [point.sizes[name] for name in names]
+        _C.add_gate(
+            file.chip, point.kernel, point.threads, point.dtype, point.layout, sizes, point.ratio
+        )
+
+
+def merged(old: Iterable[Point], new: Iterable[Point]) -> list[Point]:
+    """New points in place of old ones of the same key; sorted, so that diffs stay readable."""
+    points = {point.key(): point for point in old}
+    points.update({point.key(): point for point in new})
+    return sorted(points.values(), key=Point.key)
+
+
+def write(file: GateFile) -> None:
+    head = {"chip": file.chip, "torch": file.torch, "polyops": file.polyops}
+    lines = [json.dumps(vars(point)) for point in file.points]
+    text = json.dumps(head)[:-1] + ', "points": [\n' + ",\n".join(lines) + "\n]}\n"
+    file.path.parent.mkdir(parents=True, exist_ok=True)
+    file.path.write_text(text)
