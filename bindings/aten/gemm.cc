@@ -1,0 +1,179 @@
+// aten::mm, addmm, bmm, baddbmm in all their forms. nn.Linear, matmul and einsum end here.
+#include "polyops/ops/gemm.h"
+
+#include <c10/core/Scalar.h>
+
+#include "aten/table.h"
+#include "torch/context.h"
+#include "torch/view.h"
+#include "torch/wrap.h"
+
+namespace polyops::torch_binding {
+namespace {
+
+constexpr at::Tensor* kNoOut = nullptr;
+
+// lhs and rhs of a product of matrices (rank 2) or of batches of them (rank 3).
+const char* describe_product(const at::Tensor& lhs, const at::Tensor& rhs, int64_t rank,
+                             polyops_gemm_args* args) {
+  if (!same_kind(lhs, rhs)) return "mixed dtypes or devices";
+  if (lhs.dim() != rank || rhs.dim() != rank || lhs.size(rank - 1) != rhs.size(rank - 2) ||
+      (rank == 3 && lhs.size(0) != rhs.size(0))) {
+    return "shape";
+  }
+  if (const char* reason = describe(lhs, &args->lhs)) return reason;
+  if (const char* reason = describe(rhs, &args->rhs)) return reason;
+  if (lhs.scalar_type() == at::kFloat && bf16_products_allowed(lhs.device().type())) {
+    return "bfloat16 products are allowed";  // stock may be much faster at those
+  }
+  args->struct_size = sizeof *args;
+  args->reserved = 0;
+  args->alpha = 1;
+  args->beta = 0;
+  args->addend = absent();
+  return nullptr;
+}
+
+const char* describe_addend(const at::Tensor& addend, const at::Scalar& beta,
+                            const at::Scalar& alpha, const at::Tensor& lhs, at::IntArrayRef sizes,
+                            polyops_gemm_args* args) {
+  if (beta.isComplex() || alpha.isComplex()) return "complex alpha or beta";
+  if (!same_kind(addend, lhs)) return "mixed dtypes or devices";
+  args->alpha = alpha.toDouble();
+  args->beta = beta.toDouble();
+  polyops_tensor view;
+  if (const char* reason = describe(addend, &view)) return reason;
+  if (!expand(&view, sizes)) return "shape";
+  if (args->beta != 0) args->addend = view;
+  return nullptr;
+}
+
+// One attempt for every form. addend: nullptr for mm and bmm. out: nullptr for functional forms;
+// may be the addend itself.
+struct Product {
+  const at::Tensor* addend;
+  const at::Tensor& lhs;
+  const at::Tensor& rhs;
+  int64_t rank;
+  at::Scalar beta = 0;
+  at::Scalar alpha = 1;
+
+  const char* describe_all(const at::Tensor* out, at::IntArrayRef sizes,
+                           polyops_gemm_args* args) const {
+    if (addend != nullptr) {
+      if (const char* r = describe_addend(*addend, beta, alpha, lhs, sizes, args)) return r;
+    }
+    if (out == nullptr) {
+      describe_contiguous(sizes, lhs.scalar_type(), &args->dst);
+    } else {
+      if (const char* reason = check_out(*out, sizes, lhs)) return reason;
+      if (shares_storage(*out, lhs) || shares_storage(*out, rhs)) {
+        return "out shares memory with an input";
+      }
+      if (addend != nullptr && shares_storage(*out, *addend) && !same_view(*out, *addend)) {
+        return "out shares memory with an input";
+      }
+      if (const char* reason = describe(*out, &args->dst)) return reason;
+    }
+    if (rank == 2) {
+      for (polyops_tensor* view : {&args->lhs, &args->rhs, &args->dst}) prepend_dimension(view);
+      if (args->beta != 0) prepend_dimension(&args->addend);
+    }
+    return nullptr;
+  }
+
+  // The result, out itself if there is one; undefined if the call is left to stock.
+  at::Tensor attempt(Call& call, const at::Tensor* out) const {
+    polyops_gemm_args args;
+    const char* reason = describe_product(lhs, rhs, rank, &args);
+    if (reason != nullptr) {
+      call.decline(reason);
+      return {};
+    }
+    std::array<int64_t, 3> sizes;
+    if (rank == 3) sizes[0] = lhs.size(0);
+    sizes[rank - 2] = lhs.size(rank - 2);
+    sizes[rank - 1] = rhs.size(rank - 1);
+    const at::IntArrayRef shape(sizes.data(), rank);
+    reason = describe_all(out, shape, &args);
+    if (reason != nullptr) {
+      call.decline(reason);
+      return {};
+    }
+    if (!call.choose(&args)) return {};
+    at::Tensor result = out == nullptr ? allocate(lhs, shape, lhs.scalar_type()) : *out;
+    set_output(&args.dst, result);
+    set_input(&args.lhs, lhs);
+    set_input(&args.rhs, rhs);
+    if (args.beta != 0) set_input(&args.addend, *addend);
+    return call.launch(&args, result) ? result : at::Tensor();
+  }
+
+  std::optional<at::Tensor> functional(Call& call) const {
+    at::Tensor result = attempt(call, kNoOut);
+    return result.defined() ? std::optional(std::move(result)) : std::nullopt;
+  }
+  bool into(Call& call, const at::Tensor& out) const { return attempt(call, &out).defined(); }
+};
+
+template <int kRank>
+std::optional<at::Tensor> product(Call& call, const at::Tensor& lhs, const at::Tensor& rhs) {
+  return Product{nullptr, lhs, rhs, kRank}.functional(call);
+}
+
+template <int kRank>
+bool product_out(Call& call, const at::Tensor& lhs, const at::Tensor& rhs, at::Tensor& out) {
+  return Product{nullptr, lhs, rhs, kRank}.into(call, out);
+}
+
+template <int kRank>
+std::optional<at::Tensor> add_product(Call& call, const at::Tensor& self, const at::Tensor& lhs,
+                                      const at::Tensor& rhs, const at::Scalar& beta,
+                                      const at::Scalar& alpha) {
+  return Product{&self, lhs, rhs, kRank, beta, alpha}.functional(call);
+}
+
+template <int kRank>
+bool add_product_out(Call& call, const at::Tensor& self, const at::Tensor& lhs,
+                     const at::Tensor& rhs, const at::Scalar& beta, const at::Scalar& alpha,
+                     at::Tensor& out) {
+  return Product{&self, lhs, rhs, kRank, beta, alpha}.into(call, out);
+}
+
+template <int kRank>
+bool add_product_inplace(Call& call, at::Tensor& self, const at::Tensor& lhs, const at::Tensor& rhs,
+                         const at::Scalar& beta, const at::Scalar& alpha) {
+  return Product{&self, lhs, rhs, kRank, beta, alpha}.into(call, self);
+}
+
+constexpr const char kActivation[] = "stock calls addmm_out's code and then relu_ or gelu_";
+constexpr const char kOutDtype[] = "exists for CUDA alone";
+
+}  // namespace
+
+std::vector<Overload> gemm_overloads() {
+  return {
+      {"mm", "mm", "gemm", wrap(product<2>)},
+      {"mm.out", "mm", "gemm", wrap(product_out<2>)},
+      {"mm.dtype", "mm", "gemm", nullptr, kOutDtype},
+      {"mm.dtype_out", "mm", "gemm", nullptr, kOutDtype},
+      {"addmm", "addmm", "gemm", wrap(add_product<2>)},
+      {"addmm.out", "addmm", "gemm", wrap(add_product_out<2>)},
+      {"addmm_", "addmm", "gemm", wrap(add_product_inplace<2>)},
+      {"addmm.dtype", "addmm", "gemm", nullptr, kOutDtype},
+      {"addmm.dtype_out", "addmm", "gemm", nullptr, kOutDtype},
+      {"_addmm_activation", "addmm", "gemm", nullptr, kActivation},
+      {"_addmm_activation.out", "addmm", "gemm", nullptr, kActivation},
+      {"bmm", "bmm", "gemm", wrap(product<3>)},
+      {"bmm.out", "bmm", "gemm", wrap(product_out<3>)},
+      {"bmm.dtype", "bmm", "gemm", nullptr, kOutDtype},
+      {"bmm.dtype_out", "bmm", "gemm", nullptr, kOutDtype},
+      {"baddbmm", "baddbmm", "gemm", wrap(add_product<3>)},
+      {"baddbmm.out", "baddbmm", "gemm", wrap(add_product_out<3>)},
+      {"baddbmm_", "baddbmm", "gemm", wrap(add_product_inplace<3>)},
+      {"baddbmm.dtype", "baddbmm", "gemm", nullptr, kOutDtype},
+      {"baddbmm.dtype_out", "baddbmm", "gemm", nullptr, kOutDtype},
+  };
+}
+
+}  // namespace polyops::torch_binding

@@ -1,0 +1,179 @@
+// aten::native_layer_norm and its backward. F.layer_norm and nn.LayerNorm end here.
+#include "polyops/ops/layer_norm.h"
+
+#include <c10/util/SmallVector.h>
+
+#include <array>
+
+#include "aten/table.h"
+#include "torch/view.h"
+#include "torch/wrap.h"
+
+namespace polyops::torch_binding {
+namespace {
+
+using OptionalTensor = std::optional<at::Tensor>;
+using Three = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
+
+const at::Tensor* present(const OptionalTensor& tensor) {
+  return tensor.has_value() && tensor->defined() ? &*tensor : nullptr;
+}
+
+// Statistics are float32 where a parameter is, else in the input's dtype.
+at::ScalarType statistics_dtype(const at::Tensor& input, const at::Tensor* weight,
+                                const at::Tensor* bias) {
+  return weight != nullptr ? weight->scalar_type()
+         : bias != nullptr ? bias->scalar_type()
+                           : input.scalar_type();
+}
+
+const char* check_input(const at::Tensor& input, at::IntArrayRef normalized_shape) {
+  if (!input.defined()) return "undefined tensor";
+  const auto count = normalized_shape.size();
+  if (count < 1 || static_cast<size_t>(input.dim()) < count) return "shape";
+  return input.sizes().slice(input.dim() - count) == normalized_shape ? nullptr : "shape";
+}
+
+const char* describe_parameter(const at::Tensor* parameter, const at::Tensor& input,
+                               at::IntArrayRef normalized_shape, polyops_tensor* view) {
+  *view = absent();
+  if (parameter == nullptr) return nullptr;
+  if (parameter->sizes() != normalized_shape) return "shape";
+  if (parameter->device() != input.device()) return "mixed devices";
+  const bool half = input.scalar_type() == at::kBFloat16 || input.scalar_type() == at::kHalf;
+  const bool mixed = half && parameter->scalar_type() == at::kFloat;
+  if (parameter->scalar_type() != input.scalar_type() && !mixed) return "mixed dtypes";
+  if (!parameter->is_contiguous()) return "layout of a parameter";
+  return describe(*parameter, view);
+}
+
+c10::SmallVector<int64_t, 8> statistics_sizes(const at::Tensor& input, size_t normalized_rank) {
+  c10::SmallVector<int64_t, 8> sizes(input.sizes().begin(), input.sizes().end());
+  std::fill(sizes.end() - normalized_rank, sizes.end(), 1);
+  return sizes;
+}
+
+std::optional<Three> layer_norm(Call& call, const at::Tensor& input,
+                                at::IntArrayRef normalized_shape, const OptionalTensor& weight_,
+                                const OptionalTensor& bias_, double eps) {
+  const at::Tensor *weight = present(weight_), *bias = present(bias_);
+  polyops_layer_norm_args args;
+  const char* reason = check_input(input, normalized_shape);
+  if (!reason) reason = describe(input, &args.src);
+  if (!reason) reason = describe_parameter(weight, input, normalized_shape, &args.weight);
+  if (!reason) reason = describe_parameter(bias, input, normalized_shape, &args.bias);
+  if (!reason && weight && bias && weight->scalar_type() != bias->scalar_type()) {
+    reason = "mixed dtypes";
+  }
+  if (reason) {
+    call.decline(reason);
+    return std::nullopt;
+  }
+  args.struct_size = sizeof args;
+  args.normalized_rank = static_cast<int32_t>(normalized_shape.size());
+  args.eps = eps;
+  const auto sizes = statistics_sizes(input, normalized_shape.size());
+  const auto type = statistics_dtype(input, weight, bias);
+  describe_contiguous(input.sizes(), input.scalar_type(), &args.dst);
+  describe_contiguous(sizes, type, &args.mean);
+  args.rstd = args.mean;
+  if (!call.choose(&args)) return std::nullopt;
+
+  at::Tensor out = allocate(input, input.sizes(), input.scalar_type());
+  at::Tensor mean = allocate(input, sizes, type);
+  at::Tensor rstd = allocate(input, sizes, type);
+  set_input(&args.src, input);
+  if (weight) set_input(&args.weight, *weight);
+  if (bias) set_input(&args.bias, *bias);
+  set_output(&args.dst, out);
+  set_output(&args.mean, mean);
+  set_output(&args.rstd, rstd);
+  if (!call.launch(&args, out)) return std::nullopt;
+  return Three(std::move(out), std::move(mean), std::move(rstd));
+}
+
+const char* describe_statistics(const at::Tensor& tensor, const at::Tensor& input,
+                                at::ScalarType type, int64_t rows, polyops_tensor* view) {
+  if (!tensor.defined()) return "undefined tensor";
+  if (tensor.scalar_type() != type || tensor.device() != input.device()) return "mixed dtypes";
+  if (tensor.numel() != rows) return "shape";
+  if (!tensor.is_contiguous()) return "layout of a statistic";
+  return describe(tensor, view);
+}
+
+std::optional<Three> layer_norm_backward(Call& call, const at::Tensor& grad_out,
+                                         const at::Tensor& input, at::IntArrayRef normalized_shape,
+                                         const at::Tensor& mean, const at::Tensor& rstd,
+                                         const OptionalTensor& weight_, const OptionalTensor& bias_,
+                                         std::array<bool, 3> output_mask) {
+  const at::Tensor *weight = present(weight_), *bias = present(bias_);
+  polyops_layer_norm_backward_args args;
+  polyops_tensor bias_view;
+  const char* reason = check_input(input, normalized_shape);
+  if (!reason && !same_kind(grad_out, input)) reason = "mixed dtypes or devices";
+  if (!reason && grad_out.sizes() != input.sizes()) reason = "shape";
+  if (!reason) reason = describe(input, &args.src);
+  if (!reason) reason = describe(grad_out, &args.grad_dst);
+  if (!reason) reason = describe_parameter(weight, input, normalized_shape, &args.weight);
+  if (!reason) reason = describe_parameter(bias, input, normalized_shape, &bias_view);
+  if (!reason && weight && bias && weight->scalar_type() != bias->scalar_type()) {
+    reason = "mixed dtypes";
+  }
+  if (!reason && ((output_mask[1] && !weight) || (output_mask[2] && !bias))) {
+    reason = "gradient of an absent parameter";
+  }
+  if (!reason) {
+    const auto type = statistics_dtype(input, weight, bias);
+    const int64_t rows = input.numel() / c10::multiply_integers(normalized_shape);
+    reason = describe_statistics(mean, input, type, rows, &args.mean);
+    if (!reason) reason = describe_statistics(rstd, input, type, rows, &args.rstd);
+  }
+  if (reason) {
+    call.decline(reason);
+    return std::nullopt;
+  }
+  args.struct_size = sizeof args;
+  args.normalized_rank = static_cast<int32_t>(normalized_shape.size());
+  args.grad_src = args.grad_weight = args.grad_bias = absent();
+  if (output_mask[0]) describe_contiguous(input.sizes(), input.scalar_type(), &args.grad_src);
+  if (output_mask[1]) args.grad_weight = args.weight;
+  if (output_mask[2]) args.grad_bias = bias_view;
+  if (!call.choose(&args)) return std::nullopt;
+
+  at::Tensor grad_input, grad_weight, grad_bias;
+  set_input(&args.grad_dst, grad_out);
+  set_input(&args.src, input);
+  set_input(&args.mean, mean);
+  set_input(&args.rstd, rstd);
+  if (weight) set_input(&args.weight, *weight);
+  if (output_mask[0]) {
+    grad_input = allocate(input, input.sizes(), input.scalar_type());
+    set_output(&args.grad_src, grad_input);
+  }
+  if (output_mask[1]) {
+    grad_weight = allocate(input, normalized_shape, weight->scalar_type());
+    set_output(&args.grad_weight, grad_weight);
+  }
+  if (output_mask[2]) {
+    grad_bias = allocate(input, normalized_shape, bias->scalar_type());
+    set_output(&args.grad_bias, grad_bias);
+  }
+  if (!call.launch(&args, input)) return std::nullopt;
+  return Three(std::move(grad_input), std::move(grad_weight), std::move(grad_bias));
+}
+
+}  // namespace
+
+std::vector<Overload> layer_norm_overloads() {
+  return {
+      {"native_layer_norm", "layer_norm", "layer_norm", wrap(layer_norm)},
+      {"native_layer_norm.out", "layer_norm", "layer_norm", nullptr,
+       "stock copies the result of native_layer_norm, which is taken"},
+      {"native_layer_norm_backward", "layer_norm", "layer_norm_backward",
+       wrap(layer_norm_backward)},
+      {"native_layer_norm_backward.out", "layer_norm", "layer_norm_backward", nullptr,
+       "stock copies the result of native_layer_norm_backward, which is taken"},
+  };
+}
+
+}  // namespace polyops::torch_binding

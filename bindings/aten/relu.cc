@@ -1,0 +1,73 @@
+// aten::relu, and threshold_backward, which is its backward.
+#include "polyops/ops/relu.h"
+
+#include <c10/core/Scalar.h>
+
+#include "aten/table.h"
+#include "torch/unary.h"
+#include "torch/wrap.h"
+
+namespace polyops::torch_binding {
+namespace {
+
+std::optional<at::Tensor> relu(Call& call, const at::Tensor& self) {
+  polyops_relu_args args;
+  args.reserved = 0;
+  return unary(call, self, args);
+}
+
+bool relu_inplace(Call& call, at::Tensor& self) {
+  polyops_relu_args args;
+  args.reserved = 0;
+  return unary_out(call, self, self, args);
+}
+
+// Stock compares in the tensor's own dtype.
+double round_to(c10::ScalarType type, const at::Scalar& value) {
+  switch (type) {
+    case c10::ScalarType::Float:
+      return value.to<float>();
+    case c10::ScalarType::BFloat16:
+      return static_cast<float>(value.to<c10::BFloat16>());
+    case c10::ScalarType::Half:
+      return static_cast<float>(value.to<c10::Half>());
+    default:
+      return value.to<double>();
+  }
+}
+
+bool fill(Call& call, const at::Tensor& self, const at::Scalar& threshold,
+          polyops_relu_backward_args* args) {
+  if (threshold.isComplex() || !self.defined()) return call.decline("threshold");
+  args->reserved = 0;
+  args->threshold = round_to(self.scalar_type(), threshold);
+  return true;
+}
+
+std::optional<at::Tensor> threshold_backward(Call& call, const at::Tensor& grad_output,
+                                             const at::Tensor& self, const at::Scalar& threshold) {
+  polyops_relu_backward_args args;
+  if (!fill(call, self, threshold, &args)) return std::nullopt;
+  return unary_backward(call, grad_output, self, args);
+}
+
+bool threshold_backward_out(Call& call, const at::Tensor& grad_output, const at::Tensor& self,
+                            const at::Scalar& threshold, at::Tensor& grad_input) {
+  polyops_relu_backward_args args;
+  if (!fill(call, self, threshold, &args)) return false;
+  return unary_backward_out(call, grad_output, self, grad_input, args);
+}
+
+}  // namespace
+
+std::vector<Overload> relu_overloads() {
+  return {
+      {"relu", "relu", "relu", wrap(relu)},
+      {"relu_", "relu", "relu", wrap(relu_inplace)},
+      {"relu.out", "relu", "relu", nullptr, "stock copies the result of relu, which is taken"},
+      {"threshold_backward", "relu", "relu_backward", wrap(threshold_backward)},
+      {"threshold_backward.grad_input", "relu", "relu_backward", wrap(threshold_backward_out)},
+  };
+}
+
+}  // namespace polyops::torch_binding

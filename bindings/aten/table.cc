@@ -1,0 +1,17 @@
+#include "aten/table.h"
+
+namespace polyops::torch_binding {
+
+const std::vector<Overload>& overloads() {
+  static const auto* all = [] {
+    auto* table = new std::vector<Overload>;
+    for (auto&& part : {gemm_overloads(), softmax_overloads(), layer_norm_overloads(),
+                        gelu_overloads(), relu_overloads()}) {
+      table->insert(table->end(), part.begin(), part.end());
+    }
+    return table;
+  }();
+  return *all;
+}
+
+}  // namespace polyops::torch_binding

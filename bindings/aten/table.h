@@ -1,0 +1,19 @@
+// The overload tables, one function per op file.
+#ifndef POLYOPS_BINDINGS_ATEN_TABLE_H_
+#define POLYOPS_BINDINGS_ATEN_TABLE_H_
+
+#include <vector>
+
+#include "torch/patch.h"
+
+namespace polyops::torch_binding {
+
+std::vector<Overload> gelu_overloads();
+std::vector<Overload> gemm_overloads();
+std::vector<Overload> layer_norm_overloads();
+std::vector<Overload> relu_overloads();
+std::vector<Overload> softmax_overloads();
+
+}  // namespace polyops::torch_binding
+
+#endif  // POLYOPS_BINDINGS_ATEN_TABLE_H_

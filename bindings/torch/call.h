@@ -1,0 +1,44 @@
+// One call of a wrapped overload: choose a kernel, then run it. Or decline, and stock runs.
+#ifndef POLYOPS_BINDINGS_TORCH_CALL_H_
+#define POLYOPS_BINDINGS_TORCH_CALL_H_
+
+#include <ATen/core/Tensor.h>
+
+#include "select.h"
+
+namespace polyops::torch_binding {
+
+// An overload on one device. Lives as long as the process.
+struct Slot {
+  const char* overload;  // "aten::_softmax.out"
+  int op;                // index into public_ops()
+  c10::DeviceType device;
+  OpTable* table;  // the candidates of its kernel op on that device
+};
+
+class Call {
+ public:
+  explicit Call(const Slot& slot) : slot_(slot) {}
+
+  // Counts the call as declined and returns false, so that an attempt can end with it.
+  bool decline(const char* reason);
+
+  // Picks the kernel for args, whose outputs have no data yet. False: none takes it; counted.
+  bool choose(const void* args);
+
+  // Runs it once the outputs are there. False: every candidate declined and nothing was written;
+  // counted. Throws c10::Error when a kernel fails.
+  bool launch(const void* args, const at::Tensor& output);
+
+ private:
+  bool run(const void* args, c10::Device device);
+  void observe_hit(const void* args) const;
+
+  const Slot& slot_;
+  Choice choice_;
+  int threads_ = 1;
+};
+
+}  // namespace polyops::torch_binding
+
+#endif  // POLYOPS_BINDINGS_TORCH_CALL_H_

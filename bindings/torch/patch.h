@@ -1,0 +1,60 @@
+// The overloads that polyops wraps, and their registration with torch's dispatcher.
+#ifndef POLYOPS_BINDINGS_TORCH_PATCH_H_
+#define POLYOPS_BINDINGS_TORCH_PATCH_H_
+
+#include <torch/library.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "registry.h"
+#include "torch/call.h"
+
+namespace polyops::torch_binding {
+
+// A slot with what the wrapper needs beside it: the switch, and the saved stock kernel.
+struct WrappedSlot : Slot {
+  const std::atomic<bool>* enabled;
+  const c10::OperatorHandle* handle;
+  const c10::SafeKernelFunction* stock;
+};
+
+// A line of an op's overload table. Exactly one of wrap and left_to_stock is set.
+struct Overload {
+  const char* name;       // "_softmax.out", in namespace aten
+  const char* op;         // public op
+  const char* kernel_op;  // which table serves it
+  std::function<torch::CppFunction(const WrappedSlot*)> wrap;
+  const char* left_to_stock = nullptr;  // why nothing is registered
+};
+
+struct OverloadState {
+  const Overload* overload;
+  std::vector<std::string> devices;   // where it is registered now
+  std::vector<std::string> shadowed;  // where somebody registered over it
+};
+
+Registry& registry();
+Policy& policy();
+
+// All tables, in bindings/aten/table.cc.
+const std::vector<Overload>& overloads();
+
+// Registers every overload whose op the policy allows, at the key of every device that a family
+// serves, once. Not while another thread is inside torch.
+void patch();
+// Takes all registrations out. Not while another thread is inside torch.
+void unpatch();
+bool is_patched();
+
+// Flips the op's flag; safe at any time. std::invalid_argument for an op that is unknown, or that
+// the environment disabled, so that it was never registered.
+void set_enabled(const std::string& op, bool on);
+bool is_enabled(const std::string& op);
+
+std::vector<OverloadState> overload_states();
+
+}  // namespace polyops::torch_binding
+
+#endif  // POLYOPS_BINDINGS_TORCH_PATCH_H_

@@ -1,0 +1,130 @@
+#include "torch/view.h"
+
+#include <ATen/EmptyTensor.h>
+#include <ATen/MemoryOverlap.h>
+#include <ATen/ops/empty.h>
+
+namespace polyops::torch_binding {
+namespace {
+
+// torch 2.13 has no named tensors any more; older ones do.
+template <class T>
+bool has_names(const T& tensor) {
+  if constexpr (requires { tensor.has_names(); }) {
+    return tensor.has_names();
+  } else {
+    return false;
+  }
+}
+
+}  // namespace
+
+int32_t dtype_of(c10::ScalarType type) {
+  switch (type) {
+    case c10::ScalarType::Float:
+      return POLYOPS_FLOAT32;
+    case c10::ScalarType::Double:
+      return POLYOPS_FLOAT64;
+    case c10::ScalarType::BFloat16:
+      return POLYOPS_BFLOAT16;
+    case c10::ScalarType::Half:
+      return POLYOPS_FLOAT16;
+    default:
+      return POLYOPS_INVALID_DTYPE;
+  }
+}
+
+const char* describe(const at::Tensor& tensor, polyops_tensor* view) {
+  if (!tensor.defined()) return "undefined tensor";
+  const int32_t dtype = dtype_of(tensor.scalar_type());
+  if (dtype == POLYOPS_INVALID_DTYPE) return "dtype";
+  const auto rank = tensor.dim();
+  if (rank > POLYOPS_MAX_RANK) return "rank";
+  if (tensor.layout() != c10::kStrided) return "layout";
+  if (tensor.is_neg() || tensor.is_conj()) return "lazy negation or conjugation";
+  if (has_names(tensor)) return "named tensor";
+  const auto sizes = tensor.sizes(), strides = tensor.strides();
+  view->data = nullptr;
+  view->dtype = dtype;
+  view->rank = static_cast<int32_t>(rank);
+  for (int64_t d = 0; d < rank; ++d) {
+    if (sizes[d] == 0) return "empty";
+    view->sizes[d] = sizes[d];
+    view->strides[d] = strides[d];
+  }
+  return nullptr;
+}
+
+void describe_contiguous(c10::IntArrayRef sizes, c10::ScalarType type, polyops_tensor* view) {
+  view->data = nullptr;
+  view->dtype = dtype_of(type);
+  view->rank = static_cast<int32_t>(sizes.size());
+  int64_t stride = 1;
+  for (int32_t d = view->rank - 1; d >= 0; --d) {
+    view->sizes[d] = sizes[d];
+    view->strides[d] = stride;
+    stride *= sizes[d];
+  }
+}
+
+void copy_strides(const at::Tensor& tensor, polyops_tensor* view) {
+  const auto strides = tensor.strides();
+  for (int32_t d = 0; d < view->rank; ++d) view->strides[d] = strides[d];
+}
+
+polyops_tensor absent() {
+  polyops_tensor view;
+  view.data = nullptr;
+  view.dtype = POLYOPS_INVALID_DTYPE;
+  view.rank = -1;
+  return view;
+}
+
+void prepend_dimension(polyops_tensor* view) {
+  for (int32_t d = view->rank; d > 0; --d) {
+    view->sizes[d] = view->sizes[d - 1];
+    view->strides[d] = view->strides[d - 1];
+  }
+  view->sizes[0] = 1;
+  view->strides[0] = 0;
+  ++view->rank;
+}
+
+bool expand(polyops_tensor* view, c10::IntArrayRef sizes) {
+  const auto rank = static_cast<int32_t>(sizes.size());
+  if (view->rank > rank) return false;
+  while (view->rank < rank) prepend_dimension(view);
+  for (int32_t d = 0; d < rank; ++d) {
+    if (view->sizes[d] == sizes[d]) continue;
+    if (view->sizes[d] != 1) return false;
+    view->sizes[d] = sizes[d];
+    view->strides[d] = 0;
+  }
+  return true;
+}
+
+bool shares_storage(const at::Tensor& a, const at::Tensor& b) {
+  return a.defined() && b.defined() && a.is_alias_of(b);
+}
+
+bool same_view(const at::Tensor& a, const at::Tensor& b) {
+  return a.is_same(b) || (a.const_data_ptr() == b.const_data_ptr() && a.sizes() == b.sizes() &&
+                          a.strides() == b.strides());
+}
+
+const char* check_out(const at::Tensor& out, c10::IntArrayRef sizes, const at::Tensor& like) {
+  if (!out.defined() || out.sizes() != sizes) return "out must be resized";
+  if (!same_kind(out, like)) return "out of another dtype or device";
+  if (at::has_internal_overlap(out) != at::MemOverlap::No) return "out overlaps itself";
+  return nullptr;
+}
+
+at::Tensor allocate(const at::Tensor& like, c10::IntArrayRef sizes, c10::ScalarType type) {
+  if (like.is_cpu()) {
+    return at::Tensor(
+        at::detail::empty_cpu(sizes, type, /*pin_memory=*/false, c10::MemoryFormat::Contiguous));
+  }
+  return at::empty(sizes, like.options().dtype(type).memory_format(c10::MemoryFormat::Contiguous));
+}
+
+}  // namespace polyops::torch_binding

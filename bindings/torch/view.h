@@ -1,0 +1,54 @@
+// at::Tensor -> polyops_tensor, and the questions that every overload asks of its arguments.
+#ifndef POLYOPS_BINDINGS_TORCH_VIEW_H_
+#define POLYOPS_BINDINGS_TORCH_VIEW_H_
+
+#include <ATen/core/Tensor.h>
+
+#include "polyops/tensor_view.h"
+
+namespace polyops::torch_binding {
+
+int32_t dtype_of(c10::ScalarType type);  // POLYOPS_INVALID_DTYPE if the ABI has no name for it
+
+// Metadata only; data stays NULL until inputs() or output() sets it. nullptr if every kernel may
+// look at the tensor, else why not: undefined, names, a negative or conjugate view, rank, empty.
+const char* describe(const at::Tensor& tensor, polyops_tensor* view);
+
+// Sizes and strides of a tensor that is not allocated yet.
+void describe_contiguous(c10::IntArrayRef sizes, c10::ScalarType type, polyops_tensor* view);
+void copy_strides(const at::Tensor& tensor, polyops_tensor* view);
+
+polyops_tensor absent();
+
+// The same view with one dimension of size 1 in front, for gemm's batch.
+void prepend_dimension(polyops_tensor* view);
+
+// As torch.broadcast_to: expands to the sizes, with stride 0. False if it does not fit.
+bool expand(polyops_tensor* view, c10::IntArrayRef sizes);
+
+// Same dtype and device.
+inline bool same_kind(const at::Tensor& a, const at::Tensor& b) {
+  return a.defined() && b.defined() && a.scalar_type() == b.scalar_type() &&
+         a.device() == b.device();
+}
+
+// An out= tensor that can be written as it is: right sizes and kind, no element twice, and nothing
+// in common with the inputs. Otherwise the reason.
+const char* check_out(const at::Tensor& out, c10::IntArrayRef sizes, const at::Tensor& like);
+bool shares_storage(const at::Tensor& a, const at::Tensor& b);
+bool same_view(const at::Tensor& a, const at::Tensor& b);
+
+// A new tensor beside `like`, contiguous.
+at::Tensor allocate(const at::Tensor& like, c10::IntArrayRef sizes, c10::ScalarType type);
+
+// Data pointers. Inputs stay shared if they are copy-on-write.
+inline void set_input(polyops_tensor* view, const at::Tensor& tensor) {
+  view->data = const_cast<void*>(tensor.const_data_ptr());
+}
+inline void set_output(polyops_tensor* view, const at::Tensor& tensor) {
+  view->data = tensor.mutable_data_ptr();
+}
+
+}  // namespace polyops::torch_binding
+
+#endif  // POLYOPS_BINDINGS_TORCH_VIEW_H_
