@@ -9,16 +9,20 @@
 namespace polyops::cpu {
 namespace {
 
+// Not inlined, so that a body is compiled once for both ways into it.
+template <class Body>
+__attribute__((noinline)) void call_body(void* body, int64_t begin, int64_t end, int32_t thread) {
+  (*static_cast<const Body*>(body))(begin, end, thread);
+}
+
 template <class Body>
 inline void parallel_for(const polyops_context* ctx, int64_t n, int64_t grain, const Body& body) {
+  void* user = const_cast<Body*>(&body);
   if (n <= grain || ctx->num_threads <= 1) {
-    body(0, n, 0);
-    return;
+    call_body<Body>(user, 0, n, 0);
+  } else {
+    ctx->parallel_for(ctx, n, grain, &call_body<Body>, user);
   }
-  const auto call = [](void* user, int64_t begin, int64_t end, int32_t thread) {
-    (*static_cast<const Body*>(user))(begin, end, thread);
-  };
-  ctx->parallel_for(ctx, n, grain, call, const_cast<Body*>(&body));
 }
 
 }  // namespace

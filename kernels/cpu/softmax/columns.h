@@ -1,0 +1,103 @@
+// softmax down the columns of a matrix whose rows are dense: `dim` is strided and another dimension
+// is not. C vectors of columns side by side, so that a step down the column reads whole cache
+// lines; the reductions need no horizontal step.
+#ifndef POLYOPS_CPU_SOFTMAX_COLUMNS_H_
+#define POLYOPS_CPU_SOFTMAX_COLUMNS_H_
+
+#include "softmax/row.h"
+
+namespace polyops::cpu {
+namespace {
+
+// Rows of that many elements, `step` apart.
+template <class E>
+struct Matrix {
+  E* data;
+  int64_t step;
+};
+
+template <class V, int C, class E, class Lanes>
+inline void column_max(Matrix<const E> src, int64_t n, Lanes lanes, V (&top)[C]) {
+  for (V& t : top) t = minus_infinity<V>();
+  for (int64_t j = 0; j < n; ++j) {
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) {
+      top[c] = max(top[c], load<V>(src.data + j * src.step + c * V::kLanes, lanes));
+    }
+  }
+}
+
+// kept may be dst, which may be src.
+template <class V, int C, class E, class Lanes>
+inline void softmax_columns_kept(Matrix<const E> src, Matrix<typename V::Scalar> kept,
+                                 Matrix<E> dst, int64_t n, Lanes lanes) {
+  V top[C], sum[C];
+  column_max<V, C>(src, n, lanes, top);
+  for (V& s : sum) s = V::zero();
+  for (int64_t j = 0; j < n; ++j) {
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) {
+      const V x = load<V>(src.data + j * src.step + c * V::kLanes, lanes);
+      const V e = exp_nonpositive(x - top[c]);
+      sum[c] = sum[c] + e;
+      store(kept.data + j * kept.step + c * V::kLanes, e, lanes);
+    }
+  }
+  for (V& s : sum) s = V::set1(1) / s;
+  for (int64_t j = 0; j < n; ++j) {
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) {
+      const V e = load<V>(kept.data + j * kept.step + c * V::kLanes, lanes);
+      store(dst.data + j * dst.step + c * V::kLanes, e * sum[c], lanes);
+    }
+  }
+}
+
+template <class V, int C, class E, class Lanes>
+inline void softmax_columns_twice(Matrix<const E> src, Matrix<E> dst, int64_t n, Lanes lanes) {
+  V top[C], sum[C];
+  column_max<V, C>(src, n, lanes, top);
+  for (V& s : sum) s = V::zero();
+  for (int64_t j = 0; j < n; ++j) {
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) {
+      const V x = load<V>(src.data + j * src.step + c * V::kLanes, lanes);
+      sum[c] = sum[c] + exp_nonpositive(x - top[c]);
+    }
+  }
+  for (V& s : sum) s = V::set1(1) / s;
+  for (int64_t j = 0; j < n; ++j) {
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) {
+      const V x = load<V>(src.data + j * src.step + c * V::kLanes, lanes);
+      store(dst.data + j * dst.step + c * V::kLanes, exp_nonpositive(x - top[c]) * sum[c], lanes);
+    }
+  }
+}
+
+template <class V, int C, class E, class Lanes>
+inline void softmax_backward_columns(Matrix<const E> grad, Matrix<const E> y, Matrix<E> out,
+                                     int64_t n, Lanes lanes) {
+  V dot[C];
+  for (V& d : dot) d = V::zero();
+  for (int64_t j = 0; j < n; ++j) {
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) {
+      dot[c] = fma(load<V>(grad.data + j * grad.step + c * V::kLanes, lanes),
+                   load<V>(y.data + j * y.step + c * V::kLanes, lanes), dot[c]);
+    }
+  }
+  for (int64_t j = 0; j < n; ++j) {
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) {
+      const V g = load<V>(grad.data + j * grad.step + c * V::kLanes, lanes);
+      const V p = load<V>(y.data + j * y.step + c * V::kLanes, lanes);
+      store(out.data + j * out.step + c * V::kLanes, p * (g - dot[c]), lanes);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace polyops::cpu
+
+#endif  // POLYOPS_CPU_SOFTMAX_COLUMNS_H_

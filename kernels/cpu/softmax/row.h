@@ -1,0 +1,118 @@
+// softmax of one dense row. Short rows stay in registers between their two reductions; longer ones
+// in cache, the exponentials kept in dst (float) or in scratch (bfloat16, so that they are rounded
+// once); rows beyond the cache are read twice, the maximum running, and exponentiated twice.
+#ifndef POLYOPS_CPU_SOFTMAX_ROW_H_
+#define POLYOPS_CPU_SOFTMAX_ROW_H_
+
+#include "simd/exp.h"
+#include "simd/sweep.h"
+
+namespace polyops::cpu {
+namespace {
+
+constexpr int kUnroll = 4;
+// Longest row kept in registers, in vectors: half of them, exp needs the others.
+constexpr int kMaxRowRegisters = F32::kLanes == 1 ? 1 : F32::kRegisters / 2;
+// Longest row whose exponentials are kept: with its source, about the second-level cache.
+constexpr int64_t kMaxKeptRow = 1 << 16;
+// Of a row beyond that, so much at a time.
+constexpr int64_t kBlock = 4096;
+
+template <class V>
+inline V minus_infinity() {
+  return V::set1(-__builtin_inff());
+}
+
+template <class V>
+inline V lowest() {
+  constexpr bool kDouble = sizeof(typename V::Scalar) == sizeof(double);
+  return V::set1(kDouble ? -__DBL_MAX__ : -__FLT_MAX__);
+}
+
+template <class V>
+inline V max4(const V (&v)[kUnroll]) {
+  return V::set1(reduce_max(max(max(v[0], v[1]), max(v[2], v[3]))));
+}
+template <class V>
+inline typename V::Scalar add4(const V (&v)[kUnroll]) {
+  return reduce_add((v[0] + v[1]) + (v[2] + v[3]));
+}
+
+template <class V, int K, class E>
+inline void softmax_row_in_registers(const E* src, E* dst, int64_t n) {
+  constexpr int kTail = (K - 1) * V::kLanes;
+  const Part tail{n - kTail};
+  V x[K];
+#pragma GCC unroll 16
+  for (int k = 0; k < K - 1; ++k) x[k] = load<V>(src + k * V::kLanes);
+  x[K - 1] = fill(load<V>(src + kTail, tail), minus_infinity<V>(), tail);
+  V top = x[0];
+#pragma GCC unroll 16
+  for (int k = 1; k < K; ++k) top = max(top, x[k]);
+  top = V::set1(reduce_max(top));
+  V sum = V::zero();
+#pragma GCC unroll 16
+  for (int k = 0; k < K; ++k) {
+    x[k] = exp_nonpositive(x[k] - top);
+    sum = sum + x[k];
+  }
+  const V scale = V::set1(1 / reduce_add(sum));
+#pragma GCC unroll 16
+  for (int k = 0; k < K - 1; ++k) store(dst + k * V::kLanes, x[k] * scale);
+  store(dst + kTail, x[K - 1] * scale, tail);
+}
+
+template <class V, class E>
+inline V row_max(const E* src, int64_t n) {
+  V top[kUnroll];
+  for (V& t : top) t = minus_infinity<V>();
+  sweep<V, kUnroll>(n, [&](int64_t i, int u, auto lanes) {
+    top[u] = max(top[u], fill(load<V>(src + i, lanes), minus_infinity<V>(), lanes));
+  });
+  return max4(top);
+}
+
+// n <= kMaxKeptRow. kept: n values; may be dst, which may be src.
+template <class V, class E>
+inline void softmax_row_kept(const E* src, typename V::Scalar* kept, E* dst, int64_t n) {
+  const V top = row_max<V>(src, n);
+  V sum[kUnroll];
+  for (V& s : sum) s = V::zero();
+  sweep<V, kUnroll>(n, [&](int64_t i, int u, auto lanes) {
+    const V e = exp_nonpositive(load<V>(src + i, lanes) - top);
+    sum[u] = sum[u] + fill(e, V::zero(), lanes);
+    store(kept + i, e, lanes);
+  });
+  const V scale = V::set1(1 / add4(sum));
+  sweep<V, kUnroll>(n, [&](int64_t i, int, auto lanes) {
+    store(dst + i, load<V>(kept + i, lanes) * scale, lanes);
+  });
+}
+
+template <class V, class E>
+inline void softmax_row_streamed(const E* src, E* dst, int64_t n) {
+  // Never -inf: after a block of nothing but -inf the sum is still 0 and not NaN.
+  V top = lowest<V>();
+  typename V::Scalar total = 0;
+  for (int64_t begin = 0; begin < n; begin += kBlock) {
+    const int64_t count = n - begin < kBlock ? n - begin : kBlock;
+    const V new_top = max(top, row_max<V>(src + begin, count));
+    V sum[kUnroll];
+    for (V& s : sum) s = V::zero();
+    sweep<V, kUnroll>(count, [&](int64_t i, int u, auto lanes) {
+      const V e = exp_nonpositive(load<V>(src + begin + i, lanes) - new_top);
+      sum[u] = sum[u] + fill(e, V::zero(), lanes);
+    });
+    total = total * reduce_max(exp_nonpositive(top - new_top)) + add4(sum);
+    top = new_top;
+  }
+  const V scale = V::set1(1 / total);
+  sweep<V, kUnroll>(n, [&](int64_t i, int, auto lanes) {
+    store(dst + i, exp_nonpositive(load<V>(src + i, lanes) - top) * scale, lanes);
+  });
+}
+
+}  // namespace
+}  // namespace polyops::cpu
+
+#endif  // POLYOPS_CPU_SOFTMAX_ROW_H_

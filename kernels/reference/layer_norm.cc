@@ -1,0 +1,75 @@
+#include "reference/layer_norm.h"
+
+#include <cmath>
+#include <vector>
+
+#include "reference/elements.h"
+
+namespace polyops::reference {
+namespace {
+
+int64_t row_length(const polyops_tensor& src, int32_t normalized_rank) {
+  int64_t n = 1;
+  for (int32_t d = src.rank - normalized_rank; d < src.rank; ++d) n *= src.sizes[d];
+  return n;
+}
+
+double load_or(const polyops_tensor& t, int64_t element, double otherwise) {
+  return polyops_is_present(&t) ? load(t, element) : otherwise;
+}
+
+void store_if_present(const polyops_tensor& t, int64_t element, double value) {
+  if (polyops_is_present(&t)) store(t, element, value);
+}
+
+}  // namespace
+
+void layer_norm(const polyops_layer_norm_args& args) {
+  const int64_t n = row_length(args.src, args.normalized_rank);
+  for (int64_t row = 0; row < polyops_numel(&args.src) / n; ++row) {
+    double mean = 0;
+    for (int64_t i = 0; i < n; ++i) mean += load(args.src, row * n + i) / n;
+    double var = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      const double d = load(args.src, row * n + i) - mean;
+      var += d * d / n;
+    }
+    const double rstd = 1 / std::sqrt(var + args.eps);
+    for (int64_t i = 0; i < n; ++i) {
+      const double x = (load(args.src, row * n + i) - mean) * rstd;
+      store(args.dst, row * n + i, x * load_or(args.weight, i, 1) + load_or(args.bias, i, 0));
+    }
+    store(args.mean, row, mean);
+    store(args.rstd, row, rstd);
+  }
+}
+
+void layer_norm_backward(const polyops_layer_norm_backward_args& args) {
+  const int64_t n = row_length(args.src, args.normalized_rank);
+  std::vector<double> grad_weight(n), grad_bias(n);
+  for (int64_t row = 0; row < polyops_numel(&args.src) / n; ++row) {
+    const double mean = load(args.mean, row);
+    const double rstd = load(args.rstd, row);
+    const auto x_hat = [&](int64_t i) { return (load(args.src, row * n + i) - mean) * rstd; };
+    double sum = 0;
+    double product = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      const double grad = load(args.grad_dst, row * n + i);
+      const double g = grad * load_or(args.weight, i, 1);
+      sum += g;
+      product += g * x_hat(i);
+      grad_weight[i] += grad * x_hat(i);
+      grad_bias[i] += grad;
+    }
+    for (int64_t i = 0; i < n; ++i) {
+      const double g = load(args.grad_dst, row * n + i) * load_or(args.weight, i, 1);
+      store_if_present(args.grad_src, row * n + i, rstd * (g - sum / n - x_hat(i) * product / n));
+    }
+  }
+  for (int64_t i = 0; i < n; ++i) {
+    store_if_present(args.grad_weight, i, grad_weight[i]);
+    store_if_present(args.grad_bias, i, grad_bias[i]);
+  }
+}
+
+}  // namespace polyops::reference

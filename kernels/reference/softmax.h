@@ -1,0 +1,15 @@
+// The oracle of the softmax tests. Contract: polyops/ops/softmax.h.
+#ifndef POLYOPS_REFERENCE_SOFTMAX_H_
+#define POLYOPS_REFERENCE_SOFTMAX_H_
+
+#include "polyops/ops/softmax.h"
+
+namespace polyops::reference {
+
+// Both write their result in its own dtype: float64 gets the answer to some 50 bits.
+void softmax(const polyops_softmax_args& args);
+void softmax_backward(const polyops_softmax_backward_args& args);
+
+}  // namespace polyops::reference
+
+#endif  // POLYOPS_REFERENCE_SOFTMAX_H_
