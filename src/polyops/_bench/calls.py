@@ -7,6 +7,8 @@ swapped; padded: rows cut from a wider tensor; strided: every other element of a
 (backward): the gradient contiguous, the other input transposed.
 """
 
+import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -32,41 +34,59 @@ class Case:
     """What has to be read and written at least."""
     flops: int
     """Multiplications and additions of a product; 0 of other ops, which memory or exp bounds."""
+    footprint: int
+    """Bytes of memory that the call touches."""
 
 
-def make(spec: Spec) -> Case:
-    """Raises ValueError for an overload or layout that this file does not know."""
+@dataclass(frozen=True)
+class Inputs:
+    """Makes the tensors of a row; `exact`: the same values, but as float64."""
+
+    spec: Spec
+    exact: bool
+
+    def typed(self, values: Tensor, dtype: str = "") -> Tensor:
+        rounded = values.to(getattr(torch, dtype or self.spec.dtype))
+        return rounded.double() if self.exact else rounded
+
+    def randn(self, *sizes: int) -> Tensor:
+        return self.typed(torch.randn(sizes))
+
+    def tensor(self, sizes: tuple[int, ...], layout: str) -> Tensor:
+        rows, last = sizes[:-1], sizes[-1]
+        if layout == "contiguous":
+            return self.randn(*sizes)
+        if layout == "channels_last":
+            return self.randn(*sizes).contiguous(memory_format=torch.channels_last)
+        if layout == "transposed":
+            return self.randn(*sizes[:-2], last, sizes[-2]).transpose(-1, -2)
+        if layout == "padded":
+            return self.randn(*rows, last + 24)[..., 8 : last + 8]
+        if layout == "strided":
+            return self.randn(*rows, 2 * last)[..., ::2]
+        raise ValueError(f"unknown layout {layout!r}")
+
+    def input(self) -> Tensor:
+        """The tensor of the row's sizes."""
+        layout = "transposed" if self.spec.layout == "mixed" else self.spec.layout
+        return self.tensor(self.spec.sizes, layout)
+
+    def gradient(self) -> Tensor:
+        layout = "contiguous" if self.spec.layout == "mixed" else self.spec.layout
+        return self.tensor(self.spec.sizes, layout)
+
+
+def make(spec: Spec, *, exact: bool = False) -> Case:
+    """The row's call. Raises ValueError for an overload or layout that this file does not know.
+
+    exact: on the same values in float64, whose results judge others'.
+    """
     name, _, variant = spec.overload.partition(".")
     builder = BUILDERS.get(name)
     if builder is None or variant not in ("", "out", "grad_input"):
         raise ValueError(f"{spec.op}: no call is known for the overload {spec.overload!r}")
     torch.manual_seed(0)
-    return builder(spec, name, variant != "")
-
-
-def _dtype(spec: Spec) -> torch.dtype:
-    dtype: torch.dtype = getattr(torch, spec.dtype)
-    return dtype
-
-
-def tensor(sizes: tuple[int, ...], dtype: torch.dtype, layout: str) -> Tensor:
-    rows, last = sizes[:-1], sizes[-1]
-    if layout == "contiguous":
-        return torch.randn(sizes).to(dtype)
-    if layout == "channels_last":
-        return torch.randn(sizes).to(dtype, memory_format=torch.channels_last)
-    if layout == "transposed":
-        return torch.randn(*sizes[:-2], last, sizes[-2]).to(dtype).transpose(-1, -2)
-    if layout == "padded":
-        return torch.randn(*rows, last + 24).to(dtype)[..., 8 : last + 8]
-    if layout == "strided":
-        return torch.randn(*rows, 2 * last).to(dtype)[..., ::2]
-    raise ValueError(f"unknown layout {layout!r}")
-
-
-def _other_layout(layout: str) -> tuple[str, str]:
-    """Of the gradient and of the other input."""
-    return ("contiguous", "transposed") if layout == "mixed" else (layout, layout)
+    return builder(Inputs(spec, exact), name, variant != "")
 
 
 def _nbytes(*tensors: Tensor | None) -> int:
@@ -79,75 +99,72 @@ def _listed(results: Any) -> list[Tensor]:
 
 def _case(fn: Callable[[], Any], moved: int, flops: int = 0) -> Case:
     """Of a call that returns new tensors, or fills out= tensors entirely."""
-    return Case(fn, lambda: [t.clone() for t in _listed(fn())], moved, flops)
+    return Case(fn, lambda: [t.clone() for t in _listed(fn())], moved, flops, moved)
 
 
 def _in_place(fn: Callable[[Tensor], Any], dst: Tensor, moved: int, flops: int = 0) -> Case:
-    return Case(partial(fn, dst), lambda: [fn(dst.clone())], moved, flops)
+    footprint = moved - _nbytes(dst)
+    return Case(partial(fn, dst), lambda: [fn(dst.clone())], moved, flops, footprint)
 
 
-def _product(spec: Spec, name: str, out: bool) -> Case:
-    batched = "b" in name.replace("addbmm", "b")
+def _product(inputs: Inputs, name: str, out: bool) -> Case:
+    spec = inputs.spec
+    batched = name.removesuffix("_") in ("bmm", "baddbmm")
     *batch, m, n, k = spec.sizes
     if len(batch) != int(batched):
         raise ValueError(f"{spec.overload}: {spec.shape()} has {len(spec.sizes)} sizes")
-    dtype, layout = _dtype(spec), spec.layout
-    plain = layout in ("padded", "strided")
-    names = {"n": "contiguous", "t": "transposed"}
-    lhs = tensor((*batch, m, k), dtype, layout if plain else names[layout[0]])
-    rhs = tensor((*batch, k, n), dtype, "contiguous" if plain else names[layout[1]])
-    dst = torch.empty(*batch, m, n, dtype=dtype)
-    flops = 2 * m * n * k * (batch[0] if batched else 1)
+    layouts = {"padded": ("padded", "contiguous"), "strided": ("strided", "contiguous")}
+    for left, right in itertools.product("nt", repeat=2):
+        names = {"n": "contiguous", "t": "transposed"}
+        layouts[left + right] = (names[left], names[right])
+    lhs = inputs.tensor((*batch, m, k), layouts[spec.layout][0])
+    rhs = inputs.tensor((*batch, k, n), layouts[spec.layout][1])
+    dst = inputs.randn(*batch, m, n)
+    flops = 2 * m * n * k * math.prod(batch)
     if name in ("mm", "bmm"):
-        moved = _nbytes(lhs, rhs, dst)
         call = getattr(torch, name)
         fn = partial(call, lhs, rhs, out=dst) if out else partial(call, lhs, rhs)
-        return _case(fn, moved, flops)
+        return _case(fn, _nbytes(lhs, rhs, dst), flops)
     if name.endswith("_"):
-        dst.normal_()
-        moved = _nbytes(lhs, rhs, dst, dst)
         call = getattr(Tensor, name)
-        return _in_place(lambda t: call(t, lhs, rhs), dst, moved, flops)
+        return _in_place(lambda t: call(t, lhs, rhs), dst, _nbytes(lhs, rhs, dst, dst), flops)
     full = spec.option("addend", "bias") == "full"
-    addend = torch.randn(*batch, m, n).to(dtype) if full else torch.randn(n).to(dtype)
-    call = torch.baddbmm if batched else getattr(torch, name)
-    fn = partial(call, addend, lhs, rhs, **({"out": dst} if out else {}))
+    addend = inputs.randn(*batch, m, n) if full else inputs.randn(n)
+    fn = partial(getattr(torch, name), addend, lhs, rhs, **({"out": dst} if out else {}))
     return _case(fn, _nbytes(lhs, rhs, dst, addend), flops)
 
 
-def _softmax(spec: Spec, name: str, out: bool) -> Case:
-    x = tensor(spec.sizes, _dtype(spec), spec.layout)
-    dim = int(spec.option("dim", "-1")) % x.dim()
-    dst = torch.empty_like(x)
+def _softmax(inputs: Inputs, name: str, out: bool) -> Case:
+    x = inputs.input()
+    dim = int(inputs.spec.option("dim", "-1")) % x.dim()
     if out:
-        return _case(partial(aten._softmax.out, x, dim, False, out=dst), _nbytes(x, dst))
-    return _case(partial(torch._softmax, x, dim, False), _nbytes(x, dst))
+        dst = torch.empty_like(x)
+        return _case(partial(aten._softmax.out, x, dim, False, out=dst), _nbytes(x, x))
+    return _case(partial(torch._softmax, x, dim, False), _nbytes(x, x))
 
 
-def _softmax_backward(spec: Spec, name: str, out: bool) -> Case:
-    grad_layout, layout = _other_layout(spec.layout)
-    grad = tensor(spec.sizes, _dtype(spec), grad_layout)
-    x = tensor(spec.sizes, _dtype(spec), layout)
-    dim = int(spec.option("dim", "-1")) % x.dim()
-    y = torch.softmax(x, dim)
-    result = torch.empty_like(grad)
-    moved = _nbytes(grad, y, result)
+def _softmax_backward(inputs: Inputs, name: str, out: bool) -> Case:
+    grad, x = inputs.gradient(), inputs.input()
+    dim = int(inputs.spec.option("dim", "-1")) % x.dim()
+    y = inputs.typed(torch.softmax(x, dim))
+    moved = _nbytes(grad, y, grad)
     if out:
         overload = aten._softmax_backward_data.out
-        return _case(partial(overload, grad, y, dim, x.dtype, grad_input=result), moved)
-    return _case(partial(torch._softmax_backward_data, grad, y, dim, x.dtype), moved)
+        result = torch.empty_like(grad)
+        return _case(partial(overload, grad, y, dim, y.dtype, grad_input=result), moved)
+    return _case(partial(torch._softmax_backward_data, grad, y, dim, y.dtype), moved)
 
 
-def _layer_norm_inputs(spec: Spec) -> tuple[Tensor, list[int], Tensor, Tensor]:
-    x = tensor(spec.sizes, _dtype(spec), _other_layout(spec.layout)[1])
+def _layer_norm_inputs(inputs: Inputs) -> tuple[Tensor, list[int], Tensor, Tensor]:
+    spec = inputs.spec
     normalized = list(spec.sizes[-int(spec.option("over", "1")) :])
-    dtype = getattr(torch, spec.option("weight", spec.dtype))
-    weight, bias = torch.randn(normalized).to(dtype), torch.randn(normalized).to(dtype)
-    return x, normalized, weight, bias
+    dtype = spec.option("weight", spec.dtype)
+    weight, bias = (inputs.typed(torch.randn(normalized), dtype) for _ in range(2))
+    return inputs.input(), normalized, weight, bias
 
 
-def _layer_norm(spec: Spec, name: str, out: bool) -> Case:
-    x, normalized, weight, bias = _layer_norm_inputs(spec)
+def _layer_norm(inputs: Inputs, name: str, out: bool) -> Case:
+    x, normalized, weight, bias = _layer_norm_inputs(inputs)
     args = (x, normalized, weight, bias, 1e-5)
     moved = _nbytes(x, x, weight, bias)
     if out:
@@ -157,9 +174,9 @@ def _layer_norm(spec: Spec, name: str, out: bool) -> Case:
     return _case(partial(torch.native_layer_norm, *args), moved)
 
 
-def _layer_norm_backward(spec: Spec, name: str, out: bool) -> Case:
-    x, normalized, weight, bias = _layer_norm_inputs(spec)
-    grad = tensor(spec.sizes, _dtype(spec), _other_layout(spec.layout)[0])
+def _layer_norm_backward(inputs: Inputs, name: str, out: bool) -> Case:
+    x, normalized, weight, bias = _layer_norm_inputs(inputs)
+    grad = inputs.gradient()
     _, mean, rstd = torch.native_layer_norm(x, normalized, weight, bias, 1e-5)
     args = (grad, x, normalized, mean, rstd, weight, bias, [True, True, True])
     moved = _nbytes(grad, x, x, weight, weight, bias)
@@ -170,9 +187,10 @@ def _layer_norm_backward(spec: Spec, name: str, out: bool) -> Case:
     return _case(partial(aten.native_layer_norm_backward.default, *args), moved)
 
 
-def _activation(spec: Spec, name: str, out: bool) -> Case:
-    x = tensor(spec.sizes, _dtype(spec), spec.layout)
-    options = {"approximate": spec.option("approx", "none")} if name.startswith("gelu") else {}
+def _activation(inputs: Inputs, name: str, out: bool) -> Case:
+    x = inputs.input()
+    approx = inputs.spec.option("approx", "none")
+    options = {"approximate": approx} if name.startswith("gelu") else {}
     moved = _nbytes(x, x)
     if name.endswith("_"):
         # gelu of a large number is that number: repeated, the values neither grow nor vanish.
@@ -184,15 +202,13 @@ def _activation(spec: Spec, name: str, out: bool) -> Case:
     return _case(partial(call, x, **options), moved)
 
 
-def _activation_backward(spec: Spec, name: str, out: bool) -> Case:
-    grad_layout, layout = _other_layout(spec.layout)
-    grad = tensor(spec.sizes, _dtype(spec), grad_layout)
-    x = tensor(spec.sizes, _dtype(spec), layout)
+def _activation_backward(inputs: Inputs, name: str, out: bool) -> Case:
+    grad, x = inputs.gradient(), inputs.input()
     moved = _nbytes(grad, x, grad)
     options: dict[str, Any] = {}
     args: tuple[Any, ...] = (grad, torch.relu(x), 0)
     if name == "gelu_backward":
-        args, options = (grad, x), {"approximate": spec.option("approx", "none")}
+        args, options = (grad, x), {"approximate": inputs.spec.option("approx", "none")}
     overloads = getattr(aten, name)
     if out:
         options["grad_input"] = torch.empty_like(grad)
@@ -200,7 +216,7 @@ def _activation_backward(spec: Spec, name: str, out: bool) -> Case:
     return _case(partial(overloads.default, *args, **options), moved)
 
 
-BUILDERS: dict[str, Callable[[Spec, str, bool], Case]] = {
+BUILDERS: dict[str, Callable[[Inputs, str, bool], Case]] = {
     **dict.fromkeys(["mm", "bmm", "addmm", "addmm_", "baddbmm", "baddbmm_"], _product),
     "_addmm_activation": _product,
     "_softmax": _softmax,

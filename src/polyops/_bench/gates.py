@@ -60,7 +60,7 @@ def point(case: Case, spec: Spec, kernel: "_C.Kernel") -> _gates.Point | None:
             return None
         key = _C.last_call()
         assert key is not None and key["kernel"] == kernel["name"], key
-        problem = disagreement(case, spec.dtype)
+        problem = disagreement(spec, case)
         if problem:
             raise ValueError(f"{kernel['name']} on {spec.name()}: {problem}")
         ratio = time_both(case).p20

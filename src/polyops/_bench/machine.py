@@ -2,7 +2,7 @@
 
 Bandwidths are of torch's own loops with all threads, into memory that is mapped already, the best
 of several runs: a copy counts bytes read and written, a read is a sum. Peak rates are the largest
-that a square product reached, on stock or on polyops: what this process has seen, not arithmetic.
+that any product reached, on stock or on polyops: what this process has seen, not arithmetic.
 """
 
 import math
@@ -10,7 +10,7 @@ import os
 import platform
 import re
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from polyops import _C
 from polyops._bench.measure import batch_ns, patched
 
 LARGE = 256 << 20  # bytes moved by the copy that machine.copy_gbs names; beyond any cache
+_peaks: dict[str, float] = {}
 SIZES = [64 << 10, 512 << 10, 4 << 20, 16 << 20, 64 << 20, LARGE]
 
 
@@ -51,16 +52,22 @@ def bandwidth(moved: int, of: Callable[[int], float]) -> float:
     return of(min(SIZES, key=lambda size: abs(math.log(size / max(moved, 1)))))
 
 
-@cache
 def peak_gflops(dtype: str) -> float:
-    best = 0.0
-    for size in (512, 1024):
-        lhs, rhs = (torch.randn(size, size).to(getattr(torch, dtype)) for _ in range(2))
-        for on in (False, True):
-            with patched(on):
-                elapsed = best_ns(lambda a=lhs, b=rhs: torch.mm(a, b), 60_000_000)
-            best = max(best, 2 * size**3 / elapsed)
-    return best
+    """The largest rate of a product that this process has seen; of a square one at least."""
+    if dtype not in _peaks:
+        _peaks[dtype] = max(_square_gflops(dtype, on) for on in (False, True))
+    return _peaks[dtype]
+
+
+def saw_gflops(dtype: str, rate: float) -> None:
+    _peaks[dtype] = max(rate, peak_gflops(dtype))
+
+
+def _square_gflops(dtype: str, on: bool) -> float:
+    size = 1024
+    lhs, rhs = (torch.randn(size, size).to(getattr(torch, dtype)) for _ in range(2))
+    with patched(on):
+        return 2 * size**3 / best_ns(partial(torch.mm, lhs, rhs), 60_000_000)
 
 
 def chip() -> str:

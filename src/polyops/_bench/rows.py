@@ -42,10 +42,12 @@ class Row(TypedDict):
 def run(spec: Spec) -> Row:
     case = make(spec)
     kernel, reason = served_by(case, spec.overload)
-    problem = disagreement(case, spec.dtype)
+    problem = disagreement(spec, case)
     timing = time_both(case)
     us = timing.polyops_us
     name = kernel or f"stock ({reason})"
+    if case.flops:
+        machine.saw_gflops(spec.dtype, case.flops / min(us, timing.stock_us) / 1e3)
     return Row(
         op=spec.op,
         overload=spec.overload,
@@ -62,16 +64,22 @@ def run(spec: Spec) -> Row:
         p80=round(timing.p80, 4),
         gbs=round(case.bytes / us / 1e3, 2),
         gflops=round(case.flops / us / 1e3, 2),
-        limit_pct=round(100 * limit_us(case, spec.dtype) / us, 1),
+        limit_pct=round(bandwidth_pct(case, us), 1),
     )
 
 
-def limit_us(case: Case, dtype: str) -> float:
-    """The least time that this machine's limits allow for what the call does."""
-    if case.flops == 0:
-        return case.bytes / machine.bandwidth(case.bytes, machine.copy_gbs) / 1e3
-    memory = case.bytes / machine.bandwidth(case.bytes, machine.read_gbs) / 1e3
-    return max(memory, case.flops / machine.peak_gflops(dtype) / 1e3)
+def bandwidth_pct(case: Case, us: float) -> float:
+    """Of the bandwidth measured over as much memory: of reading for products, else of a copy."""
+    of = machine.read_gbs if case.flops else machine.copy_gbs
+    return 100 * case.bytes / us / 1e3 / machine.bandwidth(case.footprint, of)
+
+
+def settle_limits(rows: list[Row]) -> None:
+    """Once all rows have shown what this machine's peak is, holds products against it too."""
+    for row in rows:
+        if row["gflops"]:
+            peak_pct = 100 * row["gflops"] / machine.peak_gflops(row["dtype"])
+            row["limit_pct"] = round(max(row["limit_pct"], peak_pct), 1)
 
 
 def is_error(row: Row) -> bool:

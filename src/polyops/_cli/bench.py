@@ -32,6 +32,8 @@ def run(args: argparse.Namespace) -> int:
         measured = measure(specs)
     if args.confirm:
         measured = confirm(specs, measured, args)
+    rows.settle_limits(measured)
+    about["peak_gflops"] = round(machine.peak_gflops("float32"), 1)
     if not args.rows:
         title = f"polyops bench, suite {args.suite}{', gates lifted' if args.lift_gates else ''}"
         report.show(Console(width=None if sys.stdout.isatty() else 200), about, measured, title)

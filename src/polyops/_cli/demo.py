@@ -83,7 +83,7 @@ def load_models(step: Callable[..., None]) -> dict[str, Any]:
     import transformers
     from sentence_transformers import SentenceTransformer
 
-    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     folder = Path(package.origin).parent / "model"
     model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
     step()
@@ -109,7 +109,7 @@ def measure(models: dict[str, Any], step: Callable[..., None]) -> Result:
         for batch, tokens in BATCHES:
             step(f"timing, {dtype}, {batch} x {tokens} tokens")
             fn = partial(forward, model, features(model, batch, tokens))
-            case = Case(fn, list, 0, 0)
+            case = Case(fn, list, 0, 0, 0)
             result.timings[dtype, batch, tokens] = time_both(case, round_done=step)
     result.stats = polyops.stats()
     return result
@@ -118,7 +118,7 @@ def measure(models: dict[str, Any], step: Callable[..., None]) -> Result:
 def features(model: Any, batch: int, tokens: int) -> dict[str, Tensor]:
     """Rows of exactly that many tokens, cut from the sentences: no padding."""
     tokenizer = model.tokenizer
-    ids = tokenizer(" ".join(SENTENCES), add_special_tokens=False)["input_ids"]
+    ids = tokenizer(" ".join(SENTENCES), add_special_tokens=False, verbose=False)["input_ids"]
     inner = tokens - 2
     rows = []
     for row in range(batch):
