@@ -56,11 +56,38 @@ double rounded(const polyops_gemm_args& args, double factor) {
   return args.lhs.dtype == POLYOPS_FLOAT64 ? factor : static_cast<float>(factor);
 }
 
+// One item of an operand, row-major.
+std::vector<double> matrix(const polyops_tensor& t, int64_t b) {
+  std::vector<double> all;
+  all.reserve(t.sizes[1] * t.sizes[2]);
+  for (int64_t i = 0; i < t.sizes[1]; ++i) {
+    for (int64_t j = 0; j < t.sizes[2]; ++j) all.push_back(load(t, b, i, j));
+  }
+  return all;
+}
+
+double identity(double x) { return x; }
+double magnitude(double x) { return std::fabs(x); }
+
+// visit(b, i, j, of(alpha) sum_p of(lhs) of(rhs) + of(beta) of(addend)) for every element.
 template <class Visit>
-void for_each_element(const polyops_gemm_args& args, Visit visit) {
+void compute(const polyops_gemm_args& args, double (*of)(double), Visit visit) {
+  const double alpha = of(rounded(args, args.alpha)), beta = of(rounded(args, args.beta));
+  const int64_t m = args.dst.sizes[1], n = args.dst.sizes[2], k = args.lhs.sizes[2];
   for (int64_t b = 0; b < args.dst.sizes[0]; ++b) {
-    for (int64_t i = 0; i < args.dst.sizes[1]; ++i) {
-      for (int64_t j = 0; j < args.dst.sizes[2]; ++j) visit(b, i, j);
+    std::vector<double> lhs = matrix(args.lhs, b), rhs = matrix(args.rhs, b);
+    for (double& x : lhs) x = of(x);
+    for (double& x : rhs) x = of(x);
+    for (int64_t i = 0; i < m; ++i) {
+      std::vector<double> sums(n);
+      for (int64_t p = 0; p < k; ++p) {
+        for (int64_t j = 0; j < n; ++j) sums[j] += lhs[i * k + p] * rhs[p * n + j];
+      }
+      for (int64_t j = 0; j < n; ++j) {
+        double value = alpha * sums[j];
+        if (polyops_is_present(&args.addend)) value += beta * of(load(args.addend, b, i, j));
+        visit(b, i, j, value);
+      }
     }
   }
 }
@@ -68,31 +95,15 @@ void for_each_element(const polyops_gemm_args& args, Visit visit) {
 }  // namespace
 
 void gemm(const polyops_gemm_args& args) {
-  const double alpha = rounded(args, args.alpha), beta = rounded(args, args.beta);
-  for_each_element(args, [&](int64_t b, int64_t i, int64_t j) {
-    double sum = 0;
-    for (int64_t p = 0; p < args.lhs.sizes[2]; ++p) {
-      sum += load(args.lhs, b, i, p) * load(args.rhs, b, p, j);
-    }
-    double value = alpha * sum;
-    if (polyops_is_present(&args.addend)) value += beta * load(args.addend, b, i, j);
-    store(args.dst, b, i, j, value);
-  });
+  compute(args, identity,
+          [&](int64_t b, int64_t i, int64_t j, double value) { store(args.dst, b, i, j, value); });
 }
 
 std::vector<double> gemm_scale(const polyops_gemm_args& args) {
-  const double alpha = rounded(args, args.alpha), beta = rounded(args, args.beta);
   std::vector<double> scale;
   scale.reserve(polyops_numel(&args.dst));
-  for_each_element(args, [&](int64_t b, int64_t i, int64_t j) {
-    double sum = 0;
-    for (int64_t p = 0; p < args.lhs.sizes[2]; ++p) {
-      sum += std::fabs(load(args.lhs, b, i, p) * load(args.rhs, b, p, j));
-    }
-    double value = std::fabs(alpha) * sum;
-    if (polyops_is_present(&args.addend)) value += std::fabs(beta * load(args.addend, b, i, j));
-    scale.push_back(value);
-  });
+  compute(args, magnitude,
+          [&](int64_t, int64_t, int64_t, double value) { scale.push_back(value); });
   return scale;
 }
 

@@ -1,0 +1,446 @@
+#include "reference/gemm.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "harness.h"
+#include "polyops/ops/gemm.h"
+
+namespace polyops::testing {
+namespace {
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+constexpr double kInf = std::numeric_limits<double>::infinity();
+
+// How an operand of sizes (batch, rows, columns) lies in memory.
+enum class Layout { kRows, kColumns, kBatchInnermost, kPadded, kSpread, kExpanded };
+
+std::vector<int64_t> strides_of(Layout layout, int64_t batch, int64_t rows, int64_t columns) {
+  switch (layout) {
+    case Layout::kRows:
+      return {rows * columns, columns, 1};
+    case Layout::kColumns:
+      return {rows * columns, 1, rows};
+    case Layout::kBatchInnermost:
+      return {1, columns * batch, batch};
+    case Layout::kPadded:
+      return {rows * (columns + 3) + 5, columns + 3, 1};
+    case Layout::kSpread:
+      return {rows * columns * 6 + 1, columns * 6, 2};
+    case Layout::kExpanded:
+      return {0, columns, 1};
+  }
+  return {};
+}
+
+struct Case {
+  int64_t batch = 1, m = 1, n = 1, k = 1;
+  Layout lhs = Layout::kRows, rhs = Layout::kRows, dst = Layout::kRows;
+  // Strides of the addend, empty for none; `in_place` makes it dst itself.
+  std::vector<int64_t> addend = {};
+  bool in_place = false;
+  double alpha = 1, beta = 0;
+  std::vector<int> threads = {1};
+  int64_t offset = 0;  // of every operand, in elements
+  double scale = 1;    // of lhs; rhs gets its inverse
+  bool positive = false;
+};
+
+std::string describe(const Case& c) {
+  std::ostringstream text;
+  text << c.batch << "x" << c.m << "x" << c.n << "x" << c.k << " layouts "
+       << static_cast<int>(c.lhs) << static_cast<int>(c.rhs) << static_cast<int>(c.dst) << " alpha "
+       << c.alpha << " beta " << c.beta << " addend";
+  for (int64_t s : c.addend) text << " " << s;
+  text << (c.in_place ? " in place" : "");
+  return text.str();
+}
+
+// The tensors of one case and what must come out.
+class Problem {
+ public:
+  Problem(const Case& c, int32_t dtype)
+      : dtype_(dtype),
+        k_(c.k),
+        lhs(dtype, {c.batch, c.m, c.k}, strides_of(c.lhs, c.batch, c.m, c.k), c.offset),
+        rhs(dtype, {c.batch, c.k, c.n}, strides_of(c.rhs, c.batch, c.k, c.n), c.offset),
+        dst(dtype, {c.batch, c.m, c.n}, strides_of(c.dst, c.batch, c.m, c.n), c.offset) {
+    lhs.fill_normal(1, c.scale);
+    rhs.fill_normal(2, 1 / c.scale);
+    if (c.positive) {
+      for (Buffer* b : {&lhs, &rhs}) {
+        for (int64_t i = 0; i < b->numel(); ++i) b->set(i, std::fabs(b->get(i)));
+      }
+    }
+    args = {};
+    args.struct_size = sizeof args;
+    args.alpha = c.alpha;
+    args.beta = c.beta;
+    args.lhs = lhs.view();
+    args.rhs = rhs.view();
+    args.addend = absent();
+    args.dst = dst.view();
+    if (c.in_place) {
+      initial_ = std::make_unique<Buffer>(dtype, std::vector<int64_t>{c.batch, c.m, c.n});
+      initial_->fill_normal(3);
+      args.addend = args.dst;
+    } else if (!c.addend.empty()) {
+      addend_ = std::make_unique<Buffer>(dtype, std::vector<int64_t>{c.batch, c.m, c.n}, c.addend,
+                                         c.offset);
+      addend_->fill_normal(3);
+      args.addend = addend_->view();
+    }
+  }
+
+  // Call after the last change to an operand.
+  void expect() {
+    reset();
+    Buffer exact(POLYOPS_FLOAT64, {args.dst.sizes[0], args.dst.sizes[1], args.dst.sizes[2]});
+    polyops_gemm_args copy = args;
+    copy.dst = exact.view();
+    reference::gemm(copy);
+    expected_ = exact.values();
+    scale_ = reference::gemm_scale(copy);
+  }
+
+  void reset() {
+    dst.fill([&](int64_t i) { return initial_ ? initial_->get(i) : kNaN; });
+  }
+
+  // Rounding errors of a sum of k products wander like a random walk: u (4 + sqrt(k)) of the sum of
+  // magnitudes, u half a unit in the last place. (The worst case that could be proved is u (k + 4).)
+  void run(const polyops_kernel& kernel, int threads) {
+    polyops_gemm_args unseen = args;
+    unseen.dst = dst.without_data();
+    if (args.addend.data == args.dst.data) unseen.addend = unseen.dst;
+    if (args.addend.rank < 0) unseen.addend = absent();
+    ASSERT_EQ(kernel.supports(&unseen), nullptr);
+    reset();
+    ASSERT_EQ(launch(kernel, &args, threads), POLYOPS_OK);
+    const double allowed = epsilon(dtype_) / 2 * (4 + std::sqrt(static_cast<double>(k_)));
+    for (int64_t i = 0; i < dst.numel(); ++i) {
+      const double got = dst.get(i), want = expected_[i];
+      if (std::isnan(want) ? std::isnan(got) : got == want) continue;
+      ASSERT_TRUE(std::isfinite(got) && std::isfinite(want))
+          << i << ": " << got << ", not " << want;
+      ASSERT_LE(std::fabs(got - want), allowed * scale_[i]) << i << ": " << got << ", not " << want;
+    }
+    EXPECT_TRUE(dst.guards_intact());
+    EXPECT_TRUE(lhs.guards_intact());
+    EXPECT_TRUE(rhs.guards_intact());
+  }
+
+ private:
+  int32_t dtype_;
+  int64_t k_;
+  std::unique_ptr<Buffer> addend_, initial_;
+  std::vector<double> expected_, scale_;
+
+ public:
+  Buffer lhs, rhs, dst;
+  polyops_gemm_args args;
+};
+
+bool takes(const polyops_kernel& kernel, int32_t dtype) {
+  return dtype == POLYOPS_FLOAT32 || std::string(kernel.isa) == "scalar";
+}
+
+// Every kernel, in both dtypes where it has both.
+void check(const Case& c) {
+  for (int32_t dtype : {POLYOPS_FLOAT32, POLYOPS_FLOAT64}) {
+    Problem problem(c, dtype);
+    problem.expect();
+    for (const polyops_kernel* kernel : kernels_of("gemm")) {
+      if (!takes(*kernel, dtype)) continue;
+      for (int threads : c.threads) {
+        SCOPED_TRACE(std::string(kernel->name) + " " + polyops_dtype_name(dtype) + " " +
+                     describe(c) + " threads " + std::to_string(threads));
+        problem.run(*kernel, threads);
+        if (::testing::Test::HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
+constexpr Layout kInner[] = {Layout::kRows, Layout::kColumns};
+
+TEST(Gemm, EverySmallShapeAroundTheTiles) {
+  int turn = 0;
+  for (int64_t m : {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 17, 18, 19, 23, 25, 31}) {
+    for (int64_t n : {1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 130}) {
+      for (int64_t k : {1, 2, 7, 8, 17, 64}) {
+        // Each shape in one of the four layouts; neighbours differ.
+        ++turn;
+        check({.m = m, .n = n, .k = k, .lhs = kInner[turn % 2], .rhs = kInner[turn / 2 % 2]});
+        if (HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
+TEST(Gemm, EveryTranspositionOfEveryOperand) {
+  for (Layout lhs : kInner) {
+    for (Layout rhs : kInner) {
+      for (Layout dst : kInner) {
+        for (auto [m, n, k] : {std::array<int64_t, 3>{1, 65, 257},
+                               {65, 1, 257},
+                               {3, 300, 100},
+                               {300, 3, 100},
+                               {13, 63, 385},
+                               {66, 130, 255},
+                               {128, 96, 256}}) {
+          check({.m = m, .n = n, .k = k, .lhs = lhs, .rhs = rhs, .dst = dst, .threads = {1, 2, 3}});
+          if (HasFatalFailure()) return;
+        }
+      }
+    }
+  }
+}
+
+TEST(Gemm, AroundTheCacheBlocks) {
+  for (int64_t k : {383, 384, 385, 767, 769, 1153}) {
+    check({.m = 67, .n = 81, .k = k, .rhs = Layout::kColumns, .threads = {1, 3}});
+    check({.m = 13, .n = 81, .k = k, .addend = {0, 0, 1}, .beta = 1, .threads = {2}});
+    if (HasFatalFailure()) return;
+  }
+  for (int64_t m : {191, 192, 193, 385}) {
+    check({.m = m, .n = 131, .k = 400, .lhs = kInner[m % 2], .threads = {1, 2}});
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST(Gemm, MoreColumnsThanOneBlockOfPanels) {
+  const Case c = {.m = 193, .n = 4200, .k = 384, .addend = {0, 0, 1}, .beta = 1};
+  check(c);
+  // Twice as many columns take no more scratch: so there was more than one block of them.
+  Case twice = c;
+  twice.n *= 2;
+  Problem once(c, POLYOPS_FLOAT32), wide(twice, POLYOPS_FLOAT32);
+  for (const polyops_kernel* kernel : kernels_of("gemm")) {
+    EXPECT_EQ(kernel->scratch_bytes(&once.args, 1), kernel->scratch_bytes(&wide.args, 1));
+  }
+}
+
+TEST(Gemm, FewRowsAgainstTransposedWeights) {
+  for (int64_t m : {1, 2, 3, 4, 5, 8, 15, 16, 31, 32, 33}) {
+    for (int64_t k : {1023, 1024, 1025, 2061}) {
+      check({.m = m,
+             .n = 16 + m,
+             .k = k,
+             .rhs = Layout::kColumns,
+             .dst = kInner[m % 2],
+             .addend = {0, 0, 1},
+             .alpha = 0.5,
+             .beta = 2,
+             .threads = {1, 2}});
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST(Gemm, StridesWithoutAUnit) {
+  for (auto [m, n, k] :
+       {std::array<int64_t, 3>{1, 70, 9}, {70, 1, 9}, {5, 17, 33}, {20, 66, 100}, {66, 130, 70}}) {
+    for (Layout odd : {Layout::kPadded, Layout::kSpread, Layout::kBatchInnermost}) {
+      const Layout plain = Layout::kRows;
+      check({.batch = 2, .m = m, .n = n, .k = k, .lhs = odd, .rhs = plain, .dst = plain});
+      check({.batch = 2, .m = m, .n = n, .k = k, .lhs = plain, .rhs = odd, .dst = plain});
+      check({.batch = 2, .m = m, .n = n, .k = k, .lhs = plain, .rhs = plain, .dst = odd});
+      check({.batch = 2, .m = m, .n = n, .k = k, .lhs = odd, .rhs = odd, .dst = odd});
+      // More than one block of k adds to what stands in a dst that no vector fits.
+      check({.m = m, .n = n, .k = 400, .dst = odd, .in_place = true, .beta = 0.5, .threads = {2}});
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST(Gemm, Batches) {
+  for (int64_t batch : {2, 3, 5, 64}) {
+    for (auto [m, n, k] : {std::array<int64_t, 3>{1, 1, 1},
+                           {1, 20, 64},
+                           {8, 8, 8},
+                           {17, 3, 5},
+                           {33, 65, 31},
+                           {64, 64, 32}}) {
+      for (Layout lhs : {Layout::kRows, Layout::kColumns, Layout::kExpanded}) {
+        for (Layout rhs : {Layout::kRows, Layout::kColumns, Layout::kExpanded}) {
+          check({.batch = batch,
+                 .m = m,
+                 .n = n,
+                 .k = k,
+                 .lhs = lhs,
+                 .rhs = rhs,
+                 .addend = {m * n, n, 1},
+                 .beta = -0.5,
+                 .threads = {1, 2, 3, 16}});
+          if (HasFatalFailure()) return;
+        }
+      }
+    }
+  }
+}
+
+TEST(Gemm, EveryBroadcastOfTheAddend) {
+  for (auto [m, n, k] : {std::array<int64_t, 3>{1, 33, 40},
+                         {33, 1, 40},
+                         {7, 21, 400},
+                         {40, 66, 30},
+                         {66, 130, 400}}) {
+    const std::vector<std::vector<int64_t>> all = {{0, 0, 0}, {0, 0, 1},     {0, 1, 0},
+                                                   {0, n, 1}, {m * n, n, 1}, {m * n, 1, m},
+                                                   {0, 1, m}, {1, 0, 0},     {3 * m * n, 3 * n, 3},
+                                                   {0, 0, 2}, {2 * n, 0, 2}};
+    for (const auto& addend : all) {
+      for (Layout dst : {Layout::kRows, Layout::kColumns, Layout::kSpread}) {
+        check({.batch = 2,
+               .m = m,
+               .n = n,
+               .k = k,
+               .rhs = Layout::kColumns,
+               .dst = dst,
+               .addend = addend,
+               .alpha = -1.5,
+               .beta = 0.3,
+               .threads = {1, 2}});
+        if (HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
+TEST(Gemm, AddendThatIsDst) {
+  for (int64_t k : {5, 100, 385, 1100}) {
+    for (Layout dst : {Layout::kRows, Layout::kColumns, Layout::kPadded, Layout::kBatchInnermost}) {
+      for (auto [m, n] : {std::array<int64_t, 2>{4, 70}, {70, 4}, {50, 66}}) {
+        check({.batch = 2,
+               .m = m,
+               .n = n,
+               .k = k,
+               .rhs = kInner[k % 2],
+               .dst = dst,
+               .in_place = true,
+               .alpha = 2,
+               .beta = 0.7,
+               .threads = {1, 3}});
+        if (HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
+TEST(Gemm, UnalignedOperands) {
+  for (int64_t offset : {1, 3, 7, 13}) {
+    for (auto [m, n, k] : {std::array<int64_t, 3>{3, 70, 50}, {40, 70, 50}}) {
+      for (Layout rhs : kInner) {
+        check(
+            {.m = m, .n = n, .k = k, .rhs = rhs, .addend = {0, n, 1}, .beta = 1, .offset = offset});
+        if (HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
+TEST(Gemm, MagnitudesFarApartAndSumsOfOneSign) {
+  for (auto [m, n, k] : {std::array<int64_t, 3>{2, 40, 2000}, {40, 70, 700}}) {
+    for (Layout rhs : kInner) {
+      check({.m = m, .n = n, .k = k, .rhs = rhs, .scale = 1e30});
+      check({.m = m, .n = n, .k = k, .rhs = rhs, .scale = 1e-18});
+      check({.m = m, .n = n, .k = k, .rhs = rhs, .positive = true});
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST(Gemm, NaNAndInfinityGoWhereTheyBelong) {
+  for (auto [m, n, k] : {std::array<int64_t, 3>{3, 40, 300}, {40, 70, 500}, {17, 3, 20}}) {
+    for (Layout rhs : kInner) {
+      for (double special : {kNaN, kInf, -kInf}) {
+        for (int32_t dtype : {POLYOPS_FLOAT32, POLYOPS_FLOAT64}) {
+          Problem problem({.m = m, .n = n, .k = k, .rhs = rhs}, dtype);
+          problem.lhs.set(1 * k + k - 1, special);  // row 1
+          problem.rhs.set(2, special);              // column 2
+          problem.expect();
+          for (const polyops_kernel* kernel : kernels_of("gemm")) {
+            if (!takes(*kernel, dtype)) continue;
+            SCOPED_TRACE(kernel->name);
+            problem.run(*kernel, 2);
+            if (HasFatalFailure()) return;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(Gemm, OverflowsToInfinity) {
+  for (const polyops_kernel* kernel : kernels_of("gemm")) {
+    Problem problem({.m = 9, .n = 20, .k = 40}, POLYOPS_FLOAT32);
+    problem.lhs.fill([](int64_t) { return 1e30; });
+    problem.rhs.fill([](int64_t) { return -1e30; });
+    ASSERT_EQ(launch(*kernel, &problem.args), POLYOPS_OK);
+    for (double x : problem.dst.values()) ASSERT_EQ(x, -kInf) << kernel->name;
+  }
+}
+
+TEST(Gemm, RepeatsBitForBit) {
+  for (const polyops_kernel* kernel : kernels_of("gemm")) {
+    for (Layout rhs : kInner) {
+      for (int64_t m : {3, 100}) {
+        for (int threads : {1, 2, 3}) {
+          Problem problem({.m = m, .n = 300, .k = 900, .rhs = rhs}, POLYOPS_FLOAT32);
+          ASSERT_EQ(launch(*kernel, &problem.args, threads), POLYOPS_OK);
+          const std::vector<double> first = problem.dst.values();
+          problem.reset();
+          ASSERT_EQ(launch(*kernel, &problem.args, threads), POLYOPS_OK);
+          ASSERT_EQ(first, problem.dst.values()) << kernel->name;
+        }
+      }
+    }
+  }
+}
+
+TEST(Gemm, DeclinesWhatItDoesNotCompute) {
+  for (const polyops_kernel* kernel : kernels_of("gemm")) {
+    Problem half({.m = 2, .n = 3, .k = 4}, POLYOPS_BFLOAT16);
+    EXPECT_STREQ(kernel->supports(&half.args), "dtype") << kernel->name;
+
+    Problem whole({.m = 2, .n = 3, .k = 4, .addend = {0, 0, 1}, .beta = 1}, POLYOPS_FLOAT32);
+    for (polyops_tensor* t :
+         {&whole.args.lhs, &whole.args.rhs, &whole.args.addend, &whole.args.dst}) {
+      for (int32_t other : {POLYOPS_FLOAT16, POLYOPS_FLOAT64, POLYOPS_INVALID_DTYPE}) {
+        t->dtype = other;
+        EXPECT_STREQ(kernel->supports(&whole.args), "dtype") << kernel->name;
+        t->dtype = POLYOPS_FLOAT32;
+      }
+    }
+    EXPECT_EQ(kernel->supports(&whole.args), nullptr) << kernel->name;
+    whole.args.alpha = 1e-60;
+    EXPECT_STREQ(kernel->supports(&whole.args), "alpha") << kernel->name;
+    whole.args.alpha = 1;
+    whole.args.beta = 1e-60;
+    EXPECT_STREQ(kernel->supports(&whole.args), "beta") << kernel->name;
+  }
+}
+
+TEST(Gemm, EveryIsaIsThere) {
+  std::vector<std::string> names;
+  for (const polyops_kernel* kernel : kernels_of("gemm")) names.push_back(kernel->name);
+  const polyops_backend& f = family();
+  for (const char* const* isa = f.isas; *isa != nullptr; ++isa) {
+    if (f.runs_isa(*isa) == 0) continue;
+    EXPECT_NE(std::find(names.begin(), names.end(), std::string("gemm_packed__") + *isa),
+              names.end())
+        << *isa;
+  }
+}
+
+}  // namespace
+}  // namespace polyops::testing
