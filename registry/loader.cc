@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <exception>
 #include <filesystem>
+#include <set>
+#include <string_view>
+#include <system_error>
 
 #include "op_list.h"
 
@@ -35,7 +38,10 @@ std::string check_kernel(const polyops_kernel& k) {
     return "a kernel entry of " + std::to_string(k.struct_size) + " bytes (expected " +
            std::to_string(sizeof(polyops_kernel)) + ")";
   }
-  if (k.name == nullptr || k.op == nullptr || k.isa == nullptr) return "a kernel without a name";
+  if (k.name == nullptr || k.name[0] == '\0') return "a kernel without a name";
+  if (k.op == nullptr || k.isa == nullptr) {
+    return std::string("kernel ") + k.name + " without op or isa";
+  }
   if (k.supports == nullptr || k.launch == nullptr) {
     return std::string("kernel ") + k.name + " without supports or launch";
   }
@@ -51,7 +57,10 @@ std::string check_kernel(const polyops_kernel& k) {
 const std::string& last_error() { return error_text(); }
 
 std::string check_backend(const polyops_backend* b) {
-  if (b == nullptr) return "polyops_backend_init returned NULL";
+  if (b == nullptr) {
+    return "polyops_backend_init returned NULL (expected a backend for polyops ABI version " +
+           std::to_string(POLYOPS_ABI_VERSION) + ")";
+  }
   if (b->abi_version != POLYOPS_ABI_VERSION) {
     return "built for polyops ABI version " + std::to_string(b->abi_version) + " (expected " +
            std::to_string(POLYOPS_ABI_VERSION) + ")";
@@ -65,13 +74,21 @@ std::string check_backend(const polyops_backend* b) {
       (b->kernels == nullptr && b->kernel_count > 0)) {
     return "a backend struct with a missing entry";
   }
+  std::set<std::string_view> names;
   for (size_t i = 0; i < b->kernel_count; ++i) {
     if (std::string problem = check_kernel(b->kernels[i]); !problem.empty()) return problem;
+    if (!names.insert(b->kernels[i].name).second) {
+      return std::string("kernel ") + b->kernels[i].name + " is listed twice";
+    }
   }
   return "";
 }
 
 Opened open_backend(const std::string& path) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) {
+    return {nullptr, "a folder without a libpolyops_*.so (expected at least one)"};
+  }
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) return {nullptr, dlerror()};
   auto init = reinterpret_cast<polyops_backend_init_fn>(dlsym(library, "polyops_backend_init"));
@@ -88,25 +105,38 @@ Opened open_backend(const std::string& path) {
 
 std::string probe_backend(const polyops_backend& backend) {
   char reason[512] = "";
+  const char* step = "probe";
   try {
-    if (backend.probe(reason, sizeof reason) != 0) return "";
+    if (backend.probe(reason, sizeof reason) == 0) {
+      reason[sizeof reason - 1] = '\0';
+      return reason[0] == '\0' ? "probe failed without a reason" : reason;
+    }
+    // What is asked at any time from now on is asked here once, where it can still be refused.
+    step = "chip";
+    if (backend.chip() == nullptr) return "chip returned NULL (expected a name)";
+    step = "features";
+    if (backend.features() == nullptr) return "features returned NULL (expected a list)";
+    step = "runs_isa";
+    for (const char* const* isa = backend.isas; isa != nullptr && *isa != nullptr; ++isa) {
+      backend.runs_isa(*isa);
+    }
   } catch (...) {
-    return "probe threw: " + describe_exception();
+    return std::string(step) + " threw: " + describe_exception();
   }
-  reason[sizeof reason - 1] = '\0';
-  return reason[0] == '\0' ? "probe failed without a reason" : reason;
+  return "";
 }
 
 std::vector<std::string> libraries_in(const std::string& entry) {
-  std::error_code ignored;  // what cannot be listed is handed on, for open_backend to complain of
+  std::error_code ignored;  // a folder without any is handed on, for open_backend to complain of
   if (!std::filesystem::is_directory(entry, ignored)) return {entry};
   std::vector<std::string> found;
-  for (const auto& file : std::filesystem::directory_iterator(entry, ignored)) {
-    const std::string name = file.path().filename();
-    if (name.starts_with("libpolyops_") && name.ends_with(".so")) found.push_back(file.path());
+  const std::filesystem::directory_iterator end;
+  for (std::filesystem::directory_iterator it(entry, ignored); it != end; it.increment(ignored)) {
+    const std::string name = it->path().filename();
+    if (name.starts_with("libpolyops_") && name.ends_with(".so")) found.push_back(it->path());
   }
   std::sort(found.begin(), found.end());
-  return found;
+  return found.empty() ? std::vector{entry} : found;
 }
 
 }  // namespace polyops

@@ -20,7 +20,8 @@ Opened open_backend(const std::string& path);
 // The checks on a table that a library, or the program itself, hands over. Empty: it is fine.
 std::string check_backend(const polyops_backend* backend);
 
-// The backend's own probe. Empty: this machine runs it.
+// The backend's own probe, and its answers to what may be asked after it. Empty: this machine runs
+// it.
 std::string probe_backend(const polyops_backend& backend);
 
 // The libraries that a POLYOPS_PLUGIN_PATH entry names: itself, or a folder's libpolyops_*.so.

@@ -51,6 +51,8 @@ std::string checked_op(const std::string& name, const std::string& value, const 
 std::set<std::string> parse_ops(const std::string& name, const std::string& value) {
   std::set<std::string> ops;
   for (const std::string& op : split(value, ',')) ops.insert(checked_op(name, value, op));
+  // An empty set would mean all of them to one variable and none to the other.
+  if (ops.empty()) fail(name, value, "names no op; known ops: " + known_public_ops());
   return ops;
 }
 
@@ -58,7 +60,9 @@ std::map<std::string, std::string> parse_force(const std::string& name, const st
   std::map<std::string, std::string> force;
   for (const std::string& item : split(value, ',')) {
     const size_t equals = item.find('=');
-    if (equals == std::string::npos) fail(name, value, "expected op=kernel[,op=kernel...]");
+    if (equals == std::string::npos || equals + 1 == item.size()) {
+      fail(name, value, "expected op=kernel[,op=kernel...]");
+    }
     const std::string op = item.substr(0, equals);
     if (find_kernel_op(op) == nullptr) {
       fail(name, value, "unknown op '" + op + "'; known: " + known_kernel_ops());

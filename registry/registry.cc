@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "loader.h"
-
 namespace polyops {
 namespace {
 
@@ -15,80 +13,16 @@ int32_t dtype_of(const std::string& name) {
   throw std::invalid_argument("unknown dtype '" + name + "'");
 }
 
-std::string file_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }
-
 }  // namespace
 
-const Family& Registry::load(const std::string& path) {
+OpTable& Registry::table(const std::string& device_name, const std::string& op) {
   std::lock_guard lock(mutex_);
-  const Opened opened = open_backend(path);
-  return admit(opened.backend, path, opened.reason);
-}
-
-const Family& Registry::add(const polyops_backend* backend, const std::string& path) {
-  std::lock_guard lock(mutex_);
-  return admit(backend, path, check_backend(backend));
-}
-
-Family& Registry::admit(const polyops_backend* backend, const std::string& path,
-                        const std::string& problem) {
-  Family& family = families_.emplace_back();
-  family.path = path;
-  family.name = file_name(path);
-  family.reason = problem;
-  if (problem.empty()) {
-    for (size_t i = 0; i < backend->kernel_count && family.reason.empty(); ++i) {
-      if (find_kernel(backend->kernels[i].name) != nullptr) {
-        family.reason = std::string("kernel ") + backend->kernels[i].name + " exists already";
-      }
-    }
-  }
-  if (!family.reason.empty()) {
-    warn_("polyops: " + path + " is not used: " + family.reason);
-    return family;
-  }
-  family.backend = backend;
-  family.name = backend->name;
-  family.device = backend->device;
-  family.state = Family::State::kWaiting;
-  if (family.device == "cpu") {
-    probe(&family);
-  } else {
-    devices_[family.device].waiting.store(true, std::memory_order_release);
-  }
-  rebuild();
-  return family;
-}
-
-void Registry::probe(Family* family) {
-  family->reason = probe_backend(*family->backend);
-  family->state = family->reason.empty() ? Family::State::kLoaded : Family::State::kRefused;
-  if (family->state == Family::State::kRefused) {
-    warn_("polyops: " + (family->path.empty() ? family->name : family->path) +
-          " is not used: " + family->reason);
-  }
-}
-
-void Registry::ensure_probed(const std::string& device) {
-  const auto it = devices_.find(device);
-  if (it == devices_.end() || !it->second.waiting.load(std::memory_order_acquire)) return;
-  std::lock_guard lock(mutex_);
-  if (!it->second.waiting.load(std::memory_order_relaxed)) return;
-  for (Family& family : families_) {
-    if (family.device == device && family.state == Family::State::kWaiting) probe(&family);
-  }
-  rebuild();
-  it->second.waiting.store(false, std::memory_order_release);
-}
-
-OpTable& Registry::table(const std::string& device, const std::string& op) {
-  std::lock_guard lock(mutex_);
-  std::unique_ptr<OpTable>& slot = devices_[device].tables[op];
+  const KernelOp* known = find_kernel_op(op);
+  if (known == nullptr) throw std::logic_error("unknown kernel op " + op);
+  std::unique_ptr<OpTable>& slot = device(device_name).tables[op];
   if (slot == nullptr) {
-    const KernelOp* known = find_kernel_op(op);
-    if (known == nullptr) throw std::logic_error("unknown kernel op " + op);
     slot = std::make_unique<OpTable>(known);
-    slot->replace(build(device, *known));
+    slot->replace(build(device_name, *known));
   }
   return *slot;
 }
@@ -125,11 +59,13 @@ void Registry::check_isa(const std::string& isa) const {
       ": unknown ISA, or one that this machine does not run; it runs: " + join(known));
 }
 
-const polyops_kernel* Registry::find_kernel(const std::string& name) const {
+const polyops_kernel* Registry::find_kernel(const std::string& name, const Family** owner) const {
   for (const Family& f : families_) {
     if (f.backend == nullptr) continue;
     for (size_t i = 0; i < f.backend->kernel_count; ++i) {
-      if (name == f.backend->kernels[i].name) return &f.backend->kernels[i];
+      if (name != f.backend->kernels[i].name) continue;
+      if (owner != nullptr) *owner = &f;
+      return &f.backend->kernels[i];
     }
   }
   return nullptr;
@@ -150,8 +86,14 @@ void Registry::force(const std::string& op, const std::string& kernel) {
     forced_.erase(op);
   } else {
     std::vector<std::string> known;
-    for (const KernelInfo& k : kernels()) {
-      if (op == k.kernel->op && k.usable) known.emplace_back(k.kernel->name);
+    for (const Family& f : families_) {
+      if (f.state == Family::State::kRefused) continue;
+      for (size_t i = 0; i < f.backend->kernel_count; ++i) {
+        const polyops_kernel& k = f.backend->kernels[i];
+        // Whether the machine runs a family that waits is found out at the first call.
+        const bool possible = f.state == Family::State::kWaiting || usable(f, k);
+        if (op == k.op && possible) known.emplace_back(k.name);
+      }
     }
     if (std::find(known.begin(), known.end(), kernel) == known.end()) {
       throw std::invalid_argument("unknown kernel '" + kernel + "' for op '" + op +
@@ -179,6 +121,10 @@ void Registry::add_gate(const std::string& chip, const std::string& kernel, int 
     throw std::invalid_argument("gate of " + kernel + ": layout '" + layout + "' with " +
                                 std::to_string(sizes.size()) + " sizes is not one of op " +
                                 op.name);
+  }
+  if (!(ratio > 0)) {
+    throw std::invalid_argument("gate of " + kernel + ": ratio " + std::to_string(ratio) +
+                                " (expected above 0)");
   }
   std::copy(sizes.begin(), sizes.end(), key.sizes);
   gates_.add(chip, kernel, threads, key, ratio);
@@ -217,8 +163,8 @@ std::vector<Candidate> Registry::build(const std::string& device, const KernelOp
 }
 
 void Registry::rebuild() {
-  for (auto& [name, device] : devices_) {
-    for (auto& [op, table] : device.tables) table->replace(build(name, table->op()));
+  for (Device& d : devices_) {
+    for (auto& [op, table] : d.tables) table->replace(build(d.name, table->op()));
   }
 }
 

@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "gates.h"
@@ -37,7 +38,8 @@ struct KernelInfo {
 
 class Registry {
  public:
-  // warn gets one line per family that could not be used.
+  // warn gets one line per family that could not be used. It is called without any lock held, and
+  // may throw: nothing is left half done.
   explicit Registry(std::function<void(const std::string&)> warn) : warn_(std::move(warn)) {}
   Registry(const Registry&) = delete;
 
@@ -57,12 +59,14 @@ class Registry {
   OpTable& table(const std::string& device, const std::string& op);
 
   void set_gate(bool on);
-  bool gate() const { return gate_on_; }
-  // Only that kernel, ungated; an empty name ends it. std::invalid_argument for unknown names.
+  bool gate() const { return gate_on_.load(std::memory_order_relaxed); }
+  // Only that kernel, ungated; an empty name ends it. std::invalid_argument for unknown names. One of
+  // a family that waits for its probe counts as known.
   void force(const std::string& op, const std::string& kernel);
 
   // A measured point. Unknown kernels are ignored: a gate file may be older or newer than the
-  // kernels. std::invalid_argument for a layout, dtype or number of sizes that the op lacks.
+  // kernels. std::invalid_argument for a layout, dtype or number of sizes that the op lacks, and for
+  // a ratio that is not above 0.
   void add_gate(const std::string& chip, const std::string& kernel, int threads,
                 const std::string& dtype, const std::string& layout,
                 const std::vector<int64_t>& sizes, float ratio);
@@ -74,25 +78,34 @@ class Registry {
 
  private:
   struct Device {
+    explicit Device(std::string its_name) : name(std::move(its_name)) {}
+    const std::string name;
     std::atomic<bool> waiting{false};
-    std::map<std::string, std::unique_ptr<OpTable>> tables;
+    std::map<std::string, std::unique_ptr<OpTable>> tables;  // under the lock
+    Device* older = nullptr;
   };
 
+  Device* find_device(const std::string& name) const;  // without the lock; nullptr if unknown
+  Device& device(const std::string& name);
   Family& admit(const polyops_backend* backend, const std::string& path,
                 const std::string& problem);
   void probe(Family* family);
+  void refuse(Family* family, const std::string& reason);
+  void flush_warnings();
   void check_isa(const std::string& isa) const;
-  const polyops_kernel* find_kernel(const std::string& name) const;
+  const polyops_kernel* find_kernel(const std::string& name, const Family** owner = nullptr) const;
   bool usable(const Family& family, const polyops_kernel& kernel) const;
   void rebuild();
   std::vector<Candidate> build(const std::string& device, const KernelOp& op);
 
   std::function<void(const std::string&)> warn_;
   mutable std::recursive_mutex mutex_;  // configuration only; calls take no lock
+  std::deque<std::string> warnings_;    // not said yet
   std::deque<Family> families_;
-  std::map<std::string, Device> devices_;
+  std::deque<Device> devices_;
+  std::atomic<Device*> newest_device_{nullptr};  // of a list that only grows: calls walk it
   GateStore gates_;
-  bool gate_on_ = true;
+  std::atomic<bool> gate_on_{true};
   std::string cpu_isa_;
   std::map<std::string, std::string> forced_;
 };

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
-#include <memory>
 #include <mutex>
 #include <set>
 
@@ -89,26 +88,34 @@ void add_to(std::vector<Totals>* totals, const OpCounters* ops) {
   }
 }
 
-class ThreadCounters {
- public:
-  ThreadCounters() : ops_(new OpCounters[public_ops().size()]) {
-    std::lock_guard lock(shared().mutex);
-    shared().threads.insert(ops_.get());
-  }
-  ~ThreadCounters() {
-    std::lock_guard lock(shared().mutex);
-    add_to(&shared().ended, ops_.get());
-    shared().threads.erase(ops_.get());
-  }
-  OpCounters& operator[](int op) { return ops_[op]; }
+// The calling thread's counters: one per op.
+thread_local OpCounters* counters_of_thread = nullptr;
 
- private:
-  std::unique_ptr<OpCounters[]> ops_;
+// Folds them into `ended` when the thread ends.
+struct EndOfThread {
+  ~EndOfThread() {
+    std::lock_guard lock(shared().mutex);
+    add_to(&shared().ended, counters_of_thread);
+    shared().threads.erase(counters_of_thread);
+    delete[] counters_of_thread;
+    counters_of_thread = nullptr;
+  }
+  void watch() {}  // using it is what makes it
 };
 
-ThreadCounters& mine() {
-  thread_local ThreadCounters counters;
-  return counters;
+// Objects of the thread that are destroyed later may still make calls. Those get counters anew,
+// which nobody watches: they stay listed, and are read, for ever.
+OpCounters& mine(int op) {
+  if (counters_of_thread == nullptr) {
+    counters_of_thread = new OpCounters[public_ops().size()];
+    {
+      std::lock_guard lock(shared().mutex);
+      shared().threads.insert(counters_of_thread);
+    }
+    thread_local EndOfThread end;
+    end.watch();
+  }
+  return counters_of_thread[op];
 }
 
 std::vector<Totals> sum_all() {
@@ -130,8 +137,8 @@ std::map<std::string, uint64_t> since(const std::map<std::string, uint64_t>& now
 
 }  // namespace
 
-void count_hit(int op, const char* kernel) { mine()[op].kernels.add(kernel); }
-void count_declined(int op, const char* reason) { mine()[op].reasons.add(reason); }
+void count_hit(int op, const char* kernel) { mine(op).kernels.add(kernel); }
+void count_declined(int op, const char* reason) { mine(op).reasons.add(reason); }
 
 std::map<std::string, OpStats> read_stats() {
   std::lock_guard lock(shared().mutex);

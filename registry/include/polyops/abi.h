@@ -83,7 +83,7 @@ typedef struct polyops_backend {
   uint32_t struct_size;
   uint32_t abi_version; /* POLYOPS_ABI_VERSION of the headers it was compiled with */
   const char* name;     /* of the family, e.g. "cpu" */
-  const char* device;   /* torch's name of the device type: "cpu", "cuda", "privateuseone" */
+  const char* device;   /* torch's name of the device type: "cpu", "privateuseone", ... */
   /*
    * Can this machine run the family? Non-zero yes; zero no, with a reason in reason[0..capacity).
    * Called once: at load for CPU families, at the first call that reaches the device's dispatch key
