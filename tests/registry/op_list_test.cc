@@ -1,0 +1,194 @@
+// The op list: what each op reduces a call to, and that its parts fit together.
+#include "op_list.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+
+#include "fakes.h"
+#include "polyops/ops/gelu.h"
+#include "polyops/ops/gemm.h"
+#include "polyops/ops/layer_norm.h"
+#include "polyops/ops/relu.h"
+#include "polyops/ops/softmax.h"
+
+namespace polyops::testing {
+namespace {
+
+polyops_tensor strided(std::vector<int64_t> sizes, std::vector<int64_t> strides,
+                       int32_t dtype = POLYOPS_FLOAT32) {
+  polyops_tensor t = contiguous(std::move(sizes), dtype);
+  std::copy(strides.begin(), strides.end(), t.strides);
+  return t;
+}
+
+// A call's arguments, as bytes, with the op, the layout and the sizes that its gate must see.
+struct Call {
+  std::string op, layout;
+  std::vector<int64_t> sizes;
+  std::vector<unsigned char> args;
+};
+
+template <class Args>
+Call call(const char* op, const char* layout, std::vector<int64_t> sizes, Args args) {
+  args.struct_size = sizeof(Args);
+  const auto* bytes = reinterpret_cast<const unsigned char*>(&args);
+  return {op, layout, std::move(sizes), {bytes, bytes + sizeof(Args)}};
+}
+
+void add_softmax(std::vector<Call>* calls, const char* layout, std::vector<int64_t> sizes,
+                 const polyops_tensor& t, int32_t dim) {
+  calls->push_back(call("softmax", layout, sizes, polyops_softmax_args{0, dim, t, t}));
+  calls->push_back(
+      call("softmax_backward", layout, sizes, polyops_softmax_backward_args{0, dim, t, t, t}));
+}
+
+void add_layer_norm(std::vector<Call>* calls, const char* layout, std::vector<int64_t> sizes,
+                    const polyops_tensor& t, int32_t rank) {
+  polyops_layer_norm_args forward = {};
+  forward.normalized_rank = rank;
+  forward.src = t;
+  calls->push_back(call("layer_norm", layout, sizes, forward));
+  polyops_layer_norm_backward_args backward = {};
+  backward.normalized_rank = rank;
+  backward.src = backward.grad_dst = t;
+  calls->push_back(call("layer_norm_backward", layout, sizes, backward));
+}
+
+void add_unary(std::vector<Call>* calls, const char* layout, int64_t numel,
+               const polyops_tensor& t) {
+  calls->push_back(call("gelu", layout, {numel}, polyops_gelu_args{0, 0, t, t}));
+  calls->push_back(call("relu", layout, {numel}, polyops_relu_args{0, 0, t, t}));
+}
+
+void add_binary(std::vector<Call>* calls, const char* layout, int64_t numel,
+                const polyops_tensor& grad, const polyops_tensor& src) {
+  calls->push_back(
+      call("gelu_backward", layout, {numel}, polyops_gelu_backward_args{0, 0, grad, src, src}));
+  calls->push_back(
+      call("relu_backward", layout, {numel}, polyops_relu_backward_args{0, 0, 0, grad, src, src}));
+}
+
+void add_gemm(std::vector<Call>* calls, const char* layout, const polyops_tensor& lhs,
+              const polyops_tensor& rhs) {
+  calls->push_back(call("gemm", layout, {2, 3, 5, 4},
+                        polyops_gemm_args{0, 0, 1, 0, lhs, rhs, {}, contiguous({2, 3, 5})}));
+}
+
+std::vector<Call> all_calls() {
+  std::vector<Call> calls;
+  add_softmax(&calls, "contiguous", {6, 4, 1}, contiguous({2, 3, 4}), 2);
+  add_softmax(&calls, "contiguous", {1, 1, 1}, contiguous({1}), 0);
+  add_softmax(&calls, "contiguous", {2, 3, 1}, contiguous({2, 3, 1, 1}), 1);
+  add_softmax(&calls, "inner", {2, 3, 4}, contiguous({2, 3, 4}), 1);
+  add_softmax(&calls, "inner", {1, 2, 12}, contiguous({2, 3, 4}), 0);
+  add_softmax(&calls, "strided", {2, 3, 1}, strided({2, 3}, {1, 2}), 1);
+  add_softmax(&calls, "strided", {2, 3, 1}, strided({2, 3}, {0, 1}), 1);
+
+  add_layer_norm(&calls, "contiguous", {6, 4}, contiguous({2, 3, 4}), 1);
+  add_layer_norm(&calls, "contiguous", {2, 12}, contiguous({2, 3, 4}), 2);
+  add_layer_norm(&calls, "contiguous", {1, 24}, contiguous({2, 3, 4}), 3);
+  add_layer_norm(&calls, "strided", {2, 3}, strided({2, 3}, {6, 1}), 1);
+
+  add_unary(&calls, "contiguous", 24, contiguous({2, 3, 4}));
+  add_unary(&calls, "contiguous", 1, contiguous({}));
+  add_unary(&calls, "contiguous", 24, strided({2, 3, 4}, {12, 1, 3}));
+  add_unary(&calls, "contiguous", 6, strided({2, 1, 3}, {3, 77, 1}));
+  add_unary(&calls, "strided", 6, strided({2, 3}, {4, 1}));
+  add_unary(&calls, "strided", 6, strided({2, 3}, {0, 1}));
+
+  const polyops_tensor rows = contiguous({2, 3}), columns = strided({2, 3}, {1, 2});
+  add_binary(&calls, "contiguous", 6, rows, rows);
+  add_binary(&calls, "contiguous", 6, columns, columns);
+  add_binary(&calls, "strided", 6, rows, columns);
+  add_binary(&calls, "strided", 6, strided({2, 3}, {4, 1}), strided({2, 3}, {4, 1}));
+  add_binary(&calls, "strided", 6, strided({2, 3}, {0, 0}), rows);  // as sum().backward() sends
+
+  const polyops_tensor lhs = contiguous({2, 3, 4}), rhs = contiguous({2, 4, 5});
+  const polyops_tensor lhs_t = strided({2, 3, 4}, {12, 1, 3}),
+                       rhs_t = strided({2, 4, 5}, {20, 1, 4});
+  add_gemm(&calls, "nn", lhs, rhs);
+  add_gemm(&calls, "nt", lhs, rhs_t);
+  add_gemm(&calls, "tn", lhs_t, rhs);
+  add_gemm(&calls, "tt", lhs_t, rhs_t);
+  add_gemm(&calls, "strided", strided({2, 3, 4}, {24, 8, 2}), rhs);
+  add_gemm(&calls, "strided", lhs_t, strided({2, 4, 5}, {40, 10, 2}));
+  return calls;
+}
+
+TEST(OpList, GatesSeeLayoutAndSizesOfACall) {
+  std::set<std::string> ops;
+  std::map<std::string, std::set<std::string>> layouts;
+  for (const Call& c : all_calls()) {
+    SCOPED_TRACE(c.op + " " + c.layout + " " + ::testing::PrintToString(c.sizes));
+    const KernelOp* op = find_kernel_op(c.op);
+    ASSERT_NE(op, nullptr);
+    ASSERT_EQ(c.args.size(), op->args_size);
+    ASSERT_EQ(c.sizes.size(), op->size_names.size());
+    const GateKey key = op->gate_key(c.args.data());
+    EXPECT_EQ(key.dtype, POLYOPS_FLOAT32);
+    EXPECT_EQ(key.layout, c.layout);
+    // Gates compare layouts by address, so it must be the list's own string.
+    EXPECT_EQ(std::count(op->layouts.begin(), op->layouts.end(), key.layout), 1);
+    for (size_t i = 0; i < kMaxGateSizes; ++i) {
+      EXPECT_EQ(key.sizes[i], i < c.sizes.size() ? c.sizes[i] : 0) << "size " << i;
+    }
+    layouts[c.op].insert(c.layout);
+  }
+  for (const KernelOp& op : kernel_ops()) {
+    EXPECT_EQ(layouts[op.name], std::set<std::string>(op.layouts.begin(), op.layouts.end()))
+        << op.name << " has layouts that no call above has";
+  }
+}
+
+TEST(OpList, GatesSeeTheDtype) {
+  for (const int32_t dtype : {POLYOPS_FLOAT64, POLYOPS_BFLOAT16, POLYOPS_FLOAT16}) {
+    const polyops_relu_args args = relu_args(10, dtype);
+    EXPECT_EQ(find_kernel_op("relu")->gate_key(&args).dtype, dtype);
+  }
+}
+
+TEST(OpList, KernelOpsAreWellFormed) {
+  std::set<std::string> names;
+  for (const KernelOp& op : kernel_ops()) {
+    SCOPED_TRACE(op.name);
+    EXPECT_TRUE(names.insert(op.name).second) << "twice";
+    EXPECT_EQ(find_kernel_op(op.name), &op);
+    const bool backward = std::string(op.name).ends_with("_backward");
+    EXPECT_STREQ(op.direction, backward ? "backward" : "forward");
+    EXPECT_FALSE(op.layouts.empty());
+    EXPECT_FALSE(op.size_names.empty());
+    EXPECT_LE(op.size_names.size(), static_cast<size_t>(kMaxGateSizes));
+  }
+  EXPECT_EQ(find_kernel_op("mm"), nullptr);
+  EXPECT_EQ(find_kernel_op(""), nullptr);
+}
+
+TEST(OpList, PublicOpsAreSortedAndServedByKernelOps) {
+  std::set<std::string> served;
+  std::string last;
+  for (const PublicOp& op : public_ops()) {
+    EXPECT_LT(last, op.name);
+    last = op.name;
+    EXPECT_EQ(public_ops()[public_op_index(op.name)].name, op.name);
+    EXPECT_FALSE(op.kernel_ops.empty());
+    for (const char* kernel_op : op.kernel_ops) {
+      EXPECT_NE(find_kernel_op(kernel_op), nullptr) << op.name << ": " << kernel_op;
+      served.insert(kernel_op);
+    }
+  }
+  EXPECT_EQ(served.size(), kernel_ops().size()) << "a kernel op that no public op reaches";
+  EXPECT_EQ(public_op_index("gemm"), -1);
+}
+
+TEST(OpList, NamesForMessages) {
+  EXPECT_EQ(join({}), "");
+  EXPECT_EQ(join({"a"}), "a");
+  EXPECT_EQ(join({"a", "b", "c"}), "a, b, c");
+  EXPECT_EQ(known_public_ops(), "addmm, baddbmm, bmm, gelu, layer_norm, mm, relu, softmax");
+  EXPECT_TRUE(contains(known_kernel_ops(), "gemm, softmax, softmax_backward, layer_norm"));
+}
+
+}  // namespace
+}  // namespace polyops::testing
