@@ -27,48 +27,50 @@ void store_if_present(const polyops_tensor& t, int64_t element, double value) {
 void layer_norm(const polyops_layer_norm_args& args) {
   const int64_t n = row_length(args.src, args.normalized_rank);
   for (int64_t row = 0; row < polyops_numel(&args.src) / n; ++row) {
-    double mean = 0;
+    long double mean = 0;
     for (int64_t i = 0; i < n; ++i) mean += load(args.src, row * n + i) / n;
-    double var = 0;
+    long double var = 0;
     for (int64_t i = 0; i < n; ++i) {
-      const double d = load(args.src, row * n + i) - mean;
+      const long double d = load(args.src, row * n + i) - mean;
       var += d * d / n;
     }
-    const double rstd = 1 / std::sqrt(var + args.eps);
+    const long double rstd = 1 / std::sqrt(var + args.eps);
     for (int64_t i = 0; i < n; ++i) {
-      const double x = (load(args.src, row * n + i) - mean) * rstd;
-      store(args.dst, row * n + i, x * load_or(args.weight, i, 1) + load_or(args.bias, i, 0));
+      const long double x = (load(args.src, row * n + i) - mean) * rstd;
+      const long double y = x * load_or(args.weight, i, 1) + load_or(args.bias, i, 0);
+      store(args.dst, row * n + i, static_cast<double>(y));
     }
-    store(args.mean, row, mean);
-    store(args.rstd, row, rstd);
+    store(args.mean, row, static_cast<double>(mean));
+    store(args.rstd, row, static_cast<double>(rstd));
   }
 }
 
 void layer_norm_backward(const polyops_layer_norm_backward_args& args) {
   const int64_t n = row_length(args.src, args.normalized_rank);
-  std::vector<double> grad_weight(n), grad_bias(n);
+  std::vector<long double> grad_weight(n), grad_bias(n);
   for (int64_t row = 0; row < polyops_numel(&args.src) / n; ++row) {
-    const double mean = load(args.mean, row);
-    const double rstd = load(args.rstd, row);
+    const long double mean = load(args.mean, row);
+    const long double rstd = load(args.rstd, row);
     const auto x_hat = [&](int64_t i) { return (load(args.src, row * n + i) - mean) * rstd; };
-    double sum = 0;
-    double product = 0;
+    long double sum = 0;
+    long double product = 0;
     for (int64_t i = 0; i < n; ++i) {
-      const double grad = load(args.grad_dst, row * n + i);
-      const double g = grad * load_or(args.weight, i, 1);
+      const long double grad = load(args.grad_dst, row * n + i);
+      const long double g = grad * load_or(args.weight, i, 1);
       sum += g;
       product += g * x_hat(i);
       grad_weight[i] += grad * x_hat(i);
       grad_bias[i] += grad;
     }
     for (int64_t i = 0; i < n; ++i) {
-      const double g = load(args.grad_dst, row * n + i) * load_or(args.weight, i, 1);
-      store_if_present(args.grad_src, row * n + i, rstd * (g - sum / n - x_hat(i) * product / n));
+      const long double g = load(args.grad_dst, row * n + i) * load_or(args.weight, i, 1);
+      const long double grad = rstd * (g - sum / n - x_hat(i) * product / n);
+      store_if_present(args.grad_src, row * n + i, static_cast<double>(grad));
     }
   }
   for (int64_t i = 0; i < n; ++i) {
-    store_if_present(args.grad_weight, i, grad_weight[i]);
-    store_if_present(args.grad_bias, i, grad_bias[i]);
+    store_if_present(args.grad_weight, i, static_cast<double>(grad_weight[i]));
+    store_if_present(args.grad_bias, i, static_cast<double>(grad_bias[i]));
   }
 }
 

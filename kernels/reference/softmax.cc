@@ -30,22 +30,25 @@ void softmax(const polyops_softmax_args& args) {
   for_each_row(args.src, args.dim, [&](const std::vector<int64_t>& row) {
     double top = -std::numeric_limits<double>::infinity();
     for (int64_t i : row) top = std::fmax(top, load(args.src, i));
-    double sum = 0;
-    std::vector<double> exponentials;
+    long double sum = 0;
+    std::vector<long double> exponentials;
     for (int64_t i : row) {
-      exponentials.push_back(std::exp(load(args.src, i) - top));
+      exponentials.push_back(std::exp(static_cast<long double>(load(args.src, i)) - top));
       sum += exponentials.back();
     }
-    for (size_t j = 0; j < row.size(); ++j) store(args.dst, row[j], exponentials[j] / sum);
+    for (size_t j = 0; j < row.size(); ++j)
+      store(args.dst, row[j], static_cast<double>(exponentials[j] / sum));
   });
 }
 
 void softmax_backward(const polyops_softmax_backward_args& args) {
   for_each_row(args.dst, args.dim, [&](const std::vector<int64_t>& row) {
-    double dot = 0;
-    for (int64_t i : row) dot += load(args.grad_dst, i) * load(args.dst, i);
+    long double dot = 0;
+    for (int64_t i : row)
+      dot += static_cast<long double>(load(args.grad_dst, i)) * load(args.dst, i);
     for (int64_t i : row) {
-      store(args.grad_src, i, load(args.dst, i) * (load(args.grad_dst, i) - dot));
+      const long double difference = load(args.grad_dst, i) - dot;
+      store(args.grad_src, i, static_cast<double>(load(args.dst, i) * difference));
     }
   });
 }

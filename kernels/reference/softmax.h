@@ -6,7 +6,8 @@
 
 namespace polyops::reference {
 
-// Both write their result in its own dtype: float64 gets the answer to some 50 bits.
+// Both write their result in its own dtype: float64 gets the answer to 53 bits, sums being long
+// double (the kernels for float64 are held to a few units of its last place).
 void softmax(const polyops_softmax_args& args);
 void softmax_backward(const polyops_softmax_backward_args& args);
 

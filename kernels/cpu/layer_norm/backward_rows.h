@@ -23,11 +23,15 @@ struct BackwardRows {
   int64_t n;
 };
 
+// Columns [begin, begin + count), added to whole_sum and whole_product.
 template <class V, class E, class P, class A, int R, bool kSums, bool kRows>
-inline void backward_sums(const BackwardRows<E, P, A, R>& b, V (&sum)[R], V (&product)[R]) {
-  for (V& s : sum) s = V::zero();
-  for (V& s : product) s = V::zero();
-  sweep<V, 1>(b.n, [&](int64_t i, int, auto lanes) {
+inline void backward_sums(const BackwardRows<E, P, A, R>& b, int64_t begin, int64_t count,
+                          V (&whole_sum)[R], V (&whole_product)[R]) {
+  V sum[R], product[R];
+  clear(sum);
+  clear(product);
+  sweep<V, 1>(count, [&](int64_t at, int, auto lanes) {
+    const int64_t i = begin + at;
     const V weight = b.weight == nullptr ? V::set1(1) : load<V>(b.weight + i, lanes);
     V column_product = V::zero();
     V column_sum = V::zero();
@@ -50,6 +54,10 @@ inline void backward_sums(const BackwardRows<E, P, A, R>& b, V (&sum)[R], V (&pr
       store(b.grad_bias + i, load<V>(b.grad_bias + i, lanes) + column_sum, lanes);
     }
   });
+  for (int r = 0; r < R; ++r) {
+    whole_sum[r] = whole_sum[r] + sum[r];
+    whole_product[r] = whole_product[r] + product[r];
+  }
 }
 
 // grad_src = grad weight rstd - rstd sum / n - x_hat rstd product / n
@@ -70,15 +78,18 @@ inline void backward_result(const BackwardRows<E, P, A, R>& b, int r, A sum, A p
 template <class V, class E, class P, class A, int R>
 inline void backward_rows(const BackwardRows<E, P, A, R>& b) {
   V sum[R], product[R];
-  if (b.grad_src[0] == nullptr) {
-    backward_sums<V, E, P, A, R, true, false>(b, sum, product);
-    return;
-  }
-  if (b.grad_weight == nullptr) {
-    backward_sums<V, E, P, A, R, false, true>(b, sum, product);
-  } else {
-    backward_sums<V, E, P, A, R, true, true>(b, sum, product);
-  }
+  clear(sum);
+  clear(product);
+  for_each_block(b.n, [&](int64_t begin, int64_t count) {
+    if (b.grad_src[0] == nullptr) {
+      backward_sums<V, E, P, A, R, true, false>(b, begin, count, sum, product);
+    } else if (b.grad_weight == nullptr) {
+      backward_sums<V, E, P, A, R, false, true>(b, begin, count, sum, product);
+    } else {
+      backward_sums<V, E, P, A, R, true, true>(b, begin, count, sum, product);
+    }
+  });
+  if (b.grad_src[0] == nullptr) return;
   for (int r = 0; r < R; ++r) {
     backward_result<V>(b, r, reduce_add(sum[r]), reduce_add(product[r]));
   }

@@ -21,20 +21,32 @@ struct Moments {
 template <class V, class E>
 inline Moments<typename V::Scalar> row_moments(const E* src, int64_t n, double eps) {
   using A = typename V::Scalar;
-  V sum[kUnroll], squares[kUnroll];
-  for (V& s : sum) s = V::zero();
-  sweep<V, kUnroll>(
-      n, [&](int64_t i, int u, auto lanes) { sum[u] = sum[u] + load<V>(src + i, lanes); });
-  const A center = add4(sum) / static_cast<A>(n);
-  for (V& s : sum) s = V::zero();
-  for (V& s : squares) s = V::zero();
-  sweep<V, kUnroll>(n, [&](int64_t i, int u, auto lanes) {
-    const V d = fill(load<V>(src + i, lanes) - V::set1(center), V::zero(), lanes);
-    sum[u] = sum[u] + d;
-    squares[u] = fma(d, d, squares[u]);
+  A whole = 0;
+  for_each_block(n, [&](int64_t begin, int64_t count) {
+    V sum[kUnroll];
+    clear(sum);
+    sweep<V, kUnroll>(count, [&](int64_t i, int u, auto lanes) {
+      sum[u] = sum[u] + load<V>(src + begin + i, lanes);
+    });
+    whole += total(sum);
   });
-  const A shift = add4(sum) / static_cast<A>(n);
-  A var = add4(squares) / static_cast<A>(n) - shift * shift;
+  const A center = whole / static_cast<A>(n);
+  A deviation = 0;
+  A square = 0;
+  for_each_block(n, [&](int64_t begin, int64_t count) {
+    V sum[kUnroll], squares[kUnroll];
+    clear(sum);
+    clear(squares);
+    sweep<V, kUnroll>(count, [&](int64_t i, int u, auto lanes) {
+      const V d = fill(load<V>(src + begin + i, lanes) - V::set1(center), V::zero(), lanes);
+      sum[u] = sum[u] + d;
+      squares[u] = fma(d, d, squares[u]);
+    });
+    deviation += total(sum);
+    square += total(squares);
+  });
+  const A shift = deviation / static_cast<A>(n);
+  A var = square / static_cast<A>(n) - shift * shift;
   if (var < 0) var = 0;
   return {center, shift, 1 / square_root(var + static_cast<A>(eps))};
 }

@@ -9,15 +9,8 @@
 namespace polyops::cpu {
 namespace {
 
-constexpr int kUnroll = 4;
-
 inline float square_root(float x) { return __builtin_sqrtf(x); }
 inline double square_root(double x) { return __builtin_sqrt(x); }
-
-template <class V>
-inline typename V::Scalar add4(const V (&v)[kUnroll]) {
-  return reduce_add((v[0] + v[1]) + (v[2] + v[3]));
-}
 
 // Elements that are worth a second thread: about 10 us.
 constexpr int64_t kGrain = 64 << 10;

@@ -39,6 +39,30 @@ inline V fill(V v, V other, Part lanes) {
   return select(first_lanes<V>(lanes.n), v, other);
 }
 
+// Accumulators of a reduction: enough chains to hide latency, and, where a vector is one lane,
+// enough partial sums to be as accurate as the wider ISAs.
+constexpr int kUnroll = F32::kLanes == 1 ? 16 : 4;
+
+template <class V, int U>
+inline void clear(V (&v)[U], V value = V::zero()) {
+  for (V& x : v) x = value;
+}
+template <class V, int U>
+inline typename V::Scalar total(V (&v)[U]) {
+#pragma GCC unroll 4
+  for (int half = U / 2; half > 0; half /= 2) {
+#pragma GCC unroll 8
+    for (int u = 0; u < half; ++u) v[u] = v[u] + v[u + half];
+  }
+  return reduce_add(v[0]);
+}
+template <class V, int U>
+inline typename V::Scalar highest(V (&v)[U]) {
+#pragma GCC unroll 16
+  for (int u = 1; u < U; ++u) v[0] = max(v[0], v[u]);
+  return reduce_max(v[0]);
+}
+
 // Calls body(i, u, lanes) for the vectors that cover [0, n): u, a constant below U after inlining,
 // picks one of U accumulators, so that U of their chains are in flight.
 template <class V, int U, class Body>
@@ -46,11 +70,20 @@ inline __attribute__((always_inline)) void sweep(int64_t n, const Body& body) {
   constexpr int64_t kLanes = V::kLanes;
   int64_t i = 0;
   for (; i + U * kLanes <= n; i += U * kLanes) {
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int u = 0; u < U; ++u) body(i + u * kLanes, u, Whole{});
   }
   for (; i + kLanes <= n; i += kLanes) body(i, 0, Whole{});
   if (i < n) body(i, 0, Part{n - i});
+}
+
+// Long sums are taken in blocks, so that rounding grows with the root of a block's length and of
+// their number, not of the row's. A block of any type fits the first-level cache.
+constexpr int64_t kBlock = 4096;
+
+template <class Body>
+inline void for_each_block(int64_t n, const Body& body) {
+  for (int64_t i = 0; i < n; i += kBlock) body(i, n - i < kBlock ? n - i : kBlock);
 }
 
 }  // namespace

@@ -15,12 +15,16 @@ namespace {
 // out may be grad.
 template <class V, class E>
 inline void softmax_backward_row(const E* grad, const E* y, E* out, int64_t n) {
-  V sum[kUnroll];
-  for (V& s : sum) s = V::zero();
-  sweep<V, kUnroll>(n, [&](int64_t i, int u, auto lanes) {
-    sum[u] = fma(load<V>(grad + i, lanes), load<V>(y + i, lanes), sum[u]);
+  typename V::Scalar whole = 0;
+  for_each_block(n, [&](int64_t begin, int64_t count) {
+    V sum[kUnroll];
+    clear(sum);
+    sweep<V, kUnroll>(count, [&](int64_t i, int u, auto lanes) {
+      sum[u] = fma(load<V>(grad + begin + i, lanes), load<V>(y + begin + i, lanes), sum[u]);
+    });
+    whole += total(sum);
   });
-  const V dot = V::set1(add4(sum));
+  const V dot = V::set1(whole);
   sweep<V, kUnroll>(n, [&](int64_t i, int, auto lanes) {
     store(out + i, load<V>(y + i, lanes) * (load<V>(grad + i, lanes) - dot), lanes);
   });
@@ -58,7 +62,7 @@ inline int backward_inner(const void* p, const polyops_context* ctx) {
                              a->grad_src.strides[a->dim]};
       softmax_backward_columns<V, C, E>(grad, y, out, plan.shape.n, lanes);
     };
-    for_each_block<V>(ctx, plan, kBackwardGrain, block);
+    for_each_column_block<V>(ctx, plan, kBackwardGrain, block);
   });
   return POLYOPS_OK;
 }

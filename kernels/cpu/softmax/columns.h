@@ -16,9 +16,37 @@ struct Matrix {
   int64_t step;
 };
 
+// Sums down a column go into two partial sums, folded every so many steps, for the reason of
+// for_each_block.
+constexpr int64_t kFold = 128;
+
+// sum[c] = the sum of term(j, c) over the rows j of the matrix, in rising order.
+template <class V, int C, class Term>
+inline void column_sum(int64_t n, V (&sum)[C], const Term& term) {
+  clear(sum);
+  for (int64_t begin = 0; begin < n; begin += kFold) {
+    const int64_t end = begin + kFold < n ? begin + kFold : n;
+    V even[C], odd[C];
+    clear(even);
+    clear(odd);
+    int64_t j = begin;
+    for (; j + 2 <= end; j += 2) {
+#pragma GCC unroll 4
+      for (int c = 0; c < C; ++c) even[c] = even[c] + term(j, c);
+#pragma GCC unroll 4
+      for (int c = 0; c < C; ++c) odd[c] = odd[c] + term(j + 1, c);
+    }
+    if (j < end) {
+#pragma GCC unroll 4
+      for (int c = 0; c < C; ++c) even[c] = even[c] + term(j, c);
+    }
+    for (int c = 0; c < C; ++c) sum[c] = sum[c] + (even[c] + odd[c]);
+  }
+}
+
 template <class V, int C, class E, class Lanes>
 inline void column_max(Matrix<const E> src, int64_t n, Lanes lanes, V (&top)[C]) {
-  for (V& t : top) t = minus_infinity<V>();
+  clear(top, minus_infinity<V>());
   for (int64_t j = 0; j < n; ++j) {
 #pragma GCC unroll 4
     for (int c = 0; c < C; ++c) {
@@ -33,16 +61,12 @@ inline void softmax_columns_kept(Matrix<const E> src, Matrix<typename V::Scalar>
                                  Matrix<E> dst, int64_t n, Lanes lanes) {
   V top[C], sum[C];
   column_max<V, C>(src, n, lanes, top);
-  for (V& s : sum) s = V::zero();
-  for (int64_t j = 0; j < n; ++j) {
-#pragma GCC unroll 4
-    for (int c = 0; c < C; ++c) {
-      const V x = load<V>(src.data + j * src.step + c * V::kLanes, lanes);
-      const V e = exp_nonpositive(x - top[c]);
-      sum[c] = sum[c] + e;
-      store(kept.data + j * kept.step + c * V::kLanes, e, lanes);
-    }
-  }
+  column_sum<V, C>(n, sum, [&](int64_t j, int c) {
+    const V x = load<V>(src.data + j * src.step + c * V::kLanes, lanes);
+    const V e = exp_nonpositive(x - top[c]);
+    store(kept.data + j * kept.step + c * V::kLanes, e, lanes);
+    return e;
+  });
   for (V& s : sum) s = V::set1(1) / s;
   for (int64_t j = 0; j < n; ++j) {
 #pragma GCC unroll 4
@@ -57,14 +81,9 @@ template <class V, int C, class E, class Lanes>
 inline void softmax_columns_twice(Matrix<const E> src, Matrix<E> dst, int64_t n, Lanes lanes) {
   V top[C], sum[C];
   column_max<V, C>(src, n, lanes, top);
-  for (V& s : sum) s = V::zero();
-  for (int64_t j = 0; j < n; ++j) {
-#pragma GCC unroll 4
-    for (int c = 0; c < C; ++c) {
-      const V x = load<V>(src.data + j * src.step + c * V::kLanes, lanes);
-      sum[c] = sum[c] + exp_nonpositive(x - top[c]);
-    }
-  }
+  column_sum<V, C>(n, sum, [&](int64_t j, int c) {
+    return exp_nonpositive(load<V>(src.data + j * src.step + c * V::kLanes, lanes) - top[c]);
+  });
   for (V& s : sum) s = V::set1(1) / s;
   for (int64_t j = 0; j < n; ++j) {
 #pragma GCC unroll 4
@@ -79,14 +98,10 @@ template <class V, int C, class E, class Lanes>
 inline void softmax_backward_columns(Matrix<const E> grad, Matrix<const E> y, Matrix<E> out,
                                      int64_t n, Lanes lanes) {
   V dot[C];
-  for (V& d : dot) d = V::zero();
-  for (int64_t j = 0; j < n; ++j) {
-#pragma GCC unroll 4
-    for (int c = 0; c < C; ++c) {
-      dot[c] = fma(load<V>(grad.data + j * grad.step + c * V::kLanes, lanes),
-                   load<V>(y.data + j * y.step + c * V::kLanes, lanes), dot[c]);
-    }
-  }
+  column_sum<V, C>(n, dot, [&](int64_t j, int c) {
+    return load<V>(grad.data + j * grad.step + c * V::kLanes, lanes) *
+           load<V>(y.data + j * y.step + c * V::kLanes, lanes);
+  });
   for (int64_t j = 0; j < n; ++j) {
 #pragma GCC unroll 4
     for (int c = 0; c < C; ++c) {

@@ -104,12 +104,14 @@ inline int inner(const void* p, const polyops_context* ctx) {
     using Scalar = typename V::Scalar;
     const int64_t n = plan.shape.n;
     const int64_t kept = padded(n * plan.shape.vectors * V::kLanes);
-    for_each_block<V>(ctx, plan, kForwardGrain, [&]<int C>(auto lanes, const auto& at, int32_t t) {
-      const Matrix<const E> src = {static_cast<const E*>(a->src.data) + at[0],
-                                   a->src.strides[a->dim]};
-      const Matrix<E> dst = {static_cast<E*>(a->dst.data) + at[1], a->dst.strides[a->dim]};
-      one_block<V, C, E>(src, dst, static_cast<Scalar*>(ctx->scratch) + t * kept, n, keep, lanes);
-    });
+    for_each_column_block<V>(
+        ctx, plan, kForwardGrain, [&]<int C>(auto lanes, const auto& at, int32_t t) {
+          const Matrix<const E> src = {static_cast<const E*>(a->src.data) + at[0],
+                                       a->src.strides[a->dim]};
+          const Matrix<E> dst = {static_cast<E*>(a->dst.data) + at[1], a->dst.strides[a->dim]};
+          one_block<V, C, E>(src, dst, static_cast<Scalar*>(ctx->scratch) + t * kept, n, keep,
+                             lanes);
+        });
   });
   return POLYOPS_OK;
 }

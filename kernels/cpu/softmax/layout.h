@@ -64,8 +64,8 @@ inline ColumnPlan<N> columns_of(const polyops_tensor* const (&tensors)[N], int d
 
 // Calls body.operator()<C>(lanes, offsets, thread) for every block of C vectors of columns.
 template <class V, int N, class Body>
-inline void for_each_block(const polyops_context* ctx, const ColumnPlan<N>& plan,
-                           int64_t grain_elements, const Body& body) {
+inline void for_each_column_block(const polyops_context* ctx, const ColumnPlan<N>& plan,
+                                  int64_t grain_elements, const Body& body) {
   const int64_t width = plan.shape.width;
   const int64_t step = plan.shape.vectors * V::kLanes;
   const int64_t blocks = (width + step - 1) / step;

@@ -10,13 +10,10 @@
 namespace polyops::cpu {
 namespace {
 
-constexpr int kUnroll = 4;
 // Longest row kept in registers, in vectors: half of them, exp needs the others.
 constexpr int kMaxRowRegisters = F32::kLanes == 1 ? 1 : F32::kRegisters / 2;
 // Longest row whose exponentials are kept: with its source, about the second-level cache.
 constexpr int64_t kMaxKeptRow = 1 << 16;
-// Of a row beyond that, so much at a time.
-constexpr int64_t kBlock = 4096;
 
 template <class V>
 inline V minus_infinity() {
@@ -27,15 +24,6 @@ template <class V>
 inline V lowest() {
   constexpr bool kDouble = sizeof(typename V::Scalar) == sizeof(double);
   return V::set1(kDouble ? -__DBL_MAX__ : -__FLT_MAX__);
-}
-
-template <class V>
-inline V max4(const V (&v)[kUnroll]) {
-  return V::set1(reduce_max(max(max(v[0], v[1]), max(v[2], v[3]))));
-}
-template <class V>
-inline typename V::Scalar add4(const V (&v)[kUnroll]) {
-  return reduce_add((v[0] + v[1]) + (v[2] + v[3]));
 }
 
 template <class V, int K, class E>
@@ -65,25 +53,29 @@ inline void softmax_row_in_registers(const E* src, E* dst, int64_t n) {
 template <class V, class E>
 inline V row_max(const E* src, int64_t n) {
   V top[kUnroll];
-  for (V& t : top) t = minus_infinity<V>();
+  clear(top, minus_infinity<V>());
   sweep<V, kUnroll>(n, [&](int64_t i, int u, auto lanes) {
     top[u] = max(top[u], fill(load<V>(src + i, lanes), minus_infinity<V>(), lanes));
   });
-  return max4(top);
+  return V::set1(highest(top));
 }
 
 // n <= kMaxKeptRow. kept: n values; may be dst, which may be src.
 template <class V, class E>
 inline void softmax_row_kept(const E* src, typename V::Scalar* kept, E* dst, int64_t n) {
   const V top = row_max<V>(src, n);
-  V sum[kUnroll];
-  for (V& s : sum) s = V::zero();
-  sweep<V, kUnroll>(n, [&](int64_t i, int u, auto lanes) {
-    const V e = exp_nonpositive(load<V>(src + i, lanes) - top);
-    sum[u] = sum[u] + fill(e, V::zero(), lanes);
-    store(kept + i, e, lanes);
+  typename V::Scalar whole = 0;
+  for_each_block(n, [&](int64_t begin, int64_t count) {
+    V sum[kUnroll];
+    clear(sum);
+    sweep<V, kUnroll>(count, [&](int64_t i, int u, auto lanes) {
+      const V e = exp_nonpositive(load<V>(src + begin + i, lanes) - top);
+      sum[u] = sum[u] + fill(e, V::zero(), lanes);
+      store(kept + begin + i, e, lanes);
+    });
+    whole += total(sum);
   });
-  const V scale = V::set1(1 / add4(sum));
+  const V scale = V::set1(1 / whole);
   sweep<V, kUnroll>(n, [&](int64_t i, int, auto lanes) {
     store(dst + i, load<V>(kept + i, lanes) * scale, lanes);
   });
@@ -93,20 +85,19 @@ template <class V, class E>
 inline void softmax_row_streamed(const E* src, E* dst, int64_t n) {
   // Never -inf: after a block of nothing but -inf the sum is still 0 and not NaN.
   V top = lowest<V>();
-  typename V::Scalar total = 0;
-  for (int64_t begin = 0; begin < n; begin += kBlock) {
-    const int64_t count = n - begin < kBlock ? n - begin : kBlock;
+  typename V::Scalar whole = 0;
+  for_each_block(n, [&](int64_t begin, int64_t count) {
     const V new_top = max(top, row_max<V>(src + begin, count));
     V sum[kUnroll];
-    for (V& s : sum) s = V::zero();
+    clear(sum);
     sweep<V, kUnroll>(count, [&](int64_t i, int u, auto lanes) {
       const V e = exp_nonpositive(load<V>(src + begin + i, lanes) - new_top);
       sum[u] = sum[u] + fill(e, V::zero(), lanes);
     });
-    total = total * reduce_max(exp_nonpositive(top - new_top)) + add4(sum);
+    whole = whole * reduce_max(exp_nonpositive(top - new_top)) + total(sum);
     top = new_top;
-  }
-  const V scale = V::set1(1 / total);
+  });
+  const V scale = V::set1(1 / whole);
   sweep<V, kUnroll>(n, [&](int64_t i, int, auto lanes) {
     store(dst + i, exp_nonpositive(load<V>(src + i, lanes) - top) * scale, lanes);
   });

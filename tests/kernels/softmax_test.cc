@@ -1,0 +1,399 @@
+// softmax and its backward: every kernel of every ISA against the reference in float64.
+//
+// Bounds, in units of the dtype's epsilon times the row's largest value (backward: the largest
+// |dst| (|grad_dst| + sum |grad_dst dst|), what the result is a difference of): 4 where arithmetic
+// is in the dtype itself; 0.51 for bfloat16, the rounding of the result and nothing visible beside.
+#include "reference/softmax.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <set>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "harness.h"
+
+namespace polyops::testing {
+namespace {
+
+constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+constexpr int32_t kDtypes[] = {POLYOPS_FLOAT32, POLYOPS_BFLOAT16, POLYOPS_FLOAT64};
+
+using Sizes = std::vector<int64_t>;
+
+struct Case {
+  std::string kernel;  // which must be the first of its ISA to take it: "lastdim"
+  Sizes sizes;
+  int dim;
+  Sizes src_strides = {};
+  Sizes dst_strides = {};
+  int64_t offset = 0;
+};
+
+std::vector<Case> row_cases() {
+  std::vector<Case> cases;
+  for (int64_t n : {1,  2,   7,   8,   9,   15,  16,  17,  31,  32,   33,   63,   64,
+                    65, 127, 128, 129, 240, 255, 256, 257, 300, 1023, 1024, 1025, 4099}) {
+    cases.push_back({"lastdim", {3, n}, 1});
+    cases.push_back({"lastdim", {3, n}, 1, {n + 3, 1}, {n + 5, 1}, 1});
+  }
+  cases.push_back({"lastdim", {17}, 0});
+  cases.push_back({"lastdim", {2, 50257}, 1, {}, {}, 3});
+  cases.push_back({"lastdim", {2, 70001}, 1});                   // beyond what is kept
+  cases.push_back({"lastdim", {130, 1025}, 1});                  // several threads
+  cases.push_back({"lastdim", {3, 4, 33}, 2, {33, 99, 1}, {}});  // rows in another order
+  cases.push_back({"lastdim", {5, 33}, 1, {0, 1}, {}});          // one row, expanded
+  cases.push_back({"lastdim", {2, 40, 5, 3}, 1, {600, 1, 120, 40}, {600, 1, 120, 40}});  // NHWC
+  return cases;
+}
+
+std::vector<Case> column_cases() {
+  std::vector<Case> cases;
+  for (int64_t width : {2, 15, 16, 17, 63, 64, 65, 129}) {
+    cases.push_back({"inner", {2, 19, width}, 1});
+    cases.push_back({"inner", {19, width}, 0, {width + 1, 1}, {width + 3, 1}, 1});
+  }
+  cases.push_back({"inner", {1025, 70}, 0});
+  cases.push_back({"inner", {1, 4100, 20}, 1});  // bfloat16: too long to be kept
+  cases.push_back({"inner", {40, 33, 100}, 1});  // several threads
+  cases.push_back({"inner", {3, 7, 2, 3, 5}, 1});
+  cases.push_back({"inner", {6, 40}, 0, {0, 1}, {}});        // expanded along dim
+  cases.push_back({"inner", {40, 9}, 1, {1, 40}, {1, 40}});  // transposed, both
+  cases.push_back({"inner", {3, 4, 33}, 0, {33, 99, 1}, {}});
+  return cases;
+}
+
+std::vector<Case> strided_cases() {
+  return {
+      {"strided", {40, 33}, 1, {1, 40}, {}},     // transposed into contiguous
+      {"strided", {40, 33}, 1, {}, {1, 40}, 1},  // and back
+      {"strided", {40, 33}, 0, {1, 40}, {}},
+      {"strided", {200, 700}, 1, {1, 200}, {}},  // several threads
+      {"strided", {5, 33}, 1, {66, 2}, {}},      // every second element
+      {"strided", {5, 33}, 1, {33, 1}, {99, 3}},
+      {"strided", {5, 33}, 1, {1, 0}, {}},  // expanded along dim
+      {"strided", {3, 5, 17}, 1, {1, 51, 3}, {}},
+      {"strided", {1, 70001}, 1, {140002, 2}, {}},
+  };
+}
+
+std::vector<Case> rank_cases() {
+  std::vector<Case> cases;
+  const Sizes sizes = {2, 1, 3, 2, 1, 2, 3, 5};
+  for (int dim = 0; dim < 8; ++dim) {
+    const bool last = dim == 7 || sizes[dim] == 1;
+    cases.push_back({last ? "lastdim" : "inner", sizes, dim});
+    const bool first = dim == 0 || sizes[dim] == 1;
+    const Sizes reversed = permuted_strides(sizes, {7, 6, 5, 4, 3, 2, 1, 0});
+    cases.push_back({first ? "lastdim" : "inner", sizes, dim, reversed, reversed});
+  }
+  return cases;
+}
+
+std::vector<Case> all_cases() {
+  std::vector<Case> all;
+  for (const auto& some : {row_cases(), column_cases(), strided_cases(), rank_cases()}) {
+    all.insert(all.end(), some.begin(), some.end());
+  }
+  return all;
+}
+
+std::string describe(const Case& c, int32_t dtype) {
+  std::ostringstream text;
+  text << c.kernel << " " << polyops_dtype_name(dtype) << " dim " << c.dim << " of";
+  for (int64_t size : c.sizes) text << " " << size;
+  return text.str();
+}
+
+// The row of each element, numbered by its first element.
+std::vector<int64_t> rows_of(const Case& c) {
+  int64_t step = 1, count = 1;
+  for (size_t d = 0; d < c.sizes.size(); ++d) {
+    count *= c.sizes[d];
+    if (static_cast<int>(d) > c.dim) step *= c.sizes[d];
+  }
+  std::vector<int64_t> row(count);
+  for (int64_t i = 0; i < count; ++i) row[i] = i - i / step % c.sizes[c.dim] * step;
+  return row;
+}
+
+// Each element's scale: the largest of its row.
+std::vector<double> row_scale(const Case& c, const std::vector<double>& magnitude) {
+  const std::vector<int64_t> row = rows_of(c);
+  std::vector<double> top(magnitude.size(), 0), scale(magnitude.size());
+  for (size_t i = 0; i < row.size(); ++i) top[row[i]] = std::fmax(top[row[i]], magnitude[i]);
+  for (size_t i = 0; i < row.size(); ++i) scale[i] = top[row[i]];
+  return scale;
+}
+
+void expect_close(const Buffer& got, const std::vector<double>& expected,
+                  const std::vector<double>& scale) {
+  const int32_t dtype = got.view().dtype;
+  const double bound = (dtype == POLYOPS_BFLOAT16 ? 0.51 : 4) * epsilon(dtype);
+  for (size_t i = 0; i < expected.size(); ++i) {
+    const double value = got.get(i);
+    if (std::isnan(expected[i])) {
+      ASSERT_TRUE(std::isnan(value)) << "element " << i << " is " << value << ", not NaN";
+    } else {
+      ASSERT_LE(std::abs(value - expected[i]), bound * scale[i])
+          << "element " << i << ": " << value << " for " << expected[i];
+    }
+  }
+  ASSERT_TRUE(got.guards_intact());
+}
+
+bool has_kernels(const std::string& isa, int32_t dtype) {
+  return dtype != POLYOPS_FLOAT64 || isa == "scalar";
+}
+
+// Runs `test` on every kernel that supports the call; the first of each ISA must be the one named,
+// and every ISA with that dtype must have one.
+template <class Test>
+void for_each_taker(const std::string& op, const Case& c, int32_t dtype, const void* args,
+                    Test test) {
+  std::map<std::string, std::string> first;
+  std::set<std::string> isas;
+  for (const polyops_kernel* kernel : kernels_of(op)) {
+    SCOPED_TRACE(kernel->name);
+    if (has_kernels(kernel->isa, dtype)) isas.insert(kernel->isa);
+    const char* reason = kernel->supports(args);
+    if (reason != nullptr) {
+      EXPECT_STREQ(reason, has_kernels(kernel->isa, dtype) ? "layout" : "dtype");
+      continue;
+    }
+    first.emplace(kernel->isa, kernel->name);
+    test(*kernel);
+  }
+  ASSERT_EQ(first.size(), isas.size());
+  for (const auto& [isa, name] : first) EXPECT_EQ(name, op + "_" + c.kernel + "__" + isa);
+}
+
+// Forward on src as it is, by every kernel, with 1, 2 and 3 threads, bit-equal.
+void check_forward(const Case& c, const Buffer& src) {
+  const int32_t dtype = src.view().dtype;
+  SCOPED_TRACE(describe(c, dtype));
+  Buffer exact(POLYOPS_FLOAT64, c.sizes);
+  polyops_softmax_args args = {sizeof args, c.dim, src.view(), exact.view()};
+  reference::softmax(args);
+  const std::vector<double> expected = exact.values();
+  const std::vector<double> scale = row_scale(c, expected);
+  const std::vector<double> before = src.values();
+  args.dst = Buffer(dtype, c.sizes, c.dst_strides, c.offset).without_data();
+  for_each_taker("softmax", c, dtype, &args, [&](const polyops_kernel& kernel) {
+    std::vector<double> with_one_thread;
+    for (int threads : {1, 2, 3}) {
+      Buffer dst(dtype, c.sizes, c.dst_strides, c.offset);
+      polyops_softmax_args call = args;
+      call.dst = dst.view();
+      ASSERT_EQ(launch(kernel, &call, threads), POLYOPS_OK);
+      if (threads == 1) {
+        expect_close(dst, expected, scale);
+        with_one_thread = dst.values();
+      }
+      ASSERT_TRUE(dst.guards_intact());
+      for (int64_t i = 0; i < dst.numel(); ++i) {
+        if (std::isnan(with_one_thread[i])) continue;
+        ASSERT_EQ(dst.get(i), with_one_thread[i]) << threads << " threads, element " << i;
+      }
+    }
+  });
+  for (int64_t i = 0; i < src.numel(); ++i) {
+    ASSERT_TRUE(src.get(i) == before[i] || std::isnan(before[i])) << "src was written";
+  }
+}
+
+TEST(Softmax, MatchesReference) {
+  for (const Case& c : all_cases()) {
+    for (int32_t dtype : kDtypes) {
+      Buffer src(dtype, c.sizes, c.src_strides, c.offset);
+      src.fill_normal(7, 3.0);
+      check_forward(c, src);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+// What a row may hold besides ordinary numbers; x has the ordinary ones.
+std::vector<std::vector<double>> special_rows(const std::vector<double>& x) {
+  const size_t n = x.size();
+  std::vector<std::vector<double>> rows;
+  const auto add = [&](auto change) {
+    rows.push_back(x);
+    change(rows.back());
+  };
+  add([&](auto& r) { r[0] = kNan; });
+  add([&](auto& r) { r[n - 1] = kNan; });
+  add([&](auto& r) { r[n / 2] = kInf; });
+  add([&](auto& r) { r[n / 3] = -kInf; });
+  add([&](auto& r) { std::fill(r.begin(), r.end(), -kInf); });
+  add([&](auto& r) { std::fill(r.begin(), r.end(), -kInf), r[n / 2] = kNan; });
+  add([&](auto& r) { std::fill(r.begin(), r.end() - 1, -kInf); });
+  add([&](auto& r) { std::fill(r.begin() + 1, r.end(), -kInf); });
+  add([&](auto& r) { std::fill(r.begin(), r.end(), -3e38); });
+  add([&](auto& r) {
+    for (double& v : r) v *= 1e37;
+  });
+  add([&](auto& r) {
+    for (double& v : r) v += 1e4;
+  });
+  add([&](auto& r) {
+    for (double& v : r) v = -std::abs(v) - 80;
+    r[0] = 0;
+  });  // denormal results
+  add([&](auto& r) { std::fill(r.begin(), r.end(), 0.0), r[n - 1] = -0.0; });
+  return rows;
+}
+
+TEST(Softmax, SpecialValues) {
+  for (int64_t n : {1, 5, 16, 64, 250, 300, 9000, 70001}) {
+    Buffer normal(POLYOPS_FLOAT32, {n});
+    normal.fill_normal(3, 2.0);
+    const auto rows = special_rows(normal.values());
+    const int64_t m = rows.size();
+    for (const Case& c : {Case{"lastdim", {m, n}, 1}, Case{n == 1 ? "lastdim" : "inner", {n, m}, 0},
+                          Case{n == 1 ? "lastdim" : "strided", {m, n}, 1, {2 * n, 2}, {}}}) {
+      for (int32_t dtype : kDtypes) {
+        if (c.kernel == "inner" && n > 10000) continue;  // no other path, only other rounding
+        Buffer src(dtype, c.sizes, c.src_strides);
+        src.fill([&](int64_t i) { return c.dim == 1 ? rows[i / n][i % n] : rows[i % m][i / m]; });
+        check_forward(c, src);
+        if (HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
+TEST(Softmax, InPlace) {
+  for (const Case& c : all_cases()) {
+    const Sizes strides = c.dst_strides;
+    for (int32_t dtype : kDtypes) {
+      SCOPED_TRACE(describe(c, dtype));
+      const auto fresh = [&] {
+        Buffer src(dtype, c.sizes, strides, c.offset);
+        src.fill_normal(5, 3.0);
+        return src;
+      };
+      const Buffer src = fresh();
+      for (const polyops_kernel* kernel : kernels_of("softmax")) {
+        SCOPED_TRACE(kernel->name);
+        Buffer apart(dtype, c.sizes, strides, c.offset);
+        Buffer both = fresh();
+        polyops_softmax_args args = {sizeof args, c.dim, src.view(), apart.view()};
+        if (kernel->supports(&args) != nullptr) continue;
+        ASSERT_EQ(launch(*kernel, &args, 2), POLYOPS_OK);
+        args.src = args.dst = both.view();
+        ASSERT_EQ(launch(*kernel, &args, 2), POLYOPS_OK);
+        ASSERT_EQ(both.values(), apart.values());
+        ASSERT_TRUE(both.guards_intact());
+      }
+    }
+  }
+}
+
+// |dst| (|grad_dst| + sum |grad_dst dst|): the terms whose difference the gradient is.
+std::vector<double> backward_terms(const Case& c, const Buffer& grad, const Buffer& y) {
+  const std::vector<int64_t> row = rows_of(c);
+  std::vector<double> dot(row.size(), 0), terms(row.size());
+  for (size_t i = 0; i < row.size(); ++i) dot[row[i]] += std::abs(grad.get(i) * y.get(i));
+  for (size_t i = 0; i < row.size(); ++i) {
+    terms[i] = std::abs(y.get(i)) * (std::abs(grad.get(i)) + dot[row[i]]);
+  }
+  return terms;
+}
+
+void check_backward(const Case& c, int32_t dtype) {
+  SCOPED_TRACE(describe(c, dtype));
+  Buffer grad(dtype, c.sizes, c.src_strides, c.offset);
+  grad.fill_normal(11);
+  // What forward would have returned, in a layout of its own.
+  Buffer logits(POLYOPS_FLOAT64, c.sizes), y(dtype, c.sizes, c.src_strides, 1);
+  logits.fill_normal(13, 2.0);
+  reference::softmax({sizeof(polyops_softmax_args), c.dim, logits.view(), y.view()});
+  Buffer exact(POLYOPS_FLOAT64, c.sizes);
+  polyops_softmax_backward_args args = {sizeof args, c.dim, grad.view(), y.view(), exact.view()};
+  reference::softmax_backward(args);
+  const std::vector<double> expected = exact.values();
+  const std::vector<double> scale = row_scale(c, backward_terms(c, grad, y));
+  args.grad_src = Buffer(dtype, c.sizes, c.dst_strides, c.offset).without_data();
+  for_each_taker("softmax_backward", c, dtype, &args, [&](const polyops_kernel& kernel) {
+    std::vector<double> with_one_thread;
+    for (int threads : {1, 2, 3}) {
+      Buffer out(dtype, c.sizes, c.dst_strides, c.offset);
+      polyops_softmax_backward_args call = args;
+      call.grad_src = out.view();
+      ASSERT_EQ(launch(kernel, &call, threads), POLYOPS_OK);
+      if (threads == 1) {
+        expect_close(out, expected, scale);
+        with_one_thread = out.values();
+      }
+      ASSERT_EQ(out.values(), with_one_thread) << threads << " threads";
+      ASSERT_TRUE(out.guards_intact());
+    }
+  });
+}
+
+TEST(SoftmaxBackward, MatchesReference) {
+  for (const Case& c : all_cases()) {
+    for (int32_t dtype : kDtypes) {
+      check_backward(c, dtype);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST(SoftmaxBackward, InPlaceOfItsGradient) {
+  for (const Case& c : all_cases()) {
+    for (int32_t dtype : kDtypes) {
+      SCOPED_TRACE(describe(c, dtype));
+      Buffer y(dtype, c.sizes, c.dst_strides), first(dtype, c.sizes, c.dst_strides, c.offset);
+      y.fill_normal(17);
+      first.fill_normal(19);
+      for (const polyops_kernel* kernel : kernels_of("softmax_backward")) {
+        SCOPED_TRACE(kernel->name);
+        Buffer apart(dtype, c.sizes, c.dst_strides, c.offset), both = first;
+        polyops_softmax_backward_args args = {sizeof args, c.dim, first.view(), y.view(),
+                                              apart.view()};
+        if (kernel->supports(&args) != nullptr) continue;
+        ASSERT_EQ(launch(*kernel, &args, 2), POLYOPS_OK);
+        args.grad_dst = args.grad_src = both.view();
+        ASSERT_EQ(launch(*kernel, &args, 2), POLYOPS_OK);
+        ASSERT_EQ(both.values(), apart.values());
+      }
+    }
+  }
+}
+
+TEST(SoftmaxBackward, NanStaysInItsRow) {
+  const Case c = {"lastdim", {3, 100}, 1};
+  for (int32_t dtype : kDtypes) {
+    Buffer grad(dtype, c.sizes), y(dtype, c.sizes);
+    grad.fill_normal(1);
+    y.fill([](int64_t) { return 0.01; });
+    grad.set(150, kNan);
+    for (const polyops_kernel* kernel : kernels_of("softmax_backward")) {
+      SCOPED_TRACE(kernel->name);
+      Buffer out(dtype, c.sizes);
+      polyops_softmax_backward_args args = {sizeof args, 1, grad.view(), y.view(), out.view()};
+      if (kernel->supports(&args) != nullptr) continue;
+      ASSERT_EQ(launch(*kernel, &args), POLYOPS_OK);
+      for (int64_t i = 0; i < 300; ++i) ASSERT_EQ(std::isnan(out.get(i)), i / 100 == 1) << i;
+    }
+  }
+}
+
+TEST(Softmax, DeclinesMixedDtypes) {
+  Buffer src(POLYOPS_FLOAT32, {4, 4}), dst(POLYOPS_BFLOAT16, {4, 4});
+  const polyops_softmax_args args = {sizeof args, 1, src.view(), dst.without_data()};
+  for (const polyops_kernel* kernel : kernels_of("softmax")) {
+    EXPECT_STREQ(kernel->supports(&args), "dtype") << kernel->name;
+  }
+}
+
+}  // namespace
+}  // namespace polyops::testing
