@@ -1,6 +1,10 @@
 // aten::gelu and its backward.
 #include "polyops/ops/gelu.h"
 
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/gelu_backward_cpu_dispatch.h>
+#include <ATen/ops/gelu_cpu_dispatch.h>
+
 #include "aten/table.h"
 #include "torch/unary.h"
 #include "torch/wrap.h"
@@ -54,11 +58,12 @@ bool gelu_backward_out(Call& call, const at::Tensor& grad_output, const at::Tens
 
 std::vector<Overload> gelu_overloads() {
   return {
-      {"gelu", "gelu", "gelu", wrap(gelu)},
-      {"gelu.out", "gelu", "gelu", wrap(gelu_out)},
-      {"gelu_", "gelu", "gelu", wrap(gelu_inplace)},
-      {"gelu_backward", "gelu", "gelu_backward", wrap(gelu_backward)},
-      {"gelu_backward.grad_input", "gelu", "gelu_backward", wrap(gelu_backward_out)},
+      {"gelu", "gelu", "gelu", wrap(gelu, at::cpu::gelu)},
+      {"gelu.out", "gelu", "gelu", wrap(gelu_out, at::cpu::gelu_outf)},
+      {"gelu_", "gelu", "gelu", wrap(gelu_inplace, at::cpu::gelu_)},
+      {"gelu_backward", "gelu", "gelu_backward", wrap(gelu_backward, at::cpu::gelu_backward)},
+      {"gelu_backward.grad_input", "gelu", "gelu_backward",
+       wrap(gelu_backward_out, at::cpu::gelu_backward_outf)},
   };
 }
 

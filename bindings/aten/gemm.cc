@@ -1,6 +1,11 @@
 // aten::mm, addmm, bmm, baddbmm in all their forms. nn.Linear, matmul and einsum end here.
 #include "polyops/ops/gemm.h"
 
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/addmm_cpu_dispatch.h>
+#include <ATen/ops/baddbmm_cpu_dispatch.h>
+#include <ATen/ops/bmm_cpu_dispatch.h>
+#include <ATen/ops/mm_cpu_dispatch.h>
 #include <c10/core/Scalar.h>
 
 #include "aten/table.h"
@@ -153,24 +158,24 @@ constexpr const char kOutDtype[] = "exists for CUDA alone";
 
 std::vector<Overload> gemm_overloads() {
   return {
-      {"mm", "mm", "gemm", wrap(product<2>)},
-      {"mm.out", "mm", "gemm", wrap(product_out<2>)},
+      {"mm", "mm", "gemm", wrap(product<2>, at::cpu::mm)},
+      {"mm.out", "mm", "gemm", wrap(product_out<2>, at::cpu::mm_outf)},
       {"mm.dtype", "mm", "gemm", nullptr, kOutDtype},
       {"mm.dtype_out", "mm", "gemm", nullptr, kOutDtype},
-      {"addmm", "addmm", "gemm", wrap(add_product<2>)},
-      {"addmm.out", "addmm", "gemm", wrap(add_product_out<2>)},
-      {"addmm_", "addmm", "gemm", wrap(add_product_inplace<2>)},
+      {"addmm", "addmm", "gemm", wrap(add_product<2>, at::cpu::addmm)},
+      {"addmm.out", "addmm", "gemm", wrap(add_product_out<2>, at::cpu::addmm_outf)},
+      {"addmm_", "addmm", "gemm", wrap(add_product_inplace<2>, at::cpu::addmm_)},
       {"addmm.dtype", "addmm", "gemm", nullptr, kOutDtype},
       {"addmm.dtype_out", "addmm", "gemm", nullptr, kOutDtype},
       {"_addmm_activation", "addmm", "gemm", nullptr, kActivation},
       {"_addmm_activation.out", "addmm", "gemm", nullptr, kActivation},
-      {"bmm", "bmm", "gemm", wrap(product<3>)},
-      {"bmm.out", "bmm", "gemm", wrap(product_out<3>)},
+      {"bmm", "bmm", "gemm", wrap(product<3>, at::cpu::bmm)},
+      {"bmm.out", "bmm", "gemm", wrap(product_out<3>, at::cpu::bmm_outf)},
       {"bmm.dtype", "bmm", "gemm", nullptr, kOutDtype},
       {"bmm.dtype_out", "bmm", "gemm", nullptr, kOutDtype},
-      {"baddbmm", "baddbmm", "gemm", wrap(add_product<3>)},
-      {"baddbmm.out", "baddbmm", "gemm", wrap(add_product_out<3>)},
-      {"baddbmm_", "baddbmm", "gemm", wrap(add_product_inplace<3>)},
+      {"baddbmm", "baddbmm", "gemm", wrap(add_product<3>, at::cpu::baddbmm)},
+      {"baddbmm.out", "baddbmm", "gemm", wrap(add_product_out<3>, at::cpu::baddbmm_outf)},
+      {"baddbmm_", "baddbmm", "gemm", wrap(add_product_inplace<3>, at::cpu::baddbmm_)},
       {"baddbmm.dtype", "baddbmm", "gemm", nullptr, kOutDtype},
       {"baddbmm.dtype_out", "baddbmm", "gemm", nullptr, kOutDtype},
   };

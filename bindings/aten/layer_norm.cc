@@ -1,6 +1,7 @@
 // aten::native_layer_norm and its backward. F.layer_norm and nn.LayerNorm end here.
-#include "polyops/ops/layer_norm.h"
-
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/native_layer_norm_backward_cpu_dispatch.h>
+#include <ATen/ops/native_layer_norm_cpu_dispatch.h>
 #include <c10/util/SmallVector.h>
 
 #include <array>
@@ -166,11 +167,12 @@ std::optional<Three> layer_norm_backward(Call& call, const at::Tensor& grad_out,
 
 std::vector<Overload> layer_norm_overloads() {
   return {
-      {"native_layer_norm", "layer_norm", "layer_norm", wrap(layer_norm)},
+      {"native_layer_norm", "layer_norm", "layer_norm",
+       wrap(layer_norm, at::cpu::native_layer_norm)},
       {"native_layer_norm.out", "layer_norm", "layer_norm", nullptr,
        "stock copies the result of native_layer_norm, which is taken"},
       {"native_layer_norm_backward", "layer_norm", "layer_norm_backward",
-       wrap(layer_norm_backward)},
+       wrap(layer_norm_backward, at::cpu::native_layer_norm_backward)},
       {"native_layer_norm_backward.out", "layer_norm", "layer_norm_backward", nullptr,
        "stock copies the result of native_layer_norm_backward, which is taken"},
   };

@@ -1,6 +1,9 @@
 // aten::relu, and threshold_backward, which is its backward.
 #include "polyops/ops/relu.h"
 
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/relu_cpu_dispatch.h>
+#include <ATen/ops/threshold_backward_cpu_dispatch.h>
 #include <c10/core/Scalar.h>
 
 #include "aten/table.h"
@@ -62,11 +65,13 @@ bool threshold_backward_out(Call& call, const at::Tensor& grad_output, const at:
 
 std::vector<Overload> relu_overloads() {
   return {
-      {"relu", "relu", "relu", wrap(relu)},
-      {"relu_", "relu", "relu", wrap(relu_inplace)},
+      {"relu", "relu", "relu", wrap(relu, at::cpu::relu)},
+      {"relu_", "relu", "relu", wrap(relu_inplace, at::cpu::relu_)},
       {"relu.out", "relu", "relu", nullptr, "stock copies the result of relu, which is taken"},
-      {"threshold_backward", "relu", "relu_backward", wrap(threshold_backward)},
-      {"threshold_backward.grad_input", "relu", "relu_backward", wrap(threshold_backward_out)},
+      {"threshold_backward", "relu", "relu_backward",
+       wrap(threshold_backward, at::cpu::threshold_backward)},
+      {"threshold_backward.grad_input", "relu", "relu_backward",
+       wrap(threshold_backward_out, at::cpu::threshold_backward_outf)},
   };
 }
 

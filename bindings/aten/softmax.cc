@@ -2,6 +2,10 @@
 
 #include "polyops/ops/softmax.h"
 
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/_softmax_backward_data_cpu_dispatch.h>
+#include <ATen/ops/_softmax_cpu_dispatch.h>
+
 #include "aten/table.h"
 #include "torch/view.h"
 #include "torch/wrap.h"
@@ -111,10 +115,12 @@ bool softmax_backward_out(Call& call, const at::Tensor& grad_output, const at::T
 
 std::vector<Overload> softmax_overloads() {
   return {
-      {"_softmax", "softmax", "softmax", wrap(softmax)},
-      {"_softmax.out", "softmax", "softmax", wrap(softmax_out)},
-      {"_softmax_backward_data", "softmax", "softmax_backward", wrap(softmax_backward)},
-      {"_softmax_backward_data.out", "softmax", "softmax_backward", wrap(softmax_backward_out)},
+      {"_softmax", "softmax", "softmax", wrap(softmax, at::cpu::_softmax)},
+      {"_softmax.out", "softmax", "softmax", wrap(softmax_out, at::cpu::_softmax_outf)},
+      {"_softmax_backward_data", "softmax", "softmax_backward",
+       wrap(softmax_backward, at::cpu::_softmax_backward_data)},
+      {"_softmax_backward_data.out", "softmax", "softmax_backward",
+       wrap(softmax_backward_out, at::cpu::_softmax_backward_data_outf)},
   };
 }
 

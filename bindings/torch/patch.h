@@ -18,6 +18,7 @@ struct WrappedSlot : Slot {
   const std::atomic<bool>* enabled;
   const c10::OperatorHandle* handle;
   const c10::SafeKernelFunction* stock;
+  bool stock_is_at_cpu;  // torch's own CPU kernel, so that at::cpu::<op> is the same function
 };
 
 // A line of an op's overload table. Exactly one of wrap and left_to_stock is set.
