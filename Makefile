@@ -34,7 +34,7 @@ build: $(VENV)/.build
 test: build $(VENV)/.demo $(VENV)/.test
 	.ci/test
 
-lint: $(VENV)/.torch $(VENV)/.lint
+lint: $(VENV)/.build $(VENV)/.lint
 	pre-commit run --all-files
 
 bench: build
