@@ -1,4 +1,6 @@
 // aten::native_layer_norm and its backward. F.layer_norm and nn.LayerNorm end here.
+#include "polyops/ops/layer_norm.h"
+
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/native_layer_norm_backward_cpu_dispatch.h>
 #include <ATen/ops/native_layer_norm_cpu_dispatch.h>
