@@ -28,15 +28,19 @@ void layer_norm(const polyops_layer_norm_args& args) {
   const int64_t n = row_length(args.src, args.normalized_rank);
   for (int64_t row = 0; row < polyops_numel(&args.src) / n; ++row) {
     long double mean = 0;
-    for (int64_t i = 0; i < n; ++i) mean += load(args.src, row * n + i) / n;
+    for (int64_t i = 0; i < n; ++i) mean += load(args.src, row * n + i);
+    mean /= n;
+    // What rounding took from the mean shows in the deviations when it is large beside them.
+    long double shift = 0;
+    for (int64_t i = 0; i < n; ++i) shift += load(args.src, row * n + i) - mean;
+    shift /= n;
+    const auto deviation = [&](int64_t i) { return load(args.src, row * n + i) - mean - shift; };
     long double var = 0;
-    for (int64_t i = 0; i < n; ++i) {
-      const long double d = load(args.src, row * n + i) - mean;
-      var += d * d / n;
-    }
+    for (int64_t i = 0; i < n; ++i) var += deviation(i) * deviation(i);
+    var /= n;
     const long double rstd = 1 / std::sqrt(var + args.eps);
     for (int64_t i = 0; i < n; ++i) {
-      const long double x = (load(args.src, row * n + i) - mean) * rstd;
+      const long double x = deviation(i) * rstd;
       const long double y = x * load_or(args.weight, i, 1) + load_or(args.bias, i, 0);
       store(args.dst, row * n + i, static_cast<double>(y));
     }

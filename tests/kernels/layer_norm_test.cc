@@ -1,0 +1,441 @@
+// layer_norm and its backward: every kernel of every ISA against the reference in float64.
+//
+// Bounds, in units of epsilon of the result's dtype times a scale, plus (for bfloat16) the result's
+// own rounding:
+//   dst          the row's largest |dst - bias| + |bias|; to it comes what rounding the mean of a
+//                row far from 0 costs, which is nothing here: the mean is kept in two parts
+//   mean, rstd   the largest |src| of the row; rstd
+//   grad_src     the row's largest rstd (|g| + mean |g| + |x_hat| mean |g x_hat|), the terms of it
+//   grad_weight, grad_bias   the sum over rows of |terms|
+#include "reference/layer_norm.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <set>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "harness.h"
+
+namespace polyops::testing {
+namespace {
+
+using Sizes = std::vector<int64_t>;
+
+struct Case {
+  std::string kernel;  // which must be the first of its ISA to take it: "contiguous"
+  Sizes sizes;
+  int normalized_rank;
+  Sizes src_strides = {};
+  Sizes dst_strides = {};
+  int64_t offset = 0;
+
+  int64_t n() const {
+    int64_t product = 1;
+    for (size_t d = sizes.size() - normalized_rank; d < sizes.size(); ++d) product *= sizes[d];
+    return product;
+  }
+  Sizes row_sizes() const { return {sizes.end() - normalized_rank, sizes.end()}; }
+  Sizes leading() const { return {sizes.begin(), sizes.end() - normalized_rank}; }
+};
+
+struct Types {
+  int32_t src;
+  int32_t parameter;  // also of mean and rstd
+};
+constexpr Types kTypes[] = {{POLYOPS_FLOAT32, POLYOPS_FLOAT32},
+                            {POLYOPS_BFLOAT16, POLYOPS_BFLOAT16},
+                            {POLYOPS_BFLOAT16, POLYOPS_FLOAT32},
+                            {POLYOPS_FLOAT64, POLYOPS_FLOAT64}};
+
+std::vector<Case> all_cases() {
+  std::vector<Case> cases;
+  for (int64_t n : {1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 129, 384, 1023, 1024, 1025}) {
+    cases.push_back({"contiguous", {5, n}, 1});
+    cases.push_back({"contiguous", {9, n}, 1, {n + 3, 1}, {n + 5, 1}, 1});
+    cases.push_back({"strided", {7, n}, 1, {2 * n, 2}, {}});
+    if (n == 1) cases.back().kernel = "contiguous";
+  }
+  const std::vector<Case> others = {
+      {"contiguous", {17}, 1},
+      {"contiguous", {2, 3, 4, 5}, 2},
+      {"contiguous", {2, 3, 4, 5}, 4},
+      {"contiguous", {2, 1, 3, 2, 1, 2, 3, 5}, 3},
+      {"contiguous", {1030, 3}, 1},                    // few columns
+      {"contiguous", {200, 700}, 1, {}, {}, 1},        // several threads
+      {"contiguous", {1, 70001}, 1},                   // one long row
+      {"contiguous", {6, 20000}, 1},                   // rows taken one at a time
+      {"contiguous", {3, 4, 33}, 1, {33, 99, 1}, {}},  // rows in another order
+      {"contiguous", {5, 33}, 1, {0, 1}, {}},          // one row, expanded
+      {"strided", {40, 33}, 1, {1, 40}, {}},           // transposed
+      {"strided", {40, 33}, 1, {}, {1, 40}, 1},
+      {"strided", {2, 3, 4, 5}, 3, {60, 1, 15, 3}, {60, 1, 15, 3}},  // NHWC over CHW
+      {"strided", {5, 33}, 1, {1, 0}, {}},                           // expanded along the row
+      {"strided", {200, 700}, 1, {1, 200}, {}},                      // several threads
+  };
+  cases.insert(cases.end(), others.begin(), others.end());
+  return cases;
+}
+
+std::string describe(const Case& c, Types types) {
+  std::ostringstream text;
+  text << c.kernel << " " << polyops_dtype_name(types.src) << " with "
+       << polyops_dtype_name(types.parameter) << ", last " << c.normalized_rank << " of";
+  for (int64_t size : c.sizes) text << " " << size;
+  return text.str();
+}
+
+bool has_kernels(const std::string& isa, Types types) {
+  return types.src != POLYOPS_FLOAT64 || isa == "scalar";
+}
+
+// Runs `test` on every kernel that supports the call; the first of each ISA must be the one named,
+// and every ISA with these types must have one.
+template <class Test>
+void for_each_taker(const std::string& op, const Case& c, Types types, const void* args,
+                    Test test) {
+  std::map<std::string, std::string> first;
+  std::set<std::string> isas;
+  for (const polyops_kernel* kernel : kernels_of(op)) {
+    SCOPED_TRACE(kernel->name);
+    if (has_kernels(kernel->isa, types)) isas.insert(kernel->isa);
+    const char* reason = kernel->supports(args);
+    if (reason != nullptr) {
+      EXPECT_STREQ(reason, has_kernels(kernel->isa, types) ? "layout" : "dtype");
+      continue;
+    }
+    first.emplace(kernel->isa, kernel->name);
+    test(*kernel);
+  }
+  ASSERT_EQ(first.size(), isas.size());
+  for (const auto& [isa, name] : first) EXPECT_EQ(name, op + "_" + c.kernel + "__" + isa);
+}
+
+// |got - expected| <= units * epsilon(arithmetic) * scale, and half an epsilon of a result that is
+// stored in fewer bits. Returns the values.
+std::vector<double> expect_close(const char* what, const Buffer& got,
+                                 const std::vector<double>& expected,
+                                 const std::vector<double>& scale, double units) {
+  const std::vector<double> values = got.values();
+  const int32_t dtype = got.view().dtype;
+  const bool half = dtype == POLYOPS_BFLOAT16;
+  const double arithmetic = epsilon(half ? POLYOPS_FLOAT32 : dtype);
+  EXPECT_TRUE(got.guards_intact()) << what;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    const double rounding = half ? 0.5 * epsilon(dtype) * std::abs(expected[i]) : 0;
+    const double bound = units * arithmetic * scale[i] + 1.01 * rounding;
+    if (std::abs(values[i] - expected[i]) <= bound) continue;
+    ADD_FAILURE() << what << " " << i << ": " << values[i] << " for " << expected[i] << ", bound "
+                  << bound;
+    break;
+  }
+  return values;
+}
+
+// Each element of a row gets the row's largest.
+std::vector<double> row_scale(std::vector<double> magnitude, int64_t n) {
+  for (size_t first = 0; first < magnitude.size(); first += n) {
+    const auto row = magnitude.begin() + first;
+    std::fill_n(row, n, *std::max_element(row, row + n));
+  }
+  return magnitude;
+}
+
+struct Forward {
+  std::vector<double> dst, mean, rstd;
+};
+
+// The reference's results, and the scales of their bounds.
+Forward exact_forward(const Case& c, polyops_layer_norm_args args, Forward* scale) {
+  Buffer dst(POLYOPS_FLOAT64, c.sizes), mean(POLYOPS_FLOAT64, c.leading());
+  Buffer rstd(POLYOPS_FLOAT64, c.leading()), plain(POLYOPS_FLOAT64, c.sizes);
+  args.dst = dst.view();
+  args.mean = mean.view();
+  args.rstd = rstd.view();
+  reference::layer_norm(args);
+  const Forward exact = {dst.values(), mean.values(), rstd.values()};
+  args.dst = plain.view();
+  args.bias = absent();
+  reference::layer_norm(args);
+  std::vector<double> terms = plain.values();
+  for (size_t i = 0; i < terms.size(); ++i) {
+    terms[i] = std::abs(terms[i]) + std::abs(exact.dst[i] - terms[i]);
+  }
+  scale->dst = row_scale(terms, c.n());
+  scale->rstd = exact.rstd;
+  scale->mean.resize(exact.mean.size());
+  for (size_t r = 0; r < exact.mean.size(); ++r) {
+    scale->mean[r] = std::abs(exact.mean[r]) + 3 / exact.rstd[r];
+  }
+  return exact;
+}
+
+// Forward by every kernel with 1, 2 and 3 threads, bit-equal.
+void check_forward(const Case& c, Types types, const Buffer& src, bool weighted, bool biased) {
+  SCOPED_TRACE(describe(c, types) + (weighted ? " weight" : "") + (biased ? " bias" : ""));
+  Buffer weight(types.parameter, c.row_sizes(), {}, 1), bias(types.parameter, c.row_sizes());
+  weight.fill_normal(23);
+  bias.fill_normal(29);
+  polyops_layer_norm_args args = {sizeof args, c.normalized_rank, 1e-5,     src.view(), absent(),
+                                  absent(),    absent(),          absent(), absent()};
+  if (weighted) args.weight = weight.view();
+  if (biased) args.bias = bias.view();
+  Forward scale;
+  const Forward exact = exact_forward(c, args, &scale);
+  args.dst = Buffer(types.src, c.sizes, c.dst_strides, c.offset).without_data();
+  args.mean = args.rstd = Buffer(types.parameter, c.leading()).without_data();
+  const std::vector<double> before = src.values();
+  for_each_taker("layer_norm", c, types, &args, [&](const polyops_kernel& kernel) {
+    Forward with_one_thread;
+    for (int threads : {1, 2, 3}) {
+      Buffer dst(types.src, c.sizes, c.dst_strides, c.offset);
+      Buffer mean(types.parameter, c.leading(), {}, 1), rstd(types.parameter, c.leading());
+      polyops_layer_norm_args call = args;
+      call.dst = dst.view();
+      call.mean = mean.view();
+      call.rstd = rstd.view();
+      ASSERT_EQ(launch(kernel, &call, threads), POLYOPS_OK);
+      const Forward now = {expect_close("dst", dst, exact.dst, scale.dst, 4),
+                           expect_close("mean", mean, exact.mean, scale.mean, 1),
+                           expect_close("rstd", rstd, exact.rstd, scale.rstd, 4)};
+      if (threads == 1) with_one_thread = now;
+      ASSERT_EQ(now.dst, with_one_thread.dst) << threads << " threads";
+      ASSERT_EQ(now.mean, with_one_thread.mean) << threads << " threads";
+      ASSERT_EQ(now.rstd, with_one_thread.rstd) << threads << " threads";
+    }
+  });
+  ASSERT_EQ(src.values(), before) << "src was written";
+}
+
+TEST(LayerNorm, MatchesReference) {
+  for (const Case& c : all_cases()) {
+    for (Types types : kTypes) {
+      Buffer src(types.src, c.sizes, c.src_strides, c.offset);
+      src.fill_normal(7, 3.0);
+      for (int which = c.n() < 100 ? 0 : 3; which < 4; ++which) {
+        check_forward(c, types, src, (which & 1) != 0, (which & 2) != 0);
+        if (HasFailure()) return;
+      }
+    }
+  }
+}
+
+// Means far from 0 beside the deviation, tiny and huge deviations, constant rows.
+TEST(LayerNorm, HardRows) {
+  struct Row {
+    double mean, deviation;
+  };
+  const Row rows[] = {{1e4, 1},     {-1e6, 1},     {3e7, 100}, {0, 1e-12}, {5, 1e-6},
+                      {1e15, 1e15}, {-1e18, 1e17}, {7, 0},     {1e4, 0},   {0, 0}};
+  const int64_t m = std::size(rows);
+  for (int64_t n : {3, 64, 1000, 20001}) {
+    const Case c = {"contiguous", {m, n}, 1};
+    for (Types types : kTypes) {
+      Buffer noise(POLYOPS_FLOAT64, c.sizes), src(types.src, c.sizes);
+      noise.fill_normal(31);
+      src.fill([&](int64_t i) { return rows[i / n].mean + rows[i / n].deviation * noise.get(i); });
+      check_forward(c, types, src, true, true);
+      if (HasFailure()) return;
+    }
+  }
+}
+
+TEST(LayerNorm, NanAndInfinitySpoilTheirRow) {
+  for (int64_t n : {1, 5, 64, 300}) {
+    for (double bad :
+         {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(),
+          -std::numeric_limits<double>::infinity()}) {
+      for (Types types : kTypes) {
+        Buffer src(types.src, {3, n});
+        src.fill_normal(1);
+        src.set(n + n / 2, bad);
+        for (const polyops_kernel* kernel : kernels_of("layer_norm")) {
+          SCOPED_TRACE(kernel->name);
+          Buffer dst(types.src, {3, n}), mean(types.parameter, {3}), rstd(types.parameter, {3});
+          polyops_layer_norm_args args = {sizeof args, 1,           1e-5,
+                                          src.view(),  absent(),    absent(),
+                                          dst.view(),  mean.view(), rstd.view()};
+          if (kernel->supports(&args) != nullptr) continue;
+          ASSERT_EQ(launch(*kernel, &args), POLYOPS_OK);
+          for (int64_t r = 0; r < 3; ++r) {
+            ASSERT_EQ(std::isnan(mean.get(r)), r == 1);
+            ASSERT_EQ(std::isnan(rstd.get(r)), r == 1);
+            for (int64_t i = 0; i < n; ++i) ASSERT_EQ(std::isnan(dst.get(r * n + i)), r == 1);
+          }
+        }
+      }
+    }
+  }
+}
+
+// Which gradients are asked for.
+struct Wanted {
+  bool src, weight, bias;
+};
+
+struct Gradients {
+  std::vector<double> src, weight, bias;
+};
+
+Gradients exact_backward(const Case& c, polyops_layer_norm_backward_args args) {
+  Buffer src(POLYOPS_FLOAT64, c.sizes), weight(POLYOPS_FLOAT64, c.row_sizes());
+  Buffer bias(POLYOPS_FLOAT64, c.row_sizes());
+  args.grad_src = src.view();
+  args.grad_weight = weight.view();
+  args.grad_bias = bias.view();
+  reference::layer_norm_backward(args);
+  return {src.values(), weight.values(), bias.values()};
+}
+
+// The sums of absolute values of the terms of each gradient, from the inputs as doubles.
+Gradients backward_terms(const Case& c, const Buffer& grad, const Buffer& src, const Buffer& mean,
+                         const Buffer& rstd, const Buffer* weight) {
+  const int64_t n = c.n();
+  const int64_t rows = grad.numel() / n;
+  Gradients terms = {std::vector<double>(rows * n), std::vector<double>(n), std::vector<double>(n)};
+  for (int64_t r = 0; r < rows; ++r) {
+    const auto g = [&](int64_t i) {
+      return std::abs(grad.get(r * n + i) * (weight == nullptr ? 1 : weight->get(i)));
+    };
+    const auto x = [&](int64_t i) {
+      return (std::abs(src.get(r * n + i)) + std::abs(mean.get(r))) * rstd.get(r);
+    };
+    double sum = 0, product = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      sum += g(i) / n;
+      product += g(i) * x(i) / n;
+      terms.weight[i] += std::abs(grad.get(r * n + i)) * x(i);
+      terms.bias[i] += std::abs(grad.get(r * n + i));
+    }
+    for (int64_t i = 0; i < n; ++i) {
+      terms.src[r * n + i] = rstd.get(r) * (g(i) + sum + x(i) * product);
+    }
+  }
+  terms.src = row_scale(terms.src, n);
+  return terms;
+}
+
+struct BackwardInputs {
+  BackwardInputs(const Case& c, Types types)
+      : grad(types.src, c.sizes, c.src_strides, c.offset),
+        src(types.src, c.sizes, c.src_strides, 1),
+        mean(types.parameter, c.leading(), {}, 1),
+        rstd(types.parameter, c.leading()),
+        weight(types.parameter, c.row_sizes(), {}, 1) {
+    grad.fill_normal(41);
+    src.fill_normal(43, 2.0);
+    weight.fill_normal(47);
+    Buffer dst(POLYOPS_FLOAT64, c.sizes);
+    reference::layer_norm({sizeof(polyops_layer_norm_args), c.normalized_rank, 1e-5, src.view(),
+                           absent(), absent(), dst.view(), mean.view(), rstd.view()});
+  }
+
+  Buffer grad, src, mean, rstd, weight;
+};
+
+// One kernel, once; returns what it wrote.
+Gradients run_backward(const polyops_kernel& kernel, const Case& c, Types types,
+                       polyops_layer_norm_backward_args args, Wanted wanted, int threads,
+                       const Gradients& exact, const Gradients& scale) {
+  Buffer src(types.src, c.sizes, c.dst_strides, c.offset);
+  Buffer weight(types.parameter, c.row_sizes(), {}, 1), bias(types.parameter, c.row_sizes());
+  args.grad_src = wanted.src ? src.view() : absent();
+  args.grad_weight = wanted.weight ? weight.view() : absent();
+  args.grad_bias = wanted.bias ? bias.view() : absent();
+  EXPECT_EQ(launch(kernel, &args, threads), POLYOPS_OK);
+  Gradients got;
+  if (wanted.src) got.src = expect_close("grad_src", src, exact.src, scale.src, 4);
+  if (wanted.weight)
+    got.weight = expect_close("grad_weight", weight, exact.weight, scale.weight, 4);
+  if (wanted.bias) got.bias = expect_close("grad_bias", bias, exact.bias, scale.bias, 4);
+  return got;
+}
+
+void check_backward(const Case& c, Types types, bool weighted, Wanted wanted) {
+  SCOPED_TRACE(describe(c, types) + (weighted ? " weight" : ""));
+  const BackwardInputs in(c, types);
+  polyops_layer_norm_backward_args args = {
+      sizeof args,    c.normalized_rank, in.grad.view(), in.src.view(), in.mean.view(),
+      in.rstd.view(), in.weight.view(),  absent(),       absent(),      absent()};
+  if (!weighted) args.weight = absent();
+  const Gradients exact = exact_backward(c, args);
+  const Gradients scale =
+      backward_terms(c, in.grad, in.src, in.mean, in.rstd, weighted ? &in.weight : nullptr);
+  Buffer out(types.src, c.sizes, c.dst_strides, c.offset),
+      parameter(types.parameter, c.row_sizes());
+  if (wanted.src) args.grad_src = out.without_data();
+  if (wanted.weight) args.grad_weight = parameter.without_data();
+  if (wanted.bias) args.grad_bias = parameter.without_data();
+  const auto test = [&](const polyops_kernel& kernel) {
+    for (int threads : {1, 2, 3}) {
+      const auto run = [&] {
+        return run_backward(kernel, c, types, args, wanted, threads, exact, scale);
+      };
+      const Gradients first = run();
+      if (threads == 1 || c.sizes[0] < 100) continue;  // one piece: nothing that could differ
+      const Gradients second = run();
+      ASSERT_EQ(first.src, second.src);
+      ASSERT_EQ(first.weight, second.weight) << threads << " threads";
+      ASSERT_EQ(first.bias, second.bias) << threads << " threads";
+    }
+  };
+  // Without grad_src its layout does not matter, and the kernel named may not be the first.
+  Case expected = c;
+  if (!wanted.src && !c.dst_strides.empty() && c.src_strides.empty()) {
+    expected.kernel = "contiguous";
+  }
+  for_each_taker("layer_norm_backward", expected, types, &args, test);
+}
+
+TEST(LayerNormBackward, MatchesReference) {
+  for (const Case& c : all_cases()) {
+    for (Types types : kTypes) {
+      for (bool weighted : {false, true}) {
+        check_backward(c, types, weighted, {true, true, true});
+        if (HasFailure()) return;
+      }
+    }
+  }
+}
+
+TEST(LayerNormBackward, AnySubsetOfTheGradients) {
+  for (const Case& c :
+       {Case{"contiguous", {37, 65}, 1}, Case{"strided", {9, 65}, 1, {1, 9}, {}},
+        Case{"strided", {40, 33}, 1, {}, {1, 40}, 1}, Case{"contiguous", {200, 700}, 1}}) {
+    for (Types types : kTypes) {
+      for (int which = 1; which < 8; ++which) {
+        const Wanted wanted = {(which & 1) != 0, (which & 2) != 0, (which & 4) != 0};
+        check_backward(c, types, which % 3 != 0, wanted);
+        if (HasFailure()) return;
+      }
+    }
+  }
+}
+
+TEST(LayerNorm, DeclinesWhatItCannotRead) {
+  Buffer src(POLYOPS_FLOAT32, {4, 6}), dst(POLYOPS_FLOAT32, {4, 6});
+  Buffer rows(POLYOPS_FLOAT32, {4}), gap(POLYOPS_FLOAT32, {6}, {2});
+  Buffer half(POLYOPS_BFLOAT16, {6}), half_dst(POLYOPS_BFLOAT16, {4, 6});
+  for (const polyops_kernel* kernel : kernels_of("layer_norm")) {
+    SCOPED_TRACE(kernel->name);
+    const polyops_layer_norm_args good = {
+        sizeof good, 1, 1e-5, src.view(), absent(), absent(), dst.view(), rows.view(), rows.view()};
+    EXPECT_EQ(kernel->supports(&good), nullptr);
+    polyops_layer_norm_args bad = good;
+    bad.weight = gap.view();
+    EXPECT_STREQ(kernel->supports(&bad), "layout");
+    bad.weight = half.view();
+    EXPECT_STREQ(kernel->supports(&bad), "dtype");
+    bad = good;
+    bad.dst = half_dst.view();
+    EXPECT_STREQ(kernel->supports(&bad), "dtype");
+  }
+}
+
+}  // namespace
+}  // namespace polyops::testing
