@@ -12,10 +12,13 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(dest="command", required=True)
 
-    commands.add_parser(
+    info = commands.add_parser(
         "info",
         help="what is installed, loaded and used on this machine",
         description="Prints versions, chip, families, gates, and which kernel serves what.",
+    )
+    info.add_argument(
+        "--markdown", action="store_true", help="only the op x device table, as in README.md"
     )
 
     demo = commands.add_parser(

@@ -12,15 +12,14 @@ from rich.table import Table
 import polyops
 from polyops import _C
 from polyops._bench import machine
-from polyops._bench.calls import BUILDERS, make
-from polyops._bench.gates import lifted
-from polyops._bench.measure import served_by
-from polyops._bench.shapes import Spec
-
-DTYPES = ("float32", "bfloat16", "float64", "float16")
+from polyops._cli.markdown import op_table
+from polyops._cli.plain_call import DTYPES, kernel_of
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.markdown:
+        print(op_table())
+        return 0
     console = Console(width=None if sys.stdout.isatty() else 200, soft_wrap=True)
     libraries = ", ".join(f"{name} {version}" for name, version in machine.libraries().items())
     console.print(f"polyops  {polyops.__version__}, built for torch {_C.TORCH_VERSION}")
@@ -86,23 +85,6 @@ def overloads() -> Table:
             cells = [kernel_of(overload["op"], name, dtype) for dtype in DTYPES]
         result.add_row(overload["op"], name, *map(escape, cells))
     return result
-
-
-def kernel_of(op: str, overload: str, dtype: str) -> str:
-    name = overload.partition(".")[0]
-    if name not in BUILDERS:
-        return "?"
-    product = "mm" in name
-    sizes = (2, 32, 32, 32)[0 if "bmm" in name else 1 :] if product else (8, 64)
-    layout = "nn" if product else "contiguous"
-    spec = Spec(op, overload, "forward", dtype, sizes, layout, (), False, "")
-    try:
-        case = make(spec)
-    except (RuntimeError, ValueError):
-        return "?"
-    with lifted():
-        kernel, reason = served_by(case, overload)
-    return kernel or f"stock ({reason})"
 
 
 def kernels() -> Table:

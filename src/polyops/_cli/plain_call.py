@@ -1,0 +1,25 @@
+"""Which kernel a plain contiguous call of an overload goes to while gates are lifted."""
+
+from polyops._bench.calls import BUILDERS, make
+from polyops._bench.gates import lifted
+from polyops._bench.measure import served_by
+from polyops._bench.shapes import Spec
+
+DTYPES = ("float32", "bfloat16", "float64", "float16")
+
+
+def kernel_of(op: str, overload: str, dtype: str) -> str:
+    name = overload.partition(".")[0]
+    if name not in BUILDERS:
+        return "?"
+    product = "mm" in name
+    sizes = (2, 32, 32, 32)[0 if "bmm" in name else 1 :] if product else (8, 64)
+    layout = "nn" if product else "contiguous"
+    spec = Spec(op, overload, "forward", dtype, sizes, layout, (), False, "")
+    try:
+        case = make(spec)
+    except (RuntimeError, ValueError):
+        return "?"
+    with lifted():
+        kernel, reason = served_by(case, overload)
+    return kernel or f"stock ({reason})"

@@ -1,0 +1,13 @@
+"""What README.md claims about ops and devices is what is registered."""
+
+from pathlib import Path
+
+from polyops._cli import markdown
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+
+
+def test_op_table_is_current():
+    text = README.read_text()
+    table = text.partition(markdown.BEGIN)[2].partition(markdown.END)[0].strip()
+    assert table == markdown.op_table(), "write the output of `polyops info --markdown` into it"
