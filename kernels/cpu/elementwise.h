@@ -41,8 +41,13 @@ inline void map1(const E* const* in, E* out, int64_t n, F f) {
   using V = typename VectorOf<E>::Type;
   const E* a = in[0];
   int64_t i = 0;
-  for (; i + V::kLanes <= n; i += V::kLanes) store(out + i, f(load<V>(a + i)));
-  if (i < n) store_partial(out + i, f(load_partial<V>(a + i, n - i)), n - i);
+  for (; i + 2 * V::kLanes <= n; i += 2 * V::kLanes) {
+    const Pair<V> x = load_pair(a + i);
+    store_pair(out + i, Pair<V>{f(x.first), f(x.second)});
+  }
+  for (; i < n; i += V::kLanes) {
+    store_partial(out + i, f(load_partial<V>(a + i, n - i)), n - i);
+  }
 }
 
 // out[i] = f(in[0][i], in[1][i])
@@ -51,8 +56,11 @@ inline void map2(const E* const* in, E* out, int64_t n, F f) {
   using V = typename VectorOf<E>::Type;
   const E *a = in[0], *b = in[1];
   int64_t i = 0;
-  for (; i + V::kLanes <= n; i += V::kLanes) store(out + i, f(load<V>(a + i), load<V>(b + i)));
-  if (i < n) {
+  for (; i + 2 * V::kLanes <= n; i += 2 * V::kLanes) {
+    const Pair<V> x = load_pair(a + i), y = load_pair(b + i);
+    store_pair(out + i, Pair<V>{f(x.first, y.first), f(x.second, y.second)});
+  }
+  for (; i < n; i += V::kLanes) {
     const V rest = f(load_partial<V>(a + i, n - i), load_partial<V>(b + i, n - i));
     store_partial(out + i, rest, n - i);
   }

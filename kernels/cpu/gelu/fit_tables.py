@@ -1,21 +1,21 @@
-"""Makes tables.h: `python kernels/cpu/gelu/fit_tables.py > kernels/cpu/gelu/tables.h`.
+"""Fits the curves of gelu and writes tables16.h and tables8.h beside itself. Needs mpmath, numpy.
 
-Needs mpmath and numpy. All four curves of gelu fall from 1/2 at t = 0 to 0 and give the value at
--t; the value at +t is 1 minus it. Each is cut into intervals of width `WIDTH[nodes]` around
-k * width, with one polynomial in t - k * width per interval, fitted to the smallest largest relative
-error (Lawson's reweighted least squares) and rounded to float32 from the highest coefficient down,
-the lower ones being fitted again each time. The last interval is 0 and stands for all t beyond.
+All four curves fall from 1/2 at t = 0 to 0 and give the value at -t; the value at +t is 1 minus it.
+Each is cut into intervals around k * width, with one polynomial in t - k * width per interval,
+fitted to the smallest largest relative error (Lawson's reweighted least squares) and rounded to
+float32 from the highest coefficient down, the lower ones being fitted again each time. The last
+interval is 0 and stands for all t beyond.
 """
 
-import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import mpmath as mp
 import numpy as np
 
 mp.mp.dps = 40
 WIDTH = {16: mp.mpf(7) / 16, 8: mp.mpf(15) / 16}
-DEGREE = {16: 5, 8: 8}
+DEGREE = {16: {"": 5, "Short": 4}, 8: {"": 8, "Short": 6}}  # Short: for bfloat16
 
 
 def phi(t: mp.mpf) -> mp.mpf:
@@ -77,16 +77,19 @@ def fit(
     return [fixed[p] for p in range(degree + 1)], float(np.abs(value - target).max())
 
 
-def table(name: str, curve: Curve, weight: Curve, nodes: int) -> str:
-    width, degree = WIDTH[nodes], DEGREE[nodes]
+def table(name: str, curve: Curve, weight: Curve, nodes: int, degree: int) -> str:
+    width = WIDTH[nodes]
     rows: list[list[np.float32]] = []
+    errors: list[float] = []
     for k in range(nodes - 1):
         low, high = max(mp.mpf(0), (k - mp.mpf(1) / 2) * width), (k + mp.mpf(1) / 2) * width
         row, error = fit(curve, weight, k * width, low, high, degree)
-        print(f"{name} {nodes} node {k}: {error:.1e}", file=sys.stderr)
         rows.append(row)
+        errors.append(error)
     rows.append([np.float32(0)] * (degree + 1))
-    text = f"constexpr Curve<{nodes}, {degree}> {name} = {{{float(width)!r}f, {{\n"
+    near = max(e for k, e in enumerate(errors) if k * width < 3.5)
+    text = f"// Largest relative error up to 3.5: {near:.1e}, beyond: {max(errors):.1e}.\n"
+    text += f"constexpr Curve<{nodes}, {degree}> {name} = {{{float(width)!r}f, {{\n"
     for power in range(degree + 1):
         numbers = [f"{row[power]:.8e}f" for row in rows]
         lines = [", ".join(numbers[i : i + 4]) for i in range(0, nodes, 4)]
@@ -94,44 +97,52 @@ def table(name: str, curve: Curve, weight: Curve, nodes: int) -> str:
     return text + "}};\n"
 
 
-def main() -> None:
-    print(HEADER)
-    curves = {
-        "kErfValue": (erf_value, erf_value),
-        "kErfSlope": (erf_slope, lambda t: erf_value(t) + t * phi(t)),
-        "kTanhValue": (tanh_value, tanh_value),
-        "kTanhSlope": (tanh_slope, lambda t: tanh_value(t) * (1 + t)),
-    }
-    for nodes in WIDTH:
-        print("#if defined(POLYOPS_ISA_AVX2)" if nodes == 8 else "#if !defined(POLYOPS_ISA_AVX2)")
-        for name, (curve, weight) in curves.items():
-            print(table(name, curve, weight, nodes))
-        print("#endif\n")
-    print(FOOTER)
-
+CURVES: dict[str, tuple[Curve, Curve]] = {
+    "kErfValue": (erf_value, erf_value),
+    "kErfSlope": (erf_slope, lambda t: erf_value(t) + t * phi(t)),
+    "kTanhValue": (tanh_value, tanh_value),
+    "kTanhSlope": (tanh_slope, lambda t: tanh_value(t) * (1 + t)),
+}
 
 HEADER = """\
-// The four curves of gelu, one half of each, for mirrored() of simd/curve.h. Made by fit_tables.py.
-// Value: gelu(x) / x. Slope: d gelu(x) / dx. Largest error relative to value(-t), or for the slope to
-// value(-t) + t value'(-t): 4e-7 up to t = 3.3; it grows to 2e-4 (tanh: 1e-2) at t = 6, where the
-// curves are below 1e-8.
-#ifndef POLYOPS_CPU_GELU_TABLES_H_
-#define POLYOPS_CPU_GELU_TABLES_H_
+// The curves of gelu in {nodes} intervals, made by fit_tables.py: of each the half for simd/curve.h.
+// Value: gelu(x) / x. Slope: d gelu(x) / dx; its errors are relative to a bound without its zero.
+// Short: for bfloat16, whose own rounding is 2e-3. Past {end} the curves are 0 (below {tiny:.0e}).
+#ifndef POLYOPS_CPU_GELU_TABLES{nodes}_H_
+#define POLYOPS_CPU_GELU_TABLES{nodes}_H_
 
 #include "simd/curve.h"
 
-namespace polyops::cpu {
-namespace {
+namespace polyops::cpu {{
+namespace {{
 
 // clang-format off
+
 """
-FOOTER = """\
+
+FOOTER = """
 // clang-format on
 
-}  // namespace
-}  // namespace polyops::cpu
+}}  // namespace
+}}  // namespace polyops::cpu
 
-#endif  // POLYOPS_CPU_GELU_TABLES_H_"""
+#endif  // POLYOPS_CPU_GELU_TABLES{nodes}_H_
+"""
+
+
+def main() -> None:
+    for nodes, width in WIDTH.items():
+        end = (nodes - mp.mpf(3) / 2) * width
+        tables = [
+            table(name + suffix, curve, weight, nodes, degree)
+            for suffix, degree in DEGREE[nodes].items()
+            for name, (curve, weight) in CURVES.items()
+        ]
+        tiny = float(abs(erf_slope(end)))
+        header = HEADER.format(nodes=nodes, end=mp.nstr(end, 3), tiny=tiny)
+        text = header + "\n".join(tables) + FOOTER.format(nodes=nodes)
+        Path(__file__).with_name(f"tables{nodes}.h").write_text(text)
+
 
 if __name__ == "__main__":
     main()

@@ -4,9 +4,13 @@
 #include "polyops/ops/gelu.h"
 
 #include "elementwise.h"
-#include "gelu/tables.h"
 #include "simd/curve.h"
 #include "table.h"
+#if defined(POLYOPS_ISA_AVX2)
+#include "gelu/tables8.h"
+#else
+#include "gelu/tables16.h"
+#endif
 
 namespace polyops::cpu {
 namespace {
@@ -44,12 +48,18 @@ struct Gelu {
   static int64_t grain(E) {
     return kGeluGrain;
   }
-  template <class E>
-  static void run(const Args& args, const E* const* in, E* out, int64_t n) {
+  static void run(const Args& args, const float* const* in, float* out, int64_t n) {
     if (args.tanh != 0) {
-      map1(in, out, n, [](F32 x) { return x * mirrored<true>(kTanhValue, x); });
+      map1(in, out, n, [](F32 x) { return mirrored_times_x(kTanhValue, x); });
     } else {
-      map1(in, out, n, [](F32 x) { return x * mirrored<true>(kErfValue, x); });
+      map1(in, out, n, [](F32 x) { return mirrored_times_x(kErfValue, x); });
+    }
+  }
+  static void run(const Args& args, const bf16* const* in, bf16* out, int64_t n) {
+    if (args.tanh != 0) {
+      map1(in, out, n, [](F32 x) { return mirrored_times_x(kTanhValueShort, x); });
+    } else {
+      map1(in, out, n, [](F32 x) { return mirrored_times_x(kErfValueShort, x); });
     }
   }
 #if defined(POLYOPS_ISA_SCALAR)
@@ -72,12 +82,18 @@ struct GeluBackward {
   static int64_t grain(E) {
     return kGeluGrain;
   }
-  template <class E>
-  static void run(const Args& args, const E* const* in, E* out, int64_t n) {
+  static void run(const Args& args, const float* const* in, float* out, int64_t n) {
     if (args.tanh != 0) {
-      map2(in, out, n, [](F32 grad, F32 x) { return grad * mirrored<false>(kTanhSlope, x); });
+      map2(in, out, n, [](F32 grad, F32 x) { return grad * mirrored(kTanhSlope, x); });
     } else {
-      map2(in, out, n, [](F32 grad, F32 x) { return grad * mirrored<false>(kErfSlope, x); });
+      map2(in, out, n, [](F32 grad, F32 x) { return grad * mirrored(kErfSlope, x); });
+    }
+  }
+  static void run(const Args& args, const bf16* const* in, bf16* out, int64_t n) {
+    if (args.tanh != 0) {
+      map2(in, out, n, [](F32 grad, F32 x) { return grad * mirrored(kTanhSlopeShort, x); });
+    } else {
+      map2(in, out, n, [](F32 grad, F32 x) { return grad * mirrored(kErfSlopeShort, x); });
     }
   }
 #if defined(POLYOPS_ISA_SCALAR)

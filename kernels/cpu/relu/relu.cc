@@ -8,8 +8,9 @@
 namespace polyops::cpu {
 namespace {
 
-// Of a bfloat16's bits: negative, not -0, not NaN; so all from 0x8001 to 0xff80 (-inf).
-inline bool is_negative(uint16_t bits) { return static_cast<uint16_t>(bits - 0x8001u) <= 0x7f7fu; }
+// A bfloat16's bits as an integer: below -127 are -0 and the negative numbers down to -inf, above
+// are the NaNs that have the sign set, then 0 and whatever is positive.
+inline bool is_signed_number(bf16 x) { return static_cast<int16_t>(x.bits) < -127; }
 
 struct Relu {
   using Args = polyops_relu_args;
@@ -32,8 +33,8 @@ struct Relu {
     const bf16* x = in[0];
 #pragma GCC ivdep  // out is x or apart from it
     for (int64_t i = 0; i < n; ++i) {
-      const uint16_t bits = x[i].bits;
-      out[i].bits = is_negative(bits) ? uint16_t{0} : bits;
+      const bool negative = is_signed_number(x[i]) & (x[i].bits != 0x8000u);
+      out[i].bits = negative ? uint16_t{0} : x[i].bits;
     }
   }
 };
@@ -62,9 +63,9 @@ struct ReluBackward {
     const bf16 *grad = in[0], *x = in[1];
 #pragma GCC ivdep  // out is grad, x, or apart from them
     for (int64_t i = 0; i < n; ++i) {
-      const uint16_t bits = x[i].bits;
-      const bool blocked = is_negative(bits) || (bits & 0x7fffu) == 0;
-      out[i].bits = blocked ? uint16_t{0} : grad[i].bits;
+      const bool blocked = is_signed_number(x[i]) | (x[i].bits == 0);
+      const uint16_t passed = grad[i].bits;  // read in any case, or the loop is not vectorized
+      out[i].bits = blocked ? uint16_t{0} : passed;
     }
   }
 };

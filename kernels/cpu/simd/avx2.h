@@ -131,6 +131,29 @@ inline void store_partial(bf16* p, F32 a, int64_t n) {
   for (int64_t i = 0; i < n && i < 8; ++i) p[i] = lanes[i];
 }
 
+inline Pair<F32> load_pair(const float* p) { return {load<F32>(p), load<F32>(p + 8)}; }
+inline void store_pair(float* p, Pair<F32> a) {
+  store(p, a.first);
+  store(p + 8, a.second);
+}
+// The even lanes and the odd ones: a shift and a mask, where widening two halves takes four steps.
+inline Pair<F32> load_pair(const bf16* p) {
+  const __m256i words = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  return {{_mm256_castsi256_ps(_mm256_slli_epi32(words, 16))},
+          {_mm256_castsi256_ps(_mm256_and_si256(words, _mm256_set1_epi32(-0x10000)))}};
+}
+// Rounded, in the upper half of every 32 bits.
+inline __m256i round_to_upper_half(__m256 x) {
+  const __m256i bits = _mm256_castps_si256(x);
+  const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+  return _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+}
+inline void store_pair(bf16* p, Pair<F32> a) {
+  const __m256i even = _mm256_srli_epi32(round_to_upper_half(a.first.v), 16);
+  const __m256i odd = round_to_upper_half(a.second.v);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_blend_epi16(even, odd, 0xaa));
+}
+
 }  // namespace
 }  // namespace polyops::cpu
 

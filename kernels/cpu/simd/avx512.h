@@ -108,6 +108,30 @@ inline void store_partial(bf16* p, F32 a, int64_t n) {
   _mm256_mask_storeu_epi16(p, first_lanes<F32>(n), narrow(a.v));
 }
 
+inline Pair<F32> load_pair(const float* p) { return {load<F32>(p), load<F32>(p + 16)}; }
+inline void store_pair(float* p, Pair<F32> a) {
+  store(p, a.first);
+  store(p + 16, a.second);
+}
+// The even lanes and the odd ones: a shift and a mask, where widening two halves takes four steps.
+inline Pair<F32> load_pair(const bf16* p) {
+  const __m512i words = _mm512_loadu_si512(p);
+  return {{_mm512_castsi512_ps(_mm512_slli_epi32(words, 16))},
+          {_mm512_castsi512_ps(_mm512_and_si512(words, _mm512_set1_epi32(-0x10000)))}};
+}
+// Rounded, in the upper half of every 32 bits.
+inline __m512i round_to_upper_half(__m512 x) {
+  const __m512i bits = _mm512_castps_si512(x);
+  const __mmask16 odd = _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x10000));
+  const __m512i biased = _mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff));
+  return _mm512_mask_add_epi32(biased, odd, biased, _mm512_set1_epi32(1));
+}
+inline void store_pair(bf16* p, Pair<F32> a) {
+  const __m512i even = _mm512_srli_epi32(round_to_upper_half(a.first.v), 16);
+  const __m512i odd = round_to_upper_half(a.second.v);
+  _mm512_storeu_si512(p, _mm512_mask_blend_epi16(0xaaaaaaaau, even, odd));
+}
+
 }  // namespace
 }  // namespace polyops::cpu
 

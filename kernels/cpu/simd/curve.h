@@ -17,21 +17,37 @@ struct Curve {
   float coefficients[kDegree + 1][kIntervals];  // constants first
 };
 
-// half(|x|) for x < 0, 1 - half(|x|) for x >= 0. NaN for NaN; for infinities 0 and 1 with kSaturate,
-// else NaN.
-template <bool kSaturate, class V, int kIntervals, int kDegree>
-inline V mirrored(const Curve<kIntervals, kDegree>& half, V x) {
+// half(t) for t >= 0; NaN for NaN. local_from is t itself, for which infinity gives NaN, or
+// inside = min(last interval, t), for which it gives 0.
+template <class V, int kIntervals, int kDegree>
+inline V evaluate(const Curve<kIntervals, kDegree>& half, V inside, V local_from) {
   static_assert(kIntervals == V::kLookup);
   const V bias = V::set1(kLookupBias);
-  const V t = abs(x);
-  const V inside = min(V::set1((kIntervals - 1) * half.width), t);
   const V biased = fma(inside, V::set1(1.0f / half.width), bias);
-  const V local = fnma(biased - bias, V::set1(half.width), kSaturate ? inside : t);
+  const V local = fnma(biased - bias, V::set1(half.width), local_from);
   V y = lookup(half.coefficients[kDegree], biased);
   for (int power = kDegree - 1; power >= 0; --power) {
     y = fma(y, local, lookup(half.coefficients[power], biased));
   }
-  return select(lt(x, V::zero()), y, V::set1(1.0f) - y);
+  return y;
+}
+
+// x c(x) with c(x) = half(-x) for x < 0, 1 - half(x) for x >= 0, as max(0, x) - |x| half(|x|).
+// Of +inf inf, of -inf NaN.
+template <class V, int kIntervals, int kDegree>
+inline V mirrored_times_x(const Curve<kIntervals, kDegree>& half, V x) {
+  const V last = V::set1((kIntervals - 1) * half.width);
+  const V t = abs(min(last, x));
+  const V inside = min(last, t);
+  return fnma(t, evaluate(half, inside, inside), max(V::zero(), x));
+}
+
+// c(x); NaN for infinities.
+template <class V, int kIntervals, int kDegree>
+inline V mirrored(const Curve<kIntervals, kDegree>& half, V x) {
+  const V t = abs(x);
+  const V y = evaluate(half, min(V::set1((kIntervals - 1) * half.width), t), t);
+  return select(le(V::zero(), x), V::set1(1.0f) - y, y);
 }
 
 }  // namespace

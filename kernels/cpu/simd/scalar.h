@@ -91,6 +91,17 @@ inline void store_partial(E* p, V a, int64_t n) {
   if (n > 0) store(p, a);
 }
 
+inline Pair<F64> load_pair(const double* p) { return {load<F64>(p), load<F64>(p + 1)}; }
+template <class E>
+inline Pair<F32> load_pair(const E* p) {
+  return {load<F32>(p), load<F32>(p + 1)};
+}
+template <class E, class V>
+inline void store_pair(E* p, Pair<V> a) {
+  store(p, a.first);
+  store(p + 1, a.second);
+}
+
 }  // namespace
 }  // namespace polyops::cpu
 

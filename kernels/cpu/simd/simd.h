@@ -19,6 +19,8 @@
 //   exp2i(v)    2^v for integral v in [-126, 127]      abs(v)  copy_sign(magnitude, sign)  sqrt(v)
 //   lookup(const float* table, k + kLookupBias)  table[k] for integral k in [0, V::kLookup), F32 only:
 //               one permutation of a register where the ISA has it
+//   load_pair(const E*) -> Pair<V>  store_pair(E*, pair)   2 kLanes elements, in an order that only
+//               these two know; a NaN stored so must be one of a bfloat16 or made by arithmetic
 //   scale2i(v, n)  v 2^n for integral n in [-252, 252], rounded once where it underflows
 #ifndef POLYOPS_CPU_SIMD_SIMD_H_
 #define POLYOPS_CPU_SIMD_SIMD_H_
@@ -34,6 +36,11 @@ struct bf16 {
 
 // Added to a small integer, leaves it in the low bits of the float.
 constexpr float kLookupBias = 0x1.8p23f;
+
+template <class V>
+struct Pair {
+  V first, second;
+};
 
 inline float to_float(bf16 x) {
   const uint32_t bits = uint32_t{x.bits} << 16;
