@@ -13,6 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import setuptools
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
@@ -27,7 +28,7 @@ def torch_dir() -> Path:
         sys.exit(
             f"polyops is compiled against the PyTorch it runs in; {sys.executable} has none.\n"
             "Install torch first, then build without isolation:\n"
-            "    pip install torch==2.13.0 setuptools cmake ninja pybind11\n"
+            "    pip install torch==2.13.0 'setuptools>=77' cmake ninja pybind11\n"
             "    pip install --no-build-isolation ."
         )
     return Path(spec.origin).parent
@@ -116,6 +117,10 @@ class CMakeBuild(build_ext):
         pass
 
 
+# Said at once, whatever the command: pip would first download everything that polyops depends on.
+if int(setuptools.__version__.partition(".")[0]) < 77:
+    sys.exit("polyops needs setuptools 77 or newer to build: pip install --upgrade setuptools")
+torch_dir()
 setup(
     ext_modules=[Extension("polyops._C", sources=[])],
     cmdclass={"build_ext": CMakeBuild},
