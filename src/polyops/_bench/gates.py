@@ -16,6 +16,8 @@ from polyops._bench.calls import Case, make
 from polyops._bench.measure import disagreement, served_by, threads, time_both
 from polyops._bench.shapes import Spec
 
+HOPELESS = 0.8  # a ratio from which no gate opens: not worth many rounds
+
 
 @contextmanager
 def lifted() -> Iterator[None]:
@@ -63,7 +65,7 @@ def point(case: Case, spec: Spec, kernel: "_C.Kernel") -> _gates.Point | None:
         problem = disagreement(spec, case)
         if problem:
             raise ValueError(f"{kernel['name']} on {spec.name()}: {problem}")
-        ratio = time_both(case).p20
+        ratio = time_both(case, hopeless=HOPELESS).p20
     names = _C.sizes_of(kernel["op"])
     return _gates.Point(
         kernel=kernel["name"],

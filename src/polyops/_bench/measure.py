@@ -21,6 +21,7 @@ from polyops import _C
 from polyops._bench.calls import Case, make
 from polyops._bench.shapes import Spec
 
+LEAST_ROUNDS = 3
 ROUNDS = 9
 MOST_ROUNDS = 25
 CALM = 0.08  # between the 20th and the 80th percentile of the rounds' ratios
@@ -85,8 +86,13 @@ def percentile(values: list[float], share: float) -> float:
     return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
 
 
-def time_both(case: Case, round_done: Callable[[], None] = lambda: None) -> Timing:
-    """Stock against polyops as it is set now (gates, forcing, enabled ops)."""
+def time_both(
+    case: Case, round_done: Callable[[], None] = lambda: None, hopeless: float = 0.0
+) -> Timing:
+    """Stock against polyops as it is set now (gates, forcing, enabled ops).
+
+    Calls round_done() after each round. Ends early if no round's ratio came near `hopeless`.
+    """
     quickest = float("inf")
     for on in (False, True):
         with patched(on):
@@ -106,6 +112,8 @@ def time_both(case: Case, round_done: Callable[[], None] = lambda: None) -> Timi
         ours.append(medians[1])
         ratios.append(medians[0] / medians[1])
         round_done()
+        if turn + 1 == LEAST_ROUNDS and max(ratios) < hopeless:
+            break
         spread = percentile(ratios, 0.8) - percentile(ratios, 0.2)
         if turn + 1 >= ROUNDS and spread < CALM:
             break

@@ -19,6 +19,7 @@ from rich.table import Table
 from torch import Tensor
 
 import polyops
+from polyops import _C
 from polyops._bench import machine
 from polyops._bench.calls import Case
 from polyops._bench.measure import ROUNDS, Timing, patched, time_both
@@ -68,7 +69,8 @@ def run(args: argparse.Namespace) -> int:
     show_stats(console, result)
     show_speed(console, result)
     if not any(of["hits"] for of in result.stats.values()):
-        problems.append("no call reached a polyops kernel")
+        gates = ", ".join(family["gates"] for family in _C.families() if family["loaded"])
+        problems.append(f"no call reached a polyops kernel (gates: {gates or 'no family loaded'})")
     for problem in problems:
         console.print(f"[red]FAILED: {problem}[/]")
     return 1 if problems else 0
