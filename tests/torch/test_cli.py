@@ -240,7 +240,8 @@ def test_write_gates_measures_each_kernel(tmp_path, monkeypatch):
 
     monkeypatch.setattr(_gates, "FOLDER", tmp_path)
     specs = [small("relu", (64, 64), layout, "float32") for layout in ("contiguous", "strided")]
-    points = gates.measure(specs, lambda: None)
+    points, problems = gates.measure(specs, lambda: None)
+    assert not problems
     assert {point.threads for point in points} == set(gates.thread_counts())
     assert {"contiguous", "strided"} == {point.layout for point in points}
     assert all(point.sizes == {"numel": 4096} for point in points)

@@ -4,8 +4,10 @@ A point is what the gate may rely on, not what was hoped for: the 20th percentil
 ratios, and the lower one where two rows reduce to the same point (mm and addmm of one size).
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import product
 
 import torch
 
@@ -77,20 +79,33 @@ def point(case: Case, spec: Spec, kernel: "_C.Kernel") -> _gates.Point | None:
     )
 
 
-def measure(specs: Iterable[Spec], done: Callable[[], None]) -> list[_gates.Point]:
-    """Calls done() after each row."""
+def measure(
+    specs: Iterable[Spec], done: Callable[[], None]
+) -> tuple[list[_gates.Point], list[str]]:
+    """The points, and what kernels got wrong; calls done() after each row."""
     points: dict[tuple[object, ...], _gates.Point] = {}
+    problems: list[str] = []
     for spec in specs:
         case = make(spec)
-        for count in thread_counts():
-            with threads(count):
-                found = [point(case, spec, kernel) for kernel in candidates(case, spec.overload)]
-            for new in filter(None, found):
+        for count, kernel in product(thread_counts(), candidates(case, spec.overload)):
+            try:
+                with threads(count):
+                    new = point(case, spec, kernel)
+            except ValueError as error:
+                problems.append(str(error))
+                continue
+            if new is not None:
                 old = points.get(new.key())
-                if old is None or new.ratio < old.ratio:
-                    points[new.key()] = new
+                points[new.key()] = new if old is None or new.ratio < old.ratio else old
         done()
-    return list(points.values())
+    return list(points.values()), problems
+
+
+def check_writable() -> None:
+    """OSError now, not after minutes of measuring."""
+    _gates.FOLDER.mkdir(exist_ok=True)
+    if not os.access(_gates.FOLDER, os.W_OK):
+        raise PermissionError(f"gate files are written into {_gates.FOLDER}, which is read-only")
 
 
 def write(points: list[_gates.Point]) -> _gates.GateFile:

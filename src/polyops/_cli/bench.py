@@ -101,16 +101,21 @@ def fresh_process(specs: Iterable[Spec], args: argparse.Namespace) -> list[Row]:
         command += ["--threads", str(torch.get_num_threads())]
         command += ["--op", *args.op] if args.op else []
         command += ["--lift-gates"] if args.lift_gates else []
-        subprocess.run(list(map(str, command)), check=True, stderr=subprocess.DEVNULL)
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+        if not found.exists():
+            raise OSError(f"the run in a fresh process failed: {done.stderr.strip()}")
         result: list[Row] = json.loads(found.read_text())["rows"]
         return result
 
 
 def write_gates(specs: Sequence[Spec]) -> int:
+    gates.check_writable()
     with progress() as bar:
         task = bar.add_task("gates", total=len(specs))
-        points = gates.measure(specs, lambda: bar.advance(task))
+        points, problems = gates.measure(specs, lambda: bar.advance(task))
     file = gates.write(points)
     faster = sum(point.ratio > 1 for point in points)
     print(f"{file.path}: {len(points)} points measured, kernels faster than stock in {faster}")
-    return 0
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+    return 1 if problems else 0
