@@ -101,6 +101,7 @@ std::vector<Call> all_calls() {
   const polyops_tensor rows = contiguous({2, 3}), columns = strided({2, 3}, {1, 2});
   add_binary(&calls, "contiguous", 6, rows, rows);
   add_binary(&calls, "contiguous", 6, columns, columns);
+  add_binary(&calls, "contiguous", 6, strided({2, 1, 3}, {3, 77, 1}), contiguous({2, 1, 3}));
   add_binary(&calls, "strided", 6, rows, columns);
   add_binary(&calls, "strided", 6, strided({2, 3}, {4, 1}), strided({2, 3}, {4, 1}));
   add_binary(&calls, "strided", 6, strided({2, 3}, {0, 0}), rows);  // as sum().backward() sends

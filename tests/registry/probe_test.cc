@@ -25,6 +25,9 @@ TEST(DeferredProbe, WaitsForTheFirstCallOnTheDevice) {
   for (int i = 0; i < 3; ++i) r.registry.ensure_probed("gpu");
   EXPECT_EQ(probes, 1);
   ASSERT_EQ(table.candidates().size(), 1u);
+  const auto* candidates = &table.candidates();
+  r.registry.ensure_probed("gpu");
+  EXPECT_EQ(&table.candidates(), candidates) << "rebuilt at every call";
   EXPECT_EQ(r.registry.families()[0].state, Family::State::kLoaded);
 }
 
@@ -48,7 +51,9 @@ TEST(DeferredProbe, ThatFailsIsWarnedOfOnceAndNotRepeated) {
 }
 
 TEST(DeferredProbe, AFamilyThatComesLaterIsProbedAtTheNextCall) {
+  probes = 0;
   FakeBackend first({fake_kernel("relu", "r1")}, "gpu", "first");
+  first.table.probe = [](char*, size_t) { return ++probes; };
   FakeBackend second({fake_kernel("relu", "r2")}, "gpu", "second");
   Recorded r;
   r.registry.add(&first.table);
@@ -57,6 +62,7 @@ TEST(DeferredProbe, AFamilyThatComesLaterIsProbedAtTheNextCall) {
   EXPECT_EQ(r.candidates("relu", "gpu"), Names{"r1"});
   r.registry.ensure_probed("gpu");
   EXPECT_EQ(r.candidates("relu", "gpu"), (Names{"r1", "r2"}));
+  EXPECT_EQ(probes, 1);
 }
 
 // With `-W error` a warning becomes an exception.
