@@ -9,6 +9,7 @@
 #include "registry.h"
 #include "stats.h"
 #include "torch/patch.h"
+#include "torch/torch_family.h"
 
 namespace py = pybind11;
 
@@ -180,11 +181,21 @@ std::vector<std::string> sizes_of(const std::string& op) {
   return {known->size_names.begin(), known->size_names.end()};
 }
 
+// Behind the CPU family, whose name for the chip it shares: gates are kept by chip.
+void add_torch_family() {
+  for (const Family& f : registry().families()) {
+    if (f.device != "cpu" || f.state != Family::State::kLoaded) continue;
+    if (const polyops_backend* backend = torch_family(f.backend->chip())) registry().add(backend);
+    return;
+  }
+}
+
 // Reads the environment, opens the families of lib_dir and the plug-ins, applies the settings.
 void initialize(const std::string& lib_dir) {
   policy() = read_policy();
   set_log(policy().log_dispatch);
   for (const std::string& library : libraries_in(lib_dir)) registry().load(library);
+  add_torch_family();
   for (const std::string& entry : policy().plugin_path) {
     for (const std::string& library : libraries_in(entry)) registry().load(library);
   }

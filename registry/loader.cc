@@ -19,8 +19,6 @@ std::string& error_text() {
   return text;
 }
 
-void set_error(const char* message) { error_text() = message == nullptr ? "" : message; }
-
 constexpr polyops_host kHost = {sizeof(polyops_host), POLYOPS_ABI_VERSION, set_error};
 
 std::string describe_exception() {
@@ -55,6 +53,8 @@ std::string check_kernel(const polyops_kernel& k) {
 }  // namespace
 
 const std::string& last_error() { return error_text(); }
+
+void set_error(const char* message) { error_text() = message == nullptr ? "" : message; }
 
 std::string check_backend(const polyops_backend* b) {
   if (b == nullptr) {

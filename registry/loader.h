@@ -30,6 +30,9 @@ std::vector<std::string> libraries_in(const std::string& entry);
 // The text that the last failed launch on this thread left through set_error().
 const std::string& last_error();
 
+// What backends get as host->set_error(), for one that lives in the program itself.
+void set_error(const char* message);
+
 }  // namespace polyops
 
 #endif  // POLYOPS_REGISTRY_LOADER_H_

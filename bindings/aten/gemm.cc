@@ -28,9 +28,6 @@ const char* describe_product(const at::Tensor& lhs, const at::Tensor& rhs, int64
   }
   if (const char* reason = describe(lhs, &args->lhs)) return reason;
   if (const char* reason = describe(rhs, &args->rhs)) return reason;
-  if (lhs.scalar_type() == at::kFloat && bf16_products_allowed(lhs.device().type())) {
-    return "bfloat16 products are allowed";  // stock may be much faster at those
-  }
   args->struct_size = sizeof *args;
   args->reserved = 0;
   args->alpha = 1;
@@ -106,6 +103,11 @@ struct Product {
       return {};
     }
     if (!call.choose(&args)) return {};
+    // Stock may be much faster at those. Asked only now: the answer takes a walk through two maps.
+    if (lhs.scalar_type() == at::kFloat && bf16_products_allowed(lhs.device().type())) {
+      call.decline("bfloat16 products are allowed");
+      return {};
+    }
     at::Tensor result = out == nullptr ? allocate(lhs, shape, lhs.scalar_type()) : *out;
     set_output(&args.dst, result);
     set_input(&args.lhs, lhs);
