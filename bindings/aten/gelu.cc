@@ -44,7 +44,7 @@ std::optional<at::Tensor> gelu_backward(Call& call, const at::Tensor& grad_outpu
     call.decline("approximate");
     return std::nullopt;
   }
-  return unary_backward(call, grad_output, self, args);
+  return unary_backward(call, grad_output, self, args, First::kGradOutput);
 }
 
 bool gelu_backward_out(Call& call, const at::Tensor& grad_output, const at::Tensor& self,

@@ -122,6 +122,10 @@ std::optional<Three> layer_norm_backward(Call& call, const at::Tensor& grad_out,
   if (!reason && weight && bias && weight->scalar_type() != bias->scalar_type()) {
     reason = "mixed dtypes";
   }
+  // Stock's backward asks the weight alone, and fails on the statistics of a wide bias.
+  if (!reason && !weight && bias && bias->scalar_type() != input.scalar_type()) {
+    reason = "mixed dtypes";
+  }
   if (!reason && ((output_mask[1] && !weight) || (output_mask[2] && !bias))) {
     reason = "gradient of an absent parameter";
   }

@@ -25,18 +25,9 @@ bool relu_inplace(Call& call, at::Tensor& self) {
   return unary_out(call, self, self, args);
 }
 
-// Stock compares in the tensor's own dtype.
+// Stock compares bfloat16 and float16 with a float32 threshold, float64 with a float64 one.
 double round_to(c10::ScalarType type, const at::Scalar& value) {
-  switch (type) {
-    case c10::ScalarType::Float:
-      return value.to<float>();
-    case c10::ScalarType::BFloat16:
-      return static_cast<float>(value.to<c10::BFloat16>());
-    case c10::ScalarType::Half:
-      return static_cast<float>(value.to<c10::Half>());
-    default:
-      return value.to<double>();
-  }
+  return type == c10::kDouble ? value.to<double>() : value.to<float>();
 }
 
 bool fill(Call& call, const at::Tensor& self, const at::Scalar& threshold,
@@ -51,7 +42,7 @@ std::optional<at::Tensor> threshold_backward(Call& call, const at::Tensor& grad_
                                              const at::Tensor& self, const at::Scalar& threshold) {
   polyops_relu_backward_args args;
   if (!fill(call, self, threshold, &args)) return std::nullopt;
-  return unary_backward(call, grad_output, self, args);
+  return unary_backward(call, grad_output, self, args, First::kSelf);
 }
 
 bool threshold_backward_out(Call& call, const at::Tensor& grad_output, const at::Tensor& self,

@@ -56,14 +56,18 @@ bool describe_backward(Call& call, const at::Tensor& grad_output, const at::Tens
   return true;
 }
 
+// The operand that stock's TensorIterator meets first; it decides the layout of the result.
+enum class First { kGradOutput, kSelf };
+
 // Args has grad_dst, src and grad_src.
 template <class Args>
 std::optional<at::Tensor> unary_backward(Call& call, const at::Tensor& grad_output,
-                                         const at::Tensor& self, Args args) {
+                                         const at::Tensor& self, Args args, First first) {
   if (!describe_backward(call, grad_output, self, &args)) return std::nullopt;
   args.grad_src = args.grad_dst;
   if (!call.choose(&args)) return std::nullopt;
-  at::Tensor grad_input = allocate_like(grad_output, self);
+  at::Tensor grad_input =
+      first == First::kSelf ? allocate_like(self, grad_output) : allocate_like(grad_output, self);
   copy_strides(grad_input, &args.grad_src);
   set_input(&args.grad_dst, grad_output);
   set_input(&args.src, self);
