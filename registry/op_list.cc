@@ -59,7 +59,10 @@ GateKey layer_norm_backward_key(const void* p) {
 // Dense in some order of the dimensions, without gaps or overlap.
 bool is_dense(const polyops_tensor& t) {
   int64_t extent = 1;
-  for (int d = 0; d < t.rank; ++d) extent += (t.sizes[d] - 1) * t.strides[d];
+  for (int d = 0; d < t.rank; ++d) {
+    if (t.sizes[d] > 1 && t.strides[d] == 0) return false;
+    extent += (t.sizes[d] - 1) * t.strides[d];
+  }
   return extent == polyops_numel(&t);
 }
 
