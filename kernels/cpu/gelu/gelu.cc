@@ -1,6 +1,11 @@
-// gelu and its gradient, erf and tanh form. All four are x * c(x) or grad * c(x) with a smooth c that
-// satisfies c(-x) = 1 - c(x), so that each is one table of polynomials (simd/curve.h, tables.h) and
-// costs the same: one lookup and one fma per coefficient, no exp, no division.
+// gelu and its gradient, erf and tanh form. All four are x c(x) or grad c(x) with a smooth c for
+// which c(-x) = 1 - c(x): one table of polynomials each (simd/curve.h, tables*.h), 5 fma and 6
+// lookups for 16 float32, no exp and no division. 8 bytes per element (4 in bfloat16), 12 (6)
+// backward; bound by arithmetic in cache, 3.8 ns per 16 elements, where a copy of them takes 1.0.
+//
+// Lost: 1 - c(x) by select in the forward pass (+15 %); even powers apart from odd ones (+2 %);
+// bfloat16 widened and narrowed by halves (+29 %) and with float32's degree (+13 %). vreduceps and
+// vrangeps instead of rounding and clamping save 10 %, on AVX-512 alone: not worth their own path.
 #include "polyops/ops/gelu.h"
 
 #include "elementwise.h"
