@@ -1,0 +1,169 @@
+"""Reference results in numpy's long double (64 bits of mantissa), to judge float64 by.
+
+Formulas as in registry/include/polyops/ops, none of torch's code. For what overflows or has NaN the
+caller compares with stock instead.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from accuracy import Array, wide
+
+
+@np.errstate(all="ignore")
+def erfc(z: Array) -> Array:
+    """Relative error 2e-17: a series of positive terms below 2, a continued fraction above."""
+    size = np.abs(z)
+    square = np.minimum(size, 4) ** 2
+    term = total = np.ones_like(z)
+    for n in range(1, 90):
+        term = term * 2 * square / (2 * n + 1)
+        total = total + term
+    root_pi = np.sqrt(np.longdouble("3.14159265358979323846264338"))
+    inside = 1 - 2 / root_pi * size * np.exp(-(size**2)) * total
+    fraction = np.zeros_like(z)
+    for n in range(120, 0, -1):
+        fraction = (n / np.longdouble(2)) / (size + fraction)
+    outside = np.exp(-(size**2)) / root_pi / (size + fraction)
+    positive = np.where(size < 2, inside, outside)
+    return np.where(z < 0, 2 - positive, positive)
+
+
+def gelu(x: Array, approximate: str = "none") -> Array:
+    if approximate == "none":
+        return x * erfc(-x / np.sqrt(np.longdouble(2))) / 2
+    return x * logistic(2 * tanh_argument(x))
+
+
+def logistic(x: Array) -> Array:
+    """1/2 (1 + tanh(x / 2)) without cancellation."""
+    return 1 / (1 + np.exp(-x))
+
+
+def root_2_over_pi() -> np.longdouble:
+    return np.sqrt(2 / np.longdouble("3.14159265358979323846264338"))
+
+
+def tanh_argument(x: Array) -> Array:
+    return root_2_over_pi() * (x + np.longdouble("0.044715") * x**3)
+
+
+def gelu_backward(grad: Array, x: Array, approximate: str = "none") -> Array:
+    if approximate == "none":
+        density = np.exp(-(x**2) / 2) * root_2_over_pi() / 2
+        return grad * (erfc(-x / np.sqrt(np.longdouble(2))) / 2 + x * density)
+    half = logistic(2 * tanh_argument(x))
+    slope = root_2_over_pi() * (1 + 3 * np.longdouble("0.044715") * x**2)
+    return grad * (half + 2 * x * half * (1 - half) * slope)
+
+
+def softmax(x: Array, dim: int, *_: Any) -> Array:
+    if x.ndim == 0:
+        return x - x + 1
+    e = np.exp(x - x.max(dim, keepdims=True))
+    return e / e.sum(dim, keepdims=True)
+
+
+def softmax_backward(grad: Array, y: Array, dim: int, *_: Any) -> Array:
+    inner = grad * y
+    return y * (grad - (inner.sum(dim, keepdims=True) if inner.ndim else inner))
+
+
+def layer_norm(x: Array, shape: list[int], w: Any, b: Any, eps: float) -> list[Array]:
+    axes = tuple(range(x.ndim - len(shape), x.ndim))
+    mean = x.mean(axes, keepdims=True)
+    rstd = 1 / np.sqrt(((x - mean) ** 2).mean(axes, keepdims=True) + np.longdouble(eps))
+    y = (x - mean) * rstd * (1 if w is None else w) + (0 if b is None else b)
+    return [y, mean, rstd]
+
+
+def layer_norm_backward(
+    grad: Array, x: Array, shape: list[int], mean: Array, rstd: Array, w: Any, b: Any, mask: Any
+) -> list[Array]:
+    axes = tuple(range(x.ndim - len(shape), x.ndim))
+    rows = tuple(range(x.ndim - len(shape)))
+    x_hat = (x - mean) * rstd
+    g = grad if w is None else grad * w
+    both = g - g.mean(axes, keepdims=True) - x_hat * (g * x_hat).mean(axes, keepdims=True)
+    every = [rstd * both, (grad * x_hat).sum(rows), grad.sum(rows)]
+    return [value for value, wanted in zip(every, mask, strict=True) if wanted]
+
+
+def product(a: Array, b: Array) -> Array:
+    return a @ b
+
+
+def add_product(c: Array, a: Array, b: Array, beta: Any = 1, alpha: Any = 1) -> Array:
+    total = np.longdouble(alpha) * (a @ b)
+    return total + np.longdouble(beta) * c if beta != 0 else total
+
+
+FORMULAS: dict[str, Callable[..., Any]] = {
+    "gelu": gelu,
+    "gelu_backward": gelu_backward,
+    "_softmax": softmax,
+    "_softmax_backward_data": softmax_backward,
+    "native_layer_norm": layer_norm,
+    "native_layer_norm_backward": layer_norm_backward,
+    "mm": product,
+    "bmm": product,
+    "addmm": add_product,
+    "baddbmm": add_product,
+}
+
+
+def evaluate(
+    formula: Callable[..., Any] | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> list[Array] | None:
+    if formula is None:
+        return None
+    wide_args = [wide(a) if isinstance(a, torch.Tensor) else a for a in args]
+    named = {k: v for k, v in kwargs.items() if k not in ("out", "grad_input")}
+    result = formula(*wide_args, **named)
+    return result if isinstance(result, list) else [result]
+
+
+@np.errstate(all="ignore")
+def exact_result(overload: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Array]:
+    """The results of aten::<overload>; its out= arguments are not looked at."""
+    result = evaluate(FORMULAS[overload.split(".")[0].rstrip("_")], args, kwargs)
+    assert result is not None
+    return result
+
+
+def softmax_backward_terms(grad: Array, y: Array, dim: int, *_: Any) -> Array:
+    inner = np.abs(grad * y)
+    return np.abs(y) * (np.abs(grad) + (inner.sum(dim, keepdims=True) if inner.ndim else inner))
+
+
+def layer_norm_backward_terms(
+    grad: Array, x: Array, shape: list[int], mean: Array, rstd: Array, w: Any, b: Any, mask: Any
+) -> list[Array]:
+    axes = tuple(range(x.ndim - len(shape), x.ndim))
+    rows = tuple(range(x.ndim - len(shape)))
+    x_hat = np.abs((x - mean) * rstd)
+    g = np.abs(grad if w is None else grad * w)
+    both = g + g.mean(axes, keepdims=True) + x_hat * (g * x_hat).mean(axes, keepdims=True)
+    every = [rstd * both, (np.abs(grad) * x_hat).sum(rows), np.abs(grad).sum(rows)]
+    return [value for value, wanted in zip(every, mask, strict=True) if wanted]
+
+
+def gelu_backward_terms(grad: Array, x: Array, approximate: str = "none") -> Array:
+    """Both approximations are sums of two terms, which cancel near -0.75; the erf form's do."""
+    density = np.exp(-(x**2) / 2) * root_2_over_pi() / 2
+    return np.abs(grad) * (erfc(-x / np.sqrt(np.longdouble(2))) / 2 + np.abs(x) * density)
+
+
+TERMS: dict[str, Callable[..., Any]] = {
+    "gelu_backward": gelu_backward_terms,
+    "_softmax_backward_data": softmax_backward_terms,
+    "native_layer_norm_backward": layer_norm_backward_terms,
+}
+
+
+@np.errstate(all="ignore")
+def term_sizes(overload: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Array] | None:
+    """Sums of the magnitudes of a gradient's terms, or None: nothing of that overload cancels."""
+    return evaluate(TERMS.get(overload.split(".")[0]), args, kwargs)

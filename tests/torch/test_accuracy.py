@@ -1,0 +1,140 @@
+"""The accuracy promise over 20 seeds on shapes of models, both directions, float32 and bfloat16.
+
+At most twice stock's error plus one unit in the last place; see accuracy.py. The measured errors
+are printed (pytest -s).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+import torch
+from accuracy import Array, Errors, errors_of, row_scale, wide
+from both import CallParts, in_float64, magnitudes, run, run_stock, tensors_of
+from conftest import SEED
+from samples import BF16, F32, F64, Args, Make, args
+from samples_rows import norm_args, norm_backward_args, softmax_backward_args
+
+import polyops
+
+pytestmark = pytest.mark.usefixtures("lifted")
+
+SEEDS = 20
+ALL = (F32, BF16)
+
+
+@dataclass(frozen=True)
+class Case:
+    overload: str
+    what: str
+    make: Callable[[Make], Args]
+    dtypes: tuple[torch.dtype, ...] = ALL
+    dims: tuple[int, ...] = (-1,)
+    product: bool = False
+
+
+def norm_backward(m: Make, shape: tuple[int, ...]) -> Args:
+    return norm_backward_args(m, norm_args(m, shape, 1), (True, True, True))
+
+
+def products() -> list[Case]:
+    cases = []
+    for m, n, k in ((128, 384, 384), (64, 64, 1000), (3, 200, 50), (1, 512, 512), (100, 1, 300)):
+        cases.append(Case("mm", f"{m}x{n}x{k}", lambda t, m=m, n=n, k=k: args(t(m, k), t(k, n))))
+    cases.append(
+        Case(
+            "addmm",
+            "128x384x384 bias, transposed weight",
+            lambda t: args(t(384), t(128, 384), t(384, 384, layout="transposed")),
+        )
+    )
+    cases.append(Case("bmm", "12 x 32x32x128", lambda t: args(t(12, 32, 128), t(12, 128, 32))))
+    cases.append(
+        Case(
+            "baddbmm", "12 x 32x48x64", lambda t: args(t(12, 32, 48), t(12, 32, 64), t(12, 64, 48))
+        )
+    )
+    return [Case(c.overload, c.what, c.make, (F32,), product=True) for c in cases]
+
+
+CASES = [
+    Case("_softmax", "64x128", lambda m: args(m(64, 128, scale=3), 1, False)),
+    Case("_softmax", "16x2000", lambda m: args(m(16, 2000, scale=3), 1, False)),
+    Case("_softmax", "4x50x64 dim 1", lambda m: args(m(4, 50, 64, scale=3), 1, False), dims=(1,)),
+    Case("_softmax_backward_data", "64x128", lambda m: softmax_backward_args(m, (64, 128), 1)),
+    Case("_softmax_backward_data", "16x2000", lambda m: softmax_backward_args(m, (16, 2000), 1)),
+    Case(
+        "_softmax_backward_data",
+        "4x50x64 dim 1",
+        lambda m: softmax_backward_args(m, (4, 50, 64), 1),
+        dims=(1,),
+    ),
+    Case("native_layer_norm", "64x384", lambda m: norm_args(m, (64, 384), 1)),
+    Case("native_layer_norm", "64x384 far from 0", lambda m: norm_args(m, (64, 384), 1, shift=100)),
+    Case("native_layer_norm", "16x33", lambda m: norm_args(m, (16, 33), 1)),
+    Case("native_layer_norm_backward", "64x384", lambda m: norm_backward(m, (64, 384))),
+    Case("native_layer_norm_backward", "300x65", lambda m: norm_backward(m, (300, 65))),
+    *[
+        Case(
+            op,
+            f"{what} {approximate}",
+            lambda m, a=approximate, b=backward, s=scale: args(
+                *[m(64, 100)] * b, m(64, 100, scale=s), approximate=a
+            ),
+        )
+        for op, backward in (("gelu", 0), ("gelu_backward", 1))
+        for approximate in ("none", "tanh")
+        for what, scale in (("N(0,1)", 1.0), ("N(0,16)", 4.0))
+    ],
+    *products(),
+]
+
+
+def scales(case: Case, call: Callable[[], CallParts], exact: list[Array]) -> list[Array]:
+    if case.product:
+        return [wide(t) for t in tensors_of(run_stock(magnitudes(call)).results)]
+    whole = "layer_norm" in case.overload
+    return [
+        row_scale(e, tuple(range(e.ndim)) if whole and i > 0 else case.dims)
+        for i, e in enumerate(exact)
+    ]
+
+
+PARAMETERS = [(case, dtype) for case in CASES for dtype in case.dtypes]
+
+
+@pytest.mark.parametrize(
+    ("case", "dtype"), PARAMETERS, ids=[f"{c.overload}-{c.what}-{d}" for c, d in PARAMETERS]
+)
+def test_promise(case: Case, dtype: torch.dtype) -> None:
+    total: list[Errors] = []
+    for seed in range(SEEDS):
+
+        def call(seed: int = seed) -> CallParts:
+            with polyops.disable():
+                values, named = case.make(Make(dtype, SEED + seed))
+            return getattr(torch.ops.aten, case.overload).default, values, named
+
+        stock, ours = run_stock(call), run(call)
+        assert [c.reason for c in ours.calls] == [None]
+        exact = [wide(t) for t in tensors_of(run_stock(in_float64(call)).results)]
+        columns = zip(
+            tensors_of(ours.results),
+            tensors_of(stock.results),
+            exact,
+            scales(case, call, exact),
+            strict=True,
+        )
+        new = [errors_of(*column, case.overload) for column in columns]
+        total = total or [Errors() for _ in new]
+        for errors, more in zip(total, new, strict=True):
+            errors.add(more)
+    unit = torch.finfo(dtype).eps
+    for index, errors in enumerate(total):
+        print(f"result {index}: {errors.ours / unit:.3g}, stock {errors.stock / unit:.3g} units")
+        errors.check(dtype, f"{case.overload} {case.what}, result {index}")
+
+
+def test_float64_is_exercised() -> None:
+    """Samples in float64 are judged against long double, which must be wider to say anything."""
+    assert torch.finfo(F64).eps > 1000 * wide(torch.ones(())).dtype.type(2) ** -63
