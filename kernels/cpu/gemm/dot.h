@@ -1,6 +1,6 @@
-// Few rows against an rhs with unit stride along k (nn.Linear's weight): every weight is read once,
-// where it lies. A tile of kDotRows x kDotColumns products runs along k in vectors; its accumulators
-// are summed across lanes together. Bound: the weights' bytes.
+// Few rows against an rhs with unit stride along k (nn.Linear's weight): every weight is read once
+// where it lies. A tile of kDotRows x kDotColumns products runs along k in vectors; its sums over
+// the lanes are taken together. Bound: the weights' bytes.
 #ifndef POLYOPS_CPU_GEMM_DOT_H_
 #define POLYOPS_CPU_GEMM_DOT_H_
 

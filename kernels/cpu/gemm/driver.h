@@ -70,11 +70,10 @@ inline void set_target(const Target<S>& target, Tile<V>& tile) {
   tile.beta = target.beta;
 }
 
-// Rows [row, row + tiles) x one panel. lhs points to row 0 of the block; packed tiles lie one behind
-// the other.
+// The rows that `tiles` splits, from dst's `row` on, x one panel.
 template <class V, class S>
-void run_panel(Tile<V> tile, const Target<S>& target, const S* lhs, bool packed_lhs,
-               const Split& tiles, int64_t row, int64_t column, int64_t columns, bool packed_rhs) {
+void run_panel(Tile<V> tile, const Target<S>& target, const S* lhs, const Split& tiles, int64_t row,
+               int64_t column, int64_t columns, bool packed_rhs) {
   const int64_t vectors = ceil_div(columns, V::kLanes);
   const bool partial = !packed_rhs && columns % V::kLanes != 0;
   const bool whole = fits_vectors(target);
@@ -92,13 +91,7 @@ void run_panel(Tile<V> tile, const Target<S>& target, const S* lhs, bool packed_
   const auto& kernels = kTiles<V>.fn[partial][vectors - 1];
   for (int64_t i = 0; i < tiles.count; ++i) {
     const int64_t begin = tiles.begin(i), rows = tiles.size(i);
-    if (packed_lhs) {
-      tile.lhs = lhs + begin * tile.k;
-      tile.lhs_m = 1;
-      tile.lhs_k = rows;
-    } else {
-      tile.lhs = lhs + begin * tile.lhs_m;
-    }
+    tile.lhs = lhs + begin * tile.lhs_m;
     if (whole) aim(target, row + begin, column, tile);
     kernels[rows - 1](tile);
     if (!whole) scatter(target, row + begin, column, rows, columns, sums, kTileColumns<V>);
@@ -125,8 +118,8 @@ void run_direct(const Problem<S>& p, const Plan& plan, const Range& range) {
       const int64_t columns = min_of(kTileColumns<V>, range.n1 - j);
       const int vectors = static_cast<int>(ceil_div(columns, V::kLanes));
       tile.rhs = rhs + k0 * p.rhs_k + j;
-      run_panel(tile, target, lhs + k0 * p.lhs_k, false,
-                Split(range.m1 - range.m0, rows_of<V>(vectors)), range.m0, j, columns, false);
+      run_panel(tile, target, lhs + k0 * p.lhs_k, Split(range.m1 - range.m0, rows_of<V>(vectors)),
+                range.m0, j, columns, false);
     }
   }
 }
@@ -167,33 +160,32 @@ struct PackedBlock {
   S* panels;
   S* lhs_copy;
 
-  // Rows [m0, m1) of columns [n0, n1) with k [k0, k0 + k); packs the panels if `pack`.
-  void run(int64_t m0, int64_t m1, int64_t n0, int64_t n1, int64_t k0, int64_t k, bool pack) {
+  // Rows [m0, m1) of columns [n0, n1) with k [k0, k0 + k); packs the panels the first time.
+  void run(int64_t m0, int64_t m1, int64_t n0, int64_t n1, int64_t k0, int64_t k, bool first) {
     const Target<S> target = target_of(p, range.item, k0 == 0);
     const S* lhs = p.lhs + range.item * p.lhs_batch + m0 * p.lhs_m + k0 * p.lhs_k;
     const S* rhs = p.rhs + range.item * p.rhs_batch + k0 * p.rhs_k;
-    const Split tiles(m1 - m0, rows_of<V>(kMaxVectors<V>));
-    if (plan.pack_lhs) {
-      pack_lhs(lhs, p.lhs_m, p.lhs_k, k, tiles, lhs_copy);
-      lhs = lhs_copy;
-    }
-    const bool one_panel = range.m1 - range.m0 <= kBlockM;
     Tile<V> tile;
     tile.k = k;
     tile.lhs_m = p.lhs_m;
     tile.lhs_k = p.lhs_k;
+    if (plan.pack_lhs) {
+      pack<V>(lhs, p.lhs_k, p.lhs_m, k, m1 - m0, lhs_copy, plan.lhs_length);
+      lhs = lhs_copy;
+      tile.lhs_m = 1;
+      tile.lhs_k = plan.lhs_length;
+    }
+    const bool one_panel = range.m1 - range.m0 <= kBlockM;
     for (int64_t j = n0; j < n1; j += kTileColumns<V>) {
       const int64_t columns = min_of(kTileColumns<V>, n1 - j);
       const int64_t vectors = ceil_div(columns, V::kLanes);
       S* panel = one_panel ? panels : panels + (j - n0) * plan.block_k;
-      if (pack) {
-        pack_rhs<V>(rhs + j * p.rhs_n, p.rhs_k, p.rhs_n, k, columns, panel, vectors * V::kLanes);
+      if (first) {
+        pack<V>(rhs + j * p.rhs_n, p.rhs_k, p.rhs_n, k, columns, panel, vectors * V::kLanes);
       }
       tile.rhs = panel;
       tile.rhs_k = vectors * V::kLanes;
-      const bool narrow = !plan.pack_lhs && vectors < kMaxVectors<V>;
-      run_panel(tile, target, lhs, plan.pack_lhs,
-                narrow ? Split(m1 - m0, rows_of<V>(static_cast<int>(vectors))) : tiles, m0, j,
+      run_panel(tile, target, lhs, Split(m1 - m0, rows_of<V>(static_cast<int>(vectors))), m0, j,
                 columns, true);
     }
   }

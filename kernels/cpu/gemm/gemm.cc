@@ -1,4 +1,10 @@
-// gemm: cache-blocked products of register tiles (6 x 64 on AVX-512, 6 x 16 on AVX2).
+// gemm: register tiles of 6 x 64 (AVX-512) or 6 x 16 (AVX2) over panels of rhs packed per call; few
+// rows read rhs where it lies (tile.h along columns, dot.h along k). No barrier: a thread packs
+// what it multiplies, so a call is one fork and join.
+// Bound: 2 m n k flops; with few rows the bytes of rhs. Zen 4, 2 threads, of 234 GF/s: 204 to 220
+// on nn.Linear's shapes from 128 rows up (MKL, beside the version before: 113 to 185).
+// Lost: blocks of 384 along k (2 to 7 %), dst not prefetched (2 to 7 %), rhs prefetched (1 %), a
+// transposed lhs always packed (up to 8 %).
 #include "polyops/ops/gemm.h"
 
 #include <cstddef>

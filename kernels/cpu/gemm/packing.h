@@ -1,6 +1,6 @@
-// Copies of the operands in the order in which the tiles read them.
-//   rhs: per panel of kTileColumns columns [k][vectors * kLanes], missing columns zero
-//   lhs: per tile of rows [k][rows], only where its own layout would cost a cache line per element
+// Copies of the operands in the order in which the tiles read them: [k][row_length], missing
+// columns zero. rhs: one panel of kTileColumns columns. lhs, where plan.h says so: one block of its
+// rows, so that a tile's steps through k stay within few pages and sets.
 #ifndef POLYOPS_CPU_GEMM_PACKING_H_
 #define POLYOPS_CPU_GEMM_PACKING_H_
 
@@ -11,8 +11,8 @@
 namespace polyops::cpu {
 namespace {
 
-// Rows split into the fewest tiles, as evenly as possible: a last tile of one row would read a whole
-// panel for it.
+// Rows split into the fewest tiles, as evenly as possible: a last tile of one row would read a
+// whole panel for it.
 struct Split {
   int64_t count, base, extra;
 
@@ -70,31 +70,13 @@ void pack_rows(const S* src, int64_t stride_k, int64_t k, int64_t columns, S* ds
 }
 
 template <class V, class S>
-void pack_rhs(const S* src, int64_t stride_k, int64_t stride_n, int64_t k, int64_t columns, S* dst,
-              int64_t row_length) {
+void pack(const S* src, int64_t stride_k, int64_t stride_n, int64_t k, int64_t columns, S* dst,
+          int64_t row_length) {
   if (stride_n == 1) return pack_rows<V>(src, stride_k, k, columns, dst, row_length);
   if (stride_k == 1) return pack_transposed<V>(src, stride_n, k, columns, dst, row_length);
   for (int64_t p = 0; p < k; ++p, src += stride_k, dst += row_length) {
     for (int64_t j = 0; j < columns; ++j) dst[j] = src[j * stride_n];
     for (int64_t j = columns; j < row_length; ++j) dst[j] = 0;
-  }
-}
-
-// Sixteen steps of k for every tile in turn: what is read stays in the L1 cache, whichever way lhs lies.
-template <class S>
-void pack_lhs(const S* src, int64_t stride_m, int64_t stride_k, int64_t k, const Split& tiles,
-              S* dst) {
-  constexpr int64_t kDepth = 16;
-  for (int64_t p0 = 0; p0 < k; p0 += kDepth) {
-    const int64_t depth = min_of(kDepth, k - p0);
-    for (int64_t i = tiles.count; i-- > 0;) {
-      const int64_t row = tiles.begin(i), rows = tiles.size(i);
-      const S* from = src + row * stride_m + p0 * stride_k;
-      S* to = dst + row * k + p0 * rows;
-      for (int64_t p = 0; p < depth; ++p, from += stride_k, to += rows) {
-        for (int64_t r = 0; r < rows; ++r) to[r] = from[r * stride_m];
-      }
-    }
   }
 }
 
