@@ -1,4 +1,4 @@
-"""Fixtures of the torch tests. Seeds: POLYOPS_TEST_SEED, printed in the header, 0 by default."""
+"""Fixtures of the torch tests. Seeds: TORCH_TESTS_SEED, printed in the header, 0 by default."""
 
 import os
 from collections.abc import Iterator
@@ -8,11 +8,11 @@ import torch
 
 import polyops
 
-SEED = int(os.environ.get("POLYOPS_TEST_SEED", "0"))
+SEED = int(os.environ.get("TORCH_TESTS_SEED", "0"))
 
 
 def pytest_report_header() -> str:
-    return f"polyops: POLYOPS_TEST_SEED={SEED}, {torch.get_num_threads()} threads"
+    return f"polyops: TORCH_TESTS_SEED={SEED}, {torch.get_num_threads()} threads"
 
 
 @pytest.fixture

@@ -150,6 +150,13 @@ def layer_norm_backward_terms(
     return [value for value, wanted in zip(every, mask, strict=True) if wanted]
 
 
+def layer_norm_terms(x: Array, shape: list[int], *_: Any) -> list[Array]:
+    """The mean is a sum; the others have no terms that cancel beyond what the row shows."""
+    axes = tuple(range(x.ndim - len(shape), x.ndim))
+    mean = np.abs(x).mean(axes, keepdims=True)
+    return [np.zeros_like(x), mean, np.zeros_like(mean)]
+
+
 def gelu_backward_terms(grad: Array, x: Array, approximate: str = "none") -> Array:
     """Both approximations are sums of two terms, which cancel near -0.75; the erf form's do."""
     density = np.exp(-(x**2) / 2) * root_2_over_pi() / 2
@@ -159,11 +166,12 @@ def gelu_backward_terms(grad: Array, x: Array, approximate: str = "none") -> Arr
 TERMS: dict[str, Callable[..., Any]] = {
     "gelu_backward": gelu_backward_terms,
     "_softmax_backward_data": softmax_backward_terms,
+    "native_layer_norm": layer_norm_terms,
     "native_layer_norm_backward": layer_norm_backward_terms,
 }
 
 
 @np.errstate(all="ignore")
 def term_sizes(overload: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Array] | None:
-    """Sums of the magnitudes of a gradient's terms, or None: nothing of that overload cancels."""
+    """Sums of the magnitudes of the terms, or None: nothing of that overload cancels."""
     return evaluate(TERMS.get(overload.split(".")[0]), args, kwargs)

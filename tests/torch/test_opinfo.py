@@ -156,7 +156,7 @@ def backward_call(op: Any, sample: SampleInput) -> Callable[[], CallParts]:
 
 
 class LargestTerm(TorchDispatchMode):
-    """Of all gradients of ours that are computed inside: the largest sum of magnitudes of terms."""
+    """Of all calls inside: the largest sum of magnitudes of terms."""
 
     size = 0.0
 

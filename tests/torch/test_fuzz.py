@@ -1,0 +1,132 @@
+"""Random overloads, shapes, layouts and dtypes against stock. The seed of a failure is printed.
+
+FUZZ_SEED=<seed> runs that one case alone.
+"""
+
+import os
+import random
+import time
+from typing import Any
+
+import pytest
+import torch
+from conftest import SEED
+from samples import BF16, F32, F64, LAYOUTS, Make, Sample, args
+from samples_products import BATCH
+from samples_rows import norm_args, norm_backward_args, softmax_backward_args
+from test_samples import compare
+
+import polyops
+
+pytestmark = pytest.mark.usefixtures("lifted")
+
+SECONDS = 15.0
+
+
+def shape_of(choose: random.Random, least: int, most: int) -> tuple[int, ...]:
+    """Mostly small sizes, now and then one that fills several vectors or is 1."""
+    rank = choose.randint(least, most)
+    sizes = [choose.choice([1, 2, 3, 5, 7, 16, 17, 31, 33, 64, 65, 100]) for _ in range(rank)]
+    while torch.Size(sizes).numel() > 20_000:
+        sizes[sizes.index(max(sizes))] //= 3
+    return tuple(max(1, s) for s in sizes)
+
+
+def layout_of(choose: random.Random, rank: int) -> str:
+    usable = [
+        name for name in LAYOUTS if name != "overlapping" and (rank > 1 or name != "transposed")
+    ]
+    return choose.choice(usable if rank > 0 else ["contiguous"])
+
+
+def elementwise(choose: random.Random) -> Sample:
+    op = choose.choice(["gelu", "relu", "gelu_backward", "threshold_backward"])
+    shape = shape_of(choose, 1, 6)
+    layouts = [layout_of(choose, len(shape)) for _ in range(2)]
+    named = {"approximate": choose.choice(["none", "tanh"])} if "gelu" in op else {}
+    special = choose.random() < 0.1
+
+    def make(m: Make) -> Any:
+        count = 2 if "backward" in op else 1
+        tensors = [m(*shape, layout=la, scale=2, special=special) for la in layouts[:count]]
+        if op == "gelu_backward":  # see test_accuracy.test_gelu_backward_tail
+            tensors[1] = tensors[1].clamp(-6)
+        return args(*tensors, *([0.25] if op == "threshold_backward" else []), **named)
+
+    return Sample(op, f"{shape} {layouts} {named} special={special}", make)
+
+
+def rows(choose: random.Random) -> Sample:
+    op = choose.choice(["_softmax", "_softmax_backward_data"])
+    shape = shape_of(choose, 1, 6)
+    dim = choose.randrange(-len(shape), len(shape))
+    a, b = (layout_of(choose, len(shape)) for _ in range(2))
+    title = f"{shape} dim {dim} {a} {b}"
+    if op == "_softmax":
+        return Sample(
+            op, title, lambda m: args(m(*shape, layout=a, scale=3), dim, False), dims=(dim,)
+        )
+    return Sample(op, title, lambda m: softmax_backward_args(m, shape, dim, a, b), dims=(dim,))
+
+
+def norms(choose: random.Random) -> Sample:
+    op = choose.choice(["native_layer_norm", "native_layer_norm_backward"])
+    shape = shape_of(choose, 1, 5)
+    count = choose.randint(1, min(3, len(shape)))
+    layout, grad = (layout_of(choose, len(shape)) for _ in range(2))
+    if grad.startswith("expanded"):  # see test_accuracy.test_layer_norm_backward_of_equal_gradients
+        grad = "offset"
+    weight, bias = choose.random() < 0.8, choose.random() < 0.8
+    dims = tuple(range(-count, 0))
+    title = f"{shape} over {count} {layout} {grad} weight {weight} bias {bias}"
+
+    def forward(m: Make) -> Any:
+        return norm_args(m, shape, count, weight, bias, layout=layout)
+
+    if op == "native_layer_norm":
+        return Sample(op, title, forward, dims=dims)
+    return Sample(op, title, lambda m: norm_backward_args(m, forward(m), (True, True, True), grad))
+
+
+def products(choose: random.Random) -> Sample:
+    op = choose.choice(list(BATCH))
+    m_, n_, k_ = (choose.choice([1, 2, 3, 6, 7, 16, 33, 64, 65, 97]) for _ in range(3))
+    batch = (choose.randint(1, 4),) if BATCH[op] else ()
+    a, b = (choose.choice(LAYOUTS) for _ in range(2))
+    adds = op in ("addmm", "baddbmm")
+    named = (
+        {"beta": choose.choice([0, 1, -0.5]), "alpha": choose.choice([1, 2, 0.3])} if adds else {}
+    )
+    addend = choose.choice([(*batch, m_, n_), (n_,), (m_, 1), (1, n_), ()])
+
+    def make(m: Make) -> Any:
+        c = [m(*addend)] if adds else []
+        return args(*c, m(*batch, m_, k_, layout=a), m(*batch, k_, n_, layout=b), **named)
+
+    return Sample(op, f"{batch} {m_}x{n_}x{k_} {a} {b} addend {addend} {named}", make)
+
+
+def one_case(seed: int) -> None:
+    choose = random.Random(seed)
+    kind = choose.choice([elementwise, rows, norms, products])
+    sample = kind(choose)
+    dtypes = (F32, F64) if kind is products else (F32, BF16, F64)
+    dtype = choose.choice(dtypes)
+    what = f"FUZZ_SEED={seed}: {sample.overload} {sample.title} {dtype}"
+    try:
+        compare(sample, dtype, seed)
+    except AssertionError as error:
+        raise AssertionError(f"{what}\n{error}") from error
+
+
+def test_fuzz() -> None:
+    if "FUZZ_SEED" in os.environ:
+        return one_case(int(os.environ["FUZZ_SEED"]))
+    cases, end = 0, time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        one_case(SEED * 1_000_000 + cases)
+        cases += 1
+    print(f"{cases} cases from seed {SEED * 1_000_000}")
+    hit = {op for op, stats in polyops.stats().items() if stats["hits"]}
+    assert hit == {"addmm", "baddbmm", "bmm", "gelu", "layer_norm", "mm", "relu", "softmax"}
+    return None
