@@ -33,9 +33,9 @@ def dtypes(op: str, overloads: list[str]) -> list[str]:
 
 
 def isas(op: str, device: str) -> str:
-    """In the order in which they are tried."""
+    """In the order in which they are tried; the family of a kernel to which ISAs mean nothing."""
     found = [
-        kernel["isa"]
+        kernel["isa"] or kernel["family"]
         for kernel in _C.kernels()
         if op in kernel["public_ops"] and kernel["device"] == device
     ]
