@@ -6,7 +6,6 @@
 // An op is a type with
 //   using Args; static constexpr int kInputs;
 //   static void tensors(const Args&, const polyops_tensor** t)   inputs, then the output
-//   template <class E> static int64_t grain(E)                   elements worth a thread of their own
 //   template <class E> static void run(const Args&, const E* const* in, E* out, int64_t n)
 // and run must work when out is exactly one of the inputs.
 #ifndef POLYOPS_CPU_ELEMENTWISE_H_
@@ -35,15 +34,23 @@ struct VectorOf<double> {
 };
 #endif
 
+// Pairs of vectors loaded before the first is stored, for the reason of fill_with (simd/sweep.h).
+constexpr int kTogether = 4;
+
 // out[i] = f(in[0][i]), f from vector to vector.
 template <class E, class F>
 inline void map1(const E* const* in, E* out, int64_t n, F f) {
   using V = typename VectorOf<E>::Type;
   const E* a = in[0];
   int64_t i = 0;
-  for (; i + 2 * V::kLanes <= n; i += 2 * V::kLanes) {
-    const Pair<V> x = load_pair(a + i);
-    store_pair(out + i, Pair<V>{f(x.first), f(x.second)});
+  for (; i + kTogether * 2 * V::kLanes <= n; i += kTogether * 2 * V::kLanes) {
+    Pair<V> x[kTogether];
+#pragma GCC unroll 8
+    for (int u = 0; u < kTogether; ++u) x[u] = load_pair(a + i + u * 2 * V::kLanes);
+#pragma GCC unroll 8
+    for (int u = 0; u < kTogether; ++u) {
+      store_pair(out + i + u * 2 * V::kLanes, Pair<V>{f(x[u].first), f(x[u].second)});
+    }
   }
   for (; i < n; i += V::kLanes) {
     store_partial(out + i, f(load_partial<V>(a + i, n - i)), n - i);
@@ -56,9 +63,18 @@ inline void map2(const E* const* in, E* out, int64_t n, F f) {
   using V = typename VectorOf<E>::Type;
   const E *a = in[0], *b = in[1];
   int64_t i = 0;
-  for (; i + 2 * V::kLanes <= n; i += 2 * V::kLanes) {
-    const Pair<V> x = load_pair(a + i), y = load_pair(b + i);
-    store_pair(out + i, Pair<V>{f(x.first, y.first), f(x.second, y.second)});
+  for (; i + kTogether * 2 * V::kLanes <= n; i += kTogether * 2 * V::kLanes) {
+    Pair<V> x[kTogether], y[kTogether];
+#pragma GCC unroll 8
+    for (int u = 0; u < kTogether; ++u) {
+      x[u] = load_pair(a + i + u * 2 * V::kLanes);
+      y[u] = load_pair(b + i + u * 2 * V::kLanes);
+    }
+#pragma GCC unroll 8
+    for (int u = 0; u < kTogether; ++u) {
+      store_pair(out + i + u * 2 * V::kLanes,
+                 Pair<V>{f(x[u].first, y[u].first), f(x[u].second, y[u].second)});
+    }
   }
   for (; i < n; i += V::kLanes) {
     const V rest = f(load_partial<V>(a + i, n - i), load_partial<V>(b + i, n - i));
@@ -94,7 +110,7 @@ int launch_dense(const typename Op::Args& args, const polyops_tensor* const* t,
                  const polyops_context* ctx) {
   const Job<Op, E> job = make_job<Op, E>(args, t);
   const int64_t blocks = (job.numel + kBlock - 1) / kBlock;
-  const int64_t grain = Op::grain(E{}) / kBlock;
+  const int64_t grain = kTorchGrain / kBlock;
   parallel_for(ctx, blocks, grain, [&job](int64_t begin, int64_t end, int32_t) {
     const int64_t first = begin * kBlock;
     const int64_t past = end * kBlock < job.numel ? end * kBlock : job.numel;
@@ -145,7 +161,7 @@ int launch_strided(const typename Op::Args& args, const polyops_tensor* const* t
                    const polyops_context* ctx) {
   const Job<Op, E> job = make_job<Op, E>(args, t);
   const Walk<Op::kInputs + 1> walk = make_walk<Op::kInputs + 1>(t);
-  parallel_for(ctx, job.numel, Op::grain(E{}), [&job, &walk](int64_t begin, int64_t end, int32_t) {
+  parallel_for(ctx, job.numel, kTorchGrain, [&job, &walk](int64_t begin, int64_t end, int32_t) {
     strided_elements(job, walk, begin, end);
   });
   return POLYOPS_OK;

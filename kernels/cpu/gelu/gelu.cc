@@ -20,8 +20,6 @@
 namespace polyops::cpu {
 namespace {
 
-constexpr int64_t kGeluGrain = 32768;
-
 #if defined(POLYOPS_ISA_SCALAR)
 constexpr double kSqrtHalf = 0.70710678118654752440;
 constexpr double kInvSqrt2Pi = 0.39894228040143267794;
@@ -48,10 +46,6 @@ struct Gelu {
   static void tensors(const Args& args, const polyops_tensor** t) {
     t[0] = &args.src;
     t[1] = &args.dst;
-  }
-  template <class E>
-  static int64_t grain(E) {
-    return kGeluGrain;
   }
   static void run(const Args& args, const float* const* in, float* out, int64_t n) {
     if (args.tanh != 0) {
@@ -82,10 +76,6 @@ struct GeluBackward {
     t[0] = &args.grad_dst;
     t[1] = &args.src;
     t[2] = &args.grad_src;
-  }
-  template <class E>
-  static int64_t grain(E) {
-    return kGeluGrain;
   }
   static void run(const Args& args, const float* const* in, float* out, int64_t n) {
     if (args.tanh != 0) {

@@ -67,11 +67,11 @@ inline void backward_result(const BackwardRows<E, P, A, R>& b, int r, A sum, A p
   const V rstd = V::set1(b.rstd[r]);
   const V constant = V::set1(-b.rstd[r] * (sum / static_cast<A>(b.n)));
   const V slope = V::set1(b.rstd[r] * (product / static_cast<A>(b.n)));
-  sweep<V, kUnroll>(b.n, [&](int64_t i, int, auto lanes) {
+  fill_with<V, kUnroll>(b.grad_src[r], b.n, [&](int64_t i, int, auto lanes) {
     const V x = (load<V>(b.src[r] + i, lanes) - mean) * rstd;
     V g = load<V>(b.grad_dst[r] + i, lanes) * rstd;
     if (b.weight != nullptr) g = g * load<V>(b.weight + i, lanes);
-    store(b.grad_src[r] + i, fnma(x, slope, g + constant), lanes);
+    return fnma(x, slope, g + constant);
   });
 }
 

@@ -59,16 +59,16 @@ inline Moments<typename V::Scalar> layer_norm_row(const E* src, const P* weight,
   const V scale = V::set1(m.rstd);
   const V offset = V::set1(-m.shift * m.rstd);
   if (weight != nullptr && bias != nullptr) {
-    sweep<V, kUnroll>(n, [&](int64_t i, int, auto lanes) {
+    fill_with<V, kUnroll>(dst, n, [&](int64_t i, int, auto lanes) {
       const V x = fma(load<V>(src + i, lanes) - center, scale, offset);
-      store(dst + i, fma(x, load<V>(weight + i, lanes), load<V>(bias + i, lanes)), lanes);
+      return fma(x, load<V>(weight + i, lanes), load<V>(bias + i, lanes));
     });
   } else {
-    sweep<V, kUnroll>(n, [&](int64_t i, int, auto lanes) {
+    fill_with<V, kUnroll>(dst, n, [&](int64_t i, int, auto lanes) {
       V x = fma(load<V>(src + i, lanes) - center, scale, offset);
       if (weight != nullptr) x = x * load<V>(weight + i, lanes);
       if (bias != nullptr) x = x + load<V>(bias + i, lanes);
-      store(dst + i, x, lanes);
+      return x;
     });
   }
   return m;

@@ -12,8 +12,8 @@ namespace {
 inline float square_root(float x) { return __builtin_sqrtf(x); }
 inline double square_root(double x) { return __builtin_sqrt(x); }
 
-// Elements that are worth a second thread: about 10 us.
-constexpr int64_t kGrain = 64 << 10;
+// Elements that are worth a second thread: about 4 us.
+constexpr int64_t kGrain = kTorchGrain / 2;
 
 // Elements of a thread's part of scratch: whole cache lines in every type.
 inline int64_t padded(int64_t n) { return (n + 63) / 64 * 64; }

@@ -19,10 +19,6 @@ struct Relu {
     t[0] = &args.src;
     t[1] = &args.dst;
   }
-  template <class E>
-  static int64_t grain(E) {
-    return 65536;
-  }
   // max returns its second operand when that is NaN or when both are zeros.
   template <class E>
   static void run(const Args&, const E* const* in, E* out, int64_t n) {
@@ -46,10 +42,6 @@ struct ReluBackward {
     t[0] = &args.grad_dst;
     t[1] = &args.src;
     t[2] = &args.grad_src;
-  }
-  template <class E>
-  static int64_t grain(E) {
-    return 65536;
   }
   template <class E>
   static void run(const Args& args, const E* const* in, E* out, int64_t n) {

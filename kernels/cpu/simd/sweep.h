@@ -77,6 +77,25 @@ inline __attribute__((always_inline)) void sweep(int64_t n, const Body& body) {
   if (i < n) body(i, 0, Part{n - i});
 }
 
+// dst = what(i, u, lanes) over the vectors that cover [0, n), u as above; U of them are loaded
+// before the first is stored. A load whose address agrees with that of a store just before it in the
+// low 12 bits waits for it, and torch's allocations often lie so (Zen 4: layer_norm backward of
+// 128 x 384 took 17 us where other offsets take 9; so it takes 10).
+template <class V, int U, class E, class What>
+inline __attribute__((always_inline)) void fill_with(E* dst, int64_t n, const What& what) {
+  constexpr int64_t kLanes = V::kLanes;
+  int64_t i = 0;
+  for (; i + U * kLanes <= n; i += U * kLanes) {
+    V v[U];
+#pragma GCC unroll 16
+    for (int u = 0; u < U; ++u) v[u] = what(i + u * kLanes, u, Whole{});
+#pragma GCC unroll 16
+    for (int u = 0; u < U; ++u) store(dst + i + u * kLanes, v[u]);
+  }
+  for (; i + kLanes <= n; i += kLanes) store(dst + i, what(i, 0, Whole{}));
+  if (i < n) store(dst + i, what(i, 0, Part{n - i}), Part{n - i});
+}
+
 // Long sums are taken in blocks, so that rounding grows with the root of a block's length and of
 // their number, not of the row's. A block of any type fits the first-level cache.
 constexpr int64_t kBlock = 4096;

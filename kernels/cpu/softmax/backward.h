@@ -25,8 +25,8 @@ inline void softmax_backward_row(const E* grad, const E* y, E* out, int64_t n) {
     whole += total(sum);
   });
   const V dot = V::set1(whole);
-  sweep<V, kUnroll>(n, [&](int64_t i, int, auto lanes) {
-    store(out + i, load<V>(y + i, lanes) * (load<V>(grad + i, lanes) - dot), lanes);
+  fill_with<V, kUnroll>(out, n, [&](int64_t i, int, auto lanes) {
+    return load<V>(y + i, lanes) * (load<V>(grad + i, lanes) - dot);
   });
 }
 
@@ -44,7 +44,7 @@ inline int backward_lastdim(const void* p, const polyops_context* ctx) {
         softmax_backward_row<V>(grad + at.offset[0], y + at.offset[1], out + at.offset[2], n);
       }
     };
-    parallel_for(ctx, rows.count, grain_of(n, kBackwardGrain), body);
+    parallel_for(ctx, rows.count, row_grain(n), body);
   });
   return POLYOPS_OK;
 }
@@ -62,7 +62,7 @@ inline int backward_inner(const void* p, const polyops_context* ctx) {
                              a->grad_src.strides[a->dim]};
       softmax_backward_columns<V, C, E>(grad, y, out, plan.shape.n, lanes);
     };
-    for_each_column_block<V>(ctx, plan, kBackwardGrain, block);
+    for_each_column_block<V>(ctx, plan, block);
   });
   return POLYOPS_OK;
 }
@@ -93,7 +93,7 @@ inline int backward_strided(const void* p, const polyops_context* ctx) {
         scatter(out_row, grad, static_cast<E*>(a->grad_src.data) + at.offset[2]);
       }
     };
-    parallel_for(ctx, rows.count, grain_of(n, kBackwardGrain), body);
+    parallel_for(ctx, rows.count, row_grain(n), body);
   });
   return POLYOPS_OK;
 }

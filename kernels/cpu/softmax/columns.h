@@ -20,26 +20,37 @@ struct Matrix {
 // for_each_block.
 constexpr int64_t kFold = 128;
 
-// sum[c] = the sum of term(j, c) over the rows j of the matrix, in rising order.
-template <class V, int C, class Term>
-inline void column_sum(int64_t n, V (&sum)[C], const Term& term) {
+// Writes what(c) beside each other for all c, computed before the first is stored (see fill_with).
+template <class V, int C, class E, class Lanes, class What>
+inline void write_vectors(E* dst, Lanes lanes, const What& what) {
+  V v[C];
+#pragma GCC unroll 4
+  for (int c = 0; c < C; ++c) v[c] = what(c);
+#pragma GCC unroll 4
+  for (int c = 0; c < C; ++c) store(dst + c * V::kLanes, v[c], lanes);
+}
+
+// sum[c] = the sum over the rows j of the matrix, in rising order, of what terms(j, v) puts into v[c].
+template <class V, int C, class Terms>
+inline void column_sum(int64_t n, V (&sum)[C], const Terms& terms) {
   clear(sum);
   for (int64_t begin = 0; begin < n; begin += kFold) {
     const int64_t end = begin + kFold < n ? begin + kFold : n;
     V even[C], odd[C];
     clear(even);
     clear(odd);
+    const auto add = [&](int64_t j, V(&to)[C]) {
+      V v[C];
+      terms(j, v);
+#pragma GCC unroll 4
+      for (int c = 0; c < C; ++c) to[c] = to[c] + v[c];
+    };
     int64_t j = begin;
     for (; j + 2 <= end; j += 2) {
-#pragma GCC unroll 4
-      for (int c = 0; c < C; ++c) even[c] = even[c] + term(j, c);
-#pragma GCC unroll 4
-      for (int c = 0; c < C; ++c) odd[c] = odd[c] + term(j + 1, c);
+      add(j, even);
+      add(j + 1, odd);
     }
-    if (j < end) {
-#pragma GCC unroll 4
-      for (int c = 0; c < C; ++c) even[c] = even[c] + term(j, c);
-    }
+    if (j < end) add(j, even);
     for (int c = 0; c < C; ++c) sum[c] = sum[c] + (even[c] + odd[c]);
   }
 }
@@ -61,19 +72,18 @@ inline void softmax_columns_kept(Matrix<const E> src, Matrix<typename V::Scalar>
                                  Matrix<E> dst, int64_t n, Lanes lanes) {
   V top[C], sum[C];
   column_max<V, C>(src, n, lanes, top);
-  column_sum<V, C>(n, sum, [&](int64_t j, int c) {
-    const V x = load<V>(src.data + j * src.step + c * V::kLanes, lanes);
-    const V e = exp_nonpositive(x - top[c]);
-    store(kept.data + j * kept.step + c * V::kLanes, e, lanes);
-    return e;
+  column_sum<V, C>(n, sum, [&](int64_t j, V(&e)[C]) {
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) {
+      e[c] = exp_nonpositive(load<V>(src.data + j * src.step + c * V::kLanes, lanes) - top[c]);
+    }
+    write_vectors<V, C>(kept.data + j * kept.step, lanes, [&](int c) { return e[c]; });
   });
   for (V& s : sum) s = V::set1(1) / s;
   for (int64_t j = 0; j < n; ++j) {
-#pragma GCC unroll 4
-    for (int c = 0; c < C; ++c) {
-      const V e = load<V>(kept.data + j * kept.step + c * V::kLanes, lanes);
-      store(dst.data + j * dst.step + c * V::kLanes, e * sum[c], lanes);
-    }
+    write_vectors<V, C>(dst.data + j * dst.step, lanes, [&](int c) {
+      return load<V>(kept.data + j * kept.step + c * V::kLanes, lanes) * sum[c];
+    });
   }
 }
 
@@ -81,16 +91,18 @@ template <class V, int C, class E, class Lanes>
 inline void softmax_columns_twice(Matrix<const E> src, Matrix<E> dst, int64_t n, Lanes lanes) {
   V top[C], sum[C];
   column_max<V, C>(src, n, lanes, top);
-  column_sum<V, C>(n, sum, [&](int64_t j, int c) {
-    return exp_nonpositive(load<V>(src.data + j * src.step + c * V::kLanes, lanes) - top[c]);
+  column_sum<V, C>(n, sum, [&](int64_t j, V(&e)[C]) {
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) {
+      e[c] = exp_nonpositive(load<V>(src.data + j * src.step + c * V::kLanes, lanes) - top[c]);
+    }
   });
   for (V& s : sum) s = V::set1(1) / s;
   for (int64_t j = 0; j < n; ++j) {
-#pragma GCC unroll 4
-    for (int c = 0; c < C; ++c) {
+    write_vectors<V, C>(dst.data + j * dst.step, lanes, [&](int c) {
       const V x = load<V>(src.data + j * src.step + c * V::kLanes, lanes);
-      store(dst.data + j * dst.step + c * V::kLanes, exp_nonpositive(x - top[c]) * sum[c], lanes);
-    }
+      return exp_nonpositive(x - top[c]) * sum[c];
+    });
   }
 }
 
@@ -98,17 +110,18 @@ template <class V, int C, class E, class Lanes>
 inline void softmax_backward_columns(Matrix<const E> grad, Matrix<const E> y, Matrix<E> out,
                                      int64_t n, Lanes lanes) {
   V dot[C];
-  column_sum<V, C>(n, dot, [&](int64_t j, int c) {
-    return load<V>(grad.data + j * grad.step + c * V::kLanes, lanes) *
-           load<V>(y.data + j * y.step + c * V::kLanes, lanes);
-  });
-  for (int64_t j = 0; j < n; ++j) {
+  column_sum<V, C>(n, dot, [&](int64_t j, V(&products)[C]) {
 #pragma GCC unroll 4
     for (int c = 0; c < C; ++c) {
-      const V g = load<V>(grad.data + j * grad.step + c * V::kLanes, lanes);
-      const V p = load<V>(y.data + j * y.step + c * V::kLanes, lanes);
-      store(out.data + j * out.step + c * V::kLanes, p * (g - dot[c]), lanes);
+      products[c] = load<V>(grad.data + j * grad.step + c * V::kLanes, lanes) *
+                    load<V>(y.data + j * y.step + c * V::kLanes, lanes);
     }
+  });
+  for (int64_t j = 0; j < n; ++j) {
+    write_vectors<V, C>(out.data + j * out.step, lanes, [&](int c) {
+      const V g = load<V>(grad.data + j * grad.step + c * V::kLanes, lanes);
+      return load<V>(y.data + j * y.step + c * V::kLanes, lanes) * (g - dot[c]);
+    });
   }
 }
 

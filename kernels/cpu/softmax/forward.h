@@ -69,7 +69,7 @@ inline int lastdim(const void* p, const polyops_context* ctx) {
                               static_cast<const E*>(a->src.data), static_cast<E*>(a->dst.data),
                               a->src.sizes[a->dim], static_cast<typename V::Scalar*>(ctx->scratch)};
     const auto run = RowJob<V, E>::choose(job.n);
-    parallel_for(ctx, job.rows.count, grain_of(job.n, kForwardGrain),
+    parallel_for(ctx, job.rows.count, row_grain(job.n),
                  [&](int64_t begin, int64_t end, int32_t t) { run(job, begin, end, t); });
   });
   return POLYOPS_OK;
@@ -104,14 +104,12 @@ inline int inner(const void* p, const polyops_context* ctx) {
     using Scalar = typename V::Scalar;
     const int64_t n = plan.shape.n;
     const int64_t kept = padded(n * plan.shape.vectors * V::kLanes);
-    for_each_column_block<V>(
-        ctx, plan, kForwardGrain, [&]<int C>(auto lanes, const auto& at, int32_t t) {
-          const Matrix<const E> src = {static_cast<const E*>(a->src.data) + at[0],
-                                       a->src.strides[a->dim]};
-          const Matrix<E> dst = {static_cast<E*>(a->dst.data) + at[1], a->dst.strides[a->dim]};
-          one_block<V, C, E>(src, dst, static_cast<Scalar*>(ctx->scratch) + t * kept, n, keep,
-                             lanes);
-        });
+    for_each_column_block<V>(ctx, plan, [&]<int C>(auto lanes, const auto& at, int32_t t) {
+      const Matrix<const E> src = {static_cast<const E*>(a->src.data) + at[0],
+                                   a->src.strides[a->dim]};
+      const Matrix<E> dst = {static_cast<E*>(a->dst.data) + at[1], a->dst.strides[a->dim]};
+      one_block<V, C, E>(src, dst, static_cast<Scalar*>(ctx->scratch) + t * kept, n, keep, lanes);
+    });
   });
   return POLYOPS_OK;
 }
@@ -139,7 +137,7 @@ inline int strided(const void* p, const polyops_context* ctx) {
         scatter(dst_row, row, static_cast<E*>(a->dst.data) + at.offset[1]);
       }
     };
-    parallel_for(ctx, rows.count, grain_of(n, kForwardGrain), body);
+    parallel_for(ctx, rows.count, row_grain(n), body);
   });
   return POLYOPS_OK;
 }

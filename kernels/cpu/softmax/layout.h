@@ -10,12 +10,8 @@
 namespace polyops::cpu {
 namespace {
 
-// Elements that are worth a second thread: about 10 us.
-constexpr int64_t kForwardGrain = 32 << 10;
-constexpr int64_t kBackwardGrain = 64 << 10;
-
-// Rows of n per piece.
-inline int64_t grain_of(int64_t n, int64_t elements) { return n >= elements ? 1 : elements / n; }
+// Rows of n that are worth a second thread: 10 us forward, 4 us backward.
+inline int64_t row_grain(int64_t n) { return n >= kTorchGrain ? 1 : kTorchGrain / n; }
 
 // Elements of a thread's part of scratch: whole cache lines in every type.
 inline int64_t padded(int64_t n) { return (n + 63) / 64 * 64; }
@@ -65,7 +61,7 @@ inline ColumnPlan<N> columns_of(const polyops_tensor* const (&tensors)[N], int d
 // Calls body.operator()<C>(lanes, offsets, thread) for every block of C vectors of columns.
 template <class V, int N, class Body>
 inline void for_each_column_block(const polyops_context* ctx, const ColumnPlan<N>& plan,
-                                  int64_t grain_elements, const Body& body) {
+                                  const Body& body) {
   const int64_t width = plan.shape.width;
   const int64_t step = plan.shape.vectors * V::kLanes;
   const int64_t blocks = (width + step - 1) / step;
@@ -92,7 +88,7 @@ inline void for_each_column_block(const polyops_context* ctx, const ColumnPlan<N
       }
     }
   };
-  parallel_for(ctx, plan.outer.count * blocks, grain_of(plan.shape.n * step, grain_elements), run);
+  parallel_for(ctx, plan.outer.count * blocks, row_grain(plan.shape.n * step), run);
 }
 
 }  // namespace

@@ -68,17 +68,16 @@ inline void softmax_row_kept(const E* src, typename V::Scalar* kept, E* dst, int
   for_each_block(n, [&](int64_t begin, int64_t count) {
     V sum[kUnroll];
     clear(sum);
-    sweep<V, kUnroll>(count, [&](int64_t i, int u, auto lanes) {
+    fill_with<V, kUnroll>(kept + begin, count, [&](int64_t i, int u, auto lanes) {
       const V e = exp_nonpositive(load<V>(src + begin + i, lanes) - top);
       sum[u] = sum[u] + fill(e, V::zero(), lanes);
-      store(kept + begin + i, e, lanes);
+      return e;
     });
     whole += total(sum);
   });
   const V scale = V::set1(1 / whole);
-  sweep<V, kUnroll>(n, [&](int64_t i, int, auto lanes) {
-    store(dst + i, load<V>(kept + i, lanes) * scale, lanes);
-  });
+  fill_with<V, kUnroll>(
+      dst, n, [&](int64_t i, int, auto lanes) { return load<V>(kept + i, lanes) * scale; });
 }
 
 template <class V, class E>
@@ -98,8 +97,8 @@ inline void softmax_row_streamed(const E* src, E* dst, int64_t n) {
     top = new_top;
   });
   const V scale = V::set1(1 / whole);
-  sweep<V, kUnroll>(n, [&](int64_t i, int, auto lanes) {
-    store(dst + i, exp_nonpositive(load<V>(src + i, lanes) - top) * scale, lanes);
+  fill_with<V, kUnroll>(dst, n, [&](int64_t i, int, auto lanes) {
+    return exp_nonpositive(load<V>(src + i, lanes) - top) * scale;
   });
 }
 
