@@ -1,6 +1,7 @@
 #include "gates.h"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cmath>
 
@@ -13,6 +14,23 @@ constexpr float kConservative = 1.3f;
 
 // Beyond a factor of 2^kReach from every measured size, nothing is known.
 constexpr float kReach = 8.0f;
+
+struct Answer {
+  uint64_t gate = 0;  // its id
+  int threads = 0;
+  GateKey key;
+  const char* reason = nullptr;
+};
+
+// Where a thread remembers the answer to that question, or another that falls on the same place.
+Answer& place_of(uint64_t gate, int threads, const GateKey& key) {
+  constexpr int kBits = 8;
+  thread_local Answer answers[1 << kBits];
+  constexpr uint64_t kOdd = 0x9e3779b97f4a7c15;
+  uint64_t hash = gate * kOdd + static_cast<uint64_t>(threads);
+  for (const int64_t size : key.sizes) hash = (hash ^ static_cast<uint64_t>(size)) * kOdd;
+  return answers[hash >> (64 - kBits)];
+}
 
 }  // namespace
 
@@ -71,6 +89,19 @@ float GateTable::nearest(int threads, const GateKey& key) const {
 }
 
 const char* Gate::check(int threads, const GateKey& key) const {
+  Answer& answer = place_of(id_, threads, key);
+  if (answer.gate != id_ || answer.threads != threads || answer.key != key) {
+    answer = {id_, threads, key, search(threads, key)};
+  }
+  return answer.reason;
+}
+
+uint64_t Gate::next_id() {
+  static std::atomic<uint64_t> last{0};
+  return ++last;
+}
+
+const char* Gate::search(int threads, const GateKey& key) const {
   if (chip_is_measured_) {
     const float ratio = own_ ? own_->nearest(threads, key) : 0;
     if (ratio == 0) return "gate: not measured";

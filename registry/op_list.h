@@ -18,6 +18,8 @@ struct GateKey {
   int32_t dtype = 0;
   const char* layout = "";
   int64_t sizes[kMaxGateSizes] = {};
+
+  bool operator==(const GateKey&) const = default;  // layouts are the op list's own strings
 };
 
 // An op that kernels implement: one argument struct, one ordered table of candidates per device.

@@ -225,13 +225,14 @@ TEST(LayerNorm, MatchesReference) {
   }
 }
 
-// Means far from 0 beside the deviation, tiny and huge deviations, constant rows.
+// Means far from 0 beside the deviation, tiny and huge deviations, constant rows, and rows whose
+// squares, then also their sum, are beyond float32.
 TEST(LayerNorm, HardRows) {
   struct Row {
     double mean, deviation;
   };
-  const Row rows[] = {{1e4, 1},     {-1e6, 1},     {3e7, 100}, {0, 1e-12}, {5, 1e-6},
-                      {1e15, 1e15}, {-1e18, 1e17}, {7, 0},     {1e4, 0},   {0, 0}};
+  const Row rows[] = {{1e4, 1},      {-1e6, 1}, {3e7, 100}, {0, 1e-12}, {5, 1e-6}, {1e15, 1e15},
+                      {-1e18, 1e17}, {7, 0},    {1e4, 0},   {0, 0},     {0, 1e20}, {1e37, 1e36}};
   const int64_t m = std::size(rows);
   for (int64_t n : {3, 64, 1000, 20001}) {
     const Case c = {"contiguous", {m, n}, 1};

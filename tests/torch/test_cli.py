@@ -237,12 +237,30 @@ def test_write_gates_measures_each_kernel(tmp_path, monkeypatch):
 
     monkeypatch.setattr(_gates, "FOLDER", tmp_path)
     specs = [small("relu", (64, 64), layout, "float32") for layout in ("contiguous", "strided")]
-    points, problems = gates.measure(specs, lambda: None)
-    assert not problems
+    measured = gates.measure(specs, lambda: None)
+    points = measured.points.values()
+    assert not measured.problems
     assert {point.threads for point in points} == set(gates.thread_counts())
     assert {"contiguous", "strided"} == {point.layout for point in points}
     assert all(point.sizes == {"numel": 4096} for point in points)
     file = gates.write(points)
     assert _gates.read(file.path).points == file.points
     assert file.path.parent == tmp_path
+
+
+def test_the_lowest_ratio_of_several_measurements_counts():
+    from polyops import _gates
+    from polyops._bench import gates
+
+    def point(ratio, threads=1):
+        key = ("relu_contiguous__avx512", threads, "float32", "contiguous", {"numel": 64})
+        return _gates.Point(*key, ratio)
+
+    measured = gates.Measured()
+    for ratio in (1.1, 0.9, 1.3):
+        measured.add([point(ratio), point(2 * ratio, threads=2)])
+    assert list(measured.points.values()) == [point(0.9), point(1.8, threads=2)]
+    assert [gates.is_doubtful(point(ratio)) for ratio in (0.8, 0.9, 1.1, 1.3)] == [
+        *(False, True, True, False)
+    ]
     assert polyops._C.gate()

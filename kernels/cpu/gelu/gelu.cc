@@ -10,6 +10,7 @@
 
 #include "elementwise.h"
 #include "simd/curve.h"
+#include "simd/exp.h"
 #include "table.h"
 #if defined(POLYOPS_ISA_AVX2)
 #include "gelu/tables8.h"
@@ -39,6 +40,26 @@ inline double exact_slope(double x, bool tanh) {
   return value + 2.0 * x * value * exact_value(-x, tanh) * inner_slope;
 }
 #endif
+
+// The erf form's slope, Phi(x) + x phi(x), from x = -6.3 down, where the table ends but float32 does
+// not, until -13: Phi by its asymptotic series, off by 2e-6.
+inline F32 erf_slope_beyond(F32 x) {
+  const F32 inverse = F32::set1(1) / x;
+  const F32 q = inverse * inverse;
+  const F32 phi = exp_nonpositive(x * x * F32::set1(-0.5f)) * F32::set1(0x1.988454p-2f);
+  F32 series = fnma(q, F32::set1(15), F32::set1(3));
+  series = fnma(q, series, F32::set1(1));
+  series = fnma(q, series, F32::set1(1));
+  return phi * fnma(inverse, series, x);
+}
+
+template <int kIntervals, int kDegree>
+inline F32 erf_slope(const Curve<kIntervals, kDegree>& half, F32 x) {
+  const F32 inside = mirrored(half, x);
+  const auto beyond = lt(x, F32::set1((1.5f - kIntervals) * half.width));
+  if (!any(beyond)) return inside;
+  return select(beyond, erf_slope_beyond(x), inside);
+}
 
 struct Gelu {
   using Args = polyops_gelu_args;
@@ -81,14 +102,14 @@ struct GeluBackward {
     if (args.tanh != 0) {
       map2(in, out, n, [](F32 grad, F32 x) { return grad * mirrored(kTanhSlope, x); });
     } else {
-      map2(in, out, n, [](F32 grad, F32 x) { return grad * mirrored(kErfSlope, x); });
+      map2(in, out, n, [](F32 grad, F32 x) { return grad * erf_slope(kErfSlope, x); });
     }
   }
   static void run(const Args& args, const bf16* const* in, bf16* out, int64_t n) {
     if (args.tanh != 0) {
       map2(in, out, n, [](F32 grad, F32 x) { return grad * mirrored(kTanhSlopeShort, x); });
     } else {
-      map2(in, out, n, [](F32 grad, F32 x) { return grad * mirrored(kErfSlopeShort, x); });
+      map2(in, out, n, [](F32 grad, F32 x) { return grad * erf_slope(kErfSlopeShort, x); });
     }
   }
 #if defined(POLYOPS_ISA_SCALAR)

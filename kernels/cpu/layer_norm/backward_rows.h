@@ -23,14 +23,19 @@ struct BackwardRows {
   int64_t n;
 };
 
+// Partial sums along a row: R of them hide latency, but a vector of one lane alone is not accurate.
+constexpr int kChains = F32::kLanes == 1 ? kUnroll : 1;
+
 // Columns [begin, begin + count), added to whole_sum and whole_product.
 template <class V, class E, class P, class A, int R, bool kSums, bool kRows>
 inline void backward_sums(const BackwardRows<E, P, A, R>& b, int64_t begin, int64_t count,
                           V (&whole_sum)[R], V (&whole_product)[R]) {
-  V sum[R], product[R];
-  clear(sum);
-  clear(product);
-  sweep<V, 1>(count, [&](int64_t at, int, auto lanes) {
+  V sum[R][kChains], product[R][kChains];
+  for (int r = 0; r < R; ++r) {
+    clear(sum[r]);
+    clear(product[r]);
+  }
+  sweep<V, kChains, false>(count, [&](int64_t at, int u, auto lanes) {
     const int64_t i = begin + at;
     const V weight = b.weight == nullptr ? V::set1(1) : load<V>(b.weight + i, lanes);
     V column_product = V::zero();
@@ -45,8 +50,8 @@ inline void backward_sums(const BackwardRows<E, P, A, R>& b, int64_t begin, int6
       }
       if constexpr (kRows) {
         const V g = grad * weight;
-        sum[r] = sum[r] + g;
-        product[r] = fma(g, x, product[r]);
+        sum[r][u] = sum[r][u] + g;
+        product[r][u] = fma(g, x, product[r][u]);
       }
     }
     if constexpr (kSums) {
@@ -55,8 +60,8 @@ inline void backward_sums(const BackwardRows<E, P, A, R>& b, int64_t begin, int6
     }
   });
   for (int r = 0; r < R; ++r) {
-    whole_sum[r] = whole_sum[r] + sum[r];
-    whole_product[r] = whole_product[r] + product[r];
+    whole_sum[r] = whole_sum[r] + partial_sum(sum[r]);
+    whole_product[r] = whole_product[r] + partial_sum(product[r]);
   }
 }
 
@@ -67,9 +72,9 @@ inline void backward_result(const BackwardRows<E, P, A, R>& b, int r, A sum, A p
   const V rstd = V::set1(b.rstd[r]);
   const V constant = V::set1(-b.rstd[r] * (sum / static_cast<A>(b.n)));
   const V slope = V::set1(b.rstd[r] * (product / static_cast<A>(b.n)));
-  fill_with<V, kUnroll>(b.grad_src[r], b.n, [&](int64_t i, int, auto lanes) {
-    const V x = (load<V>(b.src[r] + i, lanes) - mean) * rstd;
-    V g = load<V>(b.grad_dst[r] + i, lanes) * rstd;
+  fill_with<V, kUnroll, kSame<E, P>>(b.grad_src[r], b.n, [&](int64_t i, int, auto lanes) {
+    const auto x = (load<V>(b.src[r] + i, lanes) - mean) * rstd;
+    auto g = load<V>(b.grad_dst[r] + i, lanes) * rstd;
     if (b.weight != nullptr) g = g * load<V>(b.weight + i, lanes);
     return fnma(x, slope, g + constant);
   });

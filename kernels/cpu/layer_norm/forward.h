@@ -18,6 +18,18 @@ struct Moments {
   A rstd;
 };
 
+// Of a row whose sum or squares leave the range of float, as values beyond 1e18 do.
+template <class E>
+__attribute__((noinline)) Moments<float> wide_row_moments(const E* src, int64_t n, double eps) {
+  double mean = 0, square = 0;
+  for (int64_t i = 0; i < n; ++i) mean += get(src + i);
+  mean /= static_cast<double>(n);
+  for (int64_t i = 0; i < n; ++i) square += (get(src + i) - mean) * (get(src + i) - mean);
+  const double rstd = 1 / square_root(square / static_cast<double>(n) + eps);
+  const auto center = static_cast<float>(mean);
+  return {center, static_cast<float>(mean - center), static_cast<float>(rstd)};
+}
+
 template <class V, class E>
 inline Moments<typename V::Scalar> row_moments(const E* src, int64_t n, double eps) {
   using A = typename V::Scalar;
@@ -25,9 +37,8 @@ inline Moments<typename V::Scalar> row_moments(const E* src, int64_t n, double e
   for_each_block(n, [&](int64_t begin, int64_t count) {
     V sum[kUnroll];
     clear(sum);
-    sweep<V, kUnroll>(count, [&](int64_t i, int u, auto lanes) {
-      sum[u] = sum[u] + load<V>(src + begin + i, lanes);
-    });
+    sweep<V, kUnroll>(
+        count, [&](int64_t i, int u, auto lanes) { add(sum, u, load<V>(src + begin + i, lanes)); });
     whole += total(sum);
   });
   const A center = whole / static_cast<A>(n);
@@ -38,13 +49,16 @@ inline Moments<typename V::Scalar> row_moments(const E* src, int64_t n, double e
     clear(sum);
     clear(squares);
     sweep<V, kUnroll>(count, [&](int64_t i, int u, auto lanes) {
-      const V d = fill(load<V>(src + begin + i, lanes) - V::set1(center), V::zero(), lanes);
-      sum[u] = sum[u] + d;
-      squares[u] = fma(d, d, squares[u]);
+      const auto d = fill(load<V>(src + begin + i, lanes) - V::set1(center), V::zero(), lanes);
+      add(sum, u, d);
+      add_product(squares, u, d, d);
     });
     deviation += total(sum);
     square += total(squares);
   });
+  if constexpr (sizeof(A) == sizeof(float)) {
+    if (!__builtin_isfinite(square)) return wide_row_moments(src, n, eps);
+  }
   const A shift = deviation / static_cast<A>(n);
   A var = square / static_cast<A>(n) - shift * shift;
   if (var < 0) var = 0;
@@ -59,13 +73,13 @@ inline Moments<typename V::Scalar> layer_norm_row(const E* src, const P* weight,
   const V scale = V::set1(m.rstd);
   const V offset = V::set1(-m.shift * m.rstd);
   if (weight != nullptr && bias != nullptr) {
-    fill_with<V, kUnroll>(dst, n, [&](int64_t i, int, auto lanes) {
-      const V x = fma(load<V>(src + i, lanes) - center, scale, offset);
+    fill_with<V, kUnroll, kSame<E, P>>(dst, n, [&](int64_t i, int, auto lanes) {
+      const auto x = fma(load<V>(src + i, lanes) - center, scale, offset);
       return fma(x, load<V>(weight + i, lanes), load<V>(bias + i, lanes));
     });
   } else {
-    fill_with<V, kUnroll>(dst, n, [&](int64_t i, int, auto lanes) {
-      V x = fma(load<V>(src + i, lanes) - center, scale, offset);
+    fill_with<V, kUnroll, kSame<E, P>>(dst, n, [&](int64_t i, int, auto lanes) {
+      auto x = fma(load<V>(src + i, lanes) - center, scale, offset);
       if (weight != nullptr) x = x * load<V>(weight + i, lanes);
       if (bias != nullptr) x = x + load<V>(bias + i, lanes);
       return x;

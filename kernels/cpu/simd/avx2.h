@@ -64,6 +64,7 @@ inline F32::Mask lt(F32 a, F32 b) { return _mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ); 
 inline F32::Mask le(F32 a, F32 b) { return _mm256_cmp_ps(a.v, b.v, _CMP_LE_OQ); }
 inline F32::Mask eq(F32 a, F32 b) { return _mm256_cmp_ps(a.v, b.v, _CMP_EQ_OQ); }
 inline F32::Mask is_nan(F32 a) { return _mm256_cmp_ps(a.v, a.v, _CMP_UNORD_Q); }
+inline bool any(F32::Mask m) { return _mm256_movemask_ps(m) != 0; }
 inline F32 select(F32::Mask m, F32 a, F32 b) { return {_mm256_blendv_ps(b.v, a.v, m)}; }
 
 inline __m256i first_lanes_bits(int64_t n) {

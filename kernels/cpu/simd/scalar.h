@@ -50,6 +50,7 @@ template <class T> inline bool lt(One<T> a, One<T> b) { return a.v < b.v; }
 template <class T> inline bool le(One<T> a, One<T> b) { return a.v <= b.v; }
 template <class T> inline bool eq(One<T> a, One<T> b) { return a.v == b.v; }
 template <class T> inline bool is_nan(One<T> a) { return a.v != a.v; }
+inline bool any(bool m) { return m; }
 template <class T> inline One<T> select(bool m, One<T> a, One<T> b) { return m ? a : b; }
 template <class T> inline T reduce_add(One<T> a) { return a.v; }
 template <class T> inline T reduce_max(One<T> a) { return a.v; }

@@ -14,7 +14,7 @@
 //   store(E*, v)  store_partial(E*, v, n)     +  -  *  /  unary -
 //   fma(a, b, c) = a b + c   fnma(a, b, c) = c - a b   min, max: the second operand if either is NaN
 //   reduce_add  reduce_max
-//   lt le eq -> V::Mask   is_nan -> V::Mask   select(mask, a, b) = mask ? a : b   first_lanes<V>(n)
+//   lt le eq is_nan -> V::Mask   any(mask)   select(mask, a, b) = mask ? a : b   first_lanes<V>(n)
 //   round(v)    nearest integer, ties to even
 //   exp2i(v)    2^v for integral v in [-126, 127]      abs(v)  copy_sign(magnitude, sign)  sqrt(v)
 //   lookup(const float* table, k + kLookupBias)  table[k] for integral k in [0, V::kLookup), F32 only:

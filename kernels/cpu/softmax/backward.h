@@ -20,7 +20,7 @@ inline void softmax_backward_row(const E* grad, const E* y, E* out, int64_t n) {
     V sum[kUnroll];
     clear(sum);
     sweep<V, kUnroll>(count, [&](int64_t i, int u, auto lanes) {
-      sum[u] = fma(load<V>(grad + begin + i, lanes), load<V>(y + begin + i, lanes), sum[u]);
+      add_product(sum, u, load<V>(grad + begin + i, lanes), load<V>(y + begin + i, lanes));
     });
     whole += total(sum);
   });

@@ -31,8 +31,14 @@ inline void softmax_row_in_registers(const E* src, E* dst, int64_t n) {
   constexpr int kTail = (K - 1) * V::kLanes;
   const Part tail{n - kTail};
   V x[K];
-#pragma GCC unroll 16
-  for (int k = 0; k < K - 1; ++k) x[k] = load<V>(src + k * V::kLanes);
+  constexpr int kPaired = (K - 1) / 2 * 2;  // vectors taken two by two
+#pragma GCC unroll 8
+  for (int k = 0; k < kPaired; k += 2) {
+    const Pair<V> pair = load_pair(src + k * V::kLanes);
+    x[k] = pair.first;
+    x[k + 1] = pair.second;
+  }
+  if constexpr (kPaired < K - 1) x[kPaired] = load<V>(src + kPaired * V::kLanes);
   x[K - 1] = fill(load<V>(src + kTail, tail), minus_infinity<V>(), tail);
   V top = x[0];
 #pragma GCC unroll 16
@@ -45,8 +51,11 @@ inline void softmax_row_in_registers(const E* src, E* dst, int64_t n) {
     sum = sum + x[k];
   }
   const V scale = V::set1(1 / reduce_add(sum));
-#pragma GCC unroll 16
-  for (int k = 0; k < K - 1; ++k) store(dst + k * V::kLanes, x[k] * scale);
+#pragma GCC unroll 8
+  for (int k = 0; k < kPaired; k += 2) {
+    store_pair(dst + k * V::kLanes, Pair<V>{x[k] * scale, x[k + 1] * scale});
+  }
+  if constexpr (kPaired < K - 1) store(dst + kPaired * V::kLanes, x[kPaired] * scale);
   store(dst + kTail, x[K - 1] * scale, tail);
 }
 
@@ -55,12 +64,13 @@ inline V row_max(const E* src, int64_t n) {
   V top[kUnroll];
   clear(top, minus_infinity<V>());
   sweep<V, kUnroll>(n, [&](int64_t i, int u, auto lanes) {
-    top[u] = max(top[u], fill(load<V>(src + i, lanes), minus_infinity<V>(), lanes));
+    const auto x = fill(load<V>(src + i, lanes), minus_infinity<V>(), lanes);
+    fold(top, u, x, [](V a, V b) { return max(a, b); });
   });
   return V::set1(highest(top));
 }
 
-// n <= kMaxKeptRow. kept: n values; may be dst, which may be src.
+// n <= kMaxKeptRow. kept, in the order of load_pair's of src: n values; may be dst, which may be src.
 template <class V, class E>
 inline void softmax_row_kept(const E* src, typename V::Scalar* kept, E* dst, int64_t n) {
   const V top = row_max<V>(src, n);
@@ -69,8 +79,8 @@ inline void softmax_row_kept(const E* src, typename V::Scalar* kept, E* dst, int
     V sum[kUnroll];
     clear(sum);
     fill_with<V, kUnroll>(kept + begin, count, [&](int64_t i, int u, auto lanes) {
-      const V e = exp_nonpositive(load<V>(src + begin + i, lanes) - top);
-      sum[u] = sum[u] + fill(e, V::zero(), lanes);
+      const auto e = exp_nonpositive(load<V>(src + begin + i, lanes) - top);
+      add(sum, u, fill(e, V::zero(), lanes));
       return e;
     });
     whole += total(sum);
@@ -90,8 +100,8 @@ inline void softmax_row_streamed(const E* src, E* dst, int64_t n) {
     V sum[kUnroll];
     clear(sum);
     sweep<V, kUnroll>(count, [&](int64_t i, int u, auto lanes) {
-      const V e = exp_nonpositive(load<V>(src + begin + i, lanes) - new_top);
-      sum[u] = sum[u] + fill(e, V::zero(), lanes);
+      const auto e = exp_nonpositive(load<V>(src + begin + i, lanes) - new_top);
+      add(sum, u, fill(e, V::zero(), lanes));
     });
     whole = whole * reduce_max(exp_nonpositive(top - new_top)) + total(sum);
     top = new_top;

@@ -1,12 +1,14 @@
 """Measures gate points: each kernel forced on each row that it supports.
 
-A point is what the gate may rely on, not what was hoped for: the 20th percentile of the rounds'
-ratios, and the lower one where two rows reduce to the same point (mm and addmm of one size).
+A point is what the gate may rely on, not what was hoped for: where the ratio is near 1, it is
+measured again in fresh processes, whose memory lies elsewhere, and the lowest counts. So it does
+where two rows reduce to the same point (mm and addmm of one size).
 """
 
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import product
 
 import torch
@@ -19,6 +21,10 @@ from polyops._bench.measure import disagreement, served_by, threads, time_both
 from polyops._bench.shapes import Spec
 
 HOPELESS = 0.8  # a ratio from which no gate opens: not worth many rounds
+DOUBTFUL = (0.85, 1.2)  # ratios between which another process may find the other side of 1
+PROCESSES = 3  # for doubtful points
+
+Points = dict[tuple[object, ...], _gates.Point]
 
 
 @contextmanager
@@ -67,7 +73,7 @@ def point(case: Case, spec: Spec, kernel: "_C.Kernel") -> _gates.Point | None:
         problem = disagreement(spec, case)
         if problem:
             raise ValueError(f"{kernel['name']} on {spec.name()}: {problem}")
-        ratio = time_both(case, hopeless=HOPELESS).p20
+        ratio = time_both(case, hopeless=HOPELESS).ratio
     names = _C.sizes_of(kernel["op"])
     return _gates.Point(
         kernel=kernel["name"],
@@ -79,26 +85,43 @@ def point(case: Case, spec: Spec, kernel: "_C.Kernel") -> _gates.Point | None:
     )
 
 
-def measure(
-    specs: Iterable[Spec], done: Callable[[], None]
-) -> tuple[list[_gates.Point], list[str]]:
-    """The points, and what kernels got wrong; calls done() after each row."""
-    points: dict[tuple[object, ...], _gates.Point] = {}
-    problems: list[str] = []
+@dataclass
+class Measured:
+    points: Points = field(default_factory=dict)
+    doubtful: list[Spec] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    """What kernels got wrong."""
+
+    def add(self, points: Iterable[_gates.Point]) -> None:
+        for new in points:
+            old = self.points.setdefault(new.key(), new)
+            self.points[new.key()] = min(old, new, key=lambda point: point.ratio)
+
+
+def is_doubtful(point: _gates.Point) -> bool:
+    return DOUBTFUL[0] < point.ratio < DOUBTFUL[1]
+
+
+def measure(specs: Iterable[Spec], done: Callable[[], None]) -> Measured:
+    """In this process; calls done() after each row."""
+    measured = Measured()
     for spec in specs:
+        points = []
         case = make(spec)
         for count, kernel in product(thread_counts(), candidates(case, spec.overload)):
             try:
                 with threads(count):
                     new = point(case, spec, kernel)
             except ValueError as error:
-                problems.append(str(error))
+                measured.problems.append(str(error))
                 continue
             if new is not None:
-                old = points.get(new.key())
-                points[new.key()] = new if old is None or new.ratio < old.ratio else old
+                points.append(new)
+        measured.add(points)
+        if any(map(is_doubtful, points)):
+            measured.doubtful.append(spec)
         done()
-    return list(points.values()), problems
+    return measured
 
 
 def check_writable() -> None:
@@ -108,7 +131,7 @@ def check_writable() -> None:
         raise PermissionError(f"gate files are written into {_gates.FOLDER}, which is read-only")
 
 
-def write(points: list[_gates.Point]) -> _gates.GateFile:
+def write(points: Iterable[_gates.Point]) -> _gates.GateFile:
     """Into this chip's file; points of earlier runs that were not measured now are kept."""
     path = _gates.FOLDER / f"{machine.chip()}.json"
     old = _gates.read(path).points if path.exists() else []

@@ -9,11 +9,13 @@ from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from polyops import _gates
 from polyops._bench import gates, machine, report, rows, shapes
 from polyops._bench.rows import Row
 from polyops._bench.shapes import Spec
@@ -26,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     if not specs:
         raise ValueError("no row of the shape files matches")
     if args.write_gates:
-        return write_gates(specs)
+        return write_gates(specs, args)
     about = machine.describe()  # first: it warms the processor up, too
     with gates.lifted() if args.lift_gates else nullcontext():
         measured = measure(specs)
@@ -83,7 +85,7 @@ def confirm(specs: Sequence[Spec], measured: list[Row], args: argparse.Namespace
     lost = [i for i, row in enumerate(measured) if rows.is_loss(row) and not rows.is_error(row)]
     if not lost:
         return measured
-    again = [fresh_process([specs[i] for i in lost], args) for _ in range(2)]
+    again = [fresh_process([specs[i] for i in lost], args)["rows"] for _ in range(2)]
     result = list(measured)
     for place, index in enumerate(lost):
         tries = [measured[index], *(run[place] for run in again)]
@@ -93,7 +95,8 @@ def confirm(specs: Sequence[Spec], measured: list[Row], args: argparse.Namespace
     return result
 
 
-def fresh_process(specs: Iterable[Spec], args: argparse.Namespace) -> list[Row]:
+def fresh_process(specs: Iterable[Spec], args: argparse.Namespace) -> Any:
+    """What the same command writes for these rows."""
     with tempfile.TemporaryDirectory() as folder:
         wanted, found = Path(folder) / "wanted.json", Path(folder) / "found.json"
         wanted.write_text(json.dumps([spec.name() for spec in specs]))
@@ -101,21 +104,33 @@ def fresh_process(specs: Iterable[Spec], args: argparse.Namespace) -> list[Row]:
         command += ["--threads", str(torch.get_num_threads())]
         command += ["--op", *args.op] if args.op else []
         command += ["--lift-gates"] if args.lift_gates else []
+        command += ["--write-gates"] if args.write_gates else []
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
         if not found.exists():
             raise OSError(f"the run in a fresh process failed: {done.stderr.strip()}")
-        result: list[Row] = json.loads(found.read_text())["rows"]
-        return result
+        return json.loads(found.read_text())
 
 
-def write_gates(specs: Sequence[Spec]) -> int:
+def write_gates(specs: Sequence[Spec], args: argparse.Namespace) -> int:
+    """Into this chip's gate file; the points of some rows (--rows) into --json."""
     gates.check_writable()
     with progress() as bar:
         task = bar.add_task("gates", total=len(specs))
-        points, problems = gates.measure(specs, lambda: bar.advance(task))
-    file = gates.write(points)
-    faster = sum(point.ratio > 1 for point in points)
-    print(f"{file.path}: {len(points)} points measured, kernels faster than stock in {faster}")
-    for problem in problems:
+        measured = gates.measure(specs, lambda: bar.advance(task))
+        if args.rows:
+            points = [vars(point) for point in measured.points.values()]
+            Path(args.json).write_text(json.dumps({"points": points}))
+            return 0
+        if measured.doubtful:
+            again = gates.PROCESSES - 1
+            task = bar.add_task(f"{len(measured.doubtful)} doubtful rows again", total=again)
+            for _ in range(again):
+                found = fresh_process(measured.doubtful, args)["points"]
+                measured.add(_gates.Point(**point) for point in found)
+                bar.advance(task)
+    file = gates.write(measured.points.values())
+    faster = sum(point.ratio >= 1 for point in measured.points.values())
+    print(f"{file.path}: {len(measured.points)} points, kernels faster than stock in {faster}")
+    for problem in measured.problems:
         print(f"error: {problem}", file=sys.stderr)
-    return 1 if problems else 0
+    return 1 if measured.problems else 0
