@@ -102,12 +102,13 @@ uint64_t Gate::next_id() {
 }
 
 const char* Gate::search(int threads, const GateKey& key) const {
+  if (never_opens()) return kNotMeasured;
   if (chip_is_measured_) {
-    const float ratio = own_ ? own_->nearest(threads, key) : 0;
-    if (ratio == 0) return "gate: not measured";
+    const float ratio = own_->nearest(threads, key);
+    if (ratio == 0) return kNotMeasured;
     return ratio >= kFaster ? nullptr : "gate: not faster";
   }
-  if (others_.empty()) return "gate: not measured";
+  if (others_.empty()) return kNotMeasured;
   for (const GateTable& table : others_) {
     if (table.nearest(threads, key) < kConservative) return "gate: chip not measured";
   }

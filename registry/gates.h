@@ -15,6 +15,8 @@
 
 namespace polyops {
 
+inline constexpr const char kNotMeasured[] = "gate: not measured";
+
 // One measurement: ratio = time of stock / time of the kernel.
 struct GatePoint {
   float log_sizes[kMaxGateSizes];
@@ -56,6 +58,9 @@ class Gate {
   // its last answers: models repeat their shapes, and the search costs 60 ns that a declined call
   // of 1 us does not have.
   const char* check(int threads, const GateKey& key) const;
+
+  // The chip was measured, but not this kernel on it: an instruction set that others are better than.
+  bool never_opens() const { return chip_is_measured_ && !own_; }
 
  private:
   const char* search(int threads, const GateKey& key) const;

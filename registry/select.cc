@@ -6,6 +6,7 @@ Choice select(const OpTable& table, const void* args, int threads, const Candida
   const std::vector<Candidate>& candidates = table.candidates();
   const char* unsupported = nullptr;
   const char* gated = nullptr;
+  bool reachable = true;
   GateKey key;
   bool have_key = false;
   // `after` may come from a table replaced since; then nothing matches and no candidate is left.
@@ -13,6 +14,10 @@ Choice select(const OpTable& table, const void* args, int threads, const Candida
   for (const Candidate& c : candidates) {
     if (skipping) {
       skipping = c.kernel != after->kernel;
+      continue;
+    }
+    if (c.shut) {
+      reachable = false;
       continue;
     }
     if (const char* reason = c.kernel->supports(args)) {
@@ -29,7 +34,9 @@ Choice select(const OpTable& table, const void* args, int threads, const Candida
     if (gated == nullptr) gated = reason;
   }
   if (after != nullptr) return {nullptr, "launch declined"};
-  return {nullptr, gated != nullptr ? gated : unsupported != nullptr ? unsupported : "no kernel"};
+  if (gated != nullptr) return {nullptr, gated};
+  if (unsupported != nullptr) return {nullptr, unsupported};
+  return {nullptr, reachable ? "no kernel" : kNotMeasured};
 }
 
 }  // namespace polyops

@@ -23,6 +23,14 @@ const Gate* unmeasured_gate() {
   return empty.gate_for("chip", "kernel");
 }
 
+// Of a kernel that was not measured on a chip that was.
+const Gate* gate_that_never_opens() {
+  static GateStore store;
+  const auto args = relu_args(1000);
+  store.add("chip", "measured", 1, find_kernel_op("relu")->gate_key(&args), 2);
+  return store.gate_for("chip", "another");
+}
+
 class Select : public ::testing::Test {
  protected:
   Choice choose(std::vector<Candidate> candidates, const Candidate* after = nullptr) {
@@ -66,6 +74,19 @@ TEST_F(Select, SaysNothingMoreOfATakenCall) {
   const Choice choice = choose({{&wrong_dtype_, nullptr}, {&b_, nullptr}});
   EXPECT_NE(choice.candidate, nullptr);
   EXPECT_EQ(choice.reason, nullptr);
+}
+
+TEST_F(Select, OneThatNeverOpensIsNotEvenAskedWhatItSupports) {
+  static bool asked;
+  asked = false;
+  polyops_kernel asks = fake_kernel("relu", "asks", [](const void*) -> const char* {
+    asked = true;
+    return nullptr;
+  });
+  EXPECT_EQ(reason({{&asks, gate_that_never_opens()}}), "gate: not measured");
+  EXPECT_EQ(reason({{&asks, gate_that_never_opens()}, {&wrong_dtype_, nullptr}}), "dtype");
+  EXPECT_EQ(chosen({{&asks, gate_that_never_opens()}, {&a_, nullptr}}), "a");
+  EXPECT_FALSE(asked);
 }
 
 TEST_F(Select, WithoutCandidatesThereIsNoKernel) { EXPECT_EQ(reason({}), "no kernel"); }

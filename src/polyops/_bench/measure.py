@@ -4,9 +4,16 @@ Stock is torch unpatched: the wrappers' own cost is part of what is measured. A 
 of calls of at least 200 us; each round takes a median of samples of both sides, in turns first.
 The ratio is the median of the rounds' ratios, so that a machine that slows down for a while slows
 both sides; rounds go on while they differ much.
+
+Memory decides more than many kernels do, and must not differ between the sides. Where a result
+lies can change the time of the very same kernel by half: each round moves it, for both sides alike.
+And patching leaves small blocks on the heap, so that the results after it lie in memory not used
+before: the process keeps what it frees, and some calls go by before a sample is taken.
 """
 
+import ctypes
 import itertools
+import random
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -21,11 +28,15 @@ from polyops import _C
 from polyops._bench.calls import Case, make
 from polyops._bench.shapes import Spec
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # as malloc.h has them
 LEAST_ROUNDS = 3
 ROUNDS = 9
 MOST_ROUNDS = 25
 CALM = 0.08  # between the 20th and the 80th percentile of the rounds' ratios
 SAMPLE_NS = 200_000
+# More than the small blocks that lie free, so that holding it moves the results that follow.
+SHIFT_BYTES = 128 << 10
+SHORT_NS = 10_000_000  # up to here 8 calls settle in, as many as it was seen to take
 LONG_NS = 10_000_000  # from here on a sample is one call, and a round one sample
 # Of the largest value. A sanity check: the tests have the real bounds.
 TOLERANCE = {"float32": 1e-5, "bfloat16": 2**-7, "float16": 2**-10, "float64": 1e-12}
@@ -40,6 +51,14 @@ class Timing:
     p20: float
     """20th percentile of the rounds' ratios"""
     p80: float
+
+
+def keep_freed_memory() -> None:
+    """For the life of the process, if on glibc, and but for results of 32 MB and more."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_TRIM_THRESHOLD, 1 << 30)
+        mallopt(M_MMAP_THRESHOLD, 32 << 20)
 
 
 @contextmanager
@@ -99,15 +118,20 @@ def time_both(
             quickest = min(quickest, _warm_up(case.fn))
     calls = max(1, round(SAMPLE_NS / quickest))
     samples = 1 if quickest > LONG_NS else 3
+    settling = 8 if quickest < SHORT_NS else 2
     stock: list[float] = []
     ours: list[float] = []
     ratios: list[float] = []
+    lines = random.Random(0)
     for turn in range(MOST_ROUNDS):
         medians = [0.0, 0.0]
+        shift = SHIFT_BYTES + 64 * lines.randrange(64)
         for on in (turn % 2 == 0, turn % 2 == 1):
             with patched(on):
-                case.fn()
+                held = torch.empty(shift, dtype=torch.uint8)
+                batch_ns(case.fn, settling)
                 medians[on] = statistics.median(batch_ns(case.fn, calls) for _ in range(samples))
+                del held
         stock.append(medians[0])
         ours.append(medians[1])
         ratios.append(medians[0] / medians[1])
