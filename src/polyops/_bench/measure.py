@@ -3,7 +3,7 @@
 Stock is torch unpatched: the wrappers' own cost is part of what is measured. A sample is a batch
 of calls of at least 200 us; each round takes a median of samples of both sides, in turns first.
 The ratio is the median of the rounds' ratios, so that a machine that slows down for a while slows
-both sides; rounds go on while they differ much.
+both sides; rounds go on until their median is known well enough, or for 2 s.
 
 Memory decides more than many kernels do, and must not differ between the sides. Where a result
 lies can change the time of the very same kernel by half: each round moves it, for both sides alike.
@@ -13,6 +13,7 @@ before: the process keeps what it frees, and some calls go by before a sample is
 
 import ctypes
 import itertools
+import math
 import random
 import statistics
 import time
@@ -31,8 +32,11 @@ from polyops._bench.shapes import Spec
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # as malloc.h has them
 LEAST_ROUNDS = 3
 ROUNDS = 9
-MOST_ROUNDS = 25
-CALM = 0.08  # between the 20th and the 80th percentile of the rounds' ratios
+MOST_ROUNDS = 100
+MOST_NS = 2_000_000_000
+# Between the 20th and the 80th percentile of the rounds' ratios, by the root of their number: the
+# median's standard error is about 3/4 of it.
+KNOWN = 0.027
 SAMPLE_NS = 200_000
 # More than the small blocks that lie free, so that holding it moves the results that follow.
 SHIFT_BYTES = 128 << 10
@@ -123,6 +127,7 @@ def time_both(
     ours: list[float] = []
     ratios: list[float] = []
     lines = random.Random(0)
+    start = time.perf_counter_ns()
     for turn in range(MOST_ROUNDS):
         medians = [0.0, 0.0]
         shift = SHIFT_BYTES + 64 * lines.randrange(64)
@@ -139,7 +144,8 @@ def time_both(
         if turn + 1 == LEAST_ROUNDS and max(ratios) < hopeless:
             break
         spread = percentile(ratios, 0.8) - percentile(ratios, 0.2)
-        if turn + 1 >= ROUNDS and spread < CALM:
+        known = spread / math.sqrt(turn + 1) < KNOWN
+        if turn + 1 >= ROUNDS and (known or time.perf_counter_ns() - start > MOST_NS):
             break
     return Timing(
         stock_us=statistics.median(stock) / 1e3,
