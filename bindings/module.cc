@@ -8,6 +8,7 @@
 #include "loader.h"
 #include "registry.h"
 #include "stats.h"
+#include "torch/bench_memory.h"
 #include "torch/patch.h"
 #include "torch/torch_family.h"
 
@@ -258,6 +259,9 @@ PYBIND11_MODULE(_C, m) {
          float ratio) { registry().add_gate(chip, kernel, threads, dtype, layout, sizes, ratio); },
       py::arg("chip"), py::arg("kernel"), py::arg("threads"), py::arg("dtype"), py::arg("layout"),
       py::arg("sizes"), py::arg("ratio"));
+  m.def("recycle_tensor_memory", recycle_tensor_memory);
+  m.def("place_tensors", place_tensors, py::arg("offset"));
+  m.def("release_tensor_memory", release_tensor_memory);
   m.def("commit_gates", [] { registry().commit_gates(); });
 }
 

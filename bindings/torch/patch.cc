@@ -58,6 +58,14 @@ State& state() {
   return *instance;
 }
 
+int checked_index(const std::string& op) {
+  const int index = public_op_index(op);
+  if (index < 0) {
+    throw std::invalid_argument("unknown op '" + op + "'; known ops: " + known_public_ops());
+  }
+  return index;
+}
+
 // The stock kernel is read when the overload is first wrapped; later it would be ourselves.
 const WrappedSlot* slot_of(const Overload& overload, const DeviceKey& device) {
   const WrappedSlot*& slot = state().slots[{&overload, device.key}];
@@ -70,7 +78,7 @@ const WrappedSlot* slot_of(const Overload& overload, const DeviceKey& device) {
   if (!handle || !handle->hasComputedKernelForDispatchKey(device.key)) return nullptr;
   auto* made = new WrappedSlot;
   made->overload = (new std::string(full))->c_str();
-  made->op = public_op_index(overload.op);
+  made->op = checked_index(overload.op);
   made->device = device.type;
   made->table = &registry().table(device.name, overload.kernel_op);
   made->enabled = &state().enabled[made->op];
@@ -87,14 +95,6 @@ bool served(const DeviceKey& device) {
     if (f.state != Family::State::kRefused && f.device == device.name) return true;
   }
   return false;
-}
-
-int checked_index(const std::string& op) {
-  const int index = public_op_index(op);
-  if (index < 0) {
-    throw std::invalid_argument("unknown op '" + op + "'; known ops: " + known_public_ops());
-  }
-  return index;
 }
 
 }  // namespace

@@ -16,8 +16,8 @@ import torch
 import polyops
 from polyops import _C, _gates
 from polyops._bench import machine
-from polyops._bench.calls import Case, make
-from polyops._bench.measure import disagreement, served_by, threads, time_both
+from polyops._bench.calls import Case
+from polyops._bench.measure import disagreement, prepared, served_by, threads, time_both
 from polyops._bench.shapes import Spec
 
 HOPELESS = 0.8  # a ratio from which no gate opens: not worth many rounds
@@ -107,7 +107,7 @@ def measure(specs: Iterable[Spec], done: Callable[[], None]) -> Measured:
     measured = Measured()
     for spec in specs:
         points = []
-        case = make(spec)
+        case = prepared(spec)
         for count, kernel in product(thread_counts(), candidates(case, spec.overload)):
             try:
                 with threads(count):

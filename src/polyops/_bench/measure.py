@@ -5,13 +5,11 @@ of calls of at least 200 us; each round takes a median of samples of both sides,
 The ratio is the median of the rounds' ratios, so that a machine that slows down for a while slows
 both sides; rounds go on until their median is known well enough, or for 2 s.
 
-Memory decides more than many kernels do, and must not differ between the sides. Where a result
-lies can change the time of the very same kernel by half: each round moves it, for both sides alike.
-And patching leaves small blocks on the heap, so that the results after it lie in memory not used
-before: the process keeps what it frees, and some calls go by before a sample is taken.
+Where a result lies can change the time of the very same kernel by half. Tensors of both sides lie
+in the same recycled memory, at another place in its pages each round; some calls go by before a
+sample is taken.
 """
 
-import ctypes
 import itertools
 import math
 import random
@@ -29,7 +27,6 @@ from polyops import _C
 from polyops._bench.calls import Case, make
 from polyops._bench.shapes import Spec
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # as malloc.h has them
 LEAST_ROUNDS = 3
 ROUNDS = 9
 MOST_ROUNDS = 100
@@ -38,9 +35,7 @@ MOST_NS = 2_000_000_000
 # median's standard error is about 3/4 of it.
 KNOWN = 0.027
 SAMPLE_NS = 200_000
-# More than the small blocks that lie free, so that holding it moves the results that follow.
-SHIFT_BYTES = 128 << 10
-SHORT_NS = 10_000_000  # up to here 8 calls settle in, as many as it was seen to take
+SETTLE_NS = 1_000_000  # of calls between the switch and the first sample
 LONG_NS = 10_000_000  # from here on a sample is one call, and a round one sample
 # Of the largest value. A sanity check: the tests have the real bounds.
 TOLERANCE = {"float32": 1e-5, "bfloat16": 2**-7, "float16": 2**-10, "float64": 1e-12}
@@ -57,12 +52,11 @@ class Timing:
     p80: float
 
 
-def keep_freed_memory() -> None:
-    """For the life of the process, if on glibc, and but for results of 32 MB and more."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(M_TRIM_THRESHOLD, 1 << 30)
-        mallopt(M_MMAP_THRESHOLD, 32 << 20)
+def prepared(spec: Spec) -> Case:
+    """The row's call, its tensors in memory of their own."""
+    _C.release_tensor_memory()
+    _C.place_tensors(0)
+    return make(spec)
 
 
 @contextmanager
@@ -122,7 +116,7 @@ def time_both(
             quickest = min(quickest, _warm_up(case.fn))
     calls = max(1, round(SAMPLE_NS / quickest))
     samples = 1 if quickest > LONG_NS else 3
-    settling = 8 if quickest < SHORT_NS else 2
+    settling = max(2, round(SETTLE_NS / quickest))
     stock: list[float] = []
     ours: list[float] = []
     ratios: list[float] = []
@@ -130,13 +124,11 @@ def time_both(
     start = time.perf_counter_ns()
     for turn in range(MOST_ROUNDS):
         medians = [0.0, 0.0]
-        shift = SHIFT_BYTES + 64 * lines.randrange(64)
+        _C.place_tensors(64 * lines.randrange(64))
         for on in (turn % 2 == 0, turn % 2 == 1):
             with patched(on):
-                held = torch.empty(shift, dtype=torch.uint8)
                 batch_ns(case.fn, settling)
                 medians[on] = statistics.median(batch_ns(case.fn, calls) for _ in range(samples))
-                del held
         stock.append(medians[0])
         ours.append(medians[1])
         ratios.append(medians[0] / medians[1])

@@ -3,8 +3,8 @@
 from typing import TypedDict
 
 from polyops._bench import machine
-from polyops._bench.calls import Case, make
-from polyops._bench.measure import disagreement, served_by, time_both
+from polyops._bench.calls import Case
+from polyops._bench.measure import disagreement, prepared, served_by, time_both
 from polyops._bench.shapes import Spec
 
 # Below this, stock's time is mostly dispatch: the row is judged by what polyops adds to it.
@@ -40,7 +40,7 @@ class Row(TypedDict):
 
 
 def run(spec: Spec) -> Row:
-    case = make(spec)
+    case = prepared(spec)
     kernel, reason = served_by(case, spec.overload)
     problem = disagreement(spec, case)
     timing = time_both(case)

@@ -15,9 +15,8 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from polyops import _gates
+from polyops import _C, _gates
 from polyops._bench import gates, machine, report, rows, shapes
-from polyops._bench.measure import keep_freed_memory
 from polyops._bench.rows import Row
 from polyops._bench.shapes import Spec
 
@@ -28,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     specs = chosen(args)
     if not specs:
         raise ValueError("no row of the shape files matches")
-    keep_freed_memory()
+    _C.recycle_tensor_memory()
     if args.write_gates:
         return write_gates(specs, args)
     about = machine.describe()  # first: it warms the processor up, too
