@@ -1,5 +1,6 @@
 #include "op_list.h"
 
+#include "polyops/ops/attention.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/gemm.h"
 #include "polyops/ops/layer_norm.h"
@@ -11,6 +12,7 @@ namespace {
 
 constexpr const char kContiguous[] = "contiguous", kStrided[] = "strided";
 constexpr const char kInner[] = "inner";
+constexpr const char kPlain[] = "plain", kCausal[] = "causal", kMask[] = "mask";
 constexpr const char kNn[] = "nn", kNt[] = "nt", kTn[] = "tn", kTt[] = "tt";
 
 int64_t product(const polyops_tensor& t, int begin, int end) {
@@ -104,6 +106,13 @@ GateKey gemm_key(const void* p) {
           {a.lhs.sizes[0], a.lhs.sizes[1], a.rhs.sizes[2], a.lhs.sizes[2]}};
 }
 
+GateKey attention_key(const void* p) {
+  const auto& a = *static_cast<const polyops_attention_args*>(p);
+  const char* layout = a.causal != 0 ? kCausal : polyops_is_present(&a.mask) != 0 ? kMask : kPlain;
+  const int64_t* q = a.query.sizes;
+  return {a.query.dtype, layout, {q[0] * q[1], q[2], a.key.sizes[2], q[3]}};
+}
+
 }  // namespace
 
 std::span<const KernelOp> kernel_ops() {
@@ -152,6 +161,12 @@ std::span<const KernelOp> kernel_ops() {
        {kContiguous, kStrided},
        {"numel"},
        relu_backward_key},
+      {"attention",
+       "forward",
+       sizeof(polyops_attention_args),
+       {kPlain, kCausal, kMask},
+       {"heads", "q", "kv", "dim"},
+       attention_key},
   };
   return *ops;
 }
@@ -165,6 +180,7 @@ std::span<const PublicOp> public_ops() {
       {"layer_norm", {"layer_norm", "layer_norm_backward"}},
       {"mm", {"gemm"}},
       {"relu", {"relu", "relu_backward"}},
+      {"scaled_dot_product_attention", {"attention"}},
       {"softmax", {"softmax", "softmax_backward"}},
   };
   return *ops;

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "fakes.h"
+#include "polyops/ops/attention.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/gemm.h"
 #include "polyops/ops/layer_norm.h"
@@ -76,6 +77,16 @@ void add_gemm(std::vector<Call>* calls, const char* layout, const polyops_tensor
                         polyops_gemm_args{0, 0, 1, 0, lhs, rhs, {}, contiguous({2, 3, 5})}));
 }
 
+void add_attention(std::vector<Call>* calls, const char* layout, bool causal, bool masked) {
+  polyops_attention_args args = {};
+  args.causal = causal;
+  args.query = args.dst = contiguous({2, 6, 5, 4});
+  args.key = args.value = contiguous({2, 3, 7, 4});
+  args.mask = masked ? strided({2, 6, 5, 7}, {0, 0, 7, 1}) : polyops_tensor{};
+  if (!masked) args.mask.rank = -1;
+  calls->push_back(call("attention", layout, {12, 5, 7, 4}, args));
+}
+
 std::vector<Call> all_calls() {
   std::vector<Call> calls;
   add_softmax(&calls, "contiguous", {6, 4, 1}, contiguous({2, 3, 4}), 2);
@@ -115,6 +126,10 @@ std::vector<Call> all_calls() {
   add_gemm(&calls, "tt", lhs_t, rhs_t);
   add_gemm(&calls, "strided", strided({2, 3, 4}, {24, 8, 2}), rhs);
   add_gemm(&calls, "strided", lhs_t, strided({2, 4, 5}, {40, 10, 2}));
+
+  add_attention(&calls, "plain", false, false);
+  add_attention(&calls, "causal", true, false);
+  add_attention(&calls, "mask", false, true);
   return calls;
 }
 

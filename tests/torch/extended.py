@@ -100,6 +100,31 @@ def add_product(c: Array, a: Array, b: Array, beta: Any = 1, alpha: Any = 1) -> 
     return total + np.longdouble(beta) * c if beta != 0 else total
 
 
+def attention(
+    q: Array,
+    k: Array,
+    v: Array,
+    dropout: float,
+    causal: bool,
+    attn_mask: Any = None,
+    scale: float | None = None,
+) -> list[Array]:
+    """Output and logsumexp; both 0 for a query that sees nothing."""
+    k, v = (np.repeat(t, q.shape[1] // k.shape[1], 1) for t in (k, v))
+    factor = 1 / np.sqrt(np.longdouble(q.shape[3])) if scale is None else np.longdouble(scale)
+    scores = factor * (q @ k.swapaxes(2, 3))
+    if attn_mask is not None:
+        scores = scores + wide(attn_mask)
+    if causal:
+        scores = np.where(np.tri(*scores.shape[2:], dtype=bool), scores, -np.inf)
+    top = scores.max(-1, keepdims=True)
+    top = np.where(top == -np.inf, 0, top)
+    weights = np.exp(scores - top)
+    total = weights.sum(-1, keepdims=True)
+    total = np.where(total == 0, 1, total)
+    return [weights @ v / total, (top + np.log(total))[..., 0]]
+
+
 FORMULAS: dict[str, Callable[..., Any]] = {
     "gelu": gelu,
     "gelu_backward": gelu_backward,
@@ -111,6 +136,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "bmm": product,
     "addmm": add_product,
     "baddbmm": add_product,
+    "_scaled_dot_product_flash_attention_for_cpu": attention,
 }
 
 

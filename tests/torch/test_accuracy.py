@@ -14,6 +14,8 @@ from both import CallParts, in_float64, magnitudes, run, run_stock, tensors_of
 from conftest import SEED
 from extended import exact_result, term_sizes
 from samples import BF16, F32, F64, Args, Make, args
+from samples_attention import NAME as ATTENTION
+from samples_attention import attention
 from samples_rows import norm_args, norm_backward_args, softmax_backward_args
 
 import polyops
@@ -87,6 +89,20 @@ CASES = [
         for approximate in ("none", "tanh")
         for what, scale in (("N(0,1)", 1.0), ("N(0,16)", 4.0))
     ],
+    *[
+        Case(
+            ATTENTION,
+            f"{sizes} causal {causal}",
+            lambda m, s=sizes, c=causal: attention(m, s, ("tokens",) * 3, c),
+        )
+        for sizes in ((1, 4, 128, 128, 64), (1, 4, 197, 197, 32), (2, 2, 1, 700, 128))
+        for causal in (False, True)
+    ],
+    Case(
+        ATTENTION,
+        "8 heads of 64x64x32, mask",
+        lambda m: attention(m, (1, 8, 64, 64, 32), mask=lambda n: n(1, 8, 64, 64)),
+    ),
     *products(),
 ]
 

@@ -12,6 +12,8 @@ import pytest
 import torch
 from conftest import SEED
 from samples import BF16, F32, F64, LAYOUTS, Make, Sample, args
+from samples_attention import NAME as ATTENTION
+from samples_attention import attention
 from samples_products import BATCH
 from samples_rows import norm_args, norm_backward_args, softmax_backward_args
 from test_samples import compare
@@ -106,9 +108,28 @@ def products(choose: random.Random) -> Sample:
     return Sample(op, f"{batch} {m_}x{n_}x{k_} {a} {b} addend {addend} {named}", make)
 
 
+def attentions(choose: random.Random) -> Sample:
+    q, kv, dim = (choose.choice([1, 2, 3, 7, 9, 16, 33, 64, 65, 97, 300]) for _ in range(3))
+    shared, batch = choose.choice([1, 1, 2, 3]), choose.randint(1, 2)
+    count = shared * choose.randint(1, 2)
+    names = ["contiguous", "tokens", "fused", "padded", "offset", "one batch", "one head"]
+    layouts = tuple(choose.choice(names) for _ in range(3))
+    kind = choose.choice(["", "causal", "mask"])
+    mask = choose.choice([(q, kv), (1, kv), (q, 1), (batch, 1, q, kv), (1, count, 1, kv)])
+    wide = choose.random() < 0.5
+
+    def make(m: Make) -> Any:
+        added = (lambda n: n(*mask, dtype=F32 if wide else n.dtype)) if kind == "mask" else None
+        sizes = (batch, count, q, kv, dim)
+        return attention(m, sizes, layouts, kind == "causal", added, shared)
+
+    title = f"{batch}x{count} {q}x{kv}x{dim} {layouts} {kind} {mask} shared {shared} wide {wide}"
+    return Sample(ATTENTION, title, make)
+
+
 def one_case(seed: int) -> None:
     choose = random.Random(seed)
-    kind = choose.choice([elementwise, rows, norms, products])
+    kind = choose.choice([elementwise, rows, norms, products, attentions])
     sample = kind(choose)
     dtypes = (F32, F64) if kind is products else (F32, BF16, F64)
     dtype = choose.choice(dtypes)
@@ -128,5 +149,5 @@ def test_fuzz() -> None:
         cases += 1
     print(f"{cases} cases from seed {SEED * 1_000_000}")
     hit = {op for op, stats in polyops.stats().items() if stats["hits"]}
-    assert hit == {"addmm", "baddbmm", "bmm", "gelu", "layer_norm", "mm", "relu", "softmax"}
+    assert hit == set(polyops.ops())
     return None

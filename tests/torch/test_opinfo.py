@@ -64,6 +64,7 @@ NORM = {
     "backward": ("native_layer_norm_backward",),
     "product": False,
 }
+ATTENTION = ("_scaled_dot_product_flash_attention_for_cpu",)
 CASES = [
     Case("softmax", **SOFTMAX),
     Case("softmax", "with_dtype", **SOFTMAX),
@@ -86,6 +87,7 @@ CASES = [
     Case("nn.functional.bilinear", forward=("bmm",), backward=("bmm",)),
     Case("einsum", forward=("bmm",), backward=("bmm",)),
     Case("tensordot", forward=("mm",), backward=("mm",)),
+    Case("nn.functional.scaled_dot_product_attention", forward=ATTENTION, product=False),
     Case("linalg.multi_dot", forward=("mm",), backward=("mm",)),
 ]
 BY_DTYPE = [(case, dtype) for case in CASES for dtype in (F32, BF16, F64)]

@@ -26,15 +26,17 @@ struct Split {
 };
 
 inline int64_t min_of(int64_t a, int64_t b) { return a < b ? a : b; }
+inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // columns x k with unit stride along k -> [k][row_length], block by block through registers.
-template <class V, class S>
-void pack_transposed(const S* src, int64_t stride_n, int64_t k, int64_t columns, S* dst,
+// E, here and below: what is stored in src; bfloat16 is widened.
+template <class V, class E, class S>
+void pack_transposed(const E* src, int64_t stride_n, int64_t k, int64_t columns, S* dst,
                      int64_t row_length) {
   constexpr int kLanes = V::kLanes;
   for (int64_t j = 0; j < row_length; j += kLanes) {
     const int64_t width = min_of(kLanes, columns - j);
-    const S* from = src + j * stride_n;
+    const E* from = src + j * stride_n;
     for (int64_t p = 0; p < k; p += kLanes) {
       const int64_t depth = min_of(kLanes, k - p);
       V block[kLanes];
@@ -58,8 +60,8 @@ void pack_transposed(const S* src, int64_t stride_n, int64_t k, int64_t columns,
   }
 }
 
-template <class V, class S>
-void pack_rows(const S* src, int64_t stride_k, int64_t k, int64_t columns, S* dst,
+template <class V, class E, class S>
+void pack_rows(const E* src, int64_t stride_k, int64_t k, int64_t columns, S* dst,
                int64_t row_length) {
   constexpr int kLanes = V::kLanes;
   const int64_t whole = columns / kLanes * kLanes;

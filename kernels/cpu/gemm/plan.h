@@ -40,8 +40,6 @@ struct Plan {
   size_t part_bytes;
 };
 
-inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 // How many threads the work is worth: 5 us each, at 55 multiply-adds or 25 bytes of rhs per ns (with
 // 10 us, 40 x 40 x 384 took 17 us for 8, a batch of 4096 of 4 x 4 x 4 128 us for 84).
 template <class S>

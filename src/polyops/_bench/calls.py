@@ -5,6 +5,8 @@ Linear layer); `padded`: as nn, rows cut from a wider tensor; `strided`: no unit
 Layouts of all others: contiguous; channels_last (rank 4); transposed: dense, last two dimensions
 swapped; padded: rows cut from a wider tensor; strided: every other element of a row; mixed
 (backward): the gradient contiguous, the other input transposed.
+Layouts of attention: contiguous; tokens: (batch, length, heads, dim) transposed; fused: that, cut
+from one projection to query, key and value.
 """
 
 import itertools
@@ -216,6 +218,47 @@ def _activation_backward(inputs: Inputs, name: str, out: bool) -> Case:
     return _case(partial(overloads.default, *args, **options), moved)
 
 
+def _heads(inputs: Inputs, batch: int, heads: int, length: int, dim: int) -> Tensor:
+    layout = inputs.spec.layout
+    if layout == "contiguous":
+        return inputs.randn(batch, heads, length, dim)
+    if layout == "tokens":
+        return inputs.randn(batch, length, heads, dim).transpose(1, 2)
+    if layout == "fused":
+        return inputs.randn(batch, length, 3, heads, dim)[:, :, 1].transpose(1, 2)
+    raise ValueError(f"unknown layout {layout!r}")
+
+
+def _attention_mask(inputs: Inputs, kind: str) -> Tensor | None:
+    """Additive, as attention gets it: a boolean mask has become one of 0 and -inf."""
+    batch, heads, queries, keys, _ = inputs.spec.sizes
+    if kind in ("none", "causal"):
+        return None
+    if kind == "full":
+        return inputs.randn(batch, heads, queries, keys)
+    if kind == "rows":
+        hidden = torch.ones(queries, keys).triu(keys - queries + 1).bool()
+        return inputs.typed(torch.zeros(batch, 1, queries, keys).masked_fill(hidden, -torch.inf))
+    if kind == "padding":
+        lengths = torch.linspace(keys // 2, keys, batch).round()
+        hidden = torch.arange(keys) >= lengths[:, None]
+        mask = torch.zeros(batch, keys).masked_fill(hidden, -torch.inf)
+        return inputs.typed(mask)[:, None, None].expand(batch, 1, queries, keys)
+    raise ValueError(f"unknown mask {kind!r}")
+
+
+def _attention(inputs: Inputs, name: str, out: bool) -> Case:
+    batch, heads, queries, keys, dim = inputs.spec.sizes
+    kind = inputs.spec.option("mask", "none")
+    query = _heads(inputs, batch, heads, queries, dim)
+    key, value = (_heads(inputs, batch, heads, keys, dim) for _ in range(2))
+    mask = _attention_mask(inputs, kind)
+    causal = kind == "causal"
+    seen = sum(min(i + 1, keys) for i in range(queries)) if causal else queries * keys
+    fn = partial(getattr(aten, name).default, query, key, value, 0.0, causal, attn_mask=mask)
+    return _case(fn, _nbytes(query, key, value, query, mask), 4 * batch * heads * seen * dim)
+
+
 BUILDERS: dict[str, Callable[[Inputs, str, bool], Case]] = {
     **dict.fromkeys(["mm", "bmm", "addmm", "addmm_", "baddbmm", "baddbmm_"], _product),
     "_addmm_activation": _product,
@@ -223,6 +266,7 @@ BUILDERS: dict[str, Callable[[Inputs, str, bool], Case]] = {
     "_softmax_backward_data": _softmax_backward,
     "native_layer_norm": _layer_norm,
     "native_layer_norm_backward": _layer_norm_backward,
+    "_scaled_dot_product_flash_attention_for_cpu": _attention,
     **dict.fromkeys(["gelu", "gelu_", "relu", "relu_"], _activation),
     **dict.fromkeys(["gelu_backward", "threshold_backward"], _activation_backward),
 }

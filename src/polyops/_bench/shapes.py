@@ -9,10 +9,12 @@ One line is one call of a real model:
 overload   of aten, without the namespace: mm, addmm.out, relu_, _softmax_backward_data
 direction  forward or backward: what the model runs the call for
 dtypes     f32, bf16, f64, f16, comma-separated: one row each
-sizes      products: m x n x k, batched ones batch x m x n x k; others: of the input
+sizes      products: m x n x k, batched ones batch x m x n x k; attention: batch x heads x queries
+           x keys x dim; others: of the input
 layout     as _bench/calls.py lists them
 key=value  dim (softmax), over (layer_norm: how many trailing dimensions), approx (gelu),
-           weight (layer_norm: dtype of weight and bias if not the input's), addend (addmm)
+           weight (layer_norm: dtype of weight and bias if not the input's), addend (addmm),
+           mask (attention: causal, full, rows, padding)
 quick      the line is in the quick suite too
 '#' begins a comment.
 """

@@ -13,7 +13,11 @@ def kernel_of(op: str, overload: str, dtype: str) -> str:
     if name not in BUILDERS:
         return "?"
     product = "mm" in name
-    sizes = (2, 32, 32, 32)[0 if "bmm" in name else 1 :] if product else (8, 64)
+    sizes: tuple[int, ...] = (8, 64)
+    if product:
+        sizes = (2, 32, 32, 32)[0 if "bmm" in name else 1 :]
+    elif "attention" in name:
+        sizes = (1, 2, 32, 32, 32)
     layout = "nn" if product else "contiguous"
     spec = Spec(op, overload, "forward", dtype, sizes, layout, (), False, "")
     try:

@@ -1,0 +1,85 @@
+// attention: online softmax over blocks of keys, both products by gemm's register tiles.
+#include <cstddef>
+#include <cstdint>
+
+#include "attention/band.h"
+#include "attention/problem.h"
+#include "table.h"
+
+namespace polyops::cpu {
+namespace {
+
+template <class V, class E>
+struct Job {
+  Problem<E, typename V::Scalar> problem;
+  Plan plan;
+  int64_t parts;
+  char* scratch;
+
+  void run(int64_t part) const {
+    auto* own = reinterpret_cast<typename V::Scalar*>(scratch + part * plan.part_bytes);
+    const int64_t end = begin_of(problem, part + 1, parts);
+    for (int64_t row = begin_of(problem, part, parts); row < end;) {
+      const int64_t head = row / problem.q, first = row % problem.q;
+      const int64_t count = min_of(plan.band, min_of(problem.q - first, end - row));
+      Band<V, E>{problem, plan, own, head / problem.heads, head % problem.heads, first, count}
+          .run();
+      row += count;
+    }
+  }
+};
+
+template <class V, class E>
+void run_parts(void* user, int64_t begin, int64_t end, int32_t) {
+  for (int64_t i = begin; i < end; ++i) static_cast<const Job<V, E>*>(user)->run(i);
+}
+
+bool unit_stride(const polyops_tensor& t) { return t.sizes[3] == 1 || t.strides[3] == 1; }
+
+const char* supports(const void* data) {
+  const auto& a = *static_cast<const polyops_attention_args*>(data);
+  const int32_t dtype = a.query.dtype;
+  if (!has_dtype(dtype)) return "dtype";
+  if (a.key.dtype != dtype || a.value.dtype != dtype || a.dst.dtype != dtype) return "dtype";
+  const int32_t wide = dtype == POLYOPS_FLOAT64 ? POLYOPS_FLOAT64 : POLYOPS_FLOAT32;
+  if (a.logsumexp.dtype != wide) return "dtype";
+  if (polyops_is_present(&a.mask) && a.mask.dtype != dtype && a.mask.dtype != POLYOPS_FLOAT32) {
+    return "dtype";
+  }
+  const bool unit = unit_stride(a.query) && unit_stride(a.key) && unit_stride(a.value);
+  return unit && unit_stride(a.dst) ? nullptr : "layout";
+}
+
+size_t scratch_bytes(const void* data, int32_t threads) {
+  const auto& args = *static_cast<const polyops_attention_args*>(data);
+  size_t bytes = 0;
+  with_types(args.query.dtype, [&]<class V, class E>() {
+    const auto problem = problem_of<E, typename V::Scalar>(args);
+    bytes = plan_of<V>(problem).part_bytes * parts_of(problem, threads);
+  });
+  return bytes;
+}
+
+int launch(const void* data, const polyops_context* ctx) {
+  const auto& args = *static_cast<const polyops_attention_args*>(data);
+  if (!unit_stride(args.dst)) return POLYOPS_DECLINED;  // known only now
+  with_types(args.query.dtype, [&]<class V, class E>() {
+    Job<V, E> job;
+    job.problem = problem_of<E, typename V::Scalar>(args);
+    job.plan = plan_of<V>(job.problem);
+    job.parts = parts_of(job.problem, ctx->num_threads);
+    job.scratch = static_cast<char*>(ctx->scratch);
+    if (job.parts == 1) {
+      run_parts<V, E>(&job, 0, 1, 0);
+    } else {
+      ctx->parallel_for(ctx, job.parts, 1, run_parts<V, E>, &job);
+    }
+  });
+  return POLYOPS_OK;
+}
+
+}  // namespace
+}  // namespace polyops::cpu
+
+POLYOPS_CPU_KERNELS(attention, POLYOPS_KERNEL("attention", "attention_online", supports,
+                                              scratch_bytes, launch))

@@ -1,0 +1,159 @@
+// One call of attention with its pointers typed, and how it is cut: among threads, into bands of
+// queries and blocks of keys.
+#ifndef POLYOPS_CPU_ATTENTION_PROBLEM_H_
+#define POLYOPS_CPU_ATTENTION_PROBLEM_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "gemm/packing.h"
+#include "gemm/tile.h"
+#include "polyops/ops/attention.h"
+
+namespace polyops::cpu {
+namespace {
+
+// Rows of heads: of dim elements side by side, or of one (logsumexp).
+template <class T>
+struct Rows {
+  T* data;
+  int64_t batch, head, row;
+
+  T* at(int64_t b, int64_t h, int64_t r) const { return data + b * batch + h * head + r * row; }
+};
+
+template <class T>
+inline Rows<T> rows_in(const polyops_tensor& t) {
+  return {static_cast<T*>(t.data), t.strides[0], t.strides[1], t.strides[2]};
+}
+
+template <class E, class S>
+struct Problem {
+  int64_t batch, heads, q, kv, dim;
+  int64_t sharing;  // query heads to one head of keys
+  bool causal;
+  S scale;
+  Rows<const E> query, key, value;
+  Rows<E> dst;
+  Rows<S> logsumexp;
+  polyops_tensor mask;
+
+  // Of all keys, how many query i sees.
+  int64_t seen_by(int64_t i) const { return causal ? min_of(i + 1, kv) : kv; }
+
+  // All that queries [0, i) of one head see.
+  int64_t seen_before(int64_t i) const {
+    if (!causal) return i * kv;
+    return i <= kv ? i * (i + 1) / 2 : kv * (kv + 1) / 2 + (i - kv) * kv;
+  }
+};
+
+template <class E, class S>
+inline Problem<E, S> problem_of(const polyops_attention_args& a) {
+  Problem<E, S> p;
+  p.batch = a.query.sizes[0];
+  p.heads = a.query.sizes[1];
+  p.q = a.query.sizes[2];
+  p.kv = a.key.sizes[2];
+  p.dim = a.query.sizes[3];
+  p.sharing = p.heads / a.key.sizes[1];
+  p.causal = a.causal != 0;
+  p.scale = static_cast<S>(a.scale);
+  p.query = rows_in<const E>(a.query);
+  p.key = rows_in<const E>(a.key);
+  p.value = rows_in<const E>(a.value);
+  p.dst = rows_in<E>(a.dst);
+  p.logsumexp = rows_in<S>(a.logsumexp);
+  p.mask = a.mask;
+  return p;
+}
+
+// Up to so many queries take keys where they lie, dot product by dot product: packing the keys
+// would cost as much as multiplying them.
+inline constexpr int64_t kFewQueries = 8;
+// Queries whose sums are kept while blocks of keys go by, each packed once for all of them.
+inline constexpr int64_t kBand = 768;
+// Scores of a block of queries x a block of keys stay in the L2 cache beside the packed keys.
+inline constexpr int64_t kBlockQ = 96;
+inline constexpr int64_t kBlockK = 256;
+
+struct Plan {
+  bool few;          // queries per head
+  bool widen;        // query, key and value are stored in fewer bits than they are multiplied in
+  bool pack_values;  // else read where they lie
+  int64_t band, block_q, block_k;
+  int64_t length;        // elements of a packed row: dim in whole vectors
+  int64_t score_length;  // elements from one query's scores to the next one's
+  // Where a part's scratch holds what, in elements.
+  int64_t keys, values, queries, scores, sums, tops, totals;
+  size_t part_bytes;
+};
+
+inline int64_t whole_lines(int64_t elements) { return (elements + 15) / 16 * 16; }
+
+template <class V, class E>
+inline Plan plan_of(const Problem<E, typename V::Scalar>& p) {
+  Plan plan;
+  plan.few = p.q <= kFewQueries;
+  plan.widen = sizeof(E) != sizeof(typename V::Scalar);
+  // Rows of several heads side by side fall on few sets of the cache; a copy is soon paid for.
+  plan.pack_values = plan.widen || (!plan.few && p.value.row != p.dim);
+  plan.band = min_of(p.q, kBand);
+  plan.block_q = min_of(plan.band, kBlockQ);
+  plan.block_k = min_of(p.kv, kBlockK);
+  plan.length = ceil_div(p.dim, V::kLanes) * V::kLanes;
+  // One cache line more than a power of two, so that rows fall on different sets.
+  plan.score_length = whole_lines(plan.block_k) + 16;
+  int64_t used = 0;
+  const auto take = [&used](int64_t elements) {
+    const int64_t place = used;
+    used += whole_lines(elements);
+    return place;
+  };
+  const int64_t rows = ceil_div(plan.block_k, V::kLanes) * V::kLanes;
+  plan.keys = take(plan.few ? (plan.widen ? rows * plan.length : 0) : rows * p.dim);
+  plan.values = take(plan.pack_values ? rows * plan.length : 0);
+  plan.queries = take(plan.widen ? plan.band * plan.length : 0);
+  plan.scores = take(plan.block_q * plan.score_length);
+  plan.sums = take(plan.band * plan.length);
+  plan.tops = take(plan.band);
+  plan.totals = take(plan.band);
+  plan.part_bytes = whole_lines(used) * sizeof(typename V::Scalar);
+  return plan;
+}
+
+// One part per thread, as many as there are 10 us of work for, at 50 multiply-adds per ns.
+template <class E, class S>
+inline int64_t parts_of(const Problem<E, S>& p, int64_t threads) {
+  const double scores = static_cast<double>(p.batch * p.heads) * p.seen_before(p.q);
+  const double keys = static_cast<double>(p.batch * p.heads / p.sharing) * p.kv * p.dim;
+  const double ns = scores * static_cast<double>(2 * p.dim + 40) / 50 + keys * sizeof(E) / 12;
+  const int64_t most = min_of(threads, p.batch * p.heads * p.q);
+  const double useful = ns / 10000;
+  return useful >= static_cast<double>(most) ? most : useful > 1 ? static_cast<int64_t>(useful) : 1;
+}
+
+// Where part `index` begins: the queries of all heads in order, each part seeing as many keys.
+template <class E, class S>
+inline int64_t begin_of(const Problem<E, S>& p, int64_t index, int64_t parts) {
+  const int64_t heads = p.batch * p.heads, per_head = p.seen_before(p.q);
+  if (index == parts) return heads * p.q;
+  const double before = static_cast<double>(heads) * per_head / parts * index;
+  const int64_t head = min_of(heads - 1, static_cast<int64_t>(before / per_head));
+  const double rest = before - static_cast<double>(head) * per_head;
+  int64_t low = 0, high = p.q;
+  while (low < high) {
+    const int64_t middle = (low + high) / 2;
+    if (static_cast<double>(p.seen_before(middle)) < rest) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return head * p.q + low;
+}
+
+}  // namespace
+}  // namespace polyops::cpu
+
+#endif  // POLYOPS_CPU_ATTENTION_PROBLEM_H_

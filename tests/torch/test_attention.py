@@ -1,0 +1,171 @@
+"""F.scaled_dot_product_attention and nn.MultiheadAttention: our forward under stock's backward."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from both import CallParts, assert_same_but_values, hits, reasons, run, run_stock
+from samples import BF16, F32, F64
+from torch import Tensor, nn
+
+import polyops
+
+pytestmark = pytest.mark.usefixtures("lifted")
+
+LEAF = "aten::_scaled_dot_product_flash_attention_for_cpu"
+
+
+def heads(length: int, dtype: torch.dtype, seed: int, grad: bool = False) -> Tensor:
+    """(batch, length, heads, dim) transposed, as models make it."""
+    generator = torch.Generator().manual_seed(seed)
+    made = torch.randn(2, length, 4, 24, generator=generator).to(dtype)
+    return made.transpose(1, 2).requires_grad_(grad)
+
+
+def masks() -> dict[str, Callable[[], dict[str, object]]]:
+    generator = torch.Generator().manual_seed(9)
+    visible = torch.rand(2, 1, 40, 50, generator=generator) > 0.3
+    visible[0, 0, 7] = False
+    return {
+        "none": dict,
+        "causal": lambda: {"is_causal": True},
+        "boolean": lambda: {"attn_mask": visible},
+        "padding": lambda: {"attn_mask": visible[:, :, :1].expand(2, 4, 40, 50)},
+        "scale": lambda: {"scale": 0.2},
+    }
+
+
+def call(dtype: torch.dtype, options: dict[str, object], grad: bool) -> CallParts:
+    tensors = [heads(length, dtype, i, grad) for i, length in enumerate((40, 50, 50))]
+
+    def both_ways(q: Tensor, k: Tensor, v: Tensor) -> list[Tensor]:
+        out = F.scaled_dot_product_attention(q, k, v, **options)  # type: ignore[arg-type]
+        if not grad:
+            return [out]
+        incoming = torch.cos(torch.arange(out.numel())).view(out.shape).to(dtype)
+        return [out, *torch.autograd.grad(out, [q, k, v], incoming)]
+
+    return both_ways, tuple(tensors), {}
+
+
+@pytest.mark.parametrize("dtype", [F32, BF16, F64], ids=str)
+@pytest.mark.parametrize("mask", masks())
+def test_backward_through_stock(mask: str, dtype: torch.dtype) -> None:
+    """Gradients, of stock's formula from our output and logsumexp, are as near to float64's."""
+    options = masks()[mask]()
+    stock = run_stock(lambda: call(dtype, options, True))
+    ours = run(lambda: call(dtype, options, True))
+    assert_same_but_values(stock, ours)
+    assert hits(ours) == [LEAF]
+    assert reasons(ours) == []
+    exact = run_stock(lambda: call_in_float64(dtype, options))
+    for mine, theirs, truth in zip(ours.results, stock.results, exact.results, strict=True):
+        largest = truth.abs().max().item()
+        allowed = 2 * (theirs.double() - truth).abs().max().item()
+        unit = torch.finfo(dtype).eps * largest
+        assert (mine.double() - truth).abs().max().item() <= allowed + unit
+
+
+def call_in_float64(dtype: torch.dtype, options: dict[str, object]) -> CallParts:
+    """On the values that dtype has."""
+    fn, tensors, _ = call(dtype, options, True)
+    wide = [t.detach().double().requires_grad_() for t in tensors]
+    if dtype != F64:
+        incoming = torch.cos(torch.arange(wide[0].numel())).view(wide[0].shape).to(dtype).double()
+
+        def both_ways(q: Tensor, k: Tensor, v: Tensor) -> list[Tensor]:
+            out = F.scaled_dot_product_attention(q, k, v, **options)  # type: ignore[arg-type]
+            return [out, *torch.autograd.grad(out, [q, k, v], incoming)]
+
+        return both_ways, tuple(wide), {}
+    return fn, tuple(wide), {}
+
+
+@pytest.mark.parametrize("mask", masks())
+def test_inference_mode(mask: str) -> None:
+    options = masks()[mask]()
+
+    def made() -> CallParts:
+        fn, tensors, _ = call(F32, options, False)
+        return torch.inference_mode()(fn), tensors, {}
+
+    stock, ours = run_stock(made), run(made)
+    assert_same_but_values(stock, ours)
+    assert hits(ours) == [LEAF]
+    torch.testing.assert_close(ours.results, stock.results)
+
+
+def test_same_bits_with_any_number_of_threads() -> None:
+    tensors = [heads(length, F32, i) for i, length in enumerate((300, 520, 520))]
+    found = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        found.append(F.scaled_dot_product_attention(*tensors, is_causal=True))
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+
+
+def test_autocast() -> None:
+    tensors = [heads(40, F32, i) for i in range(3)]
+
+    def made() -> CallParts:
+        return torch.autocast("cpu")(F.scaled_dot_product_attention), tuple(tensors), {}
+
+    stock, ours = run_stock(made), run(made)
+    assert_same_but_values(stock, ours)
+    assert hits(ours) == [LEAF]
+    assert ours.results[0].dtype == BF16
+    torch.testing.assert_close(ours.results, stock.results)
+
+
+def test_grouped_queries() -> None:
+    """Whatever stock makes of enable_gqa before it reaches the leaf."""
+    q, k, v = heads(40, F32, 0), heads(50, F32, 1)[:, :2], heads(50, F32, 2)[:, :2]
+
+    def made() -> CallParts:
+        return F.scaled_dot_product_attention, (q, k, v), {"enable_gqa": True}
+
+    stock, ours = run_stock(made), run(made)
+    assert_same_but_values(stock, ours)
+    torch.testing.assert_close(ours.results, stock.results)
+
+
+def test_multihead_attention_trains() -> None:
+    torch.manual_seed(0)
+    layer = nn.MultiheadAttention(48, 4, batch_first=True)
+    x = torch.randn(3, 20, 48)
+
+    def gradients() -> list[Tensor]:
+        out, _ = layer(x, x, x, need_weights=False, is_causal=False)
+        return list(torch.autograd.grad(out.square().sum(), list(layer.parameters())))
+
+    with polyops.disable():
+        stock = gradients()
+    explained = polyops.explain(gradients)
+    assert LEAF in {c.overload for c in explained.calls if c.kernel}
+    for mine, theirs in zip(explained.result, stock, strict=True):
+        assert (mine - theirs).abs().max() <= 1e-5 * theirs.abs().max()
+
+
+def test_dropout_is_stock() -> None:
+    """Math, not the leaf: the same random numbers."""
+    tensors = [heads(40, F32, i) for i in range(3)]
+
+    def made() -> CallParts:
+        return F.scaled_dot_product_attention, tuple(tensors), {"dropout_p": 0.5}
+
+    stock, ours = run_stock(made), run(made)
+    assert LEAF not in hits(ours)
+    torch.testing.assert_close(ours.results, stock.results)
+
+
+def test_reduced_precision_is_stock() -> None:
+    tensors = [heads(40, F32, i) for i in range(3)]
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        ours = run(lambda: (F.scaled_dot_product_attention, tuple(tensors), {}))
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert reasons(ours) == ["bfloat16 products are allowed"]
