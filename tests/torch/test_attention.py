@@ -49,7 +49,15 @@ def call(dtype: torch.dtype, options: dict[str, object], grad: bool) -> CallPart
     return both_ways, tuple(tensors), {}
 
 
-@pytest.mark.parametrize("dtype", [F32, BF16, F64], ids=str)
+def assert_as_near(ours: list[Tensor], stock: list[Tensor], exact: list[Tensor]) -> None:
+    """Errors at most twice stock's, and one unit of the largest value."""
+    for mine, theirs, truth in zip(ours, stock, exact, strict=True):
+        unit = torch.finfo(mine.dtype).eps * truth.abs().max().item()
+        allowed = 2 * (theirs.double() - truth).abs().max().item() + unit
+        assert (mine.double() - truth).abs().max().item() <= allowed
+
+
+@pytest.mark.parametrize("dtype", [F32, BF16], ids=str)
 @pytest.mark.parametrize("mask", masks())
 def test_backward_through_stock(mask: str, dtype: torch.dtype) -> None:
     """Gradients, of stock's formula from our output and logsumexp, are as near to float64's."""
@@ -60,26 +68,36 @@ def test_backward_through_stock(mask: str, dtype: torch.dtype) -> None:
     assert hits(ours) == [LEAF]
     assert reasons(ours) == []
     exact = run_stock(lambda: call_in_float64(dtype, options))
-    for mine, theirs, truth in zip(ours.results, stock.results, exact.results, strict=True):
-        largest = truth.abs().max().item()
-        allowed = 2 * (theirs.double() - truth).abs().max().item()
-        unit = torch.finfo(dtype).eps * largest
-        assert (mine.double() - truth).abs().max().item() <= allowed + unit
+    assert_as_near(ours.results, stock.results, exact.results)
+
+
+@pytest.mark.parametrize("mask", masks())
+def test_gradcheck(mask: str) -> None:
+    _, tensors, _ = call(F64, masks()[mask](), False)
+    small = [t.detach()[:1, :2, :9, :5].clone().requires_grad_() for t in tensors]
+    options = masks()[mask]()
+    if isinstance(visible := options.get("attn_mask"), Tensor):
+        options["attn_mask"] = visible[:1, :1, :9, :9]
+    explained = polyops.explain(
+        torch.autograd.gradcheck,
+        lambda q, k, v: F.scaled_dot_product_attention(q, k, v, **options),  # type: ignore[arg-type]
+        small,
+    )
+    assert explained.result
+    assert LEAF in {c.overload for c in explained.calls if c.kernel}
 
 
 def call_in_float64(dtype: torch.dtype, options: dict[str, object]) -> CallParts:
-    """On the values that dtype has."""
-    fn, tensors, _ = call(dtype, options, True)
+    """On the values that dtype has, and the same incoming gradient."""
+    _, tensors, _ = call(dtype, options, True)
     wide = [t.detach().double().requires_grad_() for t in tensors]
-    if dtype != F64:
-        incoming = torch.cos(torch.arange(wide[0].numel())).view(wide[0].shape).to(dtype).double()
+    incoming = torch.cos(torch.arange(wide[0].numel())).view(wide[0].shape).to(dtype).double()
 
-        def both_ways(q: Tensor, k: Tensor, v: Tensor) -> list[Tensor]:
-            out = F.scaled_dot_product_attention(q, k, v, **options)  # type: ignore[arg-type]
-            return [out, *torch.autograd.grad(out, [q, k, v], incoming)]
+    def both_ways(q: Tensor, k: Tensor, v: Tensor) -> list[Tensor]:
+        out = F.scaled_dot_product_attention(q, k, v, **options)  # type: ignore[arg-type]
+        return [out, *torch.autograd.grad(out, [q, k, v], incoming)]
 
-        return both_ways, tuple(wide), {}
-    return fn, tuple(wide), {}
+    return both_ways, tuple(wide), {}
 
 
 @pytest.mark.parametrize("mask", masks())
@@ -116,7 +134,8 @@ def test_autocast() -> None:
     assert_same_but_values(stock, ours)
     assert hits(ours) == [LEAF]
     assert ours.results[0].dtype == BF16
-    torch.testing.assert_close(ours.results, stock.results)
+    exact = F.scaled_dot_product_attention(*(t.to(BF16).double() for t in tensors))
+    assert_as_near(ours.results, stock.results, [exact])
 
 
 def test_grouped_queries() -> None:
