@@ -9,7 +9,7 @@
 namespace polyops::cpu {
 namespace {
 
-template <class V, class E>
+template <class V, class O, class E>
 struct Job {
   Problem<E, typename V::Scalar> problem;
   Plan plan;
@@ -17,21 +17,32 @@ struct Job {
   char* scratch;
 
   void run(int64_t part) const {
-    auto* own = reinterpret_cast<typename V::Scalar*>(scratch + part * plan.part_bytes);
+    char* own = scratch + part * plan.part_bytes;
     const int64_t end = begin_of(problem, part + 1, parts);
     for (int64_t row = begin_of(problem, part, parts); row < end;) {
       const int64_t head = row / problem.q, first = row % problem.q;
       const int64_t count = min_of(plan.band, min_of(problem.q - first, end - row));
-      Band<V, E>{problem, plan, own, head / problem.heads, head % problem.heads, first, count}
+      Band<V, O, E>{problem, plan, own, head / problem.heads, head % problem.heads, first, count}
           .run();
       row += count;
     }
   }
 };
 
-template <class V, class E>
+template <class V, class O, class E>
 void run_parts(void* user, int64_t begin, int64_t end, int32_t) {
-  for (int64_t i = begin; i < end; ++i) static_cast<const Job<V, E>*>(user)->run(i);
+  for (int64_t i = begin; i < end; ++i) static_cast<const Job<V, O, E>*>(user)->run(i);
+}
+
+// Calls run<vector, operand, element>() as the dtype and the machine have it.
+template <class Run>
+void with_operands(int32_t dtype, const Run& run) {
+  with_types(dtype, [&]<class V, class E>() {
+    if constexpr (sizeof(E) < sizeof(typename V::Scalar) && kHasBf16Pairs) {
+      if (multiplies_bf16()) return run.template operator()<V, E, E>();
+    }
+    return run.template operator()<V, typename V::Scalar, E>();
+  });
 }
 
 bool unit_stride(const polyops_tensor& t) { return t.sizes[3] == 1 || t.strides[3] == 1; }
@@ -53,9 +64,9 @@ const char* supports(const void* data) {
 size_t scratch_bytes(const void* data, int32_t threads) {
   const auto& args = *static_cast<const polyops_attention_args*>(data);
   size_t bytes = 0;
-  with_types(args.query.dtype, [&]<class V, class E>() {
+  with_operands(args.query.dtype, [&]<class V, class O, class E>() {
     const auto problem = problem_of<E, typename V::Scalar>(args);
-    bytes = plan_of<V>(problem).part_bytes * parts_of(problem, threads);
+    bytes = plan_of<V, O>(problem).part_bytes * parts_of(problem, threads);
   });
   return bytes;
 }
@@ -63,16 +74,16 @@ size_t scratch_bytes(const void* data, int32_t threads) {
 int launch(const void* data, const polyops_context* ctx) {
   const auto& args = *static_cast<const polyops_attention_args*>(data);
   if (!unit_stride(args.dst)) return POLYOPS_DECLINED;  // known only now
-  with_types(args.query.dtype, [&]<class V, class E>() {
-    Job<V, E> job;
+  with_operands(args.query.dtype, [&]<class V, class O, class E>() {
+    Job<V, O, E> job;
     job.problem = problem_of<E, typename V::Scalar>(args);
-    job.plan = plan_of<V>(job.problem);
+    job.plan = plan_of<V, O>(job.problem);
     job.parts = parts_of(job.problem, ctx->num_threads);
     job.scratch = static_cast<char*>(ctx->scratch);
     if (job.parts == 1) {
-      run_parts<V, E>(&job, 0, 1, 0);
+      run_parts<V, O, E>(&job, 0, 1, 0);
     } else {
-      ctx->parallel_for(ctx, job.parts, 1, run_parts<V, E>, &job);
+      ctx->parallel_for(ctx, job.parts, 1, run_parts<V, O, E>, &job);
     }
   });
   return POLYOPS_OK;

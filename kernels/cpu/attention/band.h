@@ -28,14 +28,14 @@ inline S largest(const S* row, int64_t n) {
   return highest(top);
 }
 
-// row = exp(row - from); returns the total.
-template <class V, class S>
-inline S exponentiate(S* row, int64_t n, S from) {
+// weights = exp(scores - from); returns the total. They may lie where the scores do.
+template <class V, class O, class S>
+inline S exponentiate(const S* scores, int64_t n, S from, O* weights) {
   const V base = V::set1(from);
   V sum[kUnroll];
   clear(sum);
-  fill_with<V, kUnroll>(row, n, [&](int64_t i, int u, auto lanes) {
-    const auto e = exp_nonpositive(load<V>(row + i, lanes) - base);
+  fill_with<V, kUnroll, sizeof(O) == sizeof(S)>(weights, n, [&](int64_t i, int u, auto lanes) {
+    const auto e = exp_nonpositive(load<V>(scores + i, lanes) - base);
     add(sum, u, fill(e, V::zero(), lanes));
     return e;
   });
@@ -50,20 +50,31 @@ inline void multiply_row(S* row, int64_t n, S factor) {
 // Queries of a causal block that are multiplied with values together, as far as the last one sees.
 inline constexpr int64_t kGroup = 24;
 
-template <class V, class E>
+// O: what query, key, value and the weights are multiplied as.
+template <class V, class O, class E>
 struct Band {
   using S = typename V::Scalar;
+  static constexpr int64_t kStep = kDepth<V, O>;
   const Problem<E, S>& p;
   const Plan& plan;
-  S* scratch;
+  char* scratch;
   int64_t batch, head;
   int64_t first, count;  // queries
 
+  template <class T>
+  T* at(int64_t place) const {
+    return reinterpret_cast<T*>(scratch + place);
+  }
+  S* scores_of(int64_t r) const { return at<S>(plan.scores) + r * plan.score_length; }
+  // A row of weights takes the place of the row of scores that they come from.
+  O* weights_of(int64_t r) const { return reinterpret_cast<O*>(scores_of(r)); }
+  static constexpr int64_t kWeights = sizeof(S) / sizeof(O);  // to one score
+
   void run() const {
     const int64_t shared = head / p.sharing;
-    const E* query = p.query.at(batch, head, first);
-    if (plan.widen) {
-      pack_rows<V>(query, p.query.row, count, p.dim, scratch + plan.queries, plan.length);
+    if (plan.pack_queries) {
+      pack_rows<V>(p.query.at(batch, head, first), p.query.row, count, p.dim, at<O>(plan.queries),
+                   plan.length);
     }
     const int64_t keys = p.seen_by(first + count - 1);
     for (int64_t k0 = 0; k0 < keys; k0 += plan.block_k) {
@@ -71,9 +82,7 @@ struct Band {
       const E* key = p.key.at(batch, shared, k0);
       const E* value = p.value.at(batch, shared, k0);
       pack_keys(key, n);
-      if (plan.pack_values) {
-        pack_rows<V>(value, p.value.row, n, p.dim, scratch + plan.values, plan.length);
-      }
+      if (plan.pack_values) pack_values(value, n);
       const Split blocks(count, plan.block_q);
       for (int64_t i = 0; i < blocks.count; ++i) {
         const int64_t at = first + blocks.begin(i), rows = blocks.size(i);
@@ -89,28 +98,44 @@ struct Band {
   }
 
   void pack_keys(const E* key, int64_t n) const {
-    S* to = scratch + plan.keys;
+    O* to = at<O>(plan.keys);
     if (plan.few) {
-      if (plan.widen) pack_rows<V>(key, p.key.row, n, p.dim, to, plan.length);
+      if (plan.pack_few_keys) pack_rows<V>(key, p.key.row, n, p.dim, to, plan.length);
       return;
     }
     for (int64_t j = 0; j < n; j += kTileColumns<V>) {
       const int64_t columns = min_of(kTileColumns<V>, n - j);
-      pack_transposed<V>(key + j * p.key.row, p.key.row, p.dim, columns, to + j * p.dim,
-                         ceil_div(columns, V::kLanes) * V::kLanes);
+      const E* from = key + j * p.key.row;
+      O* panel = to + j * plan.depth;
+      if constexpr (kStep == 1) {
+        pack_transposed<V>(from, p.key.row, p.dim, columns, panel, panel_length<V>(columns));
+      } else {
+        pack_transposed_pairs(from, p.key.row, p.dim, columns, panel, panel_length<V>(columns));
+      }
+    }
+  }
+
+  void pack_values(const E* value, int64_t n) const {
+    O* to = at<O>(plan.values);
+    if constexpr (kStep == 1) {
+      pack_rows<V>(value, p.value.row, n, p.dim, to, plan.length);
+    } else {
+      pack_row_pairs(value, p.value.row, n, p.dim, to, plan.length);
     }
   }
 
   void score(const Block& block, const E* key, int64_t packed_keys) const {
-    S* scores = scratch + plan.scores;
-    const Target<S> target = scores_target<V>(p.mask, block, p.scale, scores, plan.score_length);
-    const S* queries = scratch + plan.queries + (block.first - first) * plan.length;
+    const Target<S> target =
+        scores_target<V>(p.mask, block, p.scale, scores_of(0), plan.score_length);
+    const O* queries = at<O>(plan.queries) + (block.first - first) * plan.length;
     int64_t query_row = plan.length;
-    const S* keys = scratch + plan.keys;
+    const O* keys = at<O>(plan.keys);
     int64_t key_row = plan.length;
-    if constexpr (sizeof(E) == sizeof(S)) {
-      queries = p.query.at(batch, head, block.first);
-      query_row = p.query.row;
+    if constexpr (sizeof(E) == sizeof(O)) {
+      if (!plan.pack_queries) {
+        queries = p.query.at(batch, head, block.first);
+        query_row = p.query.row;
+      }
       if (plan.few) {
         keys = key;
         key_row = p.key.row;
@@ -119,7 +144,8 @@ struct Band {
     if (plan.few) {
       scores_by_dots<V>(target, queries, query_row, keys, key_row, p.dim, block);
     } else {
-      scores_by_tiles<V>(target, queries, query_row, keys, packed_keys, p.dim, block, p.causal);
+      scores_by_tiles<V>(target, queries, query_row, keys, packed_keys, plan.depth, block,
+                         p.causal);
     }
   }
 
@@ -135,10 +161,11 @@ struct Band {
   // Scores of a query become weights, and what it had summed so far becomes relative to the new
   // largest score. Relative to 0 while there is none but -inf: its exponential is 0, a NaN's NaN.
   void weigh(const Block& block, int64_t r) const {
-    S* row = scratch + plan.scores + r * plan.score_length;
+    const S* row = scores_of(r);
+    O* weights = weights_of(r);
     const int64_t own = block.first - first + r;
-    S& top = scratch[plan.tops + own];
-    S& sum = scratch[plan.totals + own];
+    S& top = at<S>(plan.tops)[own];
+    S& sum = at<S>(plan.totals)[own];
     const S lowest = -__builtin_inff();
     const S before = block.key == 0 ? lowest : top;
     const int64_t n = seen_until(block, r + 1);
@@ -149,7 +176,7 @@ struct Band {
       const S largest_here = largest<V>(row, n);
       if (largest_here > now) now = largest_here;
       const S from = now == lowest ? 0 : now;
-      const S here = exponentiate<V>(row, n, from);
+      const S here = exponentiate<V>(row, n, from, weights);
       if (block.key == 0) {
         sum = here;
       } else {
@@ -158,45 +185,46 @@ struct Band {
       }
     }
     top = now;
-    if (factor != 1) multiply_row<V>(scratch + plan.sums + own * plan.length, plan.length, factor);
-    for (int64_t i = n > 0 ? n : 0; i < width; ++i) row[i] = 0;
+    if (factor != 1) multiply_row<V>(at<S>(plan.sums) + own * plan.length, plan.length, factor);
+    const int64_t end = ceil_div(width, kStep) * kStep;
+    for (int64_t i = n > 0 ? n : 0; i < end; ++i) weights[i] = O{};
   }
 
   void add_values(const Block& block, const E* value) const {
-    const S* values = scratch + plan.values;
+    const O* values = at<O>(plan.values);
     int64_t value_row = plan.length;
-    if constexpr (sizeof(E) == sizeof(S)) {
+    if constexpr (sizeof(E) == sizeof(O)) {
       if (!plan.pack_values) {
         values = value;
         value_row = p.value.row;
       }
     }
-    S* sums = scratch + plan.sums + (block.first - first) * plan.length;
+    S* sums = at<S>(plan.sums) + (block.first - first) * plan.length;
     const bool more = block.key > 0;
     const Target<S> target = {sums, plan.length, 1, more ? sums : nullptr, plan.length, 1, 1, 1};
-    Tile<V> tile;
-    tile.lhs_m = plan.score_length;
-    tile.lhs_k = 1;
-    tile.rhs_k = value_row;
+    Tile<V, O> tile;
+    tile.lhs_m = plan.score_length * kWeights;
+    tile.lhs_k = kStep;
+    tile.rhs_k = value_row * kStep;
     for (int64_t r = 0; r < block.count; r = group_end(block, r)) {
       const int64_t end = group_end(block, r);
-      tile.k = seen_until(block, end);
+      tile.k = ceil_div(seen_until(block, end), kStep);
       if (tile.k <= 0) continue;
       for (int64_t j = 0; j < p.dim; j += kTileColumns<V>) {
         const int64_t columns = min_of(kTileColumns<V>, p.dim - j);
         const int vectors = static_cast<int>(ceil_div(columns, V::kLanes));
-        tile.rhs = values + j;
-        run_panel(tile, target, scratch + plan.scores + r * plan.score_length,
+        tile.rhs = values + j * kStep;
+        run_panel(tile, target, static_cast<const O*>(weights_of(r)),
                   Split(end - r, rows_of<V>(vectors)), r, j, columns, plan.pack_values);
       }
     }
   }
 
   void finish(int64_t r) const {
-    const S top = scratch[plan.tops + r];
-    S sum = scratch[plan.totals + r];
+    const S top = at<S>(plan.tops)[r];
+    S sum = at<S>(plan.totals)[r];
     if (sum == 0) sum = 1;  // nothing but -inf: the weighted sum is 0, too
-    const S* sums = scratch + plan.sums + r * plan.length;
+    const S* sums = at<S>(plan.sums) + r * plan.length;
     const V scale = V::set1(1 / sum);
     fill_with<V, kUnroll, false>(
         p.dst.at(batch, head, first + r), p.dim,

@@ -78,47 +78,54 @@ inline constexpr int64_t kBlockQ = 96;
 inline constexpr int64_t kBlockK = 256;
 
 struct Plan {
-  bool few;          // queries per head
-  bool widen;        // query, key and value are stored in fewer bits than they are multiplied in
-  bool pack_values;  // else read where they lie
+  bool few;  // queries per head
+  bool pack_queries, pack_few_keys, pack_values;  // else read where they lie
   int64_t band, block_q, block_k;
+  int64_t depth;         // dim in whole steps of k
   int64_t length;        // elements of a packed row: dim in whole vectors
   int64_t score_length;  // elements from one query's scores to the next one's
-  // Where a part's scratch holds what, in elements.
+  // Where a part's scratch holds what, in bytes.
   int64_t keys, values, queries, scores, sums, tops, totals;
   size_t part_bytes;
 };
 
-inline int64_t whole_lines(int64_t elements) { return (elements + 15) / 16 * 16; }
+inline int64_t whole_lines(int64_t bytes) { return ceil_div(bytes, 64) * 64; }
 
-template <class V, class E>
+// O: what the operands are multiplied as, E itself or wider.
+template <class V, class O, class E>
 inline Plan plan_of(const Problem<E, typename V::Scalar>& p) {
+  using S = typename V::Scalar;
+  constexpr bool kWiden = sizeof(E) != sizeof(O);
+  constexpr int64_t kSteps = kDepth<V, O>;
   Plan plan;
   plan.few = p.q <= kFewQueries;
-  plan.widen = sizeof(E) != sizeof(typename V::Scalar);
+  plan.depth = ceil_div(p.dim, kSteps) * kSteps;
+  plan.pack_queries = kWiden || (!plan.few && plan.depth != p.dim);
+  plan.pack_few_keys = kWiden;
   // Rows of several heads side by side fall on few sets of the cache; a copy is soon paid for.
-  plan.pack_values = plan.widen || (!plan.few && p.value.row != p.dim);
+  plan.pack_values = kWiden || kSteps > 1 || (!plan.few && p.value.row != p.dim);
   plan.band = min_of(p.q, kBand);
   plan.block_q = min_of(plan.band, kBlockQ);
   plan.block_k = min_of(p.kv, kBlockK);
   plan.length = ceil_div(p.dim, V::kLanes) * V::kLanes;
   // One cache line more than a power of two, so that rows fall on different sets.
-  plan.score_length = whole_lines(plan.block_k) + 16;
+  plan.score_length = ceil_div(plan.block_k, 16) * 16 + 16;
   int64_t used = 0;
-  const auto take = [&used](int64_t elements) {
+  const auto take = [&used](int64_t elements, size_t size) {
     const int64_t place = used;
-    used += whole_lines(elements);
+    used += whole_lines(elements * static_cast<int64_t>(size));
     return place;
   };
   const int64_t rows = ceil_div(plan.block_k, V::kLanes) * V::kLanes;
-  plan.keys = take(plan.few ? (plan.widen ? rows * plan.length : 0) : rows * p.dim);
-  plan.values = take(plan.pack_values ? rows * plan.length : 0);
-  plan.queries = take(plan.widen ? plan.band * plan.length : 0);
-  plan.scores = take(plan.block_q * plan.score_length);
-  plan.sums = take(plan.band * plan.length);
-  plan.tops = take(plan.band);
-  plan.totals = take(plan.band);
-  plan.part_bytes = whole_lines(used) * sizeof(typename V::Scalar);
+  const int64_t few_keys = plan.pack_few_keys ? rows * plan.length : 0;
+  plan.keys = take(plan.few ? few_keys : rows * plan.depth, sizeof(O));
+  plan.values = take(plan.pack_values ? rows * plan.length : 0, sizeof(O));
+  plan.queries = take(plan.pack_queries ? plan.band * plan.length : 0, sizeof(O));
+  plan.scores = take(plan.block_q * plan.score_length, sizeof(S));
+  plan.sums = take(plan.band * plan.length, sizeof(S));
+  plan.tops = take(plan.band, sizeof(S));
+  plan.totals = take(plan.band, sizeof(S));
+  plan.part_bytes = used;
   return plan;
 }
 

@@ -60,33 +60,40 @@ Target<S> scores_target(const polyops_tensor& mask, const Block& block, S scale,
   return target;
 }
 
+// Of a packed panel's rows, in whole vectors.
+template <class V>
+inline int64_t panel_length(int64_t columns) {
+  return ceil_div(columns, V::kLanes) * V::kLanes;
+}
+
 // Panel by panel. Of queries that do not see a panel's first key, and so none of it, the scores are
 // left as they were.
-template <class V, class S>
-void scores_by_tiles(const Target<S>& target, const S* queries, int64_t query_row, const S* panels,
-                     int64_t packed_keys, int64_t dim, const Block& block, bool causal) {
-  Tile<V> tile;
-  tile.k = dim;
+template <class V, class O, class S>
+void scores_by_tiles(const Target<S>& target, const O* queries, int64_t query_row, const O* panels,
+                     int64_t packed_keys, int64_t depth, const Block& block, bool causal) {
+  constexpr int64_t kStep = kDepth<V, O>;
+  Tile<V, O> tile;
+  tile.k = depth / kStep;
   tile.lhs_m = query_row;
-  tile.lhs_k = 1;
+  tile.lhs_k = kStep;
   for (int64_t j = 0; j < block.keys; j += kTileColumns<V>) {
     const int64_t columns = min_of(kTileColumns<V>, block.keys - j);
     const int64_t ahead = block.key + j - block.first;
     const int64_t skipped = causal && ahead > 0 ? ahead : 0;
     if (skipped >= block.count) return;
-    tile.rhs = panels + j * dim;
-    tile.rhs_k = ceil_div(min_of(kTileColumns<V>, packed_keys - j), V::kLanes) * V::kLanes;
+    tile.rhs = panels + j * depth;
+    tile.rhs_k = panel_length<V>(min_of(kTileColumns<V>, packed_keys - j)) * kStep;
     const int vectors = static_cast<int>(ceil_div(columns, V::kLanes));
     run_panel(tile, target, queries + skipped * query_row,
               Split(block.count - skipped, rows_of<V>(vectors)), skipped, j, columns, true);
   }
 }
 
-template <class V, class S>
-void scores_by_dots(const Target<S>& target, const S* queries, int64_t query_row, const S* keys,
+template <class V, class O, class S>
+void scores_by_dots(const Target<S>& target, const O* queries, int64_t query_row, const O* keys,
                     int64_t key_row, int64_t dim, const Block& block) {
   S sums[kFewQueries * V::kLanes];
-  Tile<V> tile;
+  Tile<V, O> tile;
   set_target(target, tile);
   for (int64_t j = 0; j < block.keys; j += V::kLanes) {
     const int64_t columns = min_of(V::kLanes, block.keys - j);

@@ -18,8 +18,8 @@ template <class V>
 inline constexpr int kDotRows = V::kLanes / kDotColumns<V>;
 inline constexpr int kDotMaxRows = 32;
 
-template <class V, int kRows>
-inline void dot_step(V (&acc)[V::kLanes], const V (&a)[kRows], const V (&b)[kDotColumns<V>]) {
+template <class V, int kRows, class X>
+inline void dot_step(V (&acc)[V::kLanes], const X (&a)[kRows], const X (&b)[kDotColumns<V>]) {
 #pragma GCC unroll 4
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
@@ -29,30 +29,32 @@ inline void dot_step(V (&acc)[V::kLanes], const V (&a)[kRows], const V (&b)[kDot
   }
 }
 
-// sums[r * kLanes + c] = lhs row r . columns[c]
-template <class V, int kRows, class S>
-void dot_tile(const S* lhs, int64_t lhs_m, const S* const* columns, int64_t k, S* sums) {
+// sums[r * kLanes + c] = lhs row r . columns[c]; k in elements.
+template <class V, int kRows, class E, class S>
+void dot_tile(const E* lhs, int64_t lhs_m, const E* const* columns, int64_t k, S* sums) {
+  using Operand = Operand<V, E>;
   constexpr int kColumns = kDotColumns<V>;
+  constexpr int kStep = V::kLanes * kDepth<V, E>;
   V acc[V::kLanes];
 #pragma GCC unroll 16
   for (int i = 0; i < V::kLanes; ++i) acc[i] = V::zero();
-  const S* from[kColumns];
+  const E* from[kColumns];
 #pragma GCC unroll 4
   for (int c = 0; c < kColumns; ++c) from[c] = columns[c];
-  V a[kRows], b[kColumns];
+  decltype(Operand::load(lhs)) a[kRows], b[kColumns];
   int64_t p = 0;
-  for (; p + V::kLanes <= k; p += V::kLanes) {
+  for (; p + kStep <= k; p += kStep) {
 #pragma GCC unroll 4
-    for (int c = 0; c < kColumns; ++c) b[c] = load<V>(from[c] + p);
+    for (int c = 0; c < kColumns; ++c) b[c] = Operand::load(from[c] + p);
 #pragma GCC unroll 4
-    for (int r = 0; r < kRows; ++r) a[r] = load<V>(lhs + r * lhs_m + p);
+    for (int r = 0; r < kRows; ++r) a[r] = Operand::load(lhs + r * lhs_m + p);
     dot_step<V, kRows>(acc, a, b);
   }
   if (p < k) {
 #pragma GCC unroll 4
-    for (int c = 0; c < kColumns; ++c) b[c] = load_partial<V>(from[c] + p, k - p);
+    for (int c = 0; c < kColumns; ++c) b[c] = Operand::load_partial(from[c] + p, k - p);
 #pragma GCC unroll 4
-    for (int r = 0; r < kRows; ++r) a[r] = load_partial<V>(lhs + r * lhs_m + p, k - p);
+    for (int r = 0; r < kRows; ++r) a[r] = Operand::load_partial(lhs + r * lhs_m + p, k - p);
     dot_step<V, kRows>(acc, a, b);
   }
   S lanes[V::kLanes];
@@ -63,8 +65,8 @@ void dot_tile(const S* lhs, int64_t lhs_m, const S* const* columns, int64_t k, S
   }
 }
 
-template <class V, class S>
-inline void dot_rows(int64_t rows, const S* lhs, int64_t lhs_m, const S* const* columns, int64_t k,
+template <class V, class E, class S>
+inline void dot_rows(int64_t rows, const E* lhs, int64_t lhs_m, const E* const* columns, int64_t k,
                      S* sums) {
   if constexpr (kDotRows<V> == 4) {
     if (rows == 4) return dot_tile<V, 4>(lhs, lhs_m, columns, k, sums);
@@ -77,13 +79,13 @@ inline void dot_rows(int64_t rows, const S* lhs, int64_t lhs_m, const S* const* 
 }
 
 // sums[rows][kLanes] of the first `width` <= kLanes columns of rhs; the other sums mean nothing.
-template <class V, class S>
-void dot_strip(int64_t rows, int64_t width, const S* lhs, int64_t lhs_m, const S* rhs,
+template <class V, class E, class S>
+void dot_strip(int64_t rows, int64_t width, const E* lhs, int64_t lhs_m, const E* rhs,
                int64_t rhs_n, int64_t k, S* sums) {
   constexpr int kColumns = kDotColumns<V>;
   const Split tiles(rows, kDotRows<V>);
   for (int64_t j = 0; j < width; j += kColumns) {
-    const S* columns[kColumns];
+    const E* columns[kColumns];
     for (int c = 0; c < kColumns; ++c) columns[c] = rhs + min_of(j + c, width - 1) * rhs_n;
     for (int64_t i = 0; i < tiles.count; ++i) {
       const int64_t row = tiles.begin(i);

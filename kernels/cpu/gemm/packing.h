@@ -71,6 +71,50 @@ void pack_rows(const E* src, int64_t stride_k, int64_t k, int64_t columns, S* ds
   }
 }
 
+#if defined(POLYOPS_ISA_AVX512)
+// As pack_transposed, into [k / 2][row_length] pairs; an odd k is filled up with zeros.
+inline void pack_transposed_pairs(const bf16* src, int64_t stride_n, int64_t k, int64_t columns,
+                                  bf16* dst, int64_t row_length) {
+  constexpr int kLanes = F32::kLanes;
+  for (int64_t j = 0; j < row_length; j += kLanes) {
+    const int64_t width = min_of(kLanes, columns - j);
+    const bf16* from = src + j * stride_n;
+    for (int64_t p = 0; p < k; p += 2 * kLanes) {
+      const int64_t depth = min_of(2 * kLanes, k - p);
+      F32 block[kLanes];
+      if (width == kLanes && depth == 2 * kLanes) {
+#pragma GCC unroll 16
+        for (int i = 0; i < kLanes; ++i) block[i] = words(load_pairs(from + i * stride_n + p));
+      } else {
+        for (int i = 0; i < kLanes; ++i) {
+          block[i] = i < width ? words(load_pairs_partial(from + i * stride_n + p, depth))
+                               : F32::zero();
+        }
+      }
+      transpose(block);
+      bf16* to = dst + p * row_length + 2 * j;
+      for (int i = 0; 2 * i < depth; ++i) store_pairs(to + 2 * i * row_length, pairs(block[i]));
+    }
+  }
+}
+
+// As pack_rows, of rows two by two: [k / 2][row_length] pairs; an odd k is filled up with zeros.
+inline void pack_row_pairs(const bf16* src, int64_t stride_k, int64_t k, int64_t columns, bf16* dst,
+                           int64_t row_length) {
+  constexpr int64_t kLanes = F32::kLanes;
+  for (int64_t p = 0; p < k; p += 2, src += 2 * stride_k, dst += 2 * row_length) {
+    for (int64_t j = 0; j < columns; j += 2 * kLanes) {
+      const int64_t width = columns - j;
+      const Bf16Pairs even = load_pairs_partial(src + j, width);
+      const Bf16Pairs odd = load_pairs_partial(src + stride_k + j, p + 1 < k ? width : 0);
+      const Pair<Bf16Pairs> both = interleave(even, odd);
+      store_pairs(dst + 2 * j, both.first);
+      if (width > kLanes) store_pairs(dst + 2 * j + 2 * kLanes, both.second);
+    }
+  }
+}
+#endif
+
 template <class V, class S>
 void pack(const S* src, int64_t stride_k, int64_t stride_n, int64_t k, int64_t columns, S* dst,
           int64_t row_length) {

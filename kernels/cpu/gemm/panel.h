@@ -42,8 +42,8 @@ inline bool fits_vectors(const Target<S>& t) {
   return t.dst_n == 1 && (t.addend == nullptr || t.addend_n <= 1);
 }
 
-template <class V, class S>
-inline void aim(const Target<S>& target, int64_t i, int64_t j, Tile<V>& tile) {
+template <class V, class E, class S>
+inline void aim(const Target<S>& target, int64_t i, int64_t j, Tile<V, E>& tile) {
   tile.dst = target.dst + i * target.dst_m + j;
   if (target.addend != nullptr) {
     tile.addend = target.addend + i * target.addend_m + j * target.addend_n;
@@ -51,8 +51,8 @@ inline void aim(const Target<S>& target, int64_t i, int64_t j, Tile<V>& tile) {
 }
 
 // The tile's target apart from its place.
-template <class V, class S>
-inline void set_target(const Target<S>& target, Tile<V>& tile) {
+template <class V, class E, class S>
+inline void set_target(const Target<S>& target, Tile<V, E>& tile) {
   tile.dst_m = target.dst_m;
   tile.addend = nullptr;
   tile.addend_m = target.addend_m;
@@ -64,9 +64,9 @@ inline void set_target(const Target<S>& target, Tile<V>& tile) {
 }
 
 // The rows that `tiles` splits, from dst's `row` on, x one panel.
-template <class V, class S>
-void run_panel(Tile<V> tile, const Target<S>& target, const S* lhs, const Split& tiles, int64_t row,
-               int64_t column, int64_t columns, bool packed_rhs) {
+template <class V, class E, class S>
+void run_panel(Tile<V, E> tile, const Target<S>& target, const E* lhs, const Split& tiles,
+               int64_t row, int64_t column, int64_t columns, bool packed_rhs) {
   const int64_t vectors = ceil_div(columns, V::kLanes);
   const bool partial = !packed_rhs && columns % V::kLanes != 0;
   const bool whole = fits_vectors(target);
@@ -81,7 +81,7 @@ void run_panel(Tile<V> tile, const Target<S>& target, const S* lhs, const Split&
     tile.alpha = 1;
     tile.beta = 0;
   }
-  const auto& kernels = kTiles<V>.fn[partial][vectors - 1];
+  const auto& kernels = kTiles<V, E>.fn[partial][vectors - 1];
   for (int64_t i = 0; i < tiles.count; ++i) {
     const int64_t begin = tiles.begin(i), rows = tiles.size(i);
     tile.lhs = lhs + begin * tile.lhs_m;

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "simd/bf16_pairs.h"
 #include "simd/simd.h"
 #include "simd/transpose.h"
 
@@ -14,14 +15,34 @@ namespace {
 
 enum AddendKind : int32_t { kNoAddend, kAddendRow, kAddendBroadcast };
 
+// How operands stored as E are multiplied into V: kDepth elements of k in one step.
+template <class V, class E>
+struct Operand {
+  static constexpr int kDepth = 1;
+  static V load(const E* p) { return cpu::load<V>(p); }
+  static V load_partial(const E* p, int64_t n) { return cpu::load_partial<V>(p, n); }
+  static V broadcast(const E* p) { return V::set1(*p); }
+};
+#if defined(POLYOPS_ISA_AVX512)
+template <>
+struct Operand<F32, bf16> {
+  static constexpr int kDepth = 2;
+  static Bf16Pairs load(const bf16* p) { return load_pairs(p); }
+  static Bf16Pairs load_partial(const bf16* p, int64_t n) { return load_pairs_partial(p, n); }
+  static Bf16Pairs broadcast(const bf16* p) { return broadcast_pair(p); }
+};
+#endif
+template <class V, class E>
+inline constexpr int kDepth = Operand<V, E>::kDepth;
+
 // dst = alpha * lhs @ rhs + beta * addend for at most kMaxRows rows and kMaxVectors vectors.
-template <class V>
+template <class V, class E = typename V::Scalar>
 struct Tile {
   using S = typename V::Scalar;
-  int64_t k;
-  const S* lhs;
+  int64_t k;  // in steps of kDepth; so are lhs_k and rhs_k, in elements
+  const E* lhs;
   int64_t lhs_m, lhs_k;
-  const S* rhs;
+  const E* rhs;
   int64_t rhs_k;
   S* dst;
   int64_t dst_m;
@@ -53,8 +74,8 @@ inline V finish(V acc, V alpha, V beta, AddendKind kind, const typename V::Scala
   return acc;
 }
 
-template <class V, int kRows, int kVectors>
-inline void store_tile(const Tile<V>& t, V (&acc)[kRows][kVectors]) {
+template <class V, class E, int kRows, int kVectors>
+inline void store_tile(const Tile<V, E>& t, V (&acc)[kRows][kVectors]) {
   const V alpha = V::set1(t.alpha), beta = V::set1(t.beta);
   const AddendKind kind = t.addend_kind;
   const int step = kind == kAddendRow ? V::kLanes : 0;
@@ -76,8 +97,10 @@ inline void store_tile(const Tile<V>& t, V (&acc)[kRows][kVectors]) {
   }
 }
 
-template <class V, int kRows, int kVectors, bool kPartial>
-void multiply_tile(const Tile<V>& t) {
+template <class V, class E, int kRows, int kVectors, bool kPartial>
+void multiply_tile(const Tile<V, E>& t) {
+  using Operand = Operand<V, E>;
+  constexpr int kStep = V::kLanes * kDepth<V, E>;
   V acc[kRows][kVectors];
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
@@ -94,15 +117,15 @@ void multiply_tile(const Tile<V>& t) {
   const auto* rhs = t.rhs;
   const int64_t lhs_m = t.lhs_m, lhs_k = t.lhs_k, rhs_k = t.rhs_k, last = t.last;
   for (int64_t p = t.k; p > 0; --p) {
-    V b[kVectors];
+    decltype(Operand::load(rhs)) b[kVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
-      b[v] = kPartial && v + 1 == kVectors ? load_partial<V>(rhs + v * V::kLanes, last)
-                                           : load<V>(rhs + v * V::kLanes);
+      b[v] = kPartial && v + 1 == kVectors ? Operand::load_partial(rhs + v * kStep, last)
+                                           : Operand::load(rhs + v * kStep);
     }
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const V a = V::set1(lhs[r * lhs_m]);
+      const auto a = Operand::broadcast(lhs + r * lhs_m);
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) acc[r][v] = fma(a, b[v], acc[r][v]);
     }
@@ -112,34 +135,37 @@ void multiply_tile(const Tile<V>& t) {
   store_tile(t, acc);
 }
 
-template <class V>
-using TileFn = void (*)(const Tile<V>&);
+template <class V, class E>
+using TileFn = void (*)(const Tile<V, E>&);
 
-template <class V>
+template <class V, class E>
 struct TileTable {
-  TileFn<V> fn[2][kMaxVectors<V>][kMaxRows];  // [partial][vectors - 1][rows - 1]
+  TileFn<V, E> fn[2][kMaxVectors<V>][kMaxRows];  // [partial][vectors - 1][rows - 1]
 };
 
-template <class V, int kVectors, int kRows>
-constexpr void fill_table(TileTable<V>& table) {
-  table.fn[0][kVectors - 1][kRows - 1] = multiply_tile<V, kRows, kVectors, false>;
-  table.fn[1][kVectors - 1][kRows - 1] = multiply_tile<V, kRows, kVectors, true>;
+// Rows of pairs are always packed, so that no vector of them is partial.
+template <class V, class E, int kVectors, int kRows>
+constexpr void fill_table(TileTable<V, E>& table) {
+  table.fn[0][kVectors - 1][kRows - 1] = multiply_tile<V, E, kRows, kVectors, false>;
+  if constexpr (kDepth<V, E> == 1) {
+    table.fn[1][kVectors - 1][kRows - 1] = multiply_tile<V, E, kRows, kVectors, true>;
+  }
   if constexpr (kRows > 1) {
-    fill_table<V, kVectors, kRows - 1>(table);
+    fill_table<V, E, kVectors, kRows - 1>(table);
   } else if constexpr (kVectors > 1) {
-    fill_table<V, kVectors - 1, rows_of<V>(kVectors - 1)>(table);
+    fill_table<V, E, kVectors - 1, rows_of<V>(kVectors - 1)>(table);
   }
 }
 
-template <class V>
-constexpr TileTable<V> make_table() {
-  TileTable<V> table = {};
-  fill_table<V, kMaxVectors<V>, rows_of<V>(kMaxVectors<V>)>(table);
+template <class V, class E>
+constexpr TileTable<V, E> make_table() {
+  TileTable<V, E> table = {};
+  fill_table<V, E, kMaxVectors<V>, rows_of<V>(kMaxVectors<V>)>(table);
   return table;
 }
 
-template <class V>
-inline constexpr TileTable<V> kTiles = make_table<V>();
+template <class V, class E>
+inline constexpr TileTable<V, E> kTiles = make_table<V, E>();
 
 }  // namespace
 }  // namespace polyops::cpu

@@ -12,7 +12,8 @@
  * Causal    query i sees keys 0 .. i (counted from the first, whatever q and kv); else all keys.
  * Layouts   any strides, 0 in mask where broadcast; dst and logsumexp without overlap.
  * Types     query, key, value, dst: one dtype. logsumexp: float32, float64 for float64; so are the
- *           scores, the softmax and the sums, rounded once into dst. mask: query's dtype or float32.
+ *           scores, the softmax and the sums, rounded once into dst. bfloat16: the weights may be
+ *           rounded to it before they are multiplied. mask: query's dtype or float32.
  * Aliasing  none between outputs and inputs.
  * Empty     never arrives: every size >= 1.
  * Special   a query whose scores are all -inf: dst 0 (NaN where a value is not finite), logsumexp
