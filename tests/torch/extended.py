@@ -104,25 +104,48 @@ def attention(
     q: Array,
     k: Array,
     v: Array,
-    dropout: float,
-    causal: bool,
+    dropout: float = 0,
+    causal: bool = False,
     attn_mask: Any = None,
     scale: float | None = None,
 ) -> list[Array]:
     """Output and logsumexp; both 0 for a query that sees nothing."""
-    k, v = (np.repeat(t, q.shape[1] // k.shape[1], 1) for t in (k, v))
-    factor = 1 / np.sqrt(np.longdouble(q.shape[3])) if scale is None else np.longdouble(scale)
-    scores = factor * (q @ k.swapaxes(2, 3))
-    if attn_mask is not None:
-        scores = scores + wide(attn_mask)
-    if causal:
-        scores = np.where(np.tri(*scores.shape[2:], dtype=bool), scores, -np.inf)
+    v = np.repeat(v, q.shape[1] // v.shape[1], 1)
+    scores = attention_scores(q, k, causal, attn_mask, scale)
     top = scores.max(-1, keepdims=True)
     top = np.where(top == -np.inf, 0, top)
     weights = np.exp(scores - top)
     total = weights.sum(-1, keepdims=True)
     total = np.where(total == 0, 1, total)
     return [weights @ v / total, (top + np.log(total))[..., 0]]
+
+
+def attention_scores(q: Array, k: Array, causal: bool, mask: Any, scale: float | None) -> Array:
+    """-inf where nothing is seen."""
+    factor = 1 / np.sqrt(np.longdouble(q.shape[3])) if scale is None else np.longdouble(scale)
+    scores: Array = factor * (q @ np.repeat(k, q.shape[1] // k.shape[1], 1).swapaxes(2, 3))
+    if mask is not None:
+        scores = scores + wide(mask)
+    return np.where(np.tri(*scores.shape[2:], dtype=bool), scores, -np.inf) if causal else scores
+
+
+def attention_terms(
+    q: Array,
+    k: Array,
+    v: Array,
+    dropout: float = 0,
+    causal: bool = False,
+    attn_mask: Any = None,
+    scale: float | None = None,
+) -> list[Array]:
+    """Of the output as a product of weights and values, of logsumexp the largest score's."""
+    output, _ = attention(q, k, np.abs(v), dropout, causal, attn_mask, scale)
+    sizes = attention_scores(
+        np.abs(q), np.abs(k), causal, None, None if scale is None else abs(scale)
+    )
+    if attn_mask is not None:
+        sizes = sizes + np.abs(np.where(np.isfinite(wide(attn_mask)), wide(attn_mask), 0))
+    return [output, sizes.max(-1)]
 
 
 FORMULAS: dict[str, Callable[..., Any]] = {
@@ -190,6 +213,7 @@ def gelu_backward_terms(grad: Array, x: Array, approximate: str = "none") -> Arr
 
 
 TERMS: dict[str, Callable[..., Any]] = {
+    "_scaled_dot_product_flash_attention_for_cpu": attention_terms,
     "gelu_backward": gelu_backward_terms,
     "_softmax_backward_data": softmax_backward_terms,
     "native_layer_norm": layer_norm_terms,

@@ -21,7 +21,8 @@ SIZES = [
     (1, 1, 40, 600, 24),
     (1, 1, 300, 20, 130),
 ]
-EMPTY = [(0, 2, 3, 4, 5), (2, 0, 3, 4, 5), (2, 2, 0, 4, 5), (2, 2, 3, 0, 5), (2, 2, 3, 4, 0)]
+# Without heads, queries or keys stock divides by zero, and the process dies.
+EMPTY = [(0, 2, 3, 4, 5), (2, 2, 3, 4, 0)]
 
 
 def heads(m: Make, shape: Shape, layout: str = "contiguous", **named: Any) -> torch.Tensor:
@@ -82,16 +83,6 @@ def layouts() -> Iterator[Sample]:
             yield sample(
                 f"{a} {b} causal {causal}",
                 lambda m, a=a, b=b, c=causal: attention(m, (2, 3, 20, 33, 16), (a, b, a), c),
-            )
-    # Stock takes the last dimension's stride for 1, and that of rows for at least their length.
-    for wrong in ("transposed", "reversed", "strided", "expanded_last"):
-        for place in range(3):
-            layout = tuple(wrong if i == place else "contiguous" for i in range(3))
-            yield sample(
-                f"{wrong} {place}",
-                lambda m, la=layout: attention(m, (2, 3, 20, 33, 16), la),
-                "layout",
-                (F32,),
             )
 
 

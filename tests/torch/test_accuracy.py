@@ -110,6 +110,8 @@ CASES = [
 def scales(case: Case, call: Callable[[], CallParts], exact: list[Array]) -> list[Array]:
     if case.product:
         return [wide(t) for t in tensors_of(run_stock(magnitudes(call)).results)]
+    if case.overload == ATTENTION:
+        return term_sizes(case.overload, *call()[1:]) or []
     whole = "layer_norm" in case.overload
     return [
         row_scale(e, tuple(range(e.ndim)) if whole and i > 0 else case.dims)

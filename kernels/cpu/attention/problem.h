@@ -78,7 +78,7 @@ inline constexpr int64_t kBlockQ = 96;
 inline constexpr int64_t kBlockK = 256;
 
 struct Plan {
-  bool few;  // queries per head
+  bool few;                                       // queries per head
   bool pack_queries, pack_few_keys, pack_values;  // else read where they lie
   int64_t band, block_q, block_k;
   int64_t depth;         // dim in whole steps of k

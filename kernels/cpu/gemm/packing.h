@@ -87,8 +87,8 @@ inline void pack_transposed_pairs(const bf16* src, int64_t stride_n, int64_t k, 
         for (int i = 0; i < kLanes; ++i) block[i] = words(load_pairs(from + i * stride_n + p));
       } else {
         for (int i = 0; i < kLanes; ++i) {
-          block[i] = i < width ? words(load_pairs_partial(from + i * stride_n + p, depth))
-                               : F32::zero();
+          block[i] =
+              i < width ? words(load_pairs_partial(from + i * stride_n + p, depth)) : F32::zero();
         }
       }
       transpose(block);

@@ -54,7 +54,8 @@ inline Bf16Pairs broadcast_pair(const bf16* p) {
 inline Pair<Bf16Pairs> interleave(Bf16Pairs a, Bf16Pairs b) {
   const __m512i each = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
   // Of every pair of indices the second one is b's.
-  const __m512i first = _mm512_add_epi32(_mm512_slli_epi32(each, 16), _mm512_add_epi32(each, _mm512_set1_epi32(0x200000)));
+  const __m512i first = _mm512_add_epi32(_mm512_slli_epi32(each, 16),
+                                         _mm512_add_epi32(each, _mm512_set1_epi32(0x200000)));
   const __m512i second = _mm512_add_epi32(first, _mm512_set1_epi32(0x100010));
   return {{_mm512_permutex2var_epi16(a.v, first, b.v)},
           {_mm512_permutex2var_epi16(a.v, second, b.v)}};

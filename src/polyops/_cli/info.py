@@ -20,7 +20,7 @@ def run(args: argparse.Namespace) -> int:
     if args.markdown:
         print(op_table())
         return 0
-    console = Console(width=None if sys.stdout.isatty() else 200, soft_wrap=True)
+    console = Console(width=None if sys.stdout.isatty() else 240, soft_wrap=True)
     libraries = ", ".join(f"{name} {version}" for name, version in machine.libraries().items())
     console.print(f"polyops  {polyops.__version__}, built for torch {_C.TORCH_VERSION}")
     console.print(f"torch    {torch.__version__} ({libraries})")
@@ -55,7 +55,7 @@ def settings() -> Iterator[str]:
 def table(*columns: str) -> Table:
     result = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        result.add_column(column, overflow="fold")
+        result.add_column(column, overflow="fold", no_wrap=column == "overload")
     return result
 
 
