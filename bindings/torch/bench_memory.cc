@@ -60,6 +60,7 @@ class Recycler final : public c10::Allocator {
   static void release(void* data);
 
   void keep(void* data) {
+    if (data == nullptr) return;
     char* start = reinterpret_cast<char*>(reinterpret_cast<uintptr_t>(data) / kPage * kPage);
     std::lock_guard lock(mutex_);
     free_[in_use_.extract(start).mapped()].insert(start);
