@@ -106,8 +106,9 @@ GateKey gemm_key(const void* p) {
           {a.lhs.sizes[0], a.lhs.sizes[1], a.rhs.sizes[2], a.lhs.sizes[2]}};
 }
 
+template <class Args>
 GateKey attention_key(const void* p) {
-  const auto& a = *static_cast<const polyops_attention_args*>(p);
+  const auto& a = *static_cast<const Args*>(p);
   const char* layout = a.causal != 0 ? kCausal : polyops_is_present(&a.mask) != 0 ? kMask : kPlain;
   const int64_t* q = a.query.sizes;
   return {a.query.dtype, layout, {q[0] * q[1], q[2], a.key.sizes[2], q[3]}};
@@ -166,7 +167,13 @@ std::span<const KernelOp> kernel_ops() {
        sizeof(polyops_attention_args),
        {kPlain, kCausal, kMask},
        {"heads", "q", "kv", "dim"},
-       attention_key},
+       attention_key<polyops_attention_args>},
+      {"attention_backward",
+       "backward",
+       sizeof(polyops_attention_backward_args),
+       {kPlain, kCausal, kMask},
+       {"heads", "q", "kv", "dim"},
+       attention_key<polyops_attention_backward_args>},
   };
   return *ops;
 }
@@ -180,7 +187,7 @@ std::span<const PublicOp> public_ops() {
       {"layer_norm", {"layer_norm", "layer_norm_backward"}},
       {"mm", {"gemm"}},
       {"relu", {"relu", "relu_backward"}},
-      {"scaled_dot_product_attention", {"attention"}},
+      {"scaled_dot_product_attention", {"attention", "attention_backward"}},
       {"softmax", {"softmax", "softmax_backward"}},
   };
   return *ops;

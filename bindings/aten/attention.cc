@@ -1,10 +1,11 @@
-// aten::_scaled_dot_product_flash_attention_for_cpu. F.scaled_dot_product_attention ends here, and
-// with it nn.MultiheadAttention and the models of transformers; boolean masks arrive as additive ones.
+// aten::_scaled_dot_product_flash_attention_for_cpu and its backward. F.scaled_dot_product_attention
+// ends here, and with it nn.MultiheadAttention and the models of transformers; boolean masks arrive as additive ones.
 #include "polyops/ops/attention.h"
 
 #include <ATen/EmptyTensor.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu_backward_cpu_dispatch.h>
 #include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu_cpu_dispatch.h>
 #include <ATen/ops/empty_like.h>
 
@@ -21,6 +22,10 @@ namespace {
 
 using OptionalTensor = std::optional<at::Tensor>;
 using Two = std::tuple<at::Tensor, at::Tensor>;
+using Three = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
+
+// Autograd hands the mask that it does not have over as an undefined tensor.
+bool is_given(const OptionalTensor& mask) { return mask.has_value() && mask->defined(); }
 
 // Stock reads rows as if they had unit stride, and hands their distance to BLAS, which wants at
 // least a row's length.
@@ -46,7 +51,6 @@ const char* describe_operands(const at::Tensor& query, const at::Tensor& key,
 const char* describe_mask(const at::Tensor& mask, const at::Tensor& query, const at::Tensor& key,
                           polyops_attention_args* args) {
   if (args->causal != 0) return "causal and a mask";
-  if (!mask.defined()) return "undefined tensor";
   if (mask.device() != query.device()) return "mixed dtypes or devices";
   if (mask.scalar_type() != query.scalar_type() && mask.scalar_type() != at::kFloat) {
     return "mixed dtypes or devices";
@@ -100,7 +104,7 @@ const char* describe_all(const at::Tensor& query, const at::Tensor& key, const a
   // Stock hides what is behind the diagonal by -inf before it multiplies.
   if (is_causal && !(args->scale > 0 && std::isfinite(args->scale))) return "causal and scale";
   args->mask = absent();
-  if (mask.has_value()) {
+  if (is_given(mask)) {
     if (const char* reason = describe_mask(*mask, query, key, args)) return reason;
   }
   args->dst = args->query;
@@ -113,6 +117,58 @@ bool needs_gradient(const at::Tensor& query, const at::Tensor& key, const at::Te
          (query.requires_grad() || key.requires_grad() || value.requires_grad());
 }
 
+// (batch, length, heads, dim) transposed, as stock makes gradients whatever their tensors' layout.
+void describe_by_token(const at::Tensor& like, polyops_tensor* view) {
+  const int64_t heads = like.size(1), length = like.size(2), dim = like.size(3);
+  describe_contiguous(like.sizes(), like.scalar_type(), view);
+  view->strides[0] = length * heads * dim;
+  view->strides[1] = dim;
+  view->strides[2] = heads * dim;
+}
+
+at::Tensor allocate_by_token(const at::Tensor& like) {
+  const std::array<int64_t, 4> sizes = {like.size(0), like.size(2), like.size(1), like.size(3)};
+  if (!like.is_cpu()) return allocate(like, sizes, like.scalar_type()).transpose(1, 2);
+  const std::array<int64_t, 4> strides = {sizes[1] * sizes[2] * sizes[3], sizes[3],
+                                          sizes[2] * sizes[3], 1};
+  return at::Tensor(at::detail::empty_strided_cpu(like.sizes(), strides, like.scalar_type()));
+}
+
+polyops_attention_backward_args backward_of(const polyops_attention_args& forward) {
+  polyops_attention_backward_args args;
+  args.struct_size = sizeof args;
+  args.causal = forward.causal;
+  args.scale = forward.scale;
+  args.query = forward.query;
+  args.key = forward.key;
+  args.value = forward.value;
+  args.mask = forward.mask;
+  args.dst = args.grad_dst = forward.dst;
+  args.logsumexp = forward.logsumexp;
+  return args;
+}
+
+void describe_gradients(const at::Tensor& query, const at::Tensor& key,
+                        polyops_attention_backward_args* args) {
+  describe_by_token(query, &args->grad_query);
+  describe_by_token(key, &args->grad_key);
+  args->grad_value = args->grad_key;
+}
+
+// A backward computes the scores again and expects logsumexp to be theirs to the last bit: where
+// weights are near 0 and 1, of other scores it makes gradients up to three times as wrong. So
+// forward and backward are both ours or both stock's.
+constexpr const char kBackwardIsStock[] = "its backward is left to stock";
+constexpr const char kForwardIsStock[] = "its forward is left to stock";
+
+bool backward_is_ours(const Call& call, const polyops_attention_args& forward,
+                      const at::Tensor& query, const at::Tensor& key) {
+  if (query.size(1) != key.size(1)) return false;
+  polyops_attention_backward_args args = backward_of(forward);
+  describe_gradients(query, key, &args);
+  return call.takes("attention_backward", &args);
+}
+
 std::optional<Two> attention(Call& call, const at::Tensor& query, const at::Tensor& key,
                              const at::Tensor& value, double dropout_p, bool is_causal,
                              const OptionalTensor& mask, std::optional<double> scale) {
@@ -122,10 +178,8 @@ std::optional<Two> attention(Call& call, const at::Tensor& query, const at::Tens
     call.decline(reason);
     return std::nullopt;
   }
-  // Stock's backward computes the scores again and expects logsumexp to be theirs to the last bit:
-  // of a query whose weights are 0 and 1, ours makes its gradients up to three times as wrong.
-  if (needs_gradient(query, key, value)) {
-    call.decline("needs a gradient");
+  if (needs_gradient(query, key, value) && !backward_is_ours(call, args, query, key)) {
+    call.decline(kBackwardIsStock);
     return std::nullopt;
   }
   if (!call.choose(&args)) return std::nullopt;
@@ -140,11 +194,70 @@ std::optional<Two> attention(Call& call, const at::Tensor& query, const at::Tens
   set_input(&args.query, query);
   set_input(&args.key, key);
   set_input(&args.value, value);
-  if (mask.has_value()) set_input(&args.mask, *mask);
+  if (is_given(mask)) set_input(&args.mask, *mask);
   set_output(&args.dst, out);
   set_output(&args.logsumexp, logsumexp);
   if (!call.launch(&args, out)) return std::nullopt;
   return Two(std::move(out), std::move(logsumexp));
+}
+
+const char* describe_backward(const at::Tensor& grad_out, const at::Tensor& query,
+                              const at::Tensor& key, const at::Tensor& out,
+                              const at::Tensor& logsumexp, const polyops_attention_args& forward,
+                              polyops_attention_backward_args* args) {
+  *args = backward_of(forward);
+  if (!same_kind(grad_out, query) || !same_kind(out, query)) return "mixed dtypes or devices";
+  if (grad_out.sizes() != query.sizes() || out.sizes() != query.sizes()) return "shape";
+  if (!logsumexp.defined() || logsumexp.scalar_type() != logsumexp_type(query) ||
+      logsumexp.device() != query.device()) {
+    return "mixed dtypes or devices";
+  }
+  if (logsumexp.sizes() != query.sizes().slice(0, 3)) return "shape";
+  // Stock's formula would add up the gradients of all heads that share a key in its own order.
+  if (query.size(1) != key.size(1)) return "shared heads";
+  if (const char* reason = describe(grad_out, &args->grad_dst)) return reason;
+  if (const char* reason = describe(out, &args->dst)) return reason;
+  if (const char* reason = describe(logsumexp, &args->logsumexp)) return reason;
+  if (!has_rows(args->grad_dst) || !has_rows(args->dst)) return "layout";
+  describe_gradients(query, key, args);
+  return nullptr;
+}
+
+std::optional<Three> attention_backward(Call& call, const at::Tensor& grad_out,
+                                        const at::Tensor& query, const at::Tensor& key,
+                                        const at::Tensor& value, const at::Tensor& out,
+                                        const at::Tensor& logsumexp, double dropout_p,
+                                        bool is_causal, const OptionalTensor& mask,
+                                        std::optional<double> scale) {
+  polyops_attention_args forward;
+  polyops_attention_backward_args args;
+  const char* reason =
+      describe_all(query, key, value, dropout_p, is_causal, mask, scale, &forward);
+  if (!reason) reason = describe_backward(grad_out, query, key, out, logsumexp, forward, &args);
+  if (!reason && !call.takes("attention", &forward)) reason = kForwardIsStock;
+  if (reason) {
+    call.decline(reason);
+    return std::nullopt;
+  }
+  if (!call.choose(&args)) return std::nullopt;
+  if (query.scalar_type() == at::kFloat && bf16_products_allowed(query.device().type())) {
+    call.decline("bfloat16 products are allowed");
+    return std::nullopt;
+  }
+  at::Tensor grad_query = allocate_by_token(query);
+  at::Tensor grad_key = allocate_by_token(key), grad_value = allocate_by_token(key);
+  set_input(&args.grad_dst, grad_out);
+  set_input(&args.query, query);
+  set_input(&args.key, key);
+  set_input(&args.value, value);
+  if (is_given(mask)) set_input(&args.mask, *mask);
+  set_input(&args.dst, out);
+  set_input(&args.logsumexp, logsumexp);
+  set_output(&args.grad_query, grad_query);
+  set_output(&args.grad_key, grad_key);
+  set_output(&args.grad_value, grad_value);
+  if (!call.launch(&args, grad_query)) return std::nullopt;
+  return Three(std::move(grad_query), std::move(grad_key), std::move(grad_value));
 }
 
 }  // namespace
@@ -154,8 +267,8 @@ std::vector<Overload> attention_overloads() {
   return {
       {"_scaled_dot_product_flash_attention_for_cpu", kOp, "attention",
        wrap(attention, at::cpu::_scaled_dot_product_flash_attention_for_cpu)},
-      {"_scaled_dot_product_flash_attention_for_cpu_backward", kOp, "attention", nullptr,
-       "no kernel yet"},
+      {"_scaled_dot_product_flash_attention_for_cpu_backward", kOp, "attention_backward",
+       wrap(attention_backward, at::cpu::_scaled_dot_product_flash_attention_for_cpu_backward)},
   };
 }
 

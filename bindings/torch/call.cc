@@ -17,6 +17,12 @@ bool Call::decline(const char* reason) {
   return false;
 }
 
+bool Call::takes(const char* kernel_op, const void* args) const {
+  const OpTable& table =
+      registry().table(c10::DeviceTypeName(slot_.device, /*lower_case=*/true), kernel_op);
+  return select(table, args, available_threads()).candidate != nullptr;
+}
+
 bool Call::choose(const void* args) {
   if (slot_.device != c10::kCPU) {
     registry().ensure_probed(c10::DeviceTypeName(slot_.device, /*lower_case=*/true));

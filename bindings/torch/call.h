@@ -23,6 +23,9 @@ class Call {
   // Counts the call as declined and returns false, so that an attempt can end with it.
   bool decline(const char* reason);
 
+  // Whether another op of the same device and public op takes args. Counts nothing.
+  bool takes(const char* kernel_op, const void* args) const;
+
   // Picks the kernel for args, whose outputs have no data yet. False: none takes it; counted.
   bool choose(const void* args);
 

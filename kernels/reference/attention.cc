@@ -39,17 +39,30 @@ struct Query {
     return polyops_is_present(&args.mask) != 0 ? sum + load(args.mask, at * kv + j) : sum;
   }
 
-  void run() const {
-    std::vector<long double> weights(seen());
+  std::vector<long double> scores() const {
+    std::vector<long double> all(seen());
+    for (size_t j = 0; j < all.size(); ++j) all[j] = score(static_cast<int64_t>(j));
+    return all;
+  }
+
+  // Scores become weights, not yet divided by their total, which is returned; and logsumexp.
+  static long double weigh(std::vector<long double>* scores, long double* logsumexp) {
     long double top = -kInfinity, sum = 0;
-    for (size_t j = 0; j < weights.size(); ++j) {
-      weights[j] = score(static_cast<int64_t>(j));
-      if (!(weights[j] <= top)) top = weights[j];  // NaN stays
+    for (long double s : *scores) {
+      if (!(s <= top)) top = s;  // NaN stays
     }
     const long double from = top == -kInfinity ? 0 : top;
-    for (long double& w : weights) sum += w = std::exp(w - from);
+    for (long double& s : *scores) sum += s = std::exp(s - from);
     if (sum == 0) sum = 1;
-    store(args.logsumexp, at, static_cast<double>(from + std::log(sum)));
+    *logsumexp = from + std::log(sum);
+    return sum;
+  }
+
+  void run() const {
+    std::vector<long double> weights = scores();
+    long double logsumexp;
+    const long double sum = weigh(&weights, &logsumexp);
+    store(args.logsumexp, at, static_cast<double>(logsumexp));
     for (int64_t d = 0; d < dim; ++d) {
       long double total = 0;
       for (size_t j = 0; j < weights.size(); ++j) {
@@ -61,7 +74,70 @@ struct Query {
   }
 };
 
+// The long double sums of a call's gradients.
+struct Gradients {
+  const polyops_attention_backward_args& args;
+  const int64_t dim;
+  std::vector<long double> query, key, value;
+
+  explicit Gradients(const polyops_attention_backward_args& a)
+      : args(a),
+        dim(a.query.sizes[3]),
+        query(polyops_numel(&a.query)),
+        key(polyops_numel(&a.key)),
+        value(polyops_numel(&a.value)) {}
+
+  // Weights and the forward's result are computed anew, so that they are exact.
+  void add(const Query& of) {
+    std::vector<long double> weights = of.scores();
+    long double logsumexp;
+    const long double sum = Query::weigh(&weights, &logsumexp);
+    std::vector<long double> products(weights.size());
+    long double delta = 0;
+    for (size_t j = 0; j < weights.size(); ++j) {
+      weights[j] /= sum;
+      const int64_t row = (of.keys_at + static_cast<int64_t>(j)) * dim;
+      for (int64_t d = 0; d < dim; ++d) {
+        const long double grad = load(args.grad_dst, of.at * dim + d);
+        products[j] += grad * load(args.value, row + d);
+        value[row + d] += weights[j] * grad;
+      }
+      delta += weights[j] * products[j];
+    }
+    for (size_t j = 0; j < weights.size(); ++j) {
+      const long double grad = args.scale * weights[j] * (products[j] - delta);
+      const int64_t row = (of.keys_at + static_cast<int64_t>(j)) * dim;
+      for (int64_t d = 0; d < dim; ++d) {
+        query[of.at * dim + d] += grad * load(args.key, row + d);
+        key[row + d] += grad * load(args.query, of.at * dim + d);
+      }
+    }
+  }
+};
+
+void store_all(const polyops_tensor& t, const std::vector<long double>& values) {
+  for (size_t i = 0; i < values.size(); ++i) {
+    store(t, static_cast<int64_t>(i), static_cast<double>(values[i]));
+  }
+}
+
 }  // namespace
+
+void attention_backward(const polyops_attention_backward_args& args) {
+  polyops_attention_args forward = {};
+  forward.causal = args.causal;
+  forward.scale = args.scale;
+  forward.query = args.query;
+  forward.key = args.key;
+  forward.value = args.value;
+  forward.mask = args.mask;
+  Gradients gradients(args);
+  const int64_t queries = polyops_numel(&args.query) / args.query.sizes[3];
+  for (int64_t at = 0; at < queries; ++at) gradients.add(Query(forward, at));
+  store_all(args.grad_query, gradients.query);
+  store_all(args.grad_key, gradients.key);
+  store_all(args.grad_value, gradients.value);
+}
 
 void attention(const polyops_attention_args& args) {
   const int64_t queries = polyops_numel(&args.logsumexp);

@@ -10,6 +10,9 @@ namespace polyops::reference {
 // long double.
 void attention(const polyops_attention_args& args);
 
+// Reads neither dst nor logsumexp, but computes them.
+void attention_backward(const polyops_attention_backward_args& args);
+
 }  // namespace polyops::reference
 
 #endif  // POLYOPS_REFERENCE_ATTENTION_H_

@@ -267,4 +267,12 @@ double epsilon(int32_t dtype) {
   }
 }
 
+bool multiplies_bf16([[maybe_unused]] const std::string& isa) {
+#if defined(__x86_64__)
+  return isa == "avx512" && __builtin_cpu_supports("avx512bf16") != 0;
+#else
+  return false;
+#endif
+}
+
 }  // namespace polyops::testing

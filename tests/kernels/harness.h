@@ -66,6 +66,9 @@ std::vector<int64_t> permuted_strides(const std::vector<int64_t>& sizes,
 // One unit in the last place of dtype at 1.0: 2^-23, 2^-52, 2^-7, 2^-10.
 double epsilon(int32_t dtype);
 
+// Whether kernels of that ISA multiply bfloat16 as it is, by an instruction that this machine has.
+bool multiplies_bf16(const std::string& isa);
+
 }  // namespace polyops::testing
 
 #endif  // POLYOPS_TESTS_KERNELS_HARNESS_H_

@@ -85,6 +85,12 @@ void add_attention(std::vector<Call>* calls, const char* layout, bool causal, bo
   args.mask = masked ? strided({2, 6, 5, 7}, {0, 0, 7, 1}) : polyops_tensor{};
   if (!masked) args.mask.rank = -1;
   calls->push_back(call("attention", layout, {12, 5, 7, 4}, args));
+  polyops_attention_backward_args backward = {};
+  backward.causal = args.causal;
+  backward.query = args.query;
+  backward.key = args.key;
+  backward.mask = args.mask;
+  calls->push_back(call("attention_backward", layout, {12, 5, 7, 4}, backward));
 }
 
 std::vector<Call> all_calls() {

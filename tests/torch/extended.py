@@ -129,6 +129,49 @@ def attention_scores(q: Array, k: Array, causal: bool, mask: Any, scale: float |
     return np.where(np.tri(*scores.shape[2:], dtype=bool), scores, -np.inf) if causal else scores
 
 
+def attention_backward(
+    grad: Array,
+    q: Array,
+    k: Array,
+    v: Array,
+    out: Array,
+    logsumexp: Array,
+    dropout: float = 0,
+    causal: bool = False,
+    attn_mask: Any = None,
+    scale: float | None = None,
+) -> list[Array]:
+    """From weights and a result that are computed anew."""
+    factor = 1 / np.sqrt(np.longdouble(q.shape[3])) if scale is None else np.longdouble(scale)
+    out, logsumexp = attention(q, k, v, dropout, causal, attn_mask, scale)
+    weights = np.exp(attention_scores(q, k, causal, attn_mask, scale) - logsumexp[..., None])
+    delta = (grad * out).sum(-1, keepdims=True)
+    g = factor * weights * (grad @ v.swapaxes(2, 3) - delta)
+    return [g @ k, g.swapaxes(2, 3) @ q, weights.swapaxes(2, 3) @ grad]
+
+
+def attention_backward_terms(
+    grad: Array,
+    q: Array,
+    k: Array,
+    v: Array,
+    out: Array,
+    logsumexp: Array,
+    dropout: float = 0,
+    causal: bool = False,
+    attn_mask: Any = None,
+    scale: float | None = None,
+) -> list[Array]:
+    """The terms of delta, too, count before they cancel."""
+    factor = 1 / np.sqrt(np.longdouble(q.shape[3])) if scale is None else np.longdouble(abs(scale))
+    out, logsumexp = attention(q, k, v, dropout, causal, attn_mask, scale)
+    weights = np.exp(attention_scores(q, k, causal, attn_mask, scale) - logsumexp[..., None])
+    grad, q, k, v = (np.abs(t) for t in (grad, q, k, v))
+    delta = (grad * np.abs(out)).sum(-1, keepdims=True)
+    g = factor * weights * (grad @ v.swapaxes(2, 3) + delta)
+    return [g @ k, g.swapaxes(2, 3) @ q, weights.swapaxes(2, 3) @ grad]
+
+
 def attention_terms(
     q: Array,
     k: Array,
@@ -160,6 +203,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "addmm": add_product,
     "baddbmm": add_product,
     "_scaled_dot_product_flash_attention_for_cpu": attention,
+    "_scaled_dot_product_flash_attention_for_cpu_backward": attention_backward,
 }
 
 
@@ -214,6 +258,7 @@ def gelu_backward_terms(grad: Array, x: Array, approximate: str = "none") -> Arr
 
 TERMS: dict[str, Callable[..., Any]] = {
     "_scaled_dot_product_flash_attention_for_cpu": attention_terms,
+    "_scaled_dot_product_flash_attention_for_cpu_backward": attention_backward_terms,
     "gelu_backward": gelu_backward_terms,
     "_softmax_backward_data": softmax_backward_terms,
     "native_layer_norm": layer_norm_terms,

@@ -201,6 +201,59 @@ def meta(m: Make) -> Args:
     return tuple(v.to("meta") if isinstance(v, torch.Tensor) else v for v in values), options
 
 
+def backward(what: str, make: Any, expect: str = "hit", dtypes: Any = TAKEN) -> Sample:
+    return Sample(f"{NAME}_backward", what, make, expect, dtypes)
+
+
+def attention_backward(m: Make, forward: Args, grad: str = "contiguous") -> Args:
+    """The forward's arguments and results, and a gradient in that layout."""
+    values, options = forward
+    result, logsumexp = getattr(torch.ops.aten, NAME)(*values, **options)
+    incoming = heads(m, tuple(result.shape), grad)
+    query, key, value, dropout, causal = values
+    return args(incoming, query, key, value, result, logsumexp, dropout, causal, **options)
+
+
+def of_forward(sample: Sample) -> Sample:
+    """The backward of a sample of the forward; shared heads are left to stock."""
+    return backward(
+        sample.title,
+        lambda m: attention_backward(m, sample.make(m)),
+        "shared heads" if "share keys" in sample.title else sample.expect,
+        sample.dtypes,
+    )
+
+
+def backwards() -> Iterator[Sample]:
+    for part in (shapes, layouts, masks, special):
+        yield from map(of_forward, part())
+    for grad in ("contiguous", "tokens", "fused", "padded", "offset", "one batch", "one head"):
+        for query in ("contiguous", "tokens"):
+            yield backward(
+                f"gradient {grad}, {query}",
+                lambda m, g=grad, q=query: attention_backward(
+                    m, attention(m, (2, 3, 20, 33, 16), (q,) * 3), g
+                ),
+            )
+    yield from wrong_backwards()
+
+
+def wrong_backwards() -> Iterator[Sample]:
+    def changed(place: int, change: Any) -> Any:
+        def make(m: Make) -> Args:
+            values, options = attention_backward(m, attention(m, (2, 3, 5, 7, 8)))
+            return tuple(change(v) if i == place else v for i, v in enumerate(values)), options
+
+        return make
+
+    yield backward("dropout", changed(6, lambda _: 0.5), "dropout")
+    yield backward("causal, scale below 0", lambda m: negative(m), "causal and scale")
+
+
+def negative(m: Make) -> Args:
+    return attention_backward(m, attention(m, (2, 3, 5, 7, 8), causal=True, scale=-1.0))
+
+
 def samples() -> Iterator[Sample]:
-    for part in (shapes, layouts, masks, special, wrong):
+    for part in (shapes, layouts, masks, special, wrong, backwards):
         yield from part()

@@ -13,7 +13,7 @@ from accuracy import Array, Errors, errors_of, row_scale, wide
 from both import CallParts, in_float64, magnitudes, run, run_stock, tensors_of
 from conftest import SEED
 from extended import exact_result, term_sizes
-from samples import BF16, F32, F64, Args, Make, args
+from samples import BF16, F32, F64, PRODUCTS, Args, Make, args
 from samples_attention import NAME as ATTENTION
 from samples_attention import attention
 from samples_rows import norm_args, norm_backward_args, softmax_backward_args
@@ -57,7 +57,10 @@ def products() -> list[Case]:
             "baddbmm", "12 x 32x48x64", lambda t: args(t(12, 32, 48), t(12, 32, 64), t(12, 64, 48))
         )
     )
-    return [Case(c.overload, c.what, c.make, (F32,), product=True) for c in cases]
+    return [
+        Case(c.overload, c.what, c.make, tuple(d for d in PRODUCTS if d in ALL), product=True)
+        for c in cases
+    ]
 
 
 CASES = [

@@ -9,9 +9,12 @@ from both import CallParts, assert_same_but_values, hits, reasons, run, run_stoc
 from samples import BF16, F32, F64
 from torch import Tensor, nn
 
+import polyops
+
 pytestmark = pytest.mark.usefixtures("lifted")
 
 LEAF = "aten::_scaled_dot_product_flash_attention_for_cpu"
+BACKWARD = f"{LEAF}_backward"
 
 
 def heads(length: int, dtype: torch.dtype, seed: int, grad: bool = False) -> Tensor:
@@ -55,13 +58,108 @@ def assert_as_near(ours: list[Tensor], stock: list[Tensor], exact: list[Tensor])
         assert (mine.double() - truth).abs().max().item() <= allowed
 
 
-@pytest.mark.parametrize("dtype", [F32, BF16, F64], ids=str)
-def test_training_is_stock(dtype: torch.dtype) -> None:
-    stock, ours = (way(lambda: call(dtype, {}, True)) for way in (run_stock, run))
+@pytest.mark.parametrize("dtype", [F32, BF16], ids=str)
+@pytest.mark.parametrize("mask", masks())
+def test_training(mask: str, dtype: torch.dtype) -> None:
+    options = masks()[mask]()
+    stock = run_stock(lambda: call(dtype, options, True))
+    ours = run(lambda: call(dtype, options, True))
     assert_same_but_values(stock, ours)
-    assert reasons(ours) == ["needs a gradient"]
-    for mine, theirs in zip(ours.results, stock.results, strict=True):
-        assert torch.equal(mine, theirs)
+    assert hits(ours) == [LEAF, BACKWARD]
+    exact = run_stock(lambda: call_in_float64(dtype, options))
+    assert_as_near(ours.results, stock.results, exact.results)
+
+
+def call_in_float64(dtype: torch.dtype, options: dict[str, object]) -> CallParts:
+    """On the values that dtype has, and the same incoming gradient."""
+    _, tensors, _ = call(dtype, options, True)
+    wide = [t.detach().double().requires_grad_() for t in tensors]
+    incoming = torch.cos(torch.arange(wide[0].numel())).view(wide[0].shape).to(dtype).double()
+
+    def both_ways(q: Tensor, k: Tensor, v: Tensor) -> list[Tensor]:
+        out = F.scaled_dot_product_attention(q, k, v, **options)  # type: ignore[arg-type]
+        return [out, *torch.autograd.grad(out, [q, k, v], incoming)]
+
+    return both_ways, tuple(wide), {}
+
+
+@pytest.mark.parametrize("mask", masks())
+def test_gradcheck(mask: str) -> None:
+    _, tensors, _ = call(F64, masks()[mask](), False)
+    small = [t.detach()[:1, :2, :9, :5].clone().requires_grad_() for t in tensors]
+    options = masks()[mask]()
+    if isinstance(visible := options.get("attn_mask"), Tensor):
+        options["attn_mask"] = visible[:1, :1, :9, :9]
+    explained = polyops.explain(
+        torch.autograd.gradcheck,
+        lambda q, k, v: F.scaled_dot_product_attention(q, k, v, **options),  # type: ignore[arg-type]
+        small,
+    )
+    assert explained.result
+    assert {LEAF, BACKWARD} <= {c.overload for c in explained.calls if c.kernel}
+
+
+def test_saturated_weights() -> None:
+    """Scores of some 50: gradients depend on logsumexp's last bits."""
+    tensors = [heads(40, F32, i).mul(4) for i in range(3)]
+
+    def made(dtype: torch.dtype = F32) -> CallParts:
+        leaves = [t.to(dtype).requires_grad_() for t in tensors]
+
+        def gradients(q: Tensor, k: Tensor, v: Tensor) -> list[Tensor]:
+            out = F.scaled_dot_product_attention(q, k, v)
+            return list(torch.autograd.grad(out, [q, k, v], torch.cos(out.detach())))
+
+        return gradients, tuple(leaves), {}
+
+    stock, ours = run_stock(made), run(made)
+    assert hits(ours) == [LEAF, BACKWARD]
+    exact = run_stock(lambda: made(F64))
+    assert_as_near(ours.results, stock.results, exact.results)
+
+
+def test_shared_heads_train_with_stock() -> None:
+    q, k, v = (heads(20, F32, i, grad=True) for i in range(3))
+
+    def shared() -> CallParts:
+        op = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+        return op, (q, k[:, :2], v[:, :2]), {}
+
+    assert reasons(run(shared)) == ["its backward is left to stock"]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "expected"),
+    [
+        ("attention_online", ["dtype", "its forward is left to stock"]),
+        ("attention_backward_blocked", ["its backward is left to stock", "dtype"]),
+    ],
+)
+def test_forward_and_backward_go_together(kernel: str, expected: list[str]) -> None:
+    """Vectors have no float64: without either kernel, both are left to stock."""
+    isa = polyops._C.families()[0]["isas"][0]
+    if isa == "scalar":
+        pytest.skip("scalar kernels have float64")
+    op = "attention_backward" if "backward" in kernel else "attention"
+    polyops._C.force(op, f"{kernel}__{isa}")
+    try:
+        assert reasons(run(lambda: call(F64, {}, True))) == expected
+    finally:
+        polyops._C.force(op, None)
+
+
+def test_expanded_gradient_is_stock() -> None:
+    """That of a sum: one number for every element."""
+    tensors = [heads(20, F32, i, grad=True) for i in range(3)]
+
+    def made() -> CallParts:
+        def gradients(*t: Tensor) -> list[Tensor]:
+            return list(torch.autograd.grad(F.scaled_dot_product_attention(*t).sum(), tensors))
+
+        return gradients, tuple(tensors), {}
+
+    stock, ours = run_stock(made), run(made)
+    torch.testing.assert_close(ours.results, stock.results)
 
 
 @pytest.mark.parametrize("mask", masks())
@@ -114,17 +212,21 @@ def test_grouped_queries() -> None:
     torch.testing.assert_close(ours.results, stock.results)
 
 
-def test_multihead_attention() -> None:
+def test_multihead_attention_trains() -> None:
     torch.manual_seed(0)
-    layer = nn.MultiheadAttention(48, 4, batch_first=True).requires_grad_(False)
+    layer = nn.MultiheadAttention(48, 4, batch_first=True)
     x = torch.randn(3, 20, 48)
 
-    def made() -> CallParts:
-        return layer, (x, x, x), {"need_weights": False}
+    def gradients() -> list[Tensor]:
+        out, _ = layer(x, x, x, need_weights=False, is_causal=False)
+        return list(torch.autograd.grad(out.square().sum(), list(layer.parameters())))
 
-    stock, ours = run_stock(made), run(made)
-    assert LEAF in hits(ours)
-    torch.testing.assert_close(ours.results, stock.results)
+    with polyops.disable():
+        stock = gradients()
+    explained = polyops.explain(gradients)
+    assert {LEAF, BACKWARD} <= {c.overload for c in explained.calls if c.kernel}
+    for mine, theirs in zip(explained.result, stock, strict=True):
+        assert (mine - theirs).abs().max() <= 1e-5 * theirs.abs().max()
 
 
 @pytest.mark.parametrize("place", range(3))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import SEED
-from samples import BF16, F32, F64, LAYOUTS, Make, Sample, args
+from samples import F32, LAYOUTS, PRODUCTS, TAKEN, Make, Sample, args
 from samples_attention import NAME as ATTENTION
 from samples_attention import attention
 from samples_products import BATCH
@@ -131,7 +131,7 @@ def one_case(seed: int) -> None:
     choose = random.Random(seed)
     kind = choose.choice([elementwise, rows, norms, products, attentions])
     sample = kind(choose)
-    dtypes = (F32, F64) if kind is products else (F32, BF16, F64)
+    dtypes = PRODUCTS if kind is products else TAKEN
     dtype = choose.choice(dtypes)
     what = f"FUZZ_SEED={seed}: {sample.overload} {sample.title} {dtype}"
     try:

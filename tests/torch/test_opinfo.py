@@ -26,6 +26,7 @@ from both import (
 )
 from conftest import SEED
 from extended import term_sizes
+from samples import PRODUCTS
 from torch.testing._internal.common_methods_invocations import op_db
 from torch.testing._internal.opinfo.core import OpInfo, SampleInput
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -46,18 +47,15 @@ class Case:
     forward: tuple[str, ...] = ()
     backward: tuple[str, ...] = ()
     product: bool = True
-    training: bool = True  # forward is hit where gradients are needed, too
 
     @property
     def op(self) -> OpInfo:
         return next(o for o in op_db if (o.name, o.variant_test_name) == (self.name, self.variant))
 
     def expected(self, dtype: torch.dtype, direction: str) -> set[str]:
-        if self.product and dtype == BF16:
+        if self.product and dtype not in PRODUCTS:
             return set()
-        if direction == "training forward" and not self.training:
-            return set()
-        names = self.backward if direction == "backward" else self.forward
+        names = self.forward if direction == "forward" else self.backward
         return {f"aten::{name}" for name in names}
 
 
@@ -67,7 +65,11 @@ NORM = {
     "backward": ("native_layer_norm_backward",),
     "product": False,
 }
-ATTENTION = ("_scaled_dot_product_flash_attention_for_cpu",)
+ATTENTION = {
+    "forward": ("_scaled_dot_product_flash_attention_for_cpu",),
+    "backward": ("_scaled_dot_product_flash_attention_for_cpu_backward",),
+    "product": False,
+}
 CASES = [
     Case("softmax", **SOFTMAX),
     Case("softmax", "with_dtype", **SOFTMAX),
@@ -90,12 +92,7 @@ CASES = [
     Case("nn.functional.bilinear", forward=("bmm",), backward=("bmm",)),
     Case("einsum", forward=("bmm",), backward=("bmm",)),
     Case("tensordot", forward=("mm",), backward=("mm",)),
-    Case(
-        "nn.functional.scaled_dot_product_attention",
-        forward=ATTENTION,
-        product=False,
-        training=False,
-    ),
+    Case("nn.functional.scaled_dot_product_attention", **ATTENTION),
     Case("linalg.multi_dot", forward=("mm",), backward=("mm",)),
 ]
 BY_DTYPE = [(case, dtype) for case in CASES for dtype in (F32, BF16, F64)]
@@ -245,7 +242,7 @@ def test_forward(case: Case, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize(("case", "dtype"), BY_DTYPE, ids=name_of)
 def test_backward(case: Case, dtype: torch.dtype) -> None:
     seen = compare_all(case, dtype, backward_call, grad=True)
-    assert case.expected(dtype, "training forward") | case.expected(dtype, "backward") <= seen
+    assert case.expected(dtype, "forward") | case.expected(dtype, "backward") <= seen
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if c.op.supports_out], ids=name_of)
@@ -293,12 +290,15 @@ def test_error_inputs(case: Case) -> None:
     assert outcomes
 
 
-def differentiable(case: Case, most: int = 1200) -> Iterator[SampleInput]:
-    """At most eight, none empty, of at most that many elements that need a gradient."""
-    found = 0
+def differentiable(case: Case, most: int = 1200, reached: bool = False) -> Iterator[SampleInput]:
+    """At most eight, none empty, of at most that many elements that need a gradient; those alone
+    that reach the case's forward ops if reached is True and it has some.
+    """
+    found, names = 0, case.expected(F64, "forward") if reached else set()
     for sample in case.op.sample_inputs("cpu", F64, requires_grad=True):
         wanted = floats((sample.input, sample.args, sample.kwargs))
-        if 0 < sum(t.numel() for t in wanted) <= most and all(t.numel() for t in wanted):
+        small = 0 < sum(t.numel() for t in wanted) <= most and all(t.numel() for t in wanted)
+        if small and (not names or names & {*hits(run(forward_call(case.op, sample)))}):
             found += 1
             yield sample
         if found == 8:
@@ -328,7 +328,7 @@ def test_gradcheck(case: Case) -> None:
     samples, random directions (fast mode) for more than 40 elements.
     """
     checked, seen = 0, set()
-    for sample in differentiable(case):
+    for sample in differentiable(case, 2000, reached=True):
         function, inputs = as_function(case, sample)
 
         def check(function: Any = function, inputs: Any = inputs) -> bool:
@@ -345,7 +345,7 @@ def test_gradcheck(case: Case) -> None:
         seen.update(call.overload for call in explained.calls if call.kernel is not None)
         checked += 1
     assert checked
-    assert case.expected(F64, "training forward") | case.expected(F64, "backward") <= seen
+    assert case.expected(F64, "forward") | case.expected(F64, "backward") <= seen
 
 
 # OpInfo marks native_layer_norm's as an expected failure: stock's fails too.

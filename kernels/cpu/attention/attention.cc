@@ -2,6 +2,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "attention/backward.h"
 #include "attention/band.h"
 #include "attention/problem.h"
 #include "table.h"
@@ -43,6 +44,27 @@ void with_operands(int32_t dtype, const Run& run) {
     }
     return run.template operator()<V, typename V::Scalar, E>();
   });
+}
+
+template <class V, class E>
+struct BackwardJob {
+  BackwardProblem<E, typename V::Scalar> problem;
+  BackwardPlan plan;
+  int64_t parts;
+  typename V::Scalar* scratch;
+
+  void run(int64_t part) const {
+    const auto& p = problem.forward;
+    const int64_t kv_heads = p.heads / p.sharing, groups = p.batch * kv_heads;
+    for (int64_t g = part * groups / parts; g < (part + 1) * groups / parts; ++g) {
+      Group<V, E>{problem, plan, scratch + part * plan.elements, g / kv_heads, g % kv_heads}.run();
+    }
+  }
+};
+
+template <class V, class E>
+void run_backward_parts(void* user, int64_t begin, int64_t end, int32_t) {
+  for (int64_t i = begin; i < end; ++i) static_cast<const BackwardJob<V, E>*>(user)->run(i);
 }
 
 bool unit_stride(const polyops_tensor& t) { return t.sizes[3] == 1 || t.strides[3] == 1; }
@@ -89,8 +111,62 @@ int launch(const void* data, const polyops_context* ctx) {
   return POLYOPS_OK;
 }
 
+const char* backward_supports(const void* data) {
+  const auto& a = *static_cast<const polyops_attention_backward_args*>(data);
+  const int32_t dtype = a.query.dtype;
+  if (!has_dtype(dtype)) return "dtype";
+  const polyops_tensor* const all[] = {&a.grad_dst, &a.query,      &a.key,      &a.value,
+                                       &a.dst,      &a.grad_query, &a.grad_key, &a.grad_value};
+  for (const polyops_tensor* t : all) {
+    if (t->dtype != dtype) return "dtype";
+  }
+  const int32_t wide = dtype == POLYOPS_FLOAT64 ? POLYOPS_FLOAT64 : POLYOPS_FLOAT32;
+  if (a.logsumexp.dtype != wide) return "dtype";
+  if (polyops_is_present(&a.mask) && a.mask.dtype != dtype && a.mask.dtype != POLYOPS_FLOAT32) {
+    return "dtype";
+  }
+  for (const polyops_tensor* t : all) {
+    if (!unit_stride(*t)) return "layout";
+  }
+  return nullptr;
+}
+
+size_t backward_scratch_bytes(const void* data, int32_t threads) {
+  const auto& args = *static_cast<const polyops_attention_backward_args*>(data);
+  size_t bytes = 0;
+  with_types(args.query.dtype, [&]<class V, class E>() {
+    using S = typename V::Scalar;
+    const auto problem = problem_of<E, S>(args);
+    bytes = plan_of<V>(problem).elements * parts_of(problem, threads) * sizeof(S);
+  });
+  return bytes;
+}
+
+int launch_backward(const void* data, const polyops_context* ctx) {
+  const auto& args = *static_cast<const polyops_attention_backward_args*>(data);
+  if (!unit_stride(args.grad_query) || !unit_stride(args.grad_key) ||
+      !unit_stride(args.grad_value)) {
+    return POLYOPS_DECLINED;  // known only now
+  }
+  with_types(args.query.dtype, [&]<class V, class E>() {
+    BackwardJob<V, E> job;
+    job.problem = problem_of<E, typename V::Scalar>(args);
+    job.plan = plan_of<V>(job.problem);
+    job.parts = parts_of(job.problem, ctx->num_threads);
+    job.scratch = static_cast<typename V::Scalar*>(ctx->scratch);
+    if (job.parts == 1) {
+      run_backward_parts<V, E>(&job, 0, 1, 0);
+    } else {
+      ctx->parallel_for(ctx, job.parts, 1, run_backward_parts<V, E>, &job);
+    }
+  });
+  return POLYOPS_OK;
+}
+
 }  // namespace
 }  // namespace polyops::cpu
 
-POLYOPS_CPU_KERNELS(attention, POLYOPS_KERNEL("attention", "attention_online", supports,
-                                              scratch_bytes, launch))
+POLYOPS_CPU_KERNELS(attention,
+                    POLYOPS_KERNEL("attention", "attention_online", supports, scratch_bytes, launch),
+                    POLYOPS_KERNEL("attention_backward", "attention_backward_blocked",
+                                   backward_supports, backward_scratch_bytes, launch_backward))

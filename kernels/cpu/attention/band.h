@@ -101,16 +101,13 @@ struct Band {
     O* to = at<O>(plan.keys);
     if (plan.few) {
       if (plan.pack_few_keys) pack_rows<V>(key, p.key.row, n, p.dim, to, plan.length);
-      return;
-    }
-    for (int64_t j = 0; j < n; j += kTileColumns<V>) {
-      const int64_t columns = min_of(kTileColumns<V>, n - j);
-      const E* from = key + j * p.key.row;
-      O* panel = to + j * plan.depth;
-      if constexpr (kStep == 1) {
-        pack_transposed<V>(from, p.key.row, p.dim, columns, panel, panel_length<V>(columns));
-      } else {
-        pack_transposed_pairs(from, p.key.row, p.dim, columns, panel, panel_length<V>(columns));
+    } else if constexpr (kStep == 1) {
+      pack_panels<V>(key, p.key.row, p.dim, n, to);
+    } else {
+      for (int64_t j = 0; j < n; j += kTileColumns<V>) {
+        const int64_t columns = min_of(kTileColumns<V>, n - j);
+        pack_transposed_pairs(key + j * p.key.row, p.key.row, p.dim, columns, to + j * plan.depth,
+                              panel_length<V>(columns));
       }
     }
   }
@@ -202,21 +199,17 @@ struct Band {
     S* sums = at<S>(plan.sums) + (block.first - first) * plan.length;
     const bool more = block.key > 0;
     const Target<S> target = {sums, plan.length, 1, more ? sums : nullptr, plan.length, 1, 1, 1};
-    Tile<V, O> tile;
-    tile.lhs_m = plan.score_length * kWeights;
-    tile.lhs_k = kStep;
-    tile.rhs_k = value_row * kStep;
+    Operands<O> operands;
+    operands.lhs_m = plan.score_length * kWeights;
+    operands.lhs_k = kStep;
+    operands.rhs = values;
+    operands.rhs_k = value_row * kStep;
     for (int64_t r = 0; r < block.count; r = group_end(block, r)) {
       const int64_t end = group_end(block, r);
-      tile.k = ceil_div(seen_until(block, end), kStep);
-      if (tile.k <= 0) continue;
-      for (int64_t j = 0; j < p.dim; j += kTileColumns<V>) {
-        const int64_t columns = min_of(kTileColumns<V>, p.dim - j);
-        const int vectors = static_cast<int>(ceil_div(columns, V::kLanes));
-        tile.rhs = values + j * kStep;
-        run_panel(tile, target, static_cast<const O*>(weights_of(r)),
-                  Split(end - r, rows_of<V>(vectors)), r, j, columns, plan.pack_values);
-      }
+      operands.k = ceil_div(seen_until(block, end), kStep);
+      if (operands.k <= 0) continue;
+      operands.lhs = weights_of(r);
+      run_panels<V>(operands, target, r, end - r, p.dim, plan.pack_values);
     }
   }
 

@@ -66,26 +66,37 @@ inline int64_t panel_length(int64_t columns) {
   return ceil_div(columns, V::kLanes) * V::kLanes;
 }
 
+// Rows of dim elements as the columns of panels.
+template <class V, class E, class S>
+void pack_panels(const E* rows, int64_t row, int64_t dim, int64_t count, S* panels) {
+  for (int64_t j = 0; j < count; j += kTileColumns<V>) {
+    const int64_t columns = min_of(kTileColumns<V>, count - j);
+    pack_transposed<V>(rows + j * row, row, dim, columns, panels + j * dim,
+                       panel_length<V>(columns));
+  }
+}
+
 // Panel by panel. Of queries that do not see a panel's first key, and so none of it, the scores are
 // left as they were.
 template <class V, class O, class S>
 void scores_by_tiles(const Target<S>& target, const O* queries, int64_t query_row, const O* panels,
                      int64_t packed_keys, int64_t depth, const Block& block, bool causal) {
   constexpr int64_t kStep = kDepth<V, O>;
-  Tile<V, O> tile;
-  tile.k = depth / kStep;
-  tile.lhs_m = query_row;
-  tile.lhs_k = kStep;
+  Operands<O> operands;
+  operands.k = depth / kStep;
+  operands.lhs_m = query_row;
+  operands.lhs_k = kStep;
   for (int64_t j = 0; j < block.keys; j += kTileColumns<V>) {
     const int64_t columns = min_of(kTileColumns<V>, block.keys - j);
     const int64_t ahead = block.key + j - block.first;
     const int64_t skipped = causal && ahead > 0 ? ahead : 0;
     if (skipped >= block.count) return;
-    tile.rhs = panels + j * depth;
-    tile.rhs_k = panel_length<V>(min_of(kTileColumns<V>, packed_keys - j)) * kStep;
+    operands.lhs = queries + skipped * query_row;
+    operands.rhs = panels + j * depth;
+    operands.rhs_k = panel_length<V>(min_of(kTileColumns<V>, packed_keys - j)) * kStep;
     const int vectors = static_cast<int>(ceil_div(columns, V::kLanes));
-    run_panel(tile, target, queries + skipped * query_row,
-              Split(block.count - skipped, rows_of<V>(vectors)), skipped, j, columns, true);
+    run_panel<V>(operands, target, Split(block.count - skipped, rows_of<V>(vectors)), skipped, j,
+                 columns, true);
   }
 }
 
@@ -93,7 +104,7 @@ template <class V, class O, class S>
 void scores_by_dots(const Target<S>& target, const O* queries, int64_t query_row, const O* keys,
                     int64_t key_row, int64_t dim, const Block& block) {
   S sums[kFewQueries * V::kLanes];
-  Tile<V, O> tile;
+  Tile<V, O, S> tile;
   set_target(target, tile);
   for (int64_t j = 0; j < block.keys; j += V::kLanes) {
     const int64_t columns = min_of(V::kLanes, block.keys - j);

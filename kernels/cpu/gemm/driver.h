@@ -10,11 +10,11 @@
 namespace polyops::cpu {
 namespace {
 
-template <class S>
-inline Target<S> target_of(const Problem<S>& p, int64_t item, bool first) {
-  S* dst = p.dst + item * p.dst_batch;
+template <class E, class S>
+inline Target<S, E> target_of(const Problem<E, S>& p, int64_t item, bool first) {
+  E* dst = p.dst + item * p.dst_batch;
   if (!first) return {dst, p.dst_m, p.dst_n, dst, p.dst_m, p.dst_n, p.alpha, S{1}};
-  const S* addend = p.has_addend ? p.addend + item * p.addend_batch : nullptr;
+  const E* addend = p.has_addend ? p.addend + item * p.addend_batch : nullptr;
   return {dst, p.dst_m, p.dst_n, addend, p.addend_m, p.addend_n, p.alpha, p.beta};
 }
 
@@ -24,36 +24,37 @@ struct Range {
 };
 
 template <class V, class S>
-void run_direct(const Problem<S>& p, const Plan& plan, const Range& range) {
+void run_direct(const Problem<S, S>& p, const Plan& plan, const Range& range) {
   const S* lhs = p.lhs + range.item * p.lhs_batch + range.m0 * p.lhs_m;
   const S* rhs = p.rhs + range.item * p.rhs_batch;
-  Tile<V> tile;
-  tile.lhs_m = p.lhs_m;
-  tile.lhs_k = p.lhs_k;
-  tile.rhs_k = p.rhs_k;
+  Operands<S> operands;
+  operands.lhs_m = p.lhs_m;
+  operands.lhs_k = p.lhs_k;
+  operands.rhs_k = p.rhs_k;
   for (int64_t k0 = 0; k0 < p.k; k0 += plan.block_k) {
     const Target<S> target = target_of(p, range.item, k0 == 0);
-    tile.k = min_of(plan.block_k, p.k - k0);
+    operands.k = min_of(plan.block_k, p.k - k0);
+    operands.lhs = lhs + k0 * p.lhs_k;
     for (int64_t j = range.n0; j < range.n1; j += kTileColumns<V>) {
       const int64_t columns = min_of(kTileColumns<V>, range.n1 - j);
       const int vectors = static_cast<int>(ceil_div(columns, V::kLanes));
-      tile.rhs = rhs + k0 * p.rhs_k + j;
-      run_panel(tile, target, lhs + k0 * p.lhs_k, Split(range.m1 - range.m0, rows_of<V>(vectors)),
-                range.m0, j, columns, false);
+      operands.rhs = rhs + k0 * p.rhs_k + j;
+      run_panel<V>(operands, target, Split(range.m1 - range.m0, rows_of<V>(vectors)), range.m0, j,
+                   columns, false);
     }
   }
 }
 
-template <class V, class S>
-void run_dot(const Problem<S>& p, const Plan& plan, const Range& range) {
+template <class V, class E, class S>
+void run_dot(const Problem<E, S>& p, const Plan& plan, const Range& range) {
   const int64_t rows = range.m1 - range.m0;
-  const S* lhs = p.lhs + range.item * p.lhs_batch + range.m0 * p.lhs_m;
-  const S* rhs = p.rhs + range.item * p.rhs_batch;
+  const E* lhs = p.lhs + range.item * p.lhs_batch + range.m0 * p.lhs_m;
+  const E* rhs = p.rhs + range.item * p.rhs_batch;
   S sums[kDotMaxRows * V::kLanes];
   for (int64_t k0 = 0; k0 < p.k; k0 += plan.block_k) {
-    const Target<S> target = target_of(p, range.item, k0 == 0);
+    const Target<S, E> target = target_of(p, range.item, k0 == 0);
     const int64_t k = min_of(plan.block_k, p.k - k0);
-    Tile<V> tile;
+    Tile<V, E, E> tile;
     set_target(target, tile);
     for (int64_t j = range.n0; j < range.n1; j += V::kLanes) {
       const int64_t columns = min_of(V::kLanes, range.n1 - j);
@@ -72,48 +73,50 @@ void run_dot(const Problem<S>& p, const Plan& plan, const Range& range) {
   }
 }
 
-template <class V, class S>
+template <class V, class E, class S>
 struct PackedBlock {
-  const Problem<S>& p;
+  static constexpr int64_t kStep = kDepth<V, E>;
+  const Problem<E, S>& p;
   const Plan& plan;
   const Range& range;
-  S* panels;
-  S* lhs_copy;
+  E* panels;
+  E* lhs_copy;
 
   // Rows [m0, m1) of columns [n0, n1) with k [k0, k0 + k); packs the panels the first time.
   void run(int64_t m0, int64_t m1, int64_t n0, int64_t n1, int64_t k0, int64_t k, bool first) {
-    const Target<S> target = target_of(p, range.item, k0 == 0);
-    const S* lhs = p.lhs + range.item * p.lhs_batch + m0 * p.lhs_m + k0 * p.lhs_k;
-    const S* rhs = p.rhs + range.item * p.rhs_batch + k0 * p.rhs_k;
-    Tile<V> tile;
-    tile.k = k;
-    tile.lhs_m = p.lhs_m;
-    tile.lhs_k = p.lhs_k;
+    const Target<S, E> target = target_of(p, range.item, k0 == 0);
+    const E* lhs = p.lhs + range.item * p.lhs_batch + m0 * p.lhs_m + k0 * p.lhs_k;
+    const E* rhs = p.rhs + range.item * p.rhs_batch + k0 * p.rhs_k;
+    Operands<E> operands;
+    operands.k = ceil_div(k, kStep);
+    operands.lhs = lhs;
+    operands.lhs_m = p.lhs_m;
+    operands.lhs_k = p.lhs_k * kStep;
     if (plan.pack_lhs) {
       pack<V>(lhs, p.lhs_k, p.lhs_m, k, m1 - m0, lhs_copy, plan.lhs_length);
-      lhs = lhs_copy;
-      tile.lhs_m = 1;
-      tile.lhs_k = plan.lhs_length;
+      operands.lhs = lhs_copy;
+      operands.lhs_m = kStep;
+      operands.lhs_k = plan.lhs_length * kStep;
     }
     const bool one_panel = range.m1 - range.m0 <= kBlockM;
     for (int64_t j = n0; j < n1; j += kTileColumns<V>) {
       const int64_t columns = min_of(kTileColumns<V>, n1 - j);
       const int64_t vectors = ceil_div(columns, V::kLanes);
-      S* panel = one_panel ? panels : panels + (j - n0) * plan.block_k;
+      E* panel = one_panel ? panels : panels + (j - n0) * plan.block_k;
       if (first) {
         pack<V>(rhs + j * p.rhs_n, p.rhs_k, p.rhs_n, k, columns, panel, vectors * V::kLanes);
       }
-      tile.rhs = panel;
-      tile.rhs_k = vectors * V::kLanes;
-      run_panel(tile, target, lhs, Split(m1 - m0, rows_of<V>(static_cast<int>(vectors))), m0, j,
-                columns, true);
+      operands.rhs = panel;
+      operands.rhs_k = vectors * V::kLanes * kStep;
+      run_panel<V>(operands, target, Split(m1 - m0, rows_of<V>(static_cast<int>(vectors))), m0, j,
+                   columns, true);
     }
   }
 };
 
-template <class V, class S>
-void run_packed(const Problem<S>& p, const Plan& plan, const Range& range, S* scratch) {
-  PackedBlock<V, S> block{p, plan, range, scratch + plan.lhs_elements, scratch};
+template <class V, class E, class S>
+void run_packed(const Problem<E, S>& p, const Plan& plan, const Range& range, E* scratch) {
+  PackedBlock<V, E, S> block{p, plan, range, scratch + plan.lhs_elements, scratch};
   const Split blocks(range.m1 - range.m0, kBlockM);
   for (int64_t n0 = range.n0; n0 < range.n1; n0 += plan.block_n) {
     const int64_t n1 = min_of(n0 + plan.block_n, range.n1);
@@ -128,8 +131,8 @@ void run_packed(const Problem<S>& p, const Plan& plan, const Range& range, S* sc
 }
 
 // Part `index` of the plan: some of the batch * m rows, some vectors of the columns.
-template <class V, class S>
-void run_part(const Problem<S>& p, const Plan& plan, int64_t index, S* scratch) {
+template <class V, class E, class S>
+void run_part(const Problem<E, S>& p, const Plan& plan, int64_t index, E* scratch) {
   const int64_t vectors = ceil_div(p.n, V::kLanes), rows = p.batch * p.m;
   const int64_t down = index / plan.column_parts, across = index % plan.column_parts;
   const int64_t row0 = down * rows / plan.row_parts, row1 = (down + 1) * rows / plan.row_parts;
@@ -142,10 +145,10 @@ void run_part(const Problem<S>& p, const Plan& plan, int64_t index, S* scratch) 
     range.m1 = min_of(p.m, range.m0 + row1 - row);
     if (plan.path == Path::kPacked) {
       run_packed<V>(p, plan, range, scratch);
-    } else if (plan.path == Path::kDirect) {
-      run_direct<V>(p, plan, range);
-    } else {
+    } else if (plan.path == Path::kDot) {
       run_dot<V>(p, plan, range);
+    } else if constexpr (kDepth<V, E> == 1) {
+      run_direct<V>(p, plan, range);
     }
   }
 }

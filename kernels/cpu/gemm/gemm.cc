@@ -18,50 +18,55 @@
 namespace polyops::cpu {
 namespace {
 
-template <class V>
+template <class V, class E>
 struct Job {
-  const Problem<typename V::Scalar>* problem;
+  const Problem<E, typename V::Scalar>* problem;
   const Plan* plan;
   char* scratch;
 };
 
-template <class V>
+template <class V, class E>
 void run_parts(void* user, int64_t begin, int64_t end, int32_t) {
-  const auto& job = *static_cast<const Job<V>*>(user);
+  const auto& job = *static_cast<const Job<V, E>*>(user);
   for (int64_t i = begin; i < end; ++i) {
-    auto* scratch = reinterpret_cast<typename V::Scalar*>(job.scratch + i * job.plan->part_bytes);
+    auto* scratch = reinterpret_cast<E*>(job.scratch + i * job.plan->part_bytes);
     run_part<V>(*job.problem, *job.plan, i, scratch);
   }
 }
 
-template <class V>
+template <class V, class E>
 int launch_as(const polyops_gemm_args& args, const polyops_context* ctx) {
-  const auto problem = problem_of<V>(args);
+  const auto problem = problem_of<V, E>(args);
   const Plan plan = plan_of<V>(problem, ctx->num_threads);
-  Job<V> job = {&problem, &plan, static_cast<char*>(ctx->scratch)};
+  Job<V, E> job = {&problem, &plan, static_cast<char*>(ctx->scratch)};
   const int64_t parts = plan.row_parts * plan.column_parts;
   if (parts == 1) {
-    run_parts<V>(&job, 0, 1, 0);
+    run_parts<V, E>(&job, 0, 1, 0);
   } else {
-    ctx->parallel_for(ctx, parts, 1, run_parts<V>, &job);
+    ctx->parallel_for(ctx, parts, 1, run_parts<V, E>, &job);
   }
   return POLYOPS_OK;
 }
 
-template <class V>
-size_t scratch_as(const polyops_gemm_args& args, int32_t threads) {
-  const Plan plan = plan_of<V>(problem_of<V>(args), threads);
-  return plan.part_bytes * plan.row_parts * plan.column_parts;
+// Calls run<vector, element>() for a dtype that this ISA and machine multiply; false for others.
+template <class Run>
+bool with_elements(int32_t dtype, const Run& run) {
+  if (dtype == POLYOPS_FLOAT32) return run.template operator()<F32, float>(), true;
+#if defined(POLYOPS_ISA_SCALAR)
+  if (dtype == POLYOPS_FLOAT64) return run.template operator()<F64, double>(), true;
+#endif
+  if constexpr (kHasBf16Pairs) {
+    if (dtype == POLYOPS_BFLOAT16 && multiplies_bf16()) {
+      return run.template operator()<F32, bf16>(), true;
+    }
+  }
+  return false;
 }
 
 const char* supports(const void* data) {
   const auto& args = *static_cast<const polyops_gemm_args*>(data);
   const int32_t dtype = args.dst.dtype;
-#ifdef POLYOPS_ISA_SCALAR
-  if (dtype != POLYOPS_FLOAT32 && dtype != POLYOPS_FLOAT64) return "dtype";
-#else
-  if (dtype != POLYOPS_FLOAT32) return "dtype";
-#endif
+  if (!with_elements(dtype, []<class V, class E>() {})) return "dtype";
   if (args.lhs.dtype != dtype || args.rhs.dtype != dtype) return "dtype";
   if (polyops_is_present(&args.addend) && args.addend.dtype != dtype) return "dtype";
   // Whether a factor of zero lets NaNs through depends on which of its routines stock takes.
@@ -72,18 +77,19 @@ const char* supports(const void* data) {
 
 size_t scratch_bytes(const void* data, int32_t threads) {
   const auto& args = *static_cast<const polyops_gemm_args*>(data);
-#ifdef POLYOPS_ISA_SCALAR
-  if (args.dst.dtype == POLYOPS_FLOAT64) return scratch_as<F64>(args, threads);
-#endif
-  return scratch_as<F32>(args, threads);
+  size_t bytes = 0;
+  with_elements(args.dst.dtype, [&]<class V, class E>() {
+    const Plan plan = plan_of<V>(problem_of<V, E>(args), threads);
+    bytes = plan.part_bytes * plan.row_parts * plan.column_parts;
+  });
+  return bytes;
 }
 
 int launch(const void* data, const polyops_context* ctx) {
   const auto& args = *static_cast<const polyops_gemm_args*>(data);
-#ifdef POLYOPS_ISA_SCALAR
-  if (args.dst.dtype == POLYOPS_FLOAT64) return launch_as<F64>(args, ctx);
-#endif
-  return launch_as<F32>(args, ctx);
+  int status = POLYOPS_DECLINED;
+  with_elements(args.dst.dtype, [&]<class V, class E>() { status = launch_as<V, E>(args, ctx); });
+  return status;
 }
 
 }  // namespace

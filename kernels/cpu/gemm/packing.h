@@ -126,6 +126,22 @@ void pack(const S* src, int64_t stride_k, int64_t stride_n, int64_t k, int64_t c
   }
 }
 
+#if defined(POLYOPS_ISA_AVX512)
+// Into pairs.
+template <class V>
+void pack(const bf16* src, int64_t stride_k, int64_t stride_n, int64_t k, int64_t columns,
+          bf16* dst, int64_t row_length) {
+  if (stride_n == 1) return pack_row_pairs(src, stride_k, k, columns, dst, row_length);
+  if (stride_k == 1) return pack_transposed_pairs(src, stride_n, k, columns, dst, row_length);
+  for (int64_t p = 0; p < k; p += 2, src += 2 * stride_k, dst += 2 * row_length) {
+    for (int64_t j = 0; j < row_length; ++j) {
+      dst[2 * j] = j < columns ? src[j * stride_n] : bf16{};
+      dst[2 * j + 1] = j < columns && p + 1 < k ? src[j * stride_n + stride_k] : bf16{};
+    }
+  }
+}
+#endif
+
 }  // namespace
 }  // namespace polyops::cpu
 

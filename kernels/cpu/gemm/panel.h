@@ -6,44 +6,46 @@
 
 #include "gemm/packing.h"
 #include "gemm/tile.h"
+#include "rows.h"
 
 namespace polyops::cpu {
 namespace {
 
 // What is added to a product, and where the sum goes: the addend with the first block of k, what
 // stands in dst itself with every later one (so that an addend that is dst is read before it is
-// written).
-template <class S>
+// written). D: how dst and addend are stored.
+template <class S, class D = S>
 struct Target {
-  S* dst;
+  D* dst;
   int64_t dst_m, dst_n;
-  const S* addend;  // nullptr: none
+  const D* addend;  // nullptr: none
   int64_t addend_m, addend_n;
   S alpha, beta;
 };
 
 // Element by element, for layouts that vectors do not fit.
-template <class S>
-void scatter(const Target<S>& t, int64_t i, int64_t j, int64_t rows, int64_t columns, const S* sums,
-             int64_t sums_m) {
+template <class S, class D>
+void scatter(const Target<S, D>& t, int64_t i, int64_t j, int64_t rows, int64_t columns,
+             const S* sums, int64_t sums_m) {
   for (int64_t r = 0; r < rows; ++r) {
-    S* dst = t.dst + (i + r) * t.dst_m + j * t.dst_n;
-    const S* addend =
+    D* dst = t.dst + (i + r) * t.dst_m + j * t.dst_n;
+    const D* addend =
         t.addend == nullptr ? nullptr : t.addend + (i + r) * t.addend_m + j * t.addend_n;
     for (int64_t c = 0; c < columns; ++c) {
       const S product = t.alpha * sums[r * sums_m + c];
-      dst[c * t.dst_n] = addend == nullptr ? product : product + t.beta * addend[c * t.addend_n];
+      put(dst + c * t.dst_n,
+          addend == nullptr ? product : product + t.beta * get(addend + c * t.addend_n));
     }
   }
 }
 
-template <class S>
-inline bool fits_vectors(const Target<S>& t) {
+template <class S, class D>
+inline bool fits_vectors(const Target<S, D>& t) {
   return t.dst_n == 1 && (t.addend == nullptr || t.addend_n <= 1);
 }
 
-template <class V, class E, class S>
-inline void aim(const Target<S>& target, int64_t i, int64_t j, Tile<V, E>& tile) {
+template <class V, class E, class S, class D>
+inline void aim(const Target<S, D>& target, int64_t i, int64_t j, Tile<V, E, D>& tile) {
   tile.dst = target.dst + i * target.dst_m + j;
   if (target.addend != nullptr) {
     tile.addend = target.addend + i * target.addend_m + j * target.addend_n;
@@ -51,8 +53,8 @@ inline void aim(const Target<S>& target, int64_t i, int64_t j, Tile<V, E>& tile)
 }
 
 // The tile's target apart from its place.
-template <class V, class E, class S>
-inline void set_target(const Target<S>& target, Tile<V, E>& tile) {
+template <class V, class E, class S, class D>
+inline void set_target(const Target<S, D>& target, Tile<V, E, D>& tile) {
   tile.dst_m = target.dst_m;
   tile.addend = nullptr;
   tile.addend_m = target.addend_m;
@@ -63,31 +65,54 @@ inline void set_target(const Target<S>& target, Tile<V, E>& tile) {
   tile.beta = target.beta;
 }
 
-// The rows that `tiles` splits, from dst's `row` on, x one panel.
-template <class V, class E, class S>
-void run_panel(Tile<V, E> tile, const Target<S>& target, const E* lhs, const Split& tiles,
-               int64_t row, int64_t column, int64_t columns, bool packed_rhs) {
+// The rows that `tiles` splits, from dst's `row` on, x one panel, into a target that fits vectors.
+template <class V, class E, class S, class D>
+void run_panel_in_place(const Operands<E>& operands, const Target<S, D>& target,
+                        const Split& tiles, int64_t row, int64_t column, int64_t columns,
+                        bool partial) {
   const int64_t vectors = ceil_div(columns, V::kLanes);
-  const bool partial = !packed_rhs && columns % V::kLanes != 0;
-  const bool whole = fits_vectors(target);
-  S sums[kMaxRows * kTileColumns<V>];
+  Tile<V, E, D> tile;
+  static_cast<Operands<E>&>(tile) = operands;
   tile.last = static_cast<int32_t>(columns - (vectors - 1) * V::kLanes);
-  if (whole) {
-    set_target(target, tile);
-  } else {
-    tile.dst = sums;
-    tile.dst_m = kTileColumns<V>;
-    tile.addend_kind = kNoAddend;
-    tile.alpha = 1;
-    tile.beta = 0;
+  set_target(target, tile);
+  const auto& kernels = kTiles<V, E, D>.fn[partial][vectors - 1];
+  for (int64_t i = 0; i < tiles.count; ++i) {
+    const int64_t begin = tiles.begin(i);
+    tile.lhs = operands.lhs + begin * operands.lhs_m;
+    aim(target, row + begin, column, tile);
+    kernels[tiles.size(i) - 1](tile);
   }
-  const auto& kernels = kTiles<V, E>.fn[partial][vectors - 1];
+}
+
+// As above, into any target.
+template <class V, class E, class S, class D>
+void run_panel(const Operands<E>& operands, const Target<S, D>& target, const Split& tiles,
+               int64_t row, int64_t column, int64_t columns, bool packed_rhs) {
+  const bool partial = !packed_rhs && columns % V::kLanes != 0;
+  if (fits_vectors(target)) {
+    return run_panel_in_place<V>(operands, target, tiles, row, column, columns, partial);
+  }
+  S sums[kMaxRows * kTileColumns<V>];
+  const Target<S> own = {sums, kTileColumns<V>, 1, nullptr, 0, 0, S{1}, S{0}};
   for (int64_t i = 0; i < tiles.count; ++i) {
     const int64_t begin = tiles.begin(i), rows = tiles.size(i);
-    tile.lhs = lhs + begin * tile.lhs_m;
-    if (whole) aim(target, row + begin, column, tile);
-    kernels[rows - 1](tile);
-    if (!whole) scatter(target, row + begin, column, rows, columns, sums, kTileColumns<V>);
+    Operands<E> part = operands;
+    part.lhs += begin * operands.lhs_m;
+    run_panel_in_place<V>(part, own, Split(rows, rows), 0, 0, columns, partial);
+    scatter(target, row + begin, column, rows, columns, sums, kTileColumns<V>);
+  }
+}
+
+// As many panels as the columns need, of rhs rows that lie behind each other.
+template <class V, class E, class S>
+void run_panels(Operands<E> operands, const Target<S>& target, int64_t row, int64_t rows,
+                int64_t columns, bool packed_rhs) {
+  const E* rhs = operands.rhs;
+  for (int64_t j = 0; j < columns; j += kTileColumns<V>) {
+    const int64_t width = min_of(kTileColumns<V>, columns - j);
+    const int vectors = static_cast<int>(ceil_div(width, V::kLanes));
+    operands.rhs = rhs + j * kDepth<V, E>;
+    run_panel<V>(operands, target, Split(rows, rows_of<V>(vectors)), row, j, width, packed_rhs);
   }
 }
 

@@ -35,18 +35,19 @@ struct Plan {
   Path path;
   bool pack_lhs;
   int64_t block_k, block_n;
-  int64_t lhs_length;
+  int64_t lhs_length;    // of a step's row in the copy of lhs
   int64_t lhs_elements;  // scratch of one part: the copy of lhs, and behind it the panels
   size_t part_bytes;
 };
 
-// How many threads the work is worth: 5 us each, at 55 multiply-adds or 25 bytes of rhs per ns (with
-// 10 us, 40 x 40 x 384 took 17 us for 8, a batch of 4096 of 4 x 4 x 4 128 us for 84).
-template <class S>
-inline int64_t useful_threads(const Problem<S>& p, int64_t threads) {
+// How many threads the work is worth: 5 us each, at 55 multiply-adds (110 of bfloat16) or 25 bytes
+// of rhs per ns (with 10 us, 40 x 40 x 384 took 17 us for 8, a batch of 4096 of 4 x 4 x 4 128 us for
+// 84).
+template <class V, class E>
+inline int64_t useful_threads(const Problem<E, typename V::Scalar>& p, int64_t threads) {
   const double products = static_cast<double>(p.batch) * p.m * p.n * p.k;
-  const double bytes = static_cast<double>(p.batch) * p.n * p.k * sizeof(S);
-  const double ns = products / 55 + bytes / 25;
+  const double bytes = static_cast<double>(p.batch) * p.n * p.k * sizeof(E);
+  const double ns = products / (55 * kDepth<V, E>) + bytes / 25;
   const double parts = ns / 5000;
   if (parts < 2) return 1;
   return parts < threads ? static_cast<int64_t>(parts) : threads;
@@ -54,8 +55,8 @@ inline int64_t useful_threads(const Problem<S>& p, int64_t threads) {
 
 // The grid with the least time per part, in multiply-adds per step of k: a vector of rhs costs as
 // much to pack as 4 rows to multiply; a row of lhs costs something to bring in.
-template <class V, class S>
-inline void choose_grid(const Problem<S>& p, int64_t threads, Plan& plan) {
+template <class V, class E, class S>
+inline void choose_grid(const Problem<E, S>& p, int64_t threads, Plan& plan) {
   plan.row_parts = plan.column_parts = 1;
   if (threads == 1) return;
   const int64_t rows = p.batch * p.m, vectors = ceil_div(p.n, V::kLanes);
@@ -73,33 +74,38 @@ inline void choose_grid(const Problem<S>& p, int64_t threads, Plan& plan) {
   }
 }
 
-template <class V, class S>
-inline Path choose_path(const Problem<S>& p, int64_t rows, int64_t columns) {
-  if (V::kLanes > 1 && p.rhs_k == 1 && p.lhs_k == 1 && rows <= kDotMaxRows && rows * 18 <= p.k) {
+// Pairs are rounded into dst, so that all of k is one block: kDot only if it fits, kDirect never.
+template <class V, class E, class S>
+inline Path choose_path(const Problem<E, S>& p, int64_t rows, int64_t columns) {
+  constexpr bool kPairs = kDepth<V, E> > 1;
+  if (V::kLanes > 1 && p.rhs_k == 1 && p.lhs_k == 1 && rows <= kDotMaxRows && rows * 18 <= p.k &&
+      !(kPairs && rows * p.k > 4 * kDotElements)) {
     return Path::kDot;
   }
-  if (p.rhs_n == 1 && (rows <= 2 * rows_of<V>(kMaxVectors<V>) || columns * p.k <= 4096)) {
+  if (!kPairs && p.rhs_n == 1 && (rows <= 2 * rows_of<V>(kMaxVectors<V>) || columns * p.k <= 4096)) {
     return Path::kDirect;
   }
   return Path::kPacked;
 }
 
-template <class S>
-inline int64_t most_k(const Problem<S>& p, Path path, int64_t rows) {
+template <class V, class E, class S>
+inline int64_t most_k(const Problem<E, S>& p, Path path, int64_t rows) {
+  if (kDepth<V, E> > 1) return p.k;
   if (path == Path::kDot) return kDotElements / rows;
-  const int64_t bytes = p.n * p.k * static_cast<int64_t>(sizeof(S));
+  const int64_t bytes = p.n * p.k * static_cast<int64_t>(sizeof(E));
   return path == Path::kDirect && bytes > kStreamBytes ? kStreamK : kBlockK;
 }
 
-template <class V, class S>
-inline Plan plan_of(const Problem<S>& p, int32_t num_threads) {
+template <class V, class E, class S>
+inline Plan plan_of(const Problem<E, S>& p, int32_t num_threads) {
+  constexpr int64_t kStep = kDepth<V, E>;
   Plan plan;
-  choose_grid<V>(p, num_threads > 1 ? useful_threads(p, num_threads) : 1, plan);
+  choose_grid<V>(p, num_threads > 1 ? useful_threads<V>(p, num_threads) : 1, plan);
   const int64_t rows = min_of(p.m, ceil_div(p.batch * p.m, plan.row_parts));
   const int64_t vectors = ceil_div(ceil_div(p.n, V::kLanes), plan.column_parts);
   plan.path = choose_path<V>(p, rows, vectors * V::kLanes);
-  const int64_t most = most_k(p, plan.path, rows);
-  plan.block_k = ceil_div(p.k, ceil_div(p.k, most));
+  const int64_t most = most_k<V>(p, plan.path, rows);
+  plan.block_k = ceil_div(ceil_div(p.k, ceil_div(p.k, most)), kStep) * kStep;
   plan.block_n = vectors * V::kLanes;
   plan.pack_lhs = false;
   plan.lhs_length = plan.lhs_elements = 0;
@@ -112,21 +118,23 @@ inline Plan plan_of(const Problem<S>& p, int32_t num_threads) {
   if (rows <= kBlockM) {
     panels = 1;  // each panel is used up before the next is packed, into the same place
   } else {
-    const int64_t fit = kPackedBytes / (parts * panel * static_cast<int64_t>(sizeof(S)));
+    const int64_t fit = kPackedBytes / (parts * panel * static_cast<int64_t>(sizeof(E)));
     panels = min_of(panels, fit < 4 ? 4 : fit);
     plan.block_n = panels * kTileColumns<V>;
   }
   // A transposed lhs is read where it lies (a copy was up to 8 % slower), unless its rows would all
   // fall on the same few sets of the cache.
-  const bool same_sets = p.lhs_k * static_cast<int64_t>(sizeof(S)) % 4096 == 0;
+  const bool same_sets = p.lhs_k * static_cast<int64_t>(sizeof(E)) % 4096 == 0;
   plan.pack_lhs = p.lhs_k != 1 && (p.lhs_m != 1 || same_sets);
+  // Pairs are read where they lie only if none ends behind its row.
+  if (kStep > 1) plan.pack_lhs = p.lhs_k != 1 || p.k % kStep != 0;
   if (plan.pack_lhs) {
     // An odd number of cache lines, lest a tile's steps through k fall on few sets of the L1 cache.
-    const int64_t line = 64 / static_cast<int64_t>(sizeof(S));
+    const int64_t line = 64 / (static_cast<int64_t>(sizeof(E)) * kStep);
     plan.lhs_length = (ceil_div(min_of(rows, kBlockM), line) | 1) * line;
     plan.lhs_elements = plan.lhs_length * plan.block_k;
   }
-  plan.part_bytes = ceil_div((plan.lhs_elements + panels * panel) * sizeof(S), 64) * 64;
+  plan.part_bytes = ceil_div((plan.lhs_elements + panels * panel) * sizeof(E), 64) * 64;
   return plan;
 }
 

@@ -12,16 +12,16 @@ namespace polyops::cpu {
 namespace {
 
 // dst[b, i, j] = alpha * sum_p lhs[b, i, p] rhs[b, p, j] + beta * addend[b, i, j]
-template <class S>
+template <class E, class S>
 struct Problem {
   int64_t batch, m, n, k;
-  const S* lhs;
+  const E* lhs;
   int64_t lhs_batch, lhs_m, lhs_k;
-  const S* rhs;
+  const E* rhs;
   int64_t rhs_batch, rhs_k, rhs_n;
-  const S* addend;
+  const E* addend;
   int64_t addend_batch, addend_m, addend_n;
-  S* dst;
+  E* dst;
   int64_t dst_batch, dst_m, dst_n;
   S alpha, beta;
   bool has_addend;
@@ -35,8 +35,8 @@ inline void swap_values(T& a, T& b) {
 }
 
 // dst^T = rhs^T lhs^T
-template <class S>
-inline void transpose(Problem<S>& p) {
+template <class E, class S>
+inline void transpose(Problem<E, S>& p) {
   swap_values(p.m, p.n);
   swap_values(p.lhs, p.rhs);
   swap_values(p.lhs_batch, p.rhs_batch);
@@ -51,8 +51,8 @@ inline int64_t stride_or(const polyops_tensor& t, int dim, int64_t free) {
   return t.sizes[dim] == 1 ? free : t.strides[dim];
 }
 
-template <class S>
-inline void fold_batch(Problem<S>& p) {
+template <class E, class S>
+inline void fold_batch(Problem<E, S>& p) {
   if (p.batch == 1 || p.rhs_batch != 0) return;
   if (p.m == 1) {
     p.lhs_m = p.lhs_batch;
@@ -67,30 +67,30 @@ inline void fold_batch(Problem<S>& p) {
 
 // Fewer columns than half a vector waste most of every instruction, so such a product is turned on
 // its side; otherwise what decides is along which dimension dst can be stored whole vectors.
-template <class V>
-inline bool better_transposed(const Problem<typename V::Scalar>& p) {
+template <class V, class E>
+inline bool better_transposed(const Problem<E, typename V::Scalar>& p) {
   if (p.n * 2 <= V::kLanes && p.n < p.m) return true;
   if (p.m * 2 <= V::kLanes && p.m < p.n) return false;
   return p.dst_n != 1 && p.dst_m == 1;
 }
 
-template <class V>
-inline Problem<typename V::Scalar> problem_of(const polyops_gemm_args& a) {
+template <class V, class E>
+inline Problem<E, typename V::Scalar> problem_of(const polyops_gemm_args& a) {
   using S = typename V::Scalar;
-  Problem<S> p;
+  Problem<E, S> p;
   p.batch = a.dst.sizes[0];
   p.m = a.dst.sizes[1];
   p.n = a.dst.sizes[2];
   p.k = a.lhs.sizes[2];
-  p.lhs = static_cast<const S*>(a.lhs.data);
+  p.lhs = static_cast<const E*>(a.lhs.data);
   p.lhs_batch = stride_or(a.lhs, 0, 0);
   p.lhs_m = stride_or(a.lhs, 1, 1);
   p.lhs_k = stride_or(a.lhs, 2, 1);
-  p.rhs = static_cast<const S*>(a.rhs.data);
+  p.rhs = static_cast<const E*>(a.rhs.data);
   p.rhs_batch = stride_or(a.rhs, 0, 0);
   p.rhs_k = stride_or(a.rhs, 1, 1);
   p.rhs_n = stride_or(a.rhs, 2, 1);
-  p.dst = static_cast<S*>(a.dst.data);
+  p.dst = static_cast<E*>(a.dst.data);
   p.dst_batch = stride_or(a.dst, 0, 0);
   p.dst_m = stride_or(a.dst, 1, 1);
   p.dst_n = stride_or(a.dst, 2, 1);
@@ -98,7 +98,7 @@ inline Problem<typename V::Scalar> problem_of(const polyops_gemm_args& a) {
   p.addend = nullptr;
   p.addend_batch = p.addend_m = p.addend_n = 0;
   if (p.has_addend) {
-    p.addend = static_cast<const S*>(a.addend.data);
+    p.addend = static_cast<const E*>(a.addend.data);
     p.addend_batch = stride_or(a.addend, 0, 0);
     p.addend_m = stride_or(a.addend, 1, 0);
     p.addend_n = stride_or(a.addend, 2, p.n == 1 ? 1 : 0);

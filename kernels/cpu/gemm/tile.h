@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "rows.h"
 #include "simd/bf16_pairs.h"
 #include "simd/simd.h"
 #include "simd/transpose.h"
@@ -35,18 +36,23 @@ struct Operand<F32, bf16> {
 template <class V, class E>
 inline constexpr int kDepth = Operand<V, E>::kDepth;
 
-// dst = alpha * lhs @ rhs + beta * addend for at most kMaxRows rows and kMaxVectors vectors.
-template <class V, class E = typename V::Scalar>
-struct Tile {
-  using S = typename V::Scalar;
+template <class E>
+struct Operands {
   int64_t k;  // in steps of kDepth; so are lhs_k and rhs_k, in elements
   const E* lhs;
   int64_t lhs_m, lhs_k;
   const E* rhs;
   int64_t rhs_k;
-  S* dst;
+};
+
+// dst = alpha * lhs @ rhs + beta * addend for at most kMaxRows rows and kMaxVectors vectors.
+// D: how dst and addend are stored.
+template <class V, class E, class D>
+struct Tile : Operands<E> {
+  using S = typename V::Scalar;
+  D* dst;
   int64_t dst_m;
-  const S* addend;  // kAddendRow: unit stride along columns; kAddendBroadcast: one value per row
+  const D* addend;  // kAddendRow: unit stride along columns; kAddendBroadcast: one value per row
   int64_t addend_m;
   S alpha, beta;
   AddendKind addend_kind;
@@ -66,16 +72,16 @@ constexpr int rows_of(int vectors) {
 }
 inline constexpr int kMaxRows = 8;
 
-template <class V>
-inline V finish(V acc, V alpha, V beta, AddendKind kind, const typename V::Scalar* addend) {
+template <class V, class D>
+inline V finish(V acc, V alpha, V beta, AddendKind kind, const D* addend) {
   acc = acc * alpha;
   if (kind == kAddendRow) acc = fma(beta, load<V>(addend), acc);
-  if (kind == kAddendBroadcast) acc = fma(beta, V::set1(*addend), acc);
+  if (kind == kAddendBroadcast) acc = fma(beta, V::set1(get(addend)), acc);
   return acc;
 }
 
-template <class V, class E, int kRows, int kVectors>
-inline void store_tile(const Tile<V, E>& t, V (&acc)[kRows][kVectors]) {
+template <class V, class E, class D, int kRows, int kVectors>
+inline void store_tile(const Tile<V, E, D>& t, V (&acc)[kRows][kVectors]) {
   const V alpha = V::set1(t.alpha), beta = V::set1(t.beta);
   const AddendKind kind = t.addend_kind;
   const int step = kind == kAddendRow ? V::kLanes : 0;
@@ -97,8 +103,8 @@ inline void store_tile(const Tile<V, E>& t, V (&acc)[kRows][kVectors]) {
   }
 }
 
-template <class V, class E, int kRows, int kVectors, bool kPartial>
-void multiply_tile(const Tile<V, E>& t) {
+template <class V, class E, class D, int kRows, int kVectors, bool kPartial>
+void multiply_tile(const Tile<V, E, D>& t) {
   using Operand = Operand<V, E>;
   constexpr int kStep = V::kLanes * kDepth<V, E>;
   V acc[kRows][kVectors];
@@ -135,37 +141,37 @@ void multiply_tile(const Tile<V, E>& t) {
   store_tile(t, acc);
 }
 
-template <class V, class E>
-using TileFn = void (*)(const Tile<V, E>&);
+template <class V, class E, class D>
+using TileFn = void (*)(const Tile<V, E, D>&);
 
-template <class V, class E>
+template <class V, class E, class D>
 struct TileTable {
-  TileFn<V, E> fn[2][kMaxVectors<V>][kMaxRows];  // [partial][vectors - 1][rows - 1]
+  TileFn<V, E, D> fn[2][kMaxVectors<V>][kMaxRows];  // [partial][vectors - 1][rows - 1]
 };
 
 // Rows of pairs are always packed, so that no vector of them is partial.
-template <class V, class E, int kVectors, int kRows>
-constexpr void fill_table(TileTable<V, E>& table) {
-  table.fn[0][kVectors - 1][kRows - 1] = multiply_tile<V, E, kRows, kVectors, false>;
+template <class V, class E, class D, int kVectors, int kRows>
+constexpr void fill_table(TileTable<V, E, D>& table) {
+  table.fn[0][kVectors - 1][kRows - 1] = multiply_tile<V, E, D, kRows, kVectors, false>;
   if constexpr (kDepth<V, E> == 1) {
-    table.fn[1][kVectors - 1][kRows - 1] = multiply_tile<V, E, kRows, kVectors, true>;
+    table.fn[1][kVectors - 1][kRows - 1] = multiply_tile<V, E, D, kRows, kVectors, true>;
   }
   if constexpr (kRows > 1) {
-    fill_table<V, E, kVectors, kRows - 1>(table);
+    fill_table<V, E, D, kVectors, kRows - 1>(table);
   } else if constexpr (kVectors > 1) {
-    fill_table<V, E, kVectors - 1, rows_of<V>(kVectors - 1)>(table);
+    fill_table<V, E, D, kVectors - 1, rows_of<V>(kVectors - 1)>(table);
   }
 }
 
-template <class V, class E>
-constexpr TileTable<V, E> make_table() {
-  TileTable<V, E> table = {};
-  fill_table<V, E, kMaxVectors<V>, rows_of<V>(kMaxVectors<V>)>(table);
+template <class V, class E, class D>
+constexpr TileTable<V, E, D> make_table() {
+  TileTable<V, E, D> table = {};
+  fill_table<V, E, D, kMaxVectors<V>, rows_of<V>(kMaxVectors<V>)>(table);
   return table;
 }
 
-template <class V, class E>
-inline constexpr TileTable<V, E> kTiles = make_table<V, E>();
+template <class V, class E, class D>
+inline constexpr TileTable<V, E, D> kTiles = make_table<V, E, D>();
 
 }  // namespace
 }  // namespace polyops::cpu

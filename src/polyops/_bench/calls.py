@@ -248,6 +248,7 @@ def _attention_mask(inputs: Inputs, kind: str) -> Tensor | None:
 
 
 def _attention(inputs: Inputs, name: str, out: bool) -> Case:
+    """Of two products forward, of five backward."""
     batch, heads, queries, keys, dim = inputs.spec.sizes
     kind = inputs.spec.option("mask", "none")
     query = _heads(inputs, batch, heads, queries, dim)
@@ -255,8 +256,17 @@ def _attention(inputs: Inputs, name: str, out: bool) -> Case:
     mask = _attention_mask(inputs, kind)
     causal = kind == "causal"
     seen = sum(min(i + 1, keys) for i in range(queries)) if causal else queries * keys
-    fn = partial(getattr(aten, name).default, query, key, value, 0.0, causal, attn_mask=mask)
-    return _case(fn, _nbytes(query, key, value, query, mask), 4 * batch * heads * seen * dim)
+    flops = 4 * batch * heads * seen * dim
+    forward = name.removesuffix("_backward")
+    fn = partial(getattr(aten, forward).default, query, key, value, 0.0, causal, attn_mask=mask)
+    if forward == name:
+        return _case(fn, _nbytes(query, key, value, query, mask), flops)
+    result, logsumexp = fn()
+    grad = torch.empty_like(result).copy_(inputs.randn(*result.shape))
+    args = (grad, query, key, value, result, logsumexp, 0.0, causal)
+    fn = partial(getattr(aten, name).default, *args, attn_mask=mask)
+    moved = 2 * _nbytes(grad, query, key, value) + _nbytes(mask)
+    return _case(fn, moved, flops * 5 // 2)
 
 
 BUILDERS: dict[str, Callable[[Inputs, str, bool], Case]] = {
@@ -267,6 +277,7 @@ BUILDERS: dict[str, Callable[[Inputs, str, bool], Case]] = {
     "native_layer_norm": _layer_norm,
     "native_layer_norm_backward": _layer_norm_backward,
     "_scaled_dot_product_flash_attention_for_cpu": _attention,
+    "_scaled_dot_product_flash_attention_for_cpu_backward": _attention,
     **dict.fromkeys(["gelu", "gelu_", "relu", "relu_"], _activation),
     **dict.fromkeys(["gelu_backward", "threshold_backward"], _activation_backward),
 }

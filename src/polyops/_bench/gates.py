@@ -40,9 +40,11 @@ def lifted() -> Iterator[None]:
 
 @contextmanager
 def forced(kernel: "_C.Kernel") -> Iterator[None]:
+    """Inside: the op has that kernel alone; gates are lifted, for ops that it depends on."""
     _C.force(kernel["op"], kernel["name"])
     try:
-        yield
+        with lifted():
+            yield
     finally:
         _C.force(kernel["op"], None)
 

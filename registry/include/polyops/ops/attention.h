@@ -19,6 +19,20 @@
  * Special   a query whose scores are all -inf: dst 0 (NaN where a value is not finite), logsumexp
  *           0. A score of NaN or +inf: the whole row NaN. What is behind the causal diagonal is
  *           not seen, except that a value there that is not finite may make the row NaN.
+ *
+ * attention_backward: the gradients of query, key and value, given that of dst; with dst and
+ * logsumexp as the forward wrote them and p(j) as above, for every query i and key j that it sees
+ *   delta[i] = grad_dst[i] . dst[i];     g(i, j) = p(j) * (grad_dst[i] . value[j] - delta[i])
+ *   grad_query[i] = scale * sum_j g(i, j) * key[j];  grad_key[j] = scale * sum_i g(i, j) * query[i]
+ *   grad_value[j] = sum_i p(j) * grad_dst[i]
+ * Definition: aten::_scaled_dot_product_flash_attention_for_cpu_backward.
+ *
+ * Op: "attention_backward" (polyops_attention_backward_args).
+ * Shapes    as above; grad_dst and grad_query as query, grad_key and grad_value as key.
+ * Precision p(j) comes from scores that are computed again, and logsumexp must be theirs to the last
+ *           bit, or gradients are off by a factor of exp of the difference: a family's backward and
+ *           forward kernels of float32 and float64 compute them alike.
+ * Layouts, types, aliasing, empty: as above.
  */
 #ifndef POLYOPS_OPS_ATTENTION_H_
 #define POLYOPS_OPS_ATTENTION_H_
@@ -36,5 +50,21 @@ typedef struct polyops_attention_args {
   polyops_tensor dst;
   polyops_tensor logsumexp;
 } polyops_attention_args;
+
+typedef struct polyops_attention_backward_args {
+  uint32_t struct_size;
+  int32_t causal; /* 0 or 1 */
+  double scale;
+  polyops_tensor grad_dst;
+  polyops_tensor query;
+  polyops_tensor key;
+  polyops_tensor value;
+  polyops_tensor mask; /* optional; absent if causal */
+  polyops_tensor dst;
+  polyops_tensor logsumexp;
+  polyops_tensor grad_query;
+  polyops_tensor grad_key;
+  polyops_tensor grad_value;
+} polyops_attention_backward_args;
 
 #endif /* POLYOPS_OPS_ATTENTION_H_ */
