@@ -3,7 +3,7 @@
 Stock is torch unpatched: the wrappers' own cost is part of what is measured. A sample is a batch
 of calls of at least 200 us; each round takes a median of samples of both sides, in turns first.
 The ratio is the median of the rounds' ratios, so that a machine that slows down for a while slows
-both sides; rounds go on until their median is known well enough, or for 4 s.
+both sides; rounds go on until their median is known well enough, or for 3 s.
 
 Where a result lies can change the time of the very same kernel by half. Tensors of both sides lie
 in the same recycled memory, at another place in its pages each round; some calls go by before a
@@ -29,8 +29,8 @@ from polyops._bench.shapes import Spec
 
 LEAST_ROUNDS = 3
 ROUNDS = 9
-MOST_ROUNDS = 200
-MOST_NS = 4_000_000_000
+MOST_ROUNDS = 150
+MOST_NS = 3_000_000_000
 # Between the 20th and the 80th percentile of the rounds' ratios, by the root of their number: the
 # median's standard error is about 3/4 of it.
 KNOWN = 0.027
