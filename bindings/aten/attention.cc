@@ -157,7 +157,9 @@ void describe_gradients(const at::Tensor& query, const at::Tensor& key,
 
 // A backward computes the scores again and expects logsumexp to be theirs to the last bit: where
 // weights are near 0 and 1, of other scores it makes gradients up to three times as wrong. So
-// forward and backward are both ours or both stock's.
+// forward and backward are both ours or both stock's; but for bfloat16, whose rounding hides that.
+bool go_together(const at::Tensor& query) { return query.scalar_type() != at::kBFloat16; }
+
 constexpr const char kBackwardIsStock[] = "its backward is left to stock";
 constexpr const char kForwardIsStock[] = "its forward is left to stock";
 
@@ -178,7 +180,8 @@ std::optional<Two> attention(Call& call, const at::Tensor& query, const at::Tens
     call.decline(reason);
     return std::nullopt;
   }
-  if (needs_gradient(query, key, value) && !backward_is_ours(call, args, query, key)) {
+  if (go_together(query) && needs_gradient(query, key, value) &&
+      !backward_is_ours(call, args, query, key)) {
     call.decline(kBackwardIsStock);
     return std::nullopt;
   }
@@ -234,7 +237,9 @@ std::optional<Three> attention_backward(Call& call, const at::Tensor& grad_out,
   const char* reason =
       describe_all(query, key, value, dropout_p, is_causal, mask, scale, &forward);
   if (!reason) reason = describe_backward(grad_out, query, key, out, logsumexp, forward, &args);
-  if (!reason && !call.takes("attention", &forward)) reason = kForwardIsStock;
+  if (!reason && go_together(query) && !call.takes("attention", &forward)) {
+    reason = kForwardIsStock;
+  }
   if (reason) {
     call.decline(reason);
     return std::nullopt;
