@@ -234,8 +234,7 @@ std::optional<Three> attention_backward(Call& call, const at::Tensor& grad_out,
                                         std::optional<double> scale) {
   polyops_attention_args forward;
   polyops_attention_backward_args args;
-  const char* reason =
-      describe_all(query, key, value, dropout_p, is_causal, mask, scale, &forward);
+  const char* reason = describe_all(query, key, value, dropout_p, is_causal, mask, scale, &forward);
   if (!reason) reason = describe_backward(grad_out, query, key, out, logsumexp, forward, &args);
   if (!reason && go_together(query) && !call.takes("attention", &forward)) {
     reason = kForwardIsStock;

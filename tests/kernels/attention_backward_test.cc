@@ -160,8 +160,8 @@ class Call {
         if (added == -kInf) continue;
         const Dot score(q, i, k, row, dim), product(grad, i, v, row, dim);
         const double scale = std::abs(args.scale);
-        const double off = sum_of_dim * (scale * score.size + std::abs(added)) +
-                           u * (8 + 2 * std::abs(lse[i]));
+        const double off =
+            sum_of_dim * (scale * score.size + std::abs(added)) + u * (8 + 2 * std::abs(lse[i]));
         const double p = std::exp(args.scale * score.sum + added - lse[i]);
         const double of_products = sum_of_dim * (product.size + delta.size) + rounding * delta.size;
         const double g = scale * p * std::abs(product.sum - delta.sum);
@@ -240,12 +240,8 @@ TEST(AttentionBackward, EverySmallShapeAroundTheTiles) {
   for (int64_t q : {1, 2, 6, 8, 9, 13, 25}) {
     for (int64_t kv : {1, 3, 16, 17, 65, 130}) {
       for (int64_t dim : {1, 8, 17, 64, 65}) {
-        CHECK_CASE({.heads = 2,
-                    .kv_heads = 2,
-                    .q = q,
-                    .kv = kv,
-                    .dim = dim,
-                    .mask = kMasks[turn++ % 3]});
+        CHECK_CASE(
+            {.heads = 2, .kv_heads = 2, .q = q, .kv = kv, .dim = dim, .mask = kMasks[turn++ % 3]});
       }
     }
   }

@@ -100,7 +100,9 @@ inline void punch_holes(const Case& c, Buffer* mask) {
   }
 }
 
-inline int32_t wide(int32_t dtype) { return dtype == POLYOPS_FLOAT64 ? POLYOPS_FLOAT64 : POLYOPS_FLOAT32; }
+inline int32_t wide(int32_t dtype) {
+  return dtype == POLYOPS_FLOAT64 ? POLYOPS_FLOAT64 : POLYOPS_FLOAT32;
+}
 
 }  // namespace polyops::testing
 

@@ -12,7 +12,7 @@ namespace {
 
 constexpr const char* kOps[] = {
     "gemm",          "softmax", "softmax_backward", "layer_norm", "layer_norm_backward", "gelu",
-    "gelu_backward", "relu",    "relu_backward",    "attention", "attention_backward"};
+    "gelu_backward", "relu",    "relu_backward",    "attention",  "attention_backward"};
 
 std::set<std::string> built_isas() {
   std::set<std::string> isas;

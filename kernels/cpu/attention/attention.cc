@@ -172,6 +172,7 @@ int launch_backward(const void* data, const polyops_context* ctx) {
 }  // namespace polyops::cpu
 
 POLYOPS_CPU_KERNELS(attention,
-                    POLYOPS_KERNEL("attention", "attention_online", supports, scratch_bytes, launch),
+                    POLYOPS_KERNEL("attention", "attention_online", supports, scratch_bytes,
+                                   launch),
                     POLYOPS_KERNEL("attention_backward", "attention_backward_blocked",
                                    backward_supports, backward_scratch_bytes, launch_backward))

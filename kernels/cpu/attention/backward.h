@@ -50,11 +50,11 @@ struct BackwardPlan {
   int64_t length;        // dim in whole vectors
   int64_t score_length;  // elements from one query's scores to the next one's
   // Where a part's scratch holds what, in elements.
-  int64_t keys, key_panels, value_panels;   // of a block of keys
-  int64_t queries, grads;                   // of a block of queries
-  int64_t weights, products;                // block by block: p, and g
-  int64_t grad_keys, grad_values;           // sums of a block of keys
-  int64_t grad_queries, deltas, elements;   // of all heads that share the keys
+  int64_t keys, key_panels, value_panels;  // of a block of keys
+  int64_t queries, grads;                  // of a block of queries
+  int64_t weights, products;               // block by block: p, and g
+  int64_t grad_keys, grad_values;          // sums of a block of keys
+  int64_t grad_queries, deltas, elements;  // of all heads that share the keys
 };
 
 template <class V, class E>
@@ -180,8 +180,8 @@ struct Group {
       scores_by_dots<V>(target, queries, plan.length, static_cast<const S*>(at(plan.keys)),
                         plan.length, p.dim, block);
     } else {
-      scores_by_tiles<V>(target, queries, plan.length,
-                         static_cast<const S*>(at(plan.key_panels)), n, p.dim, block, p.causal);
+      scores_by_tiles<V>(target, queries, plan.length, static_cast<const S*>(at(plan.key_panels)),
+                         n, p.dim, block, p.causal);
     }
     const Target<S> products = {at(plan.products), plan.score_length, 1, nullptr, 0, 0, 1, 1};
     scores_by_tiles<V>(products, static_cast<const S*>(at(plan.grads)), plan.length,

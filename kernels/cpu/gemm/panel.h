@@ -67,9 +67,8 @@ inline void set_target(const Target<S, D>& target, Tile<V, E, D>& tile) {
 
 // The rows that `tiles` splits, from dst's `row` on, x one panel, into a target that fits vectors.
 template <class V, class E, class S, class D>
-void run_panel_in_place(const Operands<E>& operands, const Target<S, D>& target,
-                        const Split& tiles, int64_t row, int64_t column, int64_t columns,
-                        bool partial) {
+void run_panel_in_place(const Operands<E>& operands, const Target<S, D>& target, const Split& tiles,
+                        int64_t row, int64_t column, int64_t columns, bool partial) {
   const int64_t vectors = ceil_div(columns, V::kLanes);
   Tile<V, E, D> tile;
   static_cast<Operands<E>&>(tile) = operands;

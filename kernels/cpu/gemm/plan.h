@@ -47,7 +47,7 @@ template <class V, class E>
 inline int64_t useful_threads(const Problem<E, typename V::Scalar>& p, int64_t threads) {
   const double products = static_cast<double>(p.batch) * p.m * p.n * p.k;
   const double bytes = static_cast<double>(p.batch) * p.n * p.k * sizeof(E);
-  const double ns = products / (55 * kDepth<V, E>) + bytes / 25;
+  const double ns = products / (55 * kDepth<V, E>)+bytes / 25;
   const double parts = ns / 5000;
   if (parts < 2) return 1;
   return parts < threads ? static_cast<int64_t>(parts) : threads;
@@ -82,7 +82,8 @@ inline Path choose_path(const Problem<E, S>& p, int64_t rows, int64_t columns) {
       !(kPairs && rows * p.k > 4 * kDotElements)) {
     return Path::kDot;
   }
-  if (!kPairs && p.rhs_n == 1 && (rows <= 2 * rows_of<V>(kMaxVectors<V>) || columns * p.k <= 4096)) {
+  if (!kPairs && p.rhs_n == 1 &&
+      (rows <= 2 * rows_of<V>(kMaxVectors<V>) || columns * p.k <= 4096)) {
     return Path::kDirect;
   }
   return Path::kPacked;
