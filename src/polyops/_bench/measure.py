@@ -61,7 +61,7 @@ def prepared(spec: Spec) -> Case:
 
 @contextmanager
 def patched(on: bool) -> Iterator[None]:
-    """Inside: patched or not; afterwards as before. For one thread, as _C.patch."""
+    """At first patched or not; afterwards as before. For one thread, as _C.patch."""
     before = _C.is_patched()
     _set_patched(on)
     try:
@@ -122,24 +122,25 @@ def time_both(
     ratios: list[float] = []
     lines = random.Random(0)
     start = time.perf_counter_ns()
-    for turn in range(MOST_ROUNDS):
-        medians = [0.0, 0.0]
-        _C.place_tensors(64 * lines.randrange(64))
-        for on in (turn % 2 == 0, turn % 2 == 1):
-            _set_patched(not on)  # so that either side comes after one patch and one unpatch
-            with patched(on):
+    with patched(_C.is_patched()):
+        for turn in range(MOST_ROUNDS):
+            medians = [0.0, 0.0]
+            _C.place_tensors(64 * lines.randrange(64))
+            for on in (turn % 2 == 0, turn % 2 == 1):
+                _set_patched(not on)  # so that either side comes after one patch and one unpatch
+                _set_patched(on)
                 batch_ns(case.fn, settling)
                 medians[on] = statistics.median(batch_ns(case.fn, calls) for _ in range(samples))
-        stock.append(medians[0])
-        ours.append(medians[1])
-        ratios.append(medians[0] / medians[1])
-        round_done()
-        if turn + 1 == LEAST_ROUNDS and max(ratios) < hopeless:
-            break
-        spread = percentile(ratios, 0.8) - percentile(ratios, 0.2)
-        known = spread / math.sqrt(turn + 1) < KNOWN
-        if turn + 1 >= ROUNDS and (known or time.perf_counter_ns() - start > MOST_NS):
-            break
+            stock.append(medians[0])
+            ours.append(medians[1])
+            ratios.append(medians[0] / medians[1])
+            round_done()
+            if turn + 1 == LEAST_ROUNDS and max(ratios) < hopeless:
+                break
+            spread = percentile(ratios, 0.8) - percentile(ratios, 0.2)
+            known = spread / math.sqrt(turn + 1) < KNOWN
+            if turn + 1 >= ROUNDS and (known or time.perf_counter_ns() - start > MOST_NS):
+                break
     return Timing(
         stock_us=statistics.median(stock) / 1e3,
         polyops_us=statistics.median(ours) / 1e3,
