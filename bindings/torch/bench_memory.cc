@@ -63,7 +63,9 @@ class Recycler final : public c10::Allocator {
     if (data == nullptr) return;
     char* start = reinterpret_cast<char*>(reinterpret_cast<uintptr_t>(data) / kPage * kPage);
     std::lock_guard lock(mutex_);
-    free_[in_use_.extract(start).mapped()].insert(start);
+    auto block = in_use_.extract(start);
+    if (block.empty()) return std::free(data);  // of torch's own allocator, from before
+    free_[block.mapped()].insert(start);
   }
 
   std::mutex mutex_;

@@ -120,13 +120,26 @@ def attention(
     return [weights @ v / total, (top + np.log(total))[..., 0]]
 
 
+def attention_scale(q: Array, scale: float | None) -> np.longdouble:
+    return 1 / np.sqrt(np.longdouble(q.shape[3])) if scale is None else np.longdouble(scale)
+
+
 def attention_scores(q: Array, k: Array, causal: bool, mask: Any, scale: float | None) -> Array:
     """-inf where nothing is seen."""
-    factor = 1 / np.sqrt(np.longdouble(q.shape[3])) if scale is None else np.longdouble(scale)
-    scores: Array = factor * (q @ np.repeat(k, q.shape[1] // k.shape[1], 1).swapaxes(2, 3))
+    scores: Array = attention_scale(q, scale) * (
+        q @ np.repeat(k, q.shape[1] // k.shape[1], 1).swapaxes(2, 3)
+    )
     if mask is not None:
         scores = scores + wide(mask)
     return np.where(np.tri(*scores.shape[2:], dtype=bool), scores, -np.inf) if causal else scores
+
+
+def attention_gradients(
+    grad: Array, q: Array, k: Array, v: Array, out: Array, weights: Array, scale: np.longdouble
+) -> list[Array]:
+    """``out`` is added, so it comes negated, or as a magnitude."""
+    g = scale * weights * (grad @ v.swapaxes(2, 3) + (grad * out).sum(-1, keepdims=True))
+    return [g @ k, g.swapaxes(2, 3) @ q, weights.swapaxes(2, 3) @ grad]
 
 
 def attention_backward(
@@ -142,12 +155,9 @@ def attention_backward(
     scale: float | None = None,
 ) -> list[Array]:
     """From weights and a result that are computed anew."""
-    factor = 1 / np.sqrt(np.longdouble(q.shape[3])) if scale is None else np.longdouble(scale)
     out, logsumexp = attention(q, k, v, dropout, causal, attn_mask, scale)
     weights = np.exp(attention_scores(q, k, causal, attn_mask, scale) - logsumexp[..., None])
-    delta = (grad * out).sum(-1, keepdims=True)
-    g = factor * weights * (grad @ v.swapaxes(2, 3) - delta)
-    return [g @ k, g.swapaxes(2, 3) @ q, weights.swapaxes(2, 3) @ grad]
+    return attention_gradients(grad, q, k, v, -out, weights, attention_scale(q, scale))
 
 
 def attention_backward_terms(
@@ -163,13 +173,10 @@ def attention_backward_terms(
     scale: float | None = None,
 ) -> list[Array]:
     """The terms of delta, too, count before they cancel."""
-    factor = 1 / np.sqrt(np.longdouble(q.shape[3])) if scale is None else np.longdouble(abs(scale))
     out, logsumexp = attention(q, k, v, dropout, causal, attn_mask, scale)
     weights = np.exp(attention_scores(q, k, causal, attn_mask, scale) - logsumexp[..., None])
-    grad, q, k, v = (np.abs(t) for t in (grad, q, k, v))
-    delta = (grad * np.abs(out)).sum(-1, keepdims=True)
-    g = factor * weights * (grad @ v.swapaxes(2, 3) + delta)
-    return [g @ k, g.swapaxes(2, 3) @ q, weights.swapaxes(2, 3) @ grad]
+    sizes = [np.abs(t) for t in (grad, q, k, v, out)]
+    return attention_gradients(*sizes, weights, np.abs(attention_scale(q, scale)))
 
 
 def attention_terms(

@@ -74,18 +74,30 @@ void run_backward_parts(void* user, int64_t begin, int64_t end, int32_t) {
 
 bool unit_stride(const polyops_tensor& t) { return t.sizes[3] == 1 || t.strides[3] == 1; }
 
-const char* supports(const void* data) {
-  const auto& a = *static_cast<const polyops_attention_args*>(data);
-  const int32_t dtype = a.query.dtype;
+// operands: all tensors of one dtype, that must have rows. Forward and backward ask the same.
+template <size_t N>
+const char* check(const polyops_tensor* const (&operands)[N], const polyops_tensor& mask,
+                  const polyops_tensor& logsumexp) {
+  const int32_t dtype = operands[0]->dtype;
   if (!has_dtype(dtype)) return "dtype";
-  if (a.key.dtype != dtype || a.value.dtype != dtype || a.dst.dtype != dtype) return "dtype";
+  for (const polyops_tensor* t : operands) {
+    if (t->dtype != dtype) return "dtype";
+  }
   const int32_t wide = dtype == POLYOPS_FLOAT64 ? POLYOPS_FLOAT64 : POLYOPS_FLOAT32;
-  if (a.logsumexp.dtype != wide) return "dtype";
-  if (polyops_is_present(&a.mask) && a.mask.dtype != dtype && a.mask.dtype != POLYOPS_FLOAT32) {
+  if (logsumexp.dtype != wide) return "dtype";
+  if (polyops_is_present(&mask) && mask.dtype != dtype && mask.dtype != POLYOPS_FLOAT32) {
     return "dtype";
   }
-  const bool unit = unit_stride(a.query) && unit_stride(a.key) && unit_stride(a.value);
-  return unit && unit_stride(a.dst) ? nullptr : "layout";
+  for (const polyops_tensor* t : operands) {
+    if (!unit_stride(*t)) return "layout";
+  }
+  return nullptr;
+}
+
+const char* supports(const void* data) {
+  const auto& a = *static_cast<const polyops_attention_args*>(data);
+  const polyops_tensor* const operands[] = {&a.query, &a.key, &a.value, &a.dst};
+  return check(operands, a.mask, a.logsumexp);
 }
 
 size_t scratch_bytes(const void* data, int32_t threads) {
@@ -118,22 +130,9 @@ int launch(const void* data, const polyops_context* ctx) {
 
 const char* backward_supports(const void* data) {
   const auto& a = *static_cast<const polyops_attention_backward_args*>(data);
-  const int32_t dtype = a.query.dtype;
-  if (!has_dtype(dtype)) return "dtype";
-  const polyops_tensor* const all[] = {&a.grad_dst, &a.query,      &a.key,      &a.value,
-                                       &a.dst,      &a.grad_query, &a.grad_key, &a.grad_value};
-  for (const polyops_tensor* t : all) {
-    if (t->dtype != dtype) return "dtype";
-  }
-  const int32_t wide = dtype == POLYOPS_FLOAT64 ? POLYOPS_FLOAT64 : POLYOPS_FLOAT32;
-  if (a.logsumexp.dtype != wide) return "dtype";
-  if (polyops_is_present(&a.mask) && a.mask.dtype != dtype && a.mask.dtype != POLYOPS_FLOAT32) {
-    return "dtype";
-  }
-  for (const polyops_tensor* t : all) {
-    if (!unit_stride(*t)) return "layout";
-  }
-  return nullptr;
+  const polyops_tensor* const operands[] = {&a.query, &a.grad_dst,   &a.key,      &a.value,
+                                            &a.dst,   &a.grad_query, &a.grad_key, &a.grad_value};
+  return check(operands, a.mask, a.logsumexp);
 }
 
 size_t backward_scratch_bytes(const void* data, int32_t threads) {
