@@ -1,6 +1,7 @@
 #include "op_list.h"
 
 #include "polyops/ops/attention.h"
+#include "polyops/ops/convolution.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/gemm.h"
 #include "polyops/ops/layer_norm.h"
@@ -13,6 +14,10 @@ namespace {
 constexpr const char kContiguous[] = "contiguous", kStrided[] = "strided";
 constexpr const char kInner[] = "inner";
 constexpr const char kPlain[] = "plain", kCausal[] = "causal", kMask[] = "mask";
+constexpr const char kDense[] = "dense", kDenseLast[] = "dense_last";
+constexpr const char kPointwise[] = "pointwise", kPointwiseLast[] = "pointwise_last";
+constexpr const char kDepthwise[] = "depthwise", kDepthwiseLast[] = "depthwise_last";
+constexpr const char kGrouped[] = "grouped", kGroupedLast[] = "grouped_last";
 constexpr const char kNn[] = "nn", kNt[] = "nt", kTn[] = "tn", kTt[] = "tt";
 
 int64_t product(const polyops_tensor& t, int begin, int end) {
@@ -114,6 +119,42 @@ GateKey attention_key(const void* p) {
   return {a.query.dtype, layout, {q[0] * q[1], q[2], a.key.sizes[2], q[3]}};
 }
 
+// result: dst, or its gradient.
+template <class Args>
+GateKey convolution_key(const Args& a, const polyops_tensor& result) {
+  const polyops_tensor& weight = a.weight;
+  bool pointwise = a.groups == 1;
+  for (int d = 2; d < weight.rank; ++d) {
+    pointwise &= weight.sizes[d] == 1 && a.window.stride[d - 2] == 1 && a.window.padding[d - 2] == 0;
+  }
+  const bool depthwise = a.groups > 1 && weight.sizes[1] == 1;
+  // Channels are what lies next to each other.
+  const bool last = result.strides[1] == 1 && result.strides[result.rank - 1] != 1;
+  constexpr const char* kNames[4][2] = {{kPointwise, kPointwiseLast},
+                                        {kDepthwise, kDepthwiseLast},
+                                        {kGrouped, kGroupedLast},
+                                        {kDense, kDenseLast}};
+  return {result.dtype,
+          kNames[pointwise ? 0 : depthwise ? 1 : a.groups > 1 ? 2 : 3][last],
+          {result.sizes[0], product(result, 2, result.rank), weight.sizes[0],
+           product(weight, 1, weight.rank)}};
+}
+
+GateKey convolution_forward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_convolution_args*>(p);
+  return convolution_key(a, a.dst);
+}
+
+GateKey convolution_backward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_convolution_backward_args*>(p);
+  return convolution_key(a, a.grad_dst);
+}
+
+std::vector<const char*> convolution_layouts() {
+  return {kPointwise, kPointwiseLast, kDepthwise, kDepthwiseLast,
+          kGrouped,   kGroupedLast,   kDense,     kDenseLast};
+}
+
 }  // namespace
 
 std::span<const KernelOp> kernel_ops() {
@@ -174,6 +215,18 @@ std::span<const KernelOp> kernel_ops() {
        {kPlain, kCausal, kMask},
        {"heads", "q", "kv", "dim"},
        attention_key<polyops_attention_backward_args>},
+      {"convolution",
+       "forward",
+       sizeof(polyops_convolution_args),
+       convolution_layouts(),
+       {"batch", "pixels", "filters", "k"},
+       convolution_forward_key},
+      {"convolution_backward",
+       "backward",
+       sizeof(polyops_convolution_backward_args),
+       convolution_layouts(),
+       {"batch", "pixels", "filters", "k"},
+       convolution_backward_key},
   };
   return *ops;
 }
@@ -183,6 +236,7 @@ std::span<const PublicOp> public_ops() {
       {"addmm", {"gemm"}},
       {"baddbmm", {"gemm"}},
       {"bmm", {"gemm"}},
+      {"convolution", {"convolution", "convolution_backward"}},
       {"gelu", {"gelu", "gelu_backward"}},
       {"layer_norm", {"layer_norm", "layer_norm_backward"}},
       {"mm", {"gemm"}},
