@@ -125,7 +125,8 @@ GateKey convolution_key(const Args& a, const polyops_tensor& result) {
   const polyops_tensor& weight = a.weight;
   bool pointwise = a.groups == 1;
   for (int d = 2; d < weight.rank; ++d) {
-    pointwise &= weight.sizes[d] == 1 && a.window.stride[d - 2] == 1 && a.window.padding[d - 2] == 0;
+    pointwise &=
+        weight.sizes[d] == 1 && a.window.stride[d - 2] == 1 && a.window.padding[d - 2] == 0;
   }
   const bool depthwise = a.groups > 1 && weight.sizes[1] == 1;
   // Channels are what lies next to each other.
@@ -135,7 +136,10 @@ GateKey convolution_key(const Args& a, const polyops_tensor& result) {
                                         {kGrouped, kGroupedLast},
                                         {kDense, kDenseLast}};
   return {result.dtype,
-          kNames[pointwise ? 0 : depthwise ? 1 : a.groups > 1 ? 2 : 3][last],
+          kNames[pointwise      ? 0
+                 : depthwise    ? 1
+                 : a.groups > 1 ? 2
+                                : 3][last],
           {result.sizes[0], product(result, 2, result.rank), weight.sizes[0],
            product(weight, 1, weight.rank)}};
 }

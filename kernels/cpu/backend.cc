@@ -9,7 +9,8 @@
 #include "table.h"
 
 // One line per op; each is compiled for every ISA (kernels/cpu/CMakeLists.txt).
-#define POLYOPS_CPU_OPS(X) X(gemm) X(softmax) X(layer_norm) X(gelu) X(relu) X(attention)
+#define POLYOPS_CPU_OPS(X) \
+  X(gemm) X(softmax) X(layer_norm) X(gelu) X(relu) X(attention) X(convolution)
 
 #if defined(__x86_64__)
 #define POLYOPS_CPU_ISAS(X, op) X(op, avx512) X(op, avx2) X(op, scalar)

@@ -8,6 +8,7 @@
 
 #include "fakes.h"
 #include "polyops/ops/attention.h"
+#include "polyops/ops/convolution.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/gemm.h"
 #include "polyops/ops/layer_norm.h"
@@ -32,7 +33,7 @@ struct Call {
 };
 
 template <class Args>
-Call call(const char* op, const char* layout, std::vector<int64_t> sizes, Args args) {
+Call call(const char* op, const std::string& layout, std::vector<int64_t> sizes, Args args) {
   args.struct_size = sizeof(Args);
   const auto* bytes = reinterpret_cast<const unsigned char*>(&args);
   return {op, layout, std::move(sizes), {bytes, bytes + sizeof(Args)}};
@@ -93,6 +94,52 @@ void add_attention(std::vector<Call>* calls, const char* layout, bool causal, bo
   calls->push_back(call("attention_backward", layout, {12, 5, 7, 4}, backward));
 }
 
+// Of an image of 5 by 7, which keeps its size; channels and filters are those of one group.
+struct Convolution {
+  int64_t groups = 1, channels = 3, filters = 4, taps = 1, stride = 1;
+};
+
+void add_convolution(std::vector<Call>* calls, const std::string& layout, const Convolution& c) {
+  polyops_convolution_args args = {};
+  args.groups = static_cast<int32_t>(c.groups);
+  const int64_t padding = c.taps / 2, high = (5 - 1) / c.stride + 1, wide = (7 - 1) / c.stride + 1;
+  args.window = {{c.stride, c.stride, 1}, {padding, padding, 0}, {1, 1, 1}};
+  const int64_t channels = c.groups * c.channels, filters = c.groups * c.filters;
+  args.src = contiguous({2, channels, 5, 7});
+  args.weight = contiguous({filters, c.channels, c.taps, c.taps});
+  args.bias.rank = -1;
+  for (bool last : {false, true}) {
+    args.dst = contiguous({2, filters, high, wide});
+    if (last) {
+      args.dst =
+          strided({2, filters, high, wide}, {filters * high * wide, 1, filters * wide, filters});
+    }
+    polyops_convolution_backward_args backward = {};
+    backward.groups = args.groups;
+    backward.window = args.window;
+    backward.grad_dst = args.dst;
+    backward.src = args.src;
+    backward.weight = args.weight;
+    const std::string name = layout + (last ? "_last" : "");
+    const std::vector<int64_t> sizes = {2, high * wide, filters, c.channels * c.taps * c.taps};
+    calls->push_back(call("convolution", name, sizes, args));
+    calls->push_back(call("convolution_backward", name, sizes, backward));
+  }
+}
+
+// Rows of 9, batch 2, without padding.
+void add_convolution_of_rows(std::vector<Call>* calls, const char* layout, int64_t taps,
+                             std::vector<int64_t> strides) {
+  polyops_convolution_args args = {};
+  args.groups = 1;
+  args.window = {{1, 1, 1}, {0, 0, 0}, {1, 1, 1}};
+  args.src = contiguous({2, 3, 9});
+  args.weight = contiguous({4, 3, taps});
+  args.bias.rank = -1;
+  args.dst = strided({2, 4, 10 - taps}, std::move(strides));
+  calls->push_back(call("convolution", layout, {2, 10 - taps, 4, 3 * taps}, args));
+}
+
 std::vector<Call> all_calls() {
   std::vector<Call> calls;
   add_softmax(&calls, "contiguous", {6, 4, 1}, contiguous({2, 3, 4}), 2);
@@ -136,6 +183,21 @@ std::vector<Call> all_calls() {
   add_attention(&calls, "plain", false, false);
   add_attention(&calls, "causal", true, false);
   add_attention(&calls, "mask", false, true);
+
+  add_convolution(&calls, "pointwise", {});
+  add_convolution(&calls, "dense", {.stride = 2});  // takes columns out of src
+  add_convolution(&calls, "dense", {.taps = 3});
+  add_convolution(&calls, "dense", {.channels = 1, .taps = 5, .stride = 2});
+  add_convolution(&calls, "depthwise", {.groups = 6, .channels = 1, .filters = 1, .taps = 3});
+  add_convolution(&calls, "depthwise", {.groups = 6, .channels = 1, .filters = 2, .taps = 3});
+  add_convolution(&calls, "depthwise", {.groups = 6, .channels = 1, .filters = 2});
+  add_convolution(&calls, "grouped", {.groups = 2, .taps = 3});
+  add_convolution(&calls, "grouped", {.groups = 2});
+  add_convolution_of_rows(&calls, "pointwise", 1, {36, 9, 1});
+  add_convolution_of_rows(&calls, "pointwise_last", 1, {36, 1, 4});
+  add_convolution_of_rows(&calls, "dense", 3, {28, 7, 1});
+  add_convolution_of_rows(&calls, "dense_last", 3, {28, 1, 4});
+  add_convolution_of_rows(&calls, "dense", 9, {4, 1, 1});  // one result: neither, both
   return calls;
 }
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "gemm/tile.h"
+#include "numbers.h"
 
 namespace polyops::cpu {
 namespace {
@@ -24,9 +25,6 @@ struct Split {
   int64_t begin(int64_t i) const { return i * base + (i < extra ? i : extra); }
   int64_t size(int64_t i) const { return base + (i < extra ? 1 : 0); }
 };
-
-inline int64_t min_of(int64_t a, int64_t b) { return a < b ? a : b; }
-inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // columns x k with unit stride along k -> [k][row_length], block by block through registers.
 // E, here and below: what is stored in src; bfloat16 is widened.

@@ -76,6 +76,15 @@ inline typename V::Mask first_lanes(int64_t n) {
   return _mm256_castsi256_ps(first_lanes_bits(n));
 }
 
+template <class V>
+inline typename V::Mask lanes_between(int64_t begin, int64_t end) {
+  return _mm256_andnot_ps(first_lanes<V>(begin), first_lanes<V>(end));
+}
+template <class V>
+inline V load_lanes(const float* p, __m256 mask) {
+  return {_mm256_maskload_ps(p, _mm256_castps_si256(mask))};
+}
+
 inline float reduce_add(F32 a) {
   __m128 x = _mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
   x = _mm_add_ps(x, _mm_movehl_ps(x, x));
@@ -130,6 +139,18 @@ inline void store_partial(bf16* p, F32 a, int64_t n) {
   bf16 lanes[8];
   store(lanes, a);
   for (int64_t i = 0; i < n && i < 8; ++i) p[i] = lanes[i];
+}
+
+inline F32 swap_middle(__m256 a) {
+  return {_mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(a), 0xd8))};
+}
+inline Pair<F32> deinterleave(F32 a, F32 b) {
+  return {swap_middle(_mm256_shuffle_ps(a.v, b.v, 0x88)),
+          swap_middle(_mm256_shuffle_ps(a.v, b.v, 0xdd))};
+}
+inline Pair<F32> interleave(F32 a, F32 b) {
+  const __m256 low = _mm256_unpacklo_ps(a.v, b.v), high = _mm256_unpackhi_ps(a.v, b.v);
+  return {{_mm256_permute2f128_ps(low, high, 0x20)}, {_mm256_permute2f128_ps(low, high, 0x31)}};
 }
 
 inline Pair<F32> load_pair(const float* p) { return {load<F32>(p), load<F32>(p + 8)}; }

@@ -64,6 +64,15 @@ inline typename V::Mask first_lanes(int64_t n) {
   return static_cast<__mmask16>(n >= 16 ? 0xffffu : (1u << n) - 1u);
 }
 
+template <class V>
+inline typename V::Mask lanes_between(int64_t begin, int64_t end) {
+  return static_cast<__mmask16>(first_lanes<V>(end) & ~first_lanes<V>(begin));
+}
+template <class V>
+inline V load_lanes(const float* p, __mmask16 mask) {
+  return {_mm512_maskz_loadu_ps(mask, p)};
+}
+
 inline float reduce_add(F32 a) { return _mm512_reduce_add_ps(a.v); }
 inline float reduce_max(F32 a) { return _mm512_reduce_max_ps(a.v); }
 
@@ -107,6 +116,17 @@ inline void store_partial(float* p, F32 a, int64_t n) {
 }
 inline void store_partial(bf16* p, F32 a, int64_t n) {
   _mm256_mask_storeu_epi16(p, first_lanes<F32>(n), narrow(a.v));
+}
+
+inline Pair<F32> deinterleave(F32 a, F32 b) {
+  const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+  const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+  return {{_mm512_permutex2var_ps(a.v, even, b.v)}, {_mm512_permutex2var_ps(a.v, odd, b.v)}};
+}
+inline Pair<F32> interleave(F32 a, F32 b) {
+  const __m512i low = _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  const __m512i high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+  return {{_mm512_permutex2var_ps(a.v, low, b.v)}, {_mm512_permutex2var_ps(a.v, high, b.v)}};
 }
 
 inline Pair<F32> load_pair(const float* p) { return {load<F32>(p), load<F32>(p + 16)}; }

@@ -68,6 +68,15 @@ inline bool first_lanes(int64_t n) {
 }
 
 template <class V>
+inline bool lanes_between(int64_t begin, int64_t end) {
+  return begin <= 0 && end > 0;
+}
+template <class V, class E>
+inline V load_lanes(const E* p, bool mask) {
+  return mask ? V{*p} : V::zero();
+}
+
+template <class V>
 inline V load(const float* p) {
   return {*p};
 }
@@ -90,6 +99,15 @@ inline void store(bf16* p, F32 a) { *p = to_bf16(a.v); }
 template <class E, class V>
 inline void store_partial(E* p, V a, int64_t n) {
   if (n > 0) store(p, a);
+}
+
+template <class T>
+inline Pair<One<T>> deinterleave(One<T> a, One<T> b) {
+  return {a, b};
+}
+template <class T>
+inline Pair<One<T>> interleave(One<T> a, One<T> b) {
+  return {a, b};
 }
 
 inline Pair<F64> load_pair(const double* p) { return {load<F64>(p), load<F64>(p + 1)}; }

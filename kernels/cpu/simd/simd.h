@@ -15,12 +15,16 @@
 //   fma(a, b, c) = a b + c   fnma(a, b, c) = c - a b   min, max: the second operand if either is NaN
 //   reduce_add  reduce_max
 //   lt le eq is_nan -> V::Mask   any(mask)   select(mask, a, b) = mask ? a : b   first_lanes<V>(n)
+//   lanes_between<V>(begin, end) -> V::Mask, 0 <= begin <= end   load_lanes<V>(const Scalar*, mask)
+//               the others are 0, and not read
 //   round(v)    nearest integer, ties to even
 //   exp2i(v)    2^v for integral v in [-126, 127]      abs(v)  copy_sign(magnitude, sign)  sqrt(v)
 //   lookup(const float* table, k + kLookupBias)  table[k] for integral k in [0, V::kLookup), F32 only:
 //               one permutation of a register where the ISA has it
 //   load_pair(const E*) -> Pair<V>  store_pair(E*, pair)   2 kLanes elements, in an order that only
 //               these two know; a NaN stored so must be one of a bfloat16 or made by arithmetic
+//   deinterleave(a, b) -> Pair<V>   the even lanes of a, then those of b; the odd ones likewise
+//   interleave(a, b) -> Pair<V>     its inverse: a[0] b[0] a[1] b[1] ...
 //   scale2i(v, n)  v 2^n for integral n in [-252, 252], rounded once where it underflows
 #ifndef POLYOPS_CPU_SIMD_SIMD_H_
 #define POLYOPS_CPU_SIMD_SIMD_H_

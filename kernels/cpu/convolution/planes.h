@@ -1,0 +1,289 @@
+// Any convolution whose channels are planes, as a product without im2col: a tile of filters x
+// positions, where step k of the sum (a channel and a tap) reads its row of positions by one shift
+// in the padded copy of src (padded.h). The weights are read where they lie, if each filter's are
+// dense floats, in whichever order; else from a copy.
+#ifndef POLYOPS_CPU_CONVOLUTION_PLANES_H_
+#define POLYOPS_CPU_CONVOLUTION_PLANES_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "convolution/padded.h"
+#include "convolution/shape.h"
+#include "gemm/packing.h"
+#include "parallel.h"
+
+namespace polyops::cpu {
+namespace {
+
+// Of the padded channels of one band of rows: they are read once per tile of filters, from L2.
+constexpr int64_t kPlanesElements = 131072;
+// Fewer positions than that are split among threads by filters.
+constexpr int64_t kLeastPositions = 256;
+constexpr int64_t kLeastFilters = 12;
+
+template <class S>
+struct PlanesTile {
+  const S* weights;  // of filter r from weights + r * stride
+  int64_t stride, k;
+  const int32_t* shifts;  // k of them
+  const S* padded;
+  const S* start;  // of each filter
+  S* dst;
+  int64_t dst_stride;  // of a filter
+};
+
+template <class V, class S, int kRows, int kVectors>
+void run_tile(const PlanesTile<S>& t) {
+  V acc[kRows][kVectors];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) acc[r][v] = V::set1(t.start[r]);
+  }
+  const S* weights = t.weights;
+  const S* padded = t.padded;
+  const int32_t* shifts = t.shifts;
+  const int64_t stride = t.stride;
+  for (int64_t k = t.k; k > 0; --k) {
+    const S* from = padded + *shifts++;
+    V b[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) b[v] = load<V>(from + v * V::kLanes);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const V a = V::set1(weights[r * stride]);
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) acc[r][v] = fma(a, b[v], acc[r][v]);
+    }
+    ++weights;
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) store(t.dst + r * t.dst_stride + v * V::kLanes, acc[r][v]);
+  }
+}
+
+template <class V, class S>
+struct PlanesTable {
+  void (*fn[kMaxVectors<V>][kMaxRows])(const PlanesTile<S>&);  // [vectors - 1][rows - 1]
+};
+
+template <class V, class S, int kVectors, int kRows>
+constexpr void fill_planes(PlanesTable<V, S>& table) {
+  table.fn[kVectors - 1][kRows - 1] = run_tile<V, S, kRows, kVectors>;
+  if constexpr (kRows > 1) {
+    fill_planes<V, S, kVectors, kRows - 1>(table);
+  } else if constexpr (kVectors > 1) {
+    fill_planes<V, S, kVectors - 1, rows_of<V>(kVectors - 1)>(table);
+  }
+}
+
+template <class V, class S>
+constexpr PlanesTable<V, S> planes_table() {
+  PlanesTable<V, S> table = {};
+  fill_planes<V, S, kMaxVectors<V>, rows_of<V>(kMaxVectors<V>)>(table);
+  return table;
+}
+
+template <class V, class S>
+inline constexpr PlanesTable<V, S> kPlanesTiles = planes_table<V, S>();
+
+// How the work is cut: units are (item, group, band of rows, part of the filters).
+struct PlanesPlan {
+  Shape shape;
+  int64_t rows, bands, filter_parts;
+  Padded padded;  // of a band
+  int64_t k, thread_elements;
+
+  int64_t units() const { return shape.batch * shape.groups * bands * filter_parts; }
+};
+
+inline PlanesPlan planes_plan(const Shape& shape, int64_t threads) {
+  PlanesPlan plan;
+  plan.shape = shape;
+  plan.k = shape.channels * shape.taps();
+  const int64_t height = shape.side[1].out, images = shape.batch * shape.groups;
+  plan.bands = 1;
+  const auto set_bands = [&](int64_t bands) {
+    plan.rows = ceil_div(height, bands);
+    plan.bands = ceil_div(height, plan.rows);
+    plan.padded = padded_of(shape, 0, plan.rows);
+  };
+  set_bands(1);
+  while (plan.rows > 1 && shape.channels * plan.padded.size() > kPlanesElements) {
+    set_bands(plan.bands + 1 + plan.bands / 4);
+  }
+  const int64_t most =
+      max_of(1, min_of(height, plan.padded.positions() * plan.bands / kLeastPositions));
+  for (int64_t bands = plan.bands; bands <= most && images * plan.bands % threads != 0; ++bands) {
+    set_bands(bands);
+  }
+  plan.filter_parts = 1;
+  if (images * plan.bands < threads) {
+    plan.filter_parts =
+        max_of(1, min_of(threads / (images * plan.bands), shape.filters / kLeastFilters));
+  }
+  plan.thread_elements = rounded_up(shape.channels * plan.padded.size() + kOverread);
+  return plan;
+}
+
+// Of the steps of k, for weights in that order.
+inline void list_shifts(const PlanesPlan& plan, WeightOrder order, int32_t* shifts) {
+  const auto channel = static_cast<int32_t>(plan.padded.size());
+  const int64_t channels = plan.shape.channels, taps = plan.shape.taps();
+  const bool last = order == WeightOrder::kChannelsLast;
+  int64_t k = 0;
+  for_each_tap(plan.shape, [&](int64_t t0, int64_t t1, int64_t t2) {
+    const auto shift = static_cast<int32_t>(plan.padded.shift(t0, t1, t2));
+    for (int64_t c = 0; c < (last ? channels : 1); ++c) {
+      shifts[k++] = shift + static_cast<int32_t>(c) * channel;
+    }
+  });
+  for (; k < channels * taps; ++k) shifts[k] = shifts[k - taps] + channel;
+}
+
+template <class V, class E>
+struct PlanesForward {
+  using S = typename V::Scalar;
+  const polyops_convolution_args& args;
+  const PlanesPlan& plan;
+  const int32_t* shifts;
+  const S* weights;
+  int64_t filter_stride;
+  Strides src, dst;
+
+  void run(int64_t unit, S* scratch) const {
+    const Shape& shape = plan.shape;
+    const int64_t part = unit % plan.filter_parts, band = unit / plan.filter_parts % plan.bands;
+    const int64_t image = unit / plan.filter_parts / plan.bands;
+    const int64_t item = image / shape.groups, group = image % shape.groups;
+    Padded padded = plan.padded;
+    const int64_t first = band * plan.rows;
+    padded.axis[1].origin = first * shape.side[1].stride - shape.side[1].padding;
+    padded.axis[1].out = min_of(plan.rows, shape.side[1].out - first);
+    const auto* from = static_cast<const E*>(args.src.data) + item * src.batch +
+                       group * shape.channels * src.channel;
+    const PadPlan pad(padded, src.at);
+    for (int64_t c = 0; c < shape.channels; ++c) {
+      pad_channel<V>(pad, from + c * src.channel, scratch + c * padded.size());
+    }
+    const int64_t begin = part * shape.filters / plan.filter_parts;
+    const int64_t end = (part + 1) * shape.filters / plan.filter_parts;
+    E* to = static_cast<E*>(args.dst.data) + item * dst.batch + first * dst.at[1];
+    run_filters(padded, scratch, group * shape.filters + begin, end - begin, to);
+  }
+
+  void run_filters(const Padded& padded, const S* channels, int64_t first, int64_t count,
+                   E* to) const {
+    S sums[kMaxRows * kTileColumns<V>], start[kMaxRows];
+    const int64_t positions = padded.positions();
+    const Split tiles(count, rows_of<V>(kMaxVectors<V>));
+    PlanesTile<S> tile;
+    tile.stride = filter_stride;
+    tile.k = plan.k;
+    tile.shifts = shifts;
+    tile.start = start;
+    tile.dst = sums;
+    tile.dst_stride = kTileColumns<V>;
+    for (int64_t i = 0; i < tiles.count; ++i) {
+      const int64_t filter = first + tiles.begin(i), rows = tiles.size(i);
+      for (int64_t r = 0; r < rows; ++r) start[r] = bias_of(filter + r);
+      tile.weights = weights + filter * filter_stride;
+      for (int64_t j = 0; j < positions; j += kTileColumns<V>) {
+        const int64_t columns = min_of(kTileColumns<V>, positions - j);
+        tile.padded = channels + j;
+        kPlanesTiles<V, S>.fn[ceil_div(columns, V::kLanes) - 1][rows - 1](tile);
+        for (int64_t r = 0; r < rows; ++r) {
+          unpad<V>(padded, j, columns, sums + r * kTileColumns<V>, to + (filter + r) * dst.channel,
+                   dst.at);
+        }
+      }
+    }
+  }
+
+  S bias_of(int64_t filter) const {
+    if (polyops_is_present(&args.bias) == 0) return 0;
+    return get(static_cast<const E*>(args.bias.data) + filter * args.bias.strides[0]);
+  }
+};
+
+inline const char* planes_supports(const void* data) {
+  const auto& args = *static_cast<const polyops_convolution_args*>(data);
+  if (!has_dtype(args.dst.dtype) || !one_dtype(args)) return "dtype";
+  const Shape shape = forward_shape(args);
+  if (!has_small_strides(shape)) return "stride";
+  const PlanesPlan plan = planes_plan(shape, 1);
+  return shape.channels * plan.padded.size() > INT32_MAX ? "size" : nullptr;
+}
+
+// Whether the weights have to be copied.
+inline bool copies_weights(const polyops_convolution_args& args, const Shape& shape) {
+  return args.weight.dtype == POLYOPS_BFLOAT16 ||
+         weight_order(shape, args.weight) == WeightOrder::kNone;
+}
+
+inline size_t planes_scratch(const void* data, int32_t threads) {
+  const auto& args = *static_cast<const polyops_convolution_args*>(data);
+  const Shape shape = forward_shape(args);
+  const PlanesPlan plan = planes_plan(shape, threads);
+  const int64_t weights =
+      copies_weights(args, shape) ? rounded_up(args.weight.sizes[0] * plan.k) : 0;
+  return rounded_up(plan.k) * sizeof(int32_t) +
+         (weights + threads * plan.thread_elements) * width_of(args.dst.dtype);
+}
+
+// The weights one filter after the other, taps last.
+template <class E, class S>
+void copy_weights(const polyops_context* ctx, const PlanesPlan& plan, const polyops_tensor& weight,
+                  S* copy) {
+  const Strides from = strides_of(weight);
+  parallel_for(
+      ctx, weight.sizes[0], grain_of(8.0 * plan.k), [&](int64_t begin, int64_t end, int32_t) {
+        for (int64_t f = begin; f < end; ++f) {
+          const auto* filter = static_cast<const E*>(weight.data) + f * from.batch;
+          for_each_weight(plan.shape, WeightOrder::kTapsLast,
+                          [&](int64_t k, int64_t c, int64_t t0, int64_t t1, int64_t t2) {
+                            copy[f * plan.k + k] = get(filter + c * from.channel + t0 * from.at[0] +
+                                                       t1 * from.at[1] + t2 * from.at[2]);
+                          });
+        }
+      });
+}
+
+inline int planes_launch(const void* data, const polyops_context* ctx) {
+  const auto& args = *static_cast<const polyops_convolution_args*>(data);
+  const PlanesPlan plan = planes_plan(forward_shape(args), ctx->num_threads);
+  auto* shifts = static_cast<int32_t*>(ctx->scratch);
+  with_types(args.dst.dtype, [&]<class V, class E>() {
+    using S = typename V::Scalar;
+    auto* scratch = reinterpret_cast<S*>(shifts + rounded_up(plan.k));
+    const S* weights = static_cast<const S*>(args.weight.data);
+    int64_t filter_stride = args.weight.strides[0];
+    WeightOrder order = weight_order(plan.shape, args.weight);
+    if (copies_weights(args, plan.shape)) {
+      order = WeightOrder::kTapsLast;
+      copy_weights<E>(ctx, plan, args.weight, scratch);
+      weights = scratch;
+      filter_stride = plan.k;
+      scratch += rounded_up(args.weight.sizes[0] * plan.k);
+    }
+    list_shifts(plan, order, shifts);
+    const PlanesForward<V, E> forward = {
+        args, plan, shifts, weights, filter_stride, strides_of(args.src), strides_of(args.dst)};
+    const int64_t units = plan.units();
+    parallel_for(ctx, units, grain_of(plan.shape.products() / units),
+                 [&](int64_t begin, int64_t end, int32_t thread) {
+                   for (int64_t i = begin; i < end; ++i) {
+                     forward.run(i, scratch + thread * plan.thread_elements);
+                   }
+                 });
+  });
+  return POLYOPS_OK;
+}
+
+}  // namespace
+}  // namespace polyops::cpu
+
+#endif  // POLYOPS_CPU_CONVOLUTION_PLANES_H_

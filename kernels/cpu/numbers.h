@@ -1,0 +1,19 @@
+// Integers that plans are made of.
+#ifndef POLYOPS_CPU_NUMBERS_H_
+#define POLYOPS_CPU_NUMBERS_H_
+
+#include <cstdint>
+
+namespace polyops::cpu {
+namespace {
+
+inline int64_t min_of(int64_t a, int64_t b) { return a < b ? a : b; }
+inline int64_t max_of(int64_t a, int64_t b) { return a > b ? a : b; }
+inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+// The next multiple of a cache line's worth of floats.
+inline int64_t rounded_up(int64_t n) { return ceil_div(n, 16) * 16; }
+
+}  // namespace
+}  // namespace polyops::cpu
+
+#endif  // POLYOPS_CPU_NUMBERS_H_

@@ -1,0 +1,293 @@
+// convolution_backward: every kernel of every ISA against the reference in float64, within the
+// bounds that convolution_case.h derives.
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "convolution_case.h"
+#include "harness.h"
+#include "reference/convolution.h"
+
+namespace polyops::testing {
+namespace {
+
+using Gradients = reference::ConvolutionGradients;
+
+// Which gradients are wanted: bits.
+enum Wanted : unsigned { kSrc = 1, kWeight = 2, kBias = 4, kAll = 7 };
+
+class Call {
+ public:
+  Call(const Case& c, int32_t dtype)
+      : case_(c),
+        dtype_(dtype),
+        grad_dst(dtype, c.dst_sizes(), strides_of(c.dst, c.dst_sizes()), c.offset),
+        src(dtype, c.src_sizes(), strides_of(c.src, c.src_sizes()), c.offset),
+        weight(dtype, c.weight_sizes(), strides_of(c.weight, c.weight_sizes()), c.offset) {
+    grad_dst.fill_normal(1);
+    src.fill_normal(2);
+    weight.fill_normal(3);
+    args = {};
+    args.struct_size = sizeof args;
+    args.groups = static_cast<int32_t>(c.groups);
+    args.window = c.window();
+    args.grad_dst = grad_dst.view();
+    args.src = src.view();
+    args.weight = weight.view();
+  }
+
+  // Call after the last change to an operand.
+  void expect() {
+    Outputs exact(case_, POLYOPS_FLOAT64);
+    polyops_convolution_backward_args copy = args;
+    exact.place(&copy, kAll, &Buffer::view);
+    reference::convolution_backward(copy);
+    expected = exact.values(kAll);
+    scale_ = reference::convolution_backward_scale(copy);
+  }
+
+  // True if the kernel takes it.
+  bool run(const polyops_kernel& kernel, int threads, unsigned wanted, Gradients* got) {
+    Outputs outputs(case_, dtype_);
+    outputs.place(&args, wanted, &Buffer::without_data);
+    if (const char* reason = kernel.supports(&args)) {
+      check_reason(reason);
+      return false;
+    }
+    outputs.place(&args, wanted, &Buffer::view);
+    EXPECT_EQ(launch(kernel, &args, threads), POLYOPS_OK);
+    EXPECT_TRUE(outputs.src.guards_intact());
+    EXPECT_TRUE(outputs.weight.guards_intact());
+    EXPECT_TRUE(outputs.bias.guards_intact());
+    *got = outputs.values(wanted);
+    return true;
+  }
+
+  void check(const Gradients& got, unsigned wanted) const {
+    const int64_t of_src = case_.filters * Case::volume(case_.taps);
+    const int64_t of_weight = case_.batch * case_.pixels();
+    if (wanted & kSrc) {
+      check_close("grad_src", dtype_, of_src, got.src, expected.src, scale_.src);
+    }
+    if (wanted & kWeight) {
+      check_close("grad_weight", dtype_, of_weight, got.weight, expected.weight, scale_.weight);
+    }
+    if (wanted & kBias) {
+      check_close("grad_bias", dtype_, of_weight, got.bias, expected.bias, scale_.bias);
+    }
+    for (const Buffer* b : {&grad_dst, &src, &weight}) EXPECT_TRUE(b->guards_intact());
+  }
+
+ private:
+  // Full of NaN.
+  struct Outputs {
+    Buffer src, weight, bias;
+
+    Outputs(const Case& c, int32_t dtype)
+        : src(dtype, c.src_sizes(), strides_of(c.grad_src, c.src_sizes()), c.offset),
+          weight(dtype, c.weight_sizes(), strides_of(c.grad_weight, c.weight_sizes()), c.offset),
+          bias(dtype, {c.groups * c.filters}, {c.grad_weight == Layout::kStrided ? 2 : 1},
+               c.offset) {
+      for (Buffer* b : {&src, &weight, &bias}) b->fill([](int64_t) { return kNaN; });
+    }
+
+    void place(polyops_convolution_backward_args* a, unsigned wanted,
+               polyops_tensor (Buffer::*view)() const) const {
+      a->grad_src = wanted & kSrc ? (src.*view)() : absent();
+      a->grad_weight = wanted & kWeight ? (weight.*view)() : absent();
+      a->grad_bias = wanted & kBias ? (bias.*view)() : absent();
+    }
+
+    Gradients values(unsigned wanted) const {
+      return {wanted & kSrc ? src.values() : Doubles(),
+              wanted & kWeight ? weight.values() : Doubles(),
+              wanted & kBias ? bias.values() : Doubles()};
+    }
+  };
+
+  Case case_;
+  int32_t dtype_;
+  Gradients scale_;
+
+ public:
+  Buffer grad_dst, src, weight;
+  polyops_convolution_backward_args args;
+  Gradients expected;
+};
+
+// By every kernel, which must give the same bits with any number of threads.
+void check(Call* call, unsigned wanted, const std::string& text) {
+  int taken = 0;
+  for (const polyops_kernel* kernel : kernels_of("convolution_backward")) {
+    SCOPED_TRACE(std::string(kernel->name) + " wanted " + std::to_string(wanted) + " " + text);
+    Gradients one, more;
+    if (!call->run(*kernel, 1, wanted, &one)) continue;
+    ++taken;
+    call->check(one, wanted);
+    for (int threads : {2, 3}) {
+      ASSERT_TRUE(call->run(*kernel, threads, wanted, &more));
+      ASSERT_TRUE(same_bits(more.src, one.src)) << threads << " threads";
+      ASSERT_TRUE(same_bits(more.weight, one.weight)) << threads << " threads";
+      ASSERT_TRUE(same_bits(more.bias, one.bias)) << threads << " threads";
+    }
+    if (::testing::Test::HasFailure()) return;
+  }
+  ASSERT_GE(taken, 1) << text;
+}
+
+// Neighbours differ in the gradients that they want; half of them want all.
+void check(const Cases& cases) {
+  unsigned turn = 0;
+  for (const Case& c : cases) {
+    ++turn;
+    const unsigned wanted = turn % 2 == 0 ? kAll : 1 + turn / 2 % 7;
+    for (int32_t dtype : kDtypes) {
+      Call call(c, dtype);
+      call.expect();
+      check(&call, wanted, describe(c, dtype));
+      if (::testing::Test::HasFailure()) return;
+    }
+  }
+}
+
+TEST(ConvolutionBackward, EveryWidth) { check(every_width()); }
+TEST(ConvolutionBackward, EveryWindow) { check(every_window()); }
+TEST(ConvolutionBackward, EveryNumberOfFilters) { check(every_number_of_filters()); }
+TEST(ConvolutionBackward, Pointwise) { check(pointwise()); }
+TEST(ConvolutionBackward, Depthwise) { check(depthwise()); }
+TEST(ConvolutionBackward, Grouped) { check(grouped()); }
+TEST(ConvolutionBackward, ThreeDimensions) { check(volumes()); }
+TEST(ConvolutionBackward, EveryLayout) { check(layouts()); }
+TEST(ConvolutionBackward, LargeOnes) { check(large()); }
+
+TEST(ConvolutionBackward, EverySubsetOfTheGradients) {
+  for (Case c : kinds()) {
+    for (Layout layout : {Layout::kDense, Layout::kLast}) {
+      c.src = c.dst = c.weight = c.grad_src = c.grad_weight = layout;
+      for (int32_t dtype : kDtypes) {
+        Call call(c, dtype);
+        call.expect();
+        for (unsigned wanted = 1; wanted <= kAll; ++wanted) {
+          check(&call, wanted, describe(c, dtype));
+          if (HasFailure()) return;
+        }
+      }
+    }
+  }
+}
+
+// As sum().backward() sends it: ones, so that no error adds up to more than chance would have it.
+TEST(ConvolutionBackward, ExpandedGradient) {
+  for (Case c : kinds()) {
+    c.dst = Layout::kOneValue;
+    for (int32_t dtype : kDtypes) {
+      Call call(c, dtype);
+      call.grad_dst.set(0, 1);
+      call.expect();
+      check(&call, kAll, describe(c, dtype));
+      if (HasFailure()) return;
+    }
+  }
+}
+
+// The result in the middle of the last channel of the last item: its window touches no padding.
+int64_t middle(const Case& c) {
+  int64_t at = c.batch * c.groups * c.filters - 1;
+  for (size_t d = 0; d < c.in.size(); ++d) at = at * c.out(d) + c.out(d) / 2;
+  return at;
+}
+
+void check_special(Call* call, Buffer* of, int64_t at, double special, const std::string& text) {
+  const double finite = of->get(at);
+  of->set(at, special);
+  call->expect();
+  check(call, kAll, text + " special at " + std::to_string(at));
+  of->set(at, finite);
+}
+
+// What is not finite spoils the gradients that it is a factor of and no others.
+TEST(ConvolutionBackward, NanAndInfinityStayWhereTheyBelong) {
+  for (Case c : kinds()) {
+    for (Layout layout : {Layout::kDense, Layout::kLast}) {
+      c.src = c.dst = c.grad_src = layout;
+      for (double special : {kNaN, kInf, -kInf}) {
+        for (int32_t dtype : kDtypes) {
+          Call call(c, dtype);
+          const int64_t numel = call.src.numel();
+          for (int64_t i : {int64_t{0}, numel / 2 + 3, numel - 1}) {
+            check_special(&call, &call.src, i, special, describe(c, dtype) + " src");
+            if (HasFailure()) return;
+          }
+          check_special(&call, &call.grad_dst, middle(c), special, describe(c, dtype));
+          if (HasFailure()) return;
+        }
+      }
+    }
+  }
+}
+
+// What no result has read has no gradient.
+TEST(ConvolutionBackward, ZeroWhereNothingWasRead) {
+  const Case skipping = {
+      .batch = 2, .channels = 3, .filters = 5, .in = {7, 20}, .taps = {1, 1}, .stride = {3}};
+  const Case padded = {
+      .channels = 3, .filters = 5, .in = {1, 1}, .taps = {3, 3}, .padding = {1}, .dilation = {1}};
+  for (int32_t dtype : kDtypes) {
+    Call one(skipping, dtype), other(padded, dtype);
+    for (const polyops_kernel* kernel : kernels_of("convolution_backward")) {
+      SCOPED_TRACE(kernel->name);
+      Gradients got;
+      if (one.run(*kernel, 1, kAll, &got)) {
+        for (size_t i = 0; i < got.src.size(); ++i) {
+          const bool read = i % 20 % 3 == 0 && i / 20 % 7 % 3 == 0;
+          ASSERT_EQ(got.src[i] != 0, read) << i;
+        }
+      }
+      if (other.run(*kernel, 1, kAll, &got)) {
+        for (size_t i = 0; i < got.weight.size(); ++i) {
+          ASSERT_EQ(got.weight[i] != 0, i % 9 == 4) << i;
+        }
+      }
+    }
+  }
+}
+
+TEST(ConvolutionBackward, DeclinesDtypesThatItHasNot) {
+  for (const polyops_kernel* kernel : kernels_of("convolution_backward")) {
+    for (const Case& c : kinds()) {
+      Call call(c, POLYOPS_FLOAT32);
+      auto& a = call.args;
+      a.grad_src = Buffer(POLYOPS_FLOAT32, c.src_sizes()).without_data();
+      a.grad_weight = Buffer(POLYOPS_FLOAT32, c.weight_sizes()).without_data();
+      a.grad_bias = Buffer(POLYOPS_FLOAT32, {c.groups * c.filters}).without_data();
+      if (kernel->supports(&a) != nullptr) continue;
+      for (polyops_tensor* t :
+           {&a.grad_dst, &a.src, &a.weight, &a.grad_src, &a.grad_weight, &a.grad_bias}) {
+        for (int32_t other : {POLYOPS_BFLOAT16, POLYOPS_FLOAT64, POLYOPS_INVALID_DTYPE}) {
+          t->dtype = other;
+          EXPECT_STREQ(kernel->supports(&a), "dtype") << kernel->name;
+          t->dtype = POLYOPS_FLOAT32;
+        }
+      }
+    }
+  }
+}
+
+TEST(ConvolutionBackward, EveryIsaTakesEveryKind) {
+  const polyops_backend& f = family();
+  for (const char* const* isa = f.isas; *isa != nullptr; ++isa) {
+    if (f.runs_isa(*isa) == 0) continue;
+    for (const Case& c : kinds()) {
+      Call call(c, POLYOPS_FLOAT32);
+      bool taken = false;
+      Gradients got;
+      for (const polyops_kernel* kernel : kernels_of("convolution_backward")) {
+        if (std::string(kernel->isa) == *isa) taken |= call.run(*kernel, 1, kAll, &got);
+      }
+      EXPECT_TRUE(taken) << *isa << " " << describe(c, POLYOPS_FLOAT32);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace polyops::testing

@@ -1,0 +1,232 @@
+// convolution: every kernel of every ISA against the reference in float64, within the bounds that
+// convolution_case.h derives.
+#include "reference/convolution.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "convolution_case.h"
+#include "harness.h"
+
+namespace polyops::testing {
+namespace {
+
+// A call's tensors, and what must come out.
+class Call {
+ public:
+  Call(const Case& c, int32_t dtype)
+      : case_(c),
+        dtype_(dtype),
+        src(dtype, c.src_sizes(), strides_of(c.src, c.src_sizes()), c.offset),
+        weight(dtype, c.weight_sizes(), strides_of(c.weight, c.weight_sizes()), c.offset),
+        bias(dtype, {c.groups * c.filters}, {c.weight == Layout::kStrided ? 2 : 1}, c.offset) {
+    src.fill_normal(1);
+    weight.fill_normal(2);
+    bias.fill_normal(3);
+    args = {};
+    args.struct_size = sizeof args;
+    args.groups = static_cast<int32_t>(c.groups);
+    args.window = c.window();
+    args.src = src.view();
+    args.weight = weight.view();
+    args.bias = c.bias ? bias.view() : absent();
+  }
+
+  // Call after the last change to an operand.
+  void expect() {
+    Buffer exact(POLYOPS_FLOAT64, case_.dst_sizes());
+    polyops_convolution_args copy = args;
+    copy.dst = exact.view();
+    reference::convolution(copy);
+    expected = exact.values();
+    scale_ = reference::convolution_scale(copy);
+  }
+
+  // True if the kernel takes it.
+  bool run(const polyops_kernel& kernel, int threads, Doubles* got) {
+    Buffer dst(dtype_, case_.dst_sizes(), strides_of(case_.dst, case_.dst_sizes()), case_.offset);
+    dst.fill([](int64_t) { return kNaN; });
+    args.dst = dst.without_data();
+    if (const char* reason = kernel.supports(&args)) {
+      check_reason(reason);
+      return false;
+    }
+    args.dst = dst.view();
+    EXPECT_EQ(launch(kernel, &args, threads), POLYOPS_OK);
+    EXPECT_TRUE(dst.guards_intact());
+    *got = dst.values();
+    return true;
+  }
+
+  void check(const Doubles& got) const {
+    check_close("dst", dtype_, case_.channels * Case::volume(case_.taps), got, expected, scale_);
+    for (const Buffer* b : {&src, &weight, &bias}) EXPECT_TRUE(b->guards_intact());
+  }
+
+ private:
+  Case case_;
+  int32_t dtype_;
+  Doubles scale_;
+
+ public:
+  Buffer src, weight, bias;
+  polyops_convolution_args args;
+  Doubles expected;
+};
+
+// By every kernel, which must give the same bits with any number of threads.
+void check(Call* call, const std::string& text) {
+  int taken = 0;
+  for (const polyops_kernel* kernel : kernels_of("convolution")) {
+    SCOPED_TRACE(std::string(kernel->name) + " " + text);
+    Doubles one, more;
+    if (!call->run(*kernel, 1, &one)) continue;
+    ++taken;
+    call->check(one);
+    for (int threads : {2, 3}) {
+      ASSERT_TRUE(call->run(*kernel, threads, &more));
+      ASSERT_TRUE(same_bits(more, one)) << threads << " threads";
+    }
+    if (::testing::Test::HasFailure()) return;
+  }
+  ASSERT_GE(taken, 1) << text;
+}
+
+void check(const Cases& cases) {
+  for (const Case& c : cases) {
+    for (int32_t dtype : kDtypes) {
+      Call call(c, dtype);
+      call.expect();
+      check(&call, describe(c, dtype));
+      if (::testing::Test::HasFailure()) return;
+    }
+  }
+}
+
+TEST(Convolution, EveryWidth) { check(every_width()); }
+TEST(Convolution, EveryWindow) { check(every_window()); }
+TEST(Convolution, EveryNumberOfFilters) { check(every_number_of_filters()); }
+TEST(Convolution, Pointwise) { check(pointwise()); }
+TEST(Convolution, Depthwise) { check(depthwise()); }
+TEST(Convolution, Grouped) { check(grouped()); }
+TEST(Convolution, ThreeDimensions) { check(volumes()); }
+TEST(Convolution, EveryLayout) { check(layouts()); }
+TEST(Convolution, LargeOnes) { check(large()); }
+
+TEST(Convolution, PaddingAloneGivesTheBias) {
+  const Case c = {.batch = 2,
+                  .channels = 3,
+                  .filters = 17,
+                  .in = {4, 5},
+                  .taps = {3, 3},
+                  .padding = {6, 7},
+                  .bias = true};
+  for (int32_t dtype : kDtypes) {
+    Call call(c, dtype);
+    for (const polyops_kernel* kernel : kernels_of("convolution")) {
+      SCOPED_TRACE(kernel->name);
+      Doubles got;
+      if (!call.run(*kernel, 1, &got)) continue;
+      for (int64_t i = 0; i < c.batch * c.filters; ++i) {
+        ASSERT_EQ(got[i * c.pixels()], call.bias.get(i % c.filters));  // its upper left corner
+      }
+    }
+  }
+}
+
+// What is not finite spoils the results whose windows contain it and no others.
+TEST(Convolution, NanAndInfinityStayInTheirWindows) {
+  for (Case c : kinds()) {
+    for (Layout layout : {Layout::kDense, Layout::kLast}) {
+      c.src = c.dst = layout;
+      for (double special : {kNaN, kInf, -kInf}) {
+        for (int32_t dtype : kDtypes) {
+          Call call(c, dtype);
+          const int64_t numel = call.src.numel();
+          for (int64_t i : {int64_t{0}, numel / 2 + 3, numel - 1}) {
+            const double finite = call.src.get(i);
+            call.src.set(i, special);
+            call.expect();
+            check(&call, describe(c, dtype) + " special at " + std::to_string(i));
+            if (HasFailure()) return;
+            call.src.set(i, finite);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(Convolution, NanInABiasStaysInItsFilter) {
+  for (Case c : kinds()) {
+    c.bias = true;
+    for (int32_t dtype : kDtypes) {
+      Call call(c, dtype);
+      call.bias.set(c.filters - 1, kNaN);
+      call.expect();
+      check(&call, describe(c, dtype));
+      if (HasFailure()) return;
+    }
+  }
+}
+
+// Denormals may be flushed; 1e30 * 1e-30 may not.
+TEST(Convolution, MagnitudesFarApart) {
+  for (const Case& c : kinds()) {
+    for (double magnitude : {1e30, 1e-18}) {
+      for (int32_t dtype : kDtypes) {
+        Call call(c, dtype);
+        call.src.fill_normal(1, magnitude);
+        call.weight.fill_normal(2, 1 / magnitude);
+        call.expect();
+        check(&call, describe(c, dtype));
+        if (HasFailure()) return;
+      }
+    }
+  }
+}
+
+TEST(Convolution, DeclinesDtypesThatItHasNot) {
+  for (const polyops_kernel* kernel : kernels_of("convolution")) {
+    for (Case c : kinds()) {
+      c.bias = true;
+      Call call(c, POLYOPS_FLOAT32);
+      const Buffer dst(POLYOPS_FLOAT32, c.dst_sizes());
+      call.args.dst = dst.without_data();
+      if (kernel->supports(&call.args) != nullptr) continue;
+      for (polyops_tensor* t :
+           {&call.args.src, &call.args.weight, &call.args.bias, &call.args.dst}) {
+        for (int32_t other : {POLYOPS_BFLOAT16, POLYOPS_FLOAT64, POLYOPS_INVALID_DTYPE}) {
+          t->dtype = other;
+          EXPECT_STREQ(kernel->supports(&call.args), "dtype") << kernel->name;
+          t->dtype = POLYOPS_FLOAT32;
+        }
+      }
+      for (polyops_tensor* t :
+           {&call.args.src, &call.args.weight, &call.args.bias, &call.args.dst}) {
+        t->dtype = POLYOPS_FLOAT16;
+      }
+      EXPECT_STREQ(kernel->supports(&call.args), "dtype") << kernel->name;
+    }
+  }
+}
+
+TEST(Convolution, EveryIsaTakesEveryKind) {
+  const polyops_backend& f = family();
+  for (const char* const* isa = f.isas; *isa != nullptr; ++isa) {
+    if (f.runs_isa(*isa) == 0) continue;
+    for (const Case& c : kinds()) {
+      Call call(c, POLYOPS_FLOAT32);
+      bool taken = false;
+      Doubles got;
+      for (const polyops_kernel* kernel : kernels_of("convolution")) {
+        if (std::string(kernel->isa) == *isa) taken |= call.run(*kernel, 1, &got);
+      }
+      EXPECT_TRUE(taken) << *isa << " " << describe(c, POLYOPS_FLOAT32);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace polyops::testing
