@@ -64,6 +64,10 @@ inline Shape forward_shape(const polyops_convolution_args& a) {
   return shape_of(a.groups, a.window, a.src, a.weight, a.dst);
 }
 
+inline Shape backward_shape(const polyops_convolution_backward_args& a) {
+  return shape_of(a.groups, a.window, a.src, a.weight, a.grad_dst);
+}
+
 // Bytes of an element in the accumulation type.
 inline size_t width_of(int32_t dtype) {
   return dtype == POLYOPS_FLOAT64 ? sizeof(double) : sizeof(float);
