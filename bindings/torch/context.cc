@@ -17,16 +17,16 @@ void parallel_for(const polyops_context*, int64_t n, int64_t grain, polyops_rang
                    [&](int64_t begin, int64_t end) { fn(user, begin, end, at::get_thread_num()); });
 }
 
-at::Float32Precision matmul_precision(c10::DeviceType device) {
+at::Float32Precision precision_of(at::Float32Op op, c10::DeviceType device) {
   const auto backend = device == c10::kCPU ? at::Float32Backend::MKLDNN : at::Float32Backend::CUDA;
-  return at::globalContext().float32Precision(backend, at::Float32Op::MATMUL);
+  return at::globalContext().float32Precision(backend, op);
 }
 
 uint32_t flags(c10::DeviceType device) {
   const at::Context& context = at::globalContext();
   uint32_t bits = 0;
   if (context.deterministicAlgorithms()) bits |= POLYOPS_FLAG_DETERMINISTIC;
-  const auto precision = matmul_precision(device);
+  const auto precision = precision_of(at::Float32Op::MATMUL, device);
   if (precision == at::Float32Precision::TF32 || precision == at::Float32Precision::BF16) {
     bits |= POLYOPS_FLAG_REDUCED_PRECISION_FP32;
   }
@@ -72,7 +72,11 @@ polyops_context make_context(c10::Device device, int threads, void* scratch) {
 }
 
 bool bf16_products_allowed(c10::DeviceType device) {
-  return matmul_precision(device) == at::Float32Precision::BF16;
+  return precision_of(at::Float32Op::MATMUL, device) == at::Float32Precision::BF16;
+}
+
+bool bf16_convolutions_allowed(c10::DeviceType device) {
+  return precision_of(at::Float32Op::CONV, device) == at::Float32Precision::BF16;
 }
 
 }  // namespace polyops::torch_binding

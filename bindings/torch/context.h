@@ -30,6 +30,8 @@ polyops_context make_context(c10::Device device, int threads, void* scratch);
 // float32 products may be computed in bfloat16: torch.set_float32_matmul_precision("medium") and
 // torch.backends.mkldnn.matmul.fp32_precision = "bf16".
 bool bf16_products_allowed(c10::DeviceType device);
+// The same of convolutions: torch.backends.mkldnn.conv.fp32_precision = "bf16".
+bool bf16_convolutions_allowed(c10::DeviceType device);
 
 }  // namespace polyops::torch_binding
 

@@ -84,8 +84,8 @@ const WrappedSlot* slot_of(const Overload& overload, const DeviceKey& device) {
   made->enabled = &state().enabled[made->op];
   made->handle = new c10::OperatorHandle(*handle);
   made->stock = new c10::SafeKernelFunction(handle->getComputedKernelForDispatchKey(device.key));
-  made->stock_is_at_cpu = device.key == c10::DispatchKey::CPU &&
-                          made->stock->debug().find("RegisterCPU") != std::string::npos;
+  made->stock_is_named = device.key == c10::DispatchKey::CPU &&
+                         made->stock->debug().find(overload.stock_file) != std::string::npos;
   slot = made;
   return slot;
 }

@@ -18,7 +18,7 @@ struct WrappedSlot : Slot {
   const std::atomic<bool>* enabled;
   const c10::OperatorHandle* handle;
   const c10::SafeKernelFunction* stock;
-  bool stock_is_at_cpu;  // torch's own CPU kernel, so that at::cpu::<op> is the same function
+  bool stock_is_named;  // torch's own CPU kernel, the very function that wrap() was given
 };
 
 // A line of an op's overload table. Exactly one of wrap and left_to_stock is set.
@@ -27,7 +27,8 @@ struct Overload {
   const char* op;         // public op
   const char* kernel_op;  // which table serves it
   std::function<torch::CppFunction(const WrappedSlot*)> wrap;
-  const char* left_to_stock = nullptr;  // why nothing is registered
+  const char* left_to_stock = nullptr;     // why nothing is registered
+  const char* stock_file = "RegisterCPU";  // where torch registers the function given to wrap()
 };
 
 struct OverloadState {

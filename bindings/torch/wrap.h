@@ -5,7 +5,8 @@
 //
 // An attempt that does not succeed has counted why and allocated nothing that it returns; the stock
 // kernel then gets the very same arguments. Boxing them for the saved kernel costs 0.3-0.6 us, so
-// on a CPU torch's own kernel is called by its name, at::cpu::<op>, if it is what was there.
+// on a CPU torch's own kernel is called by its name, at::cpu::<op> or where else it is, if it is
+// what was there.
 #ifndef POLYOPS_BINDINGS_TORCH_WRAP_H_
 #define POLYOPS_BINDINGS_TORCH_WRAP_H_
 
@@ -27,14 +28,14 @@ torch::jit::Stack call_saved(const WrappedSlot& slot, c10::DispatchKeySet keys, 
 }
 
 template <class Result, class... Args>
-auto wrap(std::optional<Result> (*attempt)(Call&, Args...), Result (*cpu)(Args...)) {
+auto wrap(std::optional<Result> (*attempt)(Call&, Args...), Result (*stock)(Args...)) {
   return [=](const WrappedSlot* slot) {
     return torch::CppFunction([=](c10::DispatchKeySet keys, Args... args) -> Result {
       if (slot->enabled->load(std::memory_order_relaxed)) {
         Call call(*slot);
         if (std::optional<Result> result = attempt(call, args...)) return *std::move(result);
       }
-      if (slot->stock_is_at_cpu) return cpu(std::forward<Args>(args)...);
+      if (slot->stock_is_named) return stock(std::forward<Args>(args)...);
       torch::jit::Stack stack = call_saved<Args...>(*slot, keys, args...);
       return c10::impl::PopResult<Result>::call(stack);
     });
@@ -43,7 +44,7 @@ auto wrap(std::optional<Result> (*attempt)(Call&, Args...), Result (*cpu)(Args..
 
 // The one argument of type at::Tensor& is what the overload writes and returns.
 template <class... Args>
-auto wrap(bool (*attempt)(Call&, Args...), at::Tensor& (*cpu)(Args...)) {
+auto wrap(bool (*attempt)(Call&, Args...), at::Tensor& (*stock)(Args...)) {
   return [=](const WrappedSlot* slot) {
     return torch::CppFunction([=](c10::DispatchKeySet keys, Args... args) -> at::Tensor& {
       at::Tensor& out = std::get<at::Tensor&>(std::tuple<Args...>(args...));
@@ -51,7 +52,7 @@ auto wrap(bool (*attempt)(Call&, Args...), at::Tensor& (*cpu)(Args...)) {
         Call call(*slot);
         if (attempt(call, args...)) return out;
       }
-      if (slot->stock_is_at_cpu) return cpu(std::forward<Args>(args)...);
+      if (slot->stock_is_named) return stock(std::forward<Args>(args)...);
       call_saved<Args...>(*slot, keys, args...);
       return out;
     });

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from accuracy import Array, wide
+from extended_convolution import convolution, convolution_backward
 
 
 @np.errstate(all="ignore")
@@ -209,6 +210,8 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "bmm": product,
     "addmm": add_product,
     "baddbmm": add_product,
+    "convolution": convolution,
+    "convolution_backward": convolution_backward,
     "_scaled_dot_product_flash_attention_for_cpu": attention,
     "_scaled_dot_product_flash_attention_for_cpu_backward": attention_backward,
 }

@@ -114,9 +114,11 @@ def args(*values: Any, **named: Any) -> Args:
 
 def all_samples() -> list[Sample]:
     import samples_attention
+    import samples_convolution
     import samples_elementwise
     import samples_products
     import samples_rows
 
     modules = (samples_elementwise, samples_rows, samples_products, samples_attention)
+    modules += (samples_convolution,)
     return [sample for module in modules for sample in module.samples()]

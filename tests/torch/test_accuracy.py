@@ -6,6 +6,7 @@ are printed (pytest -s).
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from extended import exact_result, term_sizes
 from samples import BF16, F32, F64, PRODUCTS, Args, Make, args
 from samples_attention import NAME as ATTENTION
 from samples_attention import attention
+from samples_convolution import Shape, backward, forward
 from samples_rows import norm_args, norm_backward_args, softmax_backward_args
 
 import polyops
@@ -63,6 +65,36 @@ def products() -> list[Case]:
     ]
 
 
+CONVOLUTIONS = {
+    "ResNet 3x3": Shape((2, 64, 14, 14), (64, 64, 3, 3), padding=(1,)),
+    "ResNet stem": Shape((1, 3, 56, 56), (32, 3, 7, 7), (2,), (3,)),
+    "ResNet 1x1": Shape((2, 128, 14, 14), (64, 128, 1, 1)),
+    "ResNeXt": Shape((1, 64, 14, 14), (64, 4, 3, 3), padding=(1,), groups=16),
+    "deep": Shape((1, 400, 7, 7), (8, 400, 3, 3), padding=(1,)),
+    "patches": Shape((1, 3, 64, 64), (48, 3, 16, 16), (16,)),
+    "wav2vec": Shape((1, 64, 199), (64, 64, 3), (2,)),
+    "R3D": Shape((1, 16, 4, 14, 14), (16, 16, 3, 3, 3), padding=(1,)),
+    "depthwise 3x3": Shape((1, 48, 28, 28), (48, 1, 3, 3), padding=(1,), groups=48),
+    "depthwise 7x7": Shape((1, 24, 28, 28), (24, 1, 7, 7), padding=(3,), groups=24),
+    "Conformer": Shape((2, 32, 100), (32, 1, 31), padding=(15,), groups=32),
+}
+
+
+def convolutions() -> list[Case]:
+    last = ("channels_last",) * 2
+    cases = []
+    for name, shape in CONVOLUTIONS.items():
+        layouts = [("contiguous",) * 2, last] if len(shape.input) == 4 else [("contiguous",) * 2]
+        dtypes = ALL if shape.depthwise else (F32,)
+        for of in layouts:
+            make = partial(forward, shape=shape, layouts=of)
+            what = f"{name} {of[0]}"
+            cases.append(Case("convolution", what, make, dtypes, product=True))
+            gradients = lambda m, make=make: backward(m, make(m))  # noqa: E731
+            cases.append(Case("convolution_backward", what, gradients, dtypes, product=True))
+    return cases
+
+
 CASES = [
     Case("_softmax", "64x128", lambda m: args(m(64, 128, scale=3), 1, False)),
     Case("_softmax", "16x2000", lambda m: args(m(16, 2000, scale=3), 1, False)),
@@ -107,6 +139,7 @@ CASES = [
         lambda m: attention(m, (1, 8, 64, 64, 32), mask=lambda n: n(1, 8, 64, 64)),
     ),
     *products(),
+    *convolutions(),
 ]
 
 

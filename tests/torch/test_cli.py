@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import polyops
-from polyops._bench import calls, measure, report, rows, shapes
+from polyops._bench import calls, inputs, measure, report, rows, shapes
 
 
 def polyops_command(*arguments: str, timeout: int = 900, **options):
@@ -180,7 +180,7 @@ def test_disagreement_is_seen(monkeypatch):
     spec = small("mm", (8, 8, 8), "nn", "float32")
     assert measure.disagreement(spec, calls.make(spec)) is None
     case = calls.make(spec)
-    wrong = calls.Case(
+    wrong = inputs.Case(
         case.fn,
         lambda: [t + 1e-3 * polyops.is_patched() for t in case.check()],
         *(case.bytes, case.flops, case.footprint),

@@ -14,6 +14,7 @@ from conftest import SEED
 from samples import F32, LAYOUTS, PRODUCTS, TAKEN, Make, Sample, args
 from samples_attention import NAME as ATTENTION
 from samples_attention import attention
+from samples_convolution import Shape, backward, forward
 from samples_products import BATCH
 from samples_rows import norm_args, norm_backward_args, softmax_backward_args
 from test_samples import compare
@@ -127,9 +128,46 @@ def attentions(choose: random.Random) -> Sample:
     return Sample(ATTENTION, title, make)
 
 
+def convolutions(choose: random.Random) -> Sample:
+    """Dense tensors, and no window in the padding alone: of others stock's oneDNN may die."""
+    spatial = choose.choice([1, 2, 2, 3])
+    groups, channels, filters = (choose.choice([1, 1, 2, 3, 8, 17]) for _ in range(3))
+    if choose.random() < 0.3:
+        channels, groups = 1, choose.choice([2, 5, 16, 33])
+        filters = choose.choice([1, 1, 2])
+    taps, stride, dilation = (
+        tuple(choose.choice(values) for _ in range(spatial))
+        for values in ([1, 2, 3, 3, 5, 7], [1, 1, 2, 3], [1, 1, 1, 2])
+    )
+    padding = tuple(
+        choose.randint(0, (k - 1) * d // 2) for k, d in zip(taps, dilation, strict=True)
+    )
+    spans = [(k - 1) * d + 1 for k, d in zip(taps, dilation, strict=True)]
+    pixels = [span + choose.choice([0, 1, 2, 5, 11, 18]) for span in spans]
+    shape = Shape(
+        (choose.randint(1, 3), groups * channels, *pixels),
+        (groups * filters, channels, *taps),
+        *(stride, padding, dilation, groups),
+    )
+    last = {1: "transposed", 2: "channels_last"}
+    names = ["contiguous", "contiguous", last.get(spatial, "contiguous")]
+    layouts = choose.choice(names), choose.choice(names)
+    bias = choose.random() < 0.5
+    title = f"{shape.title()} {layouts} bias {bias}"
+    if choose.random() < 0.5:
+        return Sample("convolution", title, lambda m: forward(m, shape, layouts, bias), "any")
+    grad = choose.choice(names)
+    return Sample(
+        "convolution_backward",
+        f"{title} gradient {grad}",
+        lambda m: backward(m, forward(m, shape, layouts, bias), grad),
+        "any",
+    )
+
+
 def one_case(seed: int) -> None:
     choose = random.Random(seed)
-    kind = choose.choice([elementwise, rows, norms, products, attentions])
+    kind = choose.choice([elementwise, rows, norms, products, attentions, convolutions])
     sample = kind(choose)
     dtypes = PRODUCTS if kind is products else TAKEN
     dtype = choose.choice(dtypes)

@@ -145,6 +145,8 @@ def test_small_network_trains_as_stock() -> None:
     assert explained.result == pytest.approx(stock, rel=1e-3)
     seen = {call.overload.removeprefix("aten::") for call in explained.calls if call.kernel}
     assert seen >= {
+        "convolution",
+        "convolution_backward",
         "addmm",
         "mm",
         "relu",
@@ -155,6 +157,58 @@ def test_small_network_trains_as_stock() -> None:
         "native_layer_norm",
         "native_layer_norm_backward",
     }
+
+
+class ResidualNet(nn.Module):
+    """A stem with stride, a residual block of full filters, one of depthwise and 1x1 filters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = self.unit(3, 16, 7, stride=2)
+        self.full = nn.Sequential(self.unit(16, 16, 3), self.unit(16, 16, 3))
+        self.expand = self.unit(16, 48, 1)
+        self.depthwise = self.unit(48, 48, 5, stride=2, groups=48)
+        self.project = self.unit(48, 24, 1)
+        self.skip = nn.Conv2d(16, 24, 1, stride=2)
+        self.head = nn.Linear(24, 5)
+
+    @staticmethod
+    def unit(channels: int, filters: int, taps: int, stride: int = 1, groups: int = 1) -> nn.Module:
+        conv = nn.Conv2d(channels, filters, taps, stride, taps // 2, groups=groups, bias=False)
+        return nn.Sequential(conv, nn.BatchNorm2d(filters), nn.ReLU())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        x = x + self.full(x)
+        x = self.skip(x) + self.project(self.depthwise(self.expand(x)))
+        return torch.softmax(self.head(x.mean((2, 3))), -1)
+
+
+@pytest.mark.parametrize("form", [torch.contiguous_format, torch.channels_last], ids=str)
+def test_residual_network_trains_as_stock(form: torch.memory_format) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(8, 3, 32, 32, generator=generator).contiguous(memory_format=form)
+    y = torch.randint(0, 5, (8,), generator=generator)
+
+    def run() -> tuple[torch.Tensor, list[float]]:
+        torch.manual_seed(0)
+        model = ResidualNet().to(memory_format=form)
+        with torch.inference_mode():
+            first = model.eval()(x)
+        return first, train(model.train(), x, y)
+
+    with polyops.disable():
+        first, stock = run()
+    explained = polyops.explain(run)
+    assert worst(explained.result[0], first) < 1e-5
+    assert stock[-1] < 0.7 * stock[0]
+    assert explained.result[1] == pytest.approx(stock, rel=1e-3)
+    convolutions = [c for c in explained.calls if "convolution" in c.overload]
+    assert {c.overload for c in convolutions} == {
+        "aten::convolution",
+        "aten::convolution_backward",
+    }
+    assert [c.reason for c in convolutions if not c.kernel] == []
 
 
 @pytest.mark.parametrize("train_mode", [True, False], ids=["train", "eval"])

@@ -70,6 +70,7 @@ ATTENTION = {
     "backward": ("_scaled_dot_product_flash_attention_for_cpu_backward",),
     "product": False,
 }
+CONVOLUTION = {"forward": ("convolution",), "backward": ("convolution_backward",)}
 CASES = [
     Case("softmax", **SOFTMAX),
     Case("softmax", "with_dtype", **SOFTMAX),
@@ -93,6 +94,12 @@ CASES = [
     Case("einsum", forward=("bmm",), backward=("bmm",)),
     Case("tensordot", forward=("mm",), backward=("mm",)),
     Case("nn.functional.scaled_dot_product_attention", **ATTENTION),
+    Case("nn.functional.conv1d", **CONVOLUTION),
+    Case("nn.functional.conv2d", **CONVOLUTION),
+    Case("nn.functional.conv3d", **CONVOLUTION),
+    Case("nn.functional.conv_transpose1d"),
+    Case("nn.functional.conv_transpose2d"),
+    Case("nn.functional.conv_transpose3d"),
     Case("linalg.multi_dot", forward=("mm",), backward=("mm",)),
 ]
 BY_DTYPE = [(case, dtype) for case in CASES for dtype in (F32, BF16, F64)]

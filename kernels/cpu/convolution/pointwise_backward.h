@@ -39,7 +39,7 @@ struct PointwiseBackward {
   // nullptr, or why it is not these products.
   const char* set(const polyops_convolution_backward_args& a) {
     if (!is_pointwise(backward_shape(a))) return "kernel size";
-    if (!one_dtype(a)) return "dtype";
+    if (!has_dtype(a.grad_dst.dtype) || !one_dtype(a)) return "dtype";
     if (!flatten_pixels(a.grad_dst, &grad_dst) || !flatten_pixels(a.src, &src)) return "layout";
     has_source = polyops_is_present(&a.grad_src) != 0;
     has_weight = polyops_is_present(&a.grad_weight) != 0;

@@ -6,76 +6,23 @@ Layouts of all others: contiguous; channels_last (rank 4); transposed: dense, la
 swapped; padded: rows cut from a wider tensor; strided: every other element of a row; mixed
 (backward): the gradient contiguous, the other input transposed.
 Layouts of attention: contiguous; tokens: (batch, length, heads, dim) transposed; fused: that, cut
-from one projection to query, key and value.
+from one projection to query, key and value. Of convolution: see _bench/convolutions.py.
 """
 
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from polyops._bench.convolutions import convolution
+from polyops._bench.inputs import Case, Inputs, in_place, nbytes, new_results
 from polyops._bench.shapes import Spec
 
 aten: Any = torch.ops.aten
-
-
-@dataclass(frozen=True)
-class Case:
-    """A call that can be repeated."""
-
-    fn: Callable[[], Any]
-    """Calls the overload once."""
-    check: Callable[[], list[Tensor]]
-    """Calls it once on fresh copies of what it writes, and returns its results."""
-    bytes: int
-    """What has to be read and written at least."""
-    flops: int
-    """Multiplications and additions of a product; 0 of other ops, which memory or exp bounds."""
-    footprint: int
-    """Bytes of memory that the call touches."""
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """Makes the tensors of a row; `exact`: the same values, but as float64."""
-
-    spec: Spec
-    exact: bool
-
-    def typed(self, values: Tensor, dtype: str = "") -> Tensor:
-        rounded = values.to(getattr(torch, dtype or self.spec.dtype))
-        return rounded.double() if self.exact else rounded
-
-    def randn(self, *sizes: int) -> Tensor:
-        return self.typed(torch.randn(sizes))
-
-    def tensor(self, sizes: tuple[int, ...], layout: str) -> Tensor:
-        rows, last = sizes[:-1], sizes[-1]
-        if layout == "contiguous":
-            return self.randn(*sizes)
-        if layout == "channels_last":
-            return self.randn(*sizes).contiguous(memory_format=torch.channels_last)
-        if layout == "transposed":
-            return self.randn(*sizes[:-2], last, sizes[-2]).transpose(-1, -2)
-        if layout == "padded":
-            return self.randn(*rows, last + 24)[..., 8 : last + 8]
-        if layout == "strided":
-            return self.randn(*rows, 2 * last)[..., ::2]
-        raise ValueError(f"unknown layout {layout!r}")
-
-    def input(self) -> Tensor:
-        """The tensor of the row's sizes."""
-        layout = "transposed" if self.spec.layout == "mixed" else self.spec.layout
-        return self.tensor(self.spec.sizes, layout)
-
-    def gradient(self) -> Tensor:
-        layout = "contiguous" if self.spec.layout == "mixed" else self.spec.layout
-        return self.tensor(self.spec.sizes, layout)
 
 
 def make(spec: Spec, *, exact: bool = False) -> Case:
@@ -89,24 +36,6 @@ def make(spec: Spec, *, exact: bool = False) -> Case:
         raise ValueError(f"{spec.op}: no call is known for the overload {spec.overload!r}")
     torch.manual_seed(0)
     return builder(Inputs(spec, exact), name, variant != "")
-
-
-def _nbytes(*tensors: Tensor | None) -> int:
-    return sum(t.numel() * t.element_size() for t in tensors if t is not None)
-
-
-def _listed(results: Any) -> list[Tensor]:
-    return [results] if isinstance(results, Tensor) else [t for t in results if t is not None]
-
-
-def _case(fn: Callable[[], Any], moved: int, flops: int = 0) -> Case:
-    """Of a call that returns new tensors, or fills out= tensors entirely."""
-    return Case(fn, lambda: [t.clone() for t in _listed(fn())], moved, flops, moved)
-
-
-def _in_place(fn: Callable[[Tensor], Any], dst: Tensor, moved: int, flops: int = 0) -> Case:
-    footprint = moved - _nbytes(dst)
-    return Case(partial(fn, dst), lambda: [fn(dst.clone())], moved, flops, footprint)
 
 
 def _product(inputs: Inputs, name: str, out: bool) -> Case:
@@ -126,14 +55,14 @@ def _product(inputs: Inputs, name: str, out: bool) -> Case:
     if name in ("mm", "bmm"):
         call = getattr(torch, name)
         fn = partial(call, lhs, rhs, out=dst) if out else partial(call, lhs, rhs)
-        return _case(fn, _nbytes(lhs, rhs, dst), flops)
+        return new_results(fn, nbytes(lhs, rhs, dst), flops)
     if name.endswith("_"):
         call = getattr(Tensor, name)
-        return _in_place(lambda t: call(t, lhs, rhs), dst, _nbytes(lhs, rhs, dst, dst), flops)
+        return in_place(lambda t: call(t, lhs, rhs), dst, nbytes(lhs, rhs, dst, dst), flops)
     full = spec.option("addend", "bias") == "full"
     addend = inputs.randn(*batch, m, n) if full else inputs.randn(n)
     fn = partial(getattr(torch, name), addend, lhs, rhs, **({"out": dst} if out else {}))
-    return _case(fn, _nbytes(lhs, rhs, dst, addend), flops)
+    return new_results(fn, nbytes(lhs, rhs, dst, addend), flops)
 
 
 def _softmax(inputs: Inputs, name: str, out: bool) -> Case:
@@ -141,20 +70,20 @@ def _softmax(inputs: Inputs, name: str, out: bool) -> Case:
     dim = int(inputs.spec.option("dim", "-1")) % x.dim()
     if out:
         dst = torch.empty_like(x)
-        return _case(partial(aten._softmax.out, x, dim, False, out=dst), _nbytes(x, x))
-    return _case(partial(torch._softmax, x, dim, False), _nbytes(x, x))
+        return new_results(partial(aten._softmax.out, x, dim, False, out=dst), nbytes(x, x))
+    return new_results(partial(torch._softmax, x, dim, False), nbytes(x, x))
 
 
 def _softmax_backward(inputs: Inputs, name: str, out: bool) -> Case:
     grad, x = inputs.gradient(), inputs.input()
     dim = int(inputs.spec.option("dim", "-1")) % x.dim()
     y = inputs.typed(torch.softmax(x, dim))
-    moved = _nbytes(grad, y, grad)
+    moved = nbytes(grad, y, grad)
     if out:
         overload = aten._softmax_backward_data.out
         result = torch.empty_like(grad)
-        return _case(partial(overload, grad, y, dim, y.dtype, grad_input=result), moved)
-    return _case(partial(torch._softmax_backward_data, grad, y, dim, y.dtype), moved)
+        return new_results(partial(overload, grad, y, dim, y.dtype, grad_input=result), moved)
+    return new_results(partial(torch._softmax_backward_data, grad, y, dim, y.dtype), moved)
 
 
 def _layer_norm_inputs(inputs: Inputs) -> tuple[Tensor, list[int], Tensor, Tensor]:
@@ -168,12 +97,12 @@ def _layer_norm_inputs(inputs: Inputs) -> tuple[Tensor, list[int], Tensor, Tenso
 def _layer_norm(inputs: Inputs, name: str, out: bool) -> Case:
     x, normalized, weight, bias = _layer_norm_inputs(inputs)
     args = (x, normalized, weight, bias, 1e-5)
-    moved = _nbytes(x, x, weight, bias)
+    moved = nbytes(x, x, weight, bias)
     if out:
         y, mean, rstd = torch.native_layer_norm(*args)
         fn = partial(aten.native_layer_norm.out, *args, out0=y, out1=mean, out2=rstd)
-        return _case(fn, moved)
-    return _case(partial(torch.native_layer_norm, *args), moved)
+        return new_results(fn, moved)
+    return new_results(partial(torch.native_layer_norm, *args), moved)
 
 
 def _layer_norm_backward(inputs: Inputs, name: str, out: bool) -> Case:
@@ -181,32 +110,34 @@ def _layer_norm_backward(inputs: Inputs, name: str, out: bool) -> Case:
     grad = inputs.gradient()
     _, mean, rstd = torch.native_layer_norm(x, normalized, weight, bias, 1e-5)
     args = (grad, x, normalized, mean, rstd, weight, bias, [True, True, True])
-    moved = _nbytes(grad, x, x, weight, weight, bias)
+    moved = nbytes(grad, x, x, weight, weight, bias)
     if out:
         results = [torch.empty_like(t) for t in (x, weight, bias)]
         names = {f"out{i}": result for i, result in enumerate(results)}
-        return _case(partial(aten.native_layer_norm_backward.out, *args, **names), moved)
-    return _case(partial(aten.native_layer_norm_backward.default, *args), moved)
+        return new_results(partial(aten.native_layer_norm_backward.out, *args, **names), moved)
+    return new_results(partial(aten.native_layer_norm_backward.default, *args), moved)
 
 
 def _activation(inputs: Inputs, name: str, out: bool) -> Case:
     x = inputs.input()
     approx = inputs.spec.option("approx", "none")
     options = {"approximate": approx} if name.startswith("gelu") else {}
-    moved = _nbytes(x, x)
+    moved = nbytes(x, x)
     if name.endswith("_"):
         # gelu of a large number is that number: repeated, the values neither grow nor vanish.
         x += 10 if options else 0
-        return _in_place(partial(getattr(aten, name).default, **options), x, moved)
+        return in_place(partial(getattr(aten, name).default, **options), x, moved)
     if out:
-        return _case(partial(getattr(aten, name).out, x, out=torch.empty_like(x), **options), moved)
+        return new_results(
+            partial(getattr(aten, name).out, x, out=torch.empty_like(x), **options), moved
+        )
     call: Callable[..., Tensor] = torch.nn.functional.gelu if options else torch.relu
-    return _case(partial(call, x, **options), moved)
+    return new_results(partial(call, x, **options), moved)
 
 
 def _activation_backward(inputs: Inputs, name: str, out: bool) -> Case:
     grad, x = inputs.gradient(), inputs.input()
-    moved = _nbytes(grad, x, grad)
+    moved = nbytes(grad, x, grad)
     options: dict[str, Any] = {}
     args: tuple[Any, ...] = (grad, torch.relu(x), 0)
     if name == "gelu_backward":
@@ -214,8 +145,8 @@ def _activation_backward(inputs: Inputs, name: str, out: bool) -> Case:
     overloads = getattr(aten, name)
     if out:
         options["grad_input"] = torch.empty_like(grad)
-        return _case(partial(overloads.grad_input, *args, **options), moved)
-    return _case(partial(overloads.default, *args, **options), moved)
+        return new_results(partial(overloads.grad_input, *args, **options), moved)
+    return new_results(partial(overloads.default, *args, **options), moved)
 
 
 def _heads(inputs: Inputs, batch: int, heads: int, length: int, dim: int) -> Tensor:
@@ -260,13 +191,13 @@ def _attention(inputs: Inputs, name: str, out: bool) -> Case:
     forward = name.removesuffix("_backward")
     fn = partial(getattr(aten, forward).default, query, key, value, 0.0, causal, attn_mask=mask)
     if forward == name:
-        return _case(fn, _nbytes(query, key, value, query, mask), flops)
+        return new_results(fn, nbytes(query, key, value, query, mask), flops)
     result, logsumexp = fn()
     grad = torch.empty_like(result).copy_(inputs.randn(*result.shape))
     args = (grad, query, key, value, result, logsumexp, 0.0, causal)
     fn = partial(getattr(aten, name).default, *args, attn_mask=mask)
-    moved = 2 * _nbytes(grad, query, key, value) + _nbytes(mask)
-    return _case(fn, moved, flops * 5 // 2)
+    moved = 2 * nbytes(grad, query, key, value) + nbytes(mask)
+    return new_results(fn, moved, flops * 5 // 2)
 
 
 BUILDERS: dict[str, Callable[[Inputs, str, bool], Case]] = {
@@ -278,6 +209,7 @@ BUILDERS: dict[str, Callable[[Inputs, str, bool], Case]] = {
     "native_layer_norm_backward": _layer_norm_backward,
     "_scaled_dot_product_flash_attention_for_cpu": _attention,
     "_scaled_dot_product_flash_attention_for_cpu_backward": _attention,
+    **dict.fromkeys(["convolution", "convolution_backward"], convolution),
     **dict.fromkeys(["gelu", "gelu_", "relu", "relu_"], _activation),
     **dict.fromkeys(["gelu_backward", "threshold_backward"], _activation_backward),
 }

@@ -16,7 +16,7 @@ import torch
 import polyops
 from polyops import _C, _gates
 from polyops._bench import machine
-from polyops._bench.calls import Case
+from polyops._bench.inputs import Case
 from polyops._bench.measure import disagreement, prepared, served_by, threads, time_both
 from polyops._bench.shapes import Spec
 

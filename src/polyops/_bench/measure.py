@@ -24,7 +24,8 @@ import torch
 from torch import Tensor
 
 from polyops import _C
-from polyops._bench.calls import Case, make
+from polyops._bench.calls import make
+from polyops._bench.inputs import Case
 from polyops._bench.shapes import Spec
 
 LEAST_ROUNDS = 3

@@ -3,7 +3,7 @@
 from typing import TypedDict
 
 from polyops._bench import machine
-from polyops._bench.calls import Case
+from polyops._bench.inputs import Case
 from polyops._bench.measure import disagreement, prepared, served_by, time_both
 from polyops._bench.shapes import Spec
 

@@ -21,7 +21,7 @@ from torch import Tensor
 import polyops
 from polyops import _C
 from polyops._bench import machine
-from polyops._bench.calls import Case
+from polyops._bench.inputs import Case
 from polyops._bench.measure import ROUNDS, Timing, patched, time_both
 from polyops._cli.sentences import QUERIES, SENTENCES
 

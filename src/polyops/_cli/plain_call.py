@@ -18,6 +18,8 @@ def kernel_of(op: str, overload: str, dtype: str) -> str:
         sizes = (2, 32, 32, 32)[0 if "bmm" in name else 1 :]
     elif "attention" in name:
         sizes = (1, 2, 32, 32, 32)
+    elif "convolution" in name:
+        sizes = (1, 16, 16, 16)
     layout = "nn" if product else "contiguous"
     spec = Spec(op, overload, "forward", dtype, sizes, layout, (), False, "")
     try:
