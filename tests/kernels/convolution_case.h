@@ -286,7 +286,7 @@ inline Cases pointwise() {
   for (int64_t channels : {1, 7, 64, 130, 257}) {
     for (int64_t filters : {1, 16, 33, 70}) {
       for (const Sizes& in : std::vector<Sizes>{{1, 1}, {5, 7}, {37}, {2, 3, 4}}) {
-        Case c = {.batch = 1 + dice.below(2),
+        Case c = {.batch = dice.pick<int64_t>({1, 2, 5}),
                   .channels = channels,
                   .filters = filters,
                   .in = in,
@@ -425,6 +425,7 @@ inline Cases large() {
              Case{.channels = 300, .filters = 5, .in = {80}, .taps = {3}},
              Case{.channels = 100, .filters = 70, .in = {6, 7}, .taps = {3, 3}},
              Case{.channels = 64, .filters = 4, .in = {48, 50}, .taps = {3, 3}},
+             Case{.channels = 4, .filters = 64, .in = {48, 50}, .taps = {3, 3}},
              Case{.batch = 3, .channels = 16, .filters = 24, .in = {20, 25}, .taps = {3, 3}},
              Case{.batch = 7, .channels = 8, .filters = 20, .in = {5, 6}, .taps = {3, 3}},
              Case{.batch = 2, .channels = 3, .filters = 16, .in = {51, 60}, .taps = {7, 7}},
@@ -436,11 +437,11 @@ inline Cases large() {
                   .in = {16, 17},
                   .taps = {3, 3}},
              Case{.channels = 8, .filters = 16, .in = {6, 14, 15}, .taps = {3, 3, 3}},
-             Case{.batch = 2, .groups = 96, .in = {20, 20}, .taps = {3, 3}},
+             Case{.batch = 2, .groups = 33, .in = {20, 20}, .taps = {3, 3}},
              Case{.groups = 4, .in = {61, 90}, .taps = {3, 3}},
              Case{.groups = 4, .in = {75, 140}, .taps = {5, 5}, .stride = {2}},
              Case{.groups = 4, .in = {61, 90}, .taps = {2, 3}, .dilation = {2}},
-             Case{.groups = 4, .in = {4, 40, 45}, .taps = {3, 3, 3}},
+             Case{.groups = 4, .in = {4, 24, 30}, .taps = {3, 3, 3}},
          }) {
       c.src = c.weight = c.dst = c.grad_src = c.grad_weight = l;
       c.padding = {c.taps[0] / 2};

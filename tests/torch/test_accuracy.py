@@ -66,15 +66,15 @@ def products() -> list[Case]:
 
 
 CONVOLUTIONS = {
-    "ResNet 3x3": Shape((2, 64, 14, 14), (64, 64, 3, 3), padding=(1,)),
-    "ResNet stem": Shape((1, 3, 56, 56), (32, 3, 7, 7), (2,), (3,)),
-    "ResNet 1x1": Shape((2, 128, 14, 14), (64, 128, 1, 1)),
-    "ResNeXt": Shape((1, 64, 14, 14), (64, 4, 3, 3), padding=(1,), groups=16),
-    "deep": Shape((1, 400, 7, 7), (8, 400, 3, 3), padding=(1,)),
-    "patches": Shape((1, 3, 64, 64), (48, 3, 16, 16), (16,)),
-    "wav2vec": Shape((1, 64, 199), (64, 64, 3), (2,)),
-    "R3D": Shape((1, 16, 4, 14, 14), (16, 16, 3, 3, 3), padding=(1,)),
-    "depthwise 3x3": Shape((1, 48, 28, 28), (48, 1, 3, 3), padding=(1,), groups=48),
+    "ResNet 3x3": Shape((2, 32, 14, 14), (32, 32, 3, 3), padding=(1,)),
+    "ResNet stem": Shape((1, 3, 33, 33), (16, 3, 7, 7), (2,), (3,)),
+    "ResNet 1x1": Shape((2, 128, 9, 9), (64, 128, 1, 1)),
+    "ResNeXt": Shape((1, 32, 14, 14), (32, 4, 3, 3), padding=(1,), groups=8),
+    "deep": Shape((1, 300, 5, 5), (8, 300, 3, 3), padding=(1,)),
+    "patches": Shape((1, 3, 48, 48), (24, 3, 16, 16), (16,)),
+    "wav2vec": Shape((1, 64, 99), (32, 64, 3), (2,)),
+    "R3D": Shape((1, 8, 4, 9, 9), (8, 8, 3, 3, 3), padding=(1,)),
+    "depthwise 3x3": Shape((1, 24, 28, 28), (24, 1, 3, 3), padding=(1,), groups=24),
     "depthwise 7x7": Shape((1, 24, 28, 28), (24, 1, 7, 7), padding=(3,), groups=24),
     "Conformer": Shape((2, 32, 100), (32, 1, 31), padding=(15,), groups=32),
 }
