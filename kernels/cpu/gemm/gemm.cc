@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "gemm/amx.h"
 #include "gemm/driver.h"
 #include "gemm/plan.h"
 #include "gemm/problem.h"
@@ -77,12 +78,7 @@ const char* supports(const void* data) {
   const auto& args = *static_cast<const polyops_gemm_args*>(data);
   const int32_t dtype = args.dst.dtype;
   if (!with_elements(dtype, []<class V, class E>() {})) return "dtype";
-  if (args.lhs.dtype != dtype || args.rhs.dtype != dtype) return "dtype";
-  if (polyops_is_present(&args.addend) && args.addend.dtype != dtype) return "dtype";
-  // Whether a factor of zero lets NaNs through depends on which of its routines stock takes.
-  if (static_cast<float>(args.alpha) == 0) return "alpha";
-  if (polyops_is_present(&args.addend) && static_cast<float>(args.beta) == 0) return "beta";
-  return nullptr;
+  return unsupported(args);
 }
 
 size_t scratch_bytes(const void* data, int32_t threads) {
@@ -105,4 +101,10 @@ int launch(const void* data, const polyops_context* ctx) {
 }  // namespace
 }  // namespace polyops::cpu
 
+#if defined(POLYOPS_ISA_AVX512)
+POLYOPS_CPU_KERNELS(gemm,
+                    POLYOPS_KERNEL("gemm", "gemm_amx", supports_amx, scratch_bytes_amx, launch_amx),
+                    POLYOPS_KERNEL("gemm", "gemm_packed", supports, scratch_bytes, launch))
+#else
 POLYOPS_CPU_KERNELS(gemm, POLYOPS_KERNEL("gemm", "gemm_packed", supports, scratch_bytes, launch))
+#endif
