@@ -267,9 +267,7 @@ double epsilon(int32_t dtype) {
   }
 }
 
-bool has_amx() {
-  return std::string(family().features()).find("amx_bf16") != std::string::npos;
-}
+bool has_amx() { return std::string(family().features()).find("amx_bf16") != std::string::npos; }
 
 bool multiplies_bf16([[maybe_unused]] const std::string& isa) {
 #if defined(__x86_64__)

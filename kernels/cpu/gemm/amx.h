@@ -23,6 +23,7 @@ struct AmxPart {
   const AmxPlan& plan;
   int64_t item, unit0, unit1, n0, n1;
   char* scratch;
+  Finisher& finisher;
 
   bf16* panels() const { return reinterpret_cast<bf16*>(scratch); }
   bf16* left_copy(int64_t tile) const {
@@ -67,16 +68,20 @@ struct AmxPart {
   }
 
   // Columns from j on, the panel of which is packed at `panel`.
-  void run_block(const Target<float, bf16>& target, AmxBlock& block, int64_t unit, int64_t j,
+  void run_block(const AmxTarget& target, AmxBlock& block, int64_t unit, int64_t j,
                  const bf16* panel) const {
     const int64_t columns = min_of(kPanel, n1 - j);
     block.panel = panel;
     block.row_bytes = 4 * panel_width(columns);
-    run_amx_block(block, target, plan.on_side, {32 * unit, j, rows_of_unit(unit), columns});
+    block.streams = plan.padded_k < kStreamedK ? Streams::kNeither
+                    : plan.rows_outside        ? Streams::kRight
+                                               : Streams::kLeft;
+    run_amx_block(block, target, plan.on_side, {32 * unit, j, rows_of_unit(unit), columns},
+                  finisher);
   }
 
   // Columns [j0, j1), packed.
-  void run_rows_outside(const Target<float, bf16>& target, int64_t j0, int64_t j1) const {
+  void run_rows_outside(const AmxTarget& target, int64_t j0, int64_t j1) const {
     AmxBlock block;
     for (int64_t unit = unit0; unit < unit1; ++unit) {
       pack_unit(unit, 0);
@@ -87,7 +92,7 @@ struct AmxPart {
     }
   }
 
-  void run_rows_inside(const Target<float, bf16>& target, int64_t j0, int64_t j1) const {
+  void run_rows_inside(const AmxTarget& target, int64_t j0, int64_t j1) const {
     AmxBlock block;
     for (int64_t j = j0; j < j1; j += kPanel) {
       for (int64_t unit = unit0; unit < unit1; ++unit) {
@@ -98,7 +103,7 @@ struct AmxPart {
   }
 
   void run() const {
-    const Target<float, bf16> target = target_of(p, item, true);
+    const AmxTarget target = target_of(p, item, true);
     for (int64_t unit = unit0; unit < unit1 && !plan.rows_outside; ++unit) {
       pack_unit(unit, 2 * (unit - unit0));
     }
@@ -111,7 +116,8 @@ struct AmxPart {
   }
 };
 
-inline void run_amx_part(const AmxProblem& p, const AmxPlan& plan, int64_t index, char* scratch) {
+inline void run_amx_part(const AmxProblem& p, const AmxPlan& plan, int64_t index, char* scratch,
+                         Finisher& finisher) {
   const int64_t units = p.batch * plan.row_units, panels = ceil_div(p.n, kPanel);
   const int64_t down = index / plan.column_parts, across = index % plan.column_parts;
   const int64_t n0 = across * panels / plan.column_parts * kPanel;
@@ -120,7 +126,7 @@ inline void run_amx_part(const AmxProblem& p, const AmxPlan& plan, int64_t index
   for (int64_t unit = down * units / plan.row_parts; unit < end;) {
     const int64_t item = unit / plan.row_units, first = unit - item * plan.row_units;
     const int64_t count = min_of(plan.row_units - first, end - unit);
-    AmxPart{p, plan, item, first, first + count, n0, n1, scratch}.run();
+    AmxPart{p, plan, item, first, first + count, n0, n1, scratch, finisher}.run();
     unit += count;
   }
 }
@@ -139,15 +145,18 @@ size_t scratch_bytes_amx(const void* data, int32_t threads) {
 }
 
 int launch_amx(const void* data, const polyops_context* ctx) {
+  if (!has_amx_bf16()) return POLYOPS_DECLINED;
   const auto problem = amx_problem_of(*static_cast<const polyops_gemm_args*>(data));
   const AmxPlan plan = amx_plan_of(problem, ctx->num_threads);
   auto* scratch = static_cast<char*>(ctx->scratch);
   parallel_for(ctx, plan.row_parts * plan.column_parts, 1,
                [&](int64_t begin, int64_t end, int32_t) {
                  const TileScope tiles(min_of(kTileRows, problem.m));
+                 Finisher finisher;
                  for (int64_t i = begin; i < end; ++i) {
-                   run_amx_part(problem, plan, i, scratch + i * plan.part_bytes);
+                   run_amx_part(problem, plan, i, scratch + i * plan.part_bytes, finisher);
                  }
+                 finisher.run_all();
                });
   return POLYOPS_OK;
 }

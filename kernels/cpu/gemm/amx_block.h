@@ -6,9 +6,8 @@
 
 #include <cstdint>
 
+#include "gemm/amx_finish.h"
 #include "gemm/amx_pack.h"
-#include "gemm/panel.h"
-#include "gemm/problem.h"
 
 #if defined(POLYOPS_ISA_AVX512)
 
@@ -23,18 +22,16 @@ struct LeftTile {
   int64_t shift;                  // of its first row, from the block's first
 };
 
+// The operand of the inner loop comes by while the other one stays in the L1 cache: unless told so,
+// it pushes that out (1.3x at a k of 384, nothing at 128).
+enum class Streams : int32_t { kNeither, kLeft, kRight };
+
 struct AmxBlock {
   LeftTile left[2];
   const bf16* panel;
-  int64_t steps;       // along k, whole ones
-  int64_t row_bytes;   // of a panel's row of pairs
-};
-
-// Sums of a block, by rows. A tile of fewer than 16 new rows begins with some that were done
-// before: so there is room before the first.
-struct alignas(64) Sums {
-  float before[16 * kPanel];
-  float at[kPanel * kPanel];
+  int64_t steps;      // along k, whole ones
+  int64_t row_bytes;  // of a panel's row of pairs
+  Streams streams;
 };
 
 template <int kLefts, int kRights>
@@ -45,21 +42,27 @@ inline void multiply_step() {
   if constexpr (kLefts > 1 && kRights > 1) multiply_tiles<kSum + 3, kLeft + 1, kRight + 1>();
 }
 
-template <int kLefts, int kRights>
-inline void load_step(const bf16* a, int64_t a_bytes, const bf16* b, int64_t b_bytes,
-                      const bf16* c, int64_t c_bytes) {
-  load_tile<kRight>(c, c_bytes);
-  load_tile<kLeft>(a, a_bytes);
-  if constexpr (kRights > 1) load_tile<kRight + 1>(c + 32, c_bytes);
-  if constexpr (kLefts > 1) load_tile<kLeft + 1>(b, b_bytes);
+template <int kTile, bool kStreams>
+inline void load_as(const bf16* p, int64_t row_bytes) {
+  kStreams ? stream_tile<kTile>(p, row_bytes) : load_tile<kTile>(p, row_bytes);
+}
+
+template <int kLefts, int kRights, Streams kStreams>
+inline void load_step(const bf16* a, int64_t a_bytes, const bf16* b, int64_t b_bytes, const bf16* c,
+                      int64_t c_bytes) {
+  constexpr bool kA = kStreams == Streams::kLeft, kC = kStreams == Streams::kRight;
+  load_as<kRight, kC>(c, c_bytes);
+  load_as<kLeft, kA>(a, a_bytes);
+  if constexpr (kRights > 1) load_as<kRight + 1, kC>(c + 32, c_bytes);
+  if constexpr (kLefts > 1) load_as<kLeft + 1, kA>(b, b_bytes);
 }
 
 inline const bf16* advance(const bf16* p, int64_t bytes) {
   return reinterpret_cast<const bf16*>(reinterpret_cast<const char*>(p) + bytes);
 }
 
-template <int kLefts, int kRights>
-void multiply_block(const AmxBlock& block, float* sums) {
+template <int kLefts, int kRights, Streams kStreams>
+void multiply_block(const AmxBlock& block, Finisher& finisher) {
   constexpr int64_t kRowBytes = kPanel * sizeof(float);
   const LeftTile &a = block.left[0], &b = block.left[kLefts - 1];
   const bf16 *at_a = a.first, *at_b = b.first, *at_c = block.panel;
@@ -69,16 +72,20 @@ void multiply_block(const AmxBlock& block, float* sums) {
   if constexpr (kLefts > 1) zero_tile<kSum + 2>();
   if constexpr (kLefts > 1 && kRights > 1) zero_tile<kSum + 3>();
   for (int64_t p = block.steps; p > 0; --p) {
-    load_step<kLefts, kRights>(at_a, a.row_bytes, at_b, b.row_bytes, at_c, block.row_bytes);
+    load_step<kLefts, kRights, kStreams>(at_a, a.row_bytes, at_b, b.row_bytes, at_c,
+                                         block.row_bytes);
     multiply_step<kLefts, kRights>();
     at_a = advance(at_a, a.step_bytes);
     at_b = advance(at_b, b.step_bytes);
     at_c = advance(at_c, panel_step);
+    if (finisher.is_busy()) finisher.run_piece(block.steps);
   }
   if (a.tail != nullptr) {
-    load_step<kLefts, kRights>(a.tail, 64, b.tail, 64, at_c, block.row_bytes);
+    load_step<kLefts, kRights, kStreams>(a.tail, 64, b.tail, 64, at_c, block.row_bytes);
     multiply_step<kLefts, kRights>();
   }
+  finisher.run_all();
+  float* sums = finisher.next();
   float* first = sums + a.shift * kPanel;
   save_tile<kSum>(first, kRowBytes);
   if constexpr (kRights > 1) save_tile<kSum + 1>(first + 16, kRowBytes);
@@ -87,94 +94,35 @@ void multiply_block(const AmxBlock& block, float* sums) {
   if constexpr (kLefts > 1 && kRights > 1) save_tile<kSum + 3>(second + 16, kRowBytes);
 }
 
-// 32 numbers stored as bfloat16; of those beyond `lanes`, nothing is read or written.
-inline Pair<F32> load_32(const bf16* p, __mmask32 lanes) {
-  const __m512i all = _mm512_maskz_loadu_epi16(lanes, p);
-  return {{widen(_mm512_castsi512_si256(all))}, {widen(_mm512_extracti64x4_epi64(all, 1))}};
-}
-inline void store_32(bf16* p, __mmask32 lanes, Pair<F32> x) {
-  __m512i both;  // denormals become 0
-  asm("vcvtne2ps2bf16 %1, %2, %0" : "=v"(both) : "v"(x.first.v), "v"(x.second.v));
-  _mm512_mask_storeu_epi16(p, lanes, both);
-}
-
-// How the addend lies, seen along dst's rows of unit stride.
-enum class Added : int32_t { kNothing, kSameRow, kRow, kOnePerRow };
-
-template <Added kAdded>
-void finish_rows(const Target<float, bf16>& t, int64_t i, int64_t j, int64_t rows, int64_t columns,
-                 const float* sums) {
-  const F32 alpha = F32::set1(t.alpha), beta = F32::set1(t.beta);
-  const auto lanes = static_cast<__mmask32>(columns >= 32 ? ~0u : (1u << columns) - 1u);
-  bf16* dst = t.dst + i * t.dst_m + j;
-  const bf16* addend = kAdded == Added::kNothing ? nullptr : t.addend + i * t.addend_m;
-  if (kAdded == Added::kRow || kAdded == Added::kSameRow) addend += j;
-  Pair<F32> c = {F32::zero(), F32::zero()};
-  if (kAdded == Added::kSameRow) c = load_32(addend, lanes);
-  for (int64_t r = 0; r < rows; ++r, sums += kPanel, dst += t.dst_m) {
-    Pair<F32> x = {load<F32>(sums) * alpha, load<F32>(sums + 16) * alpha};
-    if (kAdded == Added::kRow) c = load_32(addend, lanes);
-    if (kAdded == Added::kOnePerRow) c.first = c.second = F32::set1(to_float(*addend));
-    if (kAdded != Added::kNothing) {
-      x = {fma(beta, c.first, x.first), fma(beta, c.second, x.second)};
-      addend += t.addend_m;
-    }
-    store_32(dst, lanes, x);
-  }
-}
-
-inline void finish(const Target<float, bf16>& t, int64_t i, int64_t j, int64_t rows,
-                   int64_t columns, const float* sums) {
-  if (!fits_vectors(t)) return scatter(t, i, j, rows, columns, sums, kPanel);
-  if (t.addend == nullptr) return finish_rows<Added::kNothing>(t, i, j, rows, columns, sums);
-  if (t.addend_n == 0) return finish_rows<Added::kOnePerRow>(t, i, j, rows, columns, sums);
-  if (t.addend_m == 0) return finish_rows<Added::kSameRow>(t, i, j, rows, columns, sums);
-  finish_rows<Added::kRow>(t, i, j, rows, columns, sums);
-}
-
-inline void transpose_sums(const float* src, int64_t rows, int64_t columns, float* dst) {
-  for (int64_t i = 0; i < rows; i += 16) {
-    for (int64_t j = 0; j < columns; j += 16) {
-      F32 block[16];
-#pragma GCC unroll 16
-      for (int r = 0; r < 16; ++r) block[r] = load<F32>(src + (i + r) * kPanel + j);
-      transpose(block);
-#pragma GCC unroll 16
-      for (int c = 0; c < 16; ++c) store(dst + (j + c) * kPanel + i, block[c]);
-    }
-  }
-}
-
-// t, transposed.
-inline Target<float, bf16> transposed(const Target<float, bf16>& t) {
-  Target<float, bf16> other = t;
-  swap_values(other.dst_m, other.dst_n);
-  swap_values(other.addend_m, other.addend_n);
-  return other;
-}
-
-// One block from start to end: dst's rows [i, i + rows) x columns [j, j + columns).
-struct AmxPlace {
-  int64_t i, j, rows, columns;
-};
-
-inline void run_amx_block(const AmxBlock& block, const Target<float, bf16>& target, bool on_side,
-                          const AmxPlace& at) {
-  Sums sums;
-  const bool tall = at.rows > 16, wide = at.columns > 16;
+template <Streams kStreams>
+inline void multiply_any(const AmxBlock& block, bool tall, bool wide, Finisher& finisher) {
   if (tall && wide) {
-    multiply_block<2, 2>(block, sums.at);
+    multiply_block<2, 2, kStreams>(block, finisher);
   } else if (tall) {
-    multiply_block<2, 1>(block, sums.at);
+    multiply_block<2, 1, kStreams>(block, finisher);
   } else if (wide) {
-    multiply_block<1, 2>(block, sums.at);
+    multiply_block<1, 2, kStreams>(block, finisher);
   } else {
-    multiply_block<1, 1>(block, sums.at);
+    multiply_block<1, 1, kStreams>(block, finisher);
   }
-  if (!on_side) return finish(target, at.i, at.j, at.rows, at.columns, sums.at);
-  alignas(64) float turned[kPanel * kPanel];
-  transpose_sums(sums.at, at.rows, at.columns, turned);
-  finish(transposed(target), at.j, at.i, at.columns, at.rows, turned);
+}
+
+// With less to do along k, the pieces are no shorter than the products beside them (10 %).
+inline constexpr int64_t kLongSteps = 6;
+
+inline void run_amx_block(const AmxBlock& block, const AmxTarget& target, bool on_side,
+                          const AmxPlace& at, Finisher& finisher) {
+  const bool tall = at.rows > 16, wide = at.columns > 16, is_long = block.steps >= kLongSteps;
+  if (is_long) finisher.expect(target, on_side, at);
+  if (block.streams == Streams::kLeft) {
+    multiply_any<Streams::kLeft>(block, tall, wide, finisher);
+  } else if (block.streams == Streams::kRight) {
+    multiply_any<Streams::kRight>(block, tall, wide, finisher);
+  } else {
+    multiply_any<Streams::kNeither>(block, tall, wide, finisher);
+  }
+  finisher.begin(target, on_side, at);
+  if (!is_long) finisher.run_all();
 }
 
 }  // namespace

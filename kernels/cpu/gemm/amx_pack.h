@@ -17,8 +17,8 @@
 namespace polyops::cpu {
 namespace {
 
-inline constexpr int64_t kPanel = 32;                                // columns
-inline constexpr int64_t kTileElements = kTileRows * kTileDepth;     // of bfloat16
+inline constexpr int64_t kPanel = 32;                             // columns
+inline constexpr int64_t kTileElements = kTileRows * kTileDepth;  // of bfloat16
 inline constexpr int64_t kTileBytes = 2 * kTileElements;
 
 // Columns a panel of so many is filled up to.

@@ -19,6 +19,9 @@ using AmxProblem = Problem<bf16, float>;
 // Of either operand, in the L2 cache.
 inline constexpr int64_t kAmxBytes = 768 << 10;
 
+// From here on, 32 rows or columns of each operand and the sums do not fit the L1 cache together.
+inline constexpr int64_t kStreamedK = 224;
+
 struct AmxPlan {
   int64_t row_parts, column_parts;  // of batch * row_units; of panels
   int64_t row_units;                // blocks of 32 rows in an item
@@ -99,13 +102,12 @@ inline AmxPlan amx_plan_of(const AmxProblem& p, int32_t num_threads) {
   const int64_t block_panels = min_of(panels, fit < 1 ? 1 : fit);
   plan.block_n = block_panels * kPanel;
 
-  const int64_t units =
-      min_of(plan.row_units, ceil_div(p.batch * plan.row_units, plan.row_parts));
+  const int64_t units = min_of(plan.row_units, ceil_div(p.batch * plan.row_units, plan.row_parts));
   plan.rows_outside = units * plan.panel_bytes > kAmxBytes;
   plan.pack_left = p.lhs_k != 1;
-  plan.left_tile_bytes = plan.pack_left              ? 32 * plan.padded_k
-                         : plan.padded_k != p.k      ? kTileBytes
-                                                     : 0;
+  plan.left_tile_bytes = plan.pack_left         ? 32 * plan.padded_k
+                         : plan.padded_k != p.k ? kTileBytes
+                                                : 0;
   plan.left_tiles = 2 * (plan.rows_outside ? 1 : units);
   plan.part_bytes = block_panels * plan.panel_bytes + plan.left_tiles * plan.left_tile_bytes;
   return plan;

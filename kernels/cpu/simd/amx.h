@@ -6,6 +6,7 @@
 //   TileScope(rows)     from here to the end of the scope the tiles hold something: kSum and kLeft
 //                       tiles that many rows, kRight tiles 16
 //   zero_tile<t>()   load_tile<t>(p, stride)   save_tile<t>(p, stride)    strides in bytes
+//   stream_tile<t>(p, stride)   as load_tile, of what should not push others out of the L1 cache
 //   multiply_tiles<sum, left, right>()   sum[i][j] += the sum over p < 32 of left[i][p] right[p][j],
 //                       right as [p / 2][j][p % 2]; takes denormals for 0
 #ifndef POLYOPS_CPU_SIMD_AMX_H_
@@ -56,6 +57,10 @@ inline void zero_tile() {
 template <int kTile>
 inline void load_tile(const void* p, int64_t stride) {
   asm volatile("tileloadd (%0,%1,1), %%tmm%c2" ::"r"(p), "r"(stride), "i"(kTile) : "memory");
+}
+template <int kTile>
+inline void stream_tile(const void* p, int64_t stride) {
+  asm volatile("tileloaddt1 (%0,%1,1), %%tmm%c2" ::"r"(p), "r"(stride), "i"(kTile) : "memory");
 }
 template <int kTile>
 inline void save_tile(void* p, int64_t stride) {
