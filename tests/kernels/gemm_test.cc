@@ -156,8 +156,10 @@ class Problem {
 
 constexpr int32_t kDtypes[] = {POLYOPS_FLOAT32, POLYOPS_BFLOAT16, POLYOPS_FLOAT64};
 
+bool is_amx(const polyops_kernel& kernel) { return std::string(kernel.name) == "gemm_amx__avx512"; }
+
 bool takes(const polyops_kernel& kernel, int32_t dtype) {
-  const bool tiles = std::string(kernel.name) == "gemm_amx__avx512";
+  const bool tiles = is_amx(kernel);
   if (dtype == POLYOPS_BFLOAT16) return tiles ? has_amx() : multiplies_bf16(kernel.isa);
   if (tiles) return false;
   return dtype == POLYOPS_FLOAT32 || std::string(kernel.isa) == "scalar";
@@ -459,9 +461,28 @@ TEST(Gemm, RepeatsBitForBit) {
   }
 }
 
+// gemm_packed takes another path where a thread has few rows; on a matrix unit there is one alone.
+TEST(Gemm, TilesGiveTheSameForAnyNumberOfThreads) {
+  for (const polyops_kernel* kernel : kernels_of("gemm")) {
+    if (!is_amx(*kernel) || !has_amx()) continue;
+    for (Layout lhs : kInner) {
+      for (Layout rhs : kInner) {
+        Problem problem({.m = 100, .n = 300, .k = 900, .lhs = lhs, .rhs = rhs}, POLYOPS_BFLOAT16);
+        ASSERT_EQ(launch(*kernel, &problem.args, 1), POLYOPS_OK);
+        const std::vector<double> alone = problem.dst.values();
+        for (int threads : {2, 3, 5}) {
+          problem.reset();
+          ASSERT_EQ(launch(*kernel, &problem.args, threads), POLYOPS_OK);
+          ASSERT_EQ(alone, problem.dst.values()) << kernel->name << " " << threads;
+        }
+      }
+    }
+  }
+}
+
 TEST(Gemm, DeclinesWhatItDoesNotCompute) {
   for (const polyops_kernel* kernel : kernels_of("gemm")) {
-    const bool tiles = std::string(kernel->name) == "gemm_amx__avx512";
+    const bool tiles = is_amx(*kernel);
     for (int32_t dtype : kDtypes) {
       Problem problem({.m = 2, .n = 3, .k = 4}, dtype);
       const char* reason = tiles && dtype == POLYOPS_BFLOAT16 ? "no AMX" : "dtype";

@@ -3,8 +3,9 @@
 //
 //   kHasTiles           whether this ISA may have them; without it nothing else here exists
 //   has_amx_bf16()      whether this machine has, and this process may use them (chip.cc)
-//   TileScope(rows)     from here to the end of the scope the tiles hold something: kSum and kLeft
-//                       tiles that many rows, kRight tiles 16
+//   configure_tiles(rows)   kSum and kLeft tiles have that many rows, kRight tiles 16
+//   release_tiles()         after the last use: a thread that holds none is switched faster. Not by
+//                           a destructor, which would bring a weak symbol along
 //   zero_tile<t>()   load_tile<t>(p, stride)   save_tile<t>(p, stride)    strides in bytes
 //   stream_tile<t>(p, stride)   as load_tile, of what should not push others out of the L1 cache
 //   multiply_tiles<sum, left, right>()   sum[i][j] += the sum over p < 32 of left[i][p] right[p][j],
@@ -31,24 +32,19 @@ constexpr int kTileDepth = 32;  // elements of k in a tile
 
 enum : int { kSum = 0, kLeft = 4, kRight = 6 };  // four, two and two of them
 
-class TileScope {
- public:
-  explicit TileScope(int64_t rows) {
-    struct {
-      uint8_t palette = 1, start_row = 0, reserved[14] = {};
-      uint16_t row_bytes[16] = {};
-      uint8_t rows[16] = {};
-    } config;
-    for (int t = 0; t < 8; ++t) {
-      config.row_bytes[t] = 64;
-      config.rows[t] = static_cast<uint8_t>(t < kRight ? rows : kTileRows);
-    }
-    asm volatile("ldtilecfg %0" ::"m"(config));
+inline void configure_tiles(int64_t rows) {
+  struct {
+    uint8_t palette = 1, start_row = 0, reserved[14] = {};
+    uint16_t row_bytes[16] = {};
+    uint8_t rows[16] = {};
+  } config;
+  for (int t = 0; t < 8; ++t) {
+    config.row_bytes[t] = 64;
+    config.rows[t] = static_cast<uint8_t>(t < kRight ? rows : kTileRows);
   }
-  ~TileScope() { asm volatile("tilerelease"); }
-  TileScope(const TileScope&) = delete;
-  TileScope& operator=(const TileScope&) = delete;
-};
+  asm volatile("ldtilecfg %0" ::"m"(config));
+}
+inline void release_tiles() { asm volatile("tilerelease"); }
 
 template <int kTile>
 inline void zero_tile() {
