@@ -6,6 +6,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #endif
 
 namespace polyops::cpu {
@@ -57,7 +61,31 @@ constexpr Range kNames[] = {
     {"intel", 6, 0xad, 0xae, "intel_granite_rapids"},
 };
 
+// The tile registers exist, the system saves them, and lets this process use them: which it must
+// ask for once, for all of its threads.
+bool acquire_amx_bf16() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  constexpr unsigned kXsave = 1u << 27, kBf16 = 1u << 22, kTiles = 1u << 24, kStates = 3u << 17;
+  if (__get_cpuid(1, &a, &b, &c, &d) == 0 || (c & kXsave) == 0) return false;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return false;
+  if ((d & kBf16) == 0 || (d & kTiles) == 0) return false;
+  unsigned low = 0, high = 0;
+  asm("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  if ((low & kStates) != kStates) return false;
+#if defined(__linux__)
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
 }  // namespace
+
+bool has_amx_bf16() {
+  static const bool has = acquire_amx_bf16();
+  return has;
+}
 
 std::string chip_name() {
   const Model m = read_model();
@@ -87,6 +115,7 @@ std::string feature_list() {
   ADD("avx512vnni");
   ADD("avx512bf16");
 #undef ADD
+  if (has_amx_bf16()) list += ",amx_bf16";
   return list;
 }
 
@@ -104,6 +133,7 @@ int runs_isa(const char* isa) {
 
 #else
 
+bool has_amx_bf16() { return false; }
 std::string chip_name() { return "generic"; }
 std::string feature_list() { return ""; }
 int runs_isa(const char* isa) { return std::string_view(isa) == "scalar"; }

@@ -156,8 +156,12 @@ class Problem {
 
 constexpr int32_t kDtypes[] = {POLYOPS_FLOAT32, POLYOPS_BFLOAT16, POLYOPS_FLOAT64};
 
+bool is_amx(const polyops_kernel& kernel) { return std::string(kernel.name) == "gemm_amx__avx512"; }
+
 bool takes(const polyops_kernel& kernel, int32_t dtype) {
-  if (dtype == POLYOPS_BFLOAT16) return multiplies_bf16(kernel.isa);
+  const bool tiles = is_amx(kernel);
+  if (dtype == POLYOPS_BFLOAT16) return tiles ? has_amx() : multiplies_bf16(kernel.isa);
+  if (tiles) return false;
   return dtype == POLYOPS_FLOAT32 || std::string(kernel.isa) == "scalar";
 }
 
@@ -249,6 +253,40 @@ TEST(Gemm, FewRowsAgainstTransposedWeights) {
              .alpha = 0.5,
              .beta = 2,
              .threads = {1, 2}});
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+// Every tail of tiles of 16 x 32 and of blocks of 32 x 32, with either operand the one in pairs.
+TEST(Gemm, AroundTheTilesOfAMatrixUnit) {
+  int turn = 0;
+  for (int64_t m : {15, 16, 17, 31, 32, 33, 48, 49, 65}) {
+    for (int64_t n : {15, 16, 17, 32, 33, 47, 48, 97}) {
+      for (int64_t k : {31, 32, 33, 63, 64, 65, 95}) {
+        ++turn;
+        check({.m = m,
+               .n = n,
+               .k = k,
+               .lhs = kInner[turn % 2],
+               .rhs = kInner[turn / 2 % 2],
+               .dst = kInner[turn / 4 % 2],
+               .addend = turn % 3 == 0 ? std::vector<int64_t>{0, n, 1} : std::vector<int64_t>{},
+               .in_place = turn % 3 == 1,
+               .alpha = 0.5,
+               .beta = turn % 3 == 2 ? 0.0 : 2.0,
+               .threads = {1, 3}});
+        if (HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
+// So large that neither operand's copy fits the cache: blocks of columns, and of rows one by one.
+TEST(Gemm, OperandsBeyondTheCache) {
+  for (Layout lhs : kInner) {
+    for (Layout rhs : kInner) {
+      check({.m = 167, .n = 167, .k = 5003, .lhs = lhs, .rhs = rhs, .threads = {1, 2}});
       if (HasFatalFailure()) return;
     }
   }
@@ -388,9 +426,15 @@ TEST(Gemm, NaNAndInfinityGoWhereTheyBelong) {
   }
 }
 
+// The one that the kernel is for.
+int32_t dtype_of(const polyops_kernel& kernel) {
+  return takes(kernel, POLYOPS_FLOAT32) ? POLYOPS_FLOAT32 : POLYOPS_BFLOAT16;
+}
+
 TEST(Gemm, OverflowsToInfinity) {
   for (const polyops_kernel* kernel : kernels_of("gemm")) {
-    Problem problem({.m = 9, .n = 20, .k = 40}, POLYOPS_FLOAT32);
+    if (!takes(*kernel, dtype_of(*kernel))) continue;
+    Problem problem({.m = 9, .n = 20, .k = 40}, dtype_of(*kernel));
     problem.lhs.fill([](int64_t) { return 1e30; });
     problem.rhs.fill([](int64_t) { return -1e30; });
     ASSERT_EQ(launch(*kernel, &problem.args), POLYOPS_OK);
@@ -400,10 +444,12 @@ TEST(Gemm, OverflowsToInfinity) {
 
 TEST(Gemm, RepeatsBitForBit) {
   for (const polyops_kernel* kernel : kernels_of("gemm")) {
+    const int32_t dtype = dtype_of(*kernel);
+    if (!takes(*kernel, dtype)) continue;
     for (Layout rhs : kInner) {
       for (int64_t m : {3, 100}) {
         for (int threads : {1, 2, 3}) {
-          Problem problem({.m = m, .n = 300, .k = 900, .rhs = rhs}, POLYOPS_FLOAT32);
+          Problem problem({.m = m, .n = 300, .k = 900, .rhs = rhs}, dtype);
           ASSERT_EQ(launch(*kernel, &problem.args, threads), POLYOPS_OK);
           const std::vector<double> first = problem.dst.values();
           problem.reset();
@@ -415,21 +461,44 @@ TEST(Gemm, RepeatsBitForBit) {
   }
 }
 
+// gemm_packed takes another path where a thread has few rows; on a matrix unit there is one alone.
+TEST(Gemm, TilesGiveTheSameForAnyNumberOfThreads) {
+  for (const polyops_kernel* kernel : kernels_of("gemm")) {
+    if (!is_amx(*kernel) || !has_amx()) continue;
+    for (Layout lhs : kInner) {
+      for (Layout rhs : kInner) {
+        Problem problem({.m = 100, .n = 300, .k = 900, .lhs = lhs, .rhs = rhs}, POLYOPS_BFLOAT16);
+        ASSERT_EQ(launch(*kernel, &problem.args, 1), POLYOPS_OK);
+        const std::vector<double> alone = problem.dst.values();
+        for (int threads : {2, 3, 5}) {
+          problem.reset();
+          ASSERT_EQ(launch(*kernel, &problem.args, threads), POLYOPS_OK);
+          ASSERT_EQ(alone, problem.dst.values()) << kernel->name << " " << threads;
+        }
+      }
+    }
+  }
+}
+
 TEST(Gemm, DeclinesWhatItDoesNotCompute) {
   for (const polyops_kernel* kernel : kernels_of("gemm")) {
+    const bool tiles = is_amx(*kernel);
     for (int32_t dtype : kDtypes) {
       Problem problem({.m = 2, .n = 3, .k = 4}, dtype);
-      EXPECT_STREQ(kernel->supports(&problem.args), takes(*kernel, dtype) ? nullptr : "dtype")
+      const char* reason = tiles && dtype == POLYOPS_BFLOAT16 ? "no AMX" : "dtype";
+      EXPECT_STREQ(kernel->supports(&problem.args), takes(*kernel, dtype) ? nullptr : reason)
           << kernel->name << " " << polyops_dtype_name(dtype);
     }
 
-    Problem whole({.m = 2, .n = 3, .k = 4, .addend = {0, 0, 1}, .beta = 1}, POLYOPS_FLOAT32);
+    const int32_t own = dtype_of(*kernel);
+    if (!takes(*kernel, own)) continue;
+    Problem whole({.m = 2, .n = 3, .k = 4, .addend = {0, 0, 1}, .beta = 1}, own);
     for (polyops_tensor* t :
          {&whole.args.lhs, &whole.args.rhs, &whole.args.addend, &whole.args.dst}) {
       for (int32_t other : {POLYOPS_FLOAT16, POLYOPS_FLOAT64, POLYOPS_INVALID_DTYPE}) {
         t->dtype = other;
         EXPECT_STREQ(kernel->supports(&whole.args), "dtype") << kernel->name;
-        t->dtype = POLYOPS_FLOAT32;
+        t->dtype = own;
       }
     }
     EXPECT_EQ(kernel->supports(&whole.args), nullptr) << kernel->name;

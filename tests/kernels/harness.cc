@@ -267,6 +267,8 @@ double epsilon(int32_t dtype) {
   }
 }
 
+bool has_amx() { return std::string(family().features()).find("amx_bf16") != std::string::npos; }
+
 bool multiplies_bf16([[maybe_unused]] const std::string& isa) {
 #if defined(__x86_64__)
   return isa == "avx512" && __builtin_cpu_supports("avx512bf16") != 0;

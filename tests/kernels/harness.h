@@ -69,6 +69,9 @@ double epsilon(int32_t dtype);
 // Whether kernels of that ISA multiply bfloat16 as it is, by an instruction that this machine has.
 bool multiplies_bf16(const std::string& isa);
 
+// Whether the family found the tiles of AMX.
+bool has_amx();
+
 }  // namespace polyops::testing
 
 #endif  // POLYOPS_TESTS_KERNELS_HARNESS_H_

@@ -74,9 +74,21 @@ inline bool better_transposed(const Problem<E, typename V::Scalar>& p) {
   return p.dst_n != 1 && p.dst_m == 1;
 }
 
-template <class V, class E>
-inline Problem<E, typename V::Scalar> problem_of(const polyops_gemm_args& a) {
-  using S = typename V::Scalar;
+// What no kernel of this op computes, whatever the dtype of dst; null for nothing.
+inline const char* unsupported(const polyops_gemm_args& a) {
+  const int32_t dtype = a.dst.dtype;
+  const bool has_addend = polyops_is_present(&a.addend) != 0;
+  if (a.lhs.dtype != dtype || a.rhs.dtype != dtype) return "dtype";
+  if (has_addend && a.addend.dtype != dtype) return "dtype";
+  // Whether a factor of zero lets NaNs through depends on which of its routines stock takes.
+  if (static_cast<float>(a.alpha) == 0) return "alpha";
+  if (has_addend && static_cast<float>(a.beta) == 0) return "beta";
+  return nullptr;
+}
+
+// As it came.
+template <class E, class S>
+inline Problem<E, S> read_problem(const polyops_gemm_args& a) {
   Problem<E, S> p;
   p.batch = a.dst.sizes[0];
   p.m = a.dst.sizes[1];
@@ -105,6 +117,12 @@ inline Problem<E, typename V::Scalar> problem_of(const polyops_gemm_args& a) {
   }
   p.alpha = static_cast<S>(a.alpha);
   p.beta = static_cast<S>(a.beta);
+  return p;
+}
+
+template <class V, class E>
+inline Problem<E, typename V::Scalar> problem_of(const polyops_gemm_args& a) {
+  auto p = read_problem<E, typename V::Scalar>(a);
   fold_batch(p);
   if (better_transposed<V>(p)) transpose(p);
   return p;
