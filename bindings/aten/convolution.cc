@@ -113,7 +113,7 @@ std::optional<at::Tensor> convolution(Call& call, const at::Tensor& input, const
   const char* reason = describe_operands(input, weight, parameters, &args, &sizes);
   if (!reason) reason = describe_bias(bias, input, weight.size(0), &args.bias);
   if (!reason) {
-    const Format format = convolution_format(input, weight);
+    const Format format = convolution_format(input, weight, groups);
     describe_in_format(sizes, input.scalar_type(), format, &args.dst);
     if (format == Format::kUnclear || is_unclear_of_groups(sizes, groups, format)) {
       reason = "layout";
@@ -138,11 +138,10 @@ const char* describe_gradients(const at::Tensor& input, const at::Tensor& weight
   if (!mask[0] && !mask[1] && !mask[2]) return "no gradient is asked for";
   // oneDNN returns that of the weight along with it, asked for or not.
   if (mask[2] && !mask[1] && input.scalar_type() != at::kDouble) return "gradient of a bias alone";
-  const Format format = convolution_format(input, weight);
+  const Format format = convolution_format(input, weight, groups);
   if (format == Format::kUnclear) return "layout";
   args->grad_src = args->grad_weight = args->grad_bias = absent();
   if (mask[0]) {
-    if (is_unclear_of_groups(input.sizes(), groups, format)) return "layout";
     describe_in_format(input.sizes(), input.scalar_type(), format, &args->grad_src);
   }
   if (mask[1]) {

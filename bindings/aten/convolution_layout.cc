@@ -1,5 +1,5 @@
-// Read off stock's code and checked by 20,000 random calls: sizes 1 and more, permuted, sliced,
-// expanded; tests/torch/samples_convolution.py has those that differ from each other.
+// Read off stock's code and checked by random calls: sizes 1 and more, permuted, sliced, expanded,
+// with odd strides where they do not matter; 40,000 on torch 2.13, 200,000 on 2.11.
 #include "aten/convolution_layout.h"
 
 #include <ATen/Context.h>
@@ -65,17 +65,23 @@ Planes input_planes(const at::Tensor& input) {
   return input.dim() == 3 && !input.is_contiguous() ? made_dense(t, kContiguousOrder) : t;
 }
 
+bool has_one_pixel(c10::IntArrayRef sizes) {
+  return std::all_of(sizes.begin() + 2, sizes.end(), [](int64_t size) { return size == 1; });
+}
+
 bool in_volumes(const at::Tensor& t) {
   return t.suggest_memory_format() == c10::MemoryFormat::ChannelsLast3d;
 }
 
 }  // namespace
 
-ConvolutionFormat convolution_format(const at::Tensor& input, const at::Tensor& weight) {
+ConvolutionFormat convolution_format(const at::Tensor& input, const at::Tensor& weight,
+                                     int64_t groups) {
   if (input.dim() == 5) {
     const bool last = in_volumes(input) || in_volumes(weight);
     return last ? ConvolutionFormat::kUnclear : ConvolutionFormat::kContiguous;
   }
+  if (groups > 1 && has_one_pixel(input.sizes())) return ConvolutionFormat::kUnclear;
   const Planes x = input_planes(input), w = planes_of(weight);
   if (!x.like_channels_last() && !w.like_channels_last()) return ConvolutionFormat::kContiguous;
   // oneDNN asks again once both are channels last; NNPACK, which is asked without it, never does.
@@ -86,8 +92,7 @@ ConvolutionFormat convolution_format(const at::Tensor& input, const at::Tensor& 
 }
 
 bool is_unclear_of_groups(c10::IntArrayRef sizes, int64_t groups, ConvolutionFormat format) {
-  return groups > 1 && format != ConvolutionFormat::kContiguous &&
-         std::all_of(sizes.begin() + 2, sizes.end(), [](int64_t size) { return size == 1; });
+  return groups > 1 && format != ConvolutionFormat::kContiguous && has_one_pixel(sizes);
 }
 
 bool is_unclear_of_weight(const at::Tensor& weight, ConvolutionFormat format) {

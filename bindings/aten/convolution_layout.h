@@ -11,7 +11,8 @@ namespace polyops::torch_binding {
 // kUnclear: it depends on which of its libraries stock takes, as do the cases below.
 enum class ConvolutionFormat : uint8_t { kContiguous, kChannelsLast, kUnclear };
 
-ConvolutionFormat convolution_format(const at::Tensor& input, const at::Tensor& weight);
+ConvolutionFormat convolution_format(const at::Tensor& input, const at::Tensor& weight,
+                                     int64_t groups);
 
 // Where stock has the groups computed apart and joins them, channels without any extent besides
 // them pass for contiguous.

@@ -289,5 +289,17 @@ TEST(ConvolutionBackward, EveryIsaTakesEveryKind) {
   }
 }
 
+TEST(ConvolutionBackward, PlansOfLargeImages) {
+  for_each_large_image([](const polyops_tensor& src, const polyops_tensor& weight,
+                          const polyops_tensor& dst, int64_t stride) {
+    const polyops_convolution_backward_args args = {
+        sizeof args, 1,       {{stride, stride, 1}, {1, 1, 0}, {1, 1, 1}}, dst, src, weight, src,
+        weight,      absent()};
+    for (const polyops_kernel* kernel : kernels_of("convolution_backward")) {
+      check_scratch(*kernel, &args);
+    }
+  });
+}
+
 }  // namespace
 }  // namespace polyops::testing

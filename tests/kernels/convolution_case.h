@@ -453,6 +453,45 @@ inline Cases large() {
   return all;
 }
 
+// Sizes and strides alone, of images too large to make.
+inline polyops_tensor without_memory(const Sizes& sizes, Layout layout) {
+  polyops_tensor t = {};
+  t.dtype = POLYOPS_FLOAT32;
+  t.rank = static_cast<int32_t>(sizes.size());
+  const Sizes strides = strides_of(layout, sizes);
+  std::copy(sizes.begin(), sizes.end(), t.sizes);
+  std::copy(strides.begin(), strides.end(), t.strides);
+  return t;
+}
+
+// Calls visit(src, weight, dst, stride) for images of many heights, widths and channels, 3 x 3 taps
+// with padding 1.
+template <class Visit>
+void for_each_large_image(const Visit& visit) {
+  for (int64_t height = 1; height < 400; height += 1 + height / 20) {
+    for (int64_t width : {8, 61, 1000}) {
+      for (int64_t channels : {3, 64, 512, 2048}) {
+        for (int64_t stride : {1, 2}) {
+          for (Layout layout : {Layout::kDense, Layout::kLast}) {
+            const Sizes dst = {3, 64, (height - 1) / stride + 1, (width - 1) / stride + 1};
+            visit(without_memory({3, channels, height, width}, layout),
+                  without_memory({64, channels, 3, 3}, layout), without_memory(dst, layout),
+                  stride);
+          }
+        }
+      }
+    }
+  }
+}
+
+// A plan is found, and asks for no more than it should.
+inline void check_scratch(const polyops_kernel& kernel, const void* args) {
+  if (kernel.supports(args) != nullptr || kernel.scratch_bytes == nullptr) return;
+  for (int threads : {1, 2, 3, 16}) {
+    ASSERT_LT(kernel.scratch_bytes(args, threads), threads * (size_t{32} << 20)) << kernel.name;
+  }
+}
+
 }  // namespace polyops::testing
 
 #endif  // POLYOPS_TESTS_KERNELS_CONVOLUTION_CASE_H_

@@ -82,7 +82,7 @@ LAYOUTS = ["contiguous", "transposed", "reversed", "strided", "padded", "offset"
 
 
 def filters(m: Make, shape: Shape, layout: str) -> torch.Tensor:
-    """Channels last as model.to(memory_format=...) makes them: by their strides, whatever the sizes.
+    """Channels last as model.to(memory_format=...) makes them, by strides, whatever the sizes.
     Tensor.contiguous(memory_format=...) leaves filters of one tap or channel as they are.
     """
     if layout != "channels_last":
@@ -159,6 +159,8 @@ def channels_last() -> Iterator[Sample]:
     # Stock's libraries differ where channels have no extent besides them.
     column = Shape((2, 8, 3, 3), (4, 4, 3, 3), groups=2)
     yield Sample(NAME, "1 pixel", lambda m: forward(m, column, (last, last)), "layout", WIDE)
+    pixel = Shape((2, 8, 1, 1), (4, 4, 1, 1), groups=2)
+    yield from both("groups of 1 pixel", lambda m: forward(m, pixel), "layout")
     narrow = Shape((2, 8, 5, 5), (4, 4, 1, 1), groups=2)
     yield Sample(
         BACKWARD, "1 tap", lambda m: backward(m, forward(m, narrow, (last, last))), "layout", WIDE

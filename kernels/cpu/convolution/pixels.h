@@ -98,10 +98,9 @@ inline int64_t touched(const Side& s, int64_t out) {
   return (out - 1) * s.stride + (s.taps - 1) * s.dilation + 1;
 }
 
-inline void set_rows(PixelsPlan& plan, int64_t bands) {
+inline void set_rows(PixelsPlan& plan, int64_t rows) {
   const Shape& shape = plan.shape;
-  plan.rows = ceil_div(shape.side[1].out, bands);
-  plan.bands = ceil_div(shape.side[1].out, plan.rows);
+  plan.rows = rows;
   plan.copy_strides[2] = shape.channels;
   plan.copy_strides[1] = touched(shape.side[2], shape.side[2].out) * shape.channels;
   plan.copy_strides[0] = touched(shape.side[1], plan.rows) * plan.copy_strides[1];
@@ -116,13 +115,16 @@ inline PixelsPlan pixels_plan(const Shape& shape, int64_t threads) {
   plan.copies = false;
   for (const Side& s : shape.side) plan.copies |= s.padding > 0;
   const int64_t height = shape.side[1].out;
-  set_rows(plan, 1);
-  while (plan.rows > 1 && plan.copies && plan.copy_elements > kPixelsElements) {
-    set_rows(plan, plan.bands + 1 + plan.bands / 4);
-  }
   const int64_t images = shape.batch * shape.groups;
-  const int64_t most = min_of(height, max_of(plan.bands, shape.pixels() / kLeastPixels));
-  while (plan.bands < most && images * plan.bands % threads != 0) set_rows(plan, plan.bands + 1);
+  const Bands bands = choose_bands(
+      height, max_of(1, shape.pixels() / kLeastPixels),
+      [&](int64_t rows) {
+        set_rows(plan, rows);
+        return !plan.copies || plan.copy_elements <= kPixelsElements;
+      },
+      [&](int64_t count) { return images * count % threads == 0; });
+  set_rows(plan, bands.rows);
+  plan.bands = bands.count;
   plan.items = 1;
   if (plan.bands == 1) {
     const int64_t fit = min_of(kPixelsElements / plan.copy_elements, shape.batch / threads);

@@ -105,21 +105,15 @@ inline PlanesPlan planes_plan(const Shape& shape, int64_t threads) {
   plan.shape = shape;
   plan.k = shape.channels * shape.taps();
   const int64_t height = shape.side[1].out, images = shape.batch * shape.groups;
-  plan.bands = 1;
-  const auto set_bands = [&](int64_t bands) {
-    plan.rows = ceil_div(height, bands);
-    plan.bands = ceil_div(height, plan.rows);
-    plan.padded = padded_of(shape, 0, plan.rows);
-  };
-  set_bands(1);
-  while (plan.rows > 1 && shape.channels * plan.padded.size() > kPlanesElements) {
-    set_bands(plan.bands + 1 + plan.bands / 4);
-  }
-  const int64_t most =
-      max_of(1, min_of(height, plan.padded.positions() * plan.bands / kLeastPositions));
-  for (int64_t bands = plan.bands; bands <= most && images * plan.bands % threads != 0; ++bands) {
-    set_bands(bands);
-  }
+  const Bands bands = choose_bands(
+      height, max_of(1, shape.pixels() / kLeastPositions),
+      [&](int64_t rows) {
+        return shape.channels * padded_of(shape, 0, rows).size() <= kPlanesElements;
+      },
+      [&](int64_t count) { return images * count % threads == 0; });
+  plan.rows = bands.rows;
+  plan.bands = bands.count;
+  plan.padded = padded_of(shape, 0, plan.rows);
   plan.filter_parts = 1;
   if (images * plan.bands < threads) {
     plan.filter_parts =

@@ -31,22 +31,15 @@ inline PlanesSourcePlan planes_source_plan(const Shape& shape, int64_t threads) 
   plan.shape = shape;
   plan.k = shape.filters * shape.taps();
   const int64_t height = position_count(shape.side[1]), images = shape.batch * shape.groups;
-  const auto set_bands = [&](int64_t bands) {
-    plan.rows = ceil_div(height, bands);
-    plan.bands = ceil_div(height, plan.rows);
-    plan.grid = source_grid(shape, 0, plan.rows);
-  };
-  set_bands(1);
-  while (plan.rows > 1 && shape.filters * plan.grid.padded.size() > kPlanesElements) {
-    set_bands(plan.bands + 1 + plan.bands / 4);
-  }
-  const int64_t positions = plan.grid.padded.positions() * plan.bands;
-  const int64_t most = max_of(1, min_of(height, positions / kLeastPositions));
-  while (plan.bands < most && images * plan.bands % threads != 0) {
-    const int64_t before = plan.bands;
-    set_bands(before + 1);
-    if (plan.bands <= before) break;
-  }
+  const Bands bands = choose_bands(
+      height, max_of(1, shape.side[0].in * shape.side[1].in * shape.side[2].in / kLeastPositions),
+      [&](int64_t rows) {
+        return shape.filters * source_grid(shape, 0, rows).padded.size() <= kPlanesElements;
+      },
+      [&](int64_t count) { return images * count % threads == 0; });
+  plan.rows = bands.rows;
+  plan.bands = bands.count;
+  plan.grid = source_grid(shape, 0, plan.rows);
   plan.channel_parts = 1;
   if (images * plan.bands < threads) {
     plan.channel_parts =

@@ -53,15 +53,16 @@ inline PlanesWeightPlan planes_weight_plan(const Shape& shape, int64_t threads) 
   plan.k = plan.channels * shape.taps();
   const int64_t height = shape.side[1].out;
   // Of all channels and filters, so that sums are added up alike whatever the number of threads.
-  int64_t elements = 0;
-  const auto set_bands = [&](int64_t bands) {
-    plan.rows = ceil_div(height, bands);
-    plan.bands = ceil_div(height, plan.rows);
-    plan.padded = padded_of(shape, 0, plan.rows);
-    elements = shape.channels * plan.padded.size() + shape.filters * plan.position_elements();
+  const auto elements_of = [&](int64_t rows) {
+    plan.padded = padded_of(shape, 0, rows);
+    return shape.channels * plan.padded.size() + shape.filters * plan.position_elements();
   };
-  set_bands(1);
-  while (plan.rows > 1 && elements > kWeightElements) set_bands(plan.bands + 1 + plan.bands / 4);
+  const Bands bands = choose_bands(
+      height, height, [&](int64_t rows) { return elements_of(rows) <= kWeightElements; },
+      [](int64_t) { return true; });
+  plan.rows = bands.rows;
+  plan.bands = bands.count;
+  const int64_t elements = elements_of(plan.rows);
   plan.items = max_of(1, min_of(kWeightElements / elements, shape.batch));
   plan.image_elements = rounded_up(plan.channels * plan.padded.size() + kOverread);
   plan.grad_elements = rounded_up(plan.filters * plan.position_elements() + kOverread);

@@ -73,6 +73,31 @@ inline size_t width_of(int32_t dtype) {
   return dtype == POLYOPS_FLOAT64 ? sizeof(double) : sizeof(float);
 }
 
+// Rows cut into bands of at most so many, as even as can be.
+struct Bands {
+  int64_t rows, count;
+
+  Bands(int64_t height, int64_t most_rows) {
+    count = ceil_div(height, most_rows);
+    rows = ceil_div(height, count);
+    count = ceil_div(height, rows);
+  }
+};
+
+// The largest bands that fit (fits(rows)) and whose number suits; where none of up to `most` does, the
+// largest that fit.
+template <class Fits, class Suits>
+inline Bands choose_bands(int64_t height, int64_t most, const Fits& fits, const Suits& suits) {
+  int64_t rows = height;
+  while (rows > 1 && !fits(Bands(height, rows).rows)) rows = min_of(rows - 1, rows * 4 / 5);
+  const Bands least(height, rows);
+  for (int64_t count = least.count; count <= min_of(most, height); ++count) {
+    const Bands bands(height, ceil_div(height, count));
+    if (suits(bands.count)) return bands;
+  }
+  return least;
+}
+
 inline bool one_dtype(const polyops_convolution_args& a) {
   const int32_t dtype = a.dst.dtype;
   const bool bias = polyops_is_present(&a.bias) == 0 || a.bias.dtype == dtype;
