@@ -30,7 +30,10 @@ C_HEADERS = {
 POSIX_HEADERS = {"dlfcn.h", "unistd.h"}
 # What a family may include beside the standard library and polyops/. A family that is not listed
 # brings an SDK of its own, which only its author knows.
-FAMILY_HEADERS = {"cpu": {"immintrin.h", "cpuid.h"}, "reference": set[str]()}
+FAMILY_HEADERS = {
+    "cpu": {"immintrin.h", "cpuid.h", "sys/syscall.h", "unistd.h"},  # Linux lends out AMX on request
+    "reference": set[str](),
+}
 
 
 def lines(file: Path) -> list[str]:
