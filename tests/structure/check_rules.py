@@ -29,9 +29,9 @@ C_HEADERS = {
 }
 POSIX_HEADERS = {"dlfcn.h", "unistd.h"}
 # What a family may include beside the standard library and polyops/. A family that is not listed
-# brings an SDK of its own, which only its author knows.
+# brings an SDK of its own, which only its author knows. Linux has to be asked for AMX.
 FAMILY_HEADERS = {
-    "cpu": {"immintrin.h", "cpuid.h", "sys/syscall.h", "unistd.h"},  # Linux lends out AMX on request
+    "cpu": {"immintrin.h", "cpuid.h", "sys/syscall.h", "unistd.h"},
     "reference": set[str](),
 }
 
