@@ -28,7 +28,7 @@ struct PlanesTile {
   int64_t stride, k;
   const int32_t* shifts;  // k of them
   const S* padded;
-  const S* start;  // of each filter
+  const S* start;  // of each filter; nullptr: the sums are added to what stands in dst
   S* dst;
   int64_t dst_stride;  // of a filter
 };
@@ -39,7 +39,7 @@ void run_tile(const PlanesTile<S>& t) {
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) acc[r][v] = V::set1(t.start[r]);
+    for (int v = 0; v < kVectors; ++v) acc[r][v] = t.start ? V::set1(t.start[r]) : V::zero();
   }
   const S* weights = t.weights;
   const S* padded = t.padded;
@@ -61,7 +61,10 @@ void run_tile(const PlanesTile<S>& t) {
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) store(t.dst + r * t.dst_stride + v * V::kLanes, acc[r][v]);
+    for (int v = 0; v < kVectors; ++v) {
+      S* dst = t.dst + r * t.dst_stride + v * V::kLanes;
+      store(dst, t.start ? acc[r][v] : acc[r][v] + load<V>(dst));
+    }
   }
 }
 
@@ -89,6 +92,23 @@ constexpr PlanesTable<V, S> planes_table() {
 
 template <class V, class S>
 inline constexpr PlanesTable<V, S> kPlanesTiles = planes_table<V, S>();
+
+// Sums of more steps are added up in blocks, or their last bits would be lost.
+constexpr int64_t kSumSteps = 512;
+
+template <class V, class S>
+inline void run_tile_in_blocks(PlanesTile<S> tile, int64_t rows, int64_t columns) {
+  const auto run = kPlanesTiles<V, S>.fn[ceil_div(columns, V::kLanes) - 1][rows - 1];
+  int64_t left = tile.k;
+  do {
+    tile.k = min_of(left, kSumSteps);
+    run(tile);
+    tile.weights += tile.k;
+    tile.shifts += tile.k;
+    tile.start = nullptr;
+    left -= tile.k;
+  } while (left > 0);
+}
 
 // How the work is cut: units are (item, group, band of rows, part of the filters).
 struct PlanesPlan {
@@ -188,7 +208,7 @@ struct PlanesForward {
       for (int64_t j = 0; j < positions; j += kTileColumns<V>) {
         const int64_t columns = min_of(kTileColumns<V>, positions - j);
         tile.padded = channels + j;
-        kPlanesTiles<V, S>.fn[ceil_div(columns, V::kLanes) - 1][rows - 1](tile);
+        run_tile_in_blocks<V>(tile, rows, columns);
         for (int64_t r = 0; r < rows; ++r) {
           unpad<V>(padded, j, columns, sums + r * kTileColumns<V>, to + (filter + r) * dst.channel,
                    dst.at);

@@ -170,7 +170,7 @@ struct PlanesSource {
       const int64_t columns = min_of(kTileColumns<V>, total - j);
       tile.padded = planes + j;
       tile.dst = positions + j;
-      kPlanesTiles<V, S>.fn[ceil_div(columns, V::kLanes) - 1][count - 1](tile);
+      run_tile_in_blocks<V>(tile, count, columns);
     }
   }
 };
