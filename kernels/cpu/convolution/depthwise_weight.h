@@ -71,6 +71,7 @@ struct DepthwiseWeight {
 
   // What of the gradient comes from one band of all items; sums: of every tap, then of the bias.
   void add_band(const Band& band, int64_t channel, S* copy, S* grad, double* sums) const {
+    constexpr int64_t kBlock = kSumSteps * V::kLanes;
     const int64_t positions = band.image.padded.positions();
     for (int64_t item = 0; item < plan.shape.batch; ++item) {
       const auto* image =
@@ -80,14 +81,20 @@ struct DepthwiseWeight {
       pad_channel<V>(band.grad, from, grad);
       if (polyops_is_present(&args.grad_weight) != 0) {
         pad_channel<V>(band.image, image, copy);
-        dot_all_taps<V>(copy, taps, plan.shape.taps(), grad, positions, sums);
+        for (int64_t j = 0; j < positions; j += kBlock) {
+          dot_all_taps<V>(copy + j, taps, plan.shape.taps(), grad + j,
+                          min_of(kBlock, positions - j), sums);
+        }
       }
       if (polyops_is_present(&args.grad_bias) != 0) {
-        V sum = V::zero();
-        for (int64_t j = 0; j < positions; j += V::kLanes) {
-          sum = sum + load_partial<V>(grad + j, positions - j);
+        for (int64_t begin = 0; begin < positions; begin += kBlock) {
+          const int64_t end = min_of(begin + kBlock, positions);
+          V sum = V::zero();
+          for (int64_t j = begin; j < end; j += V::kLanes) {
+            sum = sum + load_partial<V>(grad + j, end - j);
+          }
+          sums[plan.shape.taps()] += reduce_add(sum);
         }
-        sums[plan.shape.taps()] += reduce_add(sum);
       }
     }
   }

@@ -93,9 +93,6 @@ constexpr PlanesTable<V, S> planes_table() {
 template <class V, class S>
 inline constexpr PlanesTable<V, S> kPlanesTiles = planes_table<V, S>();
 
-// Sums of more steps are added up in blocks, or their last bits would be lost.
-constexpr int64_t kSumSteps = 512;
-
 template <class V, class S>
 inline void run_tile_in_blocks(PlanesTile<S> tile, int64_t rows, int64_t columns) {
   const auto run = kPlanesTiles<V, S>.fn[ceil_div(columns, V::kLanes) - 1][rows - 1];

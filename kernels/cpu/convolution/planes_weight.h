@@ -89,6 +89,14 @@ inline void run_weight_tile(const WeightTile<S>& t, S* sums) {
   V acc[kFilters * kSteps];
 #pragma GCC unroll 16
   for (V& sum : acc) sum = V::zero();
+  // Long sums are added up in blocks, or their last bits would be lost.
+  int64_t added = 0;
+  const auto flush = [&] {
+    store(sums, load<V>(sums) + reduce_add_each(acc));
+#pragma GCC unroll 16
+    for (V& sum : acc) sum = V::zero();
+    added = 0;
+  };
   for (int64_t item = 0; item < t.items; ++item) {
     const S *grads[kFilters], *images[kSteps];
     for (int f = 0; f < kFilters; ++f) grads[f] = t.grads[f] + item * t.grad_item;
@@ -105,13 +113,19 @@ inline void run_weight_tile(const WeightTile<S>& t, S* sums) {
       }
     };
     int64_t j = 0;
-    for (; j + V::kLanes <= t.positions; j += V::kLanes) {
-      add([j](const S* p) { return load<V>(p + j); });
+    while (j + V::kLanes <= t.positions) {
+      const int64_t whole = (t.positions - j) / V::kLanes;
+      const int64_t vectors = min_of(whole, kSumSteps - added);
+      for (const int64_t end = j + vectors * V::kLanes; j < end; j += V::kLanes) {
+        add([j](const S* p) { return load<V>(p + j); });
+      }
+      added += vectors;
+      if (added == kSumSteps) flush();
     }
     const int64_t left = t.positions - j;
     if (left > 0) add([j, left](const S* p) { return load_partial<V>(p + j, left); });
   }
-  store(sums, load<V>(sums) + reduce_add_each(acc));
+  flush();
 }
 
 template <class V, class E>

@@ -13,6 +13,9 @@ namespace {
 
 constexpr int kSpatial = POLYOPS_MAX_SPATIAL;
 
+// Sums of more steps are added up in blocks, or their last bits would be lost.
+constexpr int64_t kSumSteps = 512;
+
 // One spatial dimension.
 struct Side {
   int64_t in, out, taps, stride, padding, dilation;
