@@ -10,13 +10,10 @@ from itertools import product
 from typing import Any
 
 import torch
-from samples import BF16, F16, F32, F64, Args, Make, Sample, args
+from samples import F16, F32, F64, TAKEN, Args, Make, Sample, args
 
 NAME = "convolution"
 BACKWARD = "convolution_backward"
-# No kernel takes bfloat16 but for depthwise filters and, on some machines, 1x1.
-WIDE = (F32, F64)
-TAKEN = (F32, BF16, F64)
 
 
 @dataclass(frozen=True)
@@ -29,10 +26,6 @@ class Shape:
     padding: tuple[int, ...] = (0,)
     dilation: tuple[int, ...] = (1,)
     groups: int = 1
-
-    @property
-    def depthwise(self) -> bool:
-        return self.groups > 1 and self.weight[1] == 1
 
     def title(self) -> str:
         lists = (self.stride, self.padding, self.dilation)
@@ -118,22 +111,15 @@ def backward(
     return args(m(*out.shape, layout=grad), x, w, sizes, *rest, list(mask))
 
 
-def both(what: str, make: Any, expect: str = "hit", dtypes: Any = WIDE) -> Iterator[Sample]:
+def both(what: str, make: Any, expect: str = "hit", dtypes: Any = TAKEN) -> Iterator[Sample]:
     yield Sample(NAME, what, make, expect, dtypes)
     yield Sample(BACKWARD, what, lambda m: backward(m, make(m)), expect, dtypes)
 
 
 def shapes() -> Iterator[Sample]:
-    for shape, bias in product(SHAPES, (True, False)):
+    for shape, bias in product([*SHAPES, *DEPTHWISE], (True, False)):
         what = f"{shape.title()} bias {bias}"
         yield from both(what, lambda m, s=shape, b=bias: forward(m, s, bias=b))
-        yield from both(what, lambda m, s=shape, b=bias: forward(m, s, bias=b), "any", (BF16,))
-    for shape, bias in product(DEPTHWISE, (True, False)):
-        yield from both(
-            f"{shape.title()} bias {bias}",
-            lambda m, s=shape, b=bias: forward(m, s, bias=b),
-            dtypes=TAKEN,
-        )
     for shape in (replace(PLAIN, padding=(1, 1), stride=(2, 2), dilation=(1, 1)), ROW):
         yield from both(f"{shape.title()}, all lists", lambda m, s=shape: forward(m, s))
 
@@ -142,12 +128,12 @@ def channels_last() -> Iterator[Sample]:
     """The result is channels last if either tensor is; of rank 3, by way of transposed rows."""
     last = "channels_last"
     for shape in [s for s in (*SHAPES, *DEPTHWISE) if len(s.input) == 4]:
-        dtypes = TAKEN if shape.depthwise else WIDE
+        outside = shape.weight[2:] == (1, 1) and any(shape.padding)
         yield from both(
             f"{shape.title()}, both channels last",
             lambda m, s=shape: forward(m, s, (last, last)),
             "any" if shape.input[1:] == (1, 1, 1) else "hit",
-            dtypes,
+            (F32, F64) if outside else TAKEN,
         )
     for a, b in ((last, "contiguous"), ("contiguous", last)):
         yield from both(f"{a} {b}", lambda m, a=a, b=b: forward(m, PLAIN, (a, b)))
@@ -158,12 +144,12 @@ def channels_last() -> Iterator[Sample]:
     yield from both("filters", lambda m: forward(m, volume, ("contiguous", last)), "layout")
     # Stock's libraries differ where channels have no extent besides them.
     column = Shape((2, 8, 3, 3), (4, 4, 3, 3), groups=2)
-    yield Sample(NAME, "1 pixel", lambda m: forward(m, column, (last, last)), "layout", WIDE)
+    yield Sample(NAME, "1 pixel", lambda m: forward(m, column, (last, last)), "layout")
     pixel = Shape((2, 8, 1, 1), (4, 4, 1, 1), groups=2)
     yield from both("groups of 1 pixel", lambda m: forward(m, pixel), "layout")
     narrow = Shape((2, 8, 5, 5), (4, 4, 1, 1), groups=2)
     yield Sample(
-        BACKWARD, "1 tap", lambda m: backward(m, forward(m, narrow, (last, last))), "layout", WIDE
+        BACKWARD, "1 tap", lambda m: backward(m, forward(m, narrow, (last, last))), "layout"
     )
     for shape in (Shape((2, 8, 5, 5), (4, 8, 1, 1)), DEPTHWISE[2]):
         yield Sample(
@@ -171,7 +157,6 @@ def channels_last() -> Iterator[Sample]:
             f"contiguous filters {shape.weight}",
             lambda m, s=shape: backward(m, forward(m, s, (last, "contiguous"))),
             "layout",
-            WIDE,
         )
 
 
@@ -188,13 +173,12 @@ def layouts() -> Iterator[Sample]:
             BACKWARD,
             f"{shape.title()} gradient {grad}",
             lambda m, s=shape, g=grad: backward(m, forward(m, s), g),
-            dtypes=WIDE,
         )
 
 
 def masks() -> Iterator[Sample]:
     for mask in product((True, False), repeat=3):
-        for shape, dtype in product((PLAIN, DEPTHWISE[2]), WIDE):
+        for shape, dtype in product((PLAIN, DEPTHWISE[2]), TAKEN):
             alone = mask[2] and not mask[1] and dtype != F64
             yield Sample(
                 BACKWARD,
@@ -211,7 +195,6 @@ def masks() -> Iterator[Sample]:
         BACKWARD,
         "bias without its sizes",
         lambda m: backward(m, forward(m, PLAIN, bias=False)),
-        dtypes=WIDE,
     )
 
 
@@ -221,7 +204,6 @@ def special() -> Iterator[Sample]:
             NAME,
             f"special {shape.title()}",
             lambda m, s=shape: forward(m, s, special=True),
-            dtypes=WIDE,
         )
     deep = Shape((1, 400, 5, 5), (3, 400, 3, 3), padding=(1,))
     yield from both("many channels", lambda m: forward(m, deep))
@@ -237,11 +219,11 @@ def changed(place: int, change: Any, shape: Shape = PLAIN) -> Any:
 
 def declined() -> Iterator[Sample]:
     parameters = "stride, padding or dilation"
-    yield Sample(NAME, "transposed", transposed, "transposed", WIDE)
+    yield Sample(NAME, "transposed", transposed, "transposed")
     yield Sample(NAME, "float16", lambda m: forward(m, PLAIN), "dtype", (F16,))
     yield Sample(NAME, "no batch", lambda m: forward(m, Shape((0, 4, 9, 8), (6, 4, 3, 3))), "empty")
     yield Sample(NAME, "meta", lambda m: meta(forward(m, PLAIN)), "none", (F32,))
-    yield Sample(NAME, "output padding", changed(7, lambda _: [1]), parameters, WIDE)
+    yield Sample(NAME, "output padding", changed(7, lambda _: [1]), parameters)
 
 
 def transposed(m: Make) -> Args:
@@ -298,8 +280,8 @@ def wrong_backwards() -> Iterator[Sample]:
         ("groups 3", 9, lambda _: 3),
     ):
         yield Sample(BACKWARD, what, of(place, change), "error", (F32,))
-    yield Sample(BACKWARD, "sizes of another bias", of(3, lambda _: [7]), dtypes=WIDE)
-    yield Sample(BACKWARD, "transposed", lambda m: backward(m, transposed(m)), "transposed", WIDE)
+    yield Sample(BACKWARD, "sizes of another bias", of(3, lambda _: [7]))
+    yield Sample(BACKWARD, "transposed", lambda m: backward(m, transposed(m)), "transposed")
 
 
 def samples() -> Iterator[Sample]:
