@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "convolution_case.h"
+#include "convolution_cases.h"
 #include "harness.h"
 #include "reference/convolution.h"
 

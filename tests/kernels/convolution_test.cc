@@ -6,7 +6,7 @@
 
 #include <string>
 
-#include "convolution_case.h"
+#include "convolution_cases.h"
 #include "harness.h"
 
 namespace polyops::testing {

@@ -30,13 +30,7 @@ struct DepthwisePlan {
 
   // The band's copy, its positions and its weights, for each thread.
   int64_t thread_elements() const { return padded_elements + position_elements + weight_elements; }
-  Padded of_band(int64_t band) const {
-    Padded p = padded;
-    const int64_t first = band * rows;
-    p.axis[1].origin = first * p.axis[1].stride - shape.side[1].padding;
-    p.axis[1].out = min_of(rows, shape.side[1].out - first);
-    return p;
-  }
+  Padded of_band(int64_t band) const { return polyops::cpu::band_of(shape, padded, band * rows); }
 };
 
 inline DepthwisePlan depthwise_plan(const Shape& shape) {
@@ -58,14 +52,9 @@ inline DepthwisePlan depthwise_plan(const Shape& shape) {
 }
 
 inline void list_taps(const Shape& shape, const Padded& padded, const Strides& weight, Tap* taps) {
-  for (int64_t t0 = 0; t0 < shape.side[0].taps; ++t0) {
-    for (int64_t t1 = 0; t1 < shape.side[1].taps; ++t1) {
-      for (int64_t t2 = 0; t2 < shape.side[2].taps; ++t2) {
-        *taps++ = {t0 * weight.at[0] + t1 * weight.at[1] + t2 * weight.at[2],
-                   padded.shift(t0, t1, t2)};
-      }
-    }
-  }
+  for_each_tap(shape, [&](int64_t t0, int64_t t1, int64_t t2) {
+    *taps++ = {tap_of(weight, t0, t1, t2), padded.shift(t0, t1, t2)};
+  });
 }
 
 // kVectors vectors of positions.
@@ -104,7 +93,7 @@ void sum_all_taps(const S* padded, const Tap* taps, const S* weights, int64_t co
 
 // A depthwise convolution of stride, padding and taps as the plan says; the weights may be those of a
 // gradient, whose taps are listed backwards.
-template <class V, class E>
+template <class E>
 struct DepthwiseImages {
   const E* src;
   Strides src_strides;
@@ -119,7 +108,7 @@ struct DepthwiseImages {
 template <class V, class E>
 struct DepthwiseForward {
   using S = typename V::Scalar;
-  const DepthwiseImages<V, E>& images;
+  const DepthwiseImages<E>& images;
   const DepthwisePlan& plan;
   const Tap* taps;
   RowKernel<V, E> rows;  // nullptr: by positions
@@ -161,7 +150,7 @@ inline int64_t depthwise_elements(const DepthwisePlan& plan, int64_t threads) {
 
 template <class V, class E, class S>
 void depthwise_run(const polyops_context* ctx, const DepthwisePlan& plan, const Tap* taps,
-                   const DepthwiseImages<V, E>& images, S* scratch) {
+                   const DepthwiseImages<E>& images, S* scratch) {
   const Strides &src = images.src_strides, &dst = images.dst_strides;
   DepthwiseForward<V, E> forward = {images, plan, taps, row_kernel<V, E>(plan.shape, src, dst),
                                     nullptr};
@@ -207,16 +196,16 @@ inline int depthwise_launch(const void* data, const polyops_context* ctx) {
   list_taps(plan.shape, plan.padded, weight, taps);
   with_types(args.dst.dtype, [&]<class V, class E>() {
     const bool biased = polyops_is_present(&args.bias) != 0;
-    const DepthwiseImages<V, E> images = {static_cast<const E*>(args.src.data),
-                                          strides_of(args.src),
-                                          static_cast<const E*>(args.weight.data),
-                                          weight.batch,
-                                          biased ? static_cast<const E*>(args.bias.data) : nullptr,
-                                          args.bias.strides[0],
-                                          static_cast<E*>(args.dst.data),
-                                          strides_of(args.dst)};
-    depthwise_run(ctx, plan, taps, images,
-                  reinterpret_cast<typename V::Scalar*>(taps + rounded_up(plan.shape.taps())));
+    const DepthwiseImages<E> images = {static_cast<const E*>(args.src.data),
+                                       strides_of(args.src),
+                                       static_cast<const E*>(args.weight.data),
+                                       weight.batch,
+                                       biased ? static_cast<const E*>(args.bias.data) : nullptr,
+                                       args.bias.strides[0],
+                                       static_cast<E*>(args.dst.data),
+                                       strides_of(args.dst)};
+    depthwise_run<V>(ctx, plan, taps, images,
+                     reinterpret_cast<typename V::Scalar*>(taps + rounded_up(plan.shape.taps())));
   });
   return POLYOPS_OK;
 }

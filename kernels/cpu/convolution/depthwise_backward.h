@@ -69,15 +69,15 @@ void depthwise_backward(const polyops_convolution_backward_args& args, const pol
   const Strides weight = strides_of(args.weight), grad_dst = strides_of(args.grad_dst);
   if (plan.has_source && plan.is_mirrored) {
     list_mirrored_taps(plan.mirrored, plan.source.padded, weight, taps);
-    const DepthwiseImages<V, E> images = {static_cast<const E*>(args.grad_dst.data),
-                                          grad_dst,
-                                          static_cast<const E*>(args.weight.data),
-                                          weight.batch,
-                                          nullptr,
-                                          0,
-                                          static_cast<E*>(args.grad_src.data),
-                                          strides_of(args.grad_src)};
-    depthwise_run(ctx, plan.source, taps, images, scratch);
+    const DepthwiseImages<E> images = {static_cast<const E*>(args.grad_dst.data),
+                                       grad_dst,
+                                       static_cast<const E*>(args.weight.data),
+                                       weight.batch,
+                                       nullptr,
+                                       0,
+                                       static_cast<E*>(args.grad_src.data),
+                                       strides_of(args.grad_src)};
+    depthwise_run<V>(ctx, plan.source, taps, images, scratch);
   } else if (plan.has_source) {
     list_phase_taps(plan.phases, weight, taps, begins);
     source_by_phases<V, E>(ctx, args, plan.phases, taps, begins, scratch);

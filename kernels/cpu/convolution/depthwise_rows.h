@@ -1,8 +1,7 @@
 // Depthwise by blocks of rows x up to 4 vectors of columns: what is loaded of a row of src serves
 // every row of results that it is a tap of (3 x 3 taps, 4 rows: one unaligned load per 2
 // multiply-adds), and results go straight into dst. With stride 1, float32 is read where it lies,
-// the padding masked out; otherwise from the padded copy. EMR, 16 channels of 56 x 56, 3 x 3, one
-// thread: by positions 34 us, by rows of the copy 24.
+// the padding masked out; otherwise from the padded copy.
 #ifndef POLYOPS_CPU_CONVOLUTION_DEPTHWISE_ROWS_H_
 #define POLYOPS_CPU_CONVOLUTION_DEPTHWISE_ROWS_H_
 
@@ -25,7 +24,7 @@ template <class V, class E>
 struct RowsJob {
   using S = typename V::Scalar;
   const Padded& padded;
-  const S* copy;    // nullptr: src is read
+  const S* copy;    // of the band; unused where src itself is read
   const Tap* taps;  // and their weights, row by row of the filter
   const S* weights;
   S start;

@@ -70,19 +70,13 @@ inline PhasesPlan phases_plan(const Shape& shape) {
 // Grouped by phase: those of phase i are [begins[i], begins[i + 1]).
 inline void list_phase_taps(const PhasesPlan& plan, const Strides& weight, Tap* taps,
                             int64_t* begins) {
-  const Side* s = plan.shape.side;
   int64_t count = 0;
   for (int64_t phase = 0; phase < plan.grid.phases(); ++phase) {
     begins[phase] = count;
-    for (int64_t t0 = 0; t0 < s[0].taps; ++t0) {
-      for (int64_t t1 = 0; t1 < s[1].taps; ++t1) {
-        for (int64_t t2 = 0; t2 < s[2].taps; ++t2) {
-          if (plan.grid.phase_of(t0, t1, t2) != phase) continue;
-          taps[count++] = {t0 * weight.at[0] + t1 * weight.at[1] + t2 * weight.at[2],
-                           plan.grid.shift(t0, t1, t2)};
-        }
-      }
-    }
+    for_each_tap(plan.shape, [&](int64_t t0, int64_t t1, int64_t t2) {
+      if (plan.grid.phase_of(t0, t1, t2) != phase) return;
+      taps[count++] = {tap_of(weight, t0, t1, t2), plan.grid.shift(t0, t1, t2)};
+    });
   }
   begins[plan.grid.phases()] = count;
 }
@@ -133,10 +127,7 @@ void source_by_phases(const polyops_context* ctx, const polyops_convolution_back
   parallel_for(ctx, planes, grain_of(4 * plan.shape.products() / planes),
                [&](int64_t begin, int64_t end, int32_t thread) {
                  for (int64_t band = 0; band < plan.bands; ++band) {
-                   const int64_t first = band * plan.rows;
-                   SourceGrid grid = source_grid(plan.shape, first, plan.rows);
-                   grid.padded.axis[1].out =
-                       min_of(plan.rows, position_count(plan.shape.side[1]) - first);
+                   const SourceGrid grid = source_band(plan.shape, band * plan.rows, plan.rows);
                    const PadPlan pad(grid.padded, grad_dst.at);
                    for (int64_t i = begin; i < end; ++i) {
                      source.run(grid, pad, i / plan.shape.groups, i % plan.shape.groups,

@@ -71,7 +71,7 @@ struct DepthwiseWeight {
 
   // What of the gradient comes from one band of all items; sums: of every tap, then of the bias.
   void add_band(const Band& band, int64_t channel, S* copy, S* grad, double* sums) const {
-    constexpr int64_t kBlock = kSumSteps * V::kLanes;
+    constexpr int64_t kBlock = kSumSteps<S> * V::kLanes;
     const int64_t positions = band.image.padded.positions();
     for (int64_t item = 0; item < plan.shape.batch; ++item) {
       const auto* image =

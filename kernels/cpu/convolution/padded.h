@@ -72,6 +72,14 @@ inline Padded padded_of(const Shape& shape, int64_t first, int64_t rows) {
   return p;
 }
 
+// The band of results from row `first` on, of as many rows as band 0 has, or as there are left.
+inline Padded band_of(const Shape& shape, Padded band0, int64_t first) {
+  Padded::Axis& a = band0.axis[1];
+  a.origin = first * a.stride - shape.side[1].padding;
+  a.out = min_of(a.out, shape.side[1].out - first);
+  return band0;
+}
+
 // The positions of one phase that are inside of src: [begin, end).
 struct Inside {
   int64_t phase, begin, end;

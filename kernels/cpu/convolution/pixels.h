@@ -54,30 +54,8 @@ void run_pixels(const Tile<V, S, S>& t, const int32_t* shifts) {
 }
 
 template <class V, class S>
-struct PixelsTable {
-  // [vectors - 1][rows - 1]
-  void (*fn[kMaxVectors<V>][kMaxRows])(const Tile<V, S, S>&, const int32_t*);
-};
-
-template <class V, class S, int kVectors, int kRows>
-constexpr void fill_pixels(PixelsTable<V, S>& table) {
-  table.fn[kVectors - 1][kRows - 1] = run_pixels<V, S, kRows, kVectors>;
-  if constexpr (kRows > 1) {
-    fill_pixels<V, S, kVectors, kRows - 1>(table);
-  } else if constexpr (kVectors > 1) {
-    fill_pixels<V, S, kVectors - 1, rows_of<V>(kVectors - 1)>(table);
-  }
-}
-
-template <class V, class S>
-constexpr PixelsTable<V, S> pixels_table() {
-  PixelsTable<V, S> table = {};
-  fill_pixels<V, S, kMaxVectors<V>, rows_of<V>(kMaxVectors<V>)>(table);
-  return table;
-}
-
-template <class V, class S>
-inline constexpr PixelsTable<V, S> kPixelsTiles = pixels_table<V, S>();
+inline constexpr auto kPixelsTiles = make_grid<V, void (*)(const Tile<V, S, S>&, const int32_t*)>(
+    []<int kRows, int kVectors>() { return &run_pixels<V, S, kRows, kVectors>; });
 
 // How the work is cut: units are (items, group, band of rows, part of the filters).
 struct PixelsPlan {
@@ -107,11 +85,12 @@ inline void set_rows(PixelsPlan& plan, int64_t rows) {
   plan.copy_elements = touched(shape.side[0], shape.side[0].out) * plan.copy_strides[0];
 }
 
-inline PixelsPlan pixels_plan(const Shape& shape, int64_t threads) {
+inline PixelsPlan pixels_plan(const Shape& shape, int32_t dtype, int64_t threads) {
   PixelsPlan plan;
   plan.shape = shape;
   plan.k = shape.channels * shape.taps();
-  plan.block_k = ceil_div(plan.k, ceil_div(plan.k, kPixelsBlockK));
+  const int64_t most = dtype == POLYOPS_FLOAT64 ? kSumSteps<double> : kPixelsBlockK;
+  plan.block_k = ceil_div(plan.k, ceil_div(plan.k, most));
   plan.copies = false;
   for (const Side& s : shape.side) plan.copies |= s.padding > 0;
   const int64_t height = shape.side[1].out;
@@ -272,7 +251,7 @@ inline const char* pixels_supports(const void* data) {
   if (polyops_is_present(&args.bias) != 0 && args.bias.strides[0] != 1) return "layout of the bias";
   const Shape shape = forward_shape(args);
   if (weight_order(shape, args.weight) == WeightOrder::kNone) return "layout of the weight";
-  const PixelsPlan plan = pixels_plan(shape, 1);
+  const PixelsPlan plan = pixels_plan(shape, args.dst.dtype, 1);
   const Strides src = strides_of(args.src);
   const int64_t last =
       pixel_shift(plan, plan.copies ? plan.copy_strides : src.at, shape.channels - 1,
@@ -282,14 +261,14 @@ inline const char* pixels_supports(const void* data) {
 
 inline size_t pixels_scratch(const void* data, int32_t threads) {
   const auto& args = *static_cast<const polyops_convolution_args*>(data);
-  const PixelsPlan plan = pixels_plan(forward_shape(args), threads);
+  const PixelsPlan plan = pixels_plan(forward_shape(args), args.dst.dtype, threads);
   const size_t width = polyops_dtype_size(args.dst.dtype);
   return rounded_up(plan.k) * sizeof(int32_t) + threads * plan.thread_elements * width;
 }
 
 inline int pixels_launch(const void* data, const polyops_context* ctx) {
   const auto& args = *static_cast<const polyops_convolution_args*>(data);
-  const PixelsPlan plan = pixels_plan(forward_shape(args), ctx->num_threads);
+  const PixelsPlan plan = pixels_plan(forward_shape(args), args.dst.dtype, ctx->num_threads);
   const Strides src = strides_of(args.src);
   auto* shifts = static_cast<int32_t*>(ctx->scratch);
   for_each_weight(plan.shape, weight_order(plan.shape, args.weight),
@@ -303,13 +282,8 @@ inline int pixels_launch(const void* data, const polyops_context* ctx) {
       auto* scratch = reinterpret_cast<S*>(shifts + rounded_up(plan.k));
       const PixelsForward<V> forward = {
           args, plan, shifts, src, strides_of(args.weight), strides_of(args.dst)};
-      const int64_t units = plan.units();
-      parallel_for(ctx, units, grain_of(plan.shape.products() / units),
-                   [&](int64_t begin, int64_t end, int32_t thread) {
-                     for (int64_t i = begin; i < end; ++i) {
-                       forward.run(i, scratch + thread * plan.thread_elements);
-                     }
-                   });
+      for_each_unit(ctx, plan.units(), plan.shape.products(), scratch, plan.thread_elements,
+                    [&](int64_t unit, S* own) { forward.run(unit, own); });
     }
   });
   return POLYOPS_OK;

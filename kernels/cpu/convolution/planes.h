@@ -69,36 +69,15 @@ void run_tile(const PlanesTile<S>& t) {
 }
 
 template <class V, class S>
-struct PlanesTable {
-  void (*fn[kMaxVectors<V>][kMaxRows])(const PlanesTile<S>&);  // [vectors - 1][rows - 1]
-};
-
-template <class V, class S, int kVectors, int kRows>
-constexpr void fill_planes(PlanesTable<V, S>& table) {
-  table.fn[kVectors - 1][kRows - 1] = run_tile<V, S, kRows, kVectors>;
-  if constexpr (kRows > 1) {
-    fill_planes<V, S, kVectors, kRows - 1>(table);
-  } else if constexpr (kVectors > 1) {
-    fill_planes<V, S, kVectors - 1, rows_of<V>(kVectors - 1)>(table);
-  }
-}
-
-template <class V, class S>
-constexpr PlanesTable<V, S> planes_table() {
-  PlanesTable<V, S> table = {};
-  fill_planes<V, S, kMaxVectors<V>, rows_of<V>(kMaxVectors<V>)>(table);
-  return table;
-}
-
-template <class V, class S>
-inline constexpr PlanesTable<V, S> kPlanesTiles = planes_table<V, S>();
+inline constexpr auto kPlanesTiles = make_grid<V, void (*)(const PlanesTile<S>&)>(
+    []<int kRows, int kVectors>() { return &run_tile<V, S, kRows, kVectors>; });
 
 template <class V, class S>
 inline void run_tile_in_blocks(PlanesTile<S> tile, int64_t rows, int64_t columns) {
   const auto run = kPlanesTiles<V, S>.fn[ceil_div(columns, V::kLanes) - 1][rows - 1];
   int64_t left = tile.k;
   do {
-    tile.k = min_of(left, kSumSteps);
+    tile.k = min_of(left, kSumSteps<S>);
     run(tile);
     tile.weights += tile.k;
     tile.shifts += tile.k;
@@ -107,7 +86,29 @@ inline void run_tile_in_blocks(PlanesTile<S> tile, int64_t rows, int64_t columns
   } while (left > 0);
 }
 
-// How the work is cut: units are (item, group, band of rows, part of the filters).
+// How the images of one group are cut: into bands of rows, and among threads by what is computed
+// from each, `outputs` filters or channels, if the bands are too few.
+struct Cut {
+  int64_t rows, bands, parts;
+};
+
+struct Uncut {
+  int64_t height, positions, outputs;
+};
+
+// elements(rows): of the padded channels of that many rows.
+template <class Elements>
+inline Cut cut_images(const Uncut& whole, int64_t images, int64_t threads,
+                      const Elements& elements) {
+  const Bands bands = choose_bands(
+      whole.height, max_of(1, whole.positions / kLeastPositions),
+      [&](int64_t rows) { return elements(rows) <= kPlanesElements; },
+      [&](int64_t count) { return images * count % threads == 0; });
+  const int64_t idle = threads / (images * bands.count);
+  return {bands.rows, bands.count, max_of(1, min_of(idle, whole.outputs / kLeastFilters))};
+}
+
+// Units are (item, group, band of rows, part of the filters).
 struct PlanesPlan {
   Shape shape;
   int64_t rows, bands, filter_parts;
@@ -121,21 +122,13 @@ inline PlanesPlan planes_plan(const Shape& shape, int64_t threads) {
   PlanesPlan plan;
   plan.shape = shape;
   plan.k = shape.channels * shape.taps();
-  const int64_t height = shape.side[1].out, images = shape.batch * shape.groups;
-  const Bands bands = choose_bands(
-      height, max_of(1, shape.pixels() / kLeastPositions),
-      [&](int64_t rows) {
-        return shape.channels * padded_of(shape, 0, rows).size() <= kPlanesElements;
-      },
-      [&](int64_t count) { return images * count % threads == 0; });
-  plan.rows = bands.rows;
-  plan.bands = bands.count;
+  const Cut cut = cut_images(
+      {shape.side[1].out, shape.pixels(), shape.filters}, shape.batch * shape.groups, threads,
+      [&](int64_t rows) { return shape.channels * padded_of(shape, 0, rows).size(); });
+  plan.rows = cut.rows;
+  plan.bands = cut.bands;
+  plan.filter_parts = cut.parts;
   plan.padded = padded_of(shape, 0, plan.rows);
-  plan.filter_parts = 1;
-  if (images * plan.bands < threads) {
-    plan.filter_parts =
-        max_of(1, min_of(threads / (images * plan.bands), shape.filters / kLeastFilters));
-  }
   plan.thread_elements = rounded_up(shape.channels * plan.padded.size() + kOverread);
   return plan;
 }
@@ -170,10 +163,8 @@ struct PlanesForward {
     const int64_t part = unit % plan.filter_parts, band = unit / plan.filter_parts % plan.bands;
     const int64_t image = unit / plan.filter_parts / plan.bands;
     const int64_t item = image / shape.groups, group = image % shape.groups;
-    Padded padded = plan.padded;
     const int64_t first = band * plan.rows;
-    padded.axis[1].origin = first * shape.side[1].stride - shape.side[1].padding;
-    padded.axis[1].out = min_of(plan.rows, shape.side[1].out - first);
+    const Padded padded = band_of(shape, plan.padded, first);
     const auto* from = static_cast<const E*>(args.src.data) + item * src.batch +
                        group * shape.channels * src.channel;
     const PadPlan pad(padded, src.at);
@@ -225,8 +216,8 @@ inline const char* planes_supports(const void* data) {
   if (!has_dtype(args.dst.dtype) || !one_dtype(args)) return "dtype";
   const Shape shape = forward_shape(args);
   if (!has_small_strides(shape)) return "stride";
-  const PlanesPlan plan = planes_plan(shape, 1);
-  return shape.channels * plan.padded.size() > INT32_MAX ? "size" : nullptr;
+  // Bands that are larger than a row fit the cache, and so the shifts.
+  return shape.channels * padded_of(shape, 0, 1).size() > INT32_MAX ? "size" : nullptr;
 }
 
 // Whether the weights have to be copied.
@@ -250,17 +241,17 @@ template <class E, class S>
 void copy_weights(const polyops_context* ctx, const PlanesPlan& plan, const polyops_tensor& weight,
                   S* copy) {
   const Strides from = strides_of(weight);
-  parallel_for(
-      ctx, weight.sizes[0], grain_of(8.0 * plan.k), [&](int64_t begin, int64_t end, int32_t) {
-        for (int64_t f = begin; f < end; ++f) {
-          const auto* filter = static_cast<const E*>(weight.data) + f * from.batch;
-          for_each_weight(plan.shape, WeightOrder::kTapsLast,
-                          [&](int64_t k, int64_t c, int64_t t0, int64_t t1, int64_t t2) {
-                            copy[f * plan.k + k] = get(filter + c * from.channel + t0 * from.at[0] +
-                                                       t1 * from.at[1] + t2 * from.at[2]);
-                          });
-        }
-      });
+  parallel_for(ctx, weight.sizes[0], grain_of(8.0 * plan.k),
+               [&](int64_t begin, int64_t end, int32_t) {
+                 for (int64_t f = begin; f < end; ++f) {
+                   const auto* filter = static_cast<const E*>(weight.data) + f * from.batch;
+                   for_each_weight(plan.shape, WeightOrder::kTapsLast,
+                                   [&](int64_t k, int64_t c, int64_t t0, int64_t t1, int64_t t2) {
+                                     copy[f * plan.k + k] =
+                                         get(filter + c * from.channel + tap_of(from, t0, t1, t2));
+                                   });
+                 }
+               });
 }
 
 inline int planes_launch(const void* data, const polyops_context* ctx) {
@@ -283,13 +274,8 @@ inline int planes_launch(const void* data, const polyops_context* ctx) {
     list_shifts(plan, order, shifts);
     const PlanesForward<V, E> forward = {
         args, plan, shifts, weights, filter_stride, strides_of(args.src), strides_of(args.dst)};
-    const int64_t units = plan.units();
-    parallel_for(ctx, units, grain_of(plan.shape.products() / units),
-                 [&](int64_t begin, int64_t end, int32_t thread) {
-                   for (int64_t i = begin; i < end; ++i) {
-                     forward.run(i, scratch + thread * plan.thread_elements);
-                   }
-                 });
+    for_each_unit(ctx, plan.units(), plan.shape.products(), scratch, plan.thread_elements,
+                  [&](int64_t unit, S* own) { forward.run(unit, own); });
   });
   return POLYOPS_OK;
 }

@@ -16,15 +16,20 @@ namespace {
 
 template <class V, class E>
 double sum_of(const Space<1>& space, const E* from) {
+  constexpr int64_t kSteps = kSumSteps<typename V::Scalar>;
   double sum = 0;
   if (!space.dense()) {
-    for_each_point(space, [&](int64_t offset, int64_t) { sum += get(from + offset); });
-    return sum;
+    double block = 0;
+    for_each_point(space, [&](int64_t offset, int64_t i) {
+      block += get(from + offset);
+      if (i % kSteps != kSteps - 1) return;
+      sum += block;
+      block = 0;
+    });
+    return sum + block;
   }
-  // A vector's sums stay exact enough over some thousands of elements.
-  constexpr int64_t kBlock = 256 * V::kLanes;
-  for (int64_t begin = 0; begin < space.count; begin += kBlock) {
-    const int64_t end = min_of(begin + kBlock, space.count);
+  for (int64_t begin = 0; begin < space.count; begin += kSteps * V::kLanes) {
+    const int64_t end = min_of(begin + kSteps * V::kLanes, space.count);
     V acc = V::zero();
     for (int64_t i = begin; i < end; i += V::kLanes) {
       acc = acc + load_partial<V>(from + i, end - i);
@@ -122,13 +127,8 @@ void planes_source(const polyops_context* ctx, const polyops_convolution_backwar
   turn_weights<E>(ctx, plan, args.weight, begins, turned);
   const PlanesSource<V, E> source = {
       args, plan, begins, shifts, turned, strides_of(args.grad_dst), strides_of(args.grad_src)};
-  const int64_t units = plan.units();
-  parallel_for(ctx, units, grain_of(shape.products() / units),
-               [&](int64_t begin, int64_t end, int32_t thread) {
-                 for (int64_t i = begin; i < end; ++i) {
-                   source.run(i, scratch + thread * plan.thread_elements);
-                 }
-               });
+  for_each_unit(ctx, plan.units(), shape.products(), scratch, plan.thread_elements,
+                [&](int64_t unit, S* own) { source.run(unit, own); });
 }
 
 template <class V, class E>
@@ -151,12 +151,8 @@ void planes_weight(const polyops_context* ctx, const polyops_convolution_backwar
   }
   const PlanesWeight<V, E> job = {
       args, plan, shifts, targets, strides_of(args.grad_dst), strides_of(args.src), to};
-  parallel_for(ctx, plan.units(), grain_of(shape.products() / plan.units()),
-               [&](int64_t begin, int64_t end, int32_t thread) {
-                 for (int64_t i = begin; i < end; ++i) {
-                   job.run(i, scratch + thread * plan.thread_elements);
-                 }
-               });
+  for_each_unit(ctx, plan.units(), shape.products(), scratch, plan.thread_elements,
+                [&](int64_t unit, S* own) { job.run(unit, own); });
 }
 
 inline int planes_backward_launch(const void* data, const polyops_context* ctx) {

@@ -30,21 +30,15 @@ inline PlanesSourcePlan planes_source_plan(const Shape& shape, int64_t threads) 
   PlanesSourcePlan plan;
   plan.shape = shape;
   plan.k = shape.filters * shape.taps();
-  const int64_t height = position_count(shape.side[1]), images = shape.batch * shape.groups;
-  const Bands bands = choose_bands(
-      height, max_of(1, shape.side[0].in * shape.side[1].in * shape.side[2].in / kLeastPositions),
-      [&](int64_t rows) {
-        return shape.filters * source_grid(shape, 0, rows).padded.size() <= kPlanesElements;
-      },
-      [&](int64_t count) { return images * count % threads == 0; });
-  plan.rows = bands.rows;
-  plan.bands = bands.count;
+  const Side* s = shape.side;
+  const Cut cut = cut_images({position_count(s[1]), s[0].in * s[1].in * s[2].in, shape.channels},
+                             shape.batch * shape.groups, threads, [&](int64_t rows) {
+                               return shape.filters * source_grid(shape, 0, rows).padded.size();
+                             });
+  plan.rows = cut.rows;
+  plan.bands = cut.bands;
+  plan.channel_parts = cut.parts;
   plan.grid = source_grid(shape, 0, plan.rows);
-  plan.channel_parts = 1;
-  if (images * plan.bands < threads) {
-    plan.channel_parts =
-        max_of(1, min_of(threads / (images * plan.bands), shape.channels / kLeastFilters));
-  }
   plan.position_elements = rounded_up(plan.grid.padded.positions() + kOverread);
   plan.thread_elements = rounded_up(shape.filters * plan.grid.padded.size() + kOverread) +
                          kMaxRows * plan.phases2() * plan.position_elements;
@@ -90,7 +84,7 @@ void turn_weights(const polyops_context* ctx, const PlanesSourcePlan& plan,
                      int64_t tap = 0;
                      for_each_tap(shape, [&](int64_t t0, int64_t t1, int64_t t2) {
                        if (plan.grid.phase_of(t0, t1, t2) != phase) return;
-                       const E* w = source + t0 * from.at[0] + t1 * from.at[1] + t2 * from.at[2];
+                       const E* w = source + tap_of(from, t0, t1, t2);
                        for (int64_t f = 0; f < shape.filters; ++f)
                          to[f * taps + tap] = get(w + f * from.batch);
                        ++tap;
@@ -115,9 +109,7 @@ struct PlanesSource {
     const int64_t part = unit % plan.channel_parts, band = unit / plan.channel_parts % plan.bands;
     const int64_t image = unit / plan.channel_parts / plan.bands;
     const int64_t item = image / shape.groups, group = image % shape.groups;
-    const int64_t first = band * plan.rows;
-    SourceGrid grid = source_grid(shape, first, plan.rows);
-    grid.padded.axis[1].out = min_of(plan.rows, position_count(shape.side[1]) - first);
+    const SourceGrid grid = source_band(shape, band * plan.rows, plan.rows);
     const PadPlan pad(grid.padded, grad_dst.at);
     const auto* from = static_cast<const E*>(args.grad_dst.data) + item * grad_dst.batch +
                        group * shape.filters * grad_dst.channel;

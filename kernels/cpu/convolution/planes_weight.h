@@ -115,12 +115,12 @@ inline void run_weight_tile(const WeightTile<S>& t, S* sums) {
     int64_t j = 0;
     while (j + V::kLanes <= t.positions) {
       const int64_t whole = (t.positions - j) / V::kLanes;
-      const int64_t vectors = min_of(whole, kSumSteps - added);
+      const int64_t vectors = min_of(whole, kSumSteps<S> - added);
       for (const int64_t end = j + vectors * V::kLanes; j < end; j += V::kLanes) {
         add([j](const S* p) { return load<V>(p + j); });
       }
       added += vectors;
-      if (added == kSumSteps) flush();
+      if (added == kSumSteps<S>) flush();
     }
     const int64_t left = t.positions - j;
     if (left > 0) add([j, left](const S* p) { return load_partial<V>(p + j, left); });
@@ -162,10 +162,8 @@ struct PlanesWeight {
     S* sums = grads + plan.items * plan.grad_elements;
     for (int64_t i = 0; i < plan.sum_elements; ++i) sums[i] = 0;
     for (int64_t band = 0; band < plan.bands; ++band) {
-      Padded padded = plan.padded;
       const int64_t first = band * plan.rows;
-      padded.axis[1].origin = first * plan.shape.side[1].stride - plan.shape.side[1].padding;
-      padded.axis[1].out = min_of(plan.rows, plan.shape.side[1].out - first);
+      const Padded padded = band_of(plan.shape, plan.padded, first);
       for (int64_t item = 0; item < plan.shape.batch; item += plan.items) {
         const int64_t items = min_of(plan.items, plan.shape.batch - item);
         copy_in(part, padded, first, item, items, images, grads);

@@ -8,6 +8,7 @@
 
 #include "convolution/shape.h"
 #include "polyops/ops/gemm.h"
+#include "rows.h"
 #include "table.h"
 
 namespace polyops::cpu {
@@ -23,6 +24,11 @@ inline const polyops_kernel* gemm_kernel(const polyops_gemm_args& args) {
     if (list.first[i].supports(&args) == nullptr) return &list.first[i];
   }
   return nullptr;
+}
+
+inline size_t gemm_scratch(const polyops_gemm_args& args, int32_t threads) {
+  const polyops_kernel* kernel = gemm_kernel(args);
+  return kernel->scratch_bytes == nullptr ? 0 : kernel->scratch_bytes(&args, threads);
 }
 
 inline bool is_pointwise(const Shape& shape) {
@@ -97,6 +103,7 @@ inline polyops_gemm_args product_of(const polyops_tensor& lhs, const polyops_ten
 }
 
 inline const char* pointwise_product(const polyops_convolution_args& a, polyops_gemm_args* args) {
+  if (!has_dtype(a.dst.dtype) || !one_dtype(a)) return "dtype";
   if (!is_pointwise(forward_shape(a))) return "kernel size";
   polyops_tensor src, dst;
   if (!flatten_pixels(a.src, &src) || !flatten_pixels(a.dst, &dst)) return "layout";
@@ -105,7 +112,6 @@ inline const char* pointwise_product(const polyops_convolution_args& a, polyops_
     args->beta = 1;
     args->addend = args->dst;
     args->addend.data = a.bias.data;
-    args->addend.dtype = a.bias.dtype;
     const int channel = is_flipped(dst) ? 2 : 1;
     for (int d = 0; d < 3; ++d) args->addend.strides[d] = d == channel ? a.bias.strides[0] : 0;
   }
@@ -124,8 +130,7 @@ inline const char* pointwise_supports(const void* data) {
 inline size_t pointwise_scratch(const void* data, int32_t threads) {
   polyops_gemm_args args;
   pointwise_product(*static_cast<const polyops_convolution_args*>(data), &args);
-  const polyops_kernel* kernel = gemm_kernel(args);
-  return kernel->scratch_bytes == nullptr ? 0 : kernel->scratch_bytes(&args, threads);
+  return gemm_scratch(args, threads);
 }
 
 inline int pointwise_launch(const void* data, const polyops_context* ctx) {

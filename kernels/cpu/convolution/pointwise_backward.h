@@ -38,8 +38,8 @@ struct PointwiseBackward {
 
   // nullptr, or why it is not these products.
   const char* set(const polyops_convolution_backward_args& a) {
-    if (!is_pointwise(backward_shape(a))) return "kernel size";
     if (!has_dtype(a.grad_dst.dtype) || !one_dtype(a)) return "dtype";
+    if (!is_pointwise(backward_shape(a))) return "kernel size";
     if (!flatten_pixels(a.grad_dst, &grad_dst) || !flatten_pixels(a.src, &src)) return "layout";
     has_source = polyops_is_present(&a.grad_src) != 0;
     has_weight = polyops_is_present(&a.grad_weight) != 0;
@@ -76,11 +76,6 @@ struct PointwiseBackward {
     return args;
   }
 };
-
-inline size_t gemm_scratch(const polyops_gemm_args& args, int32_t threads) {
-  const polyops_kernel* kernel = gemm_kernel(args);
-  return kernel->scratch_bytes == nullptr ? 0 : kernel->scratch_bytes(&args, threads);
-}
 
 inline const char* pointwise_backward_supports(const void* data) {
   PointwiseBackward job;

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "numbers.h"
+#include "parallel.h"
 #include "polyops/ops/convolution.h"
 
 namespace polyops::cpu {
@@ -13,8 +14,10 @@ namespace {
 
 constexpr int kSpatial = POLYOPS_MAX_SPATIAL;
 
-// Sums of more steps are added up in blocks, or their last bits would be lost.
-constexpr int64_t kSumSteps = 512;
+// Sums of more steps are added up in blocks, or their last bits would be lost. In float64 one lane
+// has to do what vectors do elsewhere, and stock's errors are those of short sums.
+template <class S>
+constexpr int64_t kSumSteps = sizeof(S) == sizeof(double) ? 64 : 512;
 
 // One spatial dimension.
 struct Side {
@@ -25,6 +28,11 @@ struct Side {
 struct Strides {
   int64_t batch, channel, at[kSpatial];
 };
+
+// Where a weight is, from the first of its channel.
+inline int64_t tap_of(const Strides& weight, int64_t t0, int64_t t1, int64_t t2) {
+  return t0 * weight.at[0] + t1 * weight.at[1] + t2 * weight.at[2];
+}
 
 struct Shape {
   int64_t batch, groups, channels, filters;  // channels and filters of one group
@@ -120,6 +128,16 @@ inline bool one_dtype(const polyops_convolution_backward_args& a) {
 inline int64_t grain_of(double products) {
   constexpr double kLeast = 2.5e5;
   return products >= kLeast ? 1 : static_cast<int64_t>(kLeast / products) + 1;
+}
+
+// Calls run(unit, scratch of the thread) for equal units that are `products` multiply-adds together.
+template <class S, class Run>
+inline void for_each_unit(const polyops_context* ctx, int64_t units, double products, S* scratch,
+                          int64_t thread_elements, const Run& run) {
+  parallel_for(ctx, units, grain_of(products / units),
+               [&](int64_t begin, int64_t end, int32_t thread) {
+                 for (int64_t i = begin; i < end; ++i) run(i, scratch + thread * thread_elements);
+               });
 }
 
 // How a filter's weights lie: one behind the other, the taps of a channel or the channels of a tap.

@@ -61,6 +61,13 @@ inline SourceGrid source_grid(const Shape& shape, int64_t first, int64_t rows) {
   return grid;
 }
 
+// The same, but no more rows than there are; they lie as if there were.
+inline SourceGrid source_band(const Shape& shape, int64_t first, int64_t rows) {
+  SourceGrid grid = source_grid(shape, first, rows);
+  grid.padded.axis[1].out = min_of(rows, position_count(shape.side[1]) - first);
+  return grid;
+}
+
 // One row of src: columns of phase 0 from `positions`, of phase p from p * distance behind it.
 template <class V, class S, class E>
 inline void join_row(const SourceGrid& grid, const S* positions, int64_t distance, E* dst,

@@ -141,7 +141,7 @@ const char* supports_amx(const void* data) {
   const auto& args = *static_cast<const polyops_gemm_args*>(data);
   if (args.dst.dtype != POLYOPS_BFLOAT16) return "dtype";
   if (const char* reason = unsupported(args)) return reason;
-  // Of a tile's 16 rows 15 would be idle, while dot.h streams the matrix at memory's speed (1.6x).
+  // Of a tile's 16 rows 15 would be idle, while dot.h streams the matrix at memory's speed.
   if (args.dst.sizes[1] == 1 || args.dst.sizes[2] == 1) return "one row";
   return has_amx_bf16() && multiplies_bf16() ? nullptr : "no AMX";
 }

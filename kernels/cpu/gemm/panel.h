@@ -74,7 +74,7 @@ void run_panel_in_place(const Operands<E>& operands, const Target<S, D>& target,
   static_cast<Operands<E>&>(tile) = operands;
   tile.last = static_cast<int32_t>(columns - (vectors - 1) * V::kLanes);
   set_target(target, tile);
-  const auto& kernels = kTiles<V, E, D>.fn[partial][vectors - 1];
+  const auto& kernels = (partial ? kTiles<V, E, D, true> : kTiles<V, E, D, false>).fn[vectors - 1];
   for (int64_t i = 0; i < tiles.count; ++i) {
     const int64_t begin = tiles.begin(i);
     tile.lhs = operands.lhs + begin * operands.lhs_m;

@@ -144,34 +144,41 @@ void multiply_tile(const Tile<V, E, D>& t) {
 template <class V, class E, class D>
 using TileFn = void (*)(const Tile<V, E, D>&);
 
-template <class V, class E, class D>
-struct TileTable {
-  TileFn<V, E, D> fn[2][kMaxVectors<V>][kMaxRows];  // [partial][vectors - 1][rows - 1]
+// A function for every tile: [vectors - 1][rows - 1].
+template <class V, class Fn>
+struct TileGrid {
+  Fn fn[kMaxVectors<V>][kMaxRows];
 };
 
-// Rows of pairs are always packed, so that no vector of them is partial.
-template <class V, class E, class D, int kVectors, int kRows>
-constexpr void fill_table(TileTable<V, E, D>& table) {
-  table.fn[0][kVectors - 1][kRows - 1] = multiply_tile<V, E, D, kRows, kVectors, false>;
-  if constexpr (kDepth<V, E> == 1) {
-    table.fn[1][kVectors - 1][kRows - 1] = multiply_tile<V, E, D, kRows, kVectors, true>;
-  }
+// Made by make.operator()<rows, vectors>().
+template <class V, class Fn, int kVectors = kMaxVectors<V>, int kRows = rows_of<V>(kMaxVectors<V>),
+          class Make>
+constexpr void fill_grid(TileGrid<V, Fn>& grid, Make make) {
+  grid.fn[kVectors - 1][kRows - 1] = make.template operator()<kRows, kVectors>();
   if constexpr (kRows > 1) {
-    fill_table<V, E, D, kVectors, kRows - 1>(table);
+    fill_grid<V, Fn, kVectors, kRows - 1>(grid, make);
   } else if constexpr (kVectors > 1) {
-    fill_table<V, E, D, kVectors - 1, rows_of<V>(kVectors - 1)>(table);
+    fill_grid<V, Fn, kVectors - 1, rows_of<V>(kVectors - 1)>(grid, make);
   }
 }
 
-template <class V, class E, class D>
-constexpr TileTable<V, E, D> make_table() {
-  TileTable<V, E, D> table = {};
-  fill_table<V, E, D, kMaxVectors<V>, rows_of<V>(kMaxVectors<V>)>(table);
-  return table;
+template <class V, class Fn, class Make>
+constexpr TileGrid<V, Fn> make_grid(Make make) {
+  TileGrid<V, Fn> grid = {};
+  fill_grid(grid, make);
+  return grid;
 }
 
-template <class V, class E, class D>
-inline constexpr TileTable<V, E, D> kTiles = make_table<V, E, D>();
+// Rows of pairs are always packed, so that no vector of them is partial.
+template <class V, class E, class D, bool kPartial>
+inline constexpr auto kTiles =
+    make_grid<V, TileFn<V, E, D>>([]<int kRows, int kVectors>() -> TileFn<V, E, D> {
+      if constexpr (kPartial && kDepth<V, E> > 1) {
+        return nullptr;
+      } else {
+        return multiply_tile<V, E, D, kRows, kVectors, kPartial>;
+      }
+    });
 
 }  // namespace
 }  // namespace polyops::cpu
