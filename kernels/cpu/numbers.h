@@ -1,4 +1,4 @@
-// Integers that plans are made of.
+// Numbers that plans are made of.
 #ifndef POLYOPS_CPU_NUMBERS_H_
 #define POLYOPS_CPU_NUMBERS_H_
 
@@ -7,11 +7,16 @@
 namespace polyops::cpu {
 namespace {
 
-inline int64_t min_of(int64_t a, int64_t b) { return a < b ? a : b; }
-inline int64_t max_of(int64_t a, int64_t b) { return a > b ? a : b; }
-inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+constexpr int64_t min_of(int64_t a, int64_t b) { return a < b ? a : b; }
+constexpr int64_t max_of(int64_t a, int64_t b) { return a > b ? a : b; }
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 // The next multiple of a cache line's worth of floats.
-inline int64_t rounded_up(int64_t n) { return ceil_div(n, 16) * 16; }
+constexpr int64_t rounded_up(int64_t n) { return ceil_div(n, 16) * 16; }
+
+// Sums of more steps are added up in blocks, or their last bits would be lost. In float64 one lane
+// has to do what vectors do elsewhere, and stock's errors are those of short sums.
+template <class S>
+constexpr int64_t kSumSteps = sizeof(S) == sizeof(double) ? 32 : 512;
 
 }  // namespace
 }  // namespace polyops::cpu

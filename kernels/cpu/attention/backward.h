@@ -61,7 +61,7 @@ template <class V, class E>
 inline BackwardPlan plan_of(const BackwardProblem<E, typename V::Scalar>& b) {
   const auto& p = b.forward;
   BackwardPlan plan;
-  plan.few = p.q <= kFewQueries;
+  plan.few = few_queries<V>(p.q);
   plan.block_q = min_of(p.q, kBlockQ);
   plan.block_k = min_of(p.kv, kBlockK);
   plan.length = ceil_div(p.dim, V::kLanes) * V::kLanes;

@@ -69,8 +69,14 @@ inline Problem<E, S> problem_of(const polyops_attention_args& a) {
 }
 
 // Up to so many queries take keys where they lie, dot product by dot product: packing the keys
-// would cost as much as multiplying them.
+// would cost as much as multiplying them. Not where a vector is one lane, so that all of a dot
+// product would be one chain.
 inline constexpr int64_t kFewQueries = 8;
+template <class V>
+inline bool few_queries(int64_t queries) {
+  return queries <= kFewQueries && V::kLanes > 1;
+}
+
 // Queries whose sums are kept while blocks of keys go by, each packed once for all of them.
 inline constexpr int64_t kBand = 768;
 // Scores of a block of queries x a block of keys stay in the L2 cache beside the packed keys.
@@ -78,7 +84,7 @@ inline constexpr int64_t kBlockQ = 96;
 inline constexpr int64_t kBlockK = 256;
 
 struct Plan {
-  bool few;                                       // queries per head
+  bool few;                                       // queries per head; see few_queries
   bool pack_queries, pack_few_keys, pack_values;  // else read where they lie
   int64_t band, block_q, block_k;
   int64_t depth;         // dim in whole steps of k
@@ -98,7 +104,7 @@ inline Plan plan_of(const Problem<E, typename V::Scalar>& p) {
   constexpr bool kWiden = sizeof(E) != sizeof(O);
   constexpr int64_t kSteps = kDepth<V, O>;
   Plan plan;
-  plan.few = p.q <= kFewQueries;
+  plan.few = few_queries<V>(p.q);
   plan.depth = ceil_div(p.dim, kSteps) * kSteps;
   plan.pack_queries = kWiden || (!plan.few && plan.depth != p.dim);
   plan.pack_few_keys = kWiden;

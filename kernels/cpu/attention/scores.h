@@ -76,6 +76,10 @@ void pack_panels(const E* rows, int64_t row, int64_t dim, int64_t count, S* pane
   }
 }
 
+// Of one chain. An error of a score is one of its weight, however many keys there are.
+template <class S>
+constexpr int64_t kScoreSteps = min_of(kSumSteps<S>, 128);
+
 // Panel by panel. Of queries that do not see a panel's first key, and so none of it, the scores are
 // left as they were.
 template <class V, class O, class S>
@@ -95,8 +99,8 @@ void scores_by_tiles(const Target<S>& target, const O* queries, int64_t query_ro
     operands.rhs = panels + j * depth;
     operands.rhs_k = panel_length<V>(min_of(kTileColumns<V>, packed_keys - j)) * kStep;
     const int vectors = static_cast<int>(ceil_div(columns, V::kLanes));
-    run_panel<V>(operands, target, Split(block.count - skipped, rows_of<V>(vectors)), skipped, j,
-                 columns, true);
+    run_panel_in_blocks<V>(operands, target, Split(block.count - skipped, rows_of<V>(vectors)),
+                           skipped, j, columns, true, kScoreSteps<S>);
   }
 }
 

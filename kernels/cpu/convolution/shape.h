@@ -14,11 +14,6 @@ namespace {
 
 constexpr int kSpatial = POLYOPS_MAX_SPATIAL;
 
-// Sums of more steps are added up in blocks, or their last bits would be lost. In float64 one lane
-// has to do what vectors do elsewhere, and stock's errors are those of short sums.
-template <class S>
-constexpr int64_t kSumSteps = sizeof(S) == sizeof(double) ? 64 : 512;
-
 // One spatial dimension.
 struct Side {
   int64_t in, out, taps, stride, padding, dilation;

@@ -102,6 +102,22 @@ void run_panel(const Operands<E>& operands, const Target<S, D>& target, const Sp
   }
 }
 
+// As above, sums of more than `most` steps in blocks.
+template <class V, class E, class S>
+void run_panel_in_blocks(Operands<E> operands, Target<S> target, const Split& tiles, int64_t row,
+                         int64_t column, int64_t columns, bool packed_rhs, int64_t most) {
+  for (int64_t left = operands.k;;) {
+    operands.k = min_of(left, most);
+    run_panel<V>(operands, target, tiles, row, column, columns, packed_rhs);
+    left -= operands.k;
+    if (left <= 0) return;
+    operands.lhs += operands.k * operands.lhs_k;
+    operands.rhs += operands.k * operands.rhs_k;
+    target = {target.dst,   target.dst_m, target.dst_n, target.dst,
+              target.dst_m, target.dst_n, target.alpha, S{1}};
+  }
+}
+
 // As many panels as the columns need, of rhs rows that lie behind each other.
 template <class V, class E, class S>
 void run_panels(Operands<E> operands, const Target<S>& target, int64_t row, int64_t rows,
@@ -111,7 +127,8 @@ void run_panels(Operands<E> operands, const Target<S>& target, int64_t row, int6
     const int64_t width = min_of(kTileColumns<V>, columns - j);
     const int vectors = static_cast<int>(ceil_div(width, V::kLanes));
     operands.rhs = rhs + j * kDepth<V, E>;
-    run_panel<V>(operands, target, Split(rows, rows_of<V>(vectors)), row, j, width, packed_rhs);
+    run_panel_in_blocks<V>(operands, target, Split(rows, rows_of<V>(vectors)), row, j, width,
+                           packed_rhs, kSumSteps<S>);
   }
 }
 

@@ -92,6 +92,7 @@ inline Path choose_path(const Problem<E, S>& p, int64_t rows, int64_t columns) {
 template <class V, class E, class S>
 inline int64_t most_k(const Problem<E, S>& p, Path path, int64_t rows) {
   if (kDepth<V, E> > 1) return p.k;
+  if (sizeof(S) == sizeof(double)) return kSumSteps<S>;
   if (path == Path::kDot) return kDotElements / rows;
   const int64_t bytes = p.n * p.k * static_cast<int64_t>(sizeof(E));
   return path == Path::kDirect && bytes > kStreamBytes ? kStreamK : kBlockK;

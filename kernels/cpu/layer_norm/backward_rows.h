@@ -85,7 +85,7 @@ inline void backward_rows(const BackwardRows<E, P, A, R>& b) {
   V sum[R], product[R];
   clear(sum);
   clear(product);
-  for_each_block(b.n, [&](int64_t begin, int64_t count) {
+  for_each_block<V>(b.n, [&](int64_t begin, int64_t count) {
     if (b.grad_src[0] == nullptr) {
       backward_sums<V, E, P, A, R, true, false>(b, begin, count, sum, product);
     } else if (b.grad_weight == nullptr) {

@@ -34,7 +34,7 @@ template <class V, class E>
 inline Moments<typename V::Scalar> row_moments(const E* src, int64_t n, double eps) {
   using A = typename V::Scalar;
   A whole = 0;
-  for_each_block(n, [&](int64_t begin, int64_t count) {
+  for_each_block<V>(n, [&](int64_t begin, int64_t count) {
     V sum[kUnroll];
     clear(sum);
     sweep<V, kUnroll>(
@@ -44,7 +44,7 @@ inline Moments<typename V::Scalar> row_moments(const E* src, int64_t n, double e
   const A center = whole / static_cast<A>(n);
   A deviation = 0;
   A square = 0;
-  for_each_block(n, [&](int64_t begin, int64_t count) {
+  for_each_block<V>(n, [&](int64_t begin, int64_t count) {
     V sum[kUnroll], squares[kUnroll];
     clear(sum);
     clear(squares);

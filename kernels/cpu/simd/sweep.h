@@ -159,12 +159,12 @@ inline __attribute__((always_inline)) void fill_with(E* dst, int64_t n, const Wh
   if (i < n) store(dst + i, what(i, 0, Part{n - i}), Part{n - i});
 }
 
-// Long sums are taken in blocks, so that rounding grows with the root of a block's length and of
-// their number, not of the row's. A block of any type fits the first-level cache.
-constexpr int64_t kBlock = 4096;
-
-template <class Body>
+// Long sums are taken in blocks of 64 steps of each chain, so that rounding grows with the root of a
+// block's length and of their number, not of the row's. A block of any type fits the first-level
+// cache.
+template <class V, class Body>
 inline void for_each_block(int64_t n, const Body& body) {
+  constexpr int64_t kBlock = 64 * kUnroll * V::kLanes;
   for (int64_t i = 0; i < n; i += kBlock) body(i, n - i < kBlock ? n - i : kBlock);
 }
 

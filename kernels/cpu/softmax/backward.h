@@ -16,7 +16,7 @@ namespace {
 template <class V, class E>
 inline void softmax_backward_row(const E* grad, const E* y, E* out, int64_t n) {
   typename V::Scalar whole = 0;
-  for_each_block(n, [&](int64_t begin, int64_t count) {
+  for_each_block<V>(n, [&](int64_t begin, int64_t count) {
     V sum[kUnroll];
     clear(sum);
     sweep<V, kUnroll>(count, [&](int64_t i, int u, auto lanes) {

@@ -75,7 +75,7 @@ template <class V, class E>
 inline void softmax_row_kept(const E* src, typename V::Scalar* kept, E* dst, int64_t n) {
   const V top = row_max<V>(src, n);
   typename V::Scalar whole = 0;
-  for_each_block(n, [&](int64_t begin, int64_t count) {
+  for_each_block<V>(n, [&](int64_t begin, int64_t count) {
     V sum[kUnroll];
     clear(sum);
     fill_with<V, kUnroll>(kept + begin, count, [&](int64_t i, int u, auto lanes) {
@@ -95,7 +95,7 @@ inline void softmax_row_streamed(const E* src, E* dst, int64_t n) {
   // Never -inf: after a block of nothing but -inf the sum is still 0 and not NaN.
   V top = lowest<V>();
   typename V::Scalar whole = 0;
-  for_each_block(n, [&](int64_t begin, int64_t count) {
+  for_each_block<V>(n, [&](int64_t begin, int64_t count) {
     const V new_top = max(top, row_max<V>(src + begin, count));
     V sum[kUnroll];
     clear(sum);
