@@ -29,6 +29,10 @@ struct Results {
   std::vector<double> dst, logsumexp;
 };
 
+bool is_amx(const polyops_kernel& kernel) {
+  return std::string(kernel.name) == "attention_amx__avx512";
+}
+
 // A call's tensors, and what must come out.
 class Call {
  public:
@@ -78,7 +82,7 @@ class Call {
     args.dst = dst.without_data();
     args.logsumexp = logsumexp.without_data();
     if (const char* reason = kernel.supports(&args)) {
-      EXPECT_STREQ(reason, "dtype");
+      EXPECT_STREQ(reason, is_amx(kernel) ? reason_of_amx() : "dtype");
       return false;
     }
     args.dst = dst.view();
@@ -110,6 +114,12 @@ class Call {
   }
 
  private:
+  const char* reason_of_amx() const {
+    if (dtype_ != POLYOPS_BFLOAT16) return "dtype";
+    if (case_.q <= 8) return "few queries";
+    return has_amx() ? nullptr : "no AMX";
+  }
+
   Results reference_of(const polyops_tensor& values) const {
     Buffer dst(POLYOPS_FLOAT64, case_.query_sizes());
     Buffer logsumexp(POLYOPS_FLOAT64, {case_.batch, case_.heads, case_.q});
@@ -197,7 +207,7 @@ void check(const Case& c) {
 TEST(Attention, EverySmallShapeAroundTheTiles) {
   int turn = 0;
   constexpr Mask kMasks[] = {Mask::kNone, Mask::kCausal, Mask::kFull};
-  for (int64_t q : {1, 2, 5, 6, 7, 8, 9, 12, 13, 17, 25}) {
+  for (int64_t q : {1, 2, 5, 6, 7, 8, 9, 12, 13, 17, 25, 33, 50}) {
     for (int64_t kv : {1, 2, 3, 8, 15, 16, 17, 33, 63, 64, 65, 130}) {
       for (int64_t dim : {1, 3, 8, 16, 17, 64, 65}) {
         CHECK_CASE({.heads = 2, .q = q, .kv = kv, .dim = dim, .mask = kMasks[turn++ % 3]});
@@ -349,11 +359,17 @@ TEST(Attention, QueriesThatSeeNothingGetZero) {
 }
 
 TEST(Attention, DeclinesWhatItCannotRead) {
-  const Case c = {.q = 4, .kv = 5, .dim = 6, .mask = Mask::kFull};
+  const Case c = {.q = 12, .kv = 5, .dim = 6, .mask = Mask::kFull};
   for (const polyops_kernel* kernel : kernels_of("attention")) {
-    Call call(c, POLYOPS_FLOAT32);
+    const int32_t own = is_amx(*kernel) ? POLYOPS_BFLOAT16 : POLYOPS_FLOAT32;
+    const int32_t other = is_amx(*kernel) ? POLYOPS_FLOAT32 : POLYOPS_BFLOAT16;
+    Call call(c, own);
     call.args.dst = call.query.without_data();
-    call.args.logsumexp = Buffer(POLYOPS_FLOAT32, {1, 1, 4}).without_data();
+    call.args.logsumexp = Buffer(POLYOPS_FLOAT32, {1, 1, c.q}).without_data();
+    if (is_amx(*kernel) && !has_amx()) {
+      EXPECT_STREQ(kernel->supports(&call.args), "no AMX");
+      continue;
+    }
     ASSERT_EQ(kernel->supports(&call.args), nullptr);
     const auto reason = [&](auto change) {
       polyops_attention_args changed = call.args;
@@ -361,7 +377,7 @@ TEST(Attention, DeclinesWhatItCannotRead) {
       const char* why = kernel->supports(&changed);
       return std::string(why == nullptr ? "" : why);
     };
-    EXPECT_EQ(reason([](auto& a) { a.key.dtype = POLYOPS_BFLOAT16; }), "dtype");
+    EXPECT_EQ(reason([&](auto& a) { a.key.dtype = other; }), "dtype");
     EXPECT_EQ(reason([](auto& a) { a.mask.dtype = POLYOPS_FLOAT16; }), "dtype");
     EXPECT_EQ(reason([](auto& a) { a.logsumexp.dtype = POLYOPS_FLOAT64; }), "dtype");
     EXPECT_EQ(reason([](auto& a) { a.query.strides[3] = 2; }), "layout");

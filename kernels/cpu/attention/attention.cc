@@ -7,8 +7,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "attention/amx.h"
 #include "attention/backward.h"
 #include "attention/band.h"
+#include "attention/layout.h"
 #include "attention/problem.h"
 #include "table.h"
 
@@ -24,14 +26,10 @@ struct Job {
 
   void run(int64_t part) const {
     char* own = scratch + part * plan.part_bytes;
-    const int64_t end = begin_of(problem, part + 1, parts);
-    for (int64_t row = begin_of(problem, part, parts); row < end;) {
-      const int64_t head = row / problem.q, first = row % problem.q;
-      const int64_t count = min_of(plan.band, min_of(problem.q - first, end - row));
-      Band<V, O, E>{problem, plan, own, head / problem.heads, head % problem.heads, first, count}
-          .run();
-      row += count;
-    }
+    for_each_band(problem, plan.band, part, parts,
+                  [&](int64_t batch, int64_t head, int64_t first, int64_t count) {
+                    Band<V, O, E>{problem, plan, own, batch, head, first, count}.run();
+                  });
   }
 };
 
@@ -72,32 +70,8 @@ void run_backward_parts(void* user, int64_t begin, int64_t end, int32_t) {
   for (int64_t i = begin; i < end; ++i) static_cast<const BackwardJob<V, E>*>(user)->run(i);
 }
 
-bool unit_stride(const polyops_tensor& t) { return t.sizes[3] == 1 || t.strides[3] == 1; }
-
-// operands: all tensors of one dtype, that must have rows. Forward and backward ask the same.
-template <size_t N>
-const char* check(const polyops_tensor* const (&operands)[N], const polyops_tensor& mask,
-                  const polyops_tensor& logsumexp) {
-  const int32_t dtype = operands[0]->dtype;
-  if (!has_dtype(dtype)) return "dtype";
-  for (const polyops_tensor* t : operands) {
-    if (t->dtype != dtype) return "dtype";
-  }
-  const int32_t wide = dtype == POLYOPS_FLOAT64 ? POLYOPS_FLOAT64 : POLYOPS_FLOAT32;
-  if (logsumexp.dtype != wide) return "dtype";
-  if (polyops_is_present(&mask) && mask.dtype != dtype && mask.dtype != POLYOPS_FLOAT32) {
-    return "dtype";
-  }
-  for (const polyops_tensor* t : operands) {
-    if (!unit_stride(*t)) return "layout";
-  }
-  return nullptr;
-}
-
 const char* supports(const void* data) {
-  const auto& a = *static_cast<const polyops_attention_args*>(data);
-  const polyops_tensor* const operands[] = {&a.query, &a.key, &a.value, &a.dst};
-  return check(operands, a.mask, a.logsumexp);
+  return unsupported(*static_cast<const polyops_attention_args*>(data));
 }
 
 size_t scratch_bytes(const void* data, int32_t threads) {
@@ -129,10 +103,7 @@ int launch(const void* data, const polyops_context* ctx) {
 }
 
 const char* backward_supports(const void* data) {
-  const auto& a = *static_cast<const polyops_attention_backward_args*>(data);
-  const polyops_tensor* const operands[] = {&a.query, &a.grad_dst,   &a.key,      &a.value,
-                                            &a.dst,   &a.grad_query, &a.grad_key, &a.grad_value};
-  return check(operands, a.mask, a.logsumexp);
+  return unsupported(*static_cast<const polyops_attention_backward_args*>(data));
 }
 
 size_t backward_scratch_bytes(const void* data, int32_t threads) {
@@ -170,8 +141,18 @@ int launch_backward(const void* data, const polyops_context* ctx) {
 }  // namespace
 }  // namespace polyops::cpu
 
+#if defined(POLYOPS_ISA_AVX512)
+POLYOPS_CPU_KERNELS(attention,
+                    POLYOPS_KERNEL("attention", "attention_amx", supports_amx, scratch_bytes_amx,
+                                   launch_amx),
+                    POLYOPS_KERNEL("attention", "attention_online", supports, scratch_bytes,
+                                   launch),
+                    POLYOPS_KERNEL("attention_backward", "attention_backward_blocked",
+                                   backward_supports, backward_scratch_bytes, launch_backward))
+#else
 POLYOPS_CPU_KERNELS(attention,
                     POLYOPS_KERNEL("attention", "attention_online", supports, scratch_bytes,
                                    launch),
                     POLYOPS_KERNEL("attention_backward", "attention_backward_blocked",
                                    backward_supports, backward_scratch_bytes, launch_backward))
+#endif

@@ -1,51 +1,15 @@
-// A band of queries of one head: blocks of keys go by, and every query keeps its largest score, the
-// total of its exponentials and its weighted sum of values, all relative to that largest score.
+// A band of queries of one head: blocks of keys go by.
 #ifndef POLYOPS_CPU_ATTENTION_BAND_H_
 #define POLYOPS_CPU_ATTENTION_BAND_H_
 
 #include <cstdint>
 
 #include "attention/problem.h"
+#include "attention/running.h"
 #include "attention/scores.h"
-#include "simd/exp.h"
-#include "simd/sweep.h"
 
 namespace polyops::cpu {
 namespace {
-
-inline float log_of(float x) { return __builtin_logf(x); }
-inline double log_of(double x) { return __builtin_log(x); }
-
-template <class V, class S>
-inline S largest(const S* row, int64_t n) {
-  const V none = V::set1(-__builtin_inff());
-  V top[kUnroll];
-  clear(top, none);
-  sweep<V, kUnroll>(n, [&](int64_t i, int u, auto lanes) {
-    const auto x = fill(load<V>(row + i, lanes), none, lanes);
-    fold(top, u, x, [](V a, V b) { return max(a, b); });
-  });
-  return highest(top);
-}
-
-// weights = exp(scores - from); returns the total. They may lie where the scores do.
-template <class V, class O, class S>
-inline S exponentiate(const S* scores, int64_t n, S from, O* weights) {
-  const V base = V::set1(from);
-  V sum[kUnroll];
-  clear(sum);
-  fill_with<V, kUnroll, sizeof(O) == sizeof(S)>(weights, n, [&](int64_t i, int u, auto lanes) {
-    const auto e = exp_nonpositive(load<V>(scores + i, lanes) - base);
-    add(sum, u, fill(e, V::zero(), lanes));
-    return e;
-  });
-  return total(sum);
-}
-
-template <class V, class S>
-inline void multiply_row(S* row, int64_t n, S factor) {
-  for (int64_t i = 0; i < n; i += V::kLanes) store(row + i, load<V>(row + i) * V::set1(factor));
-}
 
 // Queries of a causal block that are multiplied with values together, as far as the last one sees.
 inline constexpr int64_t kGroup = 24;
@@ -69,6 +33,10 @@ struct Band {
   // A row of weights takes the place of the row of scores that they come from.
   O* weights_of(int64_t r) const { return reinterpret_cast<O*>(scores_of(r)); }
   static constexpr int64_t kWeights = sizeof(S) / sizeof(O);  // to one score
+
+  Running<V> running() const {
+    return {at<S>(plan.tops), at<S>(plan.totals), at<S>(plan.sums), plan.length};
+  }
 
   void run() const {
     const int64_t shared = head / p.sharing;
@@ -94,7 +62,10 @@ struct Band {
         add_values(block, value);
       }
     }
-    for (int64_t r = 0; r < count; ++r) finish(r);
+    for (int64_t r = 0; r < count; ++r) {
+      running().finish(r, p.dst.at(batch, head, first + r), p.dim,
+                       p.logsumexp.at(batch, head, first + r));
+    }
   }
 
   void pack_keys(const E* key, int64_t n) const {
@@ -155,36 +126,19 @@ struct Band {
     return min_of(block.keys, p.seen_by(block.first + end - 1) - block.key);
   }
 
-  // Scores of a query become weights, and what it had summed so far becomes relative to the new
-  // largest score. Relative to 0 while there is none but -inf: its exponential is 0, a NaN's NaN.
+  // Scores of a query become weights, 0 of keys that it does not see but its group does.
   void weigh(const Block& block, int64_t r) const {
-    const S* row = scores_of(r);
     O* weights = weights_of(r);
     const int64_t own = block.first - first + r;
-    S& top = at<S>(plan.tops)[own];
-    S& sum = at<S>(plan.totals)[own];
-    const S lowest = -__builtin_inff();
-    const S before = block.key == 0 ? lowest : top;
-    const int64_t n = seen_until(block, r + 1);
-    const int64_t width = seen_until(block, group_end(block, r));
-    S now = before;
-    S factor = 1;
-    if (n > 0) {
-      const S largest_here = largest<V>(row, n);
-      if (largest_here > now) now = largest_here;
-      const S from = now == lowest ? 0 : now;
-      const S here = exponentiate<V>(row, n, from, weights);
-      if (block.key == 0) {
-        sum = here;
-      } else {
-        if (now != before) factor = reduce_max(exp_nonpositive(V::set1(before - from)));
-        sum = sum * factor + here;
-      }
+    const int64_t seen = seen_until(block, r + 1), n = seen > 0 ? seen : 0;
+    if (n > 0) {  // of the first block every query sees something
+      const S* row = scores_of(r);
+      running().add_block(own, block.key == 0, largest<V>(row, n),
+                          [&](S from) { return exponentiate<V>(row, n, from, weights); });
     }
-    top = now;
-    if (factor != 1) multiply_row<V>(at<S>(plan.sums) + own * plan.length, plan.length, factor);
+    const int64_t width = seen_until(block, group_end(block, r));
     const int64_t end = ceil_div(width, kStep) * kStep;
-    for (int64_t i = n > 0 ? n : 0; i < end; ++i) weights[i] = O{};
+    for (int64_t i = n; i < end; ++i) weights[i] = O{};
   }
 
   void add_values(const Block& block, const E* value) const {
@@ -211,19 +165,6 @@ struct Band {
       operands.lhs = weights_of(r);
       run_panels<V>(operands, target, r, end - r, p.dim, plan.pack_values);
     }
-  }
-
-  void finish(int64_t r) const {
-    const S top = at<S>(plan.tops)[r];
-    S sum = at<S>(plan.totals)[r];
-    if (sum == 0) sum = 1;  // nothing but -inf: the weighted sum is 0, too
-    const S* sums = at<S>(plan.sums) + r * plan.length;
-    const V scale = V::set1(1 / sum);
-    fill_with<V, kUnroll, false>(
-        p.dst.at(batch, head, first + r), p.dim,
-        [&](int64_t i, int, auto lanes) { return load<V>(sums + i, lanes) * scale; });
-    const S from = top == -__builtin_inff() ? 0 : top;
-    *p.logsumexp.at(batch, head, first + r) = from + log_of(sum);
   }
 };
 

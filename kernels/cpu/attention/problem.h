@@ -95,7 +95,16 @@ struct Plan {
   size_t part_bytes;
 };
 
-inline int64_t whole_lines(int64_t bytes) { return ceil_div(bytes, 64) * 64; }
+// Hands out a part's scratch, in whole cache lines.
+struct Places {
+  int64_t used = 0;
+
+  int64_t take(int64_t elements, size_t size) {
+    const int64_t place = used;
+    used += ceil_div(elements * static_cast<int64_t>(size), 64) * 64;
+    return place;
+  }
+};
 
 // O: what the operands are multiplied as, E itself or wider.
 template <class V, class O, class E>
@@ -116,34 +125,34 @@ inline Plan plan_of(const Problem<E, typename V::Scalar>& p) {
   plan.length = ceil_div(p.dim, V::kLanes) * V::kLanes;
   // One cache line more than a power of two, so that rows fall on different sets.
   plan.score_length = ceil_div(plan.block_k, 16) * 16 + 16;
-  int64_t used = 0;
-  const auto take = [&used](int64_t elements, size_t size) {
-    const int64_t place = used;
-    used += whole_lines(elements * static_cast<int64_t>(size));
-    return place;
-  };
+  Places places;
   const int64_t rows = ceil_div(plan.block_k, V::kLanes) * V::kLanes;
   const int64_t few_keys = plan.pack_few_keys ? rows * plan.length : 0;
-  plan.keys = take(plan.few ? few_keys : rows * plan.depth, sizeof(O));
-  plan.values = take(plan.pack_values ? rows * plan.length : 0, sizeof(O));
-  plan.queries = take(plan.pack_queries ? plan.band * plan.length : 0, sizeof(O));
-  plan.scores = take(plan.block_q * plan.score_length, sizeof(S));
-  plan.sums = take(plan.band * plan.length, sizeof(S));
-  plan.tops = take(plan.band, sizeof(S));
-  plan.totals = take(plan.band, sizeof(S));
-  plan.part_bytes = used;
+  plan.keys = places.take(plan.few ? few_keys : rows * plan.depth, sizeof(O));
+  plan.values = places.take(plan.pack_values ? rows * plan.length : 0, sizeof(O));
+  plan.queries = places.take(plan.pack_queries ? plan.band * plan.length : 0, sizeof(O));
+  plan.scores = places.take(plan.block_q * plan.score_length, sizeof(S));
+  plan.sums = places.take(plan.band * plan.length, sizeof(S));
+  plan.tops = places.take(plan.band, sizeof(S));
+  plan.totals = places.take(plan.band, sizeof(S));
+  plan.part_bytes = places.used;
   return plan;
 }
 
-// One part per thread, as many as there are 10 us of work for, at 50 multiply-adds per ns.
+// One part per thread, as many as there are 10 us of work for. ns: what a thread takes for a score.
 template <class E, class S>
-inline int64_t parts_of(const Problem<E, S>& p, int64_t threads) {
+inline int64_t parts_of(const Problem<E, S>& p, int64_t threads, double ns) {
   const double scores = static_cast<double>(p.batch * p.heads) * p.seen_before(p.q);
   const double keys = static_cast<double>(p.batch * p.heads / p.sharing) * p.kv * p.dim;
-  const double ns = scores * static_cast<double>(2 * p.dim + 40) / 50 + keys * sizeof(E) / 12;
   const int64_t most = min_of(threads, p.batch * p.heads * p.q);
-  const double useful = ns / 10000;
+  const double useful = (scores * ns + keys * sizeof(E) / 12) / 10000;
   return useful >= static_cast<double>(most) ? most : useful > 1 ? static_cast<int64_t>(useful) : 1;
+}
+
+// At 50 multiply-adds per ns, and 40 for a weight.
+template <class E, class S>
+inline int64_t parts_of(const Problem<E, S>& p, int64_t threads) {
+  return parts_of(p, threads, static_cast<double>(2 * p.dim + 40) / 50);
 }
 
 // Where part `index` begins: the queries of all heads in order, each part seeing as many keys.
@@ -164,6 +173,19 @@ inline int64_t begin_of(const Problem<E, S>& p, int64_t index, int64_t parts) {
     }
   }
   return head * p.q + low;
+}
+
+// Calls run(batch, head, first, count) for the bands of queries of part `index`.
+template <class E, class S, class Run>
+inline void for_each_band(const Problem<E, S>& p, int64_t most, int64_t index, int64_t parts,
+                          const Run& run) {
+  const int64_t end = begin_of(p, index + 1, parts);
+  for (int64_t row = begin_of(p, index, parts); row < end;) {
+    const int64_t head = row / p.q, first = row % p.q;
+    const int64_t count = min_of(most, min_of(p.q - first, end - row));
+    run(head / p.heads, head % p.heads, first, count);
+    row += count;
+  }
 }
 
 }  // namespace
