@@ -238,6 +238,7 @@ std::span<const KernelOp> kernel_ops() {
 std::span<const PublicOp> public_ops() {
   static const auto* ops = new std::vector<PublicOp>{
       {"addmm", {"gemm"}},
+      {"addmv", {"gemm"}},
       {"baddbmm", {"gemm"}},
       {"bmm", {"gemm"}},
       {"convolution", {"convolution", "convolution_backward"}},

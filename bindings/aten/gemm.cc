@@ -1,8 +1,10 @@
-// aten::mm, addmm, bmm, baddbmm in all their forms. nn.Linear, matmul and einsum end here.
+// aten::mm, addmm, bmm, baddbmm and addmv in all their forms. nn.Linear, matmul, einsum and mv end
+// here.
 #include "polyops/ops/gemm.h"
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/addmm_cpu_dispatch.h>
+#include <ATen/ops/addmv_cpu_dispatch.h>
 #include <ATen/ops/baddbmm_cpu_dispatch.h>
 #include <ATen/ops/bmm_cpu_dispatch.h>
 #include <ATen/ops/mm_cpu_dispatch.h>
@@ -18,11 +20,14 @@ namespace {
 
 constexpr at::Tensor* kNoOut = nullptr;
 
-// lhs and rhs of a product of matrices (rank 2) or of batches of them (rank 3).
+// lhs and rhs of a product of matrices (rank 2), of batches of them (rank 3), or of a matrix and a
+// vector (rank 1).
 const char* describe_product(const at::Tensor& lhs, const at::Tensor& rhs, int64_t rank,
                              polyops_gemm_args* args) {
   if (!same_kind(lhs, rhs)) return "mixed dtypes or devices";
-  if (lhs.dim() != rank || rhs.dim() != rank || lhs.size(rank - 1) != rhs.size(rank - 2) ||
+  const int64_t lhs_rank = rank == 1 ? 2 : rank;
+  if (lhs.dim() != lhs_rank || rhs.dim() != rank ||
+      lhs.size(lhs_rank - 1) != rhs.size(rank == 1 ? 0 : rank - 2) ||
       (rank == 3 && lhs.size(0) != rhs.size(0))) {
     return "shape";
   }
@@ -77,7 +82,11 @@ struct Product {
       }
       if (const char* reason = describe(*out, &args->dst)) return reason;
     }
-    if (rank == 2) {
+    if (rank == 1) {  // vectors as columns
+      for (polyops_tensor* view : {&args->rhs, &args->dst}) append_dimension(view);
+      if (args->beta != 0) append_dimension(&args->addend);
+    }
+    if (rank < 3) {
       for (polyops_tensor* view : {&args->lhs, &args->rhs, &args->dst}) prepend_dimension(view);
       if (args->beta != 0) prepend_dimension(&args->addend);
     }
@@ -92,11 +101,12 @@ struct Product {
       call.decline(reason);
       return {};
     }
-    std::array<int64_t, 3> sizes;
-    if (rank == 3) sizes[0] = lhs.size(0);
-    sizes[rank - 2] = lhs.size(rank - 2);
-    sizes[rank - 1] = rhs.size(rank - 1);
-    const at::IntArrayRef shape(sizes.data(), rank);
+    std::array<int64_t, 3> sizes;  // batch, rows, columns: those that the rank has
+    size_t count = 0;
+    if (rank == 3) sizes[count++] = lhs.size(0);
+    sizes[count++] = lhs.size(lhs.dim() - 2);
+    if (rank > 1) sizes[count++] = rhs.size(rank - 1);
+    const at::IntArrayRef shape(sizes.data(), count);
     reason = describe_all(out, shape, &args);
     if (reason != nullptr) {
       call.decline(reason);
@@ -155,6 +165,8 @@ bool add_product_inplace(Call& call, at::Tensor& self, const at::Tensor& lhs, co
 
 constexpr const char kActivation[] = "stock calls addmm_out's code and then relu_ or gelu_";
 constexpr const char kOutDtype[] = "exists for CUDA alone";
+constexpr const char kVector[] = "stock calls addmv_";
+constexpr const char kVectorOut[] = "stock calls addmv.out";
 
 }  // namespace
 
@@ -171,6 +183,11 @@ std::vector<Overload> gemm_overloads() {
       {"addmm.dtype_out", "addmm", "gemm", nullptr, kOutDtype},
       {"_addmm_activation", "addmm", "gemm", nullptr, kActivation},
       {"_addmm_activation.out", "addmm", "gemm", nullptr, kActivation},
+      {"addmv", "addmv", "gemm", wrap(add_product<1>, at::cpu::addmv)},
+      {"addmv.out", "addmv", "gemm", wrap(add_product_out<1>, at::cpu::addmv_outf)},
+      {"addmv_", "addmv", "gemm", wrap(add_product_inplace<1>, at::cpu::addmv_)},
+      {"mv", "addmv", "gemm", nullptr, kVector},
+      {"mv.out", "addmv", "gemm", nullptr, kVectorOut},
       {"bmm", "bmm", "gemm", wrap(product<3>, at::cpu::bmm)},
       {"bmm.out", "bmm", "gemm", wrap(product_out<3>, at::cpu::bmm_outf)},
       {"bmm.dtype", "bmm", "gemm", nullptr, kOutDtype},

@@ -118,6 +118,12 @@ void prepend_dimension(polyops_tensor* view) {
   ++view->rank;
 }
 
+void append_dimension(polyops_tensor* view) {
+  view->sizes[view->rank] = 1;
+  view->strides[view->rank] = 1;
+  ++view->rank;
+}
+
 bool expand(polyops_tensor* view, c10::IntArrayRef sizes) {
   const auto rank = static_cast<int32_t>(sizes.size());
   if (view->rank > rank) return false;

@@ -22,6 +22,7 @@ polyops_tensor absent();
 
 // The same view with one dimension of size 1 in front, for gemm's batch.
 void prepend_dimension(polyops_tensor* view);
+void append_dimension(polyops_tensor* view);
 
 // As torch.broadcast_to: expands to the sizes, with stride 0. False if it does not fit.
 bool expand(polyops_tensor* view, c10::IntArrayRef sizes);

@@ -210,6 +210,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "bmm": product,
     "addmm": add_product,
     "baddbmm": add_product,
+    "addmv": add_product,
     "convolution": convolution,
     "convolution_backward": convolution_backward,
     "_scaled_dot_product_flash_attention_for_cpu": attention,

@@ -59,6 +59,7 @@ def products() -> list[Case]:
             "baddbmm", "12 x 32x48x64", lambda t: args(t(12, 32, 48), t(12, 32, 64), t(12, 64, 48))
         )
     )
+    cases.append(Case("addmv", "300x700", lambda t: args(t(300), t(300, 700), t(700))))
     return [
         Case(c.overload, c.what, c.make, tuple(d for d in PRODUCTS if d in ALL), product=True)
         for c in cases

@@ -113,6 +113,17 @@ def products(choose: random.Random) -> Sample:
     return Sample(op, f"{batch} {m_}x{n_}x{k_} {a} {b} addend {addend} {named}", make)
 
 
+def vectors(choose: random.Random) -> Sample:
+    m_, k_ = choose.choice([1, 2, 7, 16, 33, 65, 300]), choose.choice([1, 3, 16, 33, 97, 300, 1031])
+    a, x = choose.choice(LAYOUTS), choose.choice(["contiguous", "strided", "offset"])
+    addend = choose.choice([(m_,), (1,), ()])
+    named = {"beta": choose.choice([0, 1, -0.5]), "alpha": choose.choice([1, 2, 0.3])}
+    title = f"{m_}x{k_} {a} {x} addend {addend} {named}"
+    return Sample(
+        "addmv", title, lambda m: args(m(*addend), m(m_, k_, layout=a), m(k_, layout=x), **named)
+    )
+
+
 def attentions(choose: random.Random) -> Sample:
     q, kv, dim = (choose.choice([1, 2, 3, 7, 9, 16, 33, 64, 65, 97, 300]) for _ in range(3))
     shared, batch = choose.choice([1, 1, 2, 3]), choose.randint(1, 2)
@@ -171,9 +182,9 @@ def convolutions(choose: random.Random) -> Sample:
 
 def one_case(seed: int) -> None:
     choose = random.Random(seed)
-    kind = choose.choice([elementwise, rows, norms, products, attentions, convolutions])
+    kind = choose.choice([elementwise, rows, norms, products, vectors, attentions, convolutions])
     sample = kind(choose)
-    dtypes = PRODUCTS if kind is products else TAKEN
+    dtypes = PRODUCTS if kind in (products, vectors) else TAKEN
     dtype = choose.choice(dtypes)
     what = f"FUZZ_SEED={seed}: {sample.overload} {sample.title} {dtype}"
     try:

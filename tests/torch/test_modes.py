@@ -24,7 +24,7 @@ def tensors(dtype: torch.dtype = torch.float32, grad: bool = False) -> list[torc
 def program(
     x: torch.Tensor, w: torch.Tensor, b: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor
 ) -> torch.Tensor:
-    """Every public op: addmm, mm, bmm, baddbmm, gelu, relu, layer_norm, softmax."""
+    """addmm, mm, bmm, baddbmm, gelu, relu, layer_norm, softmax."""
     h = F.gelu(torch.addmm(b, x, w))
     h = F.layer_norm(h, (56,), scale, shift) + F.relu(x @ w)
     cube = h.reshape(2, 12, 56)

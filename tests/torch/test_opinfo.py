@@ -89,6 +89,8 @@ CASES = [
     Case("bmm", forward=("bmm",), backward=("bmm",)),
     Case("baddbmm", forward=("baddbmm",), backward=("bmm",)),
     Case("addbmm", forward=("addmm_",)),
+    Case("addmv", forward=("addmv",), backward=("addmv_",)),
+    Case("mv", forward=("addmv_",), backward=("addmv_",)),
     Case("nn.functional.linear", forward=("addmm", "mm"), backward=("mm",)),
     Case("nn.functional.bilinear", forward=("bmm",), backward=("bmm",)),
     Case("einsum", forward=("bmm",), backward=("bmm",)),

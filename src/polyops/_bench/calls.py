@@ -65,6 +65,21 @@ def _product(inputs: Inputs, name: str, out: bool) -> Case:
     return new_results(fn, nbytes(lhs, rhs, dst, addend), flops)
 
 
+def _vector_product(inputs: Inputs, name: str, out: bool) -> Case:
+    """Of a matrix of the row's sizes. addmv_ and addmv.out as torch.mv calls them, with beta 0."""
+    spec = inputs.spec
+    rows, depth = spec.sizes
+    names = {"n": "contiguous", "t": "transposed"}
+    matrix = inputs.tensor((rows, depth), names.get(spec.layout, spec.layout))
+    vector, addend, dst = inputs.randn(depth), inputs.randn(rows), inputs.randn(rows)
+    flops = 2 * rows * depth
+    if out or name.endswith("_"):
+        fn = partial(torch.mv, matrix, vector, **({"out": dst} if out else {}))
+        return new_results(fn, nbytes(matrix, vector, dst), flops)
+    fn = partial(torch.addmv, addend, matrix, vector)
+    return new_results(fn, nbytes(matrix, vector, addend, dst), flops)
+
+
 def _softmax(inputs: Inputs, name: str, out: bool) -> Case:
     x = inputs.input()
     dim = int(inputs.spec.option("dim", "-1")) % x.dim()
@@ -203,6 +218,7 @@ def _attention(inputs: Inputs, name: str, out: bool) -> Case:
 BUILDERS: dict[str, Callable[[Inputs, str, bool], Case]] = {
     **dict.fromkeys(["mm", "bmm", "addmm", "addmm_", "baddbmm", "baddbmm_"], _product),
     "_addmm_activation": _product,
+    **dict.fromkeys(["addmv", "addmv_"], _vector_product),
     "_softmax": _softmax,
     "_softmax_backward_data": _softmax_backward,
     "native_layer_norm": _layer_norm,
