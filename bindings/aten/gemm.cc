@@ -41,13 +41,15 @@ const char* describe_product(const at::Tensor& lhs, const at::Tensor& rhs, int64
   return nullptr;
 }
 
+// in_place: the addend is the result, which is described anyway.
 const char* describe_addend(const at::Tensor& addend, const at::Scalar& beta,
                             const at::Scalar& alpha, const at::Tensor& lhs, at::IntArrayRef sizes,
-                            polyops_gemm_args* args) {
+                            bool in_place, polyops_gemm_args* args) {
   if (beta.isComplex() || alpha.isComplex()) return "complex alpha or beta";
   if (!same_kind(addend, lhs)) return "mixed dtypes or devices";
   args->alpha = alpha.toDouble();
   args->beta = beta.toDouble();
+  if (in_place && args->beta == 0) return nullptr;
   polyops_tensor view;
   if (const char* reason = describe(addend, &view)) return reason;
   if (!expand(&view, sizes)) return "shape";
@@ -67,8 +69,11 @@ struct Product {
 
   const char* describe_all(const at::Tensor* out, at::IntArrayRef sizes,
                            polyops_gemm_args* args) const {
+    const bool in_place = addend != nullptr && out != nullptr && addend->is_same(*out);
     if (addend != nullptr) {
-      if (const char* r = describe_addend(*addend, beta, alpha, lhs, sizes, args)) return r;
+      if (const char* r = describe_addend(*addend, beta, alpha, lhs, sizes, in_place, args)) {
+        return r;
+      }
     }
     if (out == nullptr) {
       describe_contiguous(sizes, lhs.scalar_type(), &args->dst);
@@ -77,7 +82,8 @@ struct Product {
       if (shares_storage(*out, lhs) || shares_storage(*out, rhs)) {
         return "out shares memory with an input";
       }
-      if (addend != nullptr && shares_storage(*out, *addend) && !same_view(*out, *addend)) {
+      if (addend != nullptr && !in_place && shares_storage(*out, *addend) &&
+          !same_view(*out, *addend)) {
         return "out shares memory with an input";
       }
       if (const char* reason = describe(*out, &args->dst)) return reason;

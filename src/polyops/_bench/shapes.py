@@ -10,7 +10,8 @@ overload   of aten, without the namespace: mm, addmm.out, relu_, _softmax_backwa
 direction  forward or backward: what the model runs the call for
 dtypes     f32, bf16, f64, f16, comma-separated: one row each
 sizes      products: m x n x k, batched ones batch x m x n x k, with a vector m x k; attention:
-           batch x heads x queries x keys x dim; others: of the input, for convolution batch x channels x height x width
+           batch x heads x queries x keys x dim; others: of the input, for convolution
+           batch x channels x height x width
 layout     as _bench/calls.py and _bench/convolutions.py list them
 key=value  dim (softmax), over (layer_norm: how many trailing dimensions), approx (gelu),
            weight (layer_norm: dtype of weight and bias if not the input's), addend (addmm),
