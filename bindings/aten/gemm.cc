@@ -64,14 +64,14 @@ struct Product {
   const at::Tensor& lhs;
   const at::Tensor& rhs;
   int64_t rank;
-  at::Scalar beta = 0;
-  at::Scalar alpha = 1;
+  const at::Scalar* beta = nullptr;
+  const at::Scalar* alpha = nullptr;
 
   const char* describe_all(const at::Tensor* out, at::IntArrayRef sizes,
                            polyops_gemm_args* args) const {
     const bool in_place = addend != nullptr && out != nullptr && addend->is_same(*out);
     if (addend != nullptr) {
-      if (const char* r = describe_addend(*addend, beta, alpha, lhs, sizes, in_place, args)) {
+      if (const char* r = describe_addend(*addend, *beta, *alpha, lhs, sizes, in_place, args)) {
         return r;
       }
     }
@@ -153,20 +153,20 @@ template <int kRank>
 std::optional<at::Tensor> add_product(Call& call, const at::Tensor& self, const at::Tensor& lhs,
                                       const at::Tensor& rhs, const at::Scalar& beta,
                                       const at::Scalar& alpha) {
-  return Product{&self, lhs, rhs, kRank, beta, alpha}.functional(call);
+  return Product{&self, lhs, rhs, kRank, &beta, &alpha}.functional(call);
 }
 
 template <int kRank>
 bool add_product_out(Call& call, const at::Tensor& self, const at::Tensor& lhs,
                      const at::Tensor& rhs, const at::Scalar& beta, const at::Scalar& alpha,
                      at::Tensor& out) {
-  return Product{&self, lhs, rhs, kRank, beta, alpha}.into(call, out);
+  return Product{&self, lhs, rhs, kRank, &beta, &alpha}.into(call, out);
 }
 
 template <int kRank>
 bool add_product_inplace(Call& call, at::Tensor& self, const at::Tensor& lhs, const at::Tensor& rhs,
                          const at::Scalar& beta, const at::Scalar& alpha) {
-  return Product{&self, lhs, rhs, kRank, beta, alpha}.into(call, self);
+  return Product{&self, lhs, rhs, kRank, &beta, &alpha}.into(call, self);
 }
 
 constexpr const char kActivation[] = "stock calls addmm_out's code and then relu_ or gelu_";
