@@ -20,7 +20,8 @@ void copy_strides(const at::Tensor& tensor, polyops_tensor* view);
 
 polyops_tensor absent();
 
-// The same view with one dimension of size 1 in front, for gemm's batch.
+// The same view with one dimension of size 1 more: in front, for gemm's batch; behind, for its
+// vectors.
 void prepend_dimension(polyops_tensor* view);
 void append_dimension(polyops_tensor* view);
 

@@ -180,23 +180,21 @@ struct AmxBand {
     }
   }
 
-  // Row r of the block's mask as float32; where it is none or all rows are the same, as it was for
-  // the row before.
+  // Row r of the block's mask as float32: itself, or a copy, made once where all rows are the same.
   const float* mask_of(const Block& block, int64_t r) const {
     const polyops_tensor& mask = p.mask;
-    if (polyops_is_present(&mask) == 0) return nullptr;
     const int64_t row = mask.strides[2], column = mask.strides[3];
     const int64_t offset = block.batch * mask.strides[0] + block.head * mask.strides[1] +
                            (block.first + r) * row + block.key * column;
+    const bool is_float = mask.dtype == POLYOPS_FLOAT32;
+    const auto* floats = static_cast<const float*>(mask.data) + offset;
+    if (is_float && column == 1) return floats;
     auto* copy = at<float>(plan.mask);
-    if (mask.dtype == POLYOPS_FLOAT32) {
-      const float* from = static_cast<const float*>(mask.data) + offset;
-      if (column == 1) return from;
-      if (r == 0 || row != 0) copy_mask<F32>(from, row, column, 1, block.keys, copy, block.keys);
-    } else if (r == 0 || row != 0) {
-      const bf16* from = static_cast<const bf16*>(mask.data) + offset;
+    if (r > 0 && row == 0) return copy;
+    const auto fill = [&](const auto* from) {
       copy_mask<F32>(from, row, column, 1, block.keys, copy, block.keys);
-    }
+    };
+    is_float ? fill(floats) : fill(static_cast<const bf16*>(mask.data) + offset);
     return copy;
   }
 
@@ -241,7 +239,7 @@ struct AmxBand {
                                                     bases[i], weights_of(r))
                                 : F32::zero();
     }
-    const F32 here = sum_of_each(each);
+    const F32 here = reduce_add_each(each);
     if (first_block) {
       store(totals, here);
       return;
@@ -252,14 +250,7 @@ struct AmxBand {
     store(totals, fma(load<F32>(totals), shrunk, here));
     store(factors, shrunk);
     for (int64_t i = 0; i < 16; ++i) {
-      if ((changed >> i & 1) != 0)
-        shrink(at<float>(plan.sums) + (own + i) * plan.length, factors[i]);
-    }
-  }
-
-  void shrink(float* sums, float factor) const {
-    for (int64_t j = 0; j < plan.length; j += 16) {
-      store(sums + j, load<F32>(sums + j) * F32::set1(factor));
+      if ((changed >> i & 1) != 0) running().shrink(own + i, factors[i]);
     }
   }
 

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "numbers.h"
+#include "simd/bf16_pairs.h"
 #include "simd/sweep.h"
 #include "simd/transpose.h"
 
@@ -29,13 +30,6 @@ inline F32 exp2_of(F32 y) {
   p = fma(p, r, F32::set1(0x1.62e4bap-1f));
   p = fma(p, r, F32::set1(1.0f));
   return {_mm512_scalef_ps(p.v, y.v)};
-}
-
-// Two vectors of float32 as one of bfloat16, rounded to nearest even; denormals become 0.
-inline void store_rounded(bf16* p, F32 low, F32 high) {
-  __m512i both;
-  asm("vcvtne2ps2bf16 %1, %2, %0" : "=v"(both) : "v"(low.v), "v"(high.v));
-  _mm512_storeu_si512(p, both);
 }
 
 // Lane by lane, the largest score, -inf if there is none.
@@ -75,7 +69,7 @@ inline F32 weights_of_scores(const float* scores, int64_t n, int64_t end, float 
     const F32 high = exp2_of(fma(load<F32>(scores + i + 16), f, b));
     sum[0] = sum[0] + low;
     sum[1] = sum[1] + high;
-    store_rounded(weights + i, low, high);
+    store_pairs(weights + i, flushed(low, high));
   }
   for (; i < end; i += 32) {
     const auto part = [&](int64_t at) {
@@ -86,12 +80,12 @@ inline F32 weights_of_scores(const float* scores, int64_t n, int64_t end, float 
     const F32 low = part(i), high = part(i + 16);
     sum[0] = sum[0] + low;
     sum[1] = sum[1] + high;
-    store_rounded(weights + i, low, high);
+    store_pairs(weights + i, flushed(low, high));
   }
   return sum[0] + sum[1];
 }
 
-// Of 16 vectors: lane i is the largest lane of v[i], or the sum of its lanes.
+// Of 16 vectors: lane i is the largest lane of v[i].
 inline F32 largest_of_each(F32 (&v)[16]) {
   transpose(v);
 #pragma GCC unroll 4
@@ -100,10 +94,6 @@ inline F32 largest_of_each(F32 (&v)[16]) {
     for (int i = 0; i < half; ++i) v[i] = max(v[i], v[i + half]);
   }
   return v[0];
-}
-inline F32 sum_of_each(F32 (&v)[16]) {
-  transpose(v);
-  return partial_sum(v);
 }
 
 }  // namespace

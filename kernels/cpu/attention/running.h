@@ -63,7 +63,10 @@ struct Running {
     }
     const S factor = now == before ? 1 : reduce_max(exp_nonpositive(V::set1(before - from)));
     totals[i] = totals[i] * factor + here;
-    if (factor == 1) return;
+    if (factor != 1) shrink(i, factor);
+  }
+
+  void shrink(int64_t i, S factor) const {
     S* row = sums + i * length;
     for (int64_t j = 0; j < length; j += V::kLanes) {
       store(row + j, load<V>(row + j) * V::set1(factor));

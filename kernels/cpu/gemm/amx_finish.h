@@ -30,9 +30,7 @@ inline Pair<F32> load_32(const bf16* p, __mmask32 lanes) {
   return {{widen(_mm512_castsi512_si256(all))}, {widen(_mm512_extracti64x4_epi64(all, 1))}};
 }
 inline void store_32(bf16* p, __mmask32 lanes, Pair<F32> x) {
-  __m512i both;  // denormals become 0
-  asm("vcvtne2ps2bf16 %1, %2, %0" : "=v"(both) : "v"(x.first.v), "v"(x.second.v));
-  _mm512_mask_storeu_epi16(p, lanes, both);
+  _mm512_mask_storeu_epi16(p, lanes, flushed(x.first, x.second).v);
 }
 
 // How the addend lies, seen along dst's rows of unit stride.

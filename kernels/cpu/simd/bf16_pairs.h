@@ -10,6 +10,7 @@
 //   interleave(a, b)         a[0] b[0] a[1] b[1] ...; two vectors of pairs
 //   words(pairs)  pairs(words)   the same bits as F32, for transposing
 //   store_flushed(bf16*, v)  store_flushed_partial   rounded to nearest even; denormals become 0
+//   flushed(low, high)       two vectors, rounded so, in the order in which they would be stored
 #ifndef POLYOPS_CPU_SIMD_BF16_PAIRS_H_
 #define POLYOPS_CPU_SIMD_BF16_PAIRS_H_
 
@@ -44,6 +45,12 @@ inline Bf16Pairs load_pairs_partial(const bf16* p, int64_t elements) {
   return {_mm512_maskz_loadu_epi16(mask, p)};
 }
 inline void store_pairs(bf16* p, Bf16Pairs a) { _mm512_storeu_si512(p, a.v); }
+
+inline Bf16Pairs flushed(F32 low, F32 high) {
+  Bf16Pairs both;
+  asm("vcvtne2ps2bf16 %1, %2, %0" : "=v"(both.v) : "v"(low.v), "v"(high.v));
+  return both;
+}
 
 inline Bf16Pairs broadcast_pair(const bf16* p) {
   int32_t word;
