@@ -19,8 +19,10 @@ at::Tensor allocate_strided(const at::Tensor& like) {
 
 // TensorIterator's own shortcuts, in its order; what is left goes to TensorIterator itself.
 at::Tensor allocate_dense(const at::Tensor& a, const at::Tensor* b) {
-  if (a.is_contiguous() && (b == nullptr || b->is_contiguous())) {
-    return allocate(a, a.sizes(), a.scalar_type());
+  for (const auto format : {c10::MemoryFormat::Contiguous, c10::MemoryFormat::ChannelsLast}) {
+    if (a.is_contiguous(format) && (b == nullptr || b->is_contiguous(format))) {
+      return allocate(a, a.sizes(), a.scalar_type(), format);
+    }
   }
   const bool same = b == nullptr || a.strides() == b->strides();
   if (same && a.is_non_overlapping_and_dense()) return allocate_strided(a);

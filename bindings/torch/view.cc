@@ -153,12 +153,12 @@ const char* check_out(const at::Tensor& out, c10::IntArrayRef sizes, const at::T
   return nullptr;
 }
 
-at::Tensor allocate(const at::Tensor& like, c10::IntArrayRef sizes, c10::ScalarType type) {
+at::Tensor allocate(const at::Tensor& like, c10::IntArrayRef sizes, c10::ScalarType type,
+                    c10::MemoryFormat format) {
   if (like.is_cpu()) {
-    return at::Tensor(
-        at::detail::empty_cpu(sizes, type, /*pin_memory=*/false, c10::MemoryFormat::Contiguous));
+    return at::Tensor(at::detail::empty_cpu(sizes, type, /*pin_memory=*/false, format));
   }
-  return at::empty(sizes, like.options().dtype(type).memory_format(c10::MemoryFormat::Contiguous));
+  return at::empty(sizes, like.options().dtype(type).memory_format(format));
 }
 
 }  // namespace polyops::torch_binding

@@ -10,6 +10,8 @@ from samples import BF16, F16, F32, LAYOUTS, TAKEN, Args, Make, Sample, args, pa
 SHAPES = [(1,), (7,), (16,), (5, 13), (3, 1, 17), (2, 3, 8, 9), (64, 33), (1, 2, 1, 2, 2, 1, 3, 2)]
 SHAPES += [()]
 EMPTY = [(0,), (3, 0, 4)]
+# Reversed it is contiguous in channels_last too, and the result gets other strides of the ones.
+ONE_PIXEL_WIDE = (1, 17, 31, 1)
 RANK_9 = (1, 2, 1, 2, 1, 2, 1, 2, 3)
 
 # What each overload takes beside its tensors. dtypes of relu: integers too, but not ours.
@@ -56,6 +58,7 @@ def unary(op: str, named: dict[str, Any]) -> Iterator[Sample]:
             inplace=inplace if overlaps else "",
         )
     yield from add("channels_last_3d", "hit", (2, 3, 2, 4, 3), "channels_last", False)
+    yield from add("as channels_last", "hit", ONE_PIXEL_WIDE, "reversed", False)
     for shape in EMPTY:
         yield from add(f"{shape}", "empty", shape, "contiguous", False)
     yield from add("rank 9", "rank", RANK_9, "contiguous", False)
@@ -167,6 +170,10 @@ def backward(op: str, scalars: tuple[Any, ...], named: dict[str, Any]) -> Iterat
             f"{a} {b}",
             lambda m, a=a, b=b: (m(2, 3, 4, 5, layout=a), m(2, 3, 4, 5, layout=b, scale=2)),
         )
+    yield sample(
+        "as channels_last",
+        lambda m: tuple(m(*ONE_PIXEL_WIDE, layout="reversed", scale=s) for s in (1, 2)),
+    )
     yield sample("special", lambda m: (m(9, 9, special=True), m(9, 9)))
     yield sample("special input", lambda m: (m(9, 9), m(9, 9, special=True)))
     yield sample("both special", lambda m: (m(5, 6, special=True), m(5, 6, special=True)))
