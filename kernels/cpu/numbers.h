@@ -16,7 +16,7 @@ constexpr int64_t rounded_up(int64_t n) { return ceil_div(n, 16) * 16; }
 // Sums of more steps are added up in blocks, or their last bits would be lost. In float64 one lane
 // has to do what vectors do elsewhere, and stock's errors are those of short sums.
 template <class S>
-constexpr int64_t kSumSteps = sizeof(S) == sizeof(double) ? 32 : 512;
+constexpr int64_t kSumSteps = sizeof(S) == sizeof(double) ? 32 : 192;
 
 }  // namespace
 }  // namespace polyops::cpu

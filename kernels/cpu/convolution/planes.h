@@ -76,8 +76,9 @@ template <class V, class S>
 inline void run_tile_in_blocks(PlanesTile<S> tile, int64_t rows, int64_t columns) {
   const auto run = kPlanesTiles<V, S>.fn[ceil_div(columns, V::kLanes) - 1][rows - 1];
   int64_t left = tile.k;
+  const int64_t block = ceil_div(left, max_of(1, ceil_div(left, kSumSteps<S>)));
   do {
-    tile.k = min_of(left, kSumSteps<S>);
+    tile.k = min_of(left, block);
     run(tile);
     tile.weights += tile.k;
     tile.shifts += tile.k;
