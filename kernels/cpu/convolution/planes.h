@@ -72,11 +72,12 @@ template <class V, class S>
 inline constexpr auto kPlanesTiles = make_grid<V, void (*)(const PlanesTile<S>&)>(
     []<int kRows, int kVectors>() { return &run_tile<V, S, kRows, kVectors>; });
 
+// Sums of more than `most` steps in blocks.
 template <class V, class S>
-inline void run_tile_in_blocks(PlanesTile<S> tile, int64_t rows, int64_t columns) {
+inline void run_tile_in_blocks(PlanesTile<S> tile, int64_t rows, int64_t columns, int64_t most) {
   const auto run = kPlanesTiles<V, S>.fn[ceil_div(columns, V::kLanes) - 1][rows - 1];
   int64_t left = tile.k;
-  const int64_t block = ceil_div(left, max_of(1, ceil_div(left, kSumSteps<S>)));
+  const int64_t block = ceil_div(left, max_of(1, ceil_div(left, most)));
   do {
     tile.k = min_of(left, block);
     run(tile);
@@ -197,7 +198,7 @@ struct PlanesForward {
       for (int64_t j = 0; j < positions; j += kTileColumns<V>) {
         const int64_t columns = min_of(kTileColumns<V>, positions - j);
         tile.padded = channels + j;
-        run_tile_in_blocks<V>(tile, rows, columns);
+        run_tile_in_blocks<V>(tile, rows, columns, kSumSteps<S>);
         for (int64_t r = 0; r < rows; ++r) {
           unpad<V>(padded, j, columns, sums + r * kTileColumns<V>, to + (filter + r) * dst.channel,
                    dst.at);

@@ -162,7 +162,7 @@ struct PlanesSource {
       const int64_t columns = min_of(kTileColumns<V>, total - j);
       tile.padded = planes + j;
       tile.dst = positions + j;
-      run_tile_in_blocks<V>(tile, count, columns);
+      run_tile_in_blocks<V>(tile, count, columns, kFewSumSteps<S>);
     }
   }
 };
