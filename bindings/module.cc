@@ -3,12 +3,14 @@
 #include <pybind11/functional.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
+#include <torch/csrc/autograd/python_variable.h>
 #include <torch/version.h>
 
 #include "loader.h"
 #include "registry.h"
 #include "stats.h"
 #include "torch/bench_memory.h"
+#include "torch/packs.h"
 #include "torch/patch.h"
 #include "torch/torch_family.h"
 
@@ -259,6 +261,16 @@ PYBIND11_MODULE(_C, m) {
          float ratio) { registry().add_gate(chip, kernel, threads, dtype, layout, sizes, ratio); },
       py::arg("chip"), py::arg("kernel"), py::arg("threads"), py::arg("dtype"), py::arg("layout"),
       py::arg("sizes"), py::arg("ratio"));
+  m.def(
+      "pack_weight",
+      [](py::handle weight) {
+        if (!THPVariable_Check(weight.ptr())) throw py::type_error("not a tensor");
+        const PackResult result = pack_weight(THPVariable_Unpack(weight.ptr()));
+        return py::make_tuple(result.id, optional_string(result.reason));
+      },
+      py::arg("weight"));
+  m.def("drop_pack", drop_pack, py::arg("id"));
+  m.def("pack_bytes", pack_bytes, py::arg("id"));
   m.def("recycle_tensor_memory", recycle_tensor_memory);
   m.def("place_tensors", place_tensors, py::arg("offset"));
   m.def("release_tensor_memory", release_tensor_memory);

@@ -111,6 +111,16 @@ GateKey gemm_key(const void* p) {
           {a.lhs.sizes[0], a.lhs.sizes[1], a.rhs.sizes[2], a.lhs.sizes[2]}};
 }
 
+GateKey gemm_pack_key(const void* p) {
+  const polyops_tensor& rhs = static_cast<const polyops_gemm_pack_args*>(p)->rhs;
+  constexpr const char* kLayouts[3] = {kNn, kNt, kStrided};
+  return {rhs.dtype, kLayouts[orientation(rhs)], {rhs.sizes[1], rhs.sizes[2]}};
+}
+
+GateKey gemm_prepacked_key(const void* p) {
+  return gemm_key(static_cast<const polyops_gemm_prepacked_args*>(p)->gemm);
+}
+
 template <class Args>
 GateKey attention_key(const void* p) {
   const auto& a = *static_cast<const Args*>(p);
@@ -169,6 +179,18 @@ std::span<const KernelOp> kernel_ops() {
        {kNn, kNt, kTn, kTt, kStrided},
        {"batch", "m", "n", "k"},
        gemm_key},
+      {"gemm_pack",
+       "forward",
+       sizeof(polyops_gemm_pack_args),
+       {kNn, kNt, kStrided},
+       {"k", "n"},
+       gemm_pack_key},
+      {"gemm_prepacked",
+       "forward",
+       sizeof(polyops_gemm_prepacked_args),
+       {kNn, kNt, kTn, kTt, kStrided},
+       {"batch", "m", "n", "k"},
+       gemm_prepacked_key},
       {"softmax",
        "forward",
        sizeof(polyops_softmax_args),
@@ -237,14 +259,14 @@ std::span<const KernelOp> kernel_ops() {
 
 std::span<const PublicOp> public_ops() {
   static const auto* ops = new std::vector<PublicOp>{
-      {"addmm", {"gemm"}},
+      {"addmm", {"gemm", "gemm_pack", "gemm_prepacked"}},
       {"addmv", {"gemm"}},
       {"baddbmm", {"gemm"}},
       {"bmm", {"gemm"}},
       {"convolution", {"convolution", "convolution_backward"}},
       {"gelu", {"gelu", "gelu_backward"}},
       {"layer_norm", {"layer_norm", "layer_norm_backward"}},
-      {"mm", {"gemm"}},
+      {"mm", {"gemm", "gemm_pack", "gemm_prepacked"}},
       {"relu", {"relu", "relu_backward"}},
       {"scaled_dot_product_attention", {"attention", "attention_backward"}},
       {"softmax", {"softmax", "softmax_backward"}},

@@ -12,6 +12,7 @@
 
 #include "aten/table.h"
 #include "torch/context.h"
+#include "torch/packs.h"
 #include "torch/view.h"
 #include "torch/wrap.h"
 
@@ -118,7 +119,15 @@ struct Product {
       call.decline(reason);
       return {};
     }
-    if (!call.choose(&args)) return {};
+    // Weights that were packed by polyops.freeze(), if a kernel is the faster for it.
+    const std::shared_ptr<const Pack> pack = rank == 2 ? pack_of(rhs) : nullptr;
+    polyops_gemm_prepacked_args prepacked;
+    const void* chosen = &args;
+    if (pack != nullptr) {
+      prepacked = {sizeof prepacked, 0, &args, pack->bytes.const_data_ptr(), pack->format};
+      if (call.choose_from(*pack->table, &prepacked)) chosen = &prepacked;
+    }
+    if (chosen == &args && !call.choose(&args)) return {};
     // Stock may be much faster at those. Asked only now: the answer takes a walk through two maps.
     if (lhs.scalar_type() == at::kFloat && bf16_products_allowed(lhs.device().type())) {
       call.decline("bfloat16 products are allowed");
@@ -129,7 +138,7 @@ struct Product {
     set_input(&args.lhs, lhs);
     set_input(&args.rhs, rhs);
     if (args.beta != 0) set_input(&args.addend, *addend);
-    return call.launch(&args, result) ? result : at::Tensor();
+    return call.launch(chosen, result) ? result : at::Tensor();
   }
 
   std::optional<at::Tensor> functional(Call& call) const {

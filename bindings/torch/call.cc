@@ -27,9 +27,14 @@ bool Call::choose(const void* args) {
   if (slot_.device != c10::kCPU) {
     registry().ensure_probed(c10::DeviceTypeName(slot_.device, /*lower_case=*/true));
   }
+  return choose_from(*slot_.table, args) || decline(choice_.reason);
+}
+
+bool Call::choose_from(const OpTable& table, const void* args) {
   threads_ = available_threads();
-  choice_ = select(*slot_.table, args, threads_);
-  return choice_.candidate != nullptr || decline(choice_.reason);
+  table_ = &table;
+  choice_ = select(table, args, threads_);
+  return choice_.candidate != nullptr;
 }
 
 bool Call::launch(const void* args, const at::Tensor& output) {
@@ -54,14 +59,14 @@ bool Call::run(const void* args, c10::Device device) {
       default:
         TORCH_CHECK(false, "polyops: ", kernel.name, ": ", last_error());
     }
-    choice_ = select(*slot_.table, args, threads_, choice_.candidate);
+    choice_ = select(*table_, args, threads_, choice_.candidate);
     if (choice_.candidate == nullptr) return decline(choice_.reason);
   }
 }
 
 void Call::observe_hit(const void* args) const {
   observe({slot_.overload, choice_.candidate->kernel->name, nullptr,
-           slot_.table->op().gate_key(args), threads_});
+           table_->op().gate_key(args), threads_});
 }
 
 }  // namespace polyops::torch_binding

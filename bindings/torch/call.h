@@ -28,6 +28,8 @@ class Call {
 
   // Picks the kernel for args, whose outputs have no data yet. False: none takes it; counted.
   bool choose(const void* args);
+  // The same from another op's table. False: none takes it, and nothing is counted.
+  bool choose_from(const OpTable& table, const void* args);
 
   // Runs it once the outputs are there. False: every candidate declined and nothing was written;
   // counted. Throws c10::Error when a kernel fails.
@@ -38,6 +40,7 @@ class Call {
   void observe_hit(const void* args) const;
 
   const Slot& slot_;
+  const OpTable* table_ = nullptr;  // that choice_ comes from
   Choice choice_;
   int threads_ = 1;
 };

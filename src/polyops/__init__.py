@@ -33,18 +33,21 @@ from polyops._api import (  # noqa: E402
     unpatch,
 )
 from polyops._explain import Call, Explanation, explain  # noqa: E402
+from polyops._freeze import Frozen, freeze  # noqa: E402
 
 __version__ = _build.VERSION
 
 __all__ = [
     "Call",
     "Explanation",
+    "Frozen",
     "OpStats",
     "Switch",
     "__version__",
     "disable",
     "enable",
     "explain",
+    "freeze",
     "get_include",
     "is_enabled",
     "is_patched",

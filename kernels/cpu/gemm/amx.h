@@ -32,8 +32,12 @@ struct AmxPart {
   Finisher& finisher;
 
   bf16* panels() const { return reinterpret_cast<bf16*>(scratch); }
+  // Of the columns from j on, in a block that begins at j0.
+  const bf16* panel(int64_t j0, int64_t j) const {
+    return plan.prepacked ? p.rhs + j * plan.padded_k : panels() + (j - j0) * plan.padded_k;
+  }
   bf16* left_copy(int64_t tile) const {
-    char* copies = scratch + plan.block_n / kPanel * plan.panel_bytes;
+    char* copies = scratch + plan.packed_bytes;
     return reinterpret_cast<bf16*>(copies + tile * plan.left_tile_bytes);
   }
   int64_t rows_of_unit(int64_t unit) const { return min_of(32, p.m - 32 * unit); }
@@ -93,7 +97,7 @@ struct AmxPart {
       pack_unit(unit, 0);
       aim_unit(unit, 0, block);
       for (int64_t j = j0; j < j1; j += kPanel) {
-        run_block(target, block, unit, j, panels() + (j - j0) * plan.padded_k);
+        run_block(target, block, unit, j, panel(j0, j));
       }
     }
   }
@@ -103,7 +107,7 @@ struct AmxPart {
     for (int64_t j = j0; j < j1; j += kPanel) {
       for (int64_t unit = unit0; unit < unit1; ++unit) {
         aim_unit(unit, 2 * (unit - unit0), block);
-        run_block(target, block, unit, j, panels() + (j - j0) * plan.padded_k);
+        run_block(target, block, unit, j, panel(j0, j));
       }
     }
   }
@@ -115,8 +119,10 @@ struct AmxPart {
     }
     for (int64_t j0 = n0; j0 < n1; j0 += plan.block_n) {
       const int64_t j1 = min_of(j0 + plan.block_n, n1);
-      const bf16* rhs = p.rhs + item * p.rhs_batch + j0 * p.rhs_n;
-      pack_panels(rhs, p.rhs_k, p.rhs_n, p.k, j1 - j0, panels(), plan.padded_k);
+      if (!plan.prepacked) {
+        const bf16* rhs = p.rhs + item * p.rhs_batch + j0 * p.rhs_n;
+        pack_panels(rhs, p.rhs_k, p.rhs_n, p.k, j1 - j0, panels(), plan.padded_k);
+      }
       plan.rows_outside ? run_rows_outside(target, j0, j1) : run_rows_inside(target, j0, j1);
     }
   }
@@ -152,10 +158,8 @@ size_t scratch_bytes_amx(const void* data, int32_t threads) {
   return plan.part_bytes * plan.row_parts * plan.column_parts;
 }
 
-int launch_amx(const void* data, const polyops_context* ctx) {
-  if (!has_amx_bf16()) return POLYOPS_DECLINED;
-  const auto problem = amx_problem_of(*static_cast<const polyops_gemm_args*>(data));
-  const AmxPlan plan = amx_plan_of(problem, ctx->num_threads);
+inline void run_amx_plan(const AmxProblem& problem, const AmxPlan& plan,
+                         const polyops_context* ctx) {
   auto* scratch = static_cast<char*>(ctx->scratch);
   parallel_for(ctx, plan.row_parts * plan.column_parts, 1,
                [&](int64_t begin, int64_t end, int32_t) {
@@ -167,6 +171,12 @@ int launch_amx(const void* data, const polyops_context* ctx) {
                  finisher.run_all();
                  release_tiles();
                });
+}
+
+int launch_amx(const void* data, const polyops_context* ctx) {
+  if (!has_amx_bf16()) return POLYOPS_DECLINED;
+  const auto problem = amx_problem_of(*static_cast<const polyops_gemm_args*>(data));
+  run_amx_plan(problem, amx_plan_of(problem, ctx->num_threads), ctx);
   return POLYOPS_OK;
 }
 

@@ -26,13 +26,15 @@ struct AmxPlan {
   int64_t row_parts, column_parts;  // of batch * row_units; of panels
   int64_t row_units;                // blocks of 32 rows in an item
   int64_t padded_k;
-  int64_t block_n;    // columns packed at a time
+  bool prepacked;     // rhs lies in panels already
+  int64_t block_n;    // columns packed at a time, or read while the cache keeps them
   bool rows_outside;  // one block of rows against all panels, and then the next one
   bool pack_left;
   bool on_side;             // dst has its unit stride along rows
   int64_t left_tiles;       // how many are packed at a time
   int64_t left_tile_bytes;  // of 16 rows' copy: all of k, or the last step, or nothing
   int64_t panel_bytes;
+  int64_t packed_bytes;  // of the panels in scratch; behind them lie the copies of lhs
   size_t part_bytes;
 };
 
@@ -89,8 +91,9 @@ inline void choose_amx_grid(const AmxProblem& p, int64_t threads, AmxPlan& plan)
   }
 }
 
-inline AmxPlan amx_plan_of(const AmxProblem& p, int32_t num_threads) {
+inline AmxPlan amx_plan_of(const AmxProblem& p, int32_t num_threads, bool prepacked = false) {
   AmxPlan plan;
+  plan.prepacked = prepacked;
   plan.row_units = ceil_div(p.m, 32);
   plan.padded_k = ceil_div(p.k, kTileDepth) * kTileDepth;
   choose_amx_grid(p, num_threads > 1 ? amx_threads(p, num_threads) : 1, plan);
@@ -109,7 +112,8 @@ inline AmxPlan amx_plan_of(const AmxProblem& p, int32_t num_threads) {
                          : plan.padded_k != p.k ? kTileBytes
                                                 : 0;
   plan.left_tiles = 2 * (plan.rows_outside ? 1 : units);
-  plan.part_bytes = block_panels * plan.panel_bytes + plan.left_tiles * plan.left_tile_bytes;
+  plan.packed_bytes = prepacked ? 0 : block_panels * plan.panel_bytes;
+  plan.part_bytes = plan.packed_bytes + plan.left_tiles * plan.left_tile_bytes;
   return plan;
 }
 

@@ -82,11 +82,38 @@ struct PackedBlock {
   E* panels;
   E* lhs_copy;
 
+  // k [k0, k0 + k) of the panel whose columns begin at j, of a block that begins at n0. In scratch it
+  // is packed the first time; a single one is used up before the next comes into its place.
+  const E* panel(int64_t n0, int64_t j, int64_t columns, int64_t k0, int64_t k, bool first) {
+    const int64_t width = ceil_div(columns, V::kLanes) * V::kLanes;
+    if (plan.path == Path::kPrepacked) {
+      return p.rhs + j * ceil_div(p.k, kStep) * kStep + k0 * width;
+    }
+    const bool one_panel = range.m1 - range.m0 <= kBlockM;
+    E* copy = one_panel ? panels : panels + (j - n0) * plan.block_k;
+    if (first) {
+      const E* rhs = p.rhs + range.item * p.rhs_batch + k0 * p.rhs_k + j * p.rhs_n;
+      pack<V>(rhs, p.rhs_k, p.rhs_n, k, columns, copy, width);
+    }
+    return copy;
+  }
+
+  // The one that is read after it, if it is no shorter; null for a copy in scratch.
+  const E* next_panel(int64_t n0, int64_t j, int64_t n1, int64_t k0, int64_t k) {
+    if (plan.path != Path::kPrepacked) return nullptr;
+    j += kTileColumns<V>;
+    if (j >= n1) {
+      j = n0;
+      k0 += k;
+    }
+    if (j + kTileColumns<V> > n1 || k0 + k > p.k) return nullptr;
+    return p.rhs + j * ceil_div(p.k, kStep) * kStep + k0 * kTileColumns<V>;
+  }
+
   // Rows [m0, m1) of columns [n0, n1) with k [k0, k0 + k); packs the panels the first time.
   void run(int64_t m0, int64_t m1, int64_t n0, int64_t n1, int64_t k0, int64_t k, bool first) {
     const Target<S, E> target = target_of(p, range.item, k0 == 0);
     const E* lhs = p.lhs + range.item * p.lhs_batch + m0 * p.lhs_m + k0 * p.lhs_k;
-    const E* rhs = p.rhs + range.item * p.rhs_batch + k0 * p.rhs_k;
     Operands<E> operands;
     operands.k = ceil_div(k, kStep);
     operands.lhs = lhs;
@@ -98,15 +125,11 @@ struct PackedBlock {
       operands.lhs_m = kStep;
       operands.lhs_k = plan.lhs_length * kStep;
     }
-    const bool one_panel = range.m1 - range.m0 <= kBlockM;
     for (int64_t j = n0; j < n1; j += kTileColumns<V>) {
       const int64_t columns = min_of(kTileColumns<V>, n1 - j);
       const int64_t vectors = ceil_div(columns, V::kLanes);
-      E* panel = one_panel ? panels : panels + (j - n0) * plan.block_k;
-      if (first) {
-        pack<V>(rhs + j * p.rhs_n, p.rhs_k, p.rhs_n, k, columns, panel, vectors * V::kLanes);
-      }
-      operands.rhs = panel;
+      operands.rhs = panel(n0, j, columns, k0, k, first);
+      operands.next = next_panel(n0, j, n1, k0, k);
       operands.rhs_k = vectors * V::kLanes * kStep;
       run_panel<V>(operands, target, Split(m1 - m0, rows_of<V>(static_cast<int>(vectors))), m0, j,
                    columns, true);
@@ -133,20 +156,20 @@ void run_packed(const Problem<E, S>& p, const Plan& plan, const Range& range, E*
 // Part `index` of the plan: some of the batch * m rows, some vectors of the columns.
 template <class V, class E, class S>
 void run_part(const Problem<E, S>& p, const Plan& plan, int64_t index, E* scratch) {
-  const int64_t vectors = ceil_div(p.n, V::kLanes), rows = p.batch * p.m;
+  const int64_t units = ceil_div(p.n, plan.unit), rows = p.batch * p.m;
   const int64_t down = index / plan.column_parts, across = index % plan.column_parts;
   const int64_t row0 = down * rows / plan.row_parts, row1 = (down + 1) * rows / plan.row_parts;
   Range range;
-  range.n0 = across * vectors / plan.column_parts * V::kLanes;
-  range.n1 = min_of(p.n, (across + 1) * vectors / plan.column_parts * V::kLanes);
+  range.n0 = across * units / plan.column_parts * plan.unit;
+  range.n1 = min_of(p.n, (across + 1) * units / plan.column_parts * plan.unit);
   for (int64_t row = row0; row < row1; row += range.m1 - range.m0) {
     range.item = row / p.m;
     range.m0 = row - range.item * p.m;
     range.m1 = min_of(p.m, range.m0 + row1 - row);
-    if (plan.path == Path::kPacked) {
-      run_packed<V>(p, plan, range, scratch);
-    } else if (plan.path == Path::kDot) {
+    if (plan.path == Path::kDot) {
       run_dot<V>(p, plan, range);
+    } else if (plan.path != Path::kDirect) {
+      run_packed<V>(p, plan, range, scratch);
     } else if constexpr (kDepth<V, E> == 1) {
       run_direct<V>(p, plan, range);
     }

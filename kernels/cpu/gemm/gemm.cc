@@ -15,65 +15,12 @@
 #include <cstdint>
 
 #include "gemm/amx.h"
-#include "gemm/driver.h"
-#include "gemm/plan.h"
-#include "gemm/problem.h"
+#include "gemm/launch.h"
+#include "gemm/prepacked.h"
 #include "table.h"
 
 namespace polyops::cpu {
 namespace {
-
-template <class V, class E>
-struct Job {
-  const Problem<E, typename V::Scalar>* problem;
-  const Plan* plan;
-  char* scratch;
-};
-
-template <class V, class E>
-void run_parts(void* user, int64_t begin, int64_t end, int32_t) {
-  const auto& job = *static_cast<const Job<V, E>*>(user);
-  for (int64_t i = begin; i < end; ++i) {
-    auto* scratch = reinterpret_cast<E*>(job.scratch + i * job.plan->part_bytes);
-    run_part<V>(*job.problem, *job.plan, i, scratch);
-  }
-}
-
-template <class V, class E>
-int launch_as(const polyops_gemm_args& args, const polyops_context* ctx) {
-  const auto problem = problem_of<V, E>(args);
-  const Plan plan = plan_of<V>(problem, ctx->num_threads);
-  Job<V, E> job = {&problem, &plan, static_cast<char*>(ctx->scratch)};
-  const int64_t parts = plan.row_parts * plan.column_parts;
-  if (parts == 1) {
-    run_parts<V, E>(&job, 0, 1, 0);
-  } else {
-    ctx->parallel_for(ctx, parts, 1, run_parts<V, E>, &job);
-  }
-  return POLYOPS_OK;
-}
-
-// Calls run<vector, element>() for a dtype that this ISA and machine multiply; false for others.
-template <class Run>
-bool with_elements(int32_t dtype, const Run& run) {
-  if (dtype == POLYOPS_FLOAT32) {
-    run.template operator()<F32, float>();
-    return true;
-  }
-#if defined(POLYOPS_ISA_SCALAR)
-  if (dtype == POLYOPS_FLOAT64) {
-    run.template operator()<F64, double>();
-    return true;
-  }
-#endif
-  if constexpr (kHasBf16Pairs) {
-    if (dtype == POLYOPS_BFLOAT16 && multiplies_bf16()) {
-      run.template operator()<F32, bf16>();
-      return true;
-    }
-  }
-  return false;
-}
 
 const char* supports(const void* data) {
   const auto& args = *static_cast<const polyops_gemm_args*>(data);
@@ -95,17 +42,31 @@ size_t scratch_bytes(const void* data, int32_t threads) {
 int launch(const void* data, const polyops_context* ctx) {
   const auto& args = *static_cast<const polyops_gemm_args*>(data);
   int status = POLYOPS_DECLINED;
-  with_elements(args.dst.dtype, [&]<class V, class E>() { status = launch_as<V, E>(args, ctx); });
+  with_elements(args.dst.dtype, [&]<class V, class E>() {
+    const auto problem = problem_of<V, E>(args);
+    run_plan<V>(problem, plan_of<V>(problem, ctx->num_threads), ctx);
+    status = POLYOPS_OK;
+  });
   return status;
 }
 
 }  // namespace
 }  // namespace polyops::cpu
 
+// Each op's kernels in the order in which they are tried.
+#define PANEL_KERNELS                                                                          \
+  POLYOPS_KERNEL("gemm", "gemm_packed", supports, scratch_bytes, launch),                      \
+      POLYOPS_KERNEL("gemm_pack", "gemm_pack_panels", supports_pack, nullptr, launch_pack),    \
+      POLYOPS_KERNEL("gemm_prepacked", "gemm_prepacked_panels", supports_prepacked,            \
+                     scratch_bytes_prepacked, launch_prepacked)
 #if defined(POLYOPS_ISA_AVX512)
 POLYOPS_CPU_KERNELS(gemm,
                     POLYOPS_KERNEL("gemm", "gemm_amx", supports_amx, scratch_bytes_amx, launch_amx),
-                    POLYOPS_KERNEL("gemm", "gemm_packed", supports, scratch_bytes, launch))
+                    POLYOPS_KERNEL("gemm_pack", "gemm_pack_tiles", supports_pack_amx, nullptr,
+                                   launch_pack_amx),
+                    POLYOPS_KERNEL("gemm_prepacked", "gemm_prepacked_tiles", supports_prepacked_amx,
+                                   scratch_bytes_prepacked_amx, launch_prepacked_amx),
+                    PANEL_KERNELS)
 #else
-POLYOPS_CPU_KERNELS(gemm, POLYOPS_KERNEL("gemm", "gemm_packed", supports, scratch_bytes, launch))
+POLYOPS_CPU_KERNELS(gemm, PANEL_KERNELS)
 #endif

@@ -65,6 +65,41 @@ inline void set_target(const Target<S, D>& target, Tile<V, E, D>& tile) {
   tile.beta = target.beta;
 }
 
+// Brings the next panel into the L2 cache while `tiles` tiles read this one, the same share by each
+// of the first. A single tile is no slower than memory: it brings what it reads itself 4 KB later
+// (1, 2 and 8 KB were up to 5 % slower; the next panel 10 %).
+template <class V, class E, class D>
+class NextPanel {
+ public:
+  NextPanel(const Operands<E>& panel, int64_t tiles)
+      : at_(tiles == 1 ? panel.rhs + 4096 / sizeof(E) : panel.next),
+        end_(at_ + panel.k * kStep),
+        lines_(lines_of(tiles)) {}
+
+  // The kernel of the next tile, which is told what to bring; null once all of it is on its way.
+  TileFn<V, E, D> kernel(int64_t rows, int64_t steps, Tile<V, E, D>& tile) {
+    if (at_ >= end_) return nullptr;
+    tile.next = at_;
+    at_ += steps * lines_ * (64 / static_cast<int64_t>(sizeof(E)));
+    constexpr int kAll = kPanelLines<V, E>, kHalf = kAll > 1 ? kAll / 2 : 1;
+    constexpr int kQuarter = kHalf > 1 ? kHalf / 2 : 1;
+    const auto& grid = lines_ == kAll    ? kTilesAhead<V, E, D, kAll>
+                       : lines_ == kHalf ? kTilesAhead<V, E, D, kHalf>
+                                         : kTilesAhead<V, E, D, kQuarter>;
+    return grid.fn[kMaxVectors<V> - 1][rows - 1];
+  }
+
+ private:
+  static constexpr int64_t kStep = kTileColumns<V> * kDepth<V, E>;
+  static int lines_of(int64_t tiles) {
+    const int lines = kPanelLines<V, E> / (tiles == 1 ? 1 : tiles < 4 ? 2 : 4);
+    return lines < 1 ? 1 : lines;
+  }
+
+  const E *at_, *end_;
+  int lines_;
+};
+
 // The rows that `tiles` splits, from dst's `row` on, x one panel, into a target that fits vectors.
 template <class V, class E, class S, class D>
 void run_panel_in_place(const Operands<E>& operands, const Target<S, D>& target, const Split& tiles,
@@ -75,12 +110,24 @@ void run_panel_in_place(const Operands<E>& operands, const Target<S, D>& target,
   tile.last = static_cast<int32_t>(columns - (vectors - 1) * V::kLanes);
   set_target(target, tile);
   const auto& kernels = (partial ? kTiles<V, E, D, true> : kTiles<V, E, D, false>).fn[vectors - 1];
-  for (int64_t i = 0; i < tiles.count; ++i) {
+  const auto run = [&](int64_t i, TileFn<V, E, D> kernel) {
     const int64_t begin = tiles.begin(i);
     tile.lhs = operands.lhs + begin * operands.lhs_m;
     aim(target, row + begin, column, tile);
-    kernels[tiles.size(i) - 1](tile);
+    kernel(tile);
+  };
+  int64_t i = 0;
+  if constexpr (kPanelLines<V, E> > 0) {
+    if (operands.next != nullptr && vectors == kMaxVectors<V>) {
+      NextPanel<V, E, D> next(operands, tiles.count);
+      for (; i < tiles.count; ++i) {
+        const auto kernel = next.kernel(tiles.size(i), operands.k, tile);
+        if (kernel == nullptr) break;
+        run(i, kernel);
+      }
+    }
   }
+  for (; i < tiles.count; ++i) run(i, kernels[tiles.size(i) - 1]);
 }
 
 // As above, into any target.

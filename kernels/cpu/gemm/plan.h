@@ -15,7 +15,8 @@ namespace {
 enum class Path : int32_t {
   kPacked,  // rhs copied into panels, block by block
   kDirect,  // rhs read where it lies, columns contiguous
-  kDot      // rhs read where it lies, k contiguous
+  kDot,     // rhs read where it lies, k contiguous
+  kPrepacked  // rhs lies in panels already, each with all of k
 };
 
 // A panel of kBlockK rows (192 KB) and a block of kBlockM rows of lhs (576 KB) share the L2 cache.
@@ -35,7 +36,8 @@ inline constexpr int64_t kVectorK = 32;
 inline constexpr int64_t kPackedBytes = 6 << 20;
 
 struct Plan {
-  int64_t row_parts, column_parts;  // of batch * m rows, of n in vectors
+  int64_t row_parts, column_parts;  // of batch * m rows, of n in units
+  int64_t unit;                     // columns that stay together: a vector, or a panel
   Path path;
   bool pack_lhs;
   int64_t block_k, block_n;
@@ -63,11 +65,12 @@ template <class V, class E, class S>
 inline void choose_grid(const Problem<E, S>& p, int64_t threads, Plan& plan) {
   plan.row_parts = plan.column_parts = 1;
   if (threads == 1) return;
-  const int64_t rows = p.batch * p.m, vectors = ceil_div(p.n, V::kLanes);
+  const int64_t rows = p.batch * p.m, units = ceil_div(p.n, plan.unit);
   double best = 0;
-  for (int64_t across = 1; across <= threads && across <= vectors; ++across) {
+  for (int64_t across = 1; across <= threads && across <= units; ++across) {
     const int64_t down = min_of(threads / across, rows);
-    const int64_t part_rows = ceil_div(rows, down), part_vectors = ceil_div(vectors, across);
+    const int64_t part_rows = ceil_div(rows, down);
+    const int64_t part_vectors = ceil_div(units, across) * plan.unit / V::kLanes;
     const double items = static_cast<double>(ceil_div(part_rows, p.m));
     const double cost = (part_rows + 4 * items) * part_vectors + 0.2 * part_rows;
     if (across == 1 || cost < best) {
@@ -105,25 +108,27 @@ inline int64_t most_k(const Problem<E, S>& p, Path path, int64_t rows) {
 }
 
 template <class V, class E, class S>
-inline Plan plan_of(const Problem<E, S>& p, int32_t num_threads) {
+inline Plan plan_of(const Problem<E, S>& p, int32_t num_threads, bool prepacked = false) {
   constexpr int64_t kStep = kDepth<V, E>;
   Plan plan;
+  plan.unit = prepacked ? kTileColumns<V> : V::kLanes;
   choose_grid<V>(p, num_threads > 1 ? useful_threads<V>(p, num_threads) : 1, plan);
   const int64_t rows = min_of(p.m, ceil_div(p.batch * p.m, plan.row_parts));
-  const int64_t vectors = ceil_div(ceil_div(p.n, V::kLanes), plan.column_parts);
-  plan.path = choose_path<V>(p, rows, vectors * V::kLanes);
+  plan.block_n = ceil_div(ceil_div(p.n, plan.unit), plan.column_parts) * plan.unit;
+  plan.path = prepacked ? Path::kPrepacked : choose_path<V>(p, rows, plan.block_n);
   const int64_t most = most_k<V>(p, plan.path, rows);
   plan.block_k = ceil_div(ceil_div(p.k, ceil_div(p.k, most)), kStep) * kStep;
-  plan.block_n = vectors * V::kLanes;
   plan.pack_lhs = false;
   plan.lhs_length = plan.lhs_elements = 0;
   plan.part_bytes = 0;
-  if (plan.path != Path::kPacked) return plan;
+  if (plan.path == Path::kDirect || plan.path == Path::kDot) return plan;
 
   const int64_t panel = kTileColumns<V> * plan.block_k;
   const int64_t parts = plan.row_parts * plan.column_parts;
   int64_t panels = ceil_div(plan.block_n, kTileColumns<V>);
-  if (rows <= kBlockM) {
+  if (prepacked) {
+    panels = 0;
+  } else if (rows <= kBlockM) {
     panels = 1;  // each panel is used up before the next is packed, into the same place
   } else {
     const int64_t fit = kPackedBytes / (parts * panel * static_cast<int64_t>(sizeof(E)));

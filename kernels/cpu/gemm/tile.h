@@ -43,6 +43,8 @@ struct Operands {
   int64_t lhs_m, lhs_k;
   const E* rhs;
   int64_t rhs_k;
+  // A whole panel, as long as this one, that is wanted next; both come from beyond the L2 cache.
+  const E* next = nullptr;
 };
 
 // dst = alpha * lhs @ rhs + beta * addend for at most kMaxRows rows and kMaxVectors vectors.
@@ -71,6 +73,10 @@ constexpr int rows_of(int vectors) {
   return vectors == 2 && V::kLanes == 1 ? 4 : 6;
 }
 inline constexpr int kMaxRows = 8;
+
+// Cache lines of a whole panel per step of k.
+template <class V, class E>
+inline constexpr int kPanelLines = kTileColumns<V> * kDepth<V, E> * static_cast<int>(sizeof(E)) / 64;
 
 template <class V, class D>
 inline V finish(V acc, V alpha, V beta, AddendKind kind, const D* addend) {
@@ -103,7 +109,9 @@ inline void store_tile(const Tile<V, E, D>& t, V (&acc)[kRows][kVectors]) {
   }
 }
 
-template <class V, class E, class D, int kRows, int kVectors, bool kPartial>
+// kAhead: so many cache lines of `next` are brought into the cache per step of k; into the L1 cache if
+// they are as many as are read.
+template <class V, class E, class D, int kRows, int kVectors, bool kPartial, int kAhead = 0>
 void multiply_tile(const Tile<V, E, D>& t) {
   using Operand = Operand<V, E>;
   constexpr int kStep = V::kLanes * kDepth<V, E>;
@@ -121,8 +129,14 @@ void multiply_tile(const Tile<V, E, D>& t) {
   }
   const auto* lhs = t.lhs;
   const auto* rhs = t.rhs;
+  const auto* ahead = reinterpret_cast<const char*>(t.next);
   const int64_t lhs_m = t.lhs_m, lhs_k = t.lhs_k, rhs_k = t.rhs_k, last = t.last;
   for (int64_t p = t.k; p > 0; --p) {
+#pragma GCC unroll 4
+    for (int line = 0; line < kAhead; ++line) {
+      __builtin_prefetch(ahead + 64 * line, 0, kAhead == kPanelLines<V, E> ? 3 : 2);
+    }
+    ahead += 64 * kAhead;
     decltype(Operand::load(rhs)) b[kVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
@@ -177,6 +191,17 @@ inline constexpr auto kTiles =
         return nullptr;
       } else {
         return multiply_tile<V, E, D, kRows, kVectors, kPartial>;
+      }
+    });
+
+// Whole panels, `kAhead` lines of the next one per step.
+template <class V, class E, class D, int kAhead>
+inline constexpr auto kTilesAhead =
+    make_grid<V, TileFn<V, E, D>>([]<int kRows, int kVectors>() -> TileFn<V, E, D> {
+      if constexpr (kVectors < kMaxVectors<V>) {
+        return nullptr;
+      } else {
+        return multiply_tile<V, E, D, kRows, kVectors, false, kAhead>;
       }
     });
 

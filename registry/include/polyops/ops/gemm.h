@@ -29,4 +29,45 @@ typedef struct polyops_gemm_args {
   polyops_tensor dst;
 } polyops_gemm_args;
 
+/*
+ * gemm_pack: copies rhs of a gemm into the order in which a kernel of gemm_prepacked reads it
+ * fastest, once for many products: the weights of polyops.freeze().
+ *
+ * Op: "gemm_pack" (polyops_gemm_pack_args).
+ * Shapes    rhs (1, k, n), k, n >= 1, any strides.
+ * packed    polyops_gemm_packed_bytes() bytes, 64-byte aligned (256 on GPUs), all of which may be
+ *           written.
+ * format    *format becomes the name of the order, of static lifetime, which gemm_prepacked is given
+ *           beside the bytes. Its meaning is the family's own; it may depend on rhs's dtype and sizes.
+ */
+typedef struct polyops_gemm_pack_args {
+  uint32_t struct_size;
+  int32_t reserved;
+  polyops_tensor rhs;
+  void* packed;
+  const char** format;
+} polyops_gemm_pack_args;
+
+/* Room for every k and n filled up to whole blocks of 64. */
+static inline int64_t polyops_gemm_packed_bytes(const polyops_tensor* rhs) {
+  const int64_t k = (rhs->sizes[1] + 63) / 64 * 64, n = (rhs->sizes[2] + 63) / 64 * 64;
+  return k * n * polyops_dtype_size(rhs->dtype);
+}
+
+/*
+ * gemm_prepacked: a gemm of batch 1 whose rhs was packed.
+ *
+ * Op: "gemm_prepacked" (polyops_gemm_prepacked_args).
+ * gemm      the same product as if nothing were packed; rhs's data may be read, too.
+ * packed    what gemm_pack made of gemm->rhs.
+ * format    what gemm_pack called it; a kernel supports those of its own family that it can read.
+ */
+typedef struct polyops_gemm_prepacked_args {
+  uint32_t struct_size;
+  int32_t reserved;
+  const polyops_gemm_args* gemm;
+  const void* packed;
+  const char* format;
+} polyops_gemm_prepacked_args;
+
 #endif /* POLYOPS_OPS_GEMM_H_ */

@@ -1,0 +1,128 @@
+"""freeze(): weights packed once, for inference."""
+
+import weakref
+from types import TracebackType
+
+from torch import Tensor, nn
+
+from polyops import _C
+
+CONVOLUTION = "convolutions read their weights where they lie"
+
+
+class Frozen:
+    """What ``freeze`` packed. As a context manager it is undone at the end.
+
+    ``print()`` shows a summary. Dropping this object undoes nothing: packs live as long as their
+    weights, unless ``unfreeze()`` ends them.
+    """
+
+    def __init__(self) -> None:
+        self._ids: dict[str, int] = {}
+        self.left: dict[str, str] = {}
+        """Weights of Linear and convolution modules that were not packed, by name, and why."""
+
+    @property
+    def packed(self) -> dict[str, int]:
+        """Names of the packed weights, and bytes of each pack.
+
+        A weight that was changed, moved or deleted since is not among them: its pack is gone.
+        """
+        sizes = {name: _C.pack_bytes(id) for name, id in self._ids.items()}
+        return {name: size for name, size in sizes.items() if size is not None}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the packs take now, beside the weights themselves."""
+        return sum(self.packed.values())
+
+    def unfreeze(self) -> None:
+        """Drops the packs; products go on with the weights as they lie. May be called twice."""
+        for id in self._ids.values():
+            _C.drop_pack(id)
+        self._ids.clear()
+
+    def __enter__(self) -> "Frozen":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.unfreeze()
+
+    def __repr__(self) -> str:
+        reasons = sorted(set(self.left.values()))
+        left = f", {len(self.left)} left as they are ({'; '.join(reasons)})" if reasons else ""
+        return f"<polyops.Frozen: {len(self.packed)} weights, {self.nbytes / 1e6:.1f} MB{left}>"
+
+
+def packed_bytes(weight: Tensor) -> int:
+    """What a pack of it takes: both sizes filled up to blocks of 64."""
+    rows, columns = (-(-size // 64) * 64 for size in weight.shape)
+    return rows * columns * weight.element_size()
+
+
+def _weights(model: nn.Module) -> dict[str, tuple[Tensor, bool]]:
+    """Weights by name, each once, and whether it is a Linear's."""
+    found: dict[int, tuple[str, Tensor, bool]] = {}
+    for path, module in model.named_modules():
+        linear = isinstance(module, nn.Linear)
+        if linear or isinstance(module, nn.modules.conv._ConvNd):
+            weight = module.weight
+            name = f"{path}.weight" if path else "weight"
+            found.setdefault(id(weight), (name, weight, linear))
+    return {name: (weight, linear) for name, weight, linear in found.values()}
+
+
+def freeze(model: nn.Module, *, max_bytes: int | None = None) -> Frozen:
+    """Packs the weights of the model's ``nn.Linear`` modules for inference.
+
+    Products with these weights, from ``nn.Linear`` or any other call of ``addmm`` and ``mm`` with
+    ``weight.t()``, then read a second copy of them that lies as the kernels want it, where that was
+    measured to be faster. The model itself stays as it is: modules, parameters, ``state_dict``,
+    copies and pickles know nothing of it, and results are those of the same sums in another order.
+
+    A pack counts only as long as its weight is what was packed. In-place changes (an optimizer's
+    step, ``load_state_dict``), another dtype or device, and ``weight.data = ...`` drop it, and the
+    next product goes on with the weight as it then is. Call ``freeze`` again to pack that. NOT
+    noticed is what torch does not count: writes through ``weight.data`` in place
+    (``weight.data.add_(1)``), through ``weight.detach().numpy()`` or through a raw pointer. Call
+    ``unfreeze()`` before, or ``freeze`` after such a write.
+
+    Args:
+        model: any module. Freeze it in the dtype that it computes in: under autocast the products
+            see a copy of the weight, which is not packed.
+        max_bytes: at most so many bytes of packs, beside the weights; weights that no longer fit
+            are left as they are, those of earlier modules come first. None: no bound; all of them
+            take about what the weights themselves do.
+
+    Returns:
+        What was packed, with names and bytes, and what was not and why.
+
+    Raises:
+        TypeError: ``model`` is no ``nn.Module``.
+        ValueError: ``max_bytes`` is negative.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"freeze() takes an nn.Module, not {type(model).__name__}")
+    if max_bytes is not None and max_bytes < 0:
+        raise ValueError(f"max_bytes is {max_bytes}; expected None or a number from 0 up")
+    frozen = Frozen()
+    left = float("inf") if max_bytes is None else max_bytes
+    for name, (weight, linear) in _weights(model).items():
+        size = packed_bytes(weight) if linear else 0
+        if not linear or size > left:
+            frozen.left[name] = CONVOLUTION if not linear else "over max_bytes"
+            continue
+        pack, reason = _C.pack_weight(weight)
+        if reason is not None:
+            frozen.left[name] = reason
+            continue
+        frozen._ids[name] = pack
+        left -= size
+        # Or it would be held until the next freeze(). The weight outlives no call that uses it.
+        weakref.finalize(weight, _C.drop_pack, pack).atexit = False
+    return frozen
