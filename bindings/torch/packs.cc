@@ -26,17 +26,23 @@ struct Entry {
   int64_t id;
   // Kept so that no other storage can come to the same address.
   c10::weak_intrusive_ptr<c10::StorageImpl> storage;
+  const void* memory;  // of the storage
   polyops_tensor rhs;  // as a product sees it: (1, k, n)
   c10::VariableVersion versions;  // the weight's own: a view made below autograd has another
   uint32_t version;
   std::shared_ptr<const Pack> pack;
 
-  bool counts() const { return !storage.expired() && versions.current_version() == version; }
+  bool counts() const {
+    const auto alive = storage.lock();
+    return alive && counts(*alive);
+  }
+  bool counts(const c10::StorageImpl& alive) const {
+    return &alive == storage._unsafe_get_target() && alive.data() == memory &&
+           versions.current_version() == version;
+  }
 
   bool is_of(const at::Tensor& tensor) const {
-    return storage._unsafe_get_target() == tensor.storage().unsafeGetStorageImpl() &&
-           tensor.dim() == 2 && dtype_of(tensor.scalar_type()) == rhs.dtype &&
-           tensor.size(0) == rhs.sizes[1] && tensor.size(1) == rhs.sizes[2] &&
+    return tensor.dim() == 2 && dtype_of(tensor.scalar_type()) == rhs.dtype && tensor.size(0) == rhs.sizes[1] && tensor.size(1) == rhs.sizes[2] &&
            tensor.stride(0) == rhs.strides[1] && tensor.stride(1) == rhs.strides[2] &&
            !tensor.is_conj() && !tensor.is_neg();
   }
@@ -118,8 +124,8 @@ PackResult pack_weight(const at::Tensor& weight) {
   std::lock_guard lock(packs().mutex);
   const int64_t id = ++packs().last_id;
   packs().by_data.insert_or_assign(
-      data, Entry{id, rhs.storage().getWeakStorageImpl(), args.rhs, versions, version,
-                  std::move(pack)});
+      data, Entry{id, rhs.storage().getWeakStorageImpl(), rhs.storage().data(), args.rhs, versions,
+                  version, std::move(pack)});
   packs().erase_if([](const Entry& e) { return !e.counts(); });
   return {id, nullptr};
 }
@@ -143,7 +149,9 @@ std::shared_ptr<const Pack> search_packs(const at::Tensor& rhs) {
     std::shared_lock lock(packs().mutex);
     const auto it = packs().by_data.find(rhs.const_data_ptr());
     if (it == packs().by_data.end()) return nullptr;
-    if (it->second.counts()) return it->second.is_of(rhs) ? it->second.pack : nullptr;
+    if (it->second.counts(*rhs.storage().unsafeGetStorageImpl())) {
+      return it->second.is_of(rhs) ? it->second.pack : nullptr;
+    }
   }
   std::lock_guard lock(packs().mutex);
   packs().erase_if([](const Entry& e) { return !e.counts(); });

@@ -2,12 +2,35 @@
 
 import weakref
 from types import TracebackType
+from typing import Any
 
 from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from polyops import _C
 
 CONVOLUTION = "convolutions read their weights where they lie"
+
+_packs = WeakTensorKeyDictionary()
+"""The id of each weight's last pack."""
+_watched = False
+
+
+def _after_step(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """A step counts as a change, whatever it did: torch counts none of fused optimizers."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter in _packs:
+                _C.drop_pack(_packs.pop(parameter))
+
+
+def _watch_optimizers() -> None:
+    global _watched
+    if not _watched:
+        _watched = True
+        register_optimizer_step_post_hook(_after_step)
 
 
 class Frozen:
@@ -85,12 +108,13 @@ def freeze(model: nn.Module, *, max_bytes: int | None = None) -> Frozen:
     measured to be faster. The model itself stays as it is: modules, parameters, ``state_dict``,
     copies and pickles know nothing of it, and results are those of the same sums in another order.
 
-    A pack counts only as long as its weight is what was packed. In-place changes (an optimizer's
-    step, ``load_state_dict``), another dtype or device, and ``weight.data = ...`` drop it, and the
-    next product goes on with the weight as it then is. Call ``freeze`` again to pack that. NOT
-    noticed is what torch does not count: writes through ``weight.data`` in place
-    (``weight.data.add_(1)``), through ``weight.detach().numpy()`` or through a raw pointer. Call
-    ``unfreeze()`` before, or ``freeze`` after such a write.
+    A pack counts only as long as its weight is what was packed. A step of a ``torch.optim``
+    optimizer, any other in-place change (``load_state_dict``), another dtype or device, and
+    ``weight.data = ...`` drop it, and the next product goes on with the weight as it then is. Call
+    ``freeze`` again to pack that. NOT noticed is what torch does not count: writes through
+    ``weight.data`` in place (``weight.data.add_(1)``), through ``weight.detach().numpy()``, through a
+    raw pointer, or by ``torch._fused_adam_`` and its kin called by hand. Call ``unfreeze()`` before,
+    or ``freeze`` after such a write.
 
     Args:
         model: any module. Freeze it in the dtype that it computes in: under autocast the products
@@ -110,6 +134,7 @@ def freeze(model: nn.Module, *, max_bytes: int | None = None) -> Frozen:
         raise TypeError(f"freeze() takes an nn.Module, not {type(model).__name__}")
     if max_bytes is not None and max_bytes < 0:
         raise ValueError(f"max_bytes is {max_bytes}; expected None or a number from 0 up")
+    _watch_optimizers()
     frozen = Frozen()
     left = float("inf") if max_bytes is None else max_bytes
     for name, (weight, linear) in _weights(model).items():
@@ -121,8 +146,8 @@ def freeze(model: nn.Module, *, max_bytes: int | None = None) -> Frozen:
         if reason is not None:
             frozen.left[name] = reason
             continue
-        frozen._ids[name] = pack
+        frozen._ids[name] = _packs[weight] = pack
         left -= size
-        # Or it would be held until the next freeze(). The weight outlives no call that uses it.
+        # Or it would be held until the next freeze(). Calls under way keep what they use.
         weakref.finalize(weight, _C.drop_pack, pack).atexit = False
     return frozen

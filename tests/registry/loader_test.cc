@@ -81,7 +81,7 @@ INSTANTIATE_TEST_SUITE_P(
               {bytes(sizeof(polyops_backend) - 16),
                "expected " + std::to_string(sizeof(polyops_backend))}},
         Fault{"entry", {"missing entry"}},
-        Fault{"unknown_op", {"relu__broken", "unknown op 'transmogrify'", "known: gemm, softmax"}},
+        Fault{"unknown_op", {"relu__broken", "unknown op 'transmogrify'", "known: gemm, gemm_pack"}},
         Fault{"kernel_size",
               {bytes(sizeof(polyops_kernel) - 8),
                "expected " + std::to_string(sizeof(polyops_kernel))}},

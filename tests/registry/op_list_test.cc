@@ -74,8 +74,16 @@ void add_binary(std::vector<Call>* calls, const char* layout, int64_t numel,
 
 void add_gemm(std::vector<Call>* calls, const char* layout, const polyops_tensor& lhs,
               const polyops_tensor& rhs) {
-  calls->push_back(call("gemm", layout, {2, 3, 5, 4},
-                        polyops_gemm_args{0, 0, 1, 0, lhs, rhs, {}, contiguous({2, 3, 5})}));
+  static std::deque<polyops_gemm_args> products;  // gemm_prepacked's arguments point to them
+  products.push_back({0, 0, 1, 0, lhs, rhs, {}, contiguous({2, 3, 5})});
+  calls->push_back(call("gemm", layout, {2, 3, 5, 4}, products.back()));
+  calls->push_back(call("gemm_prepacked", layout, {2, 3, 5, 4},
+                        polyops_gemm_prepacked_args{0, 0, &products.back(), nullptr, nullptr}));
+}
+
+void add_gemm_pack(std::vector<Call>* calls, const char* layout, const polyops_tensor& rhs) {
+  calls->push_back(
+      call("gemm_pack", layout, {4, 5}, polyops_gemm_pack_args{0, 0, rhs, nullptr, nullptr}));
 }
 
 void add_attention(std::vector<Call>* calls, const char* layout, bool causal, bool masked) {
@@ -179,6 +187,9 @@ std::vector<Call> all_calls() {
   add_gemm(&calls, "tt", lhs_t, rhs_t);
   add_gemm(&calls, "strided", strided({2, 3, 4}, {24, 8, 2}), rhs);
   add_gemm(&calls, "strided", lhs_t, strided({2, 4, 5}, {40, 10, 2}));
+  add_gemm_pack(&calls, "nn", rhs);
+  add_gemm_pack(&calls, "nt", rhs_t);
+  add_gemm_pack(&calls, "strided", strided({2, 4, 5}, {40, 10, 2}));
 
   add_attention(&calls, "plain", false, false);
   add_attention(&calls, "causal", true, false);
@@ -271,7 +282,7 @@ TEST(OpList, NamesForMessages) {
   EXPECT_EQ(join({"a"}), "a");
   EXPECT_EQ(join({"a", "b", "c"}), "a, b, c");
   EXPECT_TRUE(contains(known_public_ops(), "addmm, addmv, baddbmm, bmm, "));
-  EXPECT_TRUE(contains(known_kernel_ops(), "gemm, softmax, softmax_backward, layer_norm"));
+  EXPECT_TRUE(contains(known_kernel_ops(), "gemm, gemm_pack, gemm_prepacked, softmax"));
 }
 
 }  // namespace

@@ -105,7 +105,7 @@ TEST(Policy, WrongValuesAreNamedWithWhatWouldBeRight) {
       {"POLYOPS_FORCE", "gemm", "POLYOPS_FORCE=gemm: expected op=kernel[,op=kernel...]"},
       {"POLYOPS_FORCE", "gemm=", "POLYOPS_FORCE=gemm=: expected op=kernel[,op=kernel...]"},
       {"POLYOPS_FORCE", "mm=x",
-       "POLYOPS_FORCE=mm=x: unknown op 'mm'; known: gemm, softmax, softmax_backward"},
+       "POLYOPS_FORCE=mm=x: unknown op 'mm'; known: gemm, gemm_pack, gemm_prepacked"},
       {"POLYOPS_GATES", "0", "POLYOPS_GATES=0: unknown variable; known: POLYOPS_AUTOLOAD"},
       {"POLYOPS_", "0", "POLYOPS_=0: unknown variable; known: POLYOPS_AUTOLOAD"},
   };
