@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from polyops import _C
 from polyops._bench.convolutions import convolution
 from polyops._bench.inputs import Case, Inputs, in_place, nbytes, new_results
 from polyops._bench.shapes import Spec
@@ -51,6 +52,10 @@ def _product(inputs: Inputs, name: str, out: bool) -> Case:
     lhs = inputs.tensor((*batch, m, k), layouts[spec.layout][0])
     rhs = inputs.tensor((*batch, k, n), layouts[spec.layout][1])
     dst = inputs.randn(*batch, m, n)
+    if spec.option("frozen", "no") == "yes" and not inputs.exact:
+        _, reason = _C.pack_weight(rhs.t())
+        if reason is not None:
+            raise ValueError(f"{spec.name()}: not packed: {reason}")
     flops = 2 * m * n * k * math.prod(batch)
     if name in ("mm", "bmm"):
         call = getattr(torch, name)
