@@ -165,7 +165,6 @@ constexpr const char kForwardIsStock[] = "its forward is left to stock";
 
 bool backward_is_ours(const Call& call, const polyops_attention_args& forward,
                       const at::Tensor& query, const at::Tensor& key) {
-  if (query.size(1) != key.size(1)) return false;
   polyops_attention_backward_args args = backward_of(forward);
   describe_gradients(query, key, &args);
   return call.takes("attention_backward", &args);
@@ -216,8 +215,6 @@ const char* describe_backward(const at::Tensor& grad_out, const at::Tensor& quer
     return "mixed dtypes or devices";
   }
   if (logsumexp.sizes() != query.sizes().slice(0, 3)) return "shape";
-  // Stock's formula would add up the gradients of all heads that share a key in its own order.
-  if (query.size(1) != key.size(1)) return "shared heads";
   if (const char* reason = describe(grad_out, &args->grad_dst)) return reason;
   if (const char* reason = describe(out, &args->dst)) return reason;
   if (const char* reason = describe(logsumexp, &args->logsumexp)) return reason;

@@ -5,6 +5,7 @@
 #include <c10/core/TensorImpl.h>
 #include <c10/util/Exception.h>
 
+#include <algorithm>
 #include <mutex>
 #include <shared_mutex>
 #include <unordered_map>
@@ -74,12 +75,16 @@ const char* cannot_pack(const at::Tensor& weight) {
   return nullptr;
 }
 
-// The first packer of the family that knows the dtype. No gate: whether a product reads what it
-// wrote is decided by that product's.
-const polyops_kernel* packer_for(const OpTable& table, const polyops_gemm_pack_args& args,
-                                 const char** reason) {
+// The first packer of the family that knows the dtype. It has no gate: which products read what it
+// wrote is decided by theirs, unless none of those is ever open.
+const polyops_kernel* packer_for(const OpTable& packers, const OpTable& readers,
+                                 const polyops_gemm_pack_args& args, const char** reason) {
   *reason = "no kernel of this device reads packed weights";
-  for (const Candidate& candidate : table.candidates()) {
+  if (readers.candidates().empty()) return nullptr;
+  *reason = kNotMeasured;
+  const auto is_shut = [](const Candidate& candidate) { return candidate.shut; };
+  if (std::ranges::all_of(readers.candidates(), is_shut)) return nullptr;
+  for (const Candidate& candidate : packers.candidates()) {
     *reason = candidate.kernel->supports(&args);
     if (*reason == nullptr) return candidate.kernel;
   }
@@ -99,8 +104,9 @@ PackResult pack_weight(const at::Tensor& weight) {
   if (const char* reason = describe(rhs, &args.rhs)) return {0, reason};
   prepend_dimension(&args.rhs);
   const char* reason = nullptr;
+  const OpTable& readers = registry().table(device, "gemm_prepacked");
   const polyops_kernel* packer =
-      packer_for(registry().table(device, "gemm_pack"), args, &reason);
+      packer_for(registry().table(device, "gemm_pack"), readers, args, &reason);
   if (packer == nullptr) return {0, reason};
 
   // Before the weight is read: what changes from here on is noticed.
@@ -109,7 +115,7 @@ PackResult pack_weight(const at::Tensor& weight) {
   auto pack = std::make_shared<Pack>();
   const int64_t bytes = polyops_gemm_packed_bytes(&args.rhs);
   pack->bytes = at::empty({bytes}, weight.options().dtype(at::kByte).requires_grad(false));
-  pack->table = &registry().table(device, "gemm_prepacked");
+  pack->table = &readers;
   set_input(&args.rhs, rhs);
   args.packed = pack->bytes.mutable_data_ptr();
   args.format = &pack->format;
@@ -144,17 +150,20 @@ std::optional<int64_t> pack_bytes(int64_t id) {
   return std::nullopt;
 }
 
+// Waits for nobody: a product goes on without the pack while somebody else changes the packs, and so
+// does every product in the child of a fork that happened meanwhile.
 std::shared_ptr<const Pack> search_packs(const at::Tensor& rhs) {
   {
-    std::shared_lock lock(packs().mutex);
+    const std::shared_lock lock(packs().mutex, std::try_to_lock);
+    if (!lock.owns_lock()) return nullptr;
     const auto it = packs().by_data.find(rhs.const_data_ptr());
     if (it == packs().by_data.end()) return nullptr;
     if (it->second.counts(*rhs.storage().unsafeGetStorageImpl())) {
       return it->second.is_of(rhs) ? it->second.pack : nullptr;
     }
   }
-  std::lock_guard lock(packs().mutex);
-  packs().erase_if([](const Entry& e) { return !e.counts(); });
+  const std::unique_lock lock(packs().mutex, std::try_to_lock);
+  if (lock.owns_lock()) packs().erase_if([](const Entry& e) { return !e.counts(); });
   return nullptr;
 }
 

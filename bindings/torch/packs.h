@@ -37,6 +37,7 @@ void drop_pack(int64_t id);
 // Bytes of a pack that still counts; nothing once it was dropped or its weight has changed or died.
 std::optional<int64_t> pack_bytes(int64_t id);
 
+// For pack_of() alone.
 std::shared_ptr<const Pack> search_packs(const at::Tensor& rhs);
 extern std::atomic<int64_t> pack_count;
 

@@ -28,6 +28,11 @@ def parser() -> argparse.ArgumentParser:
         "compares results and speed. Exit status 1 if results disagree or no kernel ran.",
     )
     demo.add_argument("--threads", type=int, metavar="N", help="torch's intra-op threads")
+    demo.add_argument(
+        "--compile",
+        action="store_true",
+        help="also against torch.compile of the stock model, and with both (some minutes)",
+    )
 
     bench = commands.add_parser(
         "bench",

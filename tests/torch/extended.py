@@ -139,8 +139,14 @@ def attention_gradients(
     grad: Array, q: Array, k: Array, v: Array, out: Array, weights: Array, scale: np.longdouble
 ) -> list[Array]:
     """``out`` is added, so it comes negated, or as a magnitude."""
+    shared = q.shape[1] // k.shape[1]
+    k, v = (np.repeat(t, shared, 1) for t in (k, v))
     g = scale * weights * (grad @ v.swapaxes(2, 3) + (grad * out).sum(-1, keepdims=True))
-    return [g @ k, g.swapaxes(2, 3) @ q, weights.swapaxes(2, 3) @ grad]
+
+    def of_keys(each: Array) -> Array:
+        return each.reshape(len(each), -1, shared, *each.shape[2:]).sum(2)
+
+    return [g @ k, of_keys(g.swapaxes(2, 3) @ q), of_keys(weights.swapaxes(2, 3) @ grad)]
 
 
 def attention_backward(

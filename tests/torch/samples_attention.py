@@ -215,14 +215,14 @@ def attention_backward(m: Make, forward: Args, grad: str = "contiguous") -> Args
 
 
 def of_forward(sample: Sample) -> Sample:
-    """The backward of a sample of the forward; shared heads are left to stock. In float64 stock's
-    forward misreads a float32 mask (its logsumexp is off by as much as the mask is large).
+    """The backward of a sample of the forward. In float64 stock's forward misreads a float32 mask (its
+    logsumexp is off by as much as the mask is large).
     """
     narrow = tuple(dtype for dtype in sample.dtypes if dtype != F64)
     return backward(
         sample.title,
         lambda m: attention_backward(m, sample.make(m)),
-        "shared heads" if "share keys" in sample.title else sample.expect,
+        sample.expect,
         narrow if sample.title.startswith("mask") and "float32" in sample.title else sample.dtypes,
     )
 

@@ -118,14 +118,23 @@ def test_saturated_weights() -> None:
     assert_as_near(ours.results, stock.results, exact.results)
 
 
-def test_shared_heads_train_with_stock() -> None:
-    q, k, v = (heads(20, F32, i, grad=True) for i in range(3))
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("shared", [2, 4])
+def test_shared_heads_train(causal: bool, shared: int) -> None:
+    def made(dtype: torch.dtype = F32) -> CallParts:
+        q, k, v = (heads(20, F32, i).to(dtype) for i in range(3))
+        k, v = (t[:, : t.shape[1] // shared] for t in (k, v))
+        leaves = [t.clone().requires_grad_() for t in (q, k, v)]
 
-    def shared() -> CallParts:
-        op = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-        return op, (q, k[:, :2], v[:, :2]), {}
+        def gradients(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> list[torch.Tensor]:
+            out = F.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True)
+            return list(torch.autograd.grad(out, [q, k, v], torch.cos(out.detach())))
 
-    assert reasons(run(shared)) == ["its backward is left to stock"]
+        return gradients, tuple(leaves), {}
+
+    stock, ours = run_stock(made), run(made)
+    assert hits(ours) == [LEAF, BACKWARD]
+    assert_as_near(ours.results, stock.results, run_stock(lambda: made(F64)).results)
 
 
 @pytest.mark.parametrize(

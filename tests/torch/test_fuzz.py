@@ -105,12 +105,17 @@ def products(choose: random.Random) -> Sample:
         {"beta": choose.choice([0, 1, -0.5]), "alpha": choose.choice([1, 2, 0.3])} if adds else {}
     )
     addend = choose.choice([(*batch, m_, n_), (n_,), (m_, 1), (1, n_), ()])
+    frozen = not batch and b != "overlapping" and choose.random() < 0.3
 
     def make(m: Make) -> Any:
         c = [m(*addend)] if adds else []
-        return args(*c, m(*batch, m_, k_, layout=a), m(*batch, k_, n_, layout=b), **named)
+        lhs, rhs = m(*batch, m_, k_, layout=a), m(*batch, k_, n_, layout=b)
+        if frozen:
+            polyops._C.pack_weight(rhs.t())
+        return args(*c, lhs, rhs, **named)
 
-    return Sample(op, f"{batch} {m_}x{n_}x{k_} {a} {b} addend {addend} {named}", make)
+    title = f"{batch} {m_}x{n_}x{k_} {a} {b} addend {addend} {named} frozen={frozen}"
+    return Sample(op, title, make)
 
 
 def vectors(choose: random.Random) -> Sample:

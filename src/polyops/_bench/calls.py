@@ -203,7 +203,8 @@ def _attention(inputs: Inputs, name: str, out: bool) -> Case:
     batch, heads, queries, keys, dim = inputs.spec.sizes
     kind = inputs.spec.option("mask", "none")
     query = _heads(inputs, batch, heads, queries, dim)
-    key, value = (_heads(inputs, batch, heads, keys, dim) for _ in range(2))
+    shared = int(inputs.spec.option("kv_heads", str(heads)))
+    key, value = (_heads(inputs, batch, shared, keys, dim) for _ in range(2))
     mask = _attention_mask(inputs, kind)
     causal = kind == "causal"
     seen = sum(min(i + 1, keys) for i in range(queries)) if causal else queries * keys
@@ -216,7 +217,7 @@ def _attention(inputs: Inputs, name: str, out: bool) -> Case:
     grad = torch.empty_like(result).copy_(inputs.randn(*result.shape))
     args = (grad, query, key, value, result, logsumexp, 0.0, causal)
     fn = partial(getattr(aten, name).default, *args, attn_mask=mask)
-    moved = 2 * nbytes(grad, query, key, value) + nbytes(mask)
+    moved = nbytes(grad, result) + 2 * nbytes(query, key, value) + nbytes(mask)
     return new_results(fn, moved, flops * 5 // 2)
 
 

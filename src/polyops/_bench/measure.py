@@ -105,16 +105,21 @@ def percentile(values: list[float], share: float) -> float:
 
 
 def time_both(
-    case: Case, round_done: Callable[[], None] = lambda: None, hopeless: float = 0.0
+    case: Case,
+    round_done: Callable[[], None] = lambda: None,
+    hopeless: float = 0.0,
+    ours: Callable[[], Any] | None = None,
 ) -> Timing:
     """Stock against polyops as it is set now (gates, forcing, enabled ops).
 
     Calls round_done() after each round. Ends early if no round's ratio came near `hopeless`.
+    ours: what polyops runs, if not the same.
     """
+    sides = (case.fn, ours or case.fn)
     quickest = float("inf")
     for on in (False, True):
         with patched(on):
-            quickest = min(quickest, _warm_up(case.fn))
+            quickest = min(quickest, _warm_up(sides[on]))
     calls = max(1, round(SAMPLE_NS / quickest))
     samples = 1 if quickest > LONG_NS else 3
     settling = max(2, round(SETTLE_NS / quickest))
@@ -130,8 +135,8 @@ def time_both(
             for on in (turn % 2 == 0, turn % 2 == 1):
                 _set_patched(not on)  # so that either side comes after one patch and one unpatch
                 _set_patched(on)
-                batch_ns(case.fn, settling)
-                medians[on] = statistics.median(batch_ns(case.fn, calls) for _ in range(samples))
+                batch_ns(sides[on], settling)
+                medians[on] = statistics.median(batch_ns(sides[on], calls) for _ in range(samples))
             stock.append(medians[0])
             ours.append(medians[1])
             ratios.append(medians[0] / medians[1])

@@ -35,7 +35,7 @@ class Result:
     """What the run found."""
 
     embeddings: dict[tuple[str, bool], Tensor]  # (dtype, patched) -> of SENTENCES + QUERIES
-    timings: dict[tuple[str, int, int], Timing]  # (dtype, sentences, tokens)
+    timings: dict[tuple[str, int, int], dict[str, Timing]]  # (dtype, sentences, tokens) -> column
     stats: dict[str, polyops.OpStats]
 
 
@@ -50,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
         console=Console(stderr=True),
         transient=True,
     ) as bar:
-        steps = 1 + 2 * len(DTYPES) + ROUNDS * len(DTYPES) * len(BATCHES)
+        timed = 4 if args.compile else 2
+        steps = 1 + 2 * len(DTYPES) + timed * ROUNDS * len(DTYPES) * len(BATCHES)
         task = bar.add_task("loading the model", total=steps)
 
         def step(text: str | None = None) -> None:
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
             else:
                 bar.advance(task)
 
-        result = measure(load_models(step), step)
+        result = measure(load_models(step), step, args.compile)
     console.print(
         f"all-MiniLM-L6-v2 by sentence-transformers, torch {torch.__version__}, "
         f"{machine.model_name()}, {torch.get_num_threads()} threads\n"
@@ -92,7 +93,7 @@ def load_models(step: Callable[..., None]) -> dict[str, Any]:
     return {dtype: copy.deepcopy(model).to(getattr(torch, dtype)).eval() for dtype in DTYPES}
 
 
-def measure(models: dict[str, Any], step: Callable[..., None]) -> Result:
+def measure(models: dict[str, Any], step: Callable[..., None], compiled: bool) -> Result:
     result = Result({}, {}, {})
     polyops.reset_stats()
     for dtype, model in models.items():
@@ -112,8 +113,22 @@ def measure(models: dict[str, Any], step: Callable[..., None]) -> Result:
             step(f"timing, {dtype}, {batch} x {tokens} tokens")
             fn = partial(forward, model, features(model, batch, tokens))
             case = Case(fn, list, 0, 0, 0)
-            result.timings[dtype, batch, tokens] = time_both(case, round_done=step)
+            found = {"speed-up": time_both(case, round_done=step)}
+            with polyops.freeze(model):
+                found["frozen"] = time_both(case, round_done=step)
+            result.timings[dtype, batch, tokens] = found
     result.stats = polyops.stats()
+    for dtype, model in models.items() if compiled else ():
+        faster = copy.deepcopy(model)
+        faster[0].auto_model.compile()
+        for batch, tokens in BATCHES:
+            step(f"compiled, {dtype}, {batch} x {tokens} tokens")
+            inputs = features(model, batch, tokens)
+            case = Case(partial(forward, faster, inputs), list, 0, 0, 0)
+            plain = partial(forward, model, inputs)
+            found = result.timings[dtype, batch, tokens]
+            found["to compiled"] = time_both(case, round_done=step, ours=plain)
+            found["both to compiled"] = time_both(case, round_done=step)
     return result
 
 
@@ -192,16 +207,20 @@ def show_stats(console: Console, result: Result) -> None:
 
 
 def show_speed(console: Console, result: Result) -> None:
+    """stock / polyops, with weights as they are and frozen; compiled stock / polyops, not compiled
+    and compiled.
+    """
+    ratios = list(next(iter(result.timings.values())))
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("sentences x tokens", "dtype", "stock", "polyops", "speed-up", "20-80 %"):
+    for column in ("sentences x tokens", "dtype", "stock", "polyops", *ratios):
         table.add_column(column, justify="left" if column in ("dtype",) else "right")
-    for (dtype, batch, tokens), timing in result.timings.items():
+    for (dtype, batch, tokens), found in result.timings.items():
+        plain = found["speed-up"]
         table.add_row(
             f"{batch} x {tokens}",
             dtype,
-            f"{timing.stock_us / 1e3:.1f} ms",
-            f"{timing.polyops_us / 1e3:.1f} ms",
-            f"{timing.ratio:.2f}x",
-            f"{timing.p20:.2f}-{timing.p80:.2f}",
+            f"{plain.stock_us / 1e3:.1f} ms",
+            f"{plain.polyops_us / 1e3:.1f} ms",
+            *(f"{t.ratio:.2f}x ({t.p20:.2f}-{t.p80:.2f})" for t in found.values()),
         )
     console.print(table)
