@@ -65,8 +65,8 @@ bool Call::run(const void* args, c10::Device device) {
 }
 
 void Call::observe_hit(const void* args) const {
-  observe({slot_.overload, choice_.candidate->kernel->name, nullptr,
-           table_->op().gate_key(args), threads_});
+  observe({slot_.overload, choice_.candidate->kernel->name, nullptr, table_->op().gate_key(args),
+           threads_});
 }
 
 }  // namespace polyops::torch_binding

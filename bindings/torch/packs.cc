@@ -27,8 +27,8 @@ struct Entry {
   int64_t id;
   // Kept so that no other storage can come to the same address.
   c10::weak_intrusive_ptr<c10::StorageImpl> storage;
-  const void* memory;  // of the storage
-  polyops_tensor rhs;  // as a product sees it: (1, k, n)
+  const void* memory;             // of the storage
+  polyops_tensor rhs;             // as a product sees it: (1, k, n)
   c10::VariableVersion versions;  // the weight's own: a view made below autograd has another
   uint32_t version;
   std::shared_ptr<const Pack> pack;
@@ -43,7 +43,8 @@ struct Entry {
   }
 
   bool is_of(const at::Tensor& tensor) const {
-    return tensor.dim() == 2 && dtype_of(tensor.scalar_type()) == rhs.dtype && tensor.size(0) == rhs.sizes[1] && tensor.size(1) == rhs.sizes[2] &&
+    return tensor.dim() == 2 && dtype_of(tensor.scalar_type()) == rhs.dtype &&
+           tensor.size(0) == rhs.sizes[1] && tensor.size(1) == rhs.sizes[2] &&
            tensor.stride(0) == rhs.strides[1] && tensor.stride(1) == rhs.strides[2] &&
            !tensor.is_conj() && !tensor.is_neg();
   }

@@ -20,12 +20,12 @@ namespace polyops::torch_binding {
 
 struct Pack {
   at::Tensor bytes;
-  const char* format;     // gemm_pack's name of the order
-  const OpTable* table;   // of gemm_prepacked on the weight's device
+  const char* format;    // gemm_pack's name of the order
+  const OpTable* table;  // of gemm_prepacked on the weight's device
 };
 
 struct PackResult {
-  int64_t id = 0;              // 0: not packed,
+  int64_t id = 0;                // 0: not packed,
   const char* reason = nullptr;  // and this is why
 };
 

@@ -1,6 +1,7 @@
 """freeze(): weights packed once, for inference."""
 
 import weakref
+from collections.abc import Iterator, MutableMapping
 from types import TracebackType
 from typing import Any
 
@@ -13,7 +14,7 @@ from polyops import _C
 
 CONVOLUTION = "convolutions read their weights where they lie"
 
-_packs = WeakTensorKeyDictionary()
+_packs: MutableMapping[Tensor, int] = WeakTensorKeyDictionary()
 """The id of each weight's last pack."""
 _watched = False
 
@@ -88,16 +89,25 @@ def packed_bytes(weight: Tensor) -> int:
     return rows * columns * weight.element_size()
 
 
-def _weights(model: nn.Module) -> dict[str, tuple[Tensor, bool]]:
-    """Weights by name, each once, and whether it is a Linear's."""
-    found: dict[int, tuple[str, Tensor, bool]] = {}
+def _modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Linear and convolution modules under the name of their weight; each weight once."""
+    seen: set[int] = set()
     for path, module in model.named_modules():
-        linear = isinstance(module, nn.Linear)
-        if linear or isinstance(module, nn.modules.conv._ConvNd):
-            weight = module.weight
-            name = f"{path}.weight" if path else "weight"
-            found.setdefault(id(weight), (name, weight, linear))
-    return {name: (weight, linear) for name, weight, linear in found.values()}
+        if not isinstance(module, (nn.Linear, nn.modules.conv._ConvNd)):
+            continue
+        weight = module._parameters.get("weight")
+        if weight is None or id(weight) not in seen:
+            seen.add(id(weight))
+            yield f"{path}.weight" if path else "weight", module
+
+
+def _cannot_pack(module: nn.Module) -> str | None:
+    if not isinstance(module, nn.Linear):
+        return CONVOLUTION
+    # Computed at each call (parametrizations), quantized, sharded, or not there yet (LazyLinear).
+    if type(module._parameters.get("weight")) is not nn.Parameter:
+        return "not a plain parameter"
+    return None
 
 
 def freeze(model: nn.Module, *, max_bytes: int | None = None) -> Frozen:
@@ -111,10 +121,10 @@ def freeze(model: nn.Module, *, max_bytes: int | None = None) -> Frozen:
     A pack counts only as long as its weight is what was packed. A step of a ``torch.optim``
     optimizer, any other in-place change (``load_state_dict``), another dtype or device, and
     ``weight.data = ...`` drop it, and the next product goes on with the weight as it then is. Call
-    ``freeze`` again to pack that. NOT noticed is what torch does not count: writes through
-    ``weight.data`` in place (``weight.data.add_(1)``), through ``weight.detach().numpy()``, through a
-    raw pointer, or by ``torch._fused_adam_`` and its kin called by hand. Call ``unfreeze()`` before,
-    or ``freeze`` after such a write.
+    ``freeze`` again to pack that. NOT noticed is what torch does not count: writes into
+    ``weight.data`` in place (``weight.data.add_(1)``), through ``weight.detach().numpy()`` or a raw
+    pointer, or by ``torch._fused_adam_`` and its kin called by hand. Call ``unfreeze()`` before, or
+    ``freeze`` after such a write.
 
     Args:
         model: any module. Freeze it in the dtype that it computes in: under autocast the products
@@ -137,12 +147,12 @@ def freeze(model: nn.Module, *, max_bytes: int | None = None) -> Frozen:
     _watch_optimizers()
     frozen = Frozen()
     left = float("inf") if max_bytes is None else max_bytes
-    for name, (weight, linear) in _weights(model).items():
-        size = packed_bytes(weight) if linear else 0
-        if not linear or size > left:
-            frozen.left[name] = CONVOLUTION if not linear else "over max_bytes"
-            continue
-        pack, reason = _C.pack_weight(weight)
+    for name, module in _modules(model):
+        pack, reason = 0, _cannot_pack(module)
+        if reason is None:
+            weight = module.get_parameter("weight")
+            size = packed_bytes(weight)
+            pack, reason = _C.pack_weight(weight) if size <= left else (0, "over max_bytes")
         if reason is not None:
             frozen.left[name] = reason
             continue

@@ -24,7 +24,8 @@ constexpr double kInf = std::numeric_limits<double>::infinity();
 // How an operand of sizes (batch, rows, columns) lies in memory.
 enum class Layout { kRows, kColumns, kBatchInnermost, kPadded, kSpread, kExpanded };
 
-inline std::vector<int64_t> strides_of(Layout layout, int64_t batch, int64_t rows, int64_t columns) {
+inline std::vector<int64_t> strides_of(Layout layout, int64_t batch, int64_t rows,
+                                       int64_t columns) {
   switch (layout) {
     case Layout::kRows:
       return {rows * columns, columns, 1};

@@ -236,7 +236,8 @@ TEST(GemmPrepacked, DeclinesWhatItDoesNotCompute) {
     problem.args.lhs.dtype = POLYOPS_FLOAT16;
     EXPECT_STREQ(kernel.supports(&args), "dtype");
 
-    const Problem row({.m = 1, .n = 3, .k = 4}, dtype), two({.batch = 2, .m = 2, .n = 3, .k = 4}, dtype);
+    const Problem row({.m = 1, .n = 3, .k = 4}, dtype),
+        two({.batch = 2, .m = 2, .n = 3, .k = 4}, dtype);
     args.gemm = &row.args;
     EXPECT_STREQ(kernel.supports(&args), "one row");
     args.gemm = &two.args;

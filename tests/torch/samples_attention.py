@@ -215,8 +215,8 @@ def attention_backward(m: Make, forward: Args, grad: str = "contiguous") -> Args
 
 
 def of_forward(sample: Sample) -> Sample:
-    """The backward of a sample of the forward. In float64 stock's forward misreads a float32 mask (its
-    logsumexp is off by as much as the mask is large).
+    """The backward of a sample of the forward. In float64 stock's forward misreads a float32 mask
+    (its logsumexp is off by as much as the mask is large).
     """
     narrow = tuple(dtype for dtype in sample.dtypes if dtype != F64)
     return backward(

@@ -113,6 +113,12 @@ def adam(net: nn.Module, **how: bool) -> None:
     torch.optim.Adam(net.parameters(), **how).step()
 
 
+def compiled_step(net: nn.Module) -> None:
+    torch._dynamo.reset()
+    net(tokens()).sum().backward()
+    torch.compile(torch.optim.Adam(net.parameters()).step, backend="aot_eager")()
+
+
 def assign(net: nn.Module) -> None:
     net.load_state_dict(model().double().float().state_dict(), assign=True)
 
@@ -152,11 +158,10 @@ def resized(net: nn.Module) -> None:
 CHANGES = [
     step,
     adam,
+    compiled_step,
     lambda net: adam(net, foreach=True),
     lambda net: adam(net, fused=True),
-    lambda net: net.load_state_dict(
-        {name: 2 * value for name, value in net.state_dict().items()}
-    ),
+    lambda net: net.load_state_dict({name: 2 * value for name, value in net.state_dict().items()}),
     assign,
     replace_data,
     view_of,
@@ -294,6 +299,12 @@ def test_what_is_left_is_said():
     assert "4 left as they are" in repr(frozen)
 
 
+def test_weights_that_are_no_plain_parameters_are_left():
+    parametrized = nn.utils.parametrizations.weight_norm(nn.Linear(5, 6))
+    frozen = polyops.freeze(nn.ModuleList([parametrized, nn.LazyLinear(3)]))
+    assert frozen.left == dict.fromkeys(["0.weight", "1.weight"], "not a plain parameter")
+
+
 def test_a_weight_made_in_inference_mode_is_left():
     with torch.inference_mode():
         layer = nn.Linear(70, 130)
@@ -302,7 +313,7 @@ def test_a_weight_made_in_inference_mode_is_left():
 
 
 def test_wrong_arguments():
-    with pytest.raises(TypeError, match="takes an nn.Module, not Tensor"):
+    with pytest.raises(TypeError, match=r"takes an nn\.Module, not Tensor"):
         polyops.freeze(torch.zeros(3))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="max_bytes is -1"):
         polyops.freeze(model(), max_bytes=-1)

@@ -13,9 +13,9 @@ namespace polyops::cpu {
 namespace {
 
 enum class Path : int32_t {
-  kPacked,  // rhs copied into panels, block by block
-  kDirect,  // rhs read where it lies, columns contiguous
-  kDot,     // rhs read where it lies, k contiguous
+  kPacked,    // rhs copied into panels, block by block
+  kDirect,    // rhs read where it lies, columns contiguous
+  kDot,       // rhs read where it lies, k contiguous
   kPrepacked  // rhs lies in panels already, each with all of k
 };
 

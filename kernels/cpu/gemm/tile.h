@@ -76,7 +76,8 @@ inline constexpr int kMaxRows = 8;
 
 // Cache lines of a whole panel per step of k.
 template <class V, class E>
-inline constexpr int kPanelLines = kTileColumns<V> * kDepth<V, E> * static_cast<int>(sizeof(E)) / 64;
+inline constexpr int kPanelLines =
+    kTileColumns<V> * kDepth<V, E> * static_cast<int>(sizeof(E)) / 64;
 
 template <class V, class D>
 inline V finish(V acc, V alpha, V beta, AddendKind kind, const D* addend) {

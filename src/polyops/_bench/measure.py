@@ -108,14 +108,14 @@ def time_both(
     case: Case,
     round_done: Callable[[], None] = lambda: None,
     hopeless: float = 0.0,
-    ours: Callable[[], Any] | None = None,
+    patched_fn: Callable[[], Any] | None = None,
 ) -> Timing:
     """Stock against polyops as it is set now (gates, forcing, enabled ops).
 
     Calls round_done() after each round. Ends early if no round's ratio came near `hopeless`.
-    ours: what polyops runs, if not the same.
+    patched_fn: what polyops runs, if not the same.
     """
-    sides = (case.fn, ours or case.fn)
+    sides = (case.fn, patched_fn or case.fn)
     quickest = float("inf")
     for on in (False, True):
         with patched(on):

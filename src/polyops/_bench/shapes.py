@@ -16,8 +16,8 @@ layout     as _bench/calls.py and _bench/convolutions.py list them
 key=value  dim (softmax), over (layer_norm: how many trailing dimensions), approx (gelu),
            weight (layer_norm: dtype of weight and bias if not the input's), addend (addmm),
            frozen (addmm, mm: the weight packed by polyops.freeze),
-           mask (attention: causal, full, rows, padding), kv_heads (attention: heads of keys); those of convolution, filters, taps
-           and others, are in _bench/convolutions.py
+           mask (attention: causal, full, rows, padding), kv_heads (attention: heads of keys);
+           those of convolution, filters, taps and others, are in _bench/convolutions.py
 quick      the line is in the quick suite too
 '#' begins a comment.
 """
