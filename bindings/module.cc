@@ -271,6 +271,7 @@ PYBIND11_MODULE(_C, m) {
       py::arg("weight"));
   m.def("drop_pack", drop_pack, py::arg("id"));
   m.def("pack_bytes", pack_bytes, py::arg("id"));
+  m.def("pack_count", [] { return pack_count.load(); });
   m.def("recycle_tensor_memory", recycle_tensor_memory);
   m.def("place_tensors", place_tensors, py::arg("offset"));
   m.def("release_tensor_memory", release_tensor_memory);

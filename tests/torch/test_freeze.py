@@ -261,6 +261,18 @@ def test_packs_die_with_their_weights():
     assert frozen.packed == {}
 
 
+def test_packs_of_weights_that_moved_go_with_time():
+    """Nothing asks for them anymore; products with other weights let go of them."""
+    net = model()
+    frozen = polyops.freeze(net)
+    pack = next(iter(frozen._ids.values()))
+    net.to(torch.float64)
+    for _ in range(256):
+        net(tokens(dtype=torch.float64))
+    held = polyops._C.pack_count()
+    assert held == 0 and polyops._C.pack_bytes(pack) is None
+
+
 def test_memory_is_bounded_and_reported():
     net = model()
     all_of_it = polyops.freeze(net)
