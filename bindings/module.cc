@@ -263,12 +263,12 @@ PYBIND11_MODULE(_C, m) {
       py::arg("sizes"), py::arg("ratio"));
   m.def(
       "pack_weight",
-      [](py::handle weight) {
+      [](py::handle weight, bool gated) {
         if (!THPVariable_Check(weight.ptr())) throw py::type_error("not a tensor");
-        const PackResult result = pack_weight(THPVariable_Unpack(weight.ptr()));
+        const PackResult result = pack_weight(THPVariable_Unpack(weight.ptr()), gated);
         return py::make_tuple(result.id, optional_string(result.reason));
       },
-      py::arg("weight"));
+      py::arg("weight"), py::arg("gated"));
   m.def("drop_pack", drop_pack, py::arg("id"));
   m.def("pack_bytes", pack_bytes, py::arg("id"));
   m.def("pack_count", [] { return pack_count.load(); });

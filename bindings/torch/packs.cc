@@ -76,15 +76,16 @@ const char* cannot_pack(const at::Tensor& weight) {
   return nullptr;
 }
 
-// The first packer of the family that knows the dtype. It has no gate: which products read what it
-// wrote is decided by theirs, unless none of those is ever open.
-const polyops_kernel* packer_for(const OpTable& packers, const OpTable& readers,
-                                 const polyops_gemm_pack_args& args, const char** reason) {
-  *reason = "no kernel of this device reads packed weights";
-  if (readers.candidates().empty()) return nullptr;
-  *reason = kNotMeasured;
+const char* nobody_reads(const OpTable& readers, bool gated) {
+  if (readers.candidates().empty()) return "no kernel of this device reads packed weights";
   const auto is_shut = [](const Candidate& candidate) { return candidate.shut; };
-  if (std::ranges::all_of(readers.candidates(), is_shut)) return nullptr;
+  return gated && std::ranges::all_of(readers.candidates(), is_shut) ? kNotMeasured : nullptr;
+}
+
+// The first of the family that knows the dtype. It has no gate: which products read what it wrote is
+// decided by theirs.
+const polyops_kernel* packer_for(const OpTable& packers, const polyops_gemm_pack_args& args,
+                                 const char** reason) {
   for (const Candidate& candidate : packers.candidates()) {
     *reason = candidate.kernel->supports(&args);
     if (*reason == nullptr) return candidate.kernel;
@@ -94,7 +95,7 @@ const polyops_kernel* packer_for(const OpTable& packers, const OpTable& readers,
 
 }  // namespace
 
-PackResult pack_weight(const at::Tensor& weight) {
+PackResult pack_weight(const at::Tensor& weight, bool gated) {
   if (const char* reason = cannot_pack(weight)) return {0, reason};
   const at::Tensor rhs = weight.detach().t();
   const std::string device = c10::DeviceTypeName(weight.device().type(), /*lower_case=*/true);
@@ -104,10 +105,10 @@ PackResult pack_weight(const at::Tensor& weight) {
   args.struct_size = sizeof args;
   if (const char* reason = describe(rhs, &args.rhs)) return {0, reason};
   prepend_dimension(&args.rhs);
-  const char* reason = nullptr;
   const OpTable& readers = registry().table(device, "gemm_prepacked");
-  const polyops_kernel* packer =
-      packer_for(registry().table(device, "gemm_pack"), readers, args, &reason);
+  if (const char* reason = nobody_reads(readers, gated)) return {0, reason};
+  const char* reason = "no kernel of this device packs weights";
+  const polyops_kernel* packer = packer_for(registry().table(device, "gemm_pack"), args, &reason);
   if (packer == nullptr) return {0, reason};
 
   // Before the weight is read: what changes from here on is noticed.

@@ -29,9 +29,9 @@ struct PackResult {
   const char* reason = nullptr;  // and this is why
 };
 
-// Packs weight (n, k) as the rhs of x @ weight.t(); what was packed of it before is dropped. Reads
-// the weight on the calling thread; not while another thread writes it.
-PackResult pack_weight(const at::Tensor& weight);
+// Packs weight (n, k) as the rhs of x @ weight.t(); what was packed of it before is dropped. Not while
+// another thread writes the weight. gated: not if the gates of this chip let no product read a pack.
+PackResult pack_weight(const at::Tensor& weight, bool gated);
 // Drops the pack; nothing if it is gone already. Calls that use it finish with it.
 void drop_pack(int64_t id);
 // Bytes of a pack that still counts; nothing once it was dropped or its weight has changed or died.

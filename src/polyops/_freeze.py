@@ -152,7 +152,9 @@ def freeze(model: nn.Module, *, max_bytes: int | None = None) -> Frozen:
         if reason is None:
             weight = module.get_parameter("weight")
             size = packed_bytes(weight)
-            pack, reason = _C.pack_weight(weight) if size <= left else (0, "over max_bytes")
+            pack, reason = (
+                _C.pack_weight(weight, gated=True) if size <= left else (0, "over max_bytes")
+            )
         if reason is not None:
             frozen.left[name] = reason
             continue

@@ -3,6 +3,8 @@
 import copy
 import gc
 import pickle
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 
@@ -49,7 +51,7 @@ def check(net: nn.Module, x: Tensor, expected: Tensor) -> None:
 
 def can_pack(dtype: torch.dtype) -> bool:
     """bfloat16 where the machine multiplies it."""
-    _, reason = polyops._C.pack_weight(torch.randn(3, 3, dtype=dtype))
+    _, reason = polyops._C.pack_weight(torch.randn(3, 3, dtype=dtype), gated=False)
     return reason is None
 
 
@@ -309,6 +311,21 @@ def test_what_is_left_is_said():
         "3.weight": "layout",
     }
     assert "4 left as they are" in repr(frozen)
+
+
+def test_a_chip_on_which_nothing_was_measured(monkeypatch):
+    """Packs that no product will read are not made; the benchmark, which measures them, asks so."""
+    monkeypatch.setenv("POLYOPS_CPU_ISA", "scalar")  # no gate file has points of these kernels
+    code = """
+import torch, polyops
+layer = torch.nn.Linear(70, 130)
+print(polyops.freeze(layer).left, polyops._C.pack_weight(layer.weight, gated=False)[1])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() in (
+        "{'weight': 'gate: not measured'} None",
+        "{} None",  # a chip without a gate file: others' points decide call by call
+    )
 
 
 def test_weights_that_are_no_plain_parameters_are_left():
