@@ -1,7 +1,6 @@
 """The public switches and counters."""
 
 from pathlib import Path
-from types import TracebackType
 from typing import TypedDict
 
 from polyops import _C
@@ -31,12 +30,7 @@ class Switch:
     def __enter__(self) -> "Switch":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         _set(self._before)
 
 

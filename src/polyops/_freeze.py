@@ -2,7 +2,6 @@
 
 import weakref
 from collections.abc import Iterator, MutableMapping
-from types import TracebackType
 from typing import Any
 
 from torch import Tensor, nn
@@ -14,17 +13,30 @@ from polyops import _C
 
 CONVOLUTION = "convolutions read their weights where they lie"
 
-_packs: MutableMapping[Tensor, int] = WeakTensorKeyDictionary()
-"""The id of each weight's last pack."""
+_packs: MutableMapping[Tensor, list[int]] = WeakTensorKeyDictionary()
+"""Of each weight that was ever frozen: the id of its last pack, or nothing."""
 _watched = False
+
+
+def _drop(pack: list[int]) -> None:
+    while pack:
+        _C.drop_pack(pack.pop())
+
+
+def _remember(weight: Tensor, pack: int) -> None:
+    last = _packs.get(weight)
+    if last is None:
+        last = _packs[weight] = []
+        # Or it would be held until the next freeze(). Calls under way keep what they use.
+        weakref.finalize(weight, _drop, last).atexit = False
+    last[:] = [pack]
 
 
 def _after_step(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """A step counts as a change, whatever it did: torch counts none of fused optimizers."""
     for group in optimizer.param_groups:
         for parameter in group["params"]:
-            if parameter in _packs:
-                _C.drop_pack(_packs.pop(parameter))
+            _drop(_packs.get(parameter, []))
 
 
 def _watch_optimizers() -> None:
@@ -69,12 +81,7 @@ class Frozen:
     def __enter__(self) -> "Frozen":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.unfreeze()
 
     def __repr__(self) -> str:
@@ -158,8 +165,7 @@ def freeze(model: nn.Module, *, max_bytes: int | None = None) -> Frozen:
         if reason is not None:
             frozen.left[name] = reason
             continue
-        frozen._ids[name] = _packs[weight] = pack
+        frozen._ids[name] = pack
+        _remember(weight, pack)
         left -= size
-        # Or it would be held until the next freeze(). Calls under way keep what they use.
-        weakref.finalize(weight, _C.drop_pack, pack).atexit = False
     return frozen

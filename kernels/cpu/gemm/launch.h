@@ -7,37 +7,21 @@
 #include "gemm/driver.h"
 #include "gemm/plan.h"
 #include "gemm/problem.h"
-#include "polyops/abi.h"
+#include "parallel.h"
 
 namespace polyops::cpu {
 namespace {
 
 template <class V, class E>
-struct Job {
-  const Problem<E, typename V::Scalar>* problem;
-  const Plan* plan;
-  char* scratch;
-};
-
-template <class V, class E>
-void run_parts(void* user, int64_t begin, int64_t end, int32_t) {
-  const auto& job = *static_cast<const Job<V, E>*>(user);
-  for (int64_t i = begin; i < end; ++i) {
-    auto* scratch = reinterpret_cast<E*>(job.scratch + i * job.plan->part_bytes);
-    run_part<V>(*job.problem, *job.plan, i, scratch);
-  }
-}
-
-template <class V, class E>
 void run_plan(const Problem<E, typename V::Scalar>& problem, const Plan& plan,
               const polyops_context* ctx) {
-  Job<V, E> job = {&problem, &plan, static_cast<char*>(ctx->scratch)};
-  const int64_t parts = plan.row_parts * plan.column_parts;
-  if (parts == 1) {
-    run_parts<V, E>(&job, 0, 1, 0);
-  } else {
-    ctx->parallel_for(ctx, parts, 1, run_parts<V, E>, &job);
-  }
+  auto* scratch = static_cast<char*>(ctx->scratch);
+  parallel_for(
+      ctx, plan.row_parts * plan.column_parts, 1, [&](int64_t begin, int64_t end, int32_t) {
+        for (int64_t i = begin; i < end; ++i) {
+          run_part<V>(problem, plan, i, reinterpret_cast<E*>(scratch + i * plan.part_bytes));
+        }
+      });
 }
 
 // Calls run<vector, element>() for a dtype that this ISA and machine multiply; false for others.
