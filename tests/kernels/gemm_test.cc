@@ -116,6 +116,30 @@ TEST(Gemm, FewRowsAgainstTransposedWeights) {
   }
 }
 
+// Larger than both other operands: they take the place of lhs, and results are turned.
+TEST(Gemm, LargeWeightsBesideFewRows) {
+  int turn = 0;
+  for (int64_t m : {8, 16, 31, 32, 47, 63, 64, 80, 128}) {
+    for (int64_t n : {190, 401}) {
+      for (int64_t k : {190, 769, 1153}) {
+        const std::vector<std::vector<int64_t>> addends = {
+            {}, {0, 0, 1}, {0, n, 1}, {0, 1, m}, {0, 1, 0}, {0, 0, 0}, {0, 2 * n, 2}};
+        ++turn;
+        check({.m = m,
+               .n = n,
+               .k = k,
+               .rhs = Layout::kColumns,
+               .addend = addends[turn % addends.size()],
+               .in_place = turn % 11 == 0,
+               .alpha = turn % 2 == 0 ? 1.0 : -1.5,
+               .beta = 0.5,
+               .threads = {1, 2, 3}});
+        if (HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
 // Every tail of tiles of 16 x 32 and of blocks of 32 x 32, with either operand the one in pairs.
 TEST(Gemm, AroundTheTilesOfAMatrixUnit) {
   int turn = 0;

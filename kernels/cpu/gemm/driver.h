@@ -98,16 +98,32 @@ struct PackedBlock {
     return copy;
   }
 
-  // The one that is read after it, if it is no shorter; null for a copy in scratch.
-  const E* next_panel(int64_t n0, int64_t j, int64_t n1, int64_t k0, int64_t k) {
-    if (plan.path != Path::kPrepacked) return nullptr;
-    j += kTileColumns<V>;
-    if (j >= n1) {
-      j = n0;
-      k0 += k;
+  // What is wanted after the panel at j, if that lies in one piece: the panel behind it, or those
+  // columns of rhs that are packed into its place.
+  const E* next_panel(int64_t n0, int64_t j, int64_t n1, int64_t k0, int64_t k, bool first) {
+    constexpr int64_t kColumns = kTileColumns<V>;
+    int64_t next = j + kColumns;
+    if (plan.path == Path::kPrepacked) {
+      if (next >= n1) {
+        next = n0;
+        k0 += k;
+      }
+      if (next + kColumns > n1 || k0 + k > p.k) return nullptr;
+      return p.rhs + next * ceil_div(p.k, kStep) * kStep + k0 * kColumns;
     }
-    if (j + kTileColumns<V> > n1 || k0 + k > p.k) return nullptr;
-    return p.rhs + j * ceil_div(p.k, kStep) * kStep + k0 * kTileColumns<V>;
+    if (first) {
+      if (next + kColumns > range.n1 || p.rhs_k != 1 || p.rhs_n != p.k) return nullptr;
+      return p.rhs + range.item * p.rhs_batch + next * p.k + k0 * kColumns;
+    }
+    if (next >= n1) next = n0;
+    return next + kColumns <= n1 ? panels + (next - n0) * plan.block_k : nullptr;
+  }
+
+  // Weights in the place of lhs: their further rows, with the first panel.
+  Piece<E> next_rows(const Operands<E>& operands, int64_t rows, bool first) {
+    const bool one_piece = operands.lhs_k == 1 && operands.lhs_m == operands.k;
+    if (!first || !one_piece) return {};
+    return {operands.lhs + kMaxRows * operands.lhs_m, operands.lhs + rows * operands.lhs_m};
   }
 
   // Rows [m0, m1) of columns [n0, n1) with k [k0, k0 + k); packs the panels the first time.
@@ -129,7 +145,13 @@ struct PackedBlock {
       const int64_t columns = min_of(kTileColumns<V>, n1 - j);
       const int64_t vectors = ceil_div(columns, V::kLanes);
       operands.rhs = panel(n0, j, columns, k0, k, first);
-      operands.next = next_panel(n0, j, n1, k0, k);
+      if (!fits_vectors(target)) {
+        operands.next = next_rows(operands, m1 - m0, j == n0);
+      } else if (const E* next = next_panel(n0, j, n1, k0, k, first)) {
+        operands.next = {next, next + operands.k * kStep * kTileColumns<V>};
+      } else {
+        operands.next = {};
+      }
       operands.rhs_k = vectors * V::kLanes * kStep;
       run_panel<V>(operands, target, Split(m1 - m0, rows_of<V>(static_cast<int>(vectors))), m0, j,
                    columns, true);

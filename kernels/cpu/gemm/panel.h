@@ -4,45 +4,14 @@
 
 #include <cstdint>
 
+#include "gemm/ahead.h"
 #include "gemm/packing.h"
+#include "gemm/target.h"
 #include "gemm/tile.h"
 #include "rows.h"
 
 namespace polyops::cpu {
 namespace {
-
-// What is added to a product, and where the sum goes: the addend with the first block of k, what
-// stands in dst itself with every later one (so that an addend that is dst is read before it is
-// written). D: how dst and addend are stored.
-template <class S, class D = S>
-struct Target {
-  D* dst;
-  int64_t dst_m, dst_n;
-  const D* addend;  // nullptr: none
-  int64_t addend_m, addend_n;
-  S alpha, beta;
-};
-
-// Element by element, for layouts that vectors do not fit.
-template <class S, class D>
-void scatter(const Target<S, D>& t, int64_t i, int64_t j, int64_t rows, int64_t columns,
-             const S* sums, int64_t sums_m) {
-  for (int64_t r = 0; r < rows; ++r) {
-    D* dst = t.dst + (i + r) * t.dst_m + j * t.dst_n;
-    const D* addend =
-        t.addend == nullptr ? nullptr : t.addend + (i + r) * t.addend_m + j * t.addend_n;
-    for (int64_t c = 0; c < columns; ++c) {
-      const S product = t.alpha * sums[r * sums_m + c];
-      put(dst + c * t.dst_n,
-          addend == nullptr ? product : product + t.beta * get(addend + c * t.addend_n));
-    }
-  }
-}
-
-template <class S, class D>
-inline bool fits_vectors(const Target<S, D>& t) {
-  return t.dst_n == 1 && (t.addend == nullptr || t.addend_n <= 1);
-}
 
 template <class V, class E, class S, class D>
 inline void aim(const Target<S, D>& target, int64_t i, int64_t j, Tile<V, E, D>& tile) {
@@ -65,45 +34,11 @@ inline void set_target(const Target<S, D>& target, Tile<V, E, D>& tile) {
   tile.beta = target.beta;
 }
 
-// Brings the next panel into the L2 cache while `tiles` tiles read this one, the same share by each
-// of the first. A single tile is no slower than memory: it brings what it reads itself 4 KB later
-// (1, 2 and 8 KB were up to 5 % slower; the next panel 10 %).
-template <class V, class E, class D>
-class NextPanel {
- public:
-  NextPanel(const Operands<E>& panel, int64_t tiles)
-      : at_(tiles == 1 ? panel.rhs + 4096 / sizeof(E) : panel.next),
-        end_(at_ + panel.k * kStep),
-        lines_(lines_of(tiles)) {}
-
-  // The kernel of the next tile, which is told what to bring; null once all of it is on its way.
-  TileFn<V, E, D> kernel(int64_t rows, int64_t steps, Tile<V, E, D>& tile) {
-    if (at_ >= end_) return nullptr;
-    tile.next = at_;
-    at_ += steps * lines_ * (64 / static_cast<int64_t>(sizeof(E)));
-    constexpr int kAll = kPanelLines<V, E>, kHalf = kAll > 1 ? kAll / 2 : 1;
-    constexpr int kQuarter = kHalf > 1 ? kHalf / 2 : 1;
-    const auto& grid = lines_ == kAll    ? kTilesAhead<V, E, D, kAll>
-                       : lines_ == kHalf ? kTilesAhead<V, E, D, kHalf>
-                                         : kTilesAhead<V, E, D, kQuarter>;
-    return grid.fn[kMaxVectors<V> - 1][rows - 1];
-  }
-
- private:
-  static constexpr int64_t kStep = kTileColumns<V> * kDepth<V, E>;
-  static int lines_of(int64_t tiles) {
-    const int lines = kPanelLines<V, E> / (tiles == 1 ? 1 : tiles < 4 ? 2 : 4);
-    return lines < 1 ? 1 : lines;
-  }
-
-  const E *at_, *end_;
-  int lines_;
-};
-
 // The rows that `tiles` splits, from dst's `row` on, x one panel, into a target that fits vectors.
 template <class V, class E, class S, class D>
 void run_panel_in_place(const Operands<E>& operands, const Target<S, D>& target, const Split& tiles,
-                        int64_t row, int64_t column, int64_t columns, bool partial) {
+                        int64_t row, int64_t column, int64_t columns, bool partial,
+                        Ahead<V, E>& ahead) {
   const int64_t vectors = ceil_div(columns, V::kLanes);
   Tile<V, E, D> tile;
   static_cast<Operands<E>&>(tile) = operands;
@@ -118,13 +53,10 @@ void run_panel_in_place(const Operands<E>& operands, const Target<S, D>& target,
   };
   int64_t i = 0;
   if constexpr (kPanelLines<V, E> > 0) {
-    if (operands.next != nullptr && vectors == kMaxVectors<V>) {
-      NextPanel<V, E, D> next(operands, tiles.count);
-      for (; i < tiles.count; ++i) {
-        const auto kernel = next.kernel(tiles.size(i), operands.k, tile);
-        if (kernel == nullptr) break;
-        run(i, kernel);
-      }
+    for (; i < tiles.count; ++i) {
+      const auto kernel = ahead.kernel(tiles.size(i), vectors, tile);
+      if (kernel == nullptr) break;
+      run(i, kernel);
     }
   }
   for (; i < tiles.count; ++i) run(i, kernels[tiles.size(i) - 1]);
@@ -135,17 +67,23 @@ template <class V, class E, class S, class D>
 void run_panel(const Operands<E>& operands, const Target<S, D>& target, const Split& tiles,
                int64_t row, int64_t column, int64_t columns, bool packed_rhs) {
   const bool partial = !packed_rhs && columns % V::kLanes != 0;
+  Ahead<V, E> ahead(operands, tiles.count);
   if (fits_vectors(target)) {
-    return run_panel_in_place<V>(operands, target, tiles, row, column, columns, partial);
+    return run_panel_in_place<V>(operands, target, tiles, row, column, columns, partial, ahead);
   }
-  S sums[kMaxRows * kTileColumns<V>];
+  S sums[kTargetRows * kTileColumns<V>];
   const Target<S> own = {sums, kTileColumns<V>, 1, nullptr, 0, 0, S{1}, S{0}};
-  for (int64_t i = 0; i < tiles.count; ++i) {
-    const int64_t begin = tiles.begin(i), rows = tiles.size(i);
+  const int64_t end = tiles.begin(tiles.count);
+  for (int64_t i = 0; i < end; i += kTargetRows) {
+    const int64_t rows = min_of(kTargetRows, end - i);
     Operands<E> part = operands;
-    part.lhs += begin * operands.lhs_m;
-    run_panel_in_place<V>(part, own, Split(rows, rows), 0, 0, columns, partial);
-    scatter(target, row + begin, column, rows, columns, sums, kTileColumns<V>);
+    part.lhs += i * operands.lhs_m;
+    run_panel_in_place<V>(part, own, Split(rows, tiles.size(0)), 0, 0, columns, partial, ahead);
+    if (fits_turned(target)) {
+      scatter_turned<V>(target, row + i, column, rows, columns, sums, kTileColumns<V>);
+    } else {
+      scatter(target, row + i, column, rows, columns, sums, kTileColumns<V>);
+    }
   }
 }
 

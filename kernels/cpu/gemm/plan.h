@@ -60,7 +60,7 @@ inline int64_t useful_threads(const Problem<E, typename V::Scalar>& p, int64_t t
 }
 
 // The grid with the least time per part, in multiply-adds per step of k: a vector of rhs costs as
-// much to pack as 4 rows to multiply; a row of lhs costs something to bring in.
+// much to pack as 4 rows to multiply, or 15 if it is turned; a row of lhs costs something to bring in.
 template <class V, class E, class S>
 inline void choose_grid(const Problem<E, S>& p, int64_t threads, Plan& plan) {
   plan.row_parts = plan.column_parts = 1;
@@ -72,7 +72,8 @@ inline void choose_grid(const Problem<E, S>& p, int64_t threads, Plan& plan) {
     const int64_t part_rows = ceil_div(rows, down);
     const int64_t part_vectors = ceil_div(units, across) * plan.unit / V::kLanes;
     const double items = static_cast<double>(ceil_div(part_rows, p.m));
-    const double cost = (part_rows + 4 * items) * part_vectors + 0.2 * part_rows;
+    const double packing = (p.rhs_k == 1 ? 15 : 4) * items;
+    const double cost = (part_rows + packing) * part_vectors + 0.2 * part_rows;
     if (across == 1 || cost < best) {
       best = cost;
       plan.row_parts = down;
@@ -123,18 +124,6 @@ inline Plan plan_of(const Problem<E, S>& p, int32_t num_threads, bool prepacked 
   plan.part_bytes = 0;
   if (plan.path == Path::kDirect || plan.path == Path::kDot) return plan;
 
-  const int64_t panel = kTileColumns<V> * plan.block_k;
-  const int64_t parts = plan.row_parts * plan.column_parts;
-  int64_t panels = ceil_div(plan.block_n, kTileColumns<V>);
-  if (prepacked) {
-    panels = 0;
-  } else if (rows <= kBlockM) {
-    panels = 1;  // each panel is used up before the next is packed, into the same place
-  } else {
-    const int64_t fit = kPackedBytes / (parts * panel * static_cast<int64_t>(sizeof(E)));
-    panels = min_of(panels, fit < 4 ? 4 : fit);
-    plan.block_n = panels * kTileColumns<V>;
-  }
   // A transposed lhs is read where it lies (a copy was up to 8 % slower), unless its rows would all
   // fall on the same few sets of the cache.
   const bool same_sets = p.lhs_k * static_cast<int64_t>(sizeof(E)) % 4096 == 0;
@@ -146,6 +135,19 @@ inline Plan plan_of(const Problem<E, S>& p, int32_t num_threads, bool prepacked 
     const int64_t line = 64 / (static_cast<int64_t>(sizeof(E)) * kStep);
     plan.lhs_length = (ceil_div(min_of(rows, kBlockM), line) | 1) * line;
     plan.lhs_elements = plan.lhs_length * plan.block_k;
+  }
+  const int64_t panel = kTileColumns<V> * plan.block_k;
+  const int64_t parts = plan.row_parts * plan.column_parts;
+  int64_t panels = ceil_div(plan.block_n, kTileColumns<V>);
+  if (prepacked) {
+    panels = 0;
+  } else if (rows <= kBlockM) {
+    panels = 1;  // each panel is used up before the next is packed, into the same place
+    if (!plan.pack_lhs) plan.block_n = kTileColumns<V>;
+  } else {
+    const int64_t fit = kPackedBytes / (parts * panel * static_cast<int64_t>(sizeof(E)));
+    panels = min_of(panels, fit < 4 ? 4 : fit);
+    plan.block_n = panels * kTileColumns<V>;
   }
   plan.part_bytes = ceil_div((plan.lhs_elements + panels * panel) * sizeof(E), 64) * 64;
   return plan;

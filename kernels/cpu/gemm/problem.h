@@ -65,13 +65,29 @@ inline void fold_batch(Problem<E, S>& p) {
   p.batch = 1;
 }
 
+// Where k is contiguous in both, rhs has to be copied. The weights of a layer, if they are more than
+// lhs and dst together, are better read in the place of lhs, where they lie: then lhs is copied, and
+// dst turned in the L1 cache. Emerald Rapids, 2 threads, against MKL: 64 x 768 x 768 1.20 -> 1.33x,
+// 32 x 4096 x 4096 1.22 -> 1.57x, 197 x 3072 x 768 1.21 -> 1.24x, from 128 rows on little else.
+// Lost: 197 x 768 x 3072 (1.08 -> 1.03x), whose rows go by in 4 blocks of k, and rows that leave more
+// than a tenth of their vectors empty (100 x 768 x 768 1.14 -> 1.05x).
+template <class V, class E>
+inline bool weights_in_place(const Problem<E, typename V::Scalar>& p) {
+  if (V::kLanes == 1 || sizeof(E) != sizeof(typename V::Scalar)) return false;
+  if (p.batch != 1 || p.lhs_k != 1 || p.rhs_k != 1) return false;
+  const int64_t empty = ceil_div(p.m, V::kLanes) * V::kLanes - p.m;
+  return p.m * (p.k + p.n) < p.n * p.k && empty * 10 <= p.m && (p.m <= 128 || p.k <= 768);
+}
+
 // Fewer columns than half a vector waste most of every instruction, so such a product is turned on
-// its side; otherwise what decides is along which dimension dst can be stored whole vectors.
+// its side; otherwise what decides is along which dimension dst can be stored whole vectors, and
+// what has to be copied.
 template <class V, class E>
 inline bool better_transposed(const Problem<E, typename V::Scalar>& p) {
   if (p.n * 2 <= V::kLanes && p.n < p.m) return true;
   if (p.m * 2 <= V::kLanes && p.m < p.n) return false;
-  return p.dst_n != 1 && p.dst_m == 1;
+  if (p.dst_m == 1) return p.dst_n != 1;
+  return weights_in_place<V>(p);
 }
 
 // What no kernel of this op computes, whatever the dtype of dst; null for nothing.

@@ -36,6 +36,13 @@ struct Operand<F32, bf16> {
 template <class V, class E>
 inline constexpr int kDepth = Operand<V, E>::kDepth;
 
+// Elements that lie behind each other.
+template <class E>
+struct Piece {
+  const E* begin = nullptr;
+  const E* end = nullptr;
+};
+
 template <class E>
 struct Operands {
   int64_t k;  // in steps of kDepth; so are lhs_k and rhs_k, in elements
@@ -43,8 +50,7 @@ struct Operands {
   int64_t lhs_m, lhs_k;
   const E* rhs;
   int64_t rhs_k;
-  // A whole panel, as long as this one, that is wanted next; both come from beyond the L2 cache.
-  const E* next = nullptr;
+  Piece<E> next = {};  // wanted soon, from beyond the L2 cache
 };
 
 // dst = alpha * lhs @ rhs + beta * addend for at most kMaxRows rows and kMaxVectors vectors.
@@ -58,7 +64,8 @@ struct Tile : Operands<E> {
   int64_t addend_m;
   S alpha, beta;
   AddendKind addend_kind;
-  int32_t last;  // columns in the last vector
+  int32_t last;              // columns in the last vector
+  const E* ahead = nullptr;  // what a tile of kTilesAhead brings
 };
 
 template <class V>
@@ -110,8 +117,8 @@ inline void store_tile(const Tile<V, E, D>& t, V (&acc)[kRows][kVectors]) {
   }
 }
 
-// kAhead: so many cache lines of `next` are brought into the cache per step of k; into the L1 cache if
-// they are as many as are read.
+// kAhead: so many cache lines from t.ahead on are brought into the cache per step of k; into the L1
+// cache if they are as many as are read.
 template <class V, class E, class D, int kRows, int kVectors, bool kPartial, int kAhead = 0>
 void multiply_tile(const Tile<V, E, D>& t) {
   using Operand = Operand<V, E>;
@@ -130,7 +137,7 @@ void multiply_tile(const Tile<V, E, D>& t) {
   }
   const auto* lhs = t.lhs;
   const auto* rhs = t.rhs;
-  const auto* ahead = reinterpret_cast<const char*>(t.next);
+  const auto* ahead = reinterpret_cast<const char*>(t.ahead);
   const int64_t lhs_m = t.lhs_m, lhs_k = t.lhs_k, rhs_k = t.rhs_k, last = t.last;
   for (int64_t p = t.k; p > 0; --p) {
 #pragma GCC unroll 4
@@ -195,11 +202,11 @@ inline constexpr auto kTiles =
       }
     });
 
-// Whole panels, `kAhead` lines of the next one per step.
+// Of whole vectors, bringing `kAhead` lines per step; narrow ones bring a single line.
 template <class V, class E, class D, int kAhead>
 inline constexpr auto kTilesAhead =
     make_grid<V, TileFn<V, E, D>>([]<int kRows, int kVectors>() -> TileFn<V, E, D> {
-      if constexpr (kVectors < kMaxVectors<V>) {
+      if constexpr (kVectors < kMaxVectors<V> && kAhead > 1) {
         return nullptr;
       } else {
         return multiply_tile<V, E, D, kRows, kVectors, false, kAhead>;
