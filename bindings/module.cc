@@ -10,6 +10,7 @@
 #include "registry.h"
 #include "stats.h"
 #include "torch/bench_memory.h"
+#include "torch/memory.h"
 #include "torch/packs.h"
 #include "torch/patch.h"
 #include "torch/torch_family.h"
@@ -129,6 +130,7 @@ py::dict policy_dict() {
   d["enabled"] = enabled;
   d["force"] = p.force;
   d["plugin_path"] = p.plugin_path;
+  d["keep_mb"] = p.keep_mb;
   return d;
 }
 
@@ -203,6 +205,19 @@ void initialize(const std::string& lib_dir) {
     for (const std::string& library : libraries_in(entry)) registry().load(library);
   }
   registry().configure(policy());
+  set_kept_limit(policy().keep_mb ? *policy().keep_mb << 20 : default_kept_bytes());
+}
+
+py::dict memory_dict() {
+  const BlockCacheStats stats = memory_stats();
+  py::dict d;
+  d["keeping"] = is_keeping();
+  d["limit_bytes"] = stats.limit;
+  d["kept_bytes"] = stats.kept;
+  d["in_use_bytes"] = stats.in_use;
+  d["reused"] = stats.reused;
+  d["fresh"] = stats.fresh;
+  return d;
 }
 
 }  // namespace
@@ -236,8 +251,12 @@ PYBIND11_MODULE(_C, m) {
   m.def("patch", [] {
     registry().commit_gates();
     patch();
+    start_keeping();
   });
-  m.def("unpatch", unpatch);
+  m.def("unpatch", [] {
+    unpatch();
+    stop_keeping();
+  });
   m.def("is_patched", is_patched);
   m.def("set_enabled", set_enabled, py::arg("op"), py::arg("on"));
   m.def("is_enabled", is_enabled, py::arg("op"));
@@ -272,6 +291,9 @@ PYBIND11_MODULE(_C, m) {
   m.def("drop_pack", drop_pack, py::arg("id"));
   m.def("pack_bytes", pack_bytes, py::arg("id"));
   m.def("pack_count", [] { return pack_count.load(); });
+  m.def("set_kept_limit", set_kept_limit, py::arg("bytes"));
+  m.def("release_kept", release_kept);
+  m.def("memory_stats", memory_dict);
   m.def("recycle_tensor_memory", recycle_tensor_memory);
   m.def("place_tensors", place_tensors, py::arg("offset"));
   m.def("release_tensor_memory", release_tensor_memory);

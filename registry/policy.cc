@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
+#include <cstdint>
 #include <stdexcept>
 #include <string_view>
 
@@ -39,6 +41,16 @@ bool parse_bool(const std::string& name, const std::string& value) {
   if (value == "0") return false;
   if (value == "1") return true;
   fail(name, value, "expected 0 or 1");
+}
+
+size_t parse_mb(const std::string& name, const std::string& value) {
+  size_t mb = 0;
+  const char* end = value.data() + value.size();
+  const auto read = std::from_chars(value.data(), end, mb);
+  if (read.ec != std::errc() || read.ptr != end || mb > SIZE_MAX >> 20) {
+    fail(name, value, "expected a number of MiB, 0 for none");
+  }
+  return mb;
 }
 
 std::string checked_op(const std::string& name, const std::string& value, const std::string& op) {
@@ -95,6 +107,8 @@ void apply(Policy* policy, const std::string& name, const std::string& value) {
     policy->enabled = parse_ops(name, value);
   } else if (name == "POLYOPS_FORCE") {
     policy->force = parse_force(name, value);
+  } else if (name == "POLYOPS_KEEP_MB") {
+    policy->keep_mb = parse_mb(name, value);
   } else if (name == "POLYOPS_PLUGIN_PATH") {
     policy->plugin_path = split(value, ':');
   } else if (name.starts_with(kOpPrefix)) {
@@ -103,8 +117,8 @@ void apply(Policy* policy, const std::string& name, const std::string& value) {
   } else if (name != "POLYOPS_AUTOLOAD") {
     fail(name, value,
          "unknown variable; known: POLYOPS_AUTOLOAD, POLYOPS_AUTOPATCH, POLYOPS_CPU_ISA, "
-         "POLYOPS_DISABLE, POLYOPS_ENABLE, POLYOPS_FORCE, POLYOPS_GATE, POLYOPS_LOG, "
-         "POLYOPS_OP_<OP>, POLYOPS_PLUGIN_PATH");
+         "POLYOPS_DISABLE, POLYOPS_ENABLE, POLYOPS_FORCE, POLYOPS_GATE, POLYOPS_KEEP_MB, "
+         "POLYOPS_LOG, POLYOPS_OP_<OP>, POLYOPS_PLUGIN_PATH");
   }
 }
 

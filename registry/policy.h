@@ -19,6 +19,7 @@ struct Policy {
   std::set<std::string> disabled;            // POLYOPS_DISABLE
   std::set<std::string> enabled;             // POLYOPS_ENABLE; empty: all
   std::map<std::string, std::string> force;  // POLYOPS_FORCE: kernel op -> kernel
+  std::optional<size_t> keep_mb;             // POLYOPS_KEEP_MB: MiB of freed tensors' memory
   std::vector<std::string> plugin_path;      // POLYOPS_PLUGIN_PATH: libraries or folders of them
 
   // POLYOPS_OP_* decides, else POLYOPS_DISABLE, else POLYOPS_ENABLE, else on.

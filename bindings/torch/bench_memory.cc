@@ -42,6 +42,13 @@ class Recycler final : public c10::Allocator {
     offset_ = offset;
   }
 
+  void install() {
+    c10::Allocator* now = c10::GetAllocator(c10::DeviceType::CPU);
+    if (now == this) return;
+    before_ = now;
+    c10::SetAllocator(c10::DeviceType::CPU, this);
+  }
+
   void give_back() {
     std::lock_guard lock(mutex_);
     for (const auto& [bytes, starts] : free_) {
@@ -64,10 +71,11 @@ class Recycler final : public c10::Allocator {
     char* start = reinterpret_cast<char*>(reinterpret_cast<uintptr_t>(data) / kPage * kPage);
     std::lock_guard lock(mutex_);
     auto block = in_use_.extract(start);
-    if (block.empty()) return std::free(data);  // of torch's own allocator, from before
+    if (block.empty()) return before_->raw_deallocate(data);
     free_[block.mapped()].insert(start);
   }
 
+  c10::Allocator* before_ = nullptr;  // frees what it gave out
   std::mutex mutex_;
   size_t offset_ = 0;
   std::map<size_t, std::set<char*>> free_;  // by size
@@ -84,7 +92,7 @@ void Recycler::release(void* data) { recycler().keep(data); }
 
 }  // namespace
 
-void recycle_tensor_memory() { c10::SetAllocator(c10::DeviceType::CPU, &recycler()); }
+void recycle_tensor_memory() { recycler().install(); }
 
 void place_tensors(size_t offset) { recycler().place(offset); }
 

@@ -17,6 +17,21 @@ class OpStats(TypedDict):
     """Calls taken, by kernel."""
 
 
+class MemoryStats(TypedDict):
+    """Of the memory of CPU tensors of 64 KiB and more; bytes, or counts since the start."""
+
+    keeping: bool
+    """False: switched off, not patched, or another library's allocator is in place."""
+    limit_bytes: int
+    kept_bytes: int
+    """Of freed tensors, kept for the next."""
+    in_use_bytes: int
+    reused: int
+    """Tensors that got memory that was kept."""
+    fresh: int
+    """Tensors that got memory from the system."""
+
+
 class Switch:
     """A change of enabled ops that is already made; as a context manager it is undone at the end.
 
@@ -142,6 +157,41 @@ def stats() -> dict[str, OpStats]:
 def reset_stats() -> None:
     """Sets all counters of ``stats()`` to zero."""
     _C.reset_stats()
+
+
+def keep_memory(max_bytes: int) -> None:
+    """Keeps at most ``max_bytes`` of freed CPU tensors for the next ones.
+
+    Memory new from the system costs a page fault per 4 KB, which takes longer than most kernels
+    need to fill it. Counts from now on, in every thread; what is over it is given back, the oldest
+    first. 0: nothing is kept, and torch's own allocator serves every tensor. Without this call, and
+    without ``POLYOPS_KEEP_MB``, it is a sixteenth of the memory that the process may use, at most
+    4 GiB.
+
+    Raises:
+        ValueError: ``max_bytes`` is negative.
+    """
+    if max_bytes < 0:
+        raise ValueError(f"max_bytes is {max_bytes}; expected a number from 0 up")
+    _C.set_kept_limit(max_bytes)
+
+
+def empty_cache() -> None:
+    """Gives the memory that is kept of freed CPU tensors back to the system."""
+    _C.release_kept()
+
+
+def memory_stats() -> MemoryStats:
+    """What of the memory of CPU tensors is kept, and how often that served."""
+    of = _C.memory_stats()
+    return MemoryStats(
+        keeping=of["keeping"],
+        limit_bytes=of["limit_bytes"],
+        kept_bytes=of["kept_bytes"],
+        in_use_bytes=of["in_use_bytes"],
+        reused=of["reused"],
+        fresh=of["fresh"],
+    )
 
 
 def get_include() -> str:

@@ -25,6 +25,7 @@ TEST(Policy, Defaults) {
   EXPECT_EQ(policy.cpu_isa, "");
   EXPECT_TRUE(policy.op_switches.empty() && policy.disabled.empty() && policy.enabled.empty());
   EXPECT_TRUE(policy.force.empty() && policy.plugin_path.empty());
+  EXPECT_FALSE(policy.keep_mb.has_value());
   EXPECT_TRUE(policy.op_enabled("softmax"));
 }
 
@@ -39,6 +40,7 @@ TEST(Policy, ReadsEveryVariable) {
                                       {"POLYOPS_OP_ADDMM", "1"},
                                       {"POLYOPS_FORCE", "gemm=a__x, softmax_backward=b"},
                                       {"POLYOPS_PLUGIN_PATH", "/a:/b c/d.so::"},
+                                      {"POLYOPS_KEEP_MB", "512"},
                                       {"POLYOPS_AUTOLOAD", "1"}});
   EXPECT_FALSE(policy.autopatch);
   EXPECT_FALSE(policy.gate);
@@ -50,6 +52,7 @@ TEST(Policy, ReadsEveryVariable) {
             (std::map<std::string, bool>{{"layer_norm", false}, {"addmm", true}}));
   EXPECT_EQ(policy.force, (Variables{{"gemm", "a__x"}, {"softmax_backward", "b"}}));
   EXPECT_EQ(policy.plugin_path, (Names{"/a", "/b c/d.so"}));
+  EXPECT_EQ(policy.keep_mb, 512);
 }
 
 TEST(Policy, SwitchesThatAreOnSayNothingNew) {
@@ -106,6 +109,9 @@ TEST(Policy, WrongValuesAreNamedWithWhatWouldBeRight) {
       {"POLYOPS_FORCE", "gemm=", "POLYOPS_FORCE=gemm=: expected op=kernel[,op=kernel...]"},
       {"POLYOPS_FORCE", "mm=x",
        "POLYOPS_FORCE=mm=x: unknown op 'mm'; known: gemm, gemm_pack, gemm_prepacked"},
+      {"POLYOPS_KEEP_MB", "1G", "POLYOPS_KEEP_MB=1G: expected a number of MiB, 0 for none"},
+      {"POLYOPS_KEEP_MB", "-1", "POLYOPS_KEEP_MB=-1: expected a number of MiB"},
+      {"POLYOPS_KEEP_MB", "99999999999999999", "expected a number of MiB"},
       {"POLYOPS_GATES", "0", "POLYOPS_GATES=0: unknown variable; known: POLYOPS_AUTOLOAD"},
       {"POLYOPS_", "0", "POLYOPS_=0: unknown variable; known: POLYOPS_AUTOLOAD"},
   };
@@ -115,7 +121,7 @@ TEST(Policy, WrongValuesAreNamedWithWhatWouldBeRight) {
 TEST(Policy, TheListOfKnownVariablesIsComplete) {
   const std::string text = parse_error({{"POLYOPS_NONSENSE", "1"}});
   for (const char* name : {"AUTOLOAD", "AUTOPATCH", "CPU_ISA", "DISABLE", "ENABLE", "FORCE", "GATE",
-                           "LOG", "OP_<OP>", "PLUGIN_PATH"}) {
+                           "KEEP_MB", "LOG", "OP_<OP>", "PLUGIN_PATH"}) {
     EXPECT_TRUE(contains(text, std::string("POLYOPS_") + name));
   }
 }

@@ -27,7 +27,7 @@ C_HEADERS = {
     "stdlib.h",
     "string.h",
 }
-POSIX_HEADERS = {"dlfcn.h", "unistd.h"}
+POSIX_HEADERS = {"dlfcn.h", "sys/mman.h", "unistd.h"}
 # What a family may include beside the standard library and polyops/. A family that is not listed
 # brings an SDK of its own, which only its author knows. Linux has to be asked for AMX.
 FAMILY_HEADERS = {

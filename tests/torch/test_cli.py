@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import polyops
-from polyops._bench import calls, inputs, measure, report, rows, shapes
+from polyops._bench import calls, inputs, measure, memory, report, rows, shapes
 
 
 def polyops_command(*arguments: str, timeout: int = 900, **options):
@@ -83,7 +83,8 @@ def test_bench_writes_the_documented_json(tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads(file.read_text())
-    assert set(result) == {"machine", "rows", "summary"}
+    assert set(result) == {"machine", "rows", "memory", "summary"}
+    assert result["memory"] == []
     assert set(result["machine"]) == MACHINE
     assert all(set(row) == ROW for row in result["rows"])
     wanted = [spec for spec in shapes.load(["relu", "bmm"], ["f32"]) if spec.quick]
@@ -97,6 +98,22 @@ def test_bench_writes_the_documented_json(tmp_path):
     worst = next(line for line in printed if f"{min(ratios):.2f}" in line and "float32" in line)
     best = [line for line in printed if f"{max(ratios):.2f}" in line and "float32" in line][-1]
     assert printed.index(worst) <= printed.index(best)
+
+
+def test_bench_of_kept_memory(tmp_path, monkeypatch):
+    file = tmp_path / "result.json"
+    done = polyops_command("bench", "--op", "memory", "--json", str(file))
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = json.loads(file.read_text())
+    assert result["rows"] == []
+    assert len(result["memory"]) == len(memory.CALLS)
+    for row in result["memory"]:
+        assert row["stock_us"] > 0 and row["kept_us"] > 0
+        assert f"{row['ratio']:.2f}" in done.stdout
+    monkeypatch.setenv("POLYOPS_KEEP_MB", "0")
+    done = polyops_command("bench", "--op", "memory")
+    assert done.returncode == 2
+    assert "freed memory is not kept" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -124,6 +141,7 @@ def test_demo_agrees_and_hits_kernels(monkeypatch):
     for op in ("addmm", "gelu", "layer_norm"):
         hits = next(line.split()[1] for line in done.stdout.splitlines() if line.startswith(op))
         assert int(hits) > 0
+    assert "kernels alone" in done.stdout
     assert done.stdout.count(" ms") == 8
     bread = done.stdout.split("How do I bake bread?\n")[1].splitlines()[0]
     assert "Knead the dough" in bread or "bakery" in bread

@@ -1,7 +1,6 @@
 """The public functions, and what the import does: environment, versions, silence."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,33 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from fresh import output, run_python
 
 import polyops
 
 ROOT = Path(polyops.__file__).parent
-
-
-def run_python(code: str, path: Path | None = None, **variables: str):
-    """Runs code in a fresh process whose only POLYOPS_ variables are the given ones."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("POLYOPS_")}
-    env.update(variables)
-    if path is not None:
-        env["PYTHONPATH"] = str(path)
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
-def output(code: str, **variables: str):
-    """What the code prints last, as JSON."""
-    done = run_python(code, **variables)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 @pytest.fixture(autouse=True)
@@ -244,6 +221,7 @@ print(json.dumps([str(w.message) for w in seen]))
         ("POLYOPS_FORCE", "softmx=a", ["unknown op 'softmx'", "softmax_backward"]),
         ("POLYOPS_FORCE", "softmax=a", ["'a'", "softmax_lastdim__scalar"]),
         ("POLYOPS_FORCE", "softmax=gelu_strided__scalar", ["softmax_lastdim__scalar"]),
+        ("POLYOPS_KEEP_MB", "1GB", ["expected a number of MiB"]),
         ("POLYOPS_GATES", "0", ["unknown variable", "POLYOPS_GATE,"]),
     ],
 )

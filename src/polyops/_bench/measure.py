@@ -115,11 +115,21 @@ def time_both(
     Calls round_done() after each round. Ends early if no round's ratio came near `hopeless`.
     patched_fn: what polyops runs, if not the same.
     """
-    sides = (case.fn, patched_fn or case.fn)
+    with patched(_C.is_patched()):
+        return interleaved((case.fn, patched_fn or case.fn), _set_patched, round_done, hopeless)
+
+
+def interleaved(
+    sides: tuple[Callable[[], Any], Callable[[], Any]],
+    switch: Callable[[bool], None],
+    round_done: Callable[[], None] = lambda: None,
+    hopeless: float = 0.0,
+) -> Timing:
+    """The first side with the switch off against the second with it on; leaves it either way."""
     quickest = float("inf")
     for on in (False, True):
-        with patched(on):
-            quickest = min(quickest, _warm_up(sides[on]))
+        switch(on)
+        quickest = min(quickest, _warm_up(sides[on]))
     calls = max(1, round(SAMPLE_NS / quickest))
     samples = 1 if quickest > LONG_NS else 3
     settling = max(2, round(SETTLE_NS / quickest))
@@ -128,25 +138,24 @@ def time_both(
     ratios: list[float] = []
     lines = random.Random(0)
     start = time.perf_counter_ns()
-    with patched(_C.is_patched()):
-        for turn in range(MOST_ROUNDS):
-            medians = [0.0, 0.0]
-            _C.place_tensors(64 * lines.randrange(64))
-            for on in (turn % 2 == 0, turn % 2 == 1):
-                _set_patched(not on)  # so that either side comes after one patch and one unpatch
-                _set_patched(on)
-                batch_ns(sides[on], settling)
-                medians[on] = statistics.median(batch_ns(sides[on], calls) for _ in range(samples))
-            stock.append(medians[0])
-            ours.append(medians[1])
-            ratios.append(medians[0] / medians[1])
-            round_done()
-            if turn + 1 == LEAST_ROUNDS and max(ratios) < hopeless:
-                break
-            spread = percentile(ratios, 0.8) - percentile(ratios, 0.2)
-            known = spread / math.sqrt(turn + 1) < KNOWN
-            if turn + 1 >= ROUNDS and (known or time.perf_counter_ns() - start > MOST_NS):
-                break
+    for turn in range(MOST_ROUNDS):
+        medians = [0.0, 0.0]
+        _C.place_tensors(64 * lines.randrange(64))
+        for on in (turn % 2 == 0, turn % 2 == 1):
+            switch(not on)  # so that either side comes after one switch each way
+            switch(on)
+            batch_ns(sides[on], settling)
+            medians[on] = statistics.median(batch_ns(sides[on], calls) for _ in range(samples))
+        stock.append(medians[0])
+        ours.append(medians[1])
+        ratios.append(medians[0] / medians[1])
+        round_done()
+        if turn + 1 == LEAST_ROUNDS and max(ratios) < hopeless:
+            break
+        spread = percentile(ratios, 0.8) - percentile(ratios, 0.2)
+        known = spread / math.sqrt(turn + 1) < KNOWN
+        if turn + 1 >= ROUNDS and (known or time.perf_counter_ns() - start > MOST_NS):
+            break
     return Timing(
         stock_us=statistics.median(stock) / 1e3,
         polyops_us=statistics.median(ours) / 1e3,

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from polyops._bench.memory import MemoryRow
 from polyops._bench.rows import (
     LOSS,
     OVERHEAD_US,
@@ -92,6 +93,22 @@ def show(console: Console, machine: dict[str, Any], rows: Sequence[Row], title: 
             )
 
 
+def show_memory(console: Console, rows: Sequence[MemoryRow]) -> None:
+    table = _table("kept memory: call", "shape", "MB", "system us", "kept us", "ratio", "p20-p80")
+    for row in sorted(rows, key=lambda row: row["ratio"]):
+        table.add_row(
+            row["call"],
+            row["shape"],
+            f"{row['result_mb']:.1f}",
+            f"{row['stock_us']:.1f}",
+            f"{row['kept_us']:.1f}",
+            f"{row['ratio']:.2f}",
+            f"{row['p20']:.2f}-{row['p80']:.2f}",
+        )
+    mean = geomean([row["ratio"] for row in rows])
+    console.print(table, f"stock's kernels on both sides, float32; geomean {mean:.2f}")
+
+
 def _call(row: Row) -> list[str]:
     return [row["overload"], row["direction"][:3], row["dtype"], row["shape"], row["layout"]]
 
@@ -99,7 +116,7 @@ def _call(row: Row) -> list[str]:
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        numeric = column.split()[-1] in ("us", "ratio", "p20-p80", "GB/s", "GF/s", "limit")
+        numeric = column.split()[-1] in ("us", "ratio", "p20-p80", "GB/s", "GF/s", "limit", "MB")
         table.add_column(column, justify="right" if numeric else "left", no_wrap=numeric)
     return table
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from polyops import _C, _gates
-from polyops._bench import gates, machine, report, rows, shapes
+from polyops._bench import gates, machine, memory, report, rows, shapes
 from polyops._bench.rows import Row
 from polyops._bench.shapes import Spec
 
@@ -24,9 +24,13 @@ from polyops._bench.shapes import Spec
 def run(args: argparse.Namespace) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
-    specs = chosen(args)
-    if not specs:
+    with_memory = wants_memory(args)
+    specs = [] if args.op == [] else chosen(args)
+    if not specs and not with_memory:
         raise ValueError("no row of the shape files matches")
+    kept = kept_memory() if with_memory else []
+    if not specs and not kept:
+        raise ValueError("freed memory is not kept here, so there is nothing to measure")
     _C.recycle_tensor_memory()
     if args.write_gates:
         return write_gates(specs, args)
@@ -39,12 +43,24 @@ def run(args: argparse.Namespace) -> int:
     about["peak_gflops"] = round(machine.peak_gflops("float32"), 1)
     if not args.rows:
         title = f"polyops bench, suite {args.suite}{', gates lifted' if args.lift_gates else ''}"
-        report.show(Console(width=None if sys.stdout.isatty() else 200), about, measured, title)
+        console = Console(width=None if sys.stdout.isatty() else 200)
+        report.show(console, about, measured, title)
+        if kept:
+            report.show_memory(console, kept)
     if args.json:
         summary = report.summarize(measured)
-        text = json.dumps({"machine": about, "rows": measured, "summary": summary}, indent=1)
+        found = {"machine": about, "rows": measured, "memory": kept, "summary": summary}
+        text = json.dumps(found, indent=1)
         Path(args.json).write_text(text + "\n")
     return 1 if any(map(rows.is_error, measured)) else 0
+
+
+def wants_memory(args: argparse.Namespace) -> bool:
+    """Whether the group `memory` is wanted, which has no shape file; takes it out of args.op."""
+    if args.op and memory.GROUP in args.op:
+        args.op = [op for op in args.op if op != memory.GROUP]
+        return True
+    return not (args.op or args.dtype or args.rows or args.write_gates)
 
 
 def chosen(args: argparse.Namespace) -> list[Spec]:
@@ -65,6 +81,12 @@ def progress() -> Progress:
         console=Console(stderr=True),
         transient=True,
     )
+
+
+def kept_memory() -> list[memory.MemoryRow]:
+    with progress() as bar:
+        task = bar.add_task("kept memory", total=len(memory.CALLS))
+        return memory.measure(lambda: bar.advance(task))
 
 
 def measure(specs: Sequence[Spec]) -> list[Row]:

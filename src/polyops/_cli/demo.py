@@ -5,7 +5,8 @@ import copy
 import importlib.util
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         console=Console(stderr=True),
         transient=True,
     ) as bar:
-        timed = 4 if args.compile else 2
+        timed = 5 if args.compile else 3
         steps = 1 + 2 * len(DTYPES) + timed * ROUNDS * len(DTYPES) * len(BATCHES)
         task = bar.add_task("loading the model", total=steps)
 
@@ -114,6 +115,8 @@ def measure(models: dict[str, Any], step: Callable[..., None], compiled: bool) -
             fn = partial(forward, model, features(model, batch, tokens))
             case = Case(fn, list, 0, 0, 0)
             found = {"speed-up": time_both(case, round_done=step)}
+            with no_kept_memory():
+                found["kernels alone"] = time_both(case, round_done=step)
             with polyops.freeze(model):
                 found["frozen"] = time_both(case, round_done=step)
             result.timings[dtype, batch, tokens] = found
@@ -130,6 +133,16 @@ def measure(models: dict[str, Any], step: Callable[..., None], compiled: bool) -
             found["to compiled"] = time_both(case, round_done=step, patched_fn=plain)
             found["both to compiled"] = time_both(case, round_done=step)
     return result
+
+
+@contextmanager
+def no_kept_memory() -> Iterator[None]:
+    limit = polyops.memory_stats()["limit_bytes"]
+    polyops.keep_memory(0)
+    try:
+        yield
+    finally:
+        polyops.keep_memory(limit)
 
 
 def features(model: Any, batch: int, tokens: int) -> dict[str, Tensor]:
@@ -207,7 +220,7 @@ def show_stats(console: Console, result: Result) -> None:
 
 
 def show_speed(console: Console, result: Result) -> None:
-    """Ratios: stock to polyops, then frozen; the compiled stock model to polyops, then to both."""
+    """Ratios: stock to polyops, without kept memory, frozen; compiled stock to polyops, to both."""
     first, *others = next(iter(result.timings.values()))
     columns = ["sentences x tokens", "dtype", "stock", "polyops", first, "20-80 %", *others]
     table = Table(box=None, pad_edge=False, header_style="bold")

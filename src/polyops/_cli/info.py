@@ -27,11 +27,23 @@ def run(args: argparse.Namespace) -> int:
     threads = torch.get_num_threads()
     console.print(f"machine  {machine.model_name()}; {threads} of {machine.cores()} cores used")
     console.print(f"headers  {polyops.get_include()}")
+    console.print(f"memory   {kept_memory()}")
     for line in settings():
         console.print(escape(f"setting  {line}"))
     console.print(f"state    {'patched' if polyops.is_patched() else 'not patched'}\n")
     console.print(families(), "", overloads(), "", kernels(), sep="\n")
     return 0
+
+
+def kept_memory() -> str:
+    stats = polyops.memory_stats()
+    if stats["keeping"]:
+        return f"up to {stats['limit_bytes'] >> 20} MiB of freed CPU tensors are kept"
+    if not stats["limit_bytes"]:
+        return "POLYOPS_KEEP_MB=0: freed CPU tensors are not kept"
+    if not polyops.is_patched():
+        return "not patched: freed CPU tensors are not kept"
+    return "another library's allocator has CPU tensors"
 
 
 def settings() -> Iterator[str]:

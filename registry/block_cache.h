@@ -1,0 +1,77 @@
+// Large blocks of memory that are kept when they are given back, for the next who asks for as much.
+//
+// Memory from the system comes without pages: each is made at its first touch, for 0.25 to 2 us per 4
+// KB, more than most kernels take to fill it. A kept block has its pages.
+#ifndef POLYOPS_REGISTRY_BLOCK_CACHE_H_
+#define POLYOPS_REGISTRY_BLOCK_CACHE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <list>
+#include <map>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+namespace polyops {
+
+struct BlockCacheStats {
+  size_t limit = 0;     // bytes
+  size_t kept = 0;      // bytes that wait for somebody
+  size_t in_use = 0;    // bytes that somebody has
+  uint64_t reused = 0;  // requests served from what was kept
+  uint64_t fresh = 0;   // requests served by the system
+};
+
+// Safe for calls from many threads. Blocks are aligned to 64 bytes; what is in them is arbitrary.
+class BlockCache {
+ public:
+  // Smaller blocks are better left to malloc, which keeps them. From 128 KB on it would return each to
+  // the system, unless it has seen larger ones.
+  static constexpr size_t kLeast = size_t{64} << 10;
+
+  // At least that many bytes; null if the system has no more, even after all that is kept was
+  // returned to it.
+  void* take(size_t bytes);
+
+  // What take() returned. False, and nothing done, for any other address.
+  bool give(void* block);
+
+  // Keeps at most so many bytes from now on, those given back last; 0 keeps nothing.
+  void set_limit(size_t bytes);
+
+  // Returns what is kept to the system.
+  void clear();
+
+  BlockCacheStats stats() const;
+
+  // For the handlers of a fork.
+  void lock() { mutex_.lock(); }
+  void unlock() { mutex_.unlock(); }
+
+ private:
+  struct Block {
+    void* data;  // null: none
+    size_t bytes;
+  };
+  using Kept = std::list<Block>;  // the one given back last in front
+
+  static void* fresh(size_t bytes);
+  static void destroy(const std::vector<Block>& blocks);
+  Block reuse(size_t bytes);
+  std::vector<Block> shrink_to(size_t bytes);
+
+  mutable std::mutex mutex_;
+  BlockCacheStats stats_;
+  Kept kept_;
+  std::map<size_t, std::vector<Kept::iterator>> by_size_;  // the one given back last behind
+  std::unordered_map<void*, size_t> in_use_;               // bytes by address
+};
+
+// A sixteenth of the memory that this process may use (the machine's, or its control group's if that
+// is less), at most 4 GiB.
+size_t default_kept_bytes();
+
+}  // namespace polyops
+
+#endif  // POLYOPS_REGISTRY_BLOCK_CACHE_H_
