@@ -30,7 +30,7 @@ size_t rounded(size_t bytes) {
 
 }  // namespace
 
-// A line into its first page, as a large block from malloc.
+// A line into its first page, as a large block from malloc. (Huge pages were no faster once kept.)
 void* BlockCache::fresh(size_t bytes) {
   if (bytes < kMapped) return std::aligned_alloc(kLine, bytes);
   void* start = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

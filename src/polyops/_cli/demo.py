@@ -43,7 +43,7 @@ class Result:
 def run(args: argparse.Namespace) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = Console(width=None if sys.stdout.isatty() else 130)
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
