@@ -4,143 +4,171 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <bit>
-#include <cstdlib>
 #include <fstream>
 
 namespace polyops {
 namespace {
 
 constexpr size_t kPage = 4096;
-constexpr size_t kLine = 64;
-// From here on straight from the system: malloc may not find the place of an aligned block again once
-// it was freed (glibc before 2.38), and grow by another at every turn.
-constexpr size_t kMapped = size_t{1} << 20;
+constexpr size_t kLine = 64;  // a block begins here in its first page, as a large one from malloc
 
-// To an eighth of the power of two below: requests that differ by little share their blocks.
-size_t to_grain(size_t bytes) {
-  const size_t grain = std::max(kPage, std::bit_floor(bytes) / 8);
-  return (bytes + grain - 1) / grain * grain;
+char* map(size_t bytes) {
+  void* start = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return start == MAP_FAILED ? nullptr : static_cast<char*>(start);
 }
 
-size_t rounded(size_t bytes) {
-  const size_t plain = to_grain(bytes);
-  return plain < kMapped ? plain : to_grain(bytes + kLine);
+template <class Ranges>
+void unmap(const Ranges& ranges) {
+  for (const auto& range : ranges) munmap(range.start, range.bytes);
 }
 
 }  // namespace
 
-// A line into its first page, as a large block from malloc. (Huge pages were no faster once kept.)
-void* BlockCache::fresh(size_t bytes) {
-  if (bytes < kMapped) return std::aligned_alloc(kLine, bytes);
-  void* start = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  return start == MAP_FAILED ? nullptr : static_cast<char*>(start) + kLine;
-}
-
-void BlockCache::destroy(const std::vector<Block>& blocks) {
-  for (const Block& block : blocks) {
-    if (block.bytes < kMapped) {
-      std::free(block.data);
-    } else {
-      munmap(static_cast<char*>(block.data) - kLine, block.bytes);
-    }
-  }
-}
-
 void* BlockCache::take(size_t bytes) {
   if (bytes > SIZE_MAX / 2) return nullptr;
-  bytes = rounded(bytes);
-  Block block;
+  bytes = (bytes + kLine + kPage - 1) / kPage * kPage;
+  Range range;
   {
     std::lock_guard lock(mutex_);
-    block = reuse(bytes);
-    if (block.data != nullptr) {
+    range = reuse(bytes);
+    if (range.start != nullptr) {
       ++stats_.reused;
-      stats_.in_use += block.bytes;
-      in_use_.emplace(block.data, block.bytes);
-      return block.data;
+      stats_.kept -= range.bytes;
+      stats_.in_use += range.bytes;
+      in_use_.emplace(range.start + kLine, range.bytes);
+      return range.start + kLine;
     }
   }
-  block = {fresh(bytes), bytes};
-  if (block.data == nullptr) {
+  range = {map(bytes), bytes};  // without the lock: it may take a while
+  if (range.start == nullptr) {
     clear();
-    block.data = fresh(bytes);
-    if (block.data == nullptr) return nullptr;
+    range.start = map(bytes);
+    if (range.start == nullptr) return nullptr;
   }
   std::lock_guard lock(mutex_);
   ++stats_.fresh;
   stats_.in_use += bytes;
-  in_use_.emplace(block.data, bytes);
-  return block.data;
-}
-
-// The smallest kept one that wastes no more than an eighth of itself.
-BlockCache::Block BlockCache::reuse(size_t bytes) {
-  const auto found = by_size_.lower_bound(bytes);
-  if (found == by_size_.end() || found->first - bytes > found->first / 8) return {nullptr, 0};
-  const Kept::iterator newest = found->second.back();
-  found->second.pop_back();
-  if (found->second.empty()) by_size_.erase(found);
-  const Block block = *newest;
-  kept_.erase(newest);
-  stats_.kept -= block.bytes;
-  return block;
-}
-
-// Takes the oldest out until the rest is no more than that.
-std::vector<BlockCache::Block> BlockCache::shrink_to(size_t bytes) {
-  std::vector<Block> out;
-  while (stats_.kept > bytes) {
-    const Block oldest = kept_.back();
-    const auto same_size = by_size_.find(oldest.bytes);
-    same_size->second.erase(same_size->second.begin());
-    if (same_size->second.empty()) by_size_.erase(same_size);
-    kept_.pop_back();
-    stats_.kept -= oldest.bytes;
-    out.push_back(oldest);
-  }
-  return out;
+  in_use_.emplace(range.start + kLine, bytes);
+  return range.start + kLine;
 }
 
 bool BlockCache::give(void* address) {
-  std::vector<Block> out;
+  std::vector<Range> out;
   {
     std::lock_guard lock(mutex_);
     const auto found = in_use_.find(address);
     if (found == in_use_.end()) return false;
-    const Block block{address, found->second};
+    const Range range{static_cast<char*>(address) - kLine, found->second};
     in_use_.erase(found);
-    stats_.in_use -= block.bytes;
-    if (block.bytes > stats_.limit) {
-      out = {block};
+    stats_.in_use -= range.bytes;
+    if (range.bytes > stats_.limit) {
+      out = {range};
     } else {
-      out = shrink_to(stats_.limit - block.bytes);
-      kept_.push_front(block);
-      by_size_[block.bytes].push_back(kept_.begin());
-      stats_.kept += block.bytes;
+      out = shrink_to(stats_.limit - range.bytes);
+      recent_.push_back(range);
+      stats_.kept += range.bytes;
+      if (recent_.size() > kRecent) join_recent(kRecent / 2);
     }
   }
-  destroy(out);
+  unmap(out);
   return true;
 }
 
+BlockCache::Range BlockCache::reuse(size_t bytes) {
+  Range range = reuse_recent(bytes);
+  if (range.start == nullptr) range = cut(bytes);
+  if (range.start == nullptr && !recent_.empty()) {
+    join_recent(0);
+    range = cut(bytes);
+  }
+  return range;
+}
+
+// The newest of just that size.
+BlockCache::Range BlockCache::reuse_recent(size_t bytes) {
+  for (size_t i = recent_.size(); i-- > 0;) {
+    if (recent_[i].bytes != bytes) continue;
+    const Range range = recent_[i];
+    recent_.erase(recent_.begin() + static_cast<std::ptrdiff_t>(i));
+    return range;
+  }
+  return {nullptr, 0};
+}
+
+// From the smallest free range that is large enough.
+BlockCache::Range BlockCache::cut(size_t bytes) {
+  const auto found = by_size_.lower_bound({bytes, nullptr});
+  if (found == by_size_.end()) return {nullptr, 0};
+  const auto [have, start] = *found;
+  remove(free_.find(start));
+  if (have > bytes) add({start + bytes, have - bytes});
+  return {start, bytes};
+}
+
+// Joins it with its neighbours.
+void BlockCache::add(Range range) {
+  const auto behind = free_.lower_bound(range.start);
+  if (behind != free_.begin()) {
+    const auto before = std::prev(behind);
+    if (before->first + before->second == range.start) {
+      range = {before->first, before->second + range.bytes};
+      remove(before);
+    }
+  }
+  if (behind != free_.end() && range.start + range.bytes == behind->first) {
+    range.bytes += behind->second;
+    remove(behind);
+  }
+  free_.emplace(range.start, range.bytes);
+  by_size_.emplace(range.bytes, range.start);
+}
+
+void BlockCache::remove(std::map<char*, size_t>::iterator range) {
+  by_size_.erase({range->second, range->first});
+  free_.erase(range);
+}
+
+void BlockCache::join_recent(size_t leave) {
+  const auto end = recent_.end() - static_cast<std::ptrdiff_t>(leave);
+  std::for_each(recent_.begin(), end, [this](const Range& range) { add(range); });
+  recent_.erase(recent_.begin(), end);
+}
+
+// What has to go so that no more than that is kept: the ends of the largest free ranges.
+std::vector<BlockCache::Range> BlockCache::shrink_to(size_t bytes) {
+  std::vector<Range> out;
+  if (stats_.kept <= bytes) return out;
+  size_t over = (stats_.kept - bytes + kPage - 1) / kPage * kPage;
+  while (over > 0) {
+    if (by_size_.empty()) join_recent(0);
+    const auto [have, start] = *by_size_.rbegin();
+    const size_t go = std::min(have, over);
+    remove(free_.find(start));
+    if (have > go) add({start, have - go});
+    out.push_back({start + have - go, go});
+    stats_.kept -= go;
+    over -= go;
+  }
+  return out;
+}
+
 void BlockCache::set_limit(size_t bytes) {
-  std::vector<Block> out;
+  std::vector<Range> out;
   {
     std::lock_guard lock(mutex_);
     stats_.limit = bytes;
     out = shrink_to(bytes);
   }
-  destroy(out);
+  unmap(out);
 }
 
 void BlockCache::clear() {
-  std::vector<Block> out;
+  std::vector<Range> out;
   {
     std::lock_guard lock(mutex_);
     out = shrink_to(0);
   }
-  destroy(out);
+  unmap(out);
 }
 
 BlockCacheStats BlockCache::stats() const {

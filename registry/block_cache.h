@@ -7,10 +7,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <list>
 #include <map>
 #include <mutex>
+#include <set>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace polyops {
@@ -23,7 +24,10 @@ struct BlockCacheStats {
   uint64_t fresh = 0;   // requests served by the system
 };
 
-// Safe for calls from many threads. Blocks are aligned to 64 bytes; what is in them is arbitrary.
+// Safe for calls from many threads. Blocks are aligned to 64 bytes; what is in them is arbitrary. They
+// are cut from whatever is kept, best fit first, and free neighbours are joined, so that sizes that
+// change from step to step find room too. What was given back last is not joined yet: the next block
+// of its size is likely to find it in the caches.
 class BlockCache {
  public:
   // Smaller blocks are better left to malloc, which keeps them. From 128 KB on it would return each to
@@ -37,7 +41,7 @@ class BlockCache {
   // What take() returned. False, and nothing done, for any other address.
   bool give(void* block);
 
-  // Keeps at most so many bytes from now on, those given back last; 0 keeps nothing.
+  // Keeps at most so many bytes from now on; 0 keeps nothing.
   void set_limit(size_t bytes);
 
   // Returns what is kept to the system.
@@ -50,22 +54,26 @@ class BlockCache {
   void unlock() { mutex_.unlock(); }
 
  private:
-  struct Block {
-    void* data;  // null: none
+  struct Range {  // of whole pages
+    char* start;  // null: none
     size_t bytes;
   };
-  using Kept = std::list<Block>;  // the one given back last in front
+  static constexpr size_t kRecent = 64;
 
-  static void* fresh(size_t bytes);
-  static void destroy(const std::vector<Block>& blocks);
-  Block reuse(size_t bytes);
-  std::vector<Block> shrink_to(size_t bytes);
+  Range reuse(size_t bytes);
+  Range reuse_recent(size_t bytes);
+  Range cut(size_t bytes);
+  void add(Range range);
+  void remove(std::map<char*, size_t>::iterator range);
+  void join_recent(size_t leave);
+  std::vector<Range> shrink_to(size_t bytes);
 
   mutable std::mutex mutex_;
   BlockCacheStats stats_;
-  Kept kept_;
-  std::map<size_t, std::vector<Kept::iterator>> by_size_;  // the one given back last behind
-  std::unordered_map<void*, size_t> in_use_;               // bytes by address
+  std::vector<Range> recent_;                   // the newest behind
+  std::map<char*, size_t> free_;                // the rest of what is kept, bytes by start
+  std::set<std::pair<size_t, char*>> by_size_;  // the same
+  std::unordered_map<void*, size_t> in_use_;    // bytes by what take() returned
 };
 
 // A sixteenth of the memory that this process may use (the machine's, or its control group's if that

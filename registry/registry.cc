@@ -191,7 +191,7 @@ std::string Registry::gate_state(const Family& family) const {
   if (family.state != Family::State::kLoaded) return "";
   if (!gate_on_) return "lifted";
   const std::string chip = family.backend->chip();
-  if (!gates_.measured(chip)) return "conservative, run polyops bench --write-gates";
+  if (!gates_.measured(chip)) return "conservative: not measured";
   return "measured with " + gates_.thread_classes(chip) + " threads";
 }
 

@@ -75,11 +75,17 @@ def families() -> Table:
     result = table("family", "device", "chip", "features", "gates", "library")
     for family in _C.families():
         if family["loaded"]:
-            state = [family["chip"], family["features"], family["gates"]]
+            state = [family["chip"], family["features"], gate_state(family)]
         else:
             state = ["", f"not loaded: {family['reason']}", ""]
         result.add_row(family["name"], family["device"], *map(escape, state), family["path"])
     return result
+
+
+def gate_state(family: "_C.Family") -> str:
+    measurable = family["chip"] == machine.chip()
+    hint = ", run polyops bench --write-gates" if measurable else ""
+    return family["gates"] + (hint if family["gates"].startswith("conservative") else "")
 
 
 def overloads() -> Table:
