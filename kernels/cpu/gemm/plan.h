@@ -60,9 +60,10 @@ inline int64_t useful_threads(const Problem<E, typename V::Scalar>& p, int64_t t
 }
 
 // The grid with the least time per part, in multiply-adds per step of k: a vector of rhs costs as
-// much to pack as 4 rows to multiply, or 15 if it is turned; a row of lhs costs something to bring in.
+// much to pack as 4 rows to multiply, or 15 if it is turned, and as 4 to bring in if it is packed
+// already; a row of lhs costs something to bring in.
 template <class V, class E, class S>
-inline void choose_grid(const Problem<E, S>& p, int64_t threads, Plan& plan) {
+inline void choose_grid(const Problem<E, S>& p, int64_t threads, bool prepacked, Plan& plan) {
   plan.row_parts = plan.column_parts = 1;
   if (threads == 1) return;
   const int64_t rows = p.batch * p.m, units = ceil_div(p.n, plan.unit);
@@ -72,7 +73,7 @@ inline void choose_grid(const Problem<E, S>& p, int64_t threads, Plan& plan) {
     const int64_t part_rows = ceil_div(rows, down);
     const int64_t part_vectors = ceil_div(units, across) * plan.unit / V::kLanes;
     const double items = static_cast<double>(ceil_div(part_rows, p.m));
-    const double packing = (p.rhs_k == 1 ? 15 : 4) * items;
+    const double packing = (p.rhs_k == 1 && !prepacked ? 15 : 4) * items;
     const double cost = (part_rows + packing) * part_vectors + 0.2 * part_rows;
     if (across == 1 || cost < best) {
       best = cost;
@@ -113,7 +114,7 @@ inline Plan plan_of(const Problem<E, S>& p, int32_t num_threads, bool prepacked 
   constexpr int64_t kStep = kDepth<V, E>;
   Plan plan;
   plan.unit = prepacked ? kTileColumns<V> : V::kLanes;
-  choose_grid<V>(p, num_threads > 1 ? useful_threads<V>(p, num_threads) : 1, plan);
+  choose_grid<V>(p, num_threads > 1 ? useful_threads<V>(p, num_threads) : 1, prepacked, plan);
   const int64_t rows = min_of(p.m, ceil_div(p.batch * p.m, plan.row_parts));
   plan.block_n = ceil_div(ceil_div(p.n, plan.unit), plan.column_parts) * plan.unit;
   plan.path = prepacked ? Path::kPrepacked : choose_path<V>(p, rows, plan.block_n);
