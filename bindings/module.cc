@@ -130,7 +130,6 @@ py::dict policy_dict() {
   d["enabled"] = enabled;
   d["force"] = p.force;
   d["plugin_path"] = p.plugin_path;
-  d["keep_mb"] = p.keep_mb;
   return d;
 }
 

@@ -9,7 +9,7 @@
 namespace polyops {
 namespace {
 
-constexpr size_t kPage = 4096;
+const size_t kPage = static_cast<size_t>(sysconf(_SC_PAGESIZE));
 constexpr size_t kLine = 64;  // a block begins here in its first page, as a large one from malloc
 
 char* map(size_t bytes) {
@@ -177,7 +177,7 @@ BlockCacheStats BlockCache::stats() const {
 }
 
 size_t default_kept_bytes() {
-  size_t most = static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
+  size_t most = static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * kPage;
   for (const char* path :
        {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
     size_t bytes;  // "max" is not read

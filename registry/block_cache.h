@@ -1,4 +1,4 @@
-// Large blocks of memory that are kept when they are given back, for the next who asks for as much.
+// Large blocks of memory that are kept when they are given back, for whoever asks next.
 //
 // Memory from the system comes without pages: each is made at its first touch, for 0.25 to 2 us per 4
 // KB, more than most kernels take to fill it. A kept block has its pages.

@@ -5,6 +5,8 @@ from typing import TypedDict
 
 from torch import Tensor
 
+from polyops._api import MemoryStats
+
 TORCH_VERSION: str
 
 class Family(TypedDict):
@@ -50,15 +52,6 @@ class Policy(TypedDict):
     enabled: list[str]
     force: dict[str, str]
     plugin_path: list[str]
-    keep_mb: int | None
-
-class MemoryStats(TypedDict):
-    keeping: bool
-    limit_bytes: int
-    kept_bytes: int
-    in_use_bytes: int
-    reused: int
-    fresh: int
 
 class LastCall(TypedDict):
     kernel: str

@@ -137,7 +137,10 @@ def patch() -> None:
 
 
 def unpatch() -> None:
-    """Takes polyops' registrations out: torch is as before the import. As ``patch`` on threads."""
+    """Takes polyops' registrations out: torch is as before the import. As ``patch`` on threads.
+
+    Memory that is kept of freed tensors goes back to the system; tensors keep what they have.
+    """
     _C.unpatch()
 
 
@@ -183,15 +186,7 @@ def empty_cache() -> None:
 
 def memory_stats() -> MemoryStats:
     """What of the memory of CPU tensors is kept, and how often that served."""
-    of = _C.memory_stats()
-    return MemoryStats(
-        keeping=of["keeping"],
-        limit_bytes=of["limit_bytes"],
-        kept_bytes=of["kept_bytes"],
-        in_use_bytes=of["in_use_bytes"],
-        reused=of["reused"],
-        fresh=of["fresh"],
-    )
+    return _C.memory_stats()
 
 
 def get_include() -> str:

@@ -65,12 +65,13 @@ inline void fold_batch(Problem<E, S>& p) {
   p.batch = 1;
 }
 
-// Where k is contiguous in both, rhs has to be copied. The weights of a layer, if they are more than
-// lhs and dst together, are better read in the place of lhs, where they lie: then lhs is copied, and
-// dst turned in the L1 cache. Emerald Rapids, 2 threads, against MKL: 64 x 768 x 768 1.20 -> 1.33x,
-// 32 x 4096 x 4096 1.22 -> 1.57x, 197 x 3072 x 768 1.21 -> 1.24x, from 128 rows on little else.
-// Lost: 197 x 768 x 3072 (1.08 -> 1.03x), whose rows go by in 4 blocks of k, and rows that leave more
-// than a tenth of their vectors empty (100 x 768 x 768 1.14 -> 1.05x).
+// Where k is contiguous in both, rhs has to be copied. The weights of a layer, if they are more
+// than lhs and dst together, are better read in the place of lhs, where they lie: then lhs is
+// copied, and dst turned in the L1 cache. Emerald Rapids, 2 threads, against MKL, over 40 MB of
+// weights by turns: 64 x 768 x 768 1.20 -> 1.33x, 32 x 4096 x 4096 1.22 -> 1.57x, 197 x 3072 x 768
+// 1.21 -> 1.24x, from 128 rows on little else. Lost: 197 x 768 x 3072 (1.08 -> 1.03x), whose rows
+// go by in 4 blocks of k, and rows that leave more than a tenth of their vectors empty (100 x 768 x
+// 768 1.14 -> 1.05x).
 template <class V, class E>
 inline bool weights_in_place(const Problem<E, typename V::Scalar>& p) {
   if (V::kLanes == 1 || sizeof(E) != sizeof(typename V::Scalar)) return false;
