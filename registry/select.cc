@@ -7,8 +7,8 @@ Choice select(const OpTable& table, const void* args, int threads, const Candida
   const char* unsupported = nullptr;
   const char* gated = nullptr;
   bool reachable = true;
-  GateKey key;
-  bool have_key = false;
+  // Made where it stays: a copy's wide loads would wait for the narrow stores just before (60 ns).
+  const GateKey key = table.op().gate_key(args);
   // `after` may come from a table replaced since; then nothing matches and no candidate is left.
   bool skipping = after != nullptr;
   for (const Candidate& c : candidates) {
@@ -25,10 +25,6 @@ Choice select(const OpTable& table, const void* args, int threads, const Candida
       continue;
     }
     if (c.gate == nullptr) return {&c, nullptr};
-    if (!have_key) {
-      key = table.op().gate_key(args);
-      have_key = true;
-    }
     const char* reason = c.gate->check(threads, key);
     if (reason == nullptr) return {&c, nullptr};
     if (gated == nullptr) gated = reason;
