@@ -1,6 +1,14 @@
 #include "select.h"
 
 namespace polyops {
+namespace {
+
+std::atomic<uint64_t> version{0};
+
+}  // namespace
+
+uint64_t choices_version() { return version.load(std::memory_order_acquire); }
+void choices_changed() { version.fetch_add(1, std::memory_order_release); }
 
 Choice select(const OpTable& table, const void* args, int threads, const Candidate* after) {
   const std::vector<Candidate>& candidates = table.candidates();

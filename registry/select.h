@@ -4,6 +4,7 @@
 #define POLYOPS_REGISTRY_SELECT_H_
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -19,6 +20,11 @@ struct Candidate {
   bool shut = gate != nullptr && gate->never_opens();
 };
 
+// As long as this stays, the same call gets the same choice.
+uint64_t choices_version();
+// After any change to what choices rest on.
+void choices_changed();
+
 // One op's candidates on one device. Lives as long as the process; bindings hold pointers to it.
 class OpTable {
  public:
@@ -32,6 +38,7 @@ class OpTable {
   void replace(std::vector<Candidate> candidates) {
     versions_.push_back(std::make_unique<std::vector<Candidate>>(std::move(candidates)));
     candidates_.store(versions_.back().get(), std::memory_order_release);
+    choices_changed();
   }
 
  private:

@@ -127,7 +127,8 @@ struct Product {
       prepacked = {sizeof prepacked, 0, &args, pack->bytes.const_data_ptr(), pack->format};
       if (call.choose_from(*pack->table, &prepacked)) chosen = &prepacked;
     }
-    if (chosen == &args && !call.choose(&args)) return {};
+    // Of two products alike one may have a pack.
+    if (chosen == &args && !call.choose(&args, /*remember=*/!any_packs())) return {};
     // Stock may be much faster at those. Asked only now: the answer takes a walk through two maps.
     if (lhs.scalar_type() == at::kFloat && bf16_products_allowed(lhs.device().type())) {
       call.decline("bfloat16 products are allowed");

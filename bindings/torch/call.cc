@@ -7,9 +7,35 @@
 #include "loader.h"
 #include "stats.h"
 #include "torch/context.h"
+#include "torch/fingerprint.h"
 #include "torch/patch.h"
 
 namespace polyops::torch_binding {
+namespace {
+
+struct Declined {
+  uint64_t fingerprint = 0;
+  const char* reason = nullptr;
+};
+
+// Where a thread remembers that call, or another that falls on the same place.
+Declined& place_of(uint64_t fingerprint) {
+  constexpr int kBits = 8;
+  thread_local Declined declined[1 << kBits];
+  return declined[fingerprint >> (64 - kBits)];
+}
+
+}  // namespace
+
+Call::Call(const Slot& slot, uint64_t fingerprint)
+    : slot_(slot),
+      threads_(available_threads()),
+      fingerprint_(Fingerprint(&slot, choices_version(), threads_, fingerprint).value()) {}
+
+bool Call::declined_before() {
+  const Declined& known = place_of(fingerprint_);
+  return known.fingerprint == fingerprint_ && !decline(known.reason);
+}
 
 bool Call::decline(const char* reason) {
   count_declined(slot_.op, reason);
@@ -20,18 +46,19 @@ bool Call::decline(const char* reason) {
 bool Call::takes(const char* kernel_op, const void* args) const {
   const OpTable& table =
       registry().table(c10::DeviceTypeName(slot_.device, /*lower_case=*/true), kernel_op);
-  return select(table, args, available_threads()).candidate != nullptr;
+  return select(table, args, threads_).candidate != nullptr;
 }
 
-bool Call::choose(const void* args) {
+bool Call::choose(const void* args, bool remember) {
   if (slot_.device != c10::kCPU) {
     registry().ensure_probed(c10::DeviceTypeName(slot_.device, /*lower_case=*/true));
   }
-  return choose_from(*slot_.table, args) || decline(choice_.reason);
+  if (choose_from(*slot_.table, args)) return true;
+  if (remember) place_of(fingerprint_) = {fingerprint_, choice_.reason};
+  return decline(choice_.reason);
 }
 
 bool Call::choose_from(const OpTable& table, const void* args) {
-  threads_ = available_threads();
   table_ = &table;
   choice_ = select(table, args, threads_);
   return choice_.candidate != nullptr;

@@ -18,7 +18,12 @@ struct Slot {
 
 class Call {
  public:
-  explicit Call(const Slot& slot) : slot_(slot) {}
+  // fingerprint: of the call's arguments.
+  Call(const Slot& slot, uint64_t fingerprint);
+
+  // Whether this thread found before that no kernel takes such a call, and nothing changed since;
+  // counted. Declining then costs 0.1 us, not 0.25 (0.4 where the caches were swept before).
+  bool declined_before();
 
   // Counts the call as declined and returns false, so that an attempt can end with it.
   bool decline(const char* reason);
@@ -26,8 +31,9 @@ class Call {
   // Whether another op of the same device and public op takes args. Counts nothing.
   bool takes(const char* kernel_op, const void* args) const;
 
-  // Picks the kernel for args, whose outputs have no data yet. False: none takes it; counted.
-  bool choose(const void* args);
+  // Picks the kernel for args, whose outputs have no data yet. False: none takes it; counted, and
+  // remembered if that holds for every call with this fingerprint.
+  bool choose(const void* args, bool remember = true);
   // The same from another op's table. False: none takes it, and nothing is counted.
   bool choose_from(const OpTable& table, const void* args);
 
@@ -42,7 +48,8 @@ class Call {
   const Slot& slot_;
   const OpTable* table_ = nullptr;  // that choice_ comes from
   Choice choice_;
-  int threads_ = 1;
+  int threads_;
+  uint64_t fingerprint_;  // of all that a choice rests on
 };
 
 }  // namespace polyops::torch_binding

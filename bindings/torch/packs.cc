@@ -135,6 +135,7 @@ PackResult pack_weight(const at::Tensor& weight, bool gated) {
       data, Entry{id, rhs.storage().getWeakStorageImpl(), rhs.storage().data(), args.rhs, versions,
                   version, std::move(pack)});
   packs().erase_if([](const Entry& e) { return !e.counts(); });
+  choices_changed();
   return {id, nullptr};
 }
 

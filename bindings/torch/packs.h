@@ -41,9 +41,11 @@ std::optional<int64_t> pack_bytes(int64_t id);
 std::shared_ptr<const Pack> search_packs(const at::Tensor& rhs);
 extern std::atomic<int64_t> pack_count;
 
+inline bool any_packs() { return pack_count.load(std::memory_order_relaxed) != 0; }
+
 // The pack of a rhs (k, n), if there is one. A load and a branch while nothing is frozen.
 inline std::shared_ptr<const Pack> pack_of(const at::Tensor& rhs) {
-  return pack_count.load(std::memory_order_relaxed) == 0 ? nullptr : search_packs(rhs);
+  return any_packs() ? search_packs(rhs) : nullptr;
 }
 
 }  // namespace polyops::torch_binding

@@ -16,6 +16,7 @@
 #include <optional>
 #include <tuple>
 
+#include "torch/fingerprint.h"
 #include "torch/patch.h"
 
 namespace polyops::torch_binding {
@@ -32,8 +33,10 @@ auto wrap(std::optional<Result> (*attempt)(Call&, Args...), Result (*stock)(Args
   return [=](const WrappedSlot* slot) {
     return torch::CppFunction([=](c10::DispatchKeySet keys, Args... args) -> Result {
       if (slot->enabled->load(std::memory_order_relaxed)) {
-        Call call(*slot);
-        if (std::optional<Result> result = attempt(call, args...)) return *std::move(result);
+        Call call(*slot, Fingerprint(args...).value());
+        if (!call.declined_before()) {
+          if (std::optional<Result> result = attempt(call, args...)) return *std::move(result);
+        }
       }
       if (slot->stock_is_named) return stock(std::forward<Args>(args)...);
       torch::jit::Stack stack = call_saved<Args...>(*slot, keys, args...);
@@ -49,8 +52,8 @@ auto wrap(bool (*attempt)(Call&, Args...), at::Tensor& (*stock)(Args...)) {
     return torch::CppFunction([=](c10::DispatchKeySet keys, Args... args) -> at::Tensor& {
       at::Tensor& out = std::get<at::Tensor&>(std::tuple<Args...>(args...));
       if (slot->enabled->load(std::memory_order_relaxed)) {
-        Call call(*slot);
-        if (attempt(call, args...)) return out;
+        Call call(*slot, Fingerprint(args...).value());
+        if (!call.declined_before() && attempt(call, args...)) return out;
       }
       if (slot->stock_is_named) return stock(std::forward<Args>(args)...);
       call_saved<Args...>(*slot, keys, args...);

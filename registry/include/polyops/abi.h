@@ -70,8 +70,9 @@ typedef struct polyops_kernel {
   const char* isa;
   /*
    * NULL if the call is one that this kernel computes correctly, else a short reason of static
-   * lifetime ("dtype"). Sees metadata only: data of outputs is NULL. Never overridden by any
-   * setting.
+   * lifetime ("dtype"). Sees metadata only: data of outputs is NULL. Rests on args alone, because
+   * callers remember the answer; what may change meanwhile is for launch to decline. Never
+   * overridden by any setting.
    */
   const char* (*supports)(const void* args);
   /* Bytes of scratch that launch needs with that many threads. May be NULL: none. */
