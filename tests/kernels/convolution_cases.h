@@ -281,6 +281,7 @@ inline Cases large() {
     for (Case c : {
              Case{.channels = 300, .filters = 20, .in = {6, 9}, .taps = {3, 3}},
              Case{.channels = 300, .filters = 5, .in = {80}, .taps = {3}},
+             Case{.channels = 260, .filters = 40, .in = {19, 21}, .taps = {3, 3}},
              Case{.channels = 100, .filters = 70, .in = {6, 7}, .taps = {3, 3}},
              Case{.channels = 64, .filters = 4, .in = {48, 50}, .taps = {3, 3}},
              Case{.channels = 4, .filters = 64, .in = {48, 50}, .taps = {3, 3}},

@@ -215,9 +215,12 @@ TEST(Convolution, DeclinesDtypesThatItHasNot) {
 TEST(Convolution, PlansOfLargeImages) {
   for_each_large_image([](const polyops_tensor& src, const polyops_tensor& weight,
                           const polyops_tensor& dst, int64_t stride) {
-    const polyops_convolution_args args = {
+    polyops_convolution_args args = {
         sizeof args, 1, {{stride, stride, 1}, {1, 1, 0}, {1, 1, 1}}, src, weight, absent(), dst};
-    for (const polyops_kernel* kernel : kernels_of("convolution")) check_scratch(*kernel, &args);
+    for (int32_t dtype : {POLYOPS_FLOAT32, POLYOPS_BFLOAT16}) {
+      args.src.dtype = args.weight.dtype = args.dst.dtype = dtype;
+      for (const polyops_kernel* kernel : kernels_of("convolution")) check_scratch(*kernel, &args);
+    }
   });
 }
 

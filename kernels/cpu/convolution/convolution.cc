@@ -13,6 +13,7 @@
 #include "convolution/planes_backward.h"
 #include "convolution/pointwise.h"
 #include "convolution/pointwise_backward.h"
+#include "convolution/tiles.h"
 #include "table.h"
 
 POLYOPS_CPU_KERNELS(convolution,
@@ -20,6 +21,8 @@ POLYOPS_CPU_KERNELS(convolution,
                                    depthwise_scratch, depthwise_launch),
                     POLYOPS_KERNEL("convolution", "convolution_pointwise", pointwise_supports,
                                    pointwise_scratch, pointwise_launch),
+                    POLYOPS_KERNEL("convolution", "convolution_tiles", tiles_supports,
+                                   tiles_scratch, tiles_launch),
                     POLYOPS_KERNEL("convolution", "convolution_pixels", pixels_supports,
                                    pixels_scratch, pixels_launch),
                     POLYOPS_KERNEL("convolution", "convolution_planes", planes_supports,

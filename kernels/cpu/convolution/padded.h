@@ -162,7 +162,7 @@ inline void copy_row(const E* src, int64_t step, int64_t n, S* dst) {
     if (i < n) store(dst + i, load_partial<V>(src + i, n - i));
     return;
   }
-  for (int64_t i = 0; i < n; ++i) dst[i] = get(src + i * step);
+  for (int64_t i = 0; i < n; ++i) put(dst + i, get(src + i * step));
 }
 
 // The first, third, ... of n elements behind each other, and the second, fourth, ...
@@ -251,7 +251,7 @@ void unpad(const Padded& p, int64_t j, int64_t n, const S* positions, E* dst,
         for (; i + V::kLanes <= kept; i += V::kLanes) store(to + i, load<V>(positions + i));
         if (i < kept) store_partial(to + i, load<V>(positions + i), kept - i);
       } else {
-        for (int64_t i = 0; i < kept; ++i) put(to + i * at[2], positions[i]);
+        for (int64_t i = 0; i < kept; ++i) put(to + i * at[2], get(positions + i));
       }
     }
     positions += step;

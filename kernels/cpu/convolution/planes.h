@@ -136,13 +136,14 @@ inline PlanesPlan planes_plan(const Shape& shape, int64_t threads) {
 }
 
 // Of the steps of k, for weights in that order.
-inline void list_shifts(const PlanesPlan& plan, WeightOrder order, int32_t* shifts) {
-  const auto channel = static_cast<int32_t>(plan.padded.size());
-  const int64_t channels = plan.shape.channels, taps = plan.shape.taps();
+inline void list_shifts(const Shape& shape, const Padded& padded, WeightOrder order,
+                        int32_t* shifts) {
+  const auto channel = static_cast<int32_t>(padded.size());
+  const int64_t channels = shape.channels, taps = shape.taps();
   const bool last = order == WeightOrder::kChannelsLast;
   int64_t k = 0;
-  for_each_tap(plan.shape, [&](int64_t t0, int64_t t1, int64_t t2) {
-    const auto shift = static_cast<int32_t>(plan.padded.shift(t0, t1, t2));
+  for_each_tap(shape, [&](int64_t t0, int64_t t1, int64_t t2) {
+    const auto shift = static_cast<int32_t>(padded.shift(t0, t1, t2));
     for (int64_t c = 0; c < (last ? channels : 1); ++c) {
       shifts[k++] = shift + static_cast<int32_t>(c) * channel;
     }
@@ -273,7 +274,7 @@ inline int planes_launch(const void* data, const polyops_context* ctx) {
       filter_stride = plan.k;
       scratch += rounded_up(args.weight.sizes[0] * plan.k);
     }
-    list_shifts(plan, order, shifts);
+    list_shifts(plan.shape, plan.padded, order, shifts);
     const PlanesForward<V, E> forward = {
         args, plan, shifts, weights, filter_stride, strides_of(args.src), strides_of(args.dst)};
     for_each_unit(ctx, plan.units(), plan.shape.products(), scratch, plan.thread_elements,

@@ -10,14 +10,6 @@
 namespace polyops::cpu {
 namespace {
 
-template <class E, class S>
-inline Target<S, E> target_of(const Problem<E, S>& p, int64_t item, bool first) {
-  E* dst = p.dst + item * p.dst_batch;
-  if (!first) return {dst, p.dst_m, p.dst_n, dst, p.dst_m, p.dst_n, p.alpha, S{1}};
-  const E* addend = p.has_addend ? p.addend + item * p.addend_batch : nullptr;
-  return {dst, p.dst_m, p.dst_n, addend, p.addend_m, p.addend_n, p.alpha, p.beta};
-}
-
 // One item's rows [m0, m1) x columns [n0, n1).
 struct Range {
   int64_t item, m0, m1, n0, n1;

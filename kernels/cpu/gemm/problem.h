@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "gemm/target.h"
 #include "polyops/ops/gemm.h"
 #include "simd/simd.h"
 
@@ -89,6 +90,15 @@ inline bool better_transposed(const Problem<E, typename V::Scalar>& p) {
   if (p.m * 2 <= V::kLanes && p.m < p.n) return false;
   if (p.dst_m == 1) return p.dst_n != 1;
   return weights_in_place<V>(p);
+}
+
+// Where an item's results go. first: of the blocks of k.
+template <class E, class S>
+inline Target<S, E> target_of(const Problem<E, S>& p, int64_t item, bool first) {
+  E* dst = p.dst + item * p.dst_batch;
+  if (!first) return {dst, p.dst_m, p.dst_n, dst, p.dst_m, p.dst_n, p.alpha, S{1}};
+  const E* addend = p.has_addend ? p.addend + item * p.addend_batch : nullptr;
+  return {dst, p.dst_m, p.dst_n, addend, p.addend_m, p.addend_n, p.alpha, p.beta};
 }
 
 // What no kernel of this op computes, whatever the dtype of dst; null for nothing.
