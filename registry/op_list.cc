@@ -264,6 +264,7 @@ std::span<const PublicOp> public_ops() {
       {"baddbmm", {"gemm"}},
       {"bmm", {"gemm"}},
       {"convolution", {"convolution", "convolution_backward"}},
+      {"dot", {"gemm"}},
       {"gelu", {"gelu", "gelu_backward"}},
       {"layer_norm", {"layer_norm", "layer_norm_backward"}},
       {"mm", {"gemm", "gemm_pack", "gemm_prepacked"}},

@@ -11,6 +11,10 @@
 namespace polyops::torch_binding {
 namespace {
 
+// What is not, or not only, in the tensor's memory.
+constexpr c10::DispatchKeySet kLazy({c10::DispatchKey::Negative, c10::DispatchKey::Conjugate,
+                                     c10::DispatchKey::ZeroTensor});
+
 // torch 2.13 has no named tensors any more; older ones do.
 template <class T>
 bool has_names(const T& tensor) {
@@ -69,7 +73,7 @@ const char* describe(const at::Tensor& tensor, polyops_tensor* view) {
   const auto rank = tensor.dim();
   if (rank > POLYOPS_MAX_RANK) return "rank";
   if (tensor.layout() != c10::kStrided) return "layout";
-  if (tensor.is_neg() || tensor.is_conj()) return "lazy negation or conjugation";
+  if (tensor.key_set().has_any(kLazy)) return "lazy negation, conjugation or zeros";
   if (has_names(tensor)) return "named tensor";
   const auto sizes = tensor.sizes(), strides = tensor.strides();
   view->data = nullptr;

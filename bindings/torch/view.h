@@ -11,7 +11,8 @@ namespace polyops::torch_binding {
 int32_t dtype_of(c10::ScalarType type);  // POLYOPS_INVALID_DTYPE if the ABI has no name for it
 
 // Metadata only; data stays NULL until inputs() or output() sets it. nullptr if every kernel may
-// look at the tensor, else why not: undefined, names, a negative or conjugate view, rank, empty.
+// look at the tensor, else why not: undefined, names, a negative or conjugate view, zeros without
+// memory, rank, empty.
 const char* describe(const at::Tensor& tensor, polyops_tensor* view);
 
 // Sizes and strides of a tensor that is not allocated yet.

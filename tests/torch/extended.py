@@ -213,6 +213,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "native_layer_norm": layer_norm,
     "native_layer_norm_backward": layer_norm_backward,
     "mm": product,
+    "dot": product,
     "bmm": product,
     "addmm": add_product,
     "baddbmm": add_product,

@@ -1,4 +1,5 @@
-"""Samples of addmv with its in-place and .out overloads, which torch.mv calls with beta 0."""
+"""Samples of dot, and of addmv with its in-place and .out overloads, which torch.mv calls with beta
+0."""
 
 from collections.abc import Callable, Iterator
 from itertools import product
@@ -137,6 +138,35 @@ def out_forms() -> Iterator[Sample]:
         )
 
 
+def dots() -> Iterator[Sample]:
+    for length in (1, 3, 16, 17, 65, 500, 4099, 70_001):
+        yield Sample("dot", f"{length}", lambda m, n=length: args(m(n), m(n)), dtypes=PRODUCTS)
+    for x, y in product(VECTORS, VECTORS):
+        dense = {x, y} <= {"contiguous", "offset"}
+        yield Sample(
+            "dot",
+            f"{x} {y}",
+            lambda m, x=x, y=y: args(m(97, layout=x), m(97, layout=y)),
+            "hit" if dense else "layout",
+            PRODUCTS,
+        )
+    for special in (float("nan"), float("inf")):
+
+        def make(m: Make, special: float = special) -> Args:
+            x, y = m(40), m(40)
+            x[17] = special
+            return args(x, y)
+
+        yield Sample("dot", f"{special}", make, dtypes=PRODUCTS)
+    yield Sample("dot", "with itself", lambda m: (lambda x: args(x, x))(m(97)), dtypes=PRODUCTS)
+    yield Sample("dot", "empty", lambda m: args(m(0), m(0)), "empty", PRODUCTS)
+    for dtype, reason in ((F16, "dtype"), (torch.int64, "dtype"), (torch.complex64, "any")):
+        yield Sample("dot", f"{dtype}", lambda m: args(m(97), m(97)), reason, (dtype,))
+    yield Sample("dot", "of matrices", lambda m: args(m(3, 4), m(3, 4)), "error")
+    yield Sample("dot", "lengths differ", lambda m: args(m(3), m(4)), "error")
+    yield Sample("dot", "mixed", lambda m: args(m(4), m(4, dtype=F64)), "error", (F32, BF16))
+
+
 def samples() -> Iterator[Sample]:
-    for part in (shapes_and_layouts, special, addends_and_scalars, wrong, out_forms):
+    for part in (dots, shapes_and_layouts, special, addends_and_scalars, wrong, out_forms):
         yield from part()

@@ -60,6 +60,8 @@ def products() -> list[Case]:
         )
     )
     cases.append(Case("addmv", "300x700", lambda t: args(t(300), t(300, 700), t(700))))
+    for length in (40, 1000, 100_000):
+        cases.append(Case("dot", f"{length}", lambda t, n=length: args(t(n), t(n))))
     return [
         Case(c.overload, c.what, c.make, tuple(d for d in PRODUCTS if d in ALL), product=True)
         for c in cases

@@ -118,6 +118,14 @@ def products(choose: random.Random) -> Sample:
     return Sample(op, title, make)
 
 
+def dots(choose: random.Random) -> Sample:
+    length = choose.choice([1, 2, 3, 16, 33, 97, 300, 1031, 70001])
+    x, y = (choose.choice(["contiguous", "offset"]) for _ in range(2))
+    return Sample(
+        "dot", f"{length} {x} {y}", lambda m: args(m(length, layout=x), m(length, layout=y))
+    )
+
+
 def vectors(choose: random.Random) -> Sample:
     m_, k_ = choose.choice([1, 2, 7, 16, 33, 65, 300]), choose.choice([1, 3, 16, 33, 97, 300, 1031])
     a, x = choose.choice(LAYOUTS), choose.choice(["contiguous", "strided", "offset"])
@@ -187,9 +195,11 @@ def convolutions(choose: random.Random) -> Sample:
 
 def one_case(seed: int) -> None:
     choose = random.Random(seed)
-    kind = choose.choice([elementwise, rows, norms, products, vectors, attentions, convolutions])
+    kind = choose.choice(
+        [elementwise, rows, norms, products, vectors, dots, attentions, convolutions]
+    )
     sample = kind(choose)
-    dtypes = PRODUCTS if kind in (products, vectors) else TAKEN
+    dtypes = PRODUCTS if kind in (products, vectors, dots) else TAKEN
     dtype = choose.choice(dtypes)
     what = f"FUZZ_SEED={seed}: {sample.overload} {sample.title} {dtype}"
     try:

@@ -395,3 +395,12 @@ def test_named_tensors_are_left_to_stock() -> None:
     named = torch.randn(3, 4).rename("a", "b")
     assert torch.softmax(named, "b").names == ("a", "b")
     assert all_hits() == 0
+
+
+def test_zeros_without_memory_are_left_to_stock() -> None:
+    """Forward mode makes them of undefined tangents; dot is called with them as they are."""
+    x, zeros = torch.randn(5), torch._efficientzerotensor((5,))
+    for a, b in ((x, zeros), (zeros, x)):
+        explained = polyops.explain(torch.dot, a, b)
+        assert explained.result._is_zerotensor()
+        assert [call.kernel for call in explained.calls] == [None]

@@ -90,6 +90,8 @@ CASES = [
     Case("baddbmm", forward=("baddbmm",), backward=("bmm",)),
     Case("addbmm", forward=("addmm_",)),
     Case("addmv", forward=("addmv",), backward=("addmv_",)),
+    Case("dot", forward=("dot",)),
+    Case("vdot", forward=("dot",)),
     Case("mv", forward=("addmv_",), backward=("addmv_",)),
     Case("nn.functional.linear", forward=("addmm", "mm"), backward=("mm",)),
     Case("nn.functional.bilinear", forward=("bmm",), backward=("bmm",)),

@@ -30,7 +30,8 @@ pytestmark = pytest.mark.usefixtures("lifted")
 
 SAMPLES = all_samples()
 CASES = [(s, dtype) for s in SAMPLES for dtype in s.dtypes]
-PRODUCT_OPS = ("mm", "addmm", "addmv", "bmm", "baddbmm", "convolution", "convolution_backward")
+PRODUCT_OPS = ("mm", "addmm", "addmv", "bmm", "baddbmm", "dot")
+PRODUCT_OPS += ("convolution", "convolution_backward")
 EXACT = ("relu", "threshold_backward")
 
 

@@ -83,6 +83,12 @@ def _vector_product(inputs: Inputs, name: str, out: bool) -> Case:
     return new_results(fn, nbytes(matrix, vector, addend, dst), flops)
 
 
+def _dot(inputs: Inputs, name: str, out: bool) -> Case:
+    (length,) = inputs.spec.sizes
+    x, y = inputs.tensor((1, length), inputs.spec.layout)[0], inputs.randn(length)
+    return new_results(partial(torch.dot, x, y), nbytes(x, y), 2 * length)
+
+
 def _softmax(inputs: Inputs, name: str, out: bool) -> Case:
     x = inputs.input()
     dim = int(inputs.spec.option("dim", "-1")) % x.dim()
@@ -223,6 +229,7 @@ BUILDERS: dict[str, Callable[[Inputs, str, bool], Case]] = {
     **dict.fromkeys(["mm", "bmm", "addmm", "addmm_", "baddbmm", "baddbmm_"], _product),
     "_addmm_activation": _product,
     **dict.fromkeys(["addmv", "addmv_"], _vector_product),
+    "dot": _dot,
     "_softmax": _softmax,
     "_softmax_backward_data": _softmax_backward,
     "native_layer_norm": _layer_norm,

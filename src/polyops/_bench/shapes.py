@@ -9,8 +9,8 @@ One line is one call of a real model:
 overload   of aten, without the namespace: mm, addmm.out, relu_, _softmax_backward_data
 direction  forward or backward: what the model runs the call for
 dtypes     f32, bf16, f64, f16, comma-separated: one row each
-sizes      products: m x n x k, batched ones batch x m x n x k, with a vector m x k; attention:
-           batch x heads x queries x keys x dim; others: of the input, for convolution
+sizes      products: m x n x k, batched ones batch x m x n x k, with a vector m x k, dot k;
+           attention: batch x heads x queries x keys x dim; others: of the input, for convolution
            batch x channels x height x width
 layout     as _bench/calls.py and _bench/convolutions.py list them
 key=value  dim (softmax), over (layer_norm: how many trailing dimensions), approx (gelu),

@@ -16,6 +16,8 @@ def kernel_of(op: str, overload: str, dtype: str) -> str:
     sizes: tuple[int, ...] = (8, 64)
     if product:
         sizes = (2, 32, 32, 32)[0 if "bmm" in name else 1 :]
+    elif name == "dot":
+        sizes = (64,)
     elif "attention" in name:
         sizes = (1, 2, 32, 32, 32)
     elif "convolution" in name:

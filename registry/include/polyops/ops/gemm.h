@@ -1,10 +1,11 @@
 /*
  * gemm: dst[b] = alpha * lhs[b] @ rhs[b] + beta * addend[b], a batch of matrix products.
- * Definition: aten::mm, addmm, bmm, baddbmm, addmv.
+ * Definition: aten::mm, addmm, bmm, baddbmm, addmv, dot.
  *
  * Op: "gemm" (polyops_gemm_args).
  * Shapes    every view has rank 3: lhs (batch, m, k), rhs (batch, k, n), addend and dst
- *           (batch, m, n). A product without a batch has batch 1; a vector is a column, n = 1.
+ *           (batch, m, n). A product without a batch has batch 1; a vector is a column, n = 1,
+ *           and of two vectors the first is a row, m = 1.
  * Layouts   any strides: lhs and rhs transposed or not; addend broadcast by strides of 0 (a bias
  *           row, a column, a scalar); dst without overlap in itself.
  * Types     one dtype; accumulation in float32 (float64 for float64). alpha and beta are rounded
