@@ -11,6 +11,15 @@
 namespace polyops::testing {
 namespace {
 
+// All but those of two vectors, which gemm_vectors_test.cc is about.
+std::vector<const polyops_kernel*> general_kernels() {
+  std::vector<const polyops_kernel*> kernels;
+  for (const polyops_kernel* kernel : kernels_of("gemm")) {
+    if (std::string(kernel->name).rfind("gemm_vectors", 0) != 0) kernels.push_back(kernel);
+  }
+  return kernels;
+}
+
 bool is_amx(const polyops_kernel& kernel) { return std::string(kernel.name) == "gemm_amx__avx512"; }
 
 bool takes(const polyops_kernel& kernel, int32_t dtype) {
@@ -30,7 +39,7 @@ void check(const Case& c) {
   for (int32_t dtype : kDtypes) {
     Problem problem(c, dtype);
     problem.expect();
-    for (const polyops_kernel* kernel : kernels_of("gemm")) {
+    for (const polyops_kernel* kernel : general_kernels()) {
       if (!takes(*kernel, dtype, c)) continue;
       for (int threads : c.threads) {
         SCOPED_TRACE(std::string(kernel->name) + " " + polyops_dtype_name(dtype) + " " +
@@ -94,7 +103,7 @@ TEST(Gemm, MoreColumnsThanOneBlockOfPanels) {
   Case twice = c;
   twice.n *= 2;
   Problem once(c, POLYOPS_FLOAT32), wide(twice, POLYOPS_FLOAT32);
-  for (const polyops_kernel* kernel : kernels_of("gemm")) {
+  for (const polyops_kernel* kernel : general_kernels()) {
     EXPECT_EQ(kernel->scratch_bytes(&once.args, 1), kernel->scratch_bytes(&wide.args, 1));
   }
 }
@@ -296,7 +305,7 @@ TEST(Gemm, NaNAndInfinityGoWhereTheyBelong) {
           problem.lhs.set(1 * k + k - 1, special);  // row 1
           problem.rhs.set(2, special);              // column 2
           problem.expect();
-          for (const polyops_kernel* kernel : kernels_of("gemm")) {
+          for (const polyops_kernel* kernel : general_kernels()) {
             if (!takes(*kernel, dtype)) continue;
             SCOPED_TRACE(kernel->name);
             problem.run(*kernel, 2);
@@ -314,7 +323,7 @@ int32_t dtype_of(const polyops_kernel& kernel) {
 }
 
 TEST(Gemm, OverflowsToInfinity) {
-  for (const polyops_kernel* kernel : kernels_of("gemm")) {
+  for (const polyops_kernel* kernel : general_kernels()) {
     if (!takes(*kernel, dtype_of(*kernel))) continue;
     Problem problem({.m = 9, .n = 20, .k = 40}, dtype_of(*kernel));
     problem.lhs.fill([](int64_t) { return 1e30; });
@@ -325,7 +334,7 @@ TEST(Gemm, OverflowsToInfinity) {
 }
 
 TEST(Gemm, RepeatsBitForBit) {
-  for (const polyops_kernel* kernel : kernels_of("gemm")) {
+  for (const polyops_kernel* kernel : general_kernels()) {
     const int32_t dtype = dtype_of(*kernel);
     if (!takes(*kernel, dtype)) continue;
     for (Layout rhs : kInner) {
@@ -345,7 +354,7 @@ TEST(Gemm, RepeatsBitForBit) {
 
 // gemm_packed takes another path where a thread has few rows; on a matrix unit there is one alone.
 TEST(Gemm, TilesGiveTheSameForAnyNumberOfThreads) {
-  for (const polyops_kernel* kernel : kernels_of("gemm")) {
+  for (const polyops_kernel* kernel : general_kernels()) {
     if (!is_amx(*kernel) || !has_amx()) continue;
     for (Layout lhs : kInner) {
       for (Layout rhs : kInner) {
@@ -363,7 +372,7 @@ TEST(Gemm, TilesGiveTheSameForAnyNumberOfThreads) {
 }
 
 TEST(Gemm, DeclinesWhatItDoesNotCompute) {
-  for (const polyops_kernel* kernel : kernels_of("gemm")) {
+  for (const polyops_kernel* kernel : general_kernels()) {
     const bool tiles = is_amx(*kernel);
     for (int32_t dtype : kDtypes) {
       Problem problem({.m = 2, .n = 3, .k = 4}, dtype);
@@ -399,7 +408,7 @@ TEST(Gemm, DeclinesWhatItDoesNotCompute) {
 
 TEST(Gemm, EveryIsaIsThere) {
   std::vector<std::string> names;
-  for (const polyops_kernel* kernel : kernels_of("gemm")) names.push_back(kernel->name);
+  for (const polyops_kernel* kernel : general_kernels()) names.push_back(kernel->name);
   const polyops_backend& f = family();
   for (const char* const* isa = f.isas; *isa != nullptr; ++isa) {
     if (f.runs_isa(*isa) == 0) continue;

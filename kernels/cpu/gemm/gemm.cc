@@ -20,6 +20,7 @@
 #include "gemm/amx.h"
 #include "gemm/launch.h"
 #include "gemm/prepacked.h"
+#include "gemm/vectors.h"
 #include "table.h"
 
 namespace polyops::cpu {
@@ -57,10 +58,11 @@ int launch(const void* data, const polyops_context* ctx) {
 }  // namespace polyops::cpu
 
 // Each op's kernels in the order in which they are tried.
-#define PANEL_KERNELS                                                                       \
-  POLYOPS_KERNEL("gemm", "gemm_packed", supports, scratch_bytes, launch),                   \
-      POLYOPS_KERNEL("gemm_pack", "gemm_pack_panels", supports_pack, nullptr, launch_pack), \
-      POLYOPS_KERNEL("gemm_prepacked", "gemm_prepacked_panels", supports_prepacked,         \
+#define PANEL_KERNELS                                                                              \
+  POLYOPS_KERNEL("gemm", "gemm_vectors", supports_vectors, scratch_bytes_vectors, launch_vectors), \
+      POLYOPS_KERNEL("gemm", "gemm_packed", supports, scratch_bytes, launch),                      \
+      POLYOPS_KERNEL("gemm_pack", "gemm_pack_panels", supports_pack, nullptr, launch_pack),        \
+      POLYOPS_KERNEL("gemm_prepacked", "gemm_prepacked_panels", supports_prepacked,                \
                      scratch_bytes_prepacked, launch_prepacked)
 #if defined(POLYOPS_ISA_AVX512)
 POLYOPS_CPU_KERNELS(gemm,
