@@ -1,8 +1,8 @@
-// Any convolution in bfloat16 on the tiles of AMX, channels being planes: gemm_amx's blocks (gemm/amx_part.h)
-// of filters x positions. The weights are its lhs, where they lie; what im2col would write is packed
-// straight into its panels, one shift in a padded copy of src (padded.h) for each step of the sum, a
-// few panels at a time, so that they stay in L2. The results go by way of a buffer, since positions
-// between the rows of the image belong to no result.
+// Any convolution in bfloat16 on the tiles of AMX, channels being planes: gemm_amx's blocks of filters
+// x positions (gemm/amx_part.h). The weights are its lhs, where they lie; what im2col would write is
+// packed straight into its panels, one shift in a padded copy of src (padded.h) for each step of the
+// sum, a few panels at a time, so that they stay in L2. The results go by way of a buffer, since
+// positions between the rows of the image belong to no result.
 // Bound: 2 flops per weight and result, 1024 a cycle; with few results the bytes of the weights.
 // Emerald Rapids, 2 threads, us, stock's in brackets: 3 x 3 of 64x56x56 149 (247), of 512x7x7 173
 // (601), with stride 2 of 128x56x56 171 (358), 7 x 7 of 3x224x224 216 (712). Of the first, products
@@ -34,7 +34,7 @@ struct TilesPlan {
   int64_t rows, bands, filter_parts;
   Padded padded;          // of a band
   int64_t block_columns;  // positions packed at a time
-  // Of a thread, in bytes: the padded channels, the panels, the results of a block, what AmxPart needs.
+  // Of a thread, in bytes: padded channels, panels, results of a block, what AmxPart needs.
   int64_t padded_bytes, panel_bytes, result_bytes, part_bytes;
 
   int64_t units() const { return shape.batch * shape.groups * bands * filter_parts; }

@@ -8,7 +8,7 @@
 // Bound: 2 m n k flops; with few rows the bytes of rhs. Zen 4, 2 threads, of 234 GF/s: 204 to 220
 // on nn.Linear's shapes from 128 rows up (MKL, beside the version before: 113 to 185); bfloat16, of
 // 466: 333 to 438 (oneDNN: 225 to 412), and one row of 4096 x 4096 at 39 GB/s (18).
-// On AMX amx.h is asked first.
+// On AMX amx.h is asked first; two vectors are vectors.h's.
 // Lost: blocks of 384 along k (2 to 7 %), dst not prefetched (2 to 7 %), rhs prefetched tile by tile
 // (1 %), a transposed lhs always packed (up to 8 %), a transposition with half the shuffles (0: its
 // limit is the way between the caches).
