@@ -189,7 +189,6 @@ constexpr const char kActivation[] = "stock calls addmm_out's code and then relu
 constexpr const char kOutDtype[] = "exists for CUDA alone";
 constexpr const char kVector[] = "stock calls addmv_";
 constexpr const char kVectorOut[] = "stock calls addmv.out";
-constexpr const char kDot[] = "stock calls dot";
 
 }  // namespace
 
@@ -212,7 +211,7 @@ std::vector<Overload> gemm_overloads() {
       {"mv", "addmv", "gemm", nullptr, kVector},
       {"mv.out", "addmv", "gemm", nullptr, kVectorOut},
       {"dot", "dot", "gemm", wrap(product<0>, at::cpu::dot)},
-      {"dot.out", "dot", "gemm", nullptr, kDot},
+      {"dot.out", "dot", "gemm", nullptr, "stock calls dot"},
       {"vdot", "dot", "gemm", nullptr, "stock calls dot, unless they are complex"},
       {"vdot.out", "dot", "gemm", nullptr, "stock calls vdot"},
       {"bmm", "bmm", "gemm", wrap(product<3>, at::cpu::bmm)},

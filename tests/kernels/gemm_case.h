@@ -66,6 +66,16 @@ inline std::string describe(const Case& c) {
   return text.str();
 }
 
+// Those of two vectors (gemm_vectors_test.cc), or all the others (gemm_test.cc).
+inline std::vector<const polyops_kernel*> gemm_kernels(bool of_vectors) {
+  std::vector<const polyops_kernel*> kernels;
+  for (const polyops_kernel* kernel : kernels_of("gemm")) {
+    const bool is = std::string(kernel->name).rfind("gemm_vectors", 0) == 0;
+    if (is == of_vectors) kernels.push_back(kernel);
+  }
+  return kernels;
+}
+
 // The tensors of one case and what must come out.
 class Problem {
  public:

@@ -11,14 +11,7 @@
 namespace polyops::testing {
 namespace {
 
-// All but those of two vectors, which gemm_vectors_test.cc is about.
-std::vector<const polyops_kernel*> general_kernels() {
-  std::vector<const polyops_kernel*> kernels;
-  for (const polyops_kernel* kernel : kernels_of("gemm")) {
-    if (std::string(kernel->name).rfind("gemm_vectors", 0) != 0) kernels.push_back(kernel);
-  }
-  return kernels;
-}
+std::vector<const polyops_kernel*> general_kernels() { return gemm_kernels(/*of_vectors=*/false); }
 
 bool is_amx(const polyops_kernel& kernel) { return std::string(kernel.name) == "gemm_amx__avx512"; }
 

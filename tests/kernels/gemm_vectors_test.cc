@@ -1,6 +1,7 @@
 // gemm_vectors: a row and a column of every length, in every dtype, on any number of threads.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <string>
 #include <vector>
 
@@ -10,13 +11,7 @@
 namespace polyops::testing {
 namespace {
 
-std::vector<const polyops_kernel*> vector_kernels() {
-  std::vector<const polyops_kernel*> kernels;
-  for (const polyops_kernel* kernel : kernels_of("gemm")) {
-    if (std::string(kernel->name).rfind("gemm_vectors", 0) == 0) kernels.push_back(kernel);
-  }
-  return kernels;
-}
+std::vector<const polyops_kernel*> vector_kernels() { return gemm_kernels(/*of_vectors=*/true); }
 
 // Rows of lhs and columns of rhs have unit stride along k.
 Case vectors(int64_t k) {

@@ -151,6 +151,33 @@ inline void list_shifts(const Shape& shape, const Padded& padded, WeightOrder or
   for (; k < channels * taps; ++k) shifts[k] = shifts[k - taps] + channel;
 }
 
+// Some filters, of all groups', and some rows of one item's result.
+struct PlanesUnit {
+  int64_t item, group, row, first_filter, filters;
+};
+
+template <class Plan>
+inline PlanesUnit unit_of(const Plan& plan, int64_t index) {
+  const Shape& shape = plan.shape;
+  const int64_t part = index % plan.filter_parts, band = index / plan.filter_parts % plan.bands;
+  const int64_t image = index / plan.filter_parts / plan.bands, group = image % shape.groups;
+  const int64_t begin = part * shape.filters / plan.filter_parts;
+  const int64_t end = (part + 1) * shape.filters / plan.filter_parts;
+  return {image / shape.groups, group, band * plan.rows, group * shape.filters + begin,
+          end - begin};
+}
+
+// The channels that a unit sees, one padded copy behind the other.
+template <class V, class E, class S>
+inline void pad_channels(const Shape& shape, const Padded& padded, const E* src,
+                         const Strides& strides, const PlanesUnit& unit, S* copies) {
+  const E* from = src + unit.item * strides.batch + unit.group * shape.channels * strides.channel;
+  const PadPlan pad(padded, strides.at);
+  for (int64_t c = 0; c < shape.channels; ++c) {
+    pad_channel<V>(pad, from + c * strides.channel, copies + c * padded.size());
+  }
+}
+
 template <class V, class E>
 struct PlanesForward {
   using S = typename V::Scalar;
@@ -161,23 +188,12 @@ struct PlanesForward {
   int64_t filter_stride;
   Strides src, dst;
 
-  void run(int64_t unit, S* scratch) const {
-    const Shape& shape = plan.shape;
-    const int64_t part = unit % plan.filter_parts, band = unit / plan.filter_parts % plan.bands;
-    const int64_t image = unit / plan.filter_parts / plan.bands;
-    const int64_t item = image / shape.groups, group = image % shape.groups;
-    const int64_t first = band * plan.rows;
-    const Padded padded = band_of(shape, plan.padded, first);
-    const auto* from = static_cast<const E*>(args.src.data) + item * src.batch +
-                       group * shape.channels * src.channel;
-    const PadPlan pad(padded, src.at);
-    for (int64_t c = 0; c < shape.channels; ++c) {
-      pad_channel<V>(pad, from + c * src.channel, scratch + c * padded.size());
-    }
-    const int64_t begin = part * shape.filters / plan.filter_parts;
-    const int64_t end = (part + 1) * shape.filters / plan.filter_parts;
-    E* to = static_cast<E*>(args.dst.data) + item * dst.batch + first * dst.at[1];
-    run_filters(padded, scratch, group * shape.filters + begin, end - begin, to);
+  void run(int64_t index, S* scratch) const {
+    const PlanesUnit unit = unit_of(plan, index);
+    const Padded padded = band_of(plan.shape, plan.padded, unit.row);
+    pad_channels<V>(plan.shape, padded, static_cast<const E*>(args.src.data), src, unit, scratch);
+    E* to = static_cast<E*>(args.dst.data) + unit.item * dst.batch + unit.row * dst.at[1];
+    run_filters(padded, scratch, unit.first_filter, unit.filters, to);
   }
 
   void run_filters(const Padded& padded, const S* channels, int64_t first, int64_t count,

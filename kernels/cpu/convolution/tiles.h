@@ -128,24 +128,13 @@ struct TilesForward {
   const int32_t* shifts;
   Strides src, dst;
 
-  void run(int64_t unit, char* scratch, Finisher& finisher) const {
-    const Shape& shape = plan.shape;
-    const int64_t part = unit % plan.filter_parts, band = unit / plan.filter_parts % plan.bands;
-    const int64_t image = unit / plan.filter_parts / plan.bands;
-    const int64_t item = image / shape.groups, group = image % shape.groups;
-    const int64_t row = band * plan.rows;
-    const Padded padded = band_of(shape, plan.padded, row);
-    const auto* from = static_cast<const bf16*>(args.src.data) + item * src.batch +
-                       group * shape.channels * src.channel;
-    auto* channels = reinterpret_cast<bf16*>(scratch);
-    const PadPlan pad(padded, src.at);
-    for (int64_t c = 0; c < shape.channels; ++c) {
-      pad_channel<F32>(pad, from + c * src.channel, channels + c * padded.size());
-    }
-    const int64_t first = part * shape.filters / plan.filter_parts;
-    const int64_t last = (part + 1) * shape.filters / plan.filter_parts;
-    bf16* to = static_cast<bf16*>(args.dst.data) + item * dst.batch + row * dst.at[1];
-    run_filters(padded, scratch, group * shape.filters + first, last - first, to, finisher);
+  void run(int64_t index, char* scratch, Finisher& finisher) const {
+    const PlanesUnit unit = unit_of(plan, index);
+    const Padded padded = band_of(plan.shape, plan.padded, unit.row);
+    pad_channels<F32>(plan.shape, padded, static_cast<const bf16*>(args.src.data), src, unit,
+                      reinterpret_cast<bf16*>(scratch));
+    bf16* to = static_cast<bf16*>(args.dst.data) + unit.item * dst.batch + unit.row * dst.at[1];
+    run_filters(padded, scratch, unit.first_filter, unit.filters, to, finisher);
   }
 
   void run_filters(const Padded& padded, char* scratch, int64_t first, int64_t count, bf16* to,
