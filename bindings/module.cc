@@ -6,6 +6,10 @@
 #include <torch/csrc/autograd/python_variable.h>
 #include <torch/version.h>
 
+#include <limits>
+#include <optional>
+#include <vector>
+
 #include "loader.h"
 #include "registry.h"
 #include "stats.h"
@@ -31,6 +35,19 @@ void warn(const std::string& message) {
 
 py::object optional_string(const char* text) {
   return text ? py::object(py::str(text)) : py::none();
+}
+
+const at::Tensor& unpack_tensor(py::handle object) {
+  if (!THPVariable_Check(object.ptr())) throw py::type_error("not a tensor");
+  return THPVariable_Unpack(object.ptr());
+}
+
+PackTerms pack_terms(bool gated, std::optional<int64_t> max_bytes) {
+  return {gated, max_bytes.value_or(std::numeric_limits<int64_t>::max())};
+}
+
+py::tuple pack_tuple(const PackResult& result) {
+  return py::make_tuple(result.id, optional_string(result.reason));
 }
 
 const char* text_or_empty(const char* text) { return text == nullptr ? "" : text; }
@@ -280,13 +297,22 @@ PYBIND11_MODULE(_C, m) {
       py::arg("chip"), py::arg("kernel"), py::arg("threads"), py::arg("dtype"), py::arg("layout"),
       py::arg("sizes"), py::arg("ratio"));
   m.def(
-      "pack_weight",
-      [](py::handle weight, bool gated) {
-        if (!THPVariable_Check(weight.ptr())) throw py::type_error("not a tensor");
-        const PackResult result = pack_weight(THPVariable_Unpack(weight.ptr()), gated);
-        return py::make_tuple(result.id, optional_string(result.reason));
+      "pack_matrix",
+      [](py::handle weight, bool gated, std::optional<int64_t> max_bytes) {
+        return pack_tuple(pack_matrix(unpack_tensor(weight), pack_terms(gated, max_bytes)));
       },
-      py::arg("weight"), py::arg("gated"));
+      py::arg("weight"), py::arg("gated"), py::arg("max_bytes") = py::none());
+  m.def(
+      "pack_convolution",
+      [](py::handle weight, const std::vector<int64_t>& stride, const std::vector<int64_t>& padding,
+         const std::vector<int64_t>& dilation, int64_t groups, bool gated,
+         std::optional<int64_t> max_bytes) {
+        return pack_tuple(pack_convolution(unpack_tensor(weight),
+                                           {stride, padding, dilation, groups},
+                                           pack_terms(gated, max_bytes)));
+      },
+      py::arg("weight"), py::arg("stride"), py::arg("padding"), py::arg("dilation"),
+      py::arg("groups"), py::arg("gated"), py::arg("max_bytes") = py::none());
   m.def("drop_pack", drop_pack, py::arg("id"));
   m.def("pack_bytes", pack_bytes, py::arg("id"));
   m.def("pack_count", [] { return pack_count.load(); });

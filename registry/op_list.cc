@@ -164,6 +164,19 @@ GateKey convolution_backward_key(const void* p) {
   return convolution_key(a, a.grad_dst);
 }
 
+GateKey convolution_prepacked_key(const void* p) {
+  return convolution_forward_key(
+      static_cast<const polyops_convolution_prepacked_args*>(p)->convolution);
+}
+
+GateKey convolution_pack_key(const void* p) {
+  const auto& a = *static_cast<const polyops_convolution_pack_args*>(p);
+  const polyops_tensor& weight = a.weight;
+  return {weight.dtype,
+          polyops_is_contiguous(&weight) ? kContiguous : kStrided,
+          {weight.sizes[0], product(weight, 1, weight.rank)}};
+}
+
 std::vector<const char*> convolution_layouts() {
   return {kPointwise, kPointwiseLast, kDepthwise, kDepthwiseLast,
           kGrouped,   kGroupedLast,   kDense,     kDenseLast};
@@ -253,6 +266,18 @@ std::span<const KernelOp> kernel_ops() {
        convolution_layouts(),
        {"batch", "pixels", "filters", "k"},
        convolution_backward_key},
+      {"convolution_pack",
+       "forward",
+       sizeof(polyops_convolution_pack_args),
+       {kContiguous, kStrided},
+       {"filters", "k"},
+       convolution_pack_key},
+      {"convolution_prepacked",
+       "forward",
+       sizeof(polyops_convolution_prepacked_args),
+       convolution_layouts(),
+       {"batch", "pixels", "filters", "k"},
+       convolution_prepacked_key},
   };
   return *ops;
 }
@@ -263,7 +288,8 @@ std::span<const PublicOp> public_ops() {
       {"addmv", {"gemm"}},
       {"baddbmm", {"gemm"}},
       {"bmm", {"gemm"}},
-      {"convolution", {"convolution", "convolution_backward"}},
+      {"convolution",
+       {"convolution", "convolution_backward", "convolution_pack", "convolution_prepacked"}},
       {"dot", {"gemm"}},
       {"gelu", {"gelu", "gelu_backward"}},
       {"layer_norm", {"layer_norm", "layer_norm_backward"}},

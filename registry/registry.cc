@@ -156,7 +156,7 @@ std::vector<Candidate> Registry::build(const std::string& device, const KernelOp
       if (op.name != std::string(k.op) || !usable(f, k)) continue;
       if (forced != forced_.end() && forced->second != k.name) continue;
       const bool gated = gate_on_ && forced == forced_.end();
-      candidates.push_back({&k, gated ? gates_.gate_for(chip, k.name) : nullptr});
+      candidates.push_back({&k, gated ? gates_.gate_for(chip, k.name) : nullptr, f.backend});
     }
   }
   return candidates;

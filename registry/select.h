@@ -16,7 +16,8 @@ namespace polyops {
 
 struct Candidate {
   const polyops_kernel* kernel;
-  const Gate* gate;  // nullptr: ungated
+  const Gate* gate;                          // nullptr: ungated
+  const polyops_backend* backend = nullptr;  // whose it is
   bool shut = gate != nullptr && gate->never_opens();
 };
 

@@ -12,6 +12,7 @@
 #include "aten/convolution_layout.h"
 #include "aten/table.h"
 #include "torch/context.h"
+#include "torch/packs.h"
 #include "torch/view.h"
 #include "torch/wrap.h"
 
@@ -123,13 +124,23 @@ std::optional<at::Tensor> convolution(Call& call, const at::Tensor& input, const
     call.decline(reason);
     return std::nullopt;
   }
-  if (!call.choose(&args) || left_to_bf16(call, input)) return std::nullopt;
+  // A weight that was packed by polyops.freeze(), if a kernel is the faster for it.
+  const std::shared_ptr<const Pack> pack = pack_of(weight);
+  polyops_convolution_prepacked_args prepacked;
+  const void* chosen = &args;
+  if (pack != nullptr && pack->groups == groups) {
+    prepacked = {sizeof prepacked, 0, &args, &pack->content};
+    if (call.choose_from(*pack->table, &prepacked)) chosen = &prepacked;
+  }
+  // Of two calls alike one may have a pack.
+  if (chosen == &args && !call.choose(&args, /*remember=*/!any_packs())) return std::nullopt;
+  if (left_to_bf16(call, input)) return std::nullopt;
   at::Tensor out = allocate_as_described(input, args.dst);
   set_input(&args.src, input);
   set_input(&args.weight, weight);
   if (polyops_is_present(&args.bias)) set_input(&args.bias, *bias);
   set_output(&args.dst, out);
-  if (!call.launch(&args, out)) return std::nullopt;
+  if (!call.launch(chosen, out)) return std::nullopt;
   return out;
 }
 

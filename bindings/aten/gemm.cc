@@ -130,7 +130,7 @@ struct Product {
     polyops_gemm_prepacked_args prepacked;
     const void* chosen = &args;
     if (pack != nullptr) {
-      prepacked = {sizeof prepacked, 0, &args, pack->bytes.const_data_ptr(), pack->format};
+      prepacked = {sizeof prepacked, 0, &args, &pack->content};
       if (call.choose_from(*pack->table, &prepacked)) chosen = &prepacked;
     }
     // Of two products alike one may have a pack.

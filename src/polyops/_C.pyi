@@ -1,6 +1,6 @@
 """The compiled module (bindings/module.cc)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypedDict
 
 from torch import Tensor
@@ -85,7 +85,18 @@ def add_gate(
     sizes: list[int],
     ratio: float,
 ) -> None: ...
-def pack_weight(weight: Tensor, gated: bool) -> tuple[int, str | None]: ...
+def pack_matrix(
+    weight: Tensor, gated: bool, max_bytes: int | None = None
+) -> tuple[int, str | None]: ...
+def pack_convolution(
+    weight: Tensor,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    groups: int,
+    gated: bool,
+    max_bytes: int | None = None,
+) -> tuple[int, str | None]: ...
 def drop_pack(id: int) -> None: ...
 def pack_bytes(id: int) -> int | None: ...
 def pack_count() -> int: ...

@@ -1,17 +1,16 @@
 """freeze(): weights packed once, for inference."""
 
 import weakref
-from collections.abc import Iterator, MutableMapping
-from typing import Any
+from collections.abc import Iterator, MutableMapping, Sequence
+from typing import Any, cast
 
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from polyops import _C
-
-CONVOLUTION = "convolutions read their weights where they lie"
 
 _packs: MutableMapping[Tensor, list[int]] = WeakTensorKeyDictionary()
 """Of each weight that was ever frozen: the id of its last pack, or nothing."""
@@ -90,17 +89,11 @@ class Frozen:
         return f"<polyops.Frozen: {len(self.packed)} weights, {self.nbytes / 1e6:.1f} MB{left}>"
 
 
-def packed_bytes(weight: Tensor) -> int:
-    """What a pack of it takes: both sizes filled up to blocks of 64."""
-    rows, columns = (-(-size // 64) * 64 for size in weight.shape)
-    return rows * columns * weight.element_size()
-
-
 def _modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Linear and convolution modules under the name of their weight; each weight once."""
     seen: set[int] = set()
     for path, module in model.named_modules():
-        if not isinstance(module, (nn.Linear, nn.modules.conv._ConvNd)):
+        if not isinstance(module, (nn.Linear, _ConvNd)):
             continue
         weight = module._parameters.get("weight")
         if weight is None or id(weight) not in seen:
@@ -108,13 +101,35 @@ def _modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
             yield f"{path}.weight" if path else "weight", module
 
 
-def _cannot_pack(module: nn.Module) -> str | None:
-    if not isinstance(module, nn.Linear):
-        return CONVOLUTION
+def _pack(module: nn.Module, max_bytes: int | None) -> tuple[int, str | None]:
+    """The pack of the module's weight, or why there is none."""
+    weight = module._parameters.get("weight")
     # Computed at each call (parametrizations), quantized, sharded, or not there yet (LazyLinear).
-    if type(module._parameters.get("weight")) is not nn.Parameter:
-        return "not a plain parameter"
-    return None
+    if type(weight) is not nn.Parameter:
+        return 0, "not a plain parameter"
+    if isinstance(module, nn.Linear):
+        return _C.pack_matrix(weight, gated=True, max_bytes=max_bytes)
+    assert isinstance(module, _ConvNd)
+    if module.transposed:
+        return 0, "transposed"
+    return _C.pack_convolution(
+        weight,
+        stride=module.stride,
+        padding=_padding(module),
+        dilation=module.dilation,
+        groups=module.groups,
+        gated=True,
+        max_bytes=max_bytes,
+    )
+
+
+def _padding(module: _ConvNd) -> Sequence[int]:
+    if module.padding_mode != "zeros" or module.padding == "valid":
+        return [0] * len(module.kernel_size)
+    if module.padding == "same":
+        spans = zip(module.dilation, module.kernel_size, strict=True)
+        return [dilation * (taps - 1) // 2 for dilation, taps in spans]
+    return cast(Sequence[int], module.padding)
 
 
 def freeze(model: nn.Module, *, max_bytes: int | None = None) -> Frozen:
@@ -153,19 +168,13 @@ def freeze(model: nn.Module, *, max_bytes: int | None = None) -> Frozen:
         raise ValueError(f"max_bytes is {max_bytes}; expected None or a number from 0 up")
     _watch_optimizers()
     frozen = Frozen()
-    left = float("inf") if max_bytes is None else max_bytes
     for name, module in _modules(model):
-        pack, reason = 0, _cannot_pack(module)
-        if reason is None:
-            weight = module.get_parameter("weight")
-            size = packed_bytes(weight)
-            pack, reason = (
-                _C.pack_weight(weight, gated=True) if size <= left else (0, "over max_bytes")
-            )
+        pack, reason = _pack(module, max_bytes)
         if reason is not None:
             frozen.left[name] = reason
             continue
         frozen._ids[name] = pack
-        _remember(weight, pack)
-        left -= size
+        _remember(module.get_parameter("weight"), pack)
+        if max_bytes is not None:
+            max_bytes -= _C.pack_bytes(pack) or 0
     return frozen

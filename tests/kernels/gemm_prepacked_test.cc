@@ -1,63 +1,24 @@
 // gemm_pack and gemm_prepacked: every packer with every kernel that reads what it wrote.
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cstring>
 #include <string>
 #include <vector>
 
 #include "gemm_case.h"
 #include "harness.h"
+#include "packed.h"
 
 namespace polyops::testing {
 namespace {
 
-// A weight, packed by one packer into memory that is guarded.
-class Packed {
- public:
-  Packed(const polyops_kernel& packer, const polyops_tensor& rhs, int threads = 1)
-      : room_(static_cast<size_t>(polyops_gemm_packed_bytes(&rhs))),
-        memory_(room_ + 2 * kGuard, kUntouched) {
-    auto* first = memory_.data() + kGuard;
-    first += (64 - reinterpret_cast<uintptr_t>(first) % 64) % 64;
-    data_ = first;
-    std::memset(data_, 0xff, room_);  // NaN in every dtype
-    polyops_gemm_pack_args args = {};
-    args.struct_size = sizeof args;
-    args.rhs = rhs;
-    args.packed = data_;
-    args.format = &format_;
-    status_ = launch(packer, &args, threads);
-  }
+polyops_gemm_pack_args pack_args(const Problem& problem) {
+  return {sizeof(polyops_gemm_pack_args), 0, problem.args.rhs, nullptr};
+}
 
-  int status() const { return status_; }
-  polyops_gemm_prepacked_args args(const polyops_gemm_args& gemm) const {
-    polyops_gemm_prepacked_args all = {};
-    all.struct_size = sizeof all;
-    all.gemm = &gemm;
-    all.packed = data_;
-    all.format = format_;
-    return all;
-  }
-  const char* format() const { return format_; }
-  std::vector<unsigned char> bytes() const { return {data_, data_ + room_}; }
-
-  bool guards_intact() const {
-    const auto untouched = [](unsigned char byte) { return byte == kUntouched; };
-    return std::all_of(memory_.data(), static_cast<const unsigned char*>(data_), untouched) &&
-           std::all_of(static_cast<const unsigned char*>(data_) + room_,
-                       memory_.data() + memory_.size(), untouched);
-  }
-
- private:
-  static constexpr size_t kGuard = 128;
-  static constexpr unsigned char kUntouched = 0xa5;
-  size_t room_;
-  std::vector<unsigned char> memory_;
-  unsigned char* data_;
-  const char* format_ = nullptr;
-  int status_;
-};
+polyops_gemm_prepacked_args reading(const Packed& packed, const polyops_gemm_args& gemm) {
+  return {sizeof(polyops_gemm_prepacked_args), 0, &gemm, &packed.content()};
+}
 
 bool is_amx(const polyops_kernel& kernel) {
   return std::string(kernel.name).find("_tiles__") != std::string::npos;
@@ -97,14 +58,15 @@ void check(const Case& c) {
     Problem problem(c, dtype);
     problem.expect();
     for (int threads : c.threads) {
-      const Packed packed(packer, problem.args.rhs, threads);
+      const Packed packed(packer, pack_args(problem), threads);
       ASSERT_EQ(packed.status(), POLYOPS_OK);
+      ASSERT_TRUE(packed.said_what_it_takes());
       ASSERT_TRUE(packed.guards_intact());
       const polyops_gemm_args unseen = problem.unseen();
-      const polyops_gemm_prepacked_args seen = packed.args(unseen);
+      const polyops_gemm_prepacked_args seen = reading(packed, unseen);
       ASSERT_EQ(kernel.supports(&seen), nullptr);
       problem.reset();
-      const polyops_gemm_prepacked_args args = packed.args(problem.args);
+      const polyops_gemm_prepacked_args args = reading(packed, problem.args);
       ASSERT_EQ(launch(kernel, &args, threads), POLYOPS_OK);
       problem.verify();
       if (::testing::Test::HasFatalFailure()) return;
@@ -185,8 +147,8 @@ TEST(GemmPrepacked, NaNAndInfinityGoWhereTheyBelong) {
       problem.lhs.set(1 * 301 + 300, special);  // row 1
       problem.rhs.set(2, special);              // column 2
       problem.expect();
-      const Packed packed(packer, problem.args.rhs);
-      const polyops_gemm_prepacked_args args = packed.args(problem.args);
+      const Packed packed(packer, pack_args(problem));
+      const polyops_gemm_prepacked_args args = reading(packed, problem.args);
       ASSERT_EQ(launch(kernel, &args, 2), POLYOPS_OK);
       problem.verify();
     }
@@ -196,7 +158,7 @@ TEST(GemmPrepacked, NaNAndInfinityGoWhereTheyBelong) {
 TEST(GemmPrepacked, PackingDoesNotDependOnTheThreads) {
   for_each_pair([&](const polyops_kernel& packer, const polyops_kernel&, int32_t dtype) {
     const Problem problem({.m = 1, .n = 300, .k = 65, .rhs = Layout::kColumns}, dtype);
-    const Packed alone(packer, problem.args.rhs, 1), shared(packer, problem.args.rhs, 3);
+    const Packed alone(packer, pack_args(problem), 1), shared(packer, pack_args(problem), 3);
     ASSERT_EQ(alone.bytes(), shared.bytes());
   });
 }
@@ -206,8 +168,8 @@ TEST(GemmPrepacked, RepeatsBitForBit) {
     for (int64_t m : {3, 100}) {
       for (int threads : {1, 2, 3}) {
         Problem problem({.m = m, .n = 300, .k = 900, .rhs = Layout::kColumns}, dtype);
-        const Packed packed(packer, problem.args.rhs);
-        const polyops_gemm_prepacked_args args = packed.args(problem.args);
+        const Packed packed(packer, pack_args(problem));
+        const polyops_gemm_prepacked_args args = reading(packed, problem.args);
         ASSERT_EQ(launch(kernel, &args, threads), POLYOPS_OK);
         const std::vector<double> first = problem.dst.values();
         problem.reset();
@@ -222,14 +184,15 @@ TEST(GemmPrepacked, DeclinesWhatItDoesNotCompute) {
   for_each_pair([&](const polyops_kernel& packer, const polyops_kernel& kernel, int32_t dtype) {
     const Case c = {.m = 2, .n = 3, .k = 4, .addend = {0, 0, 1}, .beta = 1};
     Problem problem(c, dtype);
-    const Packed packed(packer, problem.args.rhs);
-    polyops_gemm_prepacked_args args = packed.args(problem.args);
+    const Packed packed(packer, pack_args(problem));
+    polyops_gemm_prepacked_args args = reading(packed, problem.args);
     EXPECT_EQ(kernel.supports(&args), nullptr);
     // The same word from elsewhere: only the family's own means what it has written.
-    const std::string word = packed.format();
-    args.format = word.c_str();
+    const std::string word = packed.content().format;
+    const polyops_pack other = {packed.content().data, packed.content().bytes, word.c_str()};
+    args.pack = &other;
     EXPECT_STREQ(kernel.supports(&args), "packed for another kernel");
-    args.format = packed.format();
+    args.pack = &packed.content();
     problem.args.alpha = 1e-60;
     EXPECT_STREQ(kernel.supports(&args), "alpha");
     problem.args.alpha = 1;

@@ -78,12 +78,11 @@ void add_gemm(std::vector<Call>* calls, const char* layout, const polyops_tensor
   products.push_back({0, 0, 1, 0, lhs, rhs, {}, contiguous({2, 3, 5})});
   calls->push_back(call("gemm", layout, {2, 3, 5, 4}, products.back()));
   calls->push_back(call("gemm_prepacked", layout, {2, 3, 5, 4},
-                        polyops_gemm_prepacked_args{0, 0, &products.back(), nullptr, nullptr}));
+                        polyops_gemm_prepacked_args{0, 0, &products.back(), nullptr}));
 }
 
 void add_gemm_pack(std::vector<Call>* calls, const char* layout, const polyops_tensor& rhs) {
-  calls->push_back(
-      call("gemm_pack", layout, {4, 5}, polyops_gemm_pack_args{0, 0, rhs, nullptr, nullptr}));
+  calls->push_back(call("gemm_pack", layout, {4, 5}, polyops_gemm_pack_args{0, 0, rhs, nullptr}));
 }
 
 void add_attention(std::vector<Call>* calls, const char* layout, bool causal, bool masked) {
@@ -107,6 +106,34 @@ struct Convolution {
   int64_t groups = 1, channels = 3, filters = 4, taps = 1, stride = 1;
 };
 
+polyops_tensor channels_last(polyops_tensor t) {
+  const int64_t channels = t.sizes[1], high = t.sizes[2], wide = t.sizes[3];
+  return strided({t.sizes[0], channels, high, wide},
+                 {channels * high * wide, 1, channels * wide, channels});
+}
+
+void add_prepacked_convolution(std::vector<Call>* calls, const std::string& layout,
+                               const std::vector<int64_t>& sizes,
+                               const polyops_convolution_args& args) {
+  static std::deque<polyops_convolution_args> convolutions;  // which the arguments point to
+  convolutions.push_back(args);
+  calls->push_back(call("convolution_prepacked", layout, sizes,
+                        polyops_convolution_prepacked_args{0, 0, &convolutions.back(), nullptr}));
+}
+
+void add_convolution_pack(std::vector<Call>* calls, const char* layout,
+                          const polyops_convolution_args& args, const polyops_tensor& weight) {
+  const int64_t k = weight.sizes[1] * weight.sizes[2] * weight.sizes[3];
+  calls->push_back(
+      call("convolution_pack", layout, {weight.sizes[0], k},
+           polyops_convolution_pack_args{0, args.groups, args.window, weight, nullptr}));
+}
+
+polyops_tensor transposed_taps(polyops_tensor t) {
+  std::swap(t.strides[2], t.strides[3]);
+  return t;
+}
+
 void add_convolution(std::vector<Call>* calls, const std::string& layout, const Convolution& c) {
   polyops_convolution_args args = {};
   args.groups = static_cast<int32_t>(c.groups);
@@ -118,10 +145,7 @@ void add_convolution(std::vector<Call>* calls, const std::string& layout, const 
   args.bias.rank = -1;
   for (bool last : {false, true}) {
     args.dst = contiguous({2, filters, high, wide});
-    if (last) {
-      args.dst =
-          strided({2, filters, high, wide}, {filters * high * wide, 1, filters * wide, filters});
-    }
+    if (last) args.dst = channels_last(args.dst);
     polyops_convolution_backward_args backward = {};
     backward.groups = args.groups;
     backward.window = args.window;
@@ -132,7 +156,10 @@ void add_convolution(std::vector<Call>* calls, const std::string& layout, const 
     const std::vector<int64_t> sizes = {2, high * wide, filters, c.channels * c.taps * c.taps};
     calls->push_back(call("convolution", name, sizes, args));
     calls->push_back(call("convolution_backward", name, sizes, backward));
+    add_prepacked_convolution(calls, name, sizes, args);
   }
+  add_convolution_pack(calls, "contiguous", args, args.weight);
+  if (c.taps > 1) add_convolution_pack(calls, "strided", args, transposed_taps(args.weight));
 }
 
 // Rows of 9, batch 2, without padding.

@@ -111,7 +111,7 @@ def products(choose: random.Random) -> Sample:
         c = [m(*addend)] if adds else []
         lhs, rhs = m(*batch, m_, k_, layout=a), m(*batch, k_, n_, layout=b)
         if frozen:
-            polyops._C.pack_weight(rhs.t(), gated=False)
+            polyops._C.pack_matrix(rhs.t(), gated=False)
         return args(*c, lhs, rhs, **named)
 
     title = f"{batch} {m_}x{n_}x{k_} {a} {b} addend {addend} {named} frozen={frozen}"

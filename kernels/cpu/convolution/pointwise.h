@@ -17,13 +17,26 @@ KernelList POLYOPS_CONCAT(gemm, POLYOPS_ISA)();
 
 namespace {
 
-// The first of gemm's kernels that computes args; nullptr if none does.
-inline const polyops_kernel* gemm_kernel(const polyops_gemm_args& args) {
+inline bool same_text(const char* a, const char* b) {
+  while (*a != 0 && *a == *b) {
+    ++a;
+    ++b;
+  }
+  return *a == *b;
+}
+
+// The first of gemm.cc's kernels for that op which computes args; nullptr if none does.
+inline const polyops_kernel* product_kernel(const char* op, const void* args) {
   const KernelList list = POLYOPS_CONCAT(gemm, POLYOPS_ISA)();
   for (size_t i = 0; i < list.count; ++i) {
-    if (list.first[i].supports(&args) == nullptr) return &list.first[i];
+    const polyops_kernel& kernel = list.first[i];
+    if (same_text(kernel.op, op) && kernel.supports(args) == nullptr) return &kernel;
   }
   return nullptr;
+}
+
+inline const polyops_kernel* gemm_kernel(const polyops_gemm_args& args) {
+  return product_kernel("gemm", &args);
 }
 
 inline size_t gemm_scratch(const polyops_gemm_args& args, int32_t threads) {

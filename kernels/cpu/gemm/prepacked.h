@@ -32,7 +32,12 @@ void pack_all(const polyops_gemm_pack_args& args, const polyops_context* ctx) {
   const int64_t stride_k = stride_or(args.rhs, 1, 1), stride_n = stride_or(args.rhs, 2, 1);
   const int64_t padded_k = ceil_div(k, kStep) * kStep;
   const auto* rhs = static_cast<const E*>(args.rhs.data);
-  auto* packed = static_cast<E*>(args.packed);
+  auto* packed = static_cast<E*>(args.pack->data);
+  if (packed == nullptr) {
+    args.pack->bytes =
+        ceil_div(n, V::kLanes) * V::kLanes * padded_k * static_cast<int64_t>(sizeof(E));
+    return;
+  }
   parallel_for(ctx, ceil_div(n, kTileColumns<V>), 1, [&](int64_t begin, int64_t end, int32_t) {
     for (int64_t j = begin * kTileColumns<V>; j < min_of(n, end * kTileColumns<V>);
          j += kTileColumns<V>) {
@@ -46,7 +51,7 @@ void pack_all(const polyops_gemm_pack_args& args, const polyops_context* ctx) {
 int launch_pack(const void* data, const polyops_context* ctx) {
   const auto& args = *static_cast<const polyops_gemm_pack_args*>(data);
   with_elements(args.rhs.dtype, [&]<class V, class E>() { pack_all<V, E>(args, ctx); });
-  *args.format = kPanelsFormat;
+  args.pack->format = kPanelsFormat;
   return POLYOPS_OK;
 }
 
@@ -56,7 +61,7 @@ const polyops_gemm_prepacked_args& prepacked_args(const void* data) {
 
 // What the kernels of this op have in common.
 const char* unsupported(const polyops_gemm_prepacked_args& args, const char* format) {
-  if (args.format != format) return "packed for another kernel";
+  if (args.pack->format != format) return "packed for another kernel";
   if (args.gemm->dst.sizes[0] != 1) return "batch";
   // gemm_packed reads the weights at memory's speed where they lie (4096 x 4096: 10 % faster).
   if (args.gemm->dst.sizes[1] == 1) return "one row";
@@ -70,7 +75,7 @@ const char* supports_prepacked(const void* data) {
 template <class V, class E>
 Problem<E, typename V::Scalar> prepacked_problem_of(const polyops_gemm_prepacked_args& args) {
   auto problem = read_problem<E, typename V::Scalar>(*args.gemm);
-  problem.rhs = static_cast<const E*>(args.packed);
+  problem.rhs = static_cast<const E*>(args.pack->data);
   return problem;
 }
 
@@ -109,13 +114,17 @@ int launch_pack_amx(const void* data, const polyops_context* ctx) {
   const int64_t stride_k = stride_or(args.rhs, 1, 1), stride_n = stride_or(args.rhs, 2, 1);
   const int64_t padded_k = ceil_div(k, kTileDepth) * kTileDepth;
   const auto* rhs = static_cast<const bf16*>(args.rhs.data);
-  auto* packed = static_cast<bf16*>(args.packed);
+  auto* packed = static_cast<bf16*>(args.pack->data);
+  args.pack->format = kTilesFormat;
+  if (packed == nullptr) {
+    args.pack->bytes = ceil_div(n, 16) * 16 * padded_k * static_cast<int64_t>(sizeof(bf16));
+    return POLYOPS_OK;
+  }
   parallel_for(ctx, ceil_div(n, kPanel), 4, [&](int64_t begin, int64_t end, int32_t) {
     const int64_t j0 = begin * kPanel, j1 = min_of(n, end * kPanel);
     pack_panels(rhs + j0 * stride_n, stride_k, stride_n, k, j1 - j0, packed + j0 * padded_k,
                 padded_k);
   });
-  *args.format = kTilesFormat;
   return POLYOPS_OK;
 }
 
@@ -127,7 +136,7 @@ const char* supports_prepacked_amx(const void* data) {
 
 AmxProblem prepacked_amx_problem_of(const polyops_gemm_prepacked_args& args) {
   auto problem = read_problem<bf16, float>(*args.gemm);
-  problem.rhs = static_cast<const bf16*>(args.packed);
+  problem.rhs = static_cast<const bf16*>(args.pack->data);
   return problem;
 }
 

@@ -53,7 +53,7 @@ def _product(inputs: Inputs, name: str, out: bool) -> Case:
     rhs = inputs.tensor((*batch, k, n), layouts[spec.layout][1])
     dst = inputs.randn(*batch, m, n)
     if spec.option("frozen", "no") == "yes" and not inputs.exact:
-        _C.pack_weight(rhs.t(), gated=False)  # whether it is read, the gates decide
+        _C.pack_matrix(rhs.t(), gated=False)  # whether it is read, the gates decide
     flops = 2 * m * n * k * math.prod(batch)
     if name in ("mm", "bmm"):
         call = getattr(torch, name)

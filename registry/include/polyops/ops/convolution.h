@@ -6,7 +6,8 @@
  * Definition: torch.nn.functional.conv1d, conv2d, conv3d / aten::convolution, not transposed.
  *
  * Ops: "convolution" (polyops_convolution_args),
- *      "convolution_backward" (polyops_convolution_backward_args).
+ *      "convolution_backward" (polyops_convolution_backward_args),
+ *      "convolution_pack", "convolution_prepacked" (below).
  * Shapes    src (batch, groups * channels, in...), weight (groups * filters, channels, taps...),
  *           bias (groups * filters), dst (batch, groups * filters, out...) with 1 to 3 spatial
  *           dimensions and out = (in + 2 * padding - dilation * (taps - 1) - 1) / stride + 1,
@@ -21,6 +22,7 @@
 #ifndef POLYOPS_OPS_CONVOLUTION_H_
 #define POLYOPS_OPS_CONVOLUTION_H_
 
+#include "polyops/pack.h"
 #include "polyops/tensor_view.h"
 
 #define POLYOPS_MAX_SPATIAL 3
@@ -57,5 +59,37 @@ typedef struct polyops_convolution_backward_args {
   polyops_tensor grad_weight; /* optional */
   polyops_tensor grad_bias;   /* optional */
 } polyops_convolution_backward_args;
+
+/*
+ * convolution_pack: copies a weight into the order in which a kernel of convolution_prepacked reads
+ * it fastest, once for many calls: the weights of polyops.freeze().
+ *
+ * weight    as in convolution, with the groups and the window of the calls to come; whether images
+ *           will be channels last, its strides tell: (channels, 1, ...) of a module that was moved
+ *           to that memory format.
+ * pack      see polyops/pack.h; the order may depend on all of this.
+ */
+typedef struct polyops_convolution_pack_args {
+  uint32_t struct_size;
+  int32_t groups;
+  polyops_convolution_window window;
+  polyops_tensor weight;
+  polyops_pack* pack;
+} polyops_convolution_pack_args;
+
+/*
+ * convolution_prepacked: a convolution whose weight was packed.
+ *
+ * convolution  the same call as if nothing were packed; weight's data may be read, too. Its groups
+ *              are those that were packed for, its window may be another.
+ * pack         what convolution_pack made of its weight; a kernel supports the formats of its own
+ *              family that it can read.
+ */
+typedef struct polyops_convolution_prepacked_args {
+  uint32_t struct_size;
+  int32_t reserved;
+  const polyops_convolution_args* convolution;
+  const polyops_pack* pack;
+} polyops_convolution_prepacked_args;
 
 #endif /* POLYOPS_OPS_CONVOLUTION_H_ */

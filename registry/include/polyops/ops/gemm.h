@@ -17,6 +17,7 @@
 #ifndef POLYOPS_OPS_GEMM_H_
 #define POLYOPS_OPS_GEMM_H_
 
+#include "polyops/pack.h"
 #include "polyops/tensor_view.h"
 
 typedef struct polyops_gemm_args {
@@ -36,39 +37,28 @@ typedef struct polyops_gemm_args {
  *
  * Op: "gemm_pack" (polyops_gemm_pack_args).
  * Shapes    rhs (1, k, n), k, n >= 1, any strides.
- * packed    polyops_gemm_packed_bytes() bytes, 64-byte aligned (256 on GPUs), all of which may be
- *           written.
- * format    *format becomes the name of the order, of static lifetime, which gemm_prepacked is given
- *           beside the bytes. Its meaning is the family's own; it may depend on rhs's dtype and sizes.
+ * pack      see polyops/pack.h; the order may depend on rhs's dtype and sizes.
  */
 typedef struct polyops_gemm_pack_args {
   uint32_t struct_size;
   int32_t reserved;
   polyops_tensor rhs;
-  void* packed;
-  const char** format;
+  polyops_pack* pack;
 } polyops_gemm_pack_args;
-
-/* Room for every k and n filled up to whole blocks of 64. */
-static inline int64_t polyops_gemm_packed_bytes(const polyops_tensor* rhs) {
-  const int64_t k = (rhs->sizes[1] + 63) / 64 * 64, n = (rhs->sizes[2] + 63) / 64 * 64;
-  return k * n * polyops_dtype_size(rhs->dtype);
-}
 
 /*
  * gemm_prepacked: a gemm of batch 1 whose rhs was packed.
  *
  * Op: "gemm_prepacked" (polyops_gemm_prepacked_args).
  * gemm      the same product as if nothing were packed; rhs's data may be read, too.
- * packed    what gemm_pack made of gemm->rhs.
- * format    what gemm_pack called it; a kernel supports those of its own family that it can read.
+ * pack      what gemm_pack made of gemm->rhs; a kernel supports the formats of its own family that
+ *           it can read.
  */
 typedef struct polyops_gemm_prepacked_args {
   uint32_t struct_size;
   int32_t reserved;
   const polyops_gemm_args* gemm;
-  const void* packed;
-  const char* format;
+  const polyops_pack* pack;
 } polyops_gemm_prepacked_args;
 
 #endif /* POLYOPS_OPS_GEMM_H_ */
