@@ -15,12 +15,15 @@ sizes. Kernels and chips that a file names and this installation lacks are no er
 
 import json
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from polyops import _C
+
+CLEARLY = 1.05  # by so much ratios differ that were measured one after the other
 
 FOLDER = Path(__file__).resolve().parent / "gates"
 
@@ -98,21 +101,43 @@ def _fields(path: Path, where: str, item: Any, kinds: Mapping[str, Any]) -> dict
     return item
 
 
-def load(file: GateFile, sizes_of_kernel: Mapping[str, list[str]]) -> None:
+def load(file: GateFile, op_of_kernel: Mapping[str, str]) -> None:
     """Hands the points to the registry, sizes in the order of the kernel's op."""
-    for point in file.points:
-        names = sizes_of_kernel.get(point.kernel)
-        if names is None:
-            continue
+    points = [point for point in file.points if point.kernel in op_of_kernel]
+    for point, ratio in zip(points, against_rivals(points, op_of_kernel), strict=True):
+        names = _C.sizes_of(op_of_kernel[point.kernel])
         if set(names) != set(point.sizes):
             raise ValueError(
                 f"gate file {file.path}: {point.kernel} has sizes {', '.join(names)}, "
                 f"not {', '.join(point.sizes)}"
             )
         sizes = [point.sizes[name] for name in names]
-        _C.add_gate(
-            file.chip, point.kernel, point.threads, point.dtype, point.layout, sizes, point.ratio
-        )
+        _C.add_gate(file.chip, point.kernel, point.threads, point.dtype, point.layout, sizes, ratio)
+
+
+def against_rivals(points: Iterable[Point], op_of_kernel: Mapping[str, str]) -> list[float]:
+    """The ratios; where another kernel of the op was clearly faster, over that one.
+
+    So the first kernel in the registry's order does not take what a later one is better at, nor
+    one that reads a packed weight what is faster without. Kernels of one instruction set (the word
+    behind "__") are rivals: others may be switched off.
+    """
+
+    def contest(point: Point, op: str) -> tuple[Any, ...]:
+        return (op, point.kernel.rpartition("__")[2], *point.key()[1:])
+
+    points = list(points)
+    ops = [op_of_kernel[point.kernel] for point in points]
+    best: defaultdict[tuple[Any, ...], float] = defaultdict(float)
+    for point, op in zip(points, ops, strict=True):
+        best[contest(point, op)] = max(point.ratio, best[contest(point, op)])
+    ratios = []
+    for point, op in zip(points, ops, strict=True):
+        unpacked = op.removesuffix("_prepacked")
+        rival = max(best[contest(point, op)], best[contest(point, unpacked)])
+        clearly = rival > CLEARLY * point.ratio
+        ratios.append(point.ratio / rival if clearly else point.ratio)
+    return ratios
 
 
 def merged(old: Iterable[Point], new: Iterable[Point]) -> list[Point]:

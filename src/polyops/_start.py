@@ -10,9 +10,9 @@ PACKAGE = Path(__file__).resolve().parent
 def start() -> None:
     """Raises ValueError for a wrong value in a POLYOPS_ variable or a broken gate file."""
     _C.initialize(str(PACKAGE / "lib"))
-    sizes = {kernel["name"]: _C.sizes_of(kernel["op"]) for kernel in _C.kernels()}
+    ops = {kernel["name"]: kernel["op"] for kernel in _C.kernels()}
     for path in _gates.files():
-        _gates.load(_gates.read(path), sizes)
+        _gates.load(_gates.read(path), ops)
     _C.commit_gates()
     if _C.policy()["autopatch"]:
         _C.patch()

@@ -59,6 +59,7 @@ inline Cases kinds() {
       {.groups = 3, .channels = 2, .filters = 7, .in = {5, 6}, .taps = {2, 2}, .dilation = {2}},
       {.channels = 5, .filters = 9, .in = {35}, .taps = {5}, .padding = {2}},
       {.channels = 3, .filters = 4, .in = {3, 4, 9}, .taps = {3, 1, 3}, .padding = {1}},
+      {.batch = 2, .channels = 32, .filters = 18, .in = {5, 20}, .taps = {3, 3}, .padding = {1}},
   };
 }
 
@@ -211,6 +212,37 @@ inline Cases grouped() {
         dice.lay_out(&c);
         all.push_back(fitted(c));
       }
+    }
+  }
+  return all;
+}
+
+// Channels in whole blocks of 32, as AMX takes them; every number of filters around its panels.
+inline Cases blocks_of_channels() {
+  Dice dice(9);
+  Cases all;
+  for (int64_t channels : {32, 64, 160, 256}) {
+    for (int64_t filters : {1, 15, 16, 17, 31, 32, 33, 48, 65, 96}) {
+      const int64_t taps = dice.pick<int64_t>({1, 2, 3, 3, 5});
+      Case c = {.batch = 1 + dice.below(3),
+                .groups = dice.pick<int64_t>({1, 1, 2}),
+                .channels = channels,
+                .filters = filters,
+                .in = {dice.pick<int64_t>({1, 3, 7, 9}), 1 + dice.below(40)},
+                .taps = {taps, dice.pick<int64_t>({1, 2, 3})},
+                .stride = {dice.pick<int64_t>({1, 1, 2, 3}), dice.pick<int64_t>({1, 1, 2, 3})},
+                .padding = {dice.below(taps + 1), dice.below(3)},
+                .dilation = {dice.pick<int64_t>({1, 1, 2})}};
+      if (filters % 3 == 0) c.in = {33 + dice.below(9)}, c.taps = {taps};
+      if (filters % 5 == 0) c.in = {2, 3, 1 + dice.below(18)}, c.taps = {2, 3, taps};
+      dice.lay_out(&c);
+      all.push_back(fitted(c));
+      c.src = kLayouts[dice.below(6)];
+      c.weight = kLayouts[dice.below(6)];
+      c.dst = kLayouts[dice.below(6)];
+      c.offset = dice.pick<int64_t>({0, 1, 3, 13});
+      if (dice.below(8) == 0) c.src = Layout::kOneValue;
+      all.push_back(fitted(c));
     }
   }
   return all;

@@ -1,79 +1,15 @@
 // convolution: every kernel of every ISA against the reference in float64, within the bounds that
 // convolution_case.h derives.
-#include "reference/convolution.h"
-
 #include <gtest/gtest.h>
 
 #include <string>
 
+#include "convolution_call.h"
 #include "convolution_cases.h"
 #include "harness.h"
 
 namespace polyops::testing {
 namespace {
-
-// A call's tensors, and what must come out.
-class Call {
- public:
-  Call(const Case& c, int32_t dtype)
-      : case_(c),
-        dtype_(dtype),
-        src(dtype, c.src_sizes(), strides_of(c.src, c.src_sizes()), c.offset),
-        weight(dtype, c.weight_sizes(), strides_of(c.weight, c.weight_sizes()), c.offset),
-        bias(dtype, {c.groups * c.filters}, {c.weight == Layout::kStrided ? 2 : 1}, c.offset) {
-    src.fill_normal(1);
-    weight.fill_normal(2);
-    bias.fill_normal(3);
-    args = {};
-    args.struct_size = sizeof args;
-    args.groups = static_cast<int32_t>(c.groups);
-    args.window = c.window();
-    args.src = src.view();
-    args.weight = weight.view();
-    args.bias = c.bias ? bias.view() : absent();
-  }
-
-  // Call after the last change to an operand.
-  void expect() {
-    Buffer exact(POLYOPS_FLOAT64, case_.dst_sizes());
-    polyops_convolution_args copy = args;
-    copy.dst = exact.view();
-    reference::convolution(copy);
-    expected = exact.values();
-    scale_ = reference::convolution_scale(copy);
-  }
-
-  // True if the kernel takes it.
-  bool run(const polyops_kernel& kernel, int threads, Doubles* got) {
-    Buffer dst(dtype_, case_.dst_sizes(), strides_of(case_.dst, case_.dst_sizes()), case_.offset);
-    dst.fill([](int64_t) { return kNaN; });
-    args.dst = dst.without_data();
-    if (const char* reason = kernel.supports(&args)) {
-      check_reason(reason);
-      return false;
-    }
-    args.dst = dst.view();
-    EXPECT_EQ(launch(kernel, &args, threads), POLYOPS_OK);
-    EXPECT_TRUE(dst.guards_intact());
-    *got = dst.values();
-    return true;
-  }
-
-  void check(const Doubles& got) const {
-    check_close("dst", dtype_, case_.channels * Case::volume(case_.taps), got, expected, scale_);
-    for (const Buffer* b : {&src, &weight, &bias}) EXPECT_TRUE(b->guards_intact());
-  }
-
- private:
-  Case case_;
-  int32_t dtype_;
-  Doubles scale_;
-
- public:
-  Buffer src, weight, bias;
-  polyops_convolution_args args;
-  Doubles expected;
-};
 
 // By every kernel, which must give the same bits with any number of threads.
 void check(Call* call, const std::string& text) {
@@ -110,6 +46,7 @@ TEST(Convolution, EveryNumberOfFilters) { check(every_number_of_filters()); }
 TEST(Convolution, Pointwise) { check(pointwise()); }
 TEST(Convolution, Depthwise) { check(depthwise()); }
 TEST(Convolution, Grouped) { check(grouped()); }
+TEST(Convolution, BlocksOfChannels) { check(blocks_of_channels()); }
 TEST(Convolution, ThreeDimensions) { check(volumes()); }
 TEST(Convolution, EveryLayout) { check(layouts()); }
 TEST(Convolution, LargeOnes) { check(large()); }

@@ -20,6 +20,11 @@ pytestmark = pytest.mark.usefixtures("lifted")
 DTYPES = [torch.float32, torch.bfloat16, torch.float64]
 
 
+_, NO_CONVOLUTIONS = polyops._C.pack_convolution(
+    torch.randn(8, 32, 3, 3, dtype=torch.bfloat16), [1, 1], [1, 1], [1, 1], 1, gated=False
+)
+
+
 def model(dtype: torch.dtype = torch.float32) -> nn.Module:
     torch.manual_seed(1)
     return nn.Sequential(nn.Linear(70, 130), nn.ReLU(), nn.Linear(130, 40, bias=False)).to(dtype)
@@ -30,9 +35,9 @@ def tokens(rows: int = 9, dtype: torch.dtype = torch.float32) -> Tensor:
 
 
 def readers(fn: Callable[..., object], *args: object) -> int:
-    """Products that read a pack."""
+    """Calls that read a pack."""
     calls = polyops.explain(fn, *args).calls
-    return sum((call.kernel or "").startswith("gemm_prepacked") for call in calls)
+    return sum("_prepacked" in (call.kernel or "") for call in calls)
 
 
 @pytest.fixture
@@ -309,12 +314,31 @@ def test_what_is_left_is_said():
     frozen = polyops.freeze(net)
     assert not frozen.packed
     assert frozen.left == {
-        "0.weight": "no kernel of this device reads packed weights",
+        "0.weight": NO_CONVOLUTIONS or "gains nothing in float32",
         "1.weight": "dtype",
         "2.weight": "no kernel of this device reads packed weights",
         "3.weight": "layout",
     }
     assert "4 left as they are" in repr(frozen)
+
+
+def test_what_is_left_of_convolutions_is_said():
+    bf16 = torch.bfloat16
+    net = nn.Sequential(
+        nn.Conv2d(64, 8, 1, dtype=bf16),
+        nn.Conv2d(3, 8, 3, dtype=bf16),
+        nn.ConvTranspose2d(64, 8, 3, dtype=bf16),
+        nn.Conv2d(64, 8, 3),
+        nn.LazyConv2d(8, 3),
+    )
+    reasons = [
+        NO_CONVOLUTIONS or "1 x 1: read where it lies",
+        NO_CONVOLUTIONS or "channels",
+        "transposed",
+        NO_CONVOLUTIONS or "gains nothing in float32",
+        "not a plain parameter",
+    ]
+    assert list(polyops.freeze(net).left.values()) == reasons
 
 
 def test_a_chip_on_which_nothing_was_measured(monkeypatch):

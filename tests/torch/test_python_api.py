@@ -1,6 +1,5 @@
 """The public functions, and what the import does: environment, versions, silence."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -395,79 +394,3 @@ def test_headers():
     include = Path(polyops.get_include())
     assert (include / "polyops" / "abi.h").is_file()
     assert (include / "polyops" / "ops" / "softmax.h").is_file()
-
-
-# --- gate files ----------------------------------------------------------------------------------
-
-POINT = {
-    "kernel": "softmax_lastdim__scalar",
-    "threads": 1,
-    "dtype": "float32",
-    "layout": "contiguous",
-    "sizes": {"outer": 4, "len": 8, "inner": 1},
-    "ratio": 1.5,
-}
-
-
-def gate_file(folder: Path, *points: dict, **changes) -> Path:
-    path = folder / "toy_chip.json"
-    head = {"chip": "toy_chip", "torch": "2", "polyops": "0", "points": list(points)}
-    path.write_text(json.dumps({**head, **changes}))
-    return path
-
-
-def test_gate_file_survives_writing_and_reading(tmp_path):
-    from polyops import _gates
-
-    file = _gates.read(gate_file(tmp_path, POINT))
-    faster = _gates.Point(**{**POINT, "ratio": 2.0})
-    other = _gates.Point(**{**POINT, "threads": 2})
-    merged = _gates.merged(file.points, [faster, other])
-    assert [(point.threads, point.ratio) for point in merged] == [(1, 2.0), (2, 1.5)]
-    _gates.write(_gates.GateFile(file.chip, file.torch, file.polyops, merged, file.path))
-    assert _gates.read(file.path).points == merged
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"ratio": -1}, "ratio -1 is no positive number"),
-        ({"ratio": "1"}, "ratio is '1'"),
-        ({"threads": 0}, "threads is 0"),
-        ({"sizes": {"outer": 4, "len": 0, "inner": 1}}, "size len is 0"),
-        ({"extra": 1}, "has unknown extra"),
-        ({"sizes": {"rows": 4}}, "has sizes outer, len, inner, not rows"),
-    ],
-)
-def test_wrong_gate_point_names_the_file(tmp_path, change, message):
-    from polyops import _C, _gates
-
-    path = gate_file(tmp_path, {**POINT, **change})
-    with pytest.raises(ValueError, match=message) as error:
-        sizes = {kernel["name"]: _C.sizes_of(kernel["op"]) for kernel in _C.kernels()}
-        _gates.load(_gates.read(path), sizes)
-    assert str(path) in str(error.value)
-
-
-def test_wrong_gate_file_names_the_file(tmp_path):
-    from polyops import _gates
-
-    for text in ("{", "[]", '{"chip": "a"}'):
-        path = tmp_path / "broken.json"
-        path.write_text(text)
-        with pytest.raises(ValueError, match=r"broken\.json"):
-            _gates.read(path)
-
-
-def test_gate_of_an_unknown_kernel_is_ignored(tmp_path):
-    from polyops import _gates
-
-    file = _gates.read(gate_file(tmp_path, {**POINT, "kernel": "of_the_future"}))
-    _gates.load(file, {"softmax_lastdim__scalar": ["outer", "len", "inner"]})
-
-
-def test_shipped_gate_files_are_valid():
-    from polyops import _gates
-
-    for path in _gates.files():
-        assert _gates.read(path).chip == path.stem

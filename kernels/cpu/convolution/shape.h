@@ -66,6 +66,14 @@ inline Shape shape_of(int32_t groups, const polyops_convolution_window& window,
   return shape;
 }
 
+// What a weight alone tells; its images have no size.
+inline Shape shape_of_weight(int32_t groups, const polyops_tensor& weight) {
+  constexpr polyops_convolution_window kPlain = {{1, 1, 1}, {0, 0, 0}, {1, 1, 1}};
+  polyops_tensor none = weight;
+  for (int64_t& size : none.sizes) size = 0;
+  return shape_of(groups, kPlain, none, weight, none);
+}
+
 inline Shape forward_shape(const polyops_convolution_args& a) {
   return shape_of(a.groups, a.window, a.src, a.weight, a.dst);
 }

@@ -4,7 +4,8 @@ Layouts: contiguous; channels_last (two spatial sizes: input, weight and gradien
 (batch, length, channels) transposed, as models of speech hold it).
 filters: channels of the result. taps, stride, pad, dilation: one number, or one per spatial size:
 3x3. groups: a number, or "depthwise": as many as channels. bias=no: none. first=yes (backward): the
-first layer of a model, whose input needs no gradient.
+first layer of a model, whose input needs no gradient. frozen=yes: the weight is packed, as
+polyops.freeze() does.
 """
 
 import math
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from polyops import _C
 from polyops._bench.inputs import Case, Inputs, nbytes, new_results
 from polyops._bench.shapes import Spec
 
@@ -47,6 +49,10 @@ def convolution(inputs: Inputs, name: str, out: bool) -> Case:
     bias = None if spec.option("bias", "yes") == "no" else inputs.randn(filters)
     lists = [_numbers(spec, *of) for of in (("stride", "1"), ("pad", "0"), ("dilation", "1"))]
     window: tuple[Any, ...] = (*lists, False, [0] * len(taps), groups)
+    if spec.option("frozen", "no") == "yes" and not inputs.exact:
+        stride, padding, dilation = lists
+        # Whether it is read, the gates decide.
+        _C.pack_convolution(weight, stride, padding, dilation, groups, gated=False)
     fn = partial(torch.convolution, x, weight, bias, *window)
     y = fn()
     flops = 2 * y.numel() * math.prod(weight.shape[1:])
