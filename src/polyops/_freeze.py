@@ -138,8 +138,8 @@ def freeze(model: nn.Module, *, max_bytes: int | None = None) -> Frozen:
     Products with these weights, from ``nn.Linear`` or any other call of ``addmm`` and ``mm`` with
     ``weight.t()``, and convolutions with them then read a second copy that lies as the kernels want
     it, where that was measured to be faster; convolutions so far in bfloat16 on AMX, since float32
-    gains nothing by it. The model itself stays as it is: modules, parameters, ``state_dict``, copies
-    and pickles know nothing of it, and results are those of the same sums in another order.
+    gains nothing by it. The model itself stays as it is: modules, parameters, ``state_dict``,
+    copies and pickles know nothing of it, and results are those of the same sums in another order.
 
     A pack counts only as long as its weight is what was packed. A step of a ``torch.optim``
     optimizer, any other in-place change (``load_state_dict``), another dtype or device, and
