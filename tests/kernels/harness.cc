@@ -23,7 +23,7 @@ thread_local bool inside_parallel = false;
 void set_error(const char* message) { error_text = message; }
 
 const polyops_backend* open_family() {
-  void* library = dlopen(POLYOPS_CPU_LIBRARY, RTLD_NOW | RTLD_LOCAL);
+  void* library = dlopen(POLYOPS_FAMILY_LIBRARY, RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     std::fprintf(stderr, "%s\n", dlerror());
     std::abort();
@@ -33,7 +33,7 @@ const polyops_backend* open_family() {
   const polyops_backend* backend = init == nullptr ? nullptr : init(&host);
   char reason[256] = "";
   if (backend == nullptr || backend->probe(reason, sizeof reason) == 0) {
-    std::fprintf(stderr, "%s: %s\n", POLYOPS_CPU_LIBRARY, reason);
+    std::fprintf(stderr, "%s: %s\n", POLYOPS_FAMILY_LIBRARY, reason);
     std::abort();
   }
   return backend;

@@ -13,7 +13,7 @@
 
 namespace polyops::testing {
 
-// The CPU family. Aborts the test program if it cannot be opened.
+// The family under test. Aborts the test program if it cannot be opened.
 const polyops_backend& family();
 
 // The kernels of that op which this machine can run, in table order. Never empty for an op that the
