@@ -66,7 +66,7 @@ class CMakeBuild(build_ext):
         in_source = self.inplace or self.editable_mode
         prefix = ROOT / "src" if in_source else Path(self.build_lib).resolve()
         torch = torch_dir()
-        self.configure(torch)
+        self.configure(torch, in_source)
         jobs = ["-j", str(self.parallel or os.cpu_count() or 1)]
         cmake = tool("cmake")
         subprocess.check_call([cmake, "--build", str(BUILD_DIR), *jobs])
@@ -84,7 +84,7 @@ class CMakeBuild(build_ext):
             shutil.rmtree(shapes, ignore_errors=True)
             shutil.copytree(ROOT / "benchmarks" / "shapes", shapes)
 
-    def configure(self, torch: Path) -> None:
+    def configure(self, torch: Path, in_source: bool) -> None:
         cache = BUILD_DIR / "CMakeCache.txt"
         settings = {
             "Python_EXECUTABLE": sys.executable,
@@ -92,6 +92,8 @@ class CMakeBuild(build_ext):
             "pybind11_DIR": pybind11_dir(),
             "CMAKE_MAKE_PROGRAM": tool("ninja"),
             "POLYOPS_BUILD_TORCH": "ON",
+            # Where the onednn-devel-... packages put theirs.
+            "dnnl_ROOT": sys.prefix,
         }
         known = cache.read_text() if cache.exists() else ""
         # A cache made for another Python or torch keeps that one's paths: begin again. Whether
@@ -104,7 +106,10 @@ class CMakeBuild(build_ext):
         command = [tool("cmake"), "-S", str(ROOT), "-B", str(BUILD_DIR), "-G", "Ninja"]
         command += ["--fresh"] if known and stale else []
         command += [f"-D{key}={value}" for key, value in settings.items()]
-        subprocess.check_call([*command, f"-DPOLYOPS_BUILD_TESTS={tests}"])
+        # A wheel goes where other packages have put their libraries; a clone lies anywhere.
+        beside = "" if in_source else "$ORIGIN/../../../.."
+        command += [f"-DPOLYOPS_BUILD_TESTS={tests}", f"-DPOLYOPS_WHEEL_RPATH={beside}"]
+        subprocess.check_call(command)
 
     # Editable installs ask where the extension goes; CMake has put it there already.
     def get_output_mapping(self) -> dict[str, str]:
