@@ -17,7 +17,7 @@ namespace {
 const std::vector<polyops_kernel>& kernel_table() {
   static const auto* table = [] {
     auto* all = new std::vector<polyops_kernel>;
-    for (const auto kernels : {gemm_kernels()}) {
+    for (const auto kernels : {gemm_kernels(), convolution_kernels()}) {
       all->insert(all->end(), kernels.begin(), kernels.end());
     }
     return all;

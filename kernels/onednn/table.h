@@ -9,6 +9,7 @@
 namespace polyops::onednn {
 
 std::span<const polyops_kernel> gemm_kernels();
+std::span<const polyops_kernel> convolution_kernels();
 
 }  // namespace polyops::onednn
 
