@@ -113,3 +113,21 @@ def test_good_beside_broken_and_not_a_library(good: Path, tmp_path: Path) -> Non
     assert len(warnings) == 1
     assert "libpolyops_text.so" in warnings[0][1]
     assert family_of(result, tmp_path / "libpolyops_toychip.so")["loaded"] is True
+
+
+def test_library_that_a_plugin_needs_is_gone(tmp_path: Path) -> None:
+    needed = tmp_path / "libsdk_of_toychip.so"
+    source = tmp_path / "sdk.c"
+    source.write_text("int sdk_of_toychip;\n")
+    compile_plugin(source, needed)
+    library = tmp_path / "libpolyops_toychip.so"
+    compile_plugin(
+        PLUGINS / "toychip.c", library, "-Wl,--no-as-needed", f"-L{tmp_path}", "-lsdk_of_toychip"
+    )
+    needed.unlink()
+    result = run(str(library))
+    warnings = result["warnings"]
+    assert isinstance(warnings, list)
+    assert len(warnings) == 1
+    assert "libsdk_of_toychip.so" in warnings[0][1]
+    assert family_of(result, library)["loaded"] is False
