@@ -31,7 +31,8 @@ demo: build $(VENV)/.demo
 build: $(VENV)/.build
 	$(BIN)/python -m pip install -q --no-build-isolation -e .
 
-test: build $(VENV)/.demo $(VENV)/.test
+# oneDNN first, which comes with what tests need: the build finds it there.
+test: $(VENV)/.test build $(VENV)/.demo
 	.ci/test
 
 lint: $(VENV)/.build $(VENV)/.lint
