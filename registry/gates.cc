@@ -109,7 +109,6 @@ const char* Gate::search(int threads, const GateKey& key) const {
     if (ratio == 0) return kNotMeasured;
     return ratio >= kFaster ? nullptr : "gate: not faster";
   }
-  if (others_.empty()) return kNotMeasured;
   for (const GateTable& table : others_) {
     if (table.nearest(threads, key) < kConservative) return "gate: chip not measured";
   }

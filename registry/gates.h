@@ -60,7 +60,8 @@ class Gate {
   const char* check(int threads, const GateKey& key) const;
 
   // The chip was measured, but not this kernel on it: an instruction set that others are better than.
-  bool never_opens() const { return chip_is_measured_ && !own_; }
+  // Or neither it nor any other chip was, with this kernel.
+  bool never_opens() const { return chip_is_measured_ ? !own_ : others_.empty(); }
 
  private:
   const char* search(int threads, const GateKey& key) const;

@@ -18,7 +18,16 @@ const Gate* gate_with_ratio(float ratio) {
   return store.gate_for("chip", kernel);
 }
 
+// Of a kernel that was measured, but not with one thread.
 const Gate* unmeasured_gate() {
+  static GateStore store;
+  const auto args = relu_args(1000);
+  store.add("chip", "kernel", 2, find_kernel_op("relu")->gate_key(&args), 2);
+  return store.gate_for("chip", "kernel");
+}
+
+// Of a kernel that was measured nowhere, on a chip that was not either.
+const Gate* gate_of_nothing() {
   static GateStore empty;
   return empty.gate_for("chip", "kernel");
 }
@@ -86,6 +95,7 @@ TEST_F(Select, OneThatNeverOpensIsNotEvenAskedWhatItSupports) {
   EXPECT_EQ(reason({{&asks, gate_that_never_opens()}}), "gate: not measured");
   EXPECT_EQ(reason({{&asks, gate_that_never_opens()}, {&wrong_dtype_, nullptr}}), "dtype");
   EXPECT_EQ(chosen({{&asks, gate_that_never_opens()}, {&a_, nullptr}}), "a");
+  EXPECT_EQ(reason({{&asks, gate_of_nothing()}}), "gate: not measured");
   EXPECT_FALSE(asked);
 }
 
