@@ -37,7 +37,7 @@ double cost_of(const CallKey& call, const Cut& cut) {
   if (planes || cut.parts > 1) unit += kCopied * share * elements(key, key.filters, &Side::out);
   const int64_t units = ceil_div(call.batch * cut.bands * cut.parts, call.threads);
   double cost = units * unit;
-  if (key.pack.dtype == 0) cost += kArranged * weights * ceil_div(cut.parts, call.threads);
+  if (!call.has_pack()) cost += kArranged * weights * ceil_div(cut.parts, call.threads);
   return cost;
 }
 
@@ -85,12 +85,17 @@ Side band_side(const Side& whole, int64_t first, int64_t count, int64_t* first_i
   return side;
 }
 
+// Throws `unimplemented` if a slice has no primitive that reads its part of the pack.
 class Planner {
  public:
   Planner(const CallKey& call, const Cut& cut) : call_(call) {
     plan_.parts = cut.parts;
-    if (call.whole.pack.dtype != 0) {
-      packed_ = part_of_weights(call.whole.pack, packed_weights(call.whole.pack), cut.parts);
+    if (call.has_pack()) {
+      const WeightKey& pack = call.whole.pack;
+      packed_ = part_of_weights(pack, packed_weights(pack), cut.parts);
+      if (packed_.get(true) == nullptr || packed_.is_zero()) {
+        throw dnnl::error(dnnl_unimplemented, "filters that lie together");
+      }
     }
     const int64_t rows = call.whole.side[0].out, height = ceil_div(rows, cut.bands);
     for (int64_t first = 0; first < rows; first += height) {
@@ -101,18 +106,12 @@ class Planner {
 
   Plan take() { return std::move(plan_); }
 
-  // Of the pack, for all kinds.
-  bool reads_pack() const {
-    return std::all_of(plan_.kinds.begin(), plan_.kinds.end(),
-                       [](const Kind& kind) { return kind.pack() != nullptr; });
-  }
-
  private:
   void add_band(int64_t first, int64_t count, bool whole) {
     Band band = {0, first, 0};
     SliceKey key = call_.whole;
     key.filters /= plan_.parts;
-    key.parts = plan_.parts;
+    key.parts = call_.has_pack() ? plan_.parts : 1;
     if (!whole) key.side[0] = band_side(call_.whole.side[0], first, count, &band.first_in);
     band.kind = kind_of(key);
     plan_.bands.push_back(band);
@@ -124,30 +123,13 @@ class Planner {
       if (a.in == b.in && a.out == b.out && a.before == b.before) return i;
     }
     Kind kind = {key, packed_, 0};
-    std::shared_ptr<Slice> slice;
-    if (kind.pack() != nullptr) slice = by_pack(&kind);
-    if (slice == nullptr) {
-      kind.key.pack = {};
-      kind.key.parts = 1;
-      kind.packed = {};
-      slice = slice_of(kind.key, nullptr);
-    }
+    const std::shared_ptr<Slice> slice = slice_of(key, kind.pack());
     kind.layout = layout_of(kind, *slice);
     plan_.src_bytes = std::max(plan_.src_bytes, to_cache_lines(slice->src_bytes));
     plan_.dst_bytes = std::max(plan_.dst_bytes, to_cache_lines(slice->dst_bytes));
     scratchpad_ = std::max(scratchpad_, slice->scratchpad_bytes);
     plan_.kinds.push_back(kind);
     return plan_.kinds.size() - 1;
-  }
-
-  // nullptr if oneDNN has nothing that reads the pack's order for such a slice.
-  static std::shared_ptr<Slice> by_pack(Kind* kind) {
-    try {
-      return slice_of(kind->key, &kind->packed);
-    } catch (const dnnl::error& e) {
-      if (e.status != dnnl_unimplemented) throw;
-      return nullptr;
-    }
   }
 
   size_t layout_of(const Kind& kind, const Slice& slice) {
@@ -173,12 +155,22 @@ class Planner {
   size_t scratchpad_ = 0;
 };
 
-// A pack is worth more than the best cut: its filters are cut only where the parts are read as well.
+// The best cut, if all of its slices can read the pack; else the best without cutting its filters; else
+// the weights as they lie, which are there as well.
 Plan make_plan(const CallKey& call) {
   const OneThread alone;
-  Planner planner(call, choose_cut(call, /*cut_filters=*/true));
-  if (call.whole.pack.dtype == 0 || planner.reads_pack()) return planner.take();
-  return Planner(call, choose_cut(call, /*cut_filters=*/false)).take();
+  if (call.has_pack()) {
+    for (const bool cut_filters : {true, false}) {
+      try {
+        return Planner(call, choose_cut(call, cut_filters)).take();
+      } catch (const dnnl::error& e) {
+        if (e.status != dnnl_unimplemented) throw;
+      }
+    }
+  }
+  CallKey plain = call;
+  plain.whole.pack = {};
+  return Planner(plain, choose_cut(plain, /*cut_filters=*/true)).take();
 }
 
 }  // namespace

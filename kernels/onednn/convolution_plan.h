@@ -17,6 +17,7 @@ struct CallKey {
   SliceKey whole;  // one image and all filters; parts = 1
 
   double products() const;  // multiply-adds of one image
+  bool has_pack() const { return whole.pack.dtype != 0; }
 };
 
 // Slices alike, but for where they begin.
