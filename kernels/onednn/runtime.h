@@ -1,6 +1,7 @@
 // What every kernel here needs of oneDNN: an engine, a stream, one thread, and primitives that are
 // made once. A primitive runs on the thread that calls it and on no other: kernels cut their work
-// and give each of torch's threads a primitive for its slice.
+// and give each of torch's threads a primitive for its slice. Those are what stays between calls here,
+// and what the first call of a shape allocates.
 #ifndef POLYOPS_ONEDNN_RUNTIME_H_
 #define POLYOPS_ONEDNN_RUNTIME_H_
 
