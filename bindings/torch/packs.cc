@@ -96,7 +96,8 @@ bool is_read(const Candidate& packer, const OpTable& readers, bool gated) {
   });
 }
 
-// The first that knows such a weight and is read. Packers have no gates of their own.
+// The first that knows such a weight and is read, or the first one's reason. Packers have no gates of
+// their own.
 template <class Args>
 const polyops_kernel* packer_for(const Tables& tables, const Args& args, bool gated,
                                  const char** reason) {
@@ -104,12 +105,14 @@ const polyops_kernel* packer_for(const Tables& tables, const Args& args, bool ga
     *reason = "no kernel of this device reads packed weights";
     return nullptr;
   }
-  *reason = kNotMeasured;
+  *reason = nullptr;
   for (const Candidate& candidate : tables.packers.candidates()) {
     if (!is_read(candidate, tables.readers, gated)) continue;
-    *reason = candidate.kernel->supports(&args);
-    if (*reason == nullptr) return candidate.kernel;
+    const char* why = candidate.kernel->supports(&args);
+    if (why == nullptr) return candidate.kernel;
+    if (*reason == nullptr) *reason = why;
   }
+  if (*reason == nullptr) *reason = kNotMeasured;
   return nullptr;
 }
 

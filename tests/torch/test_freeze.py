@@ -11,18 +11,17 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
+from packers import own_packer, why_no_convolutions
 from torch import Tensor, nn
 
 import polyops
 
 pytestmark = pytest.mark.usefixtures("lifted")
 
-DTYPES = [torch.float32, torch.bfloat16, torch.float64]
+DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
 
 
-_, NO_CONVOLUTIONS = polyops._C.pack_convolution(
-    torch.randn(8, 32, 3, 3, dtype=torch.bfloat16), [1, 1], [1, 1], [1, 1], 1, gated=False
-)
+NO_CONVOLUTIONS = why_no_convolutions()
 
 
 def model(dtype: torch.dtype = torch.float32) -> nn.Module:
@@ -309,9 +308,10 @@ def test_a_weight_that_is_shared_is_packed_once():
 
 
 def test_what_is_left_is_said():
-    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Linear(5, 6).half(), nn.Linear(5, 6, device="meta"))
-    net.append(nn.Linear(0, 4))
-    frozen = polyops.freeze(net)
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Linear(5, 6, dtype=torch.complex64))
+    net.extend([nn.Linear(5, 6, device="meta"), nn.Linear(0, 4)])
+    with own_packer():
+        frozen = polyops.freeze(net)
     assert not frozen.packed
     assert frozen.left == {
         "0.weight": NO_CONVOLUTIONS or "gains nothing in float32",
@@ -338,7 +338,8 @@ def test_what_is_left_of_convolutions_is_said():
         NO_CONVOLUTIONS or "gains nothing in float32",
         "not a plain parameter",
     ]
-    assert list(polyops.freeze(net).left.values()) == reasons
+    with own_packer():
+        assert list(polyops.freeze(net).left.values()) == reasons
 
 
 def test_a_chip_on_which_nothing_was_measured(monkeypatch):

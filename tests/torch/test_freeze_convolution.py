@@ -3,22 +3,26 @@
 What the kernels compute, tests/kernels/convolution_prepacked_test.cc covers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 import torch.nn.functional as F
+from packers import own_packer, why_no_convolutions
 from torch import Tensor, nn
 
 import polyops
 
-CAN_PACK = polyops._C.pack_convolution(
-    torch.randn(8, 32, 3, 3, dtype=torch.bfloat16), [1, 1], [1, 1], [1, 1], 1, gated=False
-)
 pytestmark = [
-    pytest.mark.usefixtures("lifted"),
-    pytest.mark.skipif(CAN_PACK[1] is not None, reason=f"convolutions: {CAN_PACK[1]}"),
+    pytest.mark.usefixtures("lifted", "packer"),
+    pytest.mark.skipif(why_no_convolutions() is not None, reason="packs no convolutions here"),
 ]
+
+
+@pytest.fixture
+def packer() -> Iterator[None]:
+    with own_packer():
+        yield
 
 
 def readers(fn: Callable[..., object], *args: object) -> int:
