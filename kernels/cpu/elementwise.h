@@ -175,6 +175,8 @@ inline int with_element(int32_t dtype, Fn fn) {
       return fn(float{});
     case POLYOPS_BFLOAT16:
       return fn(bf16{});
+    case POLYOPS_FLOAT16:
+      return fn(f16{});
 #if defined(POLYOPS_ISA_SCALAR)
     case POLYOPS_FLOAT64:
       return fn(double{});

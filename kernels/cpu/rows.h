@@ -108,9 +108,11 @@ struct Cursor {
 inline float get(const float* p) { return *p; }
 inline double get(const double* p) { return *p; }
 inline float get(const bf16* p) { return to_float(*p); }
+inline float get(const f16* p) { return to_float(*p); }
 inline void put(float* p, float x) { *p = x; }
 inline void put(double* p, double x) { *p = x; }
 inline void put(bf16* p, float x) { *p = to_bf16(x); }
+inline void put(f16* p, float x) { *p = to_f16(x); }
 
 // Calls body(offset, i) for the points of a space of one tensor, i counting them.
 template <class Body>
@@ -147,6 +149,9 @@ inline bool with_types(int32_t dtype, const Body& body) {
     case POLYOPS_BFLOAT16:
       body.template operator()<F32, bf16>();
       return true;
+    case POLYOPS_FLOAT16:
+      body.template operator()<F32, f16>();
+      return true;
 #if defined(POLYOPS_ISA_SCALAR)
     case POLYOPS_FLOAT64:
       body.template operator()<F64, double>();
@@ -156,6 +161,9 @@ inline bool with_types(int32_t dtype, const Body& body) {
       return false;
   }
 }
+
+// Stored in 16 bits, summed up in 32.
+inline bool is_half(int32_t dtype) { return dtype == POLYOPS_BFLOAT16 || dtype == POLYOPS_FLOAT16; }
 
 inline bool has_dtype(int32_t dtype) {
   return with_types(dtype, []<class V, class E>() {});

@@ -30,6 +30,7 @@ double load(const polyops_tensor& t, int64_t element) {
   double d;
   float f;
   uint16_t half;
+  _Float16 short_float;
   uint32_t bits;
   switch (t.dtype) {
     case POLYOPS_FLOAT64:
@@ -43,6 +44,9 @@ double load(const polyops_tensor& t, int64_t element) {
       bits = uint32_t{half} << 16;
       std::memcpy(&f, &bits, sizeof f);
       return f;
+    case POLYOPS_FLOAT16:
+      std::memcpy(&short_float, p, sizeof short_float);
+      return static_cast<double>(short_float);
     default:
       std::abort();
   }
@@ -52,6 +56,7 @@ void store(const polyops_tensor& t, int64_t element, double value) {
   unsigned char* p = address(t, element);
   const float f = static_cast<float>(value);
   const uint16_t half = to_bfloat16(f);
+  const auto short_float = static_cast<_Float16>(f);
   switch (t.dtype) {
     case POLYOPS_FLOAT64:
       std::memcpy(p, &value, sizeof value);
@@ -61,6 +66,9 @@ void store(const polyops_tensor& t, int64_t element, double value) {
       return;
     case POLYOPS_BFLOAT16:
       std::memcpy(p, &half, sizeof half);
+      return;
+    case POLYOPS_FLOAT16:
+      std::memcpy(p, &short_float, sizeof short_float);
       return;
     default:
       std::abort();

@@ -32,6 +32,8 @@ double load(const polyops_tensor& t, int64_t b, int64_t i, int64_t j) {
       return static_cast<const float*>(t.data)[at];
     case POLYOPS_BFLOAT16:
       return widen(static_cast<const uint16_t*>(t.data)[at]);
+    case POLYOPS_FLOAT16:
+      return static_cast<double>(static_cast<const _Float16*>(t.data)[at]);
     default:
       return static_cast<const double*>(t.data)[at];
   }
@@ -45,6 +47,9 @@ void store(const polyops_tensor& t, int64_t b, int64_t i, int64_t j, double valu
       break;
     case POLYOPS_BFLOAT16:
       static_cast<uint16_t*>(t.data)[at] = narrow(static_cast<float>(value));
+      break;
+    case POLYOPS_FLOAT16:
+      static_cast<_Float16*>(t.data)[at] = static_cast<_Float16>(static_cast<float>(value));
       break;
     default:
       static_cast<double*>(t.data)[at] = value;

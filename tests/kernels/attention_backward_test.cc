@@ -144,7 +144,7 @@ class Call {
     const Doubles q = query.values(), k = key.values(), v = value.values(), m = mask.values();
     const Doubles grad = grad_dst.values(), out = dst.values(), lse = logsumexp.values();
     const double u = epsilon(wide(dtype_)) / 2, sum_of_dim = u * (4 + std::sqrt(double(dim)));
-    const double rounding = dtype_ == POLYOPS_BFLOAT16 ? 0.505 * epsilon(dtype_) : u;
+    const double rounding = is_half(dtype_) ? 0.505 * epsilon(dtype_) : u;
     const double over_keys = u * (8 + std::sqrt(double(case_.kv)));
     const double over_queries = u * (8 + std::sqrt(double(case_.q * case_.heads)));
     bounds = {Doubles(q.size()), Doubles(k.size()), Doubles(k.size())};
@@ -176,7 +176,7 @@ class Call {
     // What exp flushes, and the result's own rounding.
     const auto finish = [&](Doubles* bound, const Doubles& exact) {
       for (size_t i = 0; i < exact.size(); ++i) {
-        (*bound)[i] += 1e-37 + rounding * std::abs(exact[i]);
+        (*bound)[i] += 1e-37 + std::max(u * std::abs(exact[i]), rounding_of(dtype_, exact[i]));
       }
     };
     finish(&bounds.query, expected.query);
@@ -203,7 +203,7 @@ class Call {
   Gradients expected, bounds;
 };
 
-constexpr int32_t kDtypes[] = {POLYOPS_FLOAT32, POLYOPS_BFLOAT16, POLYOPS_FLOAT64};
+constexpr int32_t kDtypes[] = {POLYOPS_FLOAT32, POLYOPS_BFLOAT16, POLYOPS_FLOAT16, POLYOPS_FLOAT64};
 
 // By every kernel, which must give the same bits with any number of threads.
 void check(const Case& c) {
@@ -356,7 +356,7 @@ TEST(AttentionBackward, DeclinesWhatItCannotRead) {
     };
     EXPECT_EQ(reason([](auto& a) { a.key.dtype = POLYOPS_BFLOAT16; }), "dtype");
     EXPECT_EQ(reason([](auto& a) { a.grad_dst.dtype = POLYOPS_BFLOAT16; }), "dtype");
-    EXPECT_EQ(reason([](auto& a) { a.mask.dtype = POLYOPS_FLOAT16; }), "dtype");
+    EXPECT_EQ(reason([](auto& a) { a.mask.dtype = POLYOPS_INVALID_DTYPE; }), "dtype");
     EXPECT_EQ(reason([](auto& a) { a.logsumexp.dtype = POLYOPS_FLOAT64; }), "dtype");
     EXPECT_EQ(reason([](auto& a) { a.query.strides[3] = 2; }), "layout");
     EXPECT_EQ(reason([](auto& a) { a.grad_dst.strides[3] = 0; }), "layout");

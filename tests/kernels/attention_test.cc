@@ -148,7 +148,6 @@ class Call {
     const double u = epsilon(wide(dtype_)) / 2;
     double values = 0;
     for (double v : value.values()) values = std::max(values, std::abs(v));
-    const double rounding = dtype_ == POLYOPS_BFLOAT16 ? 0.505 * epsilon(dtype_) : 0;
     const int64_t rows = case_.batch * case_.heads * case_.q;
     for (int64_t row = 0; row < rows; ++row) {
       double largest = 0;
@@ -158,7 +157,7 @@ class Call {
       const double sum = u * (8 + std::sqrt(static_cast<double>(case_.kv)));
       for (int64_t d = 0; d < case_.dim; ++d) {
         const double exact = std::abs(expected.dst[row * case_.dim + d]);
-        dst_bound.push_back((sum + 2 * score) * values + rounding * exact);
+        dst_bound.push_back((sum + 2 * score) * values + rounding_of(dtype_, exact));
       }
     }
   }
@@ -173,7 +172,7 @@ class Call {
   std::vector<double> dst_bound, rounded_dst_bound, logsumexp_bound;
 };
 
-constexpr int32_t kDtypes[] = {POLYOPS_FLOAT32, POLYOPS_BFLOAT16, POLYOPS_FLOAT64};
+constexpr int32_t kDtypes[] = {POLYOPS_FLOAT32, POLYOPS_BFLOAT16, POLYOPS_FLOAT16, POLYOPS_FLOAT64};
 
 // By every kernel, which must give the same bits with any number of threads.
 void check(const Case& c) {
@@ -378,7 +377,7 @@ TEST(Attention, DeclinesWhatItCannotRead) {
       return std::string(why == nullptr ? "" : why);
     };
     EXPECT_EQ(reason([&](auto& a) { a.key.dtype = other; }), "dtype");
-    EXPECT_EQ(reason([](auto& a) { a.mask.dtype = POLYOPS_FLOAT16; }), "dtype");
+    EXPECT_EQ(reason([](auto& a) { a.mask.dtype = POLYOPS_INVALID_DTYPE; }), "dtype");
     EXPECT_EQ(reason([](auto& a) { a.logsumexp.dtype = POLYOPS_FLOAT64; }), "dtype");
     EXPECT_EQ(reason([](auto& a) { a.query.strides[3] = 2; }), "layout");
     EXPECT_EQ(reason([](auto& a) { a.value.strides[3] = 2; }), "layout");

@@ -22,7 +22,7 @@ namespace polyops::testing {
 
 constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-constexpr int32_t kDtypes[] = {POLYOPS_FLOAT32, POLYOPS_BFLOAT16, POLYOPS_FLOAT64};
+constexpr int32_t kDtypes[] = {POLYOPS_FLOAT32, POLYOPS_BFLOAT16, POLYOPS_FLOAT16, POLYOPS_FLOAT64};
 
 using Sizes = std::vector<int64_t>;
 using Doubles = std::vector<double>;
@@ -127,19 +127,19 @@ inline std::string describe(const Case& c, int32_t dtype) {
 
 // Rounding errors of a sum of k products wander like a random walk: u (8 + sqrt(k)) of the sum of
 // magnitudes, u half a unit in the last place; the 8 is for sums taken in parts, and for the bias.
-// Of bfloat16 the sums are float32, rounded once.
+// Of 16 bits the sums are float32, rounded once.
 inline void check_close(const char* what, int32_t dtype, int64_t k, const Doubles& got,
                         const Doubles& want, const Doubles& scale) {
-  const bool half = dtype == POLYOPS_BFLOAT16;
-  const double u = epsilon(half ? POLYOPS_FLOAT32 : dtype) / 2;
+  const double u = epsilon(is_half(dtype) ? POLYOPS_FLOAT32 : dtype) / 2;
   const double sum = u * (8 + std::sqrt(static_cast<double>(k)));
   ASSERT_EQ(got.size(), want.size()) << what;
   for (size_t i = 0; i < want.size(); ++i) {
-    if (std::isnan(want[i]) ? std::isnan(got[i]) : got[i] == want[i]) continue;
-    const double bound = sum * scale[i] + (half ? 0.505 * epsilon(dtype) * std::abs(want[i]) : 0);
+    const double best = in_range(dtype, want[i]);
+    if (std::isnan(best) ? std::isnan(got[i]) : got[i] == best) continue;
+    const double bound = sum * scale[i] + rounding_of(dtype, best);
     // An infinity that is wanted is not approached, and where none is wanted the bound is finite.
-    if (std::isfinite(want[i]) && std::abs(got[i] - want[i]) <= bound) continue;
-    FAIL() << what << " " << i << ": " << got[i] << " for " << want[i] << ", bound " << bound;
+    if (std::isfinite(best) && std::abs(got[i] - best) <= bound) continue;
+    FAIL() << what << " " << i << ": " << got[i] << " for " << best << ", bound " << bound;
   }
 }
 

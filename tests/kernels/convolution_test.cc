@@ -108,11 +108,12 @@ TEST(Convolution, NanInABiasStaysInItsFilter) {
   }
 }
 
-// Denormals may be flushed; 1e30 * 1e-30 may not.
+// Denormals may be flushed; 1e30 * 1e-30 may not. float16 has no such numbers.
 TEST(Convolution, MagnitudesFarApart) {
   for (const Case& c : kinds()) {
     for (double magnitude : {1e30, 1e-18}) {
       for (int32_t dtype : kDtypes) {
+        if (dtype == POLYOPS_FLOAT16) continue;
         Call call(c, dtype);
         call.src.fill_normal(1, magnitude);
         call.weight.fill_normal(2, 1 / magnitude);
@@ -142,7 +143,7 @@ TEST(Convolution, DeclinesDtypesThatItHasNot) {
       }
       for (polyops_tensor* t :
            {&call.args.src, &call.args.weight, &call.args.bias, &call.args.dst}) {
-        t->dtype = POLYOPS_FLOAT16;
+        t->dtype = POLYOPS_INVALID_DTYPE;
       }
       EXPECT_STREQ(kernel->supports(&call.args), "dtype") << kernel->name;
     }

@@ -14,7 +14,8 @@
 
 namespace polyops::testing {
 
-constexpr int32_t kFloatDtypes[] = {POLYOPS_FLOAT32, POLYOPS_BFLOAT16, POLYOPS_FLOAT64};
+constexpr int32_t kFloatDtypes[] = {POLYOPS_FLOAT32, POLYOPS_BFLOAT16, POLYOPS_FLOAT16,
+                                    POLYOPS_FLOAT64};
 
 // Strides as Buffer has them: empty means row-major without gaps. `grad` is of backward alone.
 struct Layout {
@@ -97,7 +98,7 @@ inline std::string describe(const polyops_kernel& kernel, const Layout& layout, 
 }
 
 // All 65536 bit patterns, NaNs of either sign and any payload among them, into a dense tensor.
-inline void fill_with_all_bfloat16(const Buffer& buffer) {
+inline void fill_with_all_of_16_bits(const Buffer& buffer) {
   auto* bits = static_cast<uint16_t*>(buffer.view().data);
   for (int i = 0; i < 65536; ++i) bits[i] = static_cast<uint16_t>(i);
 }

@@ -28,7 +28,8 @@ bool packs(const polyops_kernel& packer, int32_t dtype) {
   if (dtype == POLYOPS_BFLOAT16) return is_amx(packer) ? has_amx() : multiplies_bf16(packer.isa);
   if (is_amx(packer)) return false;
   const bool scalar = std::string(packer.isa) == "scalar";
-  return dtype == POLYOPS_FLOAT32 || (dtype == POLYOPS_FLOAT64 && scalar);
+  return dtype == POLYOPS_FLOAT32 || dtype == POLYOPS_FLOAT16 ||
+         (dtype == POLYOPS_FLOAT64 && scalar);
 }
 
 // Calls run(packer, kernel, dtype) for every pair that works together.
@@ -196,7 +197,7 @@ TEST(GemmPrepacked, DeclinesWhatItDoesNotCompute) {
     problem.args.alpha = 1e-60;
     EXPECT_STREQ(kernel.supports(&args), "alpha");
     problem.args.alpha = 1;
-    problem.args.lhs.dtype = POLYOPS_FLOAT16;
+    problem.args.lhs.dtype = POLYOPS_INVALID_DTYPE;
     EXPECT_STREQ(kernel.supports(&args), "dtype");
 
     const Problem row({.m = 1, .n = 3, .k = 4}, dtype),
@@ -210,7 +211,8 @@ TEST(GemmPrepacked, DeclinesWhatItDoesNotCompute) {
 
 TEST(GemmPrepacked, PackersSayWhatTheyDoNotPack) {
   for (const polyops_kernel* packer : kernels_of("gemm_pack")) {
-    for (int32_t dtype : {POLYOPS_FLOAT32, POLYOPS_BFLOAT16, POLYOPS_FLOAT64, POLYOPS_FLOAT16}) {
+    for (int32_t dtype : {POLYOPS_FLOAT32, POLYOPS_BFLOAT16, POLYOPS_FLOAT64, POLYOPS_FLOAT16,
+                          POLYOPS_INVALID_DTYPE}) {
       polyops_gemm_pack_args args = {};
       args.struct_size = sizeof args;
       args.rhs.dtype = dtype;

@@ -19,7 +19,7 @@ bool takes(const polyops_kernel& kernel, int32_t dtype) {
   const bool tiles = is_amx(kernel);
   if (dtype == POLYOPS_BFLOAT16) return tiles ? has_amx() : multiplies_bf16(kernel.isa);
   if (tiles) return false;
-  return dtype == POLYOPS_FLOAT32 || std::string(kernel.isa) == "scalar";
+  return dtype != POLYOPS_FLOAT64 || std::string(kernel.isa) == "scalar";
 }
 
 // Tiles leave products of one row or column to the others.

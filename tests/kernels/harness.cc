@@ -79,6 +79,11 @@ double load_element(const unsigned char* p, int32_t dtype) {
       std::memcpy(&f, &bits, 4);
       return f;
     }
+    case POLYOPS_FLOAT16: {
+      _Float16 half;
+      std::memcpy(&half, p, 2);
+      return static_cast<double>(half);
+    }
     default:
       std::abort();
   }
@@ -102,6 +107,11 @@ void store_element(unsigned char* p, int32_t dtype, double value) {
       break;
     case POLYOPS_BFLOAT16: {
       const uint16_t half = round_to_bf16(f);
+      std::memcpy(p, &half, 2);
+      break;
+    }
+    case POLYOPS_FLOAT16: {
+      const auto half = static_cast<_Float16>(f);
       std::memcpy(p, &half, 2);
       break;
     }
@@ -265,6 +275,19 @@ double epsilon(int32_t dtype) {
     default:
       std::abort();
   }
+}
+
+bool is_half(int32_t dtype) { return dtype == POLYOPS_BFLOAT16 || dtype == POLYOPS_FLOAT16; }
+
+double rounding_of(int32_t dtype, double value) {
+  if (!is_half(dtype)) return 0;
+  const double denormal = dtype == POLYOPS_FLOAT16 ? std::ldexp(1.0, -24) : 0;
+  return 0.505 * std::max(epsilon(dtype) * std::abs(value), denormal);
+}
+
+double in_range(int32_t dtype, double value) {
+  return dtype == POLYOPS_FLOAT16 && std::abs(value) >= 65520 ? std::copysign(HUGE_VAL, value)
+                                                              : value;
 }
 
 bool has_amx() { return std::string(family().features()).find("amx_bf16") != std::string::npos; }

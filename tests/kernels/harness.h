@@ -66,6 +66,15 @@ std::vector<int64_t> permuted_strides(const std::vector<int64_t>& sizes,
 // One unit in the last place of dtype at 1.0: 2^-23, 2^-52, 2^-7, 2^-10.
 double epsilon(int32_t dtype);
 
+// bfloat16 and float16: computed in float32.
+bool is_half(int32_t dtype);
+
+// How far off the nearest value of a 16-bit dtype may be, and a little more; 0 of any other.
+double rounding_of(int32_t dtype, double value);
+
+// What becomes of a result at best: beyond the largest float16 there is infinity.
+double in_range(int32_t dtype, double value);
+
 // Whether kernels of that ISA multiply bfloat16 as it is, by an instruction that this machine has.
 bool multiplies_bf16(const std::string& isa);
 

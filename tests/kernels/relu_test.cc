@@ -74,13 +74,13 @@ TEST(Relu, EveryLayout) {
   }
 }
 
-TEST(Relu, EveryBfloat16) {
-  Buffer src(POLYOPS_BFLOAT16, {65536}), grad(POLYOPS_BFLOAT16, {65536});
-  fill_with_all_bfloat16(src);
+void check_all_of_16_bits(int32_t dtype) {
+  Buffer src(dtype, {65536}), grad(dtype, {65536});
+  fill_with_all_of_16_bits(src);
   grad.fill_normal(2);
   for (const polyops_kernel* kernel : kernels_of("relu")) {
     SCOPED_TRACE(kernel->name);
-    Buffer dst(POLYOPS_BFLOAT16, {65536});
+    Buffer dst(dtype, {65536});
     const polyops_relu_args args = {sizeof args, 0, src.view(), dst.view()};
     ASSERT_EQ(launch(*kernel, &args), POLYOPS_OK);
     expect_same(dst, expected_relu(src));
@@ -88,7 +88,7 @@ TEST(Relu, EveryBfloat16) {
   for (double threshold : {0.0, -0.0, 0.3, -2.0}) {
     for (const polyops_kernel* kernel : kernels_of("relu_backward")) {
       SCOPED_TRACE(std::string(kernel->name) + " " + std::to_string(threshold));
-      Buffer dst(POLYOPS_BFLOAT16, {65536});
+      Buffer dst(dtype, {65536});
       const polyops_relu_backward_args args = {sizeof args, 0,          threshold,
                                                grad.view(), src.view(), dst.view()};
       ASSERT_EQ(launch(*kernel, &args), POLYOPS_OK);
@@ -96,6 +96,9 @@ TEST(Relu, EveryBfloat16) {
     }
   }
 }
+
+TEST(Relu, EveryBfloat16) { check_all_of_16_bits(POLYOPS_BFLOAT16); }
+TEST(Relu, EveryFloat16) { check_all_of_16_bits(POLYOPS_FLOAT16); }
 
 void check_backward(const polyops_kernel& kernel, const Layout& layout, double threshold,
                     const Buffer& grad, const Buffer& src, const Buffer& expected) {

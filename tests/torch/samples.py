@@ -15,10 +15,10 @@ import torch
 import polyops
 
 F32, BF16, F64, F16 = torch.float32, torch.bfloat16, torch.float64, torch.float16
-TAKEN = (F32, BF16, F64)  # memory-bound ops
+TAKEN = (F32, BF16, F16, F64)  # memory-bound ops
 # mm and its kin: bfloat16 where the machine multiplies it as it is.
 BF16_PRODUCTS = "avx512bf16" in polyops._C.families()[0]["features"]
-PRODUCTS = (F32, BF16, F64) if BF16_PRODUCTS else (F32, F64)
+PRODUCTS = TAKEN if BF16_PRODUCTS else (F32, F16, F64)
 
 SPECIAL = [float("nan"), float("inf"), -float("inf"), 0.0, -0.0, 1e30, -1e30, 1e-40, -1e-40, 88.0]
 

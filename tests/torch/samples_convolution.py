@@ -1,7 +1,8 @@
 """Samples of convolution and convolution_backward, the leaves of nn.Conv1d, Conv2d and Conv3d.
 
-Stock's oneDNN dies of windows that lie in the padding alone, in bfloat16 and channels last: there
-are none.
+Stock's oneDNN dies of windows that lie in the padding alone, in bfloat16 and channels last, and
+never comes back from a depthwise convolution of 15 taps and more in float16 (with AVX512_FP16):
+there are none.
 """
 
 from collections.abc import Iterator
@@ -116,10 +117,18 @@ def both(what: str, make: Any, expect: str = "hit", dtypes: Any = TAKEN) -> Iter
     yield Sample(BACKWARD, what, lambda m: backward(m, make(m)), expect, dtypes)
 
 
+def dtypes_of(shape: Shape) -> tuple[torch.dtype, ...]:
+    """Without float16 where stock's oneDNN never comes back."""
+    endless = shape.groups > 1 and max(shape.weight[2:]) >= 15
+    return tuple(dtype for dtype in TAKEN if not (endless and dtype == F16))
+
+
 def shapes() -> Iterator[Sample]:
     for shape, bias in product([*SHAPES, *DEPTHWISE], (True, False)):
         what = f"{shape.title()} bias {bias}"
-        yield from both(what, lambda m, s=shape, b=bias: forward(m, s, bias=b))
+        yield from both(
+            what, lambda m, s=shape, b=bias: forward(m, s, bias=b), dtypes=dtypes_of(shape)
+        )
     for shape in (replace(PLAIN, padding=(1, 1), stride=(2, 2), dilation=(1, 1)), ROW):
         yield from both(f"{shape.title()}, all lists", lambda m, s=shape: forward(m, s))
 
@@ -133,7 +142,7 @@ def channels_last() -> Iterator[Sample]:
             f"{shape.title()}, both channels last",
             lambda m, s=shape: forward(m, s, (last, last)),
             "any" if shape.input[1:] == (1, 1, 1) else "hit",
-            (F32, F64) if outside else TAKEN,
+            (F32, F64) if outside else dtypes_of(shape),
         )
     for a, b in ((last, "contiguous"), ("contiguous", last)):
         yield from both(f"{a} {b}", lambda m, a=a, b=b: forward(m, PLAIN, (a, b)))
@@ -220,7 +229,6 @@ def changed(place: int, change: Any, shape: Shape = PLAIN) -> Any:
 def declined() -> Iterator[Sample]:
     parameters = "stride, padding or dilation"
     yield Sample(NAME, "transposed", transposed, "transposed")
-    yield Sample(NAME, "float16", lambda m: forward(m, PLAIN), "dtype", (F16,))
     yield Sample(NAME, "no batch", lambda m: forward(m, Shape((0, 4, 9, 8), (6, 4, 3, 3))), "empty")
     yield Sample(NAME, "meta", lambda m: meta(forward(m, PLAIN)), "none", (F32,))
     yield Sample(NAME, "output padding", changed(7, lambda _: [1]), parameters)

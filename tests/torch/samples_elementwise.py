@@ -5,7 +5,7 @@ from itertools import product
 from typing import Any
 
 import torch
-from samples import BF16, F16, F32, LAYOUTS, TAKEN, Args, Make, Sample, args, pairs
+from samples import BF16, F32, LAYOUTS, TAKEN, Args, Make, Sample, args, pairs
 
 SHAPES = [(1,), (7,), (16,), (5, 13), (3, 1, 17), (2, 3, 8, 9), (64, 33), (1, 2, 1, 2, 2, 1, 3, 2)]
 SHAPES += [()]
@@ -62,7 +62,6 @@ def unary(op: str, named: dict[str, Any]) -> Iterator[Sample]:
     for shape in EMPTY:
         yield from add(f"{shape}", "empty", shape, "contiguous", False)
     yield from add("rank 9", "rank", RANK_9, "contiguous", False)
-    yield from add("float16", "dtype", (5, 13), "contiguous", False, dtypes=(F16,))
     for dtype in (torch.int64, torch.bool, torch.complex64):
         fails = op == "gelu" or dtype in (torch.bool, torch.complex64)
         yield from add(
@@ -183,7 +182,6 @@ def backward(op: str, scalars: tuple[Any, ...], named: dict[str, Any]) -> Iterat
     yield sample("broadcast", lambda m: (m(4, 5), m(5)), "any")
     yield sample("broadcast grad", lambda m: (m(5), m(4, 5)), "any")
     yield sample("shapes", lambda m: (m(4, 5), m(4, 6)), "error")
-    yield sample("float16", lambda m: (m(4, 5), m(4, 5)), "dtype", (F16,))
     yield sample("mixed", lambda m: (m(4, 5), m(4, 5, dtype=BF16)), "any", (F32,))
     yield sample("mixed grad", lambda m: (m(4, 5, dtype=BF16), m(4, 5)), "any", (F32,))
     yield sample("integers", lambda m: (m(4, 5), m(4, 5)), "any", (torch.int64,))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from samples import BF16, BF16_PRODUCTS, F16, F32, F64, PRODUCTS, Args, Make, Sample, args, pairs
+from samples import BF16, BF16_PRODUCTS, F32, F64, PRODUCTS, Args, Make, Sample, args, pairs
 from samples_elementwise import OUT_EXPECT, outputs
 
 # (m, n, k): units, odd, tile edges, one row or column, long k, wide.
@@ -78,7 +78,6 @@ def shapes_and_layouts(op: str) -> Iterator[Sample]:
     yield from every_form(op, "transposed both wide", (64, 80, 72), a="transposed", b="transposed")
     if not BF16_PRODUCTS:
         yield from every_form(op, "bfloat16", (8, 8, 8), "dtype", (BF16,))
-    yield from every_form(op, "float16", (8, 8, 8), "dtype", (F16,))
     yield from every_form(op, "integers", (8, 8, 8), "dtype", (torch.int64,))
 
 

@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any
 
 import torch
-from samples import BF16, F16, F32, F64, PRODUCTS, Args, Make, Sample, args
+from samples import BF16, F32, F64, PRODUCTS, Args, Make, Sample, args
 from samples_elementwise import OUT_EXPECT, outputs
 
 SIZES = [(1, 1), (3, 7), (16, 16), (17, 65), (1, 30), (40, 1), (64, 128), (6, 500), (130, 9)]
@@ -47,7 +47,6 @@ def shapes_and_layouts() -> Iterator[Sample]:
         yield from every_form(f"{sizes}", sizes, "empty")
     for a, x in product(MATRICES, VECTORS):
         yield from every_form(f"{a} {x}", (17, 19), a=a, x=x)
-    yield from every_form("float16", (8, 8), "dtype", (F16,))
     yield from every_form("integers", (8, 8), "dtype", (torch.int64,))
 
 
@@ -160,7 +159,7 @@ def dots() -> Iterator[Sample]:
         yield Sample("dot", f"{special}", make, dtypes=PRODUCTS)
     yield Sample("dot", "with itself", lambda m: (lambda x: args(x, x))(m(97)), dtypes=PRODUCTS)
     yield Sample("dot", "empty", lambda m: args(m(0), m(0)), "empty", PRODUCTS)
-    for dtype, reason in ((F16, "dtype"), (torch.int64, "dtype"), (torch.complex64, "any")):
+    for dtype, reason in ((torch.int64, "dtype"), (torch.complex64, "any")):
         yield Sample("dot", f"{dtype}", lambda m: args(m(97), m(97)), reason, (dtype,))
     yield Sample("dot", "of matrices", lambda m: args(m(3, 4), m(3, 4)), "error")
     yield Sample("dot", "lengths differ", lambda m: args(m(3), m(4)), "error")

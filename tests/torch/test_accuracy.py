@@ -14,7 +14,7 @@ from accuracy import Array, Errors, errors_of, row_scale, wide
 from both import CallParts, in_float64, magnitudes, run, run_stock, tensors_of
 from conftest import SEED
 from extended import exact_result, term_sizes
-from samples import BF16, F32, F64, PRODUCTS, Args, Make, args
+from samples import BF16, F16, F32, F64, PRODUCTS, Args, Make, args
 from samples_attention import NAME as ATTENTION
 from samples_attention import attention
 from samples_convolution import Shape, backward, forward
@@ -25,7 +25,7 @@ import polyops
 pytestmark = pytest.mark.usefixtures("lifted")
 
 SEEDS = 20
-ALL = (F32, BF16)
+ALL = (F32, BF16, F16)
 
 
 @dataclass(frozen=True)

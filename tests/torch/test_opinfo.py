@@ -35,7 +35,7 @@ import polyops
 
 pytestmark = pytest.mark.usefixtures("lifted")
 
-F32, BF16, F64 = torch.float32, torch.bfloat16, torch.float64
+F32, BF16, F16, F64 = torch.float32, torch.bfloat16, torch.float16, torch.float64
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ CASES = [
     Case("nn.functional.conv_transpose3d"),
     Case("linalg.multi_dot", forward=("mm",), backward=("mm",)),
 ]
-BY_DTYPE = [(case, dtype) for case in CASES for dtype in (F32, BF16, F64)]
+BY_DTYPE = [(case, dtype) for case in CASES for dtype in (F32, BF16, F16, F64)]
 
 
 def name_of(value: Any) -> str:

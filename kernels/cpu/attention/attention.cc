@@ -42,7 +42,7 @@ void run_parts(void* user, int64_t begin, int64_t end, int32_t) {
 template <class Run>
 void with_operands(int32_t dtype, const Run& run) {
   with_types(dtype, [&]<class V, class E>() {
-    if constexpr (sizeof(E) < sizeof(typename V::Scalar) && kHasBf16Pairs) {
+    if constexpr (kDepth<V, E> > 1) {
       if (multiplies_bf16()) return run.template operator()<V, E, E>();
     }
     return run.template operator()<V, typename V::Scalar, E>();

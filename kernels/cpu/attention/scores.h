@@ -52,6 +52,8 @@ Target<S> scores_target(const polyops_tensor& mask, const Block& block, S scale,
     target.addend_n = column;
   } else if (mask.dtype == POLYOPS_BFLOAT16) {
     copy(static_cast<const bf16*>(mask.data));
+  } else if (mask.dtype == POLYOPS_FLOAT16) {
+    copy(static_cast<const f16*>(mask.data));
   } else if (mask.dtype == kOwn) {
     copy(static_cast<const S*>(mask.data));
   } else {

@@ -247,7 +247,7 @@ inline int64_t pixel_shift(const PixelsPlan& plan, const int64_t (&strides)[kSpa
 
 inline const char* pixels_supports(const void* data) {
   const auto& args = *static_cast<const polyops_convolution_args*>(data);
-  if (!has_dtype(args.dst.dtype) || args.dst.dtype == POLYOPS_BFLOAT16 || !one_dtype(args)) {
+  if (!has_dtype(args.dst.dtype) || is_half(args.dst.dtype) || !one_dtype(args)) {
     return "dtype";
   }
   if (args.src.strides[1] != 1 || args.dst.strides[1] != 1) return "layout";

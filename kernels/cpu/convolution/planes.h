@@ -241,8 +241,7 @@ inline const char* planes_supports(const void* data) {
 
 // Whether the weights have to be copied.
 inline bool copies_weights(const polyops_convolution_args& args, const Shape& shape) {
-  return args.weight.dtype == POLYOPS_BFLOAT16 ||
-         weight_order(shape, args.weight) == WeightOrder::kNone;
+  return is_half(args.weight.dtype) || weight_order(shape, args.weight) == WeightOrder::kNone;
 }
 
 inline size_t planes_scratch(const void* data, int32_t threads) {

@@ -60,7 +60,7 @@ struct PointwiseBackward {
     } else {
       items = src.sizes[0];
       // Each sum would be rounded.
-      if (a.grad_dst.dtype == POLYOPS_BFLOAT16) return "bfloat16 batch of planes";
+      if (is_half(a.grad_dst.dtype)) return "batch of planes of 16 bits";
     }
     weight = of_item(0);
     return gemm_kernel(weight) == nullptr ? "dtype" : nullptr;

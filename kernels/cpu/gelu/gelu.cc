@@ -68,7 +68,8 @@ struct Gelu {
     t[0] = &args.src;
     t[1] = &args.dst;
   }
-  static void run(const Args& args, const float* const* in, float* out, int64_t n) {
+  template <class E>
+  static void run(const Args& args, const E* const* in, E* out, int64_t n) {
     if (args.tanh != 0) {
       map1(in, out, n, [](F32 x) { return mirrored_times_x(kTanhValue, x); });
     } else {
@@ -98,7 +99,8 @@ struct GeluBackward {
     t[1] = &args.src;
     t[2] = &args.grad_src;
   }
-  static void run(const Args& args, const float* const* in, float* out, int64_t n) {
+  template <class E>
+  static void run(const Args& args, const E* const* in, E* out, int64_t n) {
     if (args.tanh != 0) {
       map2(in, out, n, [](F32 grad, F32 x) { return grad * mirrored(kTanhSlope, x); });
     } else {

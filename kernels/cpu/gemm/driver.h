@@ -184,7 +184,7 @@ void run_part(const Problem<E, S>& p, const Plan& plan, int64_t index, E* scratc
       run_dot<V>(p, plan, range);
     } else if (plan.path != Path::kDirect) {
       run_packed<V>(p, plan, range, scratch);
-    } else if constexpr (kDepth<V, E> == 1) {
+    } else if constexpr (!kRounds<V, E>) {
       run_direct<V>(p, plan, range);
     }
   }

@@ -31,6 +31,10 @@ bool with_elements(int32_t dtype, const Run& run) {
     run.template operator()<F32, float>();
     return true;
   }
+  if (dtype == POLYOPS_FLOAT16) {
+    run.template operator()<F32, f16>();
+    return true;
+  }
 #if defined(POLYOPS_ISA_SCALAR)
   if (dtype == POLYOPS_FLOAT64) {
     run.template operator()<F64, double>();

@@ -120,7 +120,7 @@ void pack(const S* src, int64_t stride_k, int64_t stride_n, int64_t k, int64_t c
   if (stride_k == 1) return pack_transposed<V>(src, stride_n, k, columns, dst, row_length);
   for (int64_t p = 0; p < k; ++p, src += stride_k, dst += row_length) {
     for (int64_t j = 0; j < columns; ++j) dst[j] = src[j * stride_n];
-    for (int64_t j = columns; j < row_length; ++j) dst[j] = 0;
+    for (int64_t j = columns; j < row_length; ++j) dst[j] = S{};
   }
 }
 

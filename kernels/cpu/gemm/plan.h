@@ -83,15 +83,14 @@ inline void choose_grid(const Problem<E, S>& p, int64_t threads, bool prepacked,
   }
 }
 
-// Pairs are rounded into dst, so that all of k is one block: kDot only if it fits, kDirect never.
+// Where all of k is one block: kDot only if it fits, kDirect never.
 template <class V, class E, class S>
 inline Path choose_path(const Problem<E, S>& p, int64_t rows, int64_t columns) {
-  constexpr bool kPairs = kDepth<V, E> > 1;
   if (V::kLanes > 1 && p.rhs_k == 1 && p.lhs_k == 1 && rows <= kDotMaxRows && rows * 18 <= p.k &&
-      !(kPairs && rows * p.k > 4 * kDotElements)) {
+      !(kRounds<V, E> && rows * p.k > 4 * kDotElements)) {
     return Path::kDot;
   }
-  if (!kPairs && p.rhs_n == 1 &&
+  if (!kRounds<V, E> && p.rhs_n == 1 &&
       (rows <= 2 * rows_of<V>(kMaxVectors<V>) || columns * p.k <= 4096)) {
     return Path::kDirect;
   }
@@ -100,7 +99,7 @@ inline Path choose_path(const Problem<E, S>& p, int64_t rows, int64_t columns) {
 
 template <class V, class E, class S>
 inline int64_t most_k(const Problem<E, S>& p, Path path, int64_t rows) {
-  if (kDepth<V, E> > 1) return p.k;
+  if (kRounds<V, E>) return p.k;
   if (sizeof(S) == sizeof(double)) return kSumSteps<S>;
   if (path == Path::kDot) return kDotElements / rows;
   const int64_t bytes = p.n * p.k * static_cast<int64_t>(sizeof(E));

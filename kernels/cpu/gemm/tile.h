@@ -33,8 +33,18 @@ struct Operand<F32, bf16> {
   static Bf16Pairs broadcast(const bf16* p) { return broadcast_pair(p); }
 };
 #endif
+template <class V>
+struct Operand<V, f16> {
+  static constexpr int kDepth = 1;
+  static V load(const f16* p) { return cpu::load<V>(p); }
+  static V load_partial(const f16* p, int64_t n) { return cpu::load_partial<V>(p, n); }
+  static V broadcast(const f16* p) { return cpu::broadcast(p); }
+};
 template <class V, class E>
 inline constexpr int kDepth = Operand<V, E>::kDepth;
+// Sums are rounded where they go to dst: all of k is one block.
+template <class V, class E>
+inline constexpr bool kRounds = sizeof(E) < sizeof(typename V::Scalar);
 
 // Elements that lie behind each other.
 template <class E>

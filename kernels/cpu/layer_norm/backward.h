@@ -19,7 +19,7 @@ constexpr int64_t kLongRow = 8192;
 constexpr int64_t kLargeBytes = 32 << 20;  // of the three tensors
 
 inline bool one_at_a_time(const polyops_layer_norm_backward_args& a, const Shape& shape) {
-  const int64_t width = a.src.dtype == POLYOPS_BFLOAT16 ? 2 : scalar_size(a.src.dtype);
+  const int64_t width = polyops_dtype_size(a.src.dtype);
   return shape.n > kLongRow || 3 * width * shape.rows * shape.n > kLargeBytes;
 }
 

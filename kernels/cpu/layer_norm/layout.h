@@ -57,18 +57,19 @@ inline const char* parameter_reason(const polyops_tensor& t, int32_t dtype) {
 }
 
 inline bool has_dtypes(int32_t src, int32_t statistics) {
-  const bool mixed = src == POLYOPS_BFLOAT16 && statistics == POLYOPS_FLOAT32;
+  const bool mixed = is_half(src) && statistics == POLYOPS_FLOAT32;
   return has_dtype(src) && (statistics == src || mixed);
 }
 
 // Calls body.operator()<V, E, P>(): E the rows' storage type, P that of parameters and statistics.
 template <class Body>
 inline void with_layer_norm_types(int32_t src, int32_t statistics, const Body& body) {
-  if (src == POLYOPS_BFLOAT16 && statistics == POLYOPS_FLOAT32) {
-    body.template operator()<F32, bf16, float>();
-  } else {
-    with_types(src, [&]<class V, class E>() { body.template operator()<V, E, E>(); });
-  }
+  with_types(src, [&]<class V, class E>() {
+    if constexpr (sizeof(E) < sizeof(typename V::Scalar)) {
+      if (statistics == POLYOPS_FLOAT32) return body.template operator()<V, E, float>();
+    }
+    body.template operator()<V, E, E>();
+  });
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// relu and its gradient: nothing but memory, 8 (float32) and 4 (bfloat16) bytes per element, 12 and 6
-// backward. bfloat16 stays in its 16-bit lanes: the test is one on the bits, so nothing is converted.
+// relu and its gradient: nothing but memory, 8 (float32) and 4 (16 bits) bytes per element, 12 and 6
+// backward. What has 16 bits stays in its lanes: the test is one on the bits, so nothing is converted.
 #include "polyops/ops/relu.h"
 
 #include "elementwise.h"
@@ -11,6 +11,7 @@ namespace {
 // A bfloat16's bits as an integer: below -127 are -0 and the negative numbers down to -inf, above
 // are the NaNs that have the sign set, then 0 and whatever is positive.
 inline bool is_signed_number(bf16 x) { return static_cast<int16_t>(x.bits) < -127; }
+inline bool is_signed_number(f16 x) { return static_cast<int16_t>(x.bits) < -1023; }
 
 struct Relu {
   using Args = polyops_relu_args;
@@ -23,10 +24,14 @@ struct Relu {
   template <class E>
   static void run(const Args&, const E* const* in, E* out, int64_t n) {
     using V = typename VectorOf<E>::Type;
-    map1(in, out, n, [](V x) { return max(V::zero(), x); });
+    if constexpr (sizeof(E) < sizeof(typename V::Scalar)) {
+      run_on_bits(in[0], out, n);
+    } else {
+      map1(in, out, n, [](V x) { return max(V::zero(), x); });
+    }
   }
-  static void run(const Args&, const bf16* const* in, bf16* out, int64_t n) {
-    const bf16* x = in[0];
+  template <class E>
+  static void run_on_bits(const E* x, E* out, int64_t n) {
 #pragma GCC ivdep  // out is x or apart from it
     for (int64_t i = 0; i < n; ++i) {
       const bool negative = is_signed_number(x[i]) & (x[i].bits != 0x8000u);
@@ -46,13 +51,15 @@ struct ReluBackward {
   template <class E>
   static void run(const Args& args, const E* const* in, E* out, int64_t n) {
     using V = typename VectorOf<E>::Type;
+    if constexpr (sizeof(E) < sizeof(typename V::Scalar)) {
+      if (args.threshold == 0.0) return run_on_bits(in[0], in[1], out, n);
+    }
     const V threshold = V::set1(static_cast<typename V::Scalar>(args.threshold));
     map2(in, out, n,
          [threshold](V grad, V x) { return select(le(x, threshold), V::zero(), grad); });
   }
-  static void run(const Args& args, const bf16* const* in, bf16* out, int64_t n) {
-    if (args.threshold != 0.0) return run<bf16>(args, in, out, n);
-    const bf16 *grad = in[0], *x = in[1];
+  template <class E>
+  static void run_on_bits(const E* grad, const E* x, E* out, int64_t n) {
 #pragma GCC ivdep  // out is grad, x, or apart from them
     for (int64_t i = 0; i < n; ++i) {
       const bool blocked = is_signed_number(x[i]) | (x[i].bits == 0);

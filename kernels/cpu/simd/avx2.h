@@ -111,6 +111,12 @@ inline __m128i narrow(__m256 x) {
   return _mm256_castsi256_si128(_mm256_permute4x64_epi64(packed, 0x08));
 }
 
+inline __m256 widen_f16(__m128i half) { return _mm256_cvtph_ps(half); }
+inline F32 broadcast(const f16* p) {
+  return {widen_f16(_mm_set1_epi16(static_cast<int16_t>(p->bits)))};
+}
+inline __m128i narrow_f16(__m256 x) { return _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT); }
+
 template <class V>
 inline V load(const float* p) {
   return {_mm256_loadu_ps(p)};
@@ -120,26 +126,44 @@ inline V load(const bf16* p) {
   return {widen(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
 }
 template <class V>
+inline V load(const f16* p) {
+  return {widen_f16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+}
+template <class V>
 inline V load_partial(const float* p, int64_t n) {
   return {_mm256_maskload_ps(p, first_lanes_bits(n))};
 }
-template <class V>
-inline V load_partial(const bf16* p, int64_t n) {
-  bf16 lanes[8] = {};
+template <class V, class E>
+inline V load_partial_of_16_bits(const E* p, int64_t n) {
+  E lanes[8] = {};
   for (int64_t i = 0; i < n && i < 8; ++i) lanes[i] = p[i];
   return load<V>(lanes);
+}
+template <class V>
+inline V load_partial(const bf16* p, int64_t n) {
+  return load_partial_of_16_bits<V>(p, n);
+}
+template <class V>
+inline V load_partial(const f16* p, int64_t n) {
+  return load_partial_of_16_bits<V>(p, n);
 }
 
 inline void store(float* p, F32 a) { _mm256_storeu_ps(p, a.v); }
 inline void store(bf16* p, F32 a) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), narrow(a.v)); }
+inline void store(f16* p, F32 a) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), narrow_f16(a.v));
+}
 inline void store_partial(float* p, F32 a, int64_t n) {
   _mm256_maskstore_ps(p, first_lanes_bits(n), a.v);
 }
-inline void store_partial(bf16* p, F32 a, int64_t n) {
-  bf16 lanes[8];
+template <class E>
+inline void store_partial_of_16_bits(E* p, F32 a, int64_t n) {
+  E lanes[8];
   store(lanes, a);
   for (int64_t i = 0; i < n && i < 8; ++i) p[i] = lanes[i];
 }
+inline void store_partial(bf16* p, F32 a, int64_t n) { store_partial_of_16_bits(p, a, n); }
+inline void store_partial(f16* p, F32 a, int64_t n) { store_partial_of_16_bits(p, a, n); }
 
 inline F32 swap_middle(__m256 a) {
   return {_mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(a), 0xd8))};
@@ -155,6 +179,11 @@ inline Pair<F32> interleave(F32 a, F32 b) {
 
 inline Pair<F32> load_pair(const float* p) { return {load<F32>(p), load<F32>(p + 8)}; }
 inline void store_pair(float* p, Pair<F32> a) {
+  store(p, a.first);
+  store(p + 8, a.second);
+}
+inline Pair<F32> load_pair(const f16* p) { return {load<F32>(p), load<F32>(p + 8)}; }
+inline void store_pair(f16* p, Pair<F32> a) {
   store(p, a.first);
   store(p + 8, a.second);
 }

@@ -90,6 +90,12 @@ inline __m256i narrow(__m512 x) {
   return _mm512_cvtepi32_epi16(_mm512_mask_blend_epi32(nan, rounded, _mm512_set1_epi32(0x7fc0)));
 }
 
+inline __m512 widen_f16(__m256i half) { return _mm512_cvtph_ps(half); }
+inline F32 broadcast(const f16* p) {
+  return {widen_f16(_mm256_set1_epi16(static_cast<int16_t>(p->bits)))};
+}
+inline __m256i narrow_f16(__m512 x) { return _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT); }
+
 template <class V>
 inline V load(const float* p) {
   return {_mm512_loadu_ps(p)};
@@ -99,6 +105,10 @@ inline V load(const bf16* p) {
   return {widen(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
 }
 template <class V>
+inline V load(const f16* p) {
+  return {widen_f16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+}
+template <class V>
 inline V load_partial(const float* p, int64_t n) {
   return {_mm512_maskz_loadu_ps(first_lanes<V>(n), p)};
 }
@@ -106,16 +116,26 @@ template <class V>
 inline V load_partial(const bf16* p, int64_t n) {
   return {widen(_mm256_maskz_loadu_epi16(first_lanes<V>(n), p))};
 }
+template <class V>
+inline V load_partial(const f16* p, int64_t n) {
+  return {widen_f16(_mm256_maskz_loadu_epi16(first_lanes<V>(n), p))};
+}
 
 inline void store(float* p, F32 a) { _mm512_storeu_ps(p, a.v); }
 inline void store(bf16* p, F32 a) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), narrow(a.v));
+}
+inline void store(f16* p, F32 a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), narrow_f16(a.v));
 }
 inline void store_partial(float* p, F32 a, int64_t n) {
   _mm512_mask_storeu_ps(p, first_lanes<F32>(n), a.v);
 }
 inline void store_partial(bf16* p, F32 a, int64_t n) {
   _mm256_mask_storeu_epi16(p, first_lanes<F32>(n), narrow(a.v));
+}
+inline void store_partial(f16* p, F32 a, int64_t n) {
+  _mm256_mask_storeu_epi16(p, first_lanes<F32>(n), narrow_f16(a.v));
 }
 
 inline Pair<F32> deinterleave(F32 a, F32 b) {
@@ -131,6 +151,11 @@ inline Pair<F32> interleave(F32 a, F32 b) {
 
 inline Pair<F32> load_pair(const float* p) { return {load<F32>(p), load<F32>(p + 16)}; }
 inline void store_pair(float* p, Pair<F32> a) {
+  store(p, a.first);
+  store(p + 16, a.second);
+}
+inline Pair<F32> load_pair(const f16* p) { return {load<F32>(p), load<F32>(p + 16)}; }
+inline void store_pair(f16* p, Pair<F32> a) {
   store(p, a.first);
   store(p + 16, a.second);
 }

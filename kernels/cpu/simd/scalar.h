@@ -88,6 +88,11 @@ template <class V>
 inline V load(const bf16* p) {
   return {to_float(*p)};
 }
+inline F32 broadcast(const f16* p) { return {to_float(*p)}; }
+template <class V>
+inline V load(const f16* p) {
+  return {to_float(*p)};
+}
 template <class V, class E>
 inline V load_partial(const E* p, int64_t n) {
   return n > 0 ? load<V>(p) : V::zero();
@@ -96,6 +101,7 @@ inline V load_partial(const E* p, int64_t n) {
 inline void store(float* p, F32 a) { *p = a.v; }
 inline void store(double* p, F64 a) { *p = a.v; }
 inline void store(bf16* p, F32 a) { *p = to_bf16(a.v); }
+inline void store(f16* p, F32 a) { *p = to_f16(a.v); }
 template <class E, class V>
 inline void store_partial(E* p, V a, int64_t n) {
   if (n > 0) store(p, a);

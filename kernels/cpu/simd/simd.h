@@ -3,7 +3,8 @@
 //
 //   F32   kLanes floats          (avx512: 16, avx2: 8, scalar: 1)
 //   F64   kLanes doubles         (scalar only: 1)
-//   bf16  storage of one bfloat16; loads widen to F32, stores round to nearest even, NaN stays NaN
+//   bf16, f16   storage of one bfloat16 or float16; loads widen to F32, stores round to nearest even,
+//               NaN stays NaN
 //
 // Everything is in an anonymous namespace: an inline function shared across units would let the
 // linker keep the AVX-512 copy for everybody. For the same reason, kernels call no std:: template
@@ -11,6 +12,7 @@
 //
 // Vocabulary, V being F32 or F64 and E its storage type:
 //   V::set1(x)  V::zero()  load<V>(const E*)  load_partial<V>(const E*, n)   lanes >= n are 0
+//   broadcast(const f16*)   one element in every lane
 //   store(E*, v)  store_partial(E*, v, n)     +  -  *  /  unary -
 //   fma(a, b, c) = a b + c   fnma(a, b, c) = c - a b   min, max: the second operand if either is NaN
 //   reduce_add  reduce_max
@@ -37,6 +39,9 @@ namespace {
 struct bf16 {
   uint16_t bits;
 };
+struct f16 {
+  uint16_t bits;
+};
 
 // Added to a small integer, leaves it in the low bits of the float.
 constexpr float kLookupBias = 0x1.8p23f;
@@ -51,6 +56,40 @@ inline float to_float(bf16 x) {
   float f;
   __builtin_memcpy(&f, &bits, sizeof f);
   return f;
+}
+
+// A normal number's exponent moves from 5 bits to 8; a denormal's comes by the product.
+inline float to_float(f16 x) {
+  const uint32_t magnitude = x.bits & 0x7fffu;
+  uint32_t bits = magnitude << 13;
+  float f;
+  if (magnitude >= 0x7c00u) {
+    bits |= 0x7f800000u;
+    __builtin_memcpy(&f, &bits, sizeof f);
+  } else {
+    __builtin_memcpy(&f, &bits, sizeof f);
+    f *= 0x1p112f;
+  }
+  return (x.bits & 0x8000u) != 0 ? -f : f;
+}
+
+// Round to nearest even; every NaN becomes the quiet NaN 0x7e00.
+inline f16 to_f16(float f) {
+  uint32_t bits;
+  __builtin_memcpy(&bits, &f, sizeof bits);
+  const auto sign = static_cast<uint16_t>(bits >> 16 & 0x8000u);
+  bits &= 0x7fffffffu;
+  if (bits > 0x7f800000u) return {0x7e00};
+  if (bits >= 0x477ff000u) return {static_cast<uint16_t>(sign | 0x7c00u)};
+  if (bits < 0x38800000u) {  // a denormal, or 0: the sum's last bit is worth 2^-24
+    float magnitude;
+    __builtin_memcpy(&magnitude, &bits, sizeof bits);
+    magnitude += 0.5f;
+    __builtin_memcpy(&bits, &magnitude, sizeof bits);
+    return {static_cast<uint16_t>(sign | (bits - 0x3f000000u))};
+  }
+  bits += 0xfffu + (bits >> 13 & 1u);
+  return {static_cast<uint16_t>(sign | ((bits - 0x38000000u) >> 13))};
 }
 
 // Round to nearest even; every NaN becomes the quiet NaN 0x7fc0, as torch's does.

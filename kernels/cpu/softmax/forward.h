@@ -58,7 +58,7 @@ inline size_t lastdim_scratch(const void* p, int32_t threads) {
   const auto* a = static_cast<const polyops_softmax_args*>(p);
   const int64_t n = a->src.sizes[a->dim];
   const bool kept = n > kMaxRowRegisters * F32::kLanes && n <= kMaxKeptRow;
-  if (a->src.dtype != POLYOPS_BFLOAT16 || !kept) return 0;
+  if (!is_half(a->src.dtype) || !kept) return 0;
   return sizeof(float) * padded(n) * threads;
 }
 
@@ -80,7 +80,7 @@ inline bool keeps_columns(const Columns& c) { return c.n * c.vectors * F32::kLan
 inline size_t inner_scratch(const void* p, int32_t threads) {
   const auto* a = static_cast<const polyops_softmax_args*>(p);
   const Columns c = columns_of<2>({&a->src, &a->dst}, a->dim).shape;
-  if (a->src.dtype != POLYOPS_BFLOAT16 || !keeps_columns(c)) return 0;
+  if (!is_half(a->src.dtype) || !keeps_columns(c)) return 0;
   return sizeof(float) * padded(c.n * c.vectors * F32::kLanes) * threads;
 }
 
