@@ -60,7 +60,7 @@ def test_every_decline_is_counted_under_its_reason():
         pytest.param(columns, id="dim"),
         pytest.param(lambda: torch.softmax(X.t().contiguous().t(), 1), id="strides"),
         pytest.param(lambda: torch.softmax(torch.randn(6, 2, 8).transpose(1, 2), 1), id="rank"),
-        pytest.param(lambda: torch.softmax(X.half(), 1), id="dtype"),
+        pytest.param(lambda: torch.softmax(X[:0], 1), id="sizes"),
     ],
 )
 def test_another_call_is_asked_about(declined):
