@@ -1,9 +1,10 @@
 // gelu and gelu_backward: every kernel of every ISA against the double reference.
 //
-// Bounds on |error|. float32: 1.5e-7 |x| (backward 2e-7 |grad|), where stock has 3.8e-7 |x|
-// (1e-6 |grad|); float64: 3 epsilon |x| (4 epsilon |grad|); bfloat16: its own rounding, half a unit
-// in the last place of the result, and 3e-5 |x| (4e-5 |grad|); float16: that half, and float32's. Everywhere one denormal more. In the
-// left tail, where stock's float32 has no digit left, also a bound relative to the result.
+// Bounds on |error|. float32: 1.5e-7 |x| (backward 2e-7 |grad|), on a GPU 2.3e-7 (3e-7), where stock
+// has 3.8e-7 |x| (1e-6 |grad|); float64: 3 epsilon |x| (4 epsilon |grad|); bfloat16: its own rounding,
+// half a unit in the last place of the result, and 3e-5 |x| (4e-5 |grad|); float16: that half, and
+// float32's. Everywhere one denormal more. In the left tail, where stock's float32 has no digit left,
+// also a bound relative to the result.
 #include "reference/gelu.h"
 
 #include "elementwise.h"
@@ -12,13 +13,14 @@ namespace polyops::testing {
 namespace {
 
 double tolerance(int32_t dtype, double expected, double scale) {
+  const double float32 = (is_gpu() ? 3e-7 : 2e-7) * std::abs(scale);
   switch (dtype) {
     case POLYOPS_FLOAT32:
-      return 2e-7 * std::abs(scale) + 1.5e-45;
+      return float32 + 1.5e-45;
     case POLYOPS_BFLOAT16:
       return 4e-5 * std::abs(scale) + std::abs(expected) * 0x1p-8 + 1e-40;
     case POLYOPS_FLOAT16:
-      return 2e-7 * std::abs(scale) + rounding_of(dtype, expected);
+      return float32 + rounding_of(dtype, expected);
     default:
       return 4 * epsilon(dtype) * std::abs(scale) + 5e-324;
   }

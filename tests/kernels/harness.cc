@@ -290,6 +290,8 @@ double in_range(int32_t dtype, double value) {
                                                               : value;
 }
 
+bool is_gpu() { return std::string(family().device) != "cpu"; }
+
 bool has_amx() { return std::string(family().features()).find("amx_bf16") != std::string::npos; }
 
 bool multiplies_bf16([[maybe_unused]] const std::string& isa) {

@@ -78,6 +78,9 @@ double in_range(int32_t dtype, double value);
 // Whether kernels of that ISA multiply bfloat16 as it is, by an instruction that this machine has.
 bool multiplies_bf16(const std::string& isa);
 
+// Whether the family's kernels are written for a GPU, whatever runs them.
+bool is_gpu();
+
 // Whether the family found the tiles of AMX.
 bool has_amx();
 

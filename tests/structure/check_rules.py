@@ -34,9 +34,13 @@ FAMILY_HEADERS = {
     "cpu": {"immintrin.h", "cpuid.h", "sys/syscall.h", "unistd.h"},
     "onednn": {"oneapi/dnnl/dnnl.hpp", "omp.h"},
     "reference": set[str](),
+    "gpu": set[str](),
 }
-# What families that run on the same processor share: its name, by which gates are kept.
-SHARED_HEADERS = {"cpu/chip.h"}
+# What families share: that of one processor its name, by which gates are kept; those of GPUs the
+# shape of a launch and the list of kernels.
+SHARED_HEADERS = {"cpu/chip.h", "gpu/launch_shape.h", "gpu/table.h"}
+# What stands beside the family that compiles a folder, not in it: the meaning of its names.
+PROVIDED_HEADERS = {"gpu": {"platform.h"}}
 
 
 def lines(file: Path) -> list[str]:
@@ -116,7 +120,8 @@ def check_kernels(root: Path, file: Path) -> Iterator[tuple[int, str]]:
     for number, text in check_includes(file, system, *own):
         # Tests include "reference/<op>.h", so the references do too.
         reference = family == "reference" and text.startswith('includes "reference/')
-        shared = any(text.startswith(f'includes "{name}"') for name in SHARED_HEADERS)
+        elsewhere = SHARED_HEADERS | PROVIDED_HEADERS.get(family, set())
+        shared = any(text.startswith(f'includes "{name}"') for name in elsewhere)
         if not reference and not shared:
             yield number, text
 
@@ -141,6 +146,7 @@ CLEAN = {
     "kernels/cpu/table.h": '#include "polyops/abi.h"\n',
     "kernels/toy/toy.cc": '#include <toy_sdk/toy.h>\n#include "cpu/chip.h"\n',
     "kernels/onednn/runtime.cc": "#include <omp.h>\n#include <oneapi/dnnl/dnnl.hpp>\n",
+    "kernels/gpu/gpu.h": '#include <cstdint>\n#include "platform.h"\n',
     "kernels/reference/relu.h": "#include <cstdint>\n",
     "kernels/reference/relu.cc": '#include "reference/relu.h"\n',
     "registry/loader.cc": '#include <dlfcn.h>\n#include "select.h"\n#include "polyops/abi.h"\n',
@@ -166,6 +172,8 @@ BREACHES = {
     "kernels/toy/m.cc": '#include "table.h"',
     "kernels/toy/r.cc": '#include "cpu/table.h"',
     "kernels/onednn/s.cc": "#include <immintrin.h>",
+    "kernels/gpu/t.cu": "#include <cuda_runtime.h>",
+    "kernels/cpu/u.cc": '#include "platform.h"',
     "kernels/reference/n.cc": "#include <immintrin.h>",
     "kernels/reference/o.cc": '#include "cpu/table.h"',
     "bindings/p.cc": '#  include <x>\nchar* x = getenv("X");',

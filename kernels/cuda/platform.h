@@ -1,0 +1,96 @@
+// What the names of gpu/gpu.h mean to CUDA.
+#ifndef POLYOPS_CUDA_PLATFORM_H_
+#define POLYOPS_CUDA_PLATFORM_H_
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <type_traits>
+
+#include "runtime.h"
+
+#define GPU_KERNEL(most_threads) __global__ void __launch_bounds__(most_threads)
+#define GPU_DEVICE __device__ __forceinline__
+#define GPU_SHARED(T, name, count) __shared__ T name[count]
+#define GPU_DYNAMIC_SHARED(T, name)                     \
+  extern __shared__ uint4 polyops_gpu_dynamic_shared[]; \
+  T* const name = reinterpret_cast<T*>(polyops_gpu_dynamic_shared)
+
+namespace polyops::gpu {
+namespace {
+
+GPU_DEVICE int thread_id() { return static_cast<int>(threadIdx.x); }
+GPU_DEVICE int block_threads() { return static_cast<int>(blockDim.x); }
+GPU_DEVICE int64_t block_id() { return blockIdx.x; }
+GPU_DEVICE int64_t grid_blocks() { return gridDim.x; }
+GPU_DEVICE constexpr int wave_size() { return 32; }
+
+GPU_DEVICE void barrier() { __syncthreads(); }
+GPU_DEVICE float shuffle_xor(float x, int mask) { return __shfl_xor_sync(0xffffffffu, x, mask); }
+
+GPU_DEVICE float float_of_bits(uint32_t bits) { return __uint_as_float(bits); }
+GPU_DEVICE uint32_t float_bits(float x) { return __float_as_uint(x); }
+
+using f16 = __half;
+using bf16 = __nv_bfloat16;
+
+GPU_DEVICE float widen(float x) { return x; }
+GPU_DEVICE float widen(f16 x) { return __half2float(x); }
+GPU_DEVICE float widen(bf16 x) { return __bfloat162float(x); }
+
+template <class T>
+GPU_DEVICE T narrow(float x) {
+  if constexpr (std::is_same_v<T, f16>) {
+    return __float2half_rn(x);
+  } else if constexpr (std::is_same_v<T, bf16>) {
+    return __float2bfloat16_rn(x);
+  } else {
+    return x;
+  }
+}
+
+template <class T>
+GPU_DEVICE void widen2(uint32_t word, float* first, float* second) {
+  if constexpr (std::is_same_v<T, bf16>) {
+    *first = float_of_bits(word << 16);
+    *second = float_of_bits(word & 0xffff0000u);
+  } else {
+    const float2 both = __half22float2(*reinterpret_cast<const __half2*>(&word));
+    *first = both.x;
+    *second = both.y;
+  }
+}
+
+template <class T>
+GPU_DEVICE uint32_t narrow2(float first, float second) {
+  if constexpr (std::is_same_v<T, bf16>) {
+    const __nv_bfloat162 both = __floats2bfloat162_rn(first, second);
+    return *reinterpret_cast<const uint32_t*>(&both);
+  } else {
+    const __half2 both = __floats2half2_rn(first, second);
+    return *reinterpret_cast<const uint32_t*>(&both);
+  }
+}
+
+GPU_DEVICE float exp_fast(float x) { return __expf(x); }
+GPU_DEVICE float log_fast(float x) { return __logf(x); }
+GPU_DEVICE float rsqrt_fast(float x) { return rsqrtf(x); }
+GPU_DEVICE float reciprocal_fast(float x) { return __fdividef(1.0f, x); }
+
+inline int multiprocessors(const polyops_context* ctx) {
+  return cuda::multiprocessors(ctx->device_index);
+}
+
+template <class... Params>
+int launch(void (*kernel)(Params...), const LaunchShape& shape, const polyops_context* ctx,
+           std::type_identity_t<Params>... args) {
+  void* pointers[] = {&args...};
+  return cuda::launch(reinterpret_cast<const void*>(kernel), shape, ctx, pointers);
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_CUDA_PLATFORM_H_

@@ -1,0 +1,21 @@
+// The CUDA runtime as this family uses it: linked statically, so its error state and its settings
+// are ours, while contexts and streams are the process's.
+#ifndef POLYOPS_CUDA_RUNTIME_H_
+#define POLYOPS_CUDA_RUNTIME_H_
+
+#include "gpu/launch_shape.h"
+#include "polyops/abi.h"
+
+namespace polyops::cuda {
+
+void set_host(const polyops_host* host);
+
+int multiprocessors(int device);
+
+// On the context's device and stream. POLYOPS_ERROR, its text set, if it could not be launched.
+int launch(const void* kernel, const gpu::LaunchShape& shape, const polyops_context* ctx,
+           void** args);
+
+}  // namespace polyops::cuda
+
+#endif  // POLYOPS_CUDA_RUNTIME_H_

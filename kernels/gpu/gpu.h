@@ -1,0 +1,105 @@
+// The names that kernels of this folder are written in. They exist once for every GPU: platform.h,
+// beside the family that compiles them (kernels/cuda; tests/simt for the harness that runs them lane
+// by lane on a CPU), gives each name its meaning:
+//
+//   GPU_KERNEL(n)               a kernel of at most n threads per block
+//   GPU_DEVICE                  a function that kernels call
+//   GPU_SHARED(T, x, n)         T x[n], shared by the block, uninitialised
+//   GPU_DYNAMIC_SHARED(T, x)    T* x: the shared memory that launch() was asked for
+//   thread_id(), block_threads(), block_id(), grid_blocks()    all of one dimension
+//   wave_size()                 lanes in lockstep, 32 or 64: no compile-time constant
+//   barrier()                   of the block; all its threads must come
+//   shuffle_xor(x, mask)        x of the lane whose number differs by mask; all lanes must come
+//   f16, bf16                   storage; widen() and narrow<T>() convert, to nearest even
+//   widen2, narrow2             two of them in a word, the first in its low half
+//   float_bits, float_of_bits   a float32 and its bits
+//   exp_fast, log_fast, rsqrt_fast, reciprocal_fast    of float32, to a few units in the last place
+//   launch(kernel, shape, ctx, args...)   from the host; returns what a kernel entry returns
+//   multiprocessors(ctx)        how many the device has
+//
+// A block is a whole number of waves. What one vendor alone has (asynchronous copies, clusters) stays
+// in its platform.h, behind a name with a plain equivalent.
+#ifndef POLYOPS_GPU_GPU_H_
+#define POLYOPS_GPU_GPU_H_
+
+#include <cstdint>
+
+#include "launch_shape.h"
+#include "platform.h"
+#include "polyops/abi.h"
+
+namespace polyops::gpu {
+namespace {
+
+// ---- Types.
+
+template <class T>
+inline constexpr int32_t kDtype = POLYOPS_INVALID_DTYPE;
+template <>
+inline constexpr int32_t kDtype<float> = POLYOPS_FLOAT32;
+template <>
+inline constexpr int32_t kDtype<bf16> = POLYOPS_BFLOAT16;
+template <>
+inline constexpr int32_t kDtype<f16> = POLYOPS_FLOAT16;
+
+inline bool has_type(int32_t dtype) {
+  return dtype == POLYOPS_FLOAT32 || dtype == POLYOPS_BFLOAT16 || dtype == POLYOPS_FLOAT16;
+}
+
+// Calls f.operator()<T>() for the dtype, one of those above.
+template <class F>
+int with_type(int32_t dtype, F f) {
+  if (dtype == POLYOPS_FLOAT32) return f.template operator()<float>();
+  if (dtype == POLYOPS_BFLOAT16) return f.template operator()<bf16>();
+  return f.template operator()<f16>();
+}
+
+// ---- 16 bytes, the unit of every access to memory.
+
+template <class T>
+inline constexpr int kPack = 16 / static_cast<int>(sizeof(T));
+
+struct alignas(16) Words {
+  uint32_t w[4];
+};
+
+template <class T>
+GPU_DEVICE void unpack(const Words& words, float (&x)[kPack<T>]) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    if constexpr (kPack<T> == 4) {
+      x[i] = float_of_bits(words.w[i]);
+    } else {
+      widen2<T>(words.w[i], &x[2 * i], &x[2 * i + 1]);
+    }
+  }
+}
+
+template <class T>
+GPU_DEVICE Words pack(const float (&x)[kPack<T>]) {
+  Words words;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    if constexpr (kPack<T> == 4) {
+      words.w[i] = float_bits(x[i]);
+    } else {
+      words.w[i] = narrow2<T>(x[2 * i], x[2 * i + 1]);
+    }
+  }
+  return words;
+}
+
+template <class T>
+GPU_DEVICE Words load_words(const T* p) {
+  return *reinterpret_cast<const Words*>(p);
+}
+
+template <class T>
+GPU_DEVICE void store_words(T* p, const Words& words) {
+  *reinterpret_cast<Words*>(p) = words;
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_GPU_H_

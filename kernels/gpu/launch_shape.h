@@ -1,0 +1,19 @@
+#ifndef POLYOPS_GPU_LAUNCH_SHAPE_H_
+#define POLYOPS_GPU_LAUNCH_SHAPE_H_
+
+#include <cstddef>
+#include <cstdint>
+
+namespace polyops::gpu {
+
+struct LaunchShape {
+  int64_t blocks;           // up to 2^31 - 1
+  int threads;              // per block, a multiple of the wave
+  size_t shared_bytes = 0;  // dynamic
+};
+
+inline constexpr int64_t kMostBlocks = 0x7fffffff;
+
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_LAUNCH_SHAPE_H_

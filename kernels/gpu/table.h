@@ -1,0 +1,51 @@
+// How one op's source hands its kernels to the backend. Compiled once per target (cuda; in the
+// harness each way of running lanes), whose name ends theirs: "softmax_lastdim__cuda".
+#ifndef POLYOPS_GPU_TABLE_H_
+#define POLYOPS_GPU_TABLE_H_
+
+#include <cstddef>
+
+#include "polyops/abi.h"
+
+namespace polyops::gpu {
+
+struct KernelList {
+  const polyops_kernel* first;
+  size_t count;
+};
+
+}  // namespace polyops::gpu
+
+// The ops of this folder, in the order in which a backend lists them.
+#define POLYOPS_GPU_OPS(X, ...) \
+  X(softmax, __VA_ARGS__)       \
+  X(layer_norm, __VA_ARGS__)    \
+  X(gelu, __VA_ARGS__)          \
+  X(relu, __VA_ARGS__)
+
+#define POLYOPS_GPU_CONCAT_(a, b) a##_##b
+#define POLYOPS_GPU_CONCAT(a, b) POLYOPS_GPU_CONCAT_(a, b)
+#define POLYOPS_GPU_STRING_(x) #x
+#define POLYOPS_GPU_STRING(x) POLYOPS_GPU_STRING_(x)
+
+#ifdef POLYOPS_GPU_TARGET
+#define POLYOPS_GPU_KERNEL(op, name, supports, scratch, launch)                   \
+  polyops_kernel {                                                                \
+    sizeof(polyops_kernel), op, name "__" POLYOPS_GPU_STRING(POLYOPS_GPU_TARGET), \
+        POLYOPS_GPU_STRING(POLYOPS_GPU_TARGET), supports, scratch, launch         \
+  }
+
+// Ends the source of one op: its kernels in the order in which they are tried.
+#define POLYOPS_GPU_KERNELS(op, ...)                           \
+  namespace polyops::gpu {                                     \
+  namespace {                                                  \
+  const polyops_kernel kKernels[] = {__VA_ARGS__};             \
+  }                                                            \
+  KernelList POLYOPS_GPU_CONCAT(op, POLYOPS_GPU_TARGET)();     \
+  KernelList POLYOPS_GPU_CONCAT(op, POLYOPS_GPU_TARGET)() {    \
+    return {kKernels, sizeof(kKernels) / sizeof(kKernels[0])}; \
+  }                                                            \
+  }
+#endif  // POLYOPS_GPU_TARGET
+
+#endif  // POLYOPS_GPU_TABLE_H_

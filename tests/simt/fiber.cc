@@ -1,0 +1,138 @@
+#include "fiber.h"
+
+#include <cstdint>
+#include <cstring>
+
+namespace simt {
+
+Fiber::Fiber() : stack_(new unsigned char[kStackBytes]) {}
+
+#ifdef POLYOPS_SIMT_UCONTEXT
+
+namespace {
+
+// makecontext passes int arguments alone.
+void start(unsigned entry_low, unsigned entry_high, unsigned low, unsigned high) {
+  const auto pointer = [](unsigned l, unsigned h) {
+    return static_cast<uintptr_t>(l) | static_cast<uintptr_t>(h) << 16 << 16;
+  };
+  reinterpret_cast<void (*)(void*)>(pointer(entry_low, entry_high))(
+      reinterpret_cast<void*>(pointer(low, high)));
+}
+
+}  // namespace
+
+void Fiber::prepare(void (*entry)(void*), void* argument) {
+  const auto e = reinterpret_cast<uintptr_t>(entry), a = reinterpret_cast<uintptr_t>(argument);
+  getcontext(&inside_);
+  inside_.uc_stack.ss_sp = stack_.get();
+  inside_.uc_stack.ss_size = kStackBytes;
+  inside_.uc_link = nullptr;
+  makecontext(&inside_, reinterpret_cast<void (*)()>(start), 4, static_cast<unsigned>(e),
+              static_cast<unsigned>(e >> 16 >> 16), static_cast<unsigned>(a),
+              static_cast<unsigned>(a >> 16 >> 16));
+}
+
+void Fiber::enter() { swapcontext(&outside_, &inside_); }
+void Fiber::leave() { swapcontext(&inside_, &outside_); }
+
+#else
+
+// polyops_simt_switch(save, load): keeps the registers that a callee owes its caller on the stack,
+// the stack's place in *save, and goes on where `load` was kept. polyops_simt_start: where a new
+// fiber goes on: entry and argument wait in two of those registers.
+extern "C" void polyops_simt_switch(void** save, void* load);
+extern "C" void polyops_simt_start();
+
+#if defined(__x86_64__)
+asm(R"(
+  .text
+  .globl polyops_simt_switch
+  .hidden polyops_simt_switch
+polyops_simt_switch:
+  pushq %rbp
+  pushq %rbx
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  movq %rsp, (%rdi)
+  movq %rsi, %rsp
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbx
+  popq %rbp
+  ret
+  .globl polyops_simt_start
+  .hidden polyops_simt_start
+polyops_simt_start:
+  movq %r12, %rdi
+  xorl %ebp, %ebp
+  callq *%rbx
+  ud2
+)");
+constexpr int kSaved = 7, kReturn = 6, kEntry = 4, kArgument = 3;  // words from the stack's place
+#else
+asm(R"(
+  .text
+  .globl polyops_simt_switch
+  .hidden polyops_simt_switch
+polyops_simt_switch:
+  sub sp, sp, #160
+  stp x19, x20, [sp]
+  stp x21, x22, [sp, #16]
+  stp x23, x24, [sp, #32]
+  stp x25, x26, [sp, #48]
+  stp x27, x28, [sp, #64]
+  stp x29, x30, [sp, #80]
+  stp d8, d9, [sp, #96]
+  stp d10, d11, [sp, #112]
+  stp d12, d13, [sp, #128]
+  stp d14, d15, [sp, #144]
+  mov x9, sp
+  str x9, [x0]
+  mov sp, x1
+  ldp x19, x20, [sp]
+  ldp x21, x22, [sp, #16]
+  ldp x23, x24, [sp, #32]
+  ldp x25, x26, [sp, #48]
+  ldp x27, x28, [sp, #64]
+  ldp x29, x30, [sp, #80]
+  ldp d8, d9, [sp, #96]
+  ldp d10, d11, [sp, #112]
+  ldp d12, d13, [sp, #128]
+  ldp d14, d15, [sp, #144]
+  add sp, sp, #160
+  ret
+  .globl polyops_simt_start
+  .hidden polyops_simt_start
+polyops_simt_start:
+  mov x0, x20
+  mov x29, xzr
+  blr x19
+  brk #1
+)");
+constexpr int kSaved = 20, kReturn = 11, kEntry = 0, kArgument = 1;
+#endif
+
+void Fiber::prepare(void (*entry)(void*), void* argument) {
+  auto end = reinterpret_cast<uintptr_t>(stack_.get() + kStackBytes) & ~uintptr_t{15};
+  void* words[kSaved] = {};
+  words[kReturn] = reinterpret_cast<void*>(polyops_simt_start);
+  words[kEntry] = reinterpret_cast<void*>(entry);
+  words[kArgument] = argument;
+  // After the switch the stack is where a call needs it: a multiple of 16 before the call.
+  const uintptr_t place =
+      end - (sizeof words + 15) / 16 * 16 - 16 + (sizeof words % 16 != 0 ? 8 : 0);
+  inside_ = reinterpret_cast<void*>(place);
+  std::memcpy(inside_, words, sizeof words);
+}
+
+void Fiber::enter() { polyops_simt_switch(&outside_, inside_); }
+void Fiber::leave() { polyops_simt_switch(&inside_, outside_); }
+
+#endif
+
+}  // namespace simt

@@ -1,0 +1,108 @@
+// What the names of kernels/gpu/gpu.h mean on the harness. POLYOPS_SIMT_WAVE and
+// POLYOPS_SIMT_REVERSED say how the lanes of this target run.
+#ifndef POLYOPS_TESTS_SIMT_PLATFORM_H_
+#define POLYOPS_TESTS_SIMT_PLATFORM_H_
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <source_location>
+#include <type_traits>
+
+#include "launch_shape.h"
+#include "polyops/abi.h"
+#include "simt.h"
+
+#define GPU_KERNEL(most_threads) void
+#define GPU_DEVICE inline
+// A declaration is one array in each block, however often lanes come by.
+#define GPU_SHARED(T, name, count)  \
+  static const char name##_tag = 0; \
+  T* const name = static_cast<T*>(::simt::shared(&name##_tag, sizeof(T) * (count)))
+#define GPU_DYNAMIC_SHARED(T, name) T* const name = static_cast<T*>(::simt::dynamic_shared())
+
+namespace simt {
+// Reports what a launch threw to polyops; from the harness's backend.
+int report(const char* message);
+}  // namespace simt
+
+namespace polyops::gpu {
+namespace {
+
+inline int thread_id() { return simt::thread_id(); }
+inline int block_threads() { return simt::block_threads(); }
+inline int64_t block_id() { return simt::block_id(); }
+inline int64_t grid_blocks() { return simt::grid_blocks(); }
+inline int wave_size() { return simt::wave_size(); }
+
+inline void barrier(const std::source_location& where = std::source_location::current()) {
+  simt::barrier(where);
+}
+inline float shuffle_xor(float x, int mask) {
+  return std::bit_cast<float>(
+      static_cast<uint32_t>(simt::shuffle_xor(std::bit_cast<uint32_t>(x), mask)));
+}
+
+inline float float_of_bits(uint32_t bits) { return std::bit_cast<float>(bits); }
+inline uint32_t float_bits(float x) { return std::bit_cast<uint32_t>(x); }
+
+struct f16 {
+  uint16_t bits;
+};
+struct bf16 {
+  uint16_t bits;
+};
+
+inline float widen(float x) { return x; }
+inline float widen(bf16 x) { return std::bit_cast<float>(uint32_t{x.bits} << 16); }
+inline float widen(f16 x) { return static_cast<float>(std::bit_cast<_Float16>(x.bits)); }
+
+template <class T>
+T narrow(float x) {
+  if constexpr (std::is_same_v<T, f16>) {
+    return {std::bit_cast<uint16_t>(static_cast<_Float16>(x))};
+  } else if constexpr (std::is_same_v<T, bf16>) {
+    if (std::isnan(x)) return {0x7fff};
+    const auto bits = std::bit_cast<uint32_t>(x);
+    return {static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
+  } else {
+    return x;
+  }
+}
+
+template <class T>
+void widen2(uint32_t word, float* first, float* second) {
+  *first = widen(T{static_cast<uint16_t>(word)});
+  *second = widen(T{static_cast<uint16_t>(word >> 16)});
+}
+
+template <class T>
+uint32_t narrow2(float first, float second) {
+  return narrow<T>(first).bits | uint32_t{narrow<T>(second).bits} << 16;
+}
+
+inline float exp_fast(float x) { return std::exp(x); }
+inline float log_fast(float x) { return std::log(x); }
+inline float rsqrt_fast(float x) { return 1 / std::sqrt(x); }
+inline float reciprocal_fast(float x) { return 1 / x; }
+
+// So few that a block of a persistent grid gets several turns.
+inline int multiprocessors(const polyops_context*) { return 3; }
+
+template <class... Params>
+int launch(void (*kernel)(Params...), const LaunchShape& shape, const polyops_context*,
+           std::type_identity_t<Params>... args) {
+  try {
+    simt::run({POLYOPS_SIMT_WAVE, POLYOPS_SIMT_REVERSED != 0}, shape.blocks, shape.threads,
+              shape.shared_bytes, [&] { kernel(args...); });
+    return POLYOPS_OK;
+  } catch (const simt::Error& error) {
+    return simt::report(error.what());
+  }
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_TESTS_SIMT_PLATFORM_H_

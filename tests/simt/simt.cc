@@ -1,0 +1,287 @@
+#include "simt.h"
+
+#include <algorithm>
+#include <cstring>
+#include <exception>
+#include <map>
+#include <memory>
+#include <mutex>
+
+#include "fiber.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(address, bytes) ((void)(address), (void)(bytes))
+#define ASAN_UNPOISON_MEMORY_REGION(address, bytes) ((void)(address), (void)(bytes))
+#endif
+
+namespace simt {
+namespace {
+
+constexpr unsigned char kGuard = 0xa5, kNan = 0xff;
+constexpr size_t kGuardBytes = 64;
+
+// Which barriers there are, and which is passed through. Launches may come from several threads.
+struct Sites {
+  std::mutex mutex;
+  std::map<std::string, bool> skipped;
+};
+Sites& sites() {
+  static auto* all = new Sites;
+  return *all;
+}
+
+// The shared memory of a block: arrays with guards between them.
+class Arena {
+ public:
+  Arena() : memory_(kMostStaticShared + kMostDynamicShared + 64 * kGuardBytes) {}
+  ~Arena() { ASAN_UNPOISON_MEMORY_REGION(memory_.data(), memory_.size()); }
+
+  void clear() {
+    ASAN_UNPOISON_MEMORY_REGION(memory_.data(), memory_.size());
+    std::fill(memory_.begin(), memory_.end(), kGuard);
+    ASAN_POISON_MEMORY_REGION(memory_.data(), memory_.size());
+    arrays_.clear();
+    used_ = kGuardBytes;
+  }
+
+  void* array(const void* tag, size_t bytes, size_t most) {
+    for (const Array& a : arrays_) {
+      if (a.tag == tag) return memory_.data() + a.offset;
+    }
+    if (bytes > most) throw Error("shared memory: " + std::to_string(bytes) + " bytes asked for");
+    unsigned char* data = memory_.data() + used_;
+    if (used_ + bytes + 2 * kGuardBytes > memory_.size()) throw Error("shared memory is used up");
+    ASAN_UNPOISON_MEMORY_REGION(data, bytes);
+    std::memset(data, kNan, bytes);
+    arrays_.push_back({tag, used_, bytes});
+    used_ += (bytes + 15) / 16 * 16 + kGuardBytes;
+    return data;
+  }
+
+  void check_guards() {
+    ASAN_UNPOISON_MEMORY_REGION(memory_.data(), memory_.size());
+    std::vector<bool> inside(used_);
+    for (const Array& a : arrays_) {
+      std::fill_n(inside.begin() + static_cast<int64_t>(a.offset), a.bytes, true);
+    }
+    for (size_t i = 0; i < used_; ++i) {
+      if (!inside[i] && memory_[i] != kGuard) throw Error("a write beyond a shared array");
+    }
+  }
+
+ private:
+  struct Array {
+    const void* tag;
+    size_t offset, bytes;
+  };
+  std::vector<unsigned char> memory_;
+  std::vector<Array> arrays_;
+  size_t used_ = 0;
+};
+
+enum class State { kReady, kAtBarrier, kAtShuffle, kDone };
+
+struct Lane {
+  Fiber fiber;
+  int id;
+  State state;
+  uint64_t value;  // handed to a shuffle, or got from it
+  int mask;
+};
+
+class Block {
+ public:
+  void run(const Order& order, int64_t id, int64_t blocks, int threads, size_t dynamic_bytes,
+           const std::function<void()>& lane);
+
+  Lane& current() { return *current_; }
+  void stop(State state) {
+    current_->state = state;
+    current_->fiber.leave();
+  }
+
+  Order order;
+  int64_t id, blocks;
+  int threads;
+  size_t dynamic_bytes;
+  Arena arena;
+
+ private:
+  static void enter_lane(void* block);
+  bool run_ready();
+  void release_waves();
+  void release_barrier();
+  void exchange(int first);
+  int count(State state, int first, int lanes) const;
+
+  const std::function<void()>* body_;
+  std::vector<std::unique_ptr<Lane>> lanes_;
+  Lane* current_ = nullptr;
+  std::exception_ptr failure_;
+};
+
+thread_local Block* running = nullptr;
+
+void Block::enter_lane(void* data) {
+  auto* block = static_cast<Block*>(data);
+  try {
+    (*block->body_)();
+  } catch (...) {
+    block->failure_ = std::current_exception();
+  }
+  block->stop(State::kDone);
+}
+
+int Block::count(State state, int first, int lanes) const {
+  return static_cast<int>(std::count_if(lanes_.begin() + first, lanes_.begin() + first + lanes,
+                                        [&](const auto& lane) { return lane->state == state; }));
+}
+
+bool Block::run_ready() {
+  bool ran = false;
+  for (int i = 0; i < threads; ++i) {
+    Lane& lane = *lanes_[order.reversed ? threads - 1 - i : i];
+    if (lane.state != State::kReady) continue;
+    current_ = &lane;
+    lane.fiber.enter();
+    if (failure_) std::rethrow_exception(failure_);
+    ran = true;
+  }
+  return ran;
+}
+
+void Block::exchange(int first) {
+  std::vector<uint64_t> values;
+  for (int i = 0; i < order.wave; ++i) values.push_back(lanes_[first + i]->value);
+  for (int i = 0; i < order.wave; ++i) {
+    Lane& lane = *lanes_[first + i];
+    if (lane.mask != lanes_[first]->mask)
+      throw Error("lanes of a wave ask for other lanes' values");
+    if (lane.mask < 0 || lane.mask >= order.wave) throw Error("a shuffle beyond the wave");
+    lane.value = values[i ^ lane.mask];
+    lane.state = State::kReady;
+  }
+}
+
+void Block::release_waves() {
+  for (int first = 0; first < threads; first += order.wave) {
+    const int shuffling = count(State::kAtShuffle, first, order.wave);
+    if (shuffling == order.wave) {
+      exchange(first);
+    } else if (shuffling != 0) {
+      throw Error("a shuffle that only a part of its wave reaches");
+    }
+  }
+}
+
+void Block::release_barrier() {
+  const int waiting = count(State::kAtBarrier, 0, threads);
+  if (waiting == 0) return;
+  if (waiting == threads) {
+    for (const auto& lane : lanes_) lane->state = State::kReady;
+  } else if (count(State::kReady, 0, threads) == 0) {
+    throw Error("a barrier that only a part of its block reaches");
+  }
+}
+
+void Block::run(const Order& the_order, int64_t the_id, int64_t all_blocks, int all_threads,
+                size_t bytes, const std::function<void()>& lane) {
+  order = the_order;
+  id = the_id;
+  blocks = all_blocks;
+  threads = all_threads;
+  dynamic_bytes = bytes;
+  body_ = &lane;
+  failure_ = nullptr;
+  arena.clear();
+  while (lanes_.size() < static_cast<size_t>(threads)) lanes_.push_back(std::make_unique<Lane>());
+  lanes_.resize(threads);
+  for (int i = 0; i < threads; ++i) {
+    lanes_[i]->id = i;
+    lanes_[i]->state = State::kReady;
+    lanes_[i]->fiber.prepare(enter_lane, this);
+  }
+  while (run_ready()) {
+    release_waves();
+    release_barrier();
+  }
+  arena.check_guards();
+}
+
+// The state of a launch of this thread; kept, for its stacks and its memory.
+Block& block_of_thread() {
+  thread_local Block block;
+  return block;
+}
+
+}  // namespace
+
+void run(const Order& order, int64_t blocks, int threads, size_t dynamic_bytes,
+         const std::function<void()>& lane) {
+  if (running != nullptr) throw Error("a launch within a kernel");
+  if (blocks < 1) throw Error("a launch of no blocks");
+  if (threads < 1 || threads > kMostThreads || threads % order.wave != 0) {
+    throw Error("blocks of " + std::to_string(threads) + " threads");
+  }
+  if (dynamic_bytes > kMostDynamicShared) throw Error("too much dynamic shared memory");
+  Block& block = block_of_thread();
+  running = &block;
+  try {
+    for (int64_t i = 0; i < blocks; ++i) {
+      block.run(order, order.reversed ? blocks - 1 - i : i, blocks, threads, dynamic_bytes, lane);
+    }
+  } catch (...) {
+    running = nullptr;
+    throw;
+  }
+  running = nullptr;
+}
+
+int thread_id() { return running->current().id; }
+int block_threads() { return running->threads; }
+int64_t block_id() { return running->id; }
+int64_t grid_blocks() { return running->blocks; }
+int wave_size() { return running->order.wave; }
+
+void barrier(const std::source_location& where) {
+  const std::string file = where.file_name();
+  const std::string name = file.substr(file.rfind('/') + 1) + ":" + std::to_string(where.line());
+  {
+    std::lock_guard lock(sites().mutex);
+    if (sites().skipped[name]) return;
+  }
+  running->stop(State::kAtBarrier);
+}
+
+uint64_t shuffle_xor(uint64_t value, int mask) {
+  Lane& lane = running->current();
+  lane.value = value;
+  lane.mask = mask;
+  running->stop(State::kAtShuffle);
+  return lane.value;
+}
+
+void* shared(const void* tag, size_t bytes) {
+  return running->arena.array(tag, bytes, kMostStaticShared);
+}
+
+void* dynamic_shared() {
+  static const char tag = 0;
+  return running->arena.array(&tag, running->dynamic_bytes, kMostDynamicShared);
+}
+
+std::vector<std::string> barriers() {
+  std::lock_guard lock(sites().mutex);
+  std::vector<std::string> names;
+  for (const auto& [name, skipped] : sites().skipped) names.push_back(name);
+  return names;
+}
+
+void skip_barrier(const std::string& name) {
+  std::lock_guard lock(sites().mutex);
+  for (auto& [known, skipped] : sites().skipped) skipped = known == name;
+}
+
+}  // namespace simt

@@ -1,0 +1,61 @@
+// Runs a GPU kernel on the CPU, lane by lane, each lane a fiber. What a GPU leaves undefined is an
+// error here: a barrier or a shuffle that some lanes do not reach, a shuffle whose lanes ask
+// differently, a write beyond a shared array. Shared memory begins as NaN, and lanes can run in
+// either order, so that a barrier left out shows. Not modelled: asynchronous copies, memory order
+// between blocks, bank conflicts, speed.
+#ifndef POLYOPS_TESTS_SIMT_SIMT_H_
+#define POLYOPS_TESTS_SIMT_SIMT_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <source_location>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace simt {
+
+struct Error : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+struct Order {
+  int wave;       // lanes in a wave
+  bool reversed;  // lanes, waves and blocks run last to first
+};
+
+// Limits of a launch, those of the smallest GPU that is meant.
+inline constexpr int kMostThreads = 1024;
+inline constexpr size_t kMostStaticShared = 48 << 10;
+inline constexpr size_t kMostDynamicShared = 160 << 10;
+
+// Runs the lanes of all blocks. Throws Error for what the file's head calls one.
+void run(const Order& order, int64_t blocks, int threads, size_t dynamic_shared_bytes,
+         const std::function<void()>& lane);
+
+// ---- What a running lane asks.
+
+int thread_id();
+int block_threads();
+int64_t block_id();
+int64_t grid_blocks();
+int wave_size();
+
+void barrier(const std::source_location& where);
+uint64_t shuffle_xor(uint64_t value, int mask);
+
+// The block's array that belongs to the declaration `tag`.
+void* shared(const void* tag, size_t bytes);
+void* dynamic_shared();
+
+// ---- Barriers, one by one: would their loss be noticed?
+
+// "file:line" of each barrier that any lane has reached.
+std::vector<std::string> barriers();
+// That one is passed through from now on; an empty name ends it.
+void skip_barrier(const std::string& name);
+
+}  // namespace simt
+
+#endif  // POLYOPS_TESTS_SIMT_SIMT_H_
