@@ -1,6 +1,7 @@
 // aten::native_layer_norm and its backward. F.layer_norm and nn.LayerNorm end here.
 #include "polyops/ops/layer_norm.h"
 
+#include <ATen/AccumulateType.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/native_layer_norm_backward_cpu_dispatch.h>
 #include <ATen/ops/native_layer_norm_cpu_dispatch.h>
@@ -22,9 +23,11 @@ const at::Tensor* present(const OptionalTensor& tensor) {
   return tensor.has_value() && tensor->defined() ? &*tensor : nullptr;
 }
 
-// Statistics are float32 where a parameter is, else in the input's dtype.
+// On a CPU statistics are float32 where a parameter is, else in the input's dtype; elsewhere in what
+// sums are kept in.
 at::ScalarType statistics_dtype(const at::Tensor& input, const at::Tensor* weight,
                                 const at::Tensor* bias) {
+  if (!input.is_cpu()) return at::toAccumulateType(input.scalar_type(), input.device().type());
   return weight != nullptr ? weight->scalar_type()
          : bias != nullptr ? bias->scalar_type()
                            : input.scalar_type();
@@ -44,7 +47,8 @@ const char* describe_parameter(const at::Tensor* parameter, const at::Tensor& in
   if (parameter->sizes() != normalized_shape) return "shape";
   if (parameter->device() != input.device()) return "mixed devices";
   const bool half = input.scalar_type() == at::kBFloat16 || input.scalar_type() == at::kHalf;
-  const bool mixed = half && parameter->scalar_type() == at::kFloat;
+  // Stock's kernels for other devices reject it.
+  const bool mixed = input.is_cpu() && half && parameter->scalar_type() == at::kFloat;
   if (parameter->scalar_type() != input.scalar_type() && !mixed) return "mixed dtypes";
   if (!parameter->is_contiguous()) return "layout of a parameter";
   return describe(*parameter, view);

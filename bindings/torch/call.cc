@@ -29,7 +29,7 @@ Declined& place_of(uint64_t fingerprint) {
 
 Call::Call(const Slot& slot, uint64_t fingerprint)
     : slot_(slot),
-      threads_(available_threads()),
+      threads_(slot.device == c10::kCPU ? available_threads() : 1),
       fingerprint_(Fingerprint(&slot, choices_version(), threads_, fingerprint).value()) {}
 
 bool Call::declined_before() {

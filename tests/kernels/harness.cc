@@ -23,7 +23,10 @@ thread_local bool inside_parallel = false;
 void set_error(const char* message) { error_text = message; }
 
 const polyops_backend* open_family() {
-  void* library = dlopen(POLYOPS_FAMILY_LIBRARY, RTLD_NOW | RTLD_LOCAL);
+  // Another place than where it was built: a device's tests are carried to its machine.
+  const char* moved = std::getenv("POLYOPS_FAMILY_LIBRARY");
+  const char* path = moved != nullptr ? moved : POLYOPS_FAMILY_LIBRARY;
+  void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     std::fprintf(stderr, "%s\n", dlerror());
     std::abort();
@@ -33,7 +36,7 @@ const polyops_backend* open_family() {
   const polyops_backend* backend = init == nullptr ? nullptr : init(&host);
   char reason[256] = "";
   if (backend == nullptr || backend->probe(reason, sizeof reason) == 0) {
-    std::fprintf(stderr, "%s: %s\n", POLYOPS_FAMILY_LIBRARY, reason);
+    std::fprintf(stderr, "%s: %s\n", path, reason);
     std::abort();
   }
   return backend;
@@ -224,7 +227,7 @@ polyops_tensor absent() {
 
 int launch(const polyops_kernel& kernel, const void* args, int threads) {
   const size_t bytes = kernel.scratch_bytes == nullptr ? 0 : kernel.scratch_bytes(args, threads);
-  std::vector<unsigned char> memory(bytes + 64 + 2 * kGuardBytes, kGuard);
+  Bytes memory(bytes + 64 + 2 * kGuardBytes, kGuard);
   const auto base = reinterpret_cast<uintptr_t>(memory.data()) + kGuardBytes;
   auto* scratch = reinterpret_cast<unsigned char*>((base + 63) / 64 * 64);
   for (size_t i = 0; i < bytes; ++i) scratch[i] = 0xff;  // a NaN in every float type
@@ -234,6 +237,8 @@ int launch(const polyops_kernel& kernel, const void* args, int threads) {
   ctx.scratch = bytes == 0 ? nullptr : scratch;
   ctx.parallel_for = parallel_for;
   const int status = kernel.launch(args, &ctx);
+  const std::string failure = wait();
+  if (!failure.empty()) ADD_FAILURE() << kernel.name << ": " << failure;
   for (unsigned char* p = memory.data(); p < scratch; ++p) {
     if (*p != kGuard) {
       ADD_FAILURE() << kernel.name << " wrote before its scratch";

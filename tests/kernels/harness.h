@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "memory.h"
 #include "polyops/abi.h"
 
 namespace polyops::testing {
@@ -45,7 +46,7 @@ class Buffer {
   int64_t position(int64_t linear) const;
 
   polyops_tensor view_;
-  std::vector<unsigned char> memory_;
+  Bytes memory_;
   std::vector<bool> is_element_;  // per byte
 };
 
