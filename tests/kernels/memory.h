@@ -24,7 +24,8 @@ struct Reachable {
   Reachable(const Reachable<U>&) {}
   T* allocate(size_t n) {
     void* p = nullptr;
-    if (cudaHostAlloc(&p, n * sizeof(T), cudaHostAllocMapped) != cudaSuccess) throw std::bad_alloc();
+    if (cudaHostAlloc(&p, n * sizeof(T), cudaHostAllocMapped) != cudaSuccess)
+      throw std::bad_alloc();
     return static_cast<T*>(p);
   }
   void deallocate(T* p, size_t) { cudaFreeHost(p); }
