@@ -155,7 +155,9 @@ class Bench {
 std::string named(const char* op, int32_t dtype, const std::vector<int64_t>& sizes,
                   const char* note = "") {
   std::string text = std::string(op) + " " + polyops_dtype_name(dtype) + " ";
-  for (size_t i = 0; i < sizes.size(); ++i) text += (i == 0 ? "" : "x") + std::to_string(sizes[i]);
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    text.append(i == 0 ? "" : "x").append(std::to_string(sizes[i]));
+  }
   return text + note;
 }
 
