@@ -61,6 +61,16 @@ int report(const char* message) {
 
 }  // namespace simt
 
+// Barriers, one by one, for the test that leaves them out: the i-th one's name, NULL behind the last.
+extern "C" POLYOPS_EXPORT const char* polyops_simt_barrier(int i) {
+  static std::vector<std::string> names;
+  names = simt::barriers();
+  return i < static_cast<int>(names.size()) ? names[i].c_str() : nullptr;
+}
+extern "C" POLYOPS_EXPORT void polyops_simt_skip_barrier(const char* name) {
+  simt::skip_barrier(name);
+}
+
 extern "C" POLYOPS_EXPORT const polyops_backend* polyops_backend_init(const polyops_host* host);
 extern "C" const polyops_backend* polyops_backend_init(const polyops_host* host) {
   using namespace simt;

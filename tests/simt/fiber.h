@@ -6,8 +6,10 @@
 #include <cstddef>
 #include <memory>
 
-#if !defined(__x86_64__) && !defined(__aarch64__)
+#if !defined(__x86_64__) && !defined(__aarch64__) && !defined(POLYOPS_SIMT_UCONTEXT)
 #define POLYOPS_SIMT_UCONTEXT
+#endif
+#ifdef POLYOPS_SIMT_UCONTEXT
 #include <ucontext.h>
 #endif
 

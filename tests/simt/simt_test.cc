@@ -1,0 +1,195 @@
+// The harness itself: lanes get what a GPU would give them, and what a GPU leaves undefined is found.
+#include "simt.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace simt {
+namespace {
+
+const std::vector<Order> kOrders = {{32, false}, {32, true}, {64, false}, {64, true}};
+
+void pass_barrier(const std::source_location& where = std::source_location::current()) {
+  barrier(where);
+}
+
+// What run() throws, or "".
+std::string failure(const Order& order, int threads, const std::function<void()>& lane,
+                    size_t dynamic_bytes = 0, int64_t blocks = 1) {
+  try {
+    run(order, blocks, threads, dynamic_bytes, lane);
+    return "";
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
+TEST(Simt, RunsEveryLaneOfEveryBlockOnce) {
+  for (const Order& order : kOrders) {
+    std::multiset<std::pair<int64_t, int>> seen;
+    run(order, 3, 128, 0, [&] {
+      EXPECT_EQ(grid_blocks(), 3);
+      EXPECT_EQ(block_threads(), 128);
+      EXPECT_EQ(wave_size(), order.wave);
+      seen.insert({block_id(), thread_id()});
+    });
+    EXPECT_EQ(seen.size(), 3u * 128);
+    for (const auto& lane : seen) EXPECT_EQ(seen.count(lane), 1u);
+  }
+}
+
+TEST(Simt, LanesRunInTheOrderAskedFor) {
+  for (const Order& order : kOrders) {
+    std::vector<int> ran;
+    run(order, 1, 64, 0, [&] { ran.push_back(thread_id()); });
+    EXPECT_EQ(ran.front(), order.reversed ? 63 : 0);
+    EXPECT_EQ(ran.back(), order.reversed ? 0 : 63);
+  }
+}
+
+TEST(Simt, ShufflesStayWithinTheWave) {
+  for (const Order& order : kOrders) {
+    for (int mask = 0; mask < order.wave; mask = 2 * mask + 1) {
+      run(order, 1, 128, 0, [&] {
+        for (int round = 0; round < 3; ++round) {
+          EXPECT_EQ(shuffle_xor(static_cast<uint64_t>(thread_id() + round), mask),
+                    static_cast<uint64_t>((thread_id() ^ mask) + round));
+        }
+      });
+    }
+  }
+}
+
+TEST(Simt, SharedMemoryPassesABarrier) {
+  for (const Order& order : kOrders) {
+    run(order, 2, 256, 0, [&] {
+      static const char tag = 0;
+      auto* x = static_cast<int*>(shared(&tag, 256 * sizeof(int)));
+      x[thread_id()] = thread_id() + static_cast<int>(block_id());
+      pass_barrier();
+      EXPECT_EQ(x[255 - thread_id()], 255 - thread_id() + block_id());
+    });
+  }
+}
+
+TEST(Simt, SharedMemoryBeginsAsNan) {
+  int nans = 0;
+  run({32, false}, 2, 32, 64, [&] {
+    static const char tag = 0;
+    nans += std::isnan(static_cast<float*>(shared(&tag, 32 * sizeof(float)))[thread_id()]);
+    nans += std::isnan(static_cast<double*>(dynamic_shared())[thread_id() % 8]);
+    pass_barrier();
+    static_cast<float*>(shared(&tag, 32 * sizeof(float)))[thread_id()] = 1;
+  });
+  EXPECT_EQ(nans, 2 * 2 * 32);
+}
+
+TEST(Simt, AMissingBarrierShowsInOneOfTheOrders) {
+  std::set<bool> wrong;
+  for (const Order& order : kOrders) {
+    bool found = false;
+    run(order, 1, 64, 0, [&] {
+      static const char tag = 0;
+      auto* x = static_cast<float*>(shared(&tag, 64 * sizeof(float)));
+      x[thread_id()] = 1;
+      found |= thread_id() == 40 && std::isnan(x[10]);
+    });
+    wrong.insert(found);
+  }
+  EXPECT_EQ(wrong, (std::set<bool>{false, true}));
+}
+
+TEST(Simt, ABarrierOfPartOfTheBlockIsAnError) {
+  for (const Order& order : kOrders) {
+    const auto some = [] {
+      if (thread_id() < 64) pass_barrier();
+    };
+    EXPECT_EQ(failure(order, 128, some), "a barrier that only a part of its block reaches");
+    const auto within_a_wave = [] {
+      if (thread_id() % 2 == 0) pass_barrier();
+    };
+    EXPECT_EQ(failure(order, 64, within_a_wave), "a barrier that only a part of its block reaches");
+  }
+}
+
+TEST(Simt, AShuffleOfPartOfTheWaveIsAnError) {
+  for (const Order& order : kOrders) {
+    const auto some = [] {
+      if (thread_id() != 5) shuffle_xor(0, 1);
+    };
+    EXPECT_EQ(failure(order, 128, some), "a shuffle that only a part of its wave reaches");
+    const auto some_at_a_barrier = [] {
+      if (thread_id() == 5) pass_barrier();
+      shuffle_xor(0, 1);
+    };
+    EXPECT_EQ(failure(order, 128, some_at_a_barrier),
+              "a shuffle that only a part of its wave reaches");
+    const auto otherwise = [] { shuffle_xor(0, thread_id() < 7 ? 1 : 2); };
+    EXPECT_EQ(failure(order, 64, otherwise), "lanes of a wave ask for other lanes' values");
+    const auto beyond = [] { shuffle_xor(0, 64); };
+    EXPECT_EQ(failure(order, 64, beyond), "a shuffle beyond the wave");
+  }
+}
+
+// Under AddressSanitizer the write itself is reported.
+#if !defined(__SANITIZE_ADDRESS__)
+TEST(Simt, AWriteBeyondSharedMemoryIsAnError) {
+  for (const int64_t place : {-1, 16, 19}) {
+    const auto lane = [&] {
+      static const char tag = 0, next = 0;
+      auto* x = static_cast<float*>(shared(&tag, 16 * sizeof(float)));
+      shared(&next, 4);
+      if (thread_id() == 3) x[place] = 1;
+    };
+    EXPECT_EQ(failure({32, false}, 32, lane), "a write beyond a shared array") << place;
+  }
+}
+#endif
+
+TEST(Simt, WrongLaunchesAreErrors) {
+  const auto nothing = [] {};
+  EXPECT_EQ(failure({32, false}, 33, nothing), "blocks of 33 threads");
+  EXPECT_EQ(failure({64, false}, 32, nothing), "blocks of 32 threads");
+  EXPECT_EQ(failure({32, false}, 2048, nothing), "blocks of 2048 threads");
+  EXPECT_EQ(failure({32, false}, 0, nothing), "blocks of 0 threads");
+  EXPECT_EQ(failure({32, false}, 32, nothing, 0, 0), "a launch of no blocks");
+  EXPECT_EQ(failure({32, false}, 32, nothing, kMostDynamicShared + 1),
+            "too much dynamic shared memory");
+  const auto greedy = [] {
+    static const char tag = 0;
+    shared(&tag, kMostStaticShared + 4);
+  };
+  EXPECT_NE(failure({32, false}, 32, greedy), "");
+  const auto nested = [] { run({32, false}, 1, 32, 0, [] {}); };
+  EXPECT_EQ(failure({32, false}, 32, nested), "a launch within a kernel");
+}
+
+TEST(Simt, GoesOnAfterAnError) {
+  EXPECT_NE(failure({32, false}, 32, [] { throw Error("no"); }), "");
+  int lanes = 0;
+  EXPECT_EQ(failure({64, true}, 128, [&] { ++lanes; }), "");
+  EXPECT_EQ(lanes, 128);
+}
+
+TEST(Simt, ABarrierCanBeSkippedByItsName) {
+  const auto lane = [] {
+    if (thread_id() < 64) pass_barrier();
+  };
+  EXPECT_NE(failure({32, false}, 128, lane), "");
+  std::string name;
+  for (const std::string& known : barriers()) {
+    skip_barrier(known);
+    if (failure({32, false}, 128, lane).empty()) name = known;
+  }
+  EXPECT_EQ(name.substr(0, name.find(':')), "simt_test.cc");
+  skip_barrier("");
+  EXPECT_NE(failure({32, false}, 128, lane), "");
+}
+
+}  // namespace
+}  // namespace simt
