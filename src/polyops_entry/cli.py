@@ -38,15 +38,24 @@ def parser() -> argparse.ArgumentParser:
         "bench",
         help="polyops against stock, interleaved",
         description="Measures the shapes of benchmarks/shapes/ with stock and polyops interleaved "
-        "in one process. Losses first. Exit status 1 if a result disagrees with stock's.",
+        "in one process; on a device those of benchmarks/shapes/gpu/. Losses first. Exit status 1 "
+        "if a result disagrees with stock's.",
     )
     bench.add_argument("--op", nargs="+", action="extend", metavar="OP", help="only these ops")
     bench.add_argument(
         "--dtype", nargs="+", action="extend", metavar="DTYPE", help="only these: float32 bfloat16"
     )
+    bench.add_argument(
+        "--device", default="cpu", metavar="DEVICE", help="as torch calls it: cpu, cuda"
+    )
     bench.add_argument("--suite", choices=["quick", "full"], default="quick")
     bench.add_argument("--threads", type=int, metavar="N", help="torch's intra-op threads")
     bench.add_argument("--json", metavar="FILE", help="write machine, rows and summary there")
+    bench.add_argument(
+        "--compile",
+        action="store_true",
+        help="on a device, time torch.compile of each call, too",
+    )
     bench.add_argument(
         "--lift-gates", action="store_true", help="let kernels take every call that they support"
     )

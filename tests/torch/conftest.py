@@ -5,8 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from fake_device import FakeModule
 
 import polyops
+from polyops._bench import measure
+from polyops._bench.device import Device
+from polyops._bench.device_clock import Clock
 
 SEED = int(os.environ.get("TORCH_TESTS_SEED", "0"))
 
@@ -29,6 +33,21 @@ def lifted() -> Iterator[None]:
     torch.set_num_threads(threads)
     torch.set_warn_always(always)
     polyops._C.set_gate(gate)
+
+
+@pytest.fixture
+def module() -> FakeModule:
+    return FakeModule()
+
+
+@pytest.fixture
+def target(module, monkeypatch) -> Device:
+    """A device whose module that is, timed in few rounds."""
+    monkeypatch.setattr(measure, "ROUNDS", 3)
+    monkeypatch.setattr(measure, "MOST_NS", 0)
+    device = Device("cpu", module)
+    device.clock = Clock("cpu", module, 1 << 16)
+    return device
 
 
 @pytest.fixture

@@ -253,16 +253,18 @@ def test_percentile():
 def test_write_gates_measures_each_kernel(tmp_path, monkeypatch):
     from polyops import _gates
     from polyops._bench import gates
+    from polyops._bench.cpu import Cpu
 
     monkeypatch.setattr(_gates, "FOLDER", tmp_path)
     specs = [small("relu", (64, 64), layout, "float32") for layout in ("contiguous", "strided")]
-    measured = gates.measure(specs, lambda: None)
+    target = Cpu()
+    measured = gates.measure(target, specs, lambda: None)
     points = measured.points.values()
     assert not measured.problems
-    assert {point.threads for point in points} == set(gates.thread_counts())
+    assert {point.threads for point in points} == set(target.thread_counts())
     assert {"contiguous", "strided"} == {point.layout for point in points}
     assert all(point.sizes == {"numel": 4096} for point in points)
-    file = gates.write(points)
+    file = gates.write(target, points)
     assert _gates.read(file.path).points == file.points
     assert file.path.parent == tmp_path
 

@@ -1,5 +1,7 @@
 """Turns a row of the shape files into a call: random N(0, 1) tensors of its sizes and layout.
 
+They are made on the row's device.
+
 Layouts of products, lhs then rhs: n rows are contiguous, t a transposed view (`nt`: weight.t() of a
 Linear layer); `padded`: as nn, rows cut from a wider tensor; `strided`: no unit stride in lhs.
 Layouts of all others: contiguous; channels_last (rank 4); transposed: dense, last two dimensions
@@ -36,7 +38,8 @@ def make(spec: Spec, *, exact: bool = False) -> Case:
     if builder is None or variant not in ("", "out", "grad_input"):
         raise ValueError(f"{spec.op}: no call is known for the overload {spec.overload!r}")
     torch.manual_seed(0)
-    return builder(Inputs(spec, exact), name, variant != "")
+    with torch.device(spec.device):
+        return builder(Inputs(spec, exact), name, variant != "")
 
 
 def _product(inputs: Inputs, name: str, out: bool) -> Case:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import product
+from operator import itemgetter
 
 import torch
 
@@ -17,8 +18,9 @@ import polyops
 from polyops import _C, _gates
 from polyops._bench import machine
 from polyops._bench.inputs import Case
-from polyops._bench.measure import disagreement, prepared, served_by, threads, time_both
+from polyops._bench.measure import disagreement, served_by, threads
 from polyops._bench.shapes import Spec
+from polyops._bench.target import Target
 
 HOPELESS = 0.8  # a ratio from which no gate opens: not worth many rounds
 DOUBTFUL = (0.85, 1.2)  # ratios between which another process may find the other side of 1
@@ -49,10 +51,6 @@ def forced(kernel: "_C.Kernel") -> Iterator[None]:
         _C.force(kernel["op"], None)
 
 
-def thread_counts() -> list[int]:
-    return sorted({1, torch.get_num_threads()})
-
-
 def candidates(case: Case, overload: str) -> "list[_C.Kernel]":
     """The usable kernels of the op behind the overload, of the ISA that the machine prefers."""
     with lifted():
@@ -60,11 +58,12 @@ def candidates(case: Case, overload: str) -> "list[_C.Kernel]":
     by_name = {kernel["name"]: kernel for kernel in _C.kernels()}
     if first is None:
         return []
-    op, isa = by_name[first]["op"], by_name[first]["isa"]
-    return [k for k in by_name.values() if k["op"] == op and k["isa"] == isa and k["usable"]]
+    alike = itemgetter("op", "isa", "device")
+    wanted = alike(by_name[first])
+    return [kernel for kernel in by_name.values() if alike(kernel) == wanted and kernel["usable"]]
 
 
-def point(case: Case, spec: Spec, kernel: "_C.Kernel") -> _gates.Point | None:
+def point(target: Target, case: Case, spec: Spec, kernel: "_C.Kernel") -> _gates.Point | None:
     """None: the kernel does not support the call. ValueError: it computed something else."""
     with forced(kernel):
         served, _ = served_by(case, spec.overload)
@@ -75,7 +74,7 @@ def point(case: Case, spec: Spec, kernel: "_C.Kernel") -> _gates.Point | None:
         problem = disagreement(spec, case)
         if problem:
             raise ValueError(f"{kernel['name']} on {spec.name()}: {problem}")
-        ratio = time_both(case, hopeless=HOPELESS).ratio
+        ratio = target.time(case, hopeless=HOPELESS).gate_ratio
     names = _C.sizes_of(kernel["op"])
     return _gates.Point(
         kernel=kernel["name"],
@@ -104,16 +103,16 @@ def is_doubtful(point: _gates.Point) -> bool:
     return DOUBTFUL[0] < point.ratio < DOUBTFUL[1]
 
 
-def measure(specs: Iterable[Spec], done: Callable[[], None]) -> Measured:
+def measure(target: Target, specs: Iterable[Spec], done: Callable[[], None]) -> Measured:
     """In this process; calls done() after each row."""
     measured = Measured()
     for spec in specs:
         points = []
-        case = prepared(spec)
-        for count, kernel in product(thread_counts(), candidates(case, spec.overload)):
+        case = target.prepared(spec)
+        for count, kernel in product(target.thread_counts(), candidates(case, spec.overload)):
             try:
                 with threads(count):
-                    new = point(case, spec, kernel)
+                    new = point(target, case, spec, kernel)
             except ValueError as error:
                 measured.problems.append(str(error))
                 continue
@@ -126,19 +125,24 @@ def measure(specs: Iterable[Spec], done: Callable[[], None]) -> Measured:
     return measured
 
 
-def check_writable() -> None:
-    """OSError now, not after minutes of measuring."""
+def check_possible(target: Target) -> None:
+    """ValueError or OSError now, not after minutes of measuring."""
+    if all(kernel["device"] != target.name for kernel in _C.kernels()):
+        raise ValueError(f"no gates to measure: no kernels are installed for {target.name}")
     _gates.FOLDER.mkdir(exist_ok=True)
     if not os.access(_gates.FOLDER, os.W_OK):
         raise PermissionError(f"gate files are written into {_gates.FOLDER}, which is read-only")
 
 
-def write(points: Iterable[_gates.Point]) -> _gates.GateFile:
+def write(target: Target, points: Iterable[_gates.Point]) -> _gates.GateFile:
     """Into this chip's file; points of earlier runs that were not measured now are kept."""
-    path = _gates.FOLDER / f"{machine.chip()}.json"
+    chip = machine.chip(target.name)
+    if chip == "unknown":
+        raise ValueError(f"no gates to write: no kernel of {target.name} ran")
+    path = _gates.FOLDER / f"{chip}.json"
     old = _gates.read(path).points if path.exists() else []
     file = _gates.GateFile(
-        chip=machine.chip(),
+        chip=chip,
         torch=torch.__version__,
         polyops=polyops.__version__,
         points=_gates.merged(old, points),

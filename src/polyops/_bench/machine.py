@@ -70,10 +70,10 @@ def _square_gflops(dtype: str, on: bool) -> float:
         return 2 * size**3 / best_ns(partial(torch.mm, lhs, rhs), 60_000_000)
 
 
-def chip() -> str:
-    """As gate files name it; of the CPU family."""
+def chip(device: str = "cpu") -> str:
+    """As gate files name it; "unknown" until a family of that device is loaded."""
     for family in _C.families():
-        if family["device"] == "cpu" and family["loaded"]:
+        if family["device"] == device and family["loaded"]:
             return family["chip"]
     return "unknown"
 
@@ -99,6 +99,10 @@ def libraries() -> dict[str, str]:
     }
     found = {name: re.search(pattern, text) for name, pattern in patterns.items()}
     return {name: match.group(1) for name, match in found.items() if match}
+
+
+def listed(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def cores() -> int:

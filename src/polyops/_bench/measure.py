@@ -38,6 +38,8 @@ KNOWN = 0.027
 SAMPLE_NS = 200_000
 SETTLE_NS = 1_000_000  # of calls between the switch and the first sample
 LONG_NS = 10_000_000  # from here on a sample is one call, and a round one sample
+# Below this, stock's time is mostly dispatch: the call is judged by what polyops adds to it.
+TINY_US = 10.0
 # Of the largest value. A sanity check: the tests have the real bounds.
 TOLERANCE = {"float32": 1e-5, "bfloat16": 2**-7, "float16": 2**-10, "float64": 1e-12}
 
@@ -52,6 +54,23 @@ class Timing:
     """20th percentile of the rounds' ratios"""
     p80: float
 
+    @property
+    def gate_ratio(self) -> float:
+        """What a gate goes by."""
+        return self.ratio
+
+
+def timing_of(stock_us: list[float], polyops_us: list[float]) -> Timing:
+    """Of rounds, in each of which both sides were timed."""
+    ratios = [stock / ours for stock, ours in zip(stock_us, polyops_us, strict=True)]
+    return Timing(
+        stock_us=statistics.median(stock_us),
+        polyops_us=statistics.median(polyops_us),
+        ratio=statistics.median(ratios),
+        p20=percentile(ratios, 0.2),
+        p80=percentile(ratios, 0.8),
+    )
+
 
 def prepared(spec: Spec) -> Case:
     """The row's call, its tensors in memory of their own."""
@@ -64,14 +83,14 @@ def prepared(spec: Spec) -> Case:
 def patched(on: bool) -> Iterator[None]:
     """At first patched or not; afterwards as before. For one thread, as _C.patch."""
     before = _C.is_patched()
-    _set_patched(on)
+    set_patched(on)
     try:
         yield
     finally:
-        _set_patched(before)
+        set_patched(before)
 
 
-def _set_patched(on: bool) -> None:
+def set_patched(on: bool) -> None:
     if on != _C.is_patched():
         (_C.patch if on else _C.unpatch)()
 
@@ -116,7 +135,7 @@ def time_both(
     patched_fn: what polyops runs, if not the same.
     """
     with patched(_C.is_patched()):
-        return interleaved((case.fn, patched_fn or case.fn), _set_patched, round_done, hopeless)
+        return interleaved((case.fn, patched_fn or case.fn), set_patched, round_done, hopeless)
 
 
 def interleaved(
@@ -133,36 +152,33 @@ def interleaved(
     calls = max(1, round(SAMPLE_NS / quickest))
     samples = 1 if quickest > LONG_NS else 3
     settling = max(2, round(SETTLE_NS / quickest))
-    stock: list[float] = []
-    ours: list[float] = []
-    ratios: list[float] = []
+    found: tuple[list[float], list[float]] = [], []
     lines = random.Random(0)
     start = time.perf_counter_ns()
     for turn in range(MOST_ROUNDS):
-        medians = [0.0, 0.0]
         _C.place_tensors(64 * lines.randrange(64))
         for on in (turn % 2 == 0, turn % 2 == 1):
             switch(not on)  # so that either side comes after one switch each way
             switch(on)
             batch_ns(sides[on], settling)
-            medians[on] = statistics.median(batch_ns(sides[on], calls) for _ in range(samples))
-        stock.append(medians[0])
-        ours.append(medians[1])
-        ratios.append(medians[0] / medians[1])
+            times = [batch_ns(sides[on], calls) for _ in range(samples)]
+            found[on].append(statistics.median(times) / 1e3)
         round_done()
-        if turn + 1 == LEAST_ROUNDS and max(ratios) < hopeless:
+        if is_enough(*found, start, hopeless):
             break
-        spread = percentile(ratios, 0.8) - percentile(ratios, 0.2)
-        known = spread / math.sqrt(turn + 1) < KNOWN
-        if turn + 1 >= ROUNDS and (known or time.perf_counter_ns() - start > MOST_NS):
-            break
-    return Timing(
-        stock_us=statistics.median(stock) / 1e3,
-        polyops_us=statistics.median(ours) / 1e3,
-        ratio=statistics.median(ratios),
-        p20=percentile(ratios, 0.2),
-        p80=percentile(ratios, 0.8),
-    )
+    return timing_of(*found)
+
+
+def is_enough(
+    stock_us: list[float], polyops_us: list[float], start_ns: int, hopeless: float
+) -> bool:
+    """Whether these rounds, begun at start_ns, say what the ratio is, or that it is hopeless."""
+    ratios = [stock / ours for stock, ours in zip(stock_us, polyops_us, strict=True)]
+    if len(ratios) == LEAST_ROUNDS and max(ratios) < hopeless:
+        return True
+    spread = percentile(ratios, 0.8) - percentile(ratios, 0.2)
+    known = spread / math.sqrt(len(ratios)) < KNOWN
+    return len(ratios) >= ROUNDS and (known or time.perf_counter_ns() - start_ns > MOST_NS)
 
 
 def disagreement(spec: Spec, case: Case) -> str | None:

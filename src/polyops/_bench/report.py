@@ -1,7 +1,8 @@
 """The summary of a run, and its tables: losses first."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 from statistics import median
 from typing import Any
 
@@ -13,6 +14,7 @@ from polyops._bench.rows import (
     LOSS,
     OVERHEAD_US,
     Row,
+    host_us,
     is_error,
     is_loss,
     is_taken,
@@ -48,11 +50,25 @@ def _overhead(rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
+def _others(rows: Sequence[Row]) -> dict[str, Any]:
+    """Of each other library, the geomean of its ratios, and polyops' on the same rows."""
+    found = {}
+    for name in dict.fromkeys(name for row in rows for name in row.get("others", {})):
+        of = [row for row in rows if name in row.get("others", {})]
+        found[name] = {
+            "rows": len(of),
+            "geomean": geomean([row["others"][name]["ratio"] for row in of]),
+            "polyops_geomean": geomean([row["ratio"] for row in of]),
+        }
+    return found
+
+
 def summarize(rows: Sequence[Row]) -> dict[str, Any]:
     good = [row for row in rows if not is_error(row)]
     sized = [row for row in good if not is_tiny(row)]
     tiny = [row for row in good if is_tiny(row)]
     ops = sorted({row["op"] for row in sized})
+    others = _others(sized)
     return {
         **_of(sized),
         "errors": len(rows) - len(good),
@@ -61,17 +77,12 @@ def summarize(rows: Sequence[Row]) -> dict[str, Any]:
             "taken": _overhead([row for row in tiny if is_taken(row)]),
             "declined": _overhead([row for row in tiny if not is_taken(row)]),
         },
+        **({"others": others} if others else {}),
     }
 
 
-def show(console: Console, machine: dict[str, Any], rows: Sequence[Row], title: str) -> None:
-    libraries = ", ".join(f"{name} {version}" for name, version in machine["libraries"].items())
-    console.print(
-        f"[bold]{title}[/]\n{machine['chip']}, {machine['threads']} of {machine['cores']} cores; "
-        f"torch {machine['torch']} ({libraries}); polyops {machine['polyops']}\n"
-        f"copy {machine['copy_gbs']} GB/s, read {machine['read_gbs']} GB/s (256 MB), largest "
-        f"float32 mm {machine['peak_gflops']} GF/s; ratio = stock / polyops, above 1 is faster"
-    )
+def show(console: Console, title: str, machine: str, rows: Sequence[Row]) -> None:
+    console.print(f"[bold]{title}[/]\n{machine}; ratio = stock / polyops, above 1 is faster")
     good = [row for row in rows if not is_error(row)]
     sized = sorted((row for row in good if not is_tiny(row)), key=lambda row: row["ratio"])
     tiny = sorted((row for row in good if is_tiny(row)), key=overhead_us, reverse=True)
@@ -84,6 +95,11 @@ def show(console: Console, machine: dict[str, Any], rows: Sequence[Row], title: 
     summary = summarize(rows)
     if sized:
         console.print(_summary_table(summary))
+    for name, of in summary.get("others", {}).items():
+        console.print(
+            f"{name}: {of['geomean']:.3f} in the geomean of {of['rows']} rows, "
+            f"polyops {of['polyops_geomean']:.3f}"
+        )
     for kind, of in summary["overhead"].items():
         if of["rows"]:
             console.print(
@@ -109,8 +125,40 @@ def show_memory(console: Console, rows: Sequence[MemoryRow]) -> None:
     console.print(table, f"stock's kernels on both sides, float32; geomean {mean:.2f}")
 
 
-def _call(row: Row) -> list[str]:
-    return [row["overload"], row["direction"][:3], row["dtype"], row["shape"], row["layout"]]
+Column = tuple[str, Callable[[Row], str]]
+
+CALL: list[Column] = [
+    ("overload", itemgetter("overload")),
+    ("dir", lambda row: row["direction"][:3]),
+    ("dtype", itemgetter("dtype")),
+    ("shape", itemgetter("shape")),
+    ("layout", itemgetter("layout")),
+]
+TIMES: list[Column] = [
+    ("stock us", lambda row: f"{row['stock_us']:.1f}"),
+    ("polyops us", lambda row: f"{row['polyops_us']:.1f}"),
+    ("ratio", lambda row: f"{row['ratio']:.2f}"),
+    ("p20-p80", lambda row: f"{row['p20']:.2f}-{row['p80']:.2f}"),
+]
+RATES: list[Column] = [
+    ("GB/s", lambda row: f"{row['gbs']:.1f}"),
+    ("GF/s", lambda row: f"{row['gflops']:.0f}" if row["gflops"] else ""),
+    ("% limit", lambda row: f"{row['limit_pct']:.0f}"),
+]
+HOST: list[Column] = [
+    ("host stock us", lambda row: f"{host_us(row)[0]:.2f}"),
+    ("host polyops us", lambda row: f"{host_us(row)[1]:.2f}"),
+]
+ADDED: Column = ("added us", lambda row: f"{overhead_us(row):+.2f}")
+KERNEL: Column = ("kernel", itemgetter("kernel"))
+
+
+def _other(name: str) -> Column:
+    def cell(row: Row) -> str:
+        other = row.get("others", {}).get(name)
+        return f"{other['ratio']:.2f}" if other else ""
+
+    return (f"{name} ratio", cell)
 
 
 def _table(*columns: str) -> Table:
@@ -121,42 +169,26 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _rows_table(rows: Sequence[Row]) -> Table:
-    table = _table(
-        *("overload", "dir", "dtype", "shape", "layout", "stock us", "polyops us", "ratio"),
-        *("p20-p80", "GB/s", "GF/s", "% limit", "kernel"),
-    )
+def _table_of(rows: Sequence[Row], columns: Sequence[Column]) -> Table:
+    table = _table(*(name for name, _ in columns))
     for row in rows:
-        table.add_row(
-            *_call(row),
-            f"{row['stock_us']:.1f}",
-            f"{row['polyops_us']:.1f}",
-            f"{row['ratio']:.2f}",
-            f"{row['p20']:.2f}-{row['p80']:.2f}",
-            f"{row['gbs']:.1f}",
-            f"{row['gflops']:.0f}" if row["gflops"] else "",
-            f"{row['limit_pct']:.0f}",
-            row["kernel"],
-            style="red" if is_loss(row) else "" if is_taken(row) else "dim",
-        )
+        style = "red" if is_loss(row) else "" if is_taken(row) else "dim"
+        table.add_row(*(cell(row) for _, cell in columns), style=style)
     return table
+
+
+def _rows_table(rows: Sequence[Row]) -> Table:
+    others = dict.fromkeys(name for row in rows for name in row.get("others", {}))
+    host = HOST if any("host_stock_us" in row for row in rows) else []
+    return _table_of(rows, [*CALL, *TIMES, *map(_other, others), *RATES, *host, KERNEL])
 
 
 def _overhead_table(rows: Sequence[Row]) -> Table:
-    table = _table(
-        *("overhead: overload", "dir", "dtype", "shape", "layout", "stock us", "polyops us"),
-        *("added us", "kernel"),
-    )
-    for row in rows:
-        table.add_row(
-            *_call(row),
-            f"{row['stock_us']:.2f}",
-            f"{row['polyops_us']:.2f}",
-            f"{overhead_us(row):+.2f}",
-            row["kernel"],
-            style="red" if is_loss(row) else "" if is_taken(row) else "dim",
-        )
-    return table
+    """Of a device: its own times beside the host's, which the rows are judged by."""
+    (call, *rest), device = CALL, any("host_stock_us" in row for row in rows)
+    of_host = HOST if device else [(name.removeprefix("host "), cell) for name, cell in HOST]
+    first = (f"overhead: {call[0]}", call[1])
+    return _table_of(rows, [first, *rest, *(TIMES if device else []), *of_host, ADDED, KERNEL])
 
 
 def _summary_table(summary: dict[str, Any]) -> Table:

@@ -2,13 +2,14 @@
 
 from typing import TypedDict
 
-from polyops._bench import machine
-from polyops._bench.inputs import Case
-from polyops._bench.measure import disagreement, prepared, served_by, time_both
-from polyops._bench.shapes import Spec
+from typing_extensions import NotRequired
 
-# Below this, stock's time is mostly dispatch: the row is judged by what polyops adds to it.
-TINY_US = 10.0
+from polyops._bench.device_clock import DeviceTiming, Other
+from polyops._bench.inputs import Case
+from polyops._bench.measure import TINY_US, Timing, disagreement, served_by
+from polyops._bench.shapes import Spec
+from polyops._bench.target import Target
+
 OVERHEAD_US = 0.3
 LOSS = 0.97
 
@@ -18,7 +19,8 @@ class Row(TypedDict):
 
     kernel: the one that ran, or "stock (reason)", or "error: ..." where the results disagree.
     p20, p80: percentiles of ratio over the rounds. limit_pct: 100 x the time that the measured
-    bandwidth or peak rate allows / polyops' time.
+    bandwidth or peak rate allows / polyops' time. On a device these times are the device's, and
+    host_*_us what the host takes to issue the call; others: calls of other libraries, by name.
     """
 
     op: str
@@ -37,26 +39,37 @@ class Row(TypedDict):
     gbs: float
     gflops: float
     limit_pct: float
+    host_stock_us: NotRequired[float]
+    host_polyops_us: NotRequired[float]
+    others: NotRequired[dict[str, Other]]
 
 
-def run(spec: Spec) -> Row:
-    case = prepared(spec)
+def run(target: Target, spec: Spec) -> Row:
+    case = target.prepared(spec)
     kernel, reason = served_by(case, spec.overload)
-    problem = disagreement(spec, case)
-    timing = time_both(case)
-    us = timing.polyops_us
     name = kernel or f"stock ({reason})"
+    problem = disagreement(spec, case)
+    timing = target.time(case, target.others(spec, case))
     if case.flops:
-        machine.saw_gflops(spec.dtype, case.flops / min(us, timing.stock_us) / 1e3)
-    return Row(
+        quickest = min(timing.polyops_us, timing.stock_us)
+        target.saw_gflops(spec.dtype, case.flops / quickest / 1e3)
+    row = row_of(spec, case, timing, target.bandwidth(case))
+    row["kernel"] = f"error: {name}: {problem}" if problem else name
+    return row
+
+
+def row_of(spec: Spec, case: Case, timing: Timing, bandwidth: float) -> Row:
+    """The row, held against that many GB/s; without the kernel's name."""
+    us = timing.polyops_us
+    row = Row(
         op=spec.op,
         overload=spec.overload,
         direction=spec.direction,
         dtype=spec.dtype,
         shape=spec.shape(),
         layout=spec.layout,
-        device="cpu",
-        kernel=f"error: {name}: {problem}" if problem else name,
+        device=spec.device,
+        kernel="",
         stock_us=round(timing.stock_us, 3),
         polyops_us=round(us, 3),
         ratio=round(timing.ratio, 4),
@@ -64,21 +77,20 @@ def run(spec: Spec) -> Row:
         p80=round(timing.p80, 4),
         gbs=round(case.bytes / us / 1e3, 2),
         gflops=round(case.flops / us / 1e3, 2),
-        limit_pct=round(bandwidth_pct(case, us), 1),
+        limit_pct=round(100 * case.bytes / us / 1e3 / bandwidth, 1),
     )
+    if isinstance(timing, DeviceTiming):
+        row["host_stock_us"] = round(timing.host_stock_us, 3)
+        row["host_polyops_us"] = round(timing.host_polyops_us, 3)
+        row["others"] = timing.others
+    return row
 
 
-def bandwidth_pct(case: Case, us: float) -> float:
-    """Of the bandwidth measured over as much memory: of reading for products, else of a copy."""
-    of = machine.read_gbs if case.flops else machine.copy_gbs
-    return 100 * case.bytes / us / 1e3 / machine.bandwidth(case.footprint, of)
-
-
-def settle_limits(rows: list[Row]) -> None:
+def settle_limits(target: Target, rows: list[Row]) -> None:
     """Once all rows have shown what this machine's peak is, holds products against it too."""
     for row in rows:
         if row["gflops"]:
-            peak_pct = 100 * row["gflops"] / machine.peak_gflops(row["dtype"])
+            peak_pct = 100 * row["gflops"] / target.peak_gflops(row["dtype"])
             row["limit_pct"] = round(max(row["limit_pct"], peak_pct), 1)
 
 
@@ -94,8 +106,15 @@ def is_taken(row: Row) -> bool:
     return not row["kernel"].startswith(("stock (", "error:"))
 
 
+def host_us(row: Row) -> tuple[float, float]:
+    """Of stock and of polyops: on the CPU the time of the call is the host's."""
+    stock = row.get("host_stock_us", row["stock_us"])
+    return stock, row.get("host_polyops_us", row["polyops_us"])
+
+
 def overhead_us(row: Row) -> float:
-    return row["polyops_us"] - row["stock_us"]
+    stock, ours = host_us(row)
+    return ours - stock
 
 
 def is_loss(row: Row) -> bool:

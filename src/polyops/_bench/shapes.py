@@ -1,4 +1,4 @@
-"""Reads benchmarks/shapes/<op>.txt.
+"""Reads benchmarks/shapes/<op>.txt and, for devices, benchmarks/shapes/gpu/<op>.txt.
 
 One line is one call of a real model:
 
@@ -23,7 +23,7 @@ quick      the line is in the quick suite too
 """
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 DTYPES = {"f32": "float32", "bf16": "bfloat16", "f64": "float64", "f16": "float16"}
@@ -42,6 +42,8 @@ class Spec:
     options: tuple[tuple[str, str], ...]
     quick: bool
     model: str
+    device: str = "cpu"
+    """As torch calls it."""
 
     def option(self, name: str, default: str) -> str:
         return dict(self.options).get(name, default)
@@ -54,19 +56,21 @@ class Spec:
         return f"{self.overload} {self.direction} {self.dtype} {self.shape()} {self.layout}"
 
 
-def folder() -> Path:
-    """In an installation beside this file, in a checkout benchmarks/shapes."""
+def folder(device: str = "cpu") -> Path:
+    """In an installation beside this file, in a checkout benchmarks/shapes; of devices gpu/."""
     packed = Path(__file__).resolve().parent / "shapes"
     checkout = Path(__file__).resolve().parents[3] / "benchmarks" / "shapes"
     found = checkout if checkout.is_dir() else packed
     if not found.is_dir():
         raise FileNotFoundError(f"no shape files: neither {packed} nor {checkout} exists")
-    return found
+    return found if device == "cpu" else found / "gpu"
 
 
-def load(ops: list[str] | None = None, dtypes: list[str] | None = None) -> list[Spec]:
+def load(
+    ops: list[str] | None = None, dtypes: list[str] | None = None, device: str = "cpu"
+) -> list[Spec]:
     """All rows of the given ops and dtypes (None: of all). ValueError for unknown names."""
-    files = {path.stem: path for path in sorted(folder().glob("*.txt"))}
+    files = {path.stem: path for path in sorted(folder(device).glob("*.txt"))}
     for op in ops or ():
         if op not in files:
             raise ValueError(f"unknown op {op!r}; ops with shapes: {', '.join(files)}")
@@ -75,7 +79,7 @@ def load(ops: list[str] | None = None, dtypes: list[str] | None = None) -> list[
         if name not in DTYPES.values():
             raise ValueError(f"unknown dtype {name!r}; known: {', '.join(DTYPES.values())}")
     specs = [spec for op in ops or files for spec in parse(files[op])]
-    return [spec for spec in specs if not names or spec.dtype in names]
+    return [replace(spec, device=device) for spec in specs if not names or spec.dtype in names]
 
 
 def parse(path: Path) -> list[Spec]:

@@ -15,10 +15,12 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from polyops import _C, _gates
-from polyops._bench import gates, machine, memory, report, rows, shapes
+from polyops import _gates
+from polyops._bench import device, gates, memory, report, rows, shapes
+from polyops._bench.cpu import Cpu
 from polyops._bench.rows import Row
 from polyops._bench.shapes import Spec
+from polyops._bench.target import Target
 
 
 def run(args: argparse.Namespace) -> int:
@@ -31,20 +33,20 @@ def run(args: argparse.Namespace) -> int:
     kept = kept_memory() if with_memory else []
     if not specs and not kept:
         raise ValueError("freed memory is not kept here, so there is nothing to measure")
-    _C.recycle_tensor_memory()
+    target = target_of(args)
     if args.write_gates:
-        return write_gates(specs, args)
-    about = machine.describe()  # first: it warms the processor up, too
+        return write_gates(target, specs, args)
+    target.describe()  # which warms it up
     with gates.lifted() if args.lift_gates else nullcontext():
-        measured = measure(specs)
+        measured = measure(target, specs)
     if args.confirm:
         measured = confirm(specs, measured, args)
-    rows.settle_limits(measured)
-    about["peak_gflops"] = round(machine.peak_gflops("float32"), 1)
+    rows.settle_limits(target, measured)
+    about = target.describe()
     if not args.rows:
         title = f"polyops bench, suite {args.suite}{', gates lifted' if args.lift_gates else ''}"
-        console = Console(width=None if sys.stdout.isatty() else 200)
-        report.show(console, about, measured, title)
+        console = Console(width=None if sys.stdout.isatty() else 240)
+        report.show(console, title, target.heading(about), measured)
         if kept:
             report.show_memory(console, kept)
     if args.json:
@@ -55,17 +57,25 @@ def run(args: argparse.Namespace) -> int:
     return 1 if any(map(rows.is_error, measured)) else 0
 
 
+def target_of(args: argparse.Namespace) -> Target:
+    if args.device != "cpu":
+        return device.Device(args.device, device.find(args.device), compiled=args.compile)
+    if args.compile:
+        raise ValueError("--compile is of devices: pass --device, too")
+    return Cpu()
+
+
 def wants_memory(args: argparse.Namespace) -> bool:
     """Whether the group `memory` is wanted, which has no shape file; takes it out of args.op."""
-    if args.op and memory.GROUP in args.op:
+    if args.device == "cpu" and args.op and memory.GROUP in args.op:
         args.op = [op for op in args.op if op != memory.GROUP]
         return True
-    return not (args.op or args.dtype or args.rows or args.write_gates)
+    return args.device == "cpu" and not (args.op or args.dtype or args.rows or args.write_gates)
 
 
 def chosen(args: argparse.Namespace) -> list[Spec]:
     """The rows that the arguments ask for."""
-    specs = shapes.load(args.op, args.dtype)
+    specs = shapes.load(args.op, args.dtype, args.device)
     if args.rows:
         names = set(json.loads(Path(args.rows).read_text()))
         return [spec for spec in specs if spec.name() in names]
@@ -89,13 +99,13 @@ def kept_memory() -> list[memory.MemoryRow]:
         return memory.measure(lambda: bar.advance(task))
 
 
-def measure(specs: Sequence[Spec]) -> list[Row]:
+def measure(target: Target, specs: Sequence[Spec]) -> list[Row]:
     measured = []
     with progress() as bar:
         task = bar.add_task("", total=len(specs))
         for spec in specs:
             bar.update(task, description=f"{spec.overload} {spec.dtype} {spec.shape()}")
-            measured.append(rows.run(spec))
+            measured.append(rows.run(target, spec))
             bar.advance(task)
     return measured
 
@@ -124,22 +134,22 @@ def fresh_process(specs: Iterable[Spec], args: argparse.Namespace) -> Any:
         wanted, found = Path(folder) / "wanted.json", Path(folder) / "found.json"
         wanted.write_text(json.dumps([spec.name() for spec in specs]))
         command = [sys.executable, "-m", "polyops", "bench", "--rows", wanted, "--json", found]
-        command += ["--threads", str(torch.get_num_threads())]
+        command += ["--threads", str(torch.get_num_threads()), "--device", args.device]
         command += ["--op", *args.op] if args.op else []
-        command += ["--lift-gates"] if args.lift_gates else []
-        command += ["--write-gates"] if args.write_gates else []
+        for flag in ("compile", "lift_gates", "write_gates"):
+            command += [f"--{flag.replace('_', '-')}"] if vars(args)[flag] else []
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
         if not found.exists():
             raise OSError(f"the run in a fresh process failed: {done.stderr.strip()}")
         return json.loads(found.read_text())
 
 
-def write_gates(specs: Sequence[Spec], args: argparse.Namespace) -> int:
+def write_gates(target: Target, specs: Sequence[Spec], args: argparse.Namespace) -> int:
     """Into this chip's gate file; the points of some rows (--rows) into --json."""
-    gates.check_writable()
+    gates.check_possible(target)
     with progress() as bar:
         task = bar.add_task("gates", total=len(specs))
-        measured = gates.measure(specs, lambda: bar.advance(task))
+        measured = gates.measure(target, specs, lambda: bar.advance(task))
         if args.rows:
             points = [vars(point) for point in measured.points.values()]
             Path(args.json).write_text(json.dumps({"points": points}))
@@ -151,7 +161,7 @@ def write_gates(specs: Sequence[Spec], args: argparse.Namespace) -> int:
                 found = fresh_process(measured.doubtful, args)["points"]
                 measured.add(_gates.Point(**point) for point in found)
                 bar.advance(task)
-    file = gates.write(measured.points.values())
+    file = gates.write(target, measured.points.values())
     faster = sum(point.ratio >= 1 for point in measured.points.values())
     print(f"{file.path}: {len(measured.points)} points, kernels faster than stock in {faster}")
     for problem in measured.problems:

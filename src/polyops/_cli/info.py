@@ -83,8 +83,10 @@ def families() -> Table:
 
 
 def gate_state(family: "_C.Family") -> str:
-    measurable = family["chip"] == machine.chip()
-    hint = ", run polyops bench --write-gates" if measurable else ""
+    device = family["device"]
+    measurable = family["chip"] == machine.chip(device)
+    on_device = "" if device == "cpu" else f" --device {device}"
+    hint = f", run polyops bench{on_device} --write-gates" if measurable else ""
     return family["gates"] + (hint if family["gates"].startswith("conservative") else "")
 
 

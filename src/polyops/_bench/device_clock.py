@@ -1,0 +1,165 @@
+"""Times calls on a device, stock and polyops and others interleaved in one process.
+
+The device's time of a call is that between two events around a batch of calls, which are issued
+while copies keep the device busy: else the events would show how slowly the host issues them. The
+host's time is that of issuing a batch, without waiting for the device. Rounds, in which the turns
+swap, are as those of measure.py.
+"""
+
+import itertools
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
+
+import torch
+
+from polyops import _C
+from polyops._bench.measure import (
+    MOST_ROUNDS,
+    TINY_US,
+    Timing,
+    batch_ns,
+    is_enough,
+    patched,
+    set_patched,
+    timing_of,
+)
+
+SAMPLE_US = 2_000.0
+SAMPLES = 3  # of a round, of which the median counts
+MOST_CALLS = 100  # of a sample: what it launches has to fit into the device's queue
+COPIED_BYTES = 1 << 30
+LEAD = 1.5  # times what the host needs to issue a batch, copies keep the device busy
+
+
+class Clock:
+    """Of one device; its module is what torch.get_device_module() gives."""
+
+    def __init__(self, device: str, module: Any, copied_bytes: int = COPIED_BYTES) -> None:
+        self._module = module
+        self._source = torch.randn(copied_bytes // 4, device=device)
+        self._copy = torch.empty_like(self._source)
+        self._start, self._end = (module.Event(enable_timing=True) for _ in range(2))
+        self._copy_us = math.inf
+        self._keep_busy()
+        self._copy_us = min(self.device_us(self._keep_busy, 5, 0) for _ in range(10))
+
+    @property
+    def copy_gbs(self) -> float:
+        """Of a copy on the device, bytes read and written."""
+        return 2 * self._source.nbytes / self._copy_us / 1e3
+
+    def _keep_busy(self) -> None:
+        self._copy.copy_(self._source)
+
+    def device_us(self, fn: Callable[[], Any], calls: int, issue_us: float) -> float:
+        """Of a call, in the mean over a batch that the host issues within issue_us."""
+        for _ in range(math.ceil(issue_us / self._copy_us)):
+            self._keep_busy()
+        self._start.record()
+        for _ in itertools.repeat(None, calls):
+            fn()
+        self._end.record()
+        self._end.synchronize()
+        return float(self._start.elapsed_time(self._end)) * 1e3 / calls
+
+    def host_us(self, fn: Callable[[], Any], calls: int) -> float:
+        """To issue a call, in the mean over a batch."""
+        self._module.synchronize()
+        ns = batch_ns(fn, calls)
+        self._module.synchronize()
+        return ns / 1e3
+
+
+@dataclass
+class Side:
+    """What is timed, and the rounds' times so far."""
+
+    fn: Callable[[], Any]
+    patched: bool = False
+    calls: int = 3
+    """Of a sample."""
+    device_us: list[float] = field(default_factory=list)
+    host_us: list[float] = field(default_factory=list)
+
+    def warm_up(self, clock: Clock) -> None:
+        set_patched(self.patched)
+        self.fn()  # which may load or compile something
+        for _ in range(3):
+            host, device = self._sample(clock)
+        self.calls = max(1, min(MOST_CALLS, round(SAMPLE_US / max(device, host / 4))))
+
+    def _sample(self, clock: Clock) -> tuple[float, float]:
+        host = clock.host_us(self.fn, self.calls)
+        return host, clock.device_us(self.fn, self.calls, LEAD * host * self.calls)
+
+    def run(self, clock: Clock) -> None:
+        set_patched(not self.patched)  # so that each side comes after one switch each way
+        set_patched(self.patched)
+        self.fn()
+        samples = [self._sample(clock) for _ in range(SAMPLES)]
+        self.host_us.append(statistics.median(host for host, _ in samples))
+        self.device_us.append(statistics.median(device for _, device in samples))
+
+
+class Other(TypedDict):
+    """Another library's call. ratio: stock's time on the device / its own."""
+
+    us: float
+    ratio: float
+    host_us: float
+
+
+@dataclass(frozen=True)
+class DeviceTiming(Timing):
+    """Times on the device, and what the host takes to issue a call."""
+
+    host_stock_us: float
+    host_polyops_us: float
+    others: dict[str, Other]
+
+    @property
+    def gate_ratio(self) -> float:
+        """Of a tiny call that of issuing it and waiting for it."""
+        if self.stock_us >= TINY_US:
+            return self.ratio
+        return (self.host_stock_us + self.stock_us) / (self.host_polyops_us + self.polyops_us)
+
+
+def interleaved(
+    clock: Clock,
+    fn: Callable[[], Any],
+    others: dict[str, Callable[[], Any]] | None = None,
+    hopeless: float = 0.0,
+) -> DeviceTiming:
+    """The call with stock against polyops as it is set now, and other calls beside them."""
+    stock, ours = Side(fn), Side(fn, patched=_C.is_patched())
+    rest = {name: Side(other) for name, other in (others or {}).items()}
+    sides = [stock, ours, *rest.values()]
+    with patched(ours.patched):
+        for side in sides:
+            side.warm_up(clock)
+        start = time.perf_counter_ns()
+        for turn in range(MOST_ROUNDS):
+            for side in sides if turn % 2 == 0 else reversed(sides):
+                side.run(clock)
+            if is_enough(stock.device_us, ours.device_us, start, hopeless):
+                break
+    return DeviceTiming(
+        **vars(timing_of(stock.device_us, ours.device_us)),
+        host_stock_us=statistics.median(stock.host_us),
+        host_polyops_us=statistics.median(ours.host_us),
+        others={name: _other(stock.device_us, side) for name, side in rest.items()},
+    )
+
+
+def _other(stock_us: Sequence[float], side: Side) -> Other:
+    ratios = [stock / other for stock, other in zip(stock_us, side.device_us, strict=True)]
+    return Other(
+        us=round(statistics.median(side.device_us), 3),
+        ratio=round(statistics.median(ratios), 4),
+        host_us=round(statistics.median(side.host_us), 3),
+    )

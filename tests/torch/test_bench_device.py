@@ -1,0 +1,160 @@
+"""Rows and gates of a device."""
+
+import sys
+from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+import torch
+from rich.console import Console
+from test_cli import polyops_command, small
+
+import polyops
+from polyops import _gates
+from polyops._bench import calls, contestants, gates, report, rows, shapes
+from polyops._bench.device import Device, find
+from polyops._bench.device_clock import DeviceTiming
+from polyops._bench.inputs import Case
+
+OPS = {"softmax", "layer_norm", "gelu", "relu"}
+CASE = Case(lambda: None, list, 4000, 0, 4000)
+
+
+# --- rows ----------------------------------------------------------------------------------------
+
+
+def test_devices_have_shapes_of_their_own():
+    of_device = shapes.load(device="cuda")
+    assert {spec.op for spec in of_device} == OPS
+    assert {spec.device for spec in of_device} == {"cuda"}
+    assert {spec.device for spec in shapes.load()} == {"cpu"}
+    largest = max(max(spec.sizes) for spec in shapes.load(["softmax"]))
+    assert max(max(spec.sizes) for spec in of_device) > largest
+    for op in OPS:
+        of = [spec for spec in of_device if spec.op == op]
+        for direction in ("forward", "backward"):
+            dtypes = {spec.dtype for spec in of if spec.direction == direction and spec.quick}
+            assert dtypes == {"float32", "bfloat16", "float16"}
+    with pytest.raises(ValueError, match="unknown op 'mm'"):
+        shapes.load(["mm"], device="cuda")
+
+
+def test_every_row_of_a_device_is_a_call():
+    for spec in shapes.load(device="cuda"):
+        sizes = tuple(min(size, 4) for size in spec.sizes)
+        case = calls.make(replace(spec, sizes=sizes, device="cpu"))
+        assert isinstance(case.fn, partial)  # whose arguments another library can be given
+        assert case.bytes > 0
+        case.fn()
+
+
+def test_tensors_are_made_on_the_device():
+    spec = replace(small("native_layer_norm", (4, 8), "contiguous", "float32"), device="meta")
+    x, _, weight, bias, _ = calls.make(spec).fn.args
+    assert {t.device.type for t in (x, weight, bias)} == {"meta"}
+
+
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="there is a device")
+@pytest.mark.parametrize("name", ["cuda", "nonsense"])
+def test_device_that_is_not_there(name):
+    done = polyops_command("bench", "--device", name)
+    assert done.returncode == 2
+    assert f"polyops bench: no such device: '{name}'; torch " in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_another_device_than_the_present_one(monkeypatch):
+    present = torch.device("xpu")
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: present)
+    with pytest.raises(ValueError, match=r"no such device: 'cuda'; torch .* finds: cpu, xpu$"):
+        find("cuda")
+    assert find("xpu") is torch.xpu
+
+
+def test_compile_is_of_devices():
+    done = polyops_command("bench", "--compile", "--op", "relu")
+    assert done.returncode == 2
+    assert "--compile is of devices" in done.stderr
+
+
+def timing(stock: float, ours: float, host_stock: float, host_ours: float) -> DeviceTiming:
+    ratio = stock / ours
+    return DeviceTiming(stock, ours, ratio, ratio, ratio, host_stock, host_ours, {})
+
+
+def test_gate_of_a_tiny_call_goes_by_host_and_device():
+    assert timing(4, 2, 6, 6).gate_ratio == 10 / 8
+    assert timing(100, 50, 6, 60).gate_ratio == 2
+
+
+def test_row_of_a_device():
+    spec = replace(small("relu", (1000,), "contiguous", "float32"), device="cuda")
+    found = rows.row_of(spec, CASE, timing(4, 2, 6, 6.5), bandwidth=4.0)
+    assert found["device"] == "cuda"
+    assert found["gbs"] == 2.0  # 4000 bytes in 2 us
+    assert found["limit_pct"] == 50.0
+    assert rows.host_us(found) == (6, 6.5)
+    assert rows.overhead_us(found) == 0.5
+    assert rows.is_loss(found)  # a tiny one, though its ratio is 2
+    large = rows.row_of(spec, CASE, timing(40, 20, 6, 9), bandwidth=4.0)
+    assert not rows.is_loss(large)
+
+
+def test_row_by_a_device_is_printed(target):
+    spec = small("relu", (64, 64), "contiguous", "float32")
+    found = rows.run(target, spec)
+    assert not rows.is_error(found)
+    found |= {"stock_us": 20.0, "others": {"compile": {"us": 10.0, "ratio": 1.5, "host_us": 9.0}}}
+    tiny = {**found, "stock_us": 2.0}
+    console = Console(width=240, record=True)
+    about = target.describe()
+    assert about["driver"] == "1.2"
+    assert about["cache_bytes"] == 1 << 10
+    report.show(console, "title", target.heading(about), [found, tiny])
+    others = report.summarize([found, tiny])["others"]
+    assert others["compile"]["rows"] == 1
+    assert others["compile"]["geomean"] == pytest.approx(1.5)
+    text = console.export_text()
+    for word in ("toy", "GB/s", "compile ratio", "1.50", "host polyops us", "overhead: overload"):
+        assert word in text
+
+
+# --- others and gates ----------------------------------------------------------------------------
+
+
+def test_other_libraries_where_they_are_installed(monkeypatch, target):
+    gems = SimpleNamespace(_FULL_CONFIG=[("relu", torch.neg), ("gelu", torch.neg, lambda: True)])
+    monkeypatch.setitem(sys.modules, "flag_gems", gems)
+    contestants._flag_gems.cache_clear()
+    try:
+        spec = small("relu", (8, 8), "contiguous", "float32")
+        case = target.prepared(spec)
+        found = target.others(spec, case)
+        assert found.keys() == {"flag_gems"}
+        assert torch.equal(found["flag_gems"](), -case.fn.calls[1].args[0])
+        # One that cannot take the call is left out.
+        spec = small("gelu", (8, 8), "contiguous", "float32")
+        assert target.others(spec, target.prepared(spec)) == {}
+    finally:
+        contestants._flag_gems.cache_clear()
+
+
+def test_gates_of_a_device(target, tmp_path, monkeypatch):
+    monkeypatch.setattr(_gates, "FOLDER", tmp_path)
+    spec = small("relu", (64, 64), "contiguous", "float32")
+    threads = torch.get_num_threads()
+    measured = gates.measure(target, [spec], lambda: None)
+    assert torch.get_num_threads() == threads
+    assert {point.threads for point in measured.points.values()} == {1}
+    file = gates.write(target, measured.points.values())
+    assert file.path.stem == file.chip == next(f["chip"] for f in polyops._C.families())
+    kernels = {kernel["name"]: kernel for kernel in polyops._C.kernels()}
+    assert all(kernels[point.kernel]["device"] == "cpu" for point in file.points)
+
+
+def test_gates_of_a_device_without_kernels(module):
+    with pytest.raises(ValueError, match="no kernels are installed for xpu"):
+        gates.check_possible(Device("xpu", module))
+    with pytest.raises(ValueError, match="no kernel of xpu ran"):
+        gates.write(Device("xpu", module), [])
