@@ -41,7 +41,7 @@ class Errors:
 
 
 def wide(tensor: torch.Tensor) -> Array:
-    return tensor.detach().double().numpy().astype(np.longdouble)
+    return tensor.detach().double().cpu().numpy().astype(np.longdouble)
 
 
 def row_scale(reference: Array, dims: tuple[int, ...] = (-1,)) -> Array:

@@ -1,0 +1,276 @@
+"""The ways in which PyTorch uses a device beside a plain call: streams, graphs, forks, autocast."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from devices import found
+from fresh import output
+
+import polyops
+
+DEVICES = found()
+CUDA = pytest.mark.skipif("cuda" not in DEVICES, reason="no CUDA device that a family serves")
+BF16 = torch.bfloat16
+
+
+class Block(torch.nn.Module):
+    """layer_norm, gelu, relu and softmax, around products."""
+
+    def __init__(self, width: int = 256) -> None:
+        super().__init__()
+        self.norm = torch.nn.LayerNorm(width)
+        self.up = torch.nn.Linear(width, 2 * width)
+        self.down = torch.nn.Linear(2 * width, width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.norm(x)
+        mixed = torch.softmax(h @ h.transpose(-1, -2) / 16, -1) @ h
+        return torch.relu(x + self.down(F.gelu(self.up(mixed))))
+
+
+def inputs(device: str, *shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(shape, generator=generator).to(device, dtype)
+
+
+def step(model: torch.nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
+    """Result and gradients."""
+    model.zero_grad(set_to_none=True)
+    y = model(x)
+    y.float().square().mean().backward()
+    return [y.detach(), *(p.grad.clone() for p in model.parameters())]
+
+
+def close(ours: list[torch.Tensor], stock: list[torch.Tensor], eps: float = 2**-18) -> None:
+    for mine, theirs in zip(ours, stock, strict=True):
+        assert mine.dtype == theirs.dtype
+        limit = eps * theirs.abs().max().item()
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=limit)
+
+
+def hits() -> int:
+    return sum(op["hits"] for op in polyops.stats().values())
+
+
+@pytest.fixture(params=DEVICES)
+def device(request: Any, lifted: None) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def model(device: str) -> Block:
+    torch.manual_seed(0)
+    return Block().to(device)
+
+
+def test_training_step(device: str, model: Block) -> None:
+    x = inputs(device, 4, 64, 256)
+    with polyops.disable():
+        stock = step(model, x)
+    polyops.reset_stats()
+    ours = step(model, x)
+    assert hits() == 8  # four ops, each way
+    close(ours, stock)
+
+
+@pytest.mark.parametrize("dtype", [BF16, torch.float16])
+def test_autocast(device: str, model: Block, dtype: torch.dtype) -> None:
+    x = inputs(device, 4, 64, 256)
+
+    def cast_step() -> list[torch.Tensor]:
+        with torch.autocast(device, dtype=dtype):
+            return step(model, x)
+
+    with polyops.disable():
+        stock = cast_step()
+    polyops.reset_stats()
+    ours = cast_step()
+    assert hits() > 0
+    close(ours, stock, 2**-5)
+
+
+def test_inference_and_deterministic_modes(device: str, model: Block) -> None:
+    x = inputs(device, 4, 64, 256)
+    with polyops.disable(), torch.inference_mode():
+        stock = model(x)
+    torch.use_deterministic_algorithms(True)
+    try:
+        with torch.inference_mode():
+            ours = model(x)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    close([ours], [stock])
+
+
+def test_runs_repeat_bit_for_bit(device: str, model: Block) -> None:
+    x = inputs(device, 8, 128, 256, dtype=BF16)
+    model = model.to(BF16)
+    first = step(model, x)
+    for _ in range(5):
+        for mine, before in zip(step(model, x), first, strict=True):
+            assert torch.equal(mine, before)
+
+
+def test_compile(device: str, model: Block) -> None:
+    x = inputs(device, 4, 64, 256)
+    with polyops.disable():
+        stock = step(model, x)
+    close(step(torch.compile(copy.deepcopy(model)), x), stock)
+
+
+def test_vmap_and_forward_mode(device: str) -> None:
+    x, t = inputs(device, 6, 33), inputs(device, 6, 33) * 0.5
+    for fn in (
+        F.gelu,
+        torch.relu,
+        lambda v: torch.softmax(v, -1),
+        lambda v: F.layer_norm(v, (33,)),
+    ):
+
+        def both(fn: Any = fn) -> list[torch.Tensor]:
+            return [torch.func.vmap(fn)(x), *torch.func.jvp(fn, (x,), (t,))]
+
+        with polyops.disable():
+            stock = both()
+        close(both(), stock)
+
+
+def test_tensors_of_two_devices_are_stocks_error(device: str) -> None:
+    x, weight = inputs(device, 4, 32), torch.ones(32)
+    with pytest.raises(RuntimeError) as ours:
+        F.layer_norm(x, (32,), weight, weight)
+    with polyops.disable(), pytest.raises(RuntimeError) as stock:
+        F.layer_norm(x, (32,), weight, weight)
+    assert str(ours.value) == str(stock.value)
+
+
+@CUDA
+def test_work_goes_to_the_current_stream(lifted: None) -> None:
+    x = inputs("cuda", 64, 4096)
+    side = torch.cuda.Stream()
+    expected = torch.softmax(x * 2, -1)
+    with torch.cuda.stream(side):
+        for _ in range(50):
+            torch.cuda._sleep(200_000)
+            y = x * 2  # not there yet when the host goes on
+            ours = torch.softmax(y, -1)
+    side.synchronize()
+    assert torch.equal(ours, expected)
+
+
+@CUDA
+def test_graph_replay(lifted: None) -> None:
+    torch.manual_seed(0)
+    model, x = Block().cuda(), inputs("cuda", 4, 64, 256)
+    expected = step(model, x)
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        step(model, x)
+    torch.cuda.current_stream().wait_stream(side)
+    static, graph = torch.zeros_like(x), torch.cuda.CUDAGraph()
+    polyops.reset_stats()
+    with torch.cuda.graph(graph):
+        results = step(model, static)
+    assert hits() == 8
+    for scale in (1.0, 0.5):
+        static.copy_(x * scale)
+        graph.replay()
+        torch.cuda.synchronize()
+        close([results[0]], [model(x * scale).detach()])
+    static.copy_(x)
+    graph.replay()
+    close(results, expected)
+
+
+FIRST_CALL_IN_A_GRAPH = """
+import json, torch, polyops
+polyops._C.set_gate(False)
+x = torch.randn(64, 1000, device="cuda", dtype=torch.bfloat16)
+w = torch.ones(1000, device="cuda", dtype=torch.bfloat16)
+torch.cuda.synchronize()
+graph = torch.cuda.CUDAGraph()
+with torch.cuda.graph(graph):
+    y = torch.softmax(torch.nn.functional.layer_norm(x, (1000,), w, w), -1)
+graph.replay()
+torch.cuda.synchronize()
+with polyops.disable():
+    z = torch.softmax(torch.nn.functional.layer_norm(x, (1000,), w, w), -1)
+hits = sum(op["hits"] for op in polyops.stats().values())
+print(json.dumps([hits, (y.float() - z.float()).abs().max().item()]))
+"""
+
+
+@CUDA
+def test_the_very_first_call_can_be_captured() -> None:
+    count, error = output(FIRST_CALL_IN_A_GRAPH)
+    assert count == 2
+    assert error < 1e-3
+
+
+FORK = """
+import json, os, torch, polyops
+polyops._C.set_gate(False)
+assert not torch.cuda.is_initialized()
+read, write = os.pipe()
+child = os.fork()
+if child == 0:
+    y = torch.softmax(torch.randn(8, 1000, device="cuda"), -1)
+    hits = polyops.stats()["softmax"]["hits"]
+    os.write(write, json.dumps([hits, y.sum().item()]).encode())
+    os._exit(0)
+os.waitpid(child, 0)
+print(os.read(read, 1000).decode())
+"""
+
+
+@CUDA
+def test_a_child_forked_after_the_import_can_use_the_device() -> None:
+    count, total = output(FORK)
+    assert count == 1
+    assert abs(total - 8) < 1e-3
+
+
+@CUDA
+def test_import_makes_no_context() -> None:
+    code = "import json, torch, polyops; torch.softmax(torch.randn(4, 9), -1);"
+    state = "[f['loaded'] for f in polyops._C.families() if f['device'] == 'cuda']"
+    assert output(f"{code} print(json.dumps([torch.cuda.is_initialized(), {state}]))") == [
+        False,
+        [False],
+    ]
+
+
+@CUDA
+@pytest.mark.slow
+def test_more_than_two_to_the_31_elements(lifted: None) -> None:
+    rows, n = (1 << 31) // 4096 + 8, 4096
+    if torch.cuda.mem_get_info()[0] < 6 * rows * n * 2:
+        pytest.skip("too little memory")
+    x = torch.randn(rows, n, device="cuda", dtype=BF16)
+    w = torch.ones(n, device="cuda", dtype=BF16)
+    for fn in (F.gelu, lambda v: torch.softmax(v, -1), lambda v: F.layer_norm(v, (n,), w, w)):
+        polyops.reset_stats()
+        last = fn(x)[-16:].clone()
+        assert hits() == 1
+        with polyops.disable():
+            stock = fn(x[-16:])
+        close([last.float()], [stock.float()], 2**-7)
+    columns = torch.softmax(x.view(-1, 8, 4096), 1).view(rows, n)[-16:].clone()
+    with polyops.disable():
+        stock = torch.softmax(x[-16:].view(-1, 8, 4096), 1).view(16, n)
+    close([columns.float()], [stock.float()], 2**-7)
+
+
+@pytest.mark.skipif("cuda" not in DEVICES or torch.cuda.device_count() < 2, reason="one device")
+def test_a_device_that_is_not_the_current_one(lifted: None) -> None:
+    x = inputs("cuda:1", 64, 1000)
+    assert torch.cuda.current_device() == 0
+    y = torch.softmax(x, -1)
+    assert y.device == x.device
+    assert torch.cuda.current_device() == 0
+    with polyops.disable():
+        close([y], [torch.softmax(x, -1)])

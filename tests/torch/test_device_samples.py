@@ -1,0 +1,130 @@
+"""Samples and OpInfo on every device other than the CPU that a family serves here."""
+
+import zlib
+from typing import Any
+
+import pytest
+import torch
+from accuracy import Errors, errors_of
+from both import Call, assert_same_but_values, hits, run, run_stock, values
+from conftest import SEED
+from devices import Mover, found, on_device, served_ops
+from samples import Sample
+from test_opinfo import CASES as OPINFO
+from test_opinfo import Case, Comparison, backward_call, forward_call, name_of, samples_of
+from test_samples import (
+    CASES,
+    EXACT,
+    assert_equal,
+    built,
+    case_id,
+    exact_results,
+    scales,
+    written_and_results,
+)
+
+import polyops
+
+pytestmark = pytest.mark.usefixtures("lifted")
+
+DEVICES = found()
+F32, BF16, F16, F64 = torch.float32, torch.bfloat16, torch.float16, torch.float64
+OP_OF = {o["name"]: o["op"] for o in polyops._C.overloads()}
+
+
+def served(sample: Sample, device: str) -> bool:
+    return OP_OF[f"aten::{sample.overload}"] in served_ops(device)
+
+
+# Without a device nothing is collected, and pytest says so.
+SAMPLES = [(d, s, dtype) for d in DEVICES for s, dtype in CASES if served(s, d)]
+
+
+def sample_id(case: tuple[str, Sample, torch.dtype]) -> str:
+    return f"{case[0]}-{case_id(case[1:])}"
+
+
+def one_seed(device: str, sample: Sample, dtype: torch.dtype, seed: int) -> list[Errors]:
+    on_cpu = built(sample, dtype, seed)
+    call = on_device(on_cpu, device)
+    stock, ours = run_stock(call), run(call)
+    assert_same_but_values(stock, ours)
+    if stock.error is not None:
+        return []
+    if sample.expect == "hit" and dtype != F64:
+        assert hits(ours) == [f"aten::{sample.overload}"], ours.calls
+    if not hits(ours) or sample.overload.startswith(EXACT):
+        for mine, theirs in zip(values(ours), values(stock), strict=True):
+            assert_equal(mine, theirs)
+        return []
+    results, theirs = written_and_results(ours)[1], written_and_results(stock)[1]
+    exact = exact_results(sample, dtype, on_cpu)
+    return [
+        errors_of(a.cpu(), b.cpu(), truth, scale, sample.overload)
+        for a, b, truth, scale in zip(
+            results, theirs, exact, scales(sample, on_cpu, exact), strict=True
+        )
+    ]
+
+
+@pytest.mark.parametrize("case", SAMPLES, ids=sample_id)
+def test_sample(case: tuple[str, Sample, torch.dtype]) -> None:
+    device, sample, dtype = case
+    seed = SEED + zlib.crc32(sample_id(case).encode()) % 10_000
+    total = one_seed(device, sample, dtype, seed)
+    for more in range(1, 20):
+        if all(errors.kept(dtype) for errors in total):
+            return
+        for errors, new in zip(total, one_seed(device, sample, dtype, seed + more), strict=True):
+            errors.add(new)
+    for index, errors in enumerate(total):
+        errors.check(dtype, f"{sample.overload}, result {index}")
+
+
+def of_op(case: Case) -> str | None:
+    names = [f"aten::{name}" for name in (*case.forward, *case.backward)]
+    return next((OP_OF[name] for name in names), None)
+
+
+BY_DTYPE = [
+    (device, case, dtype)
+    for device in DEVICES
+    for case in OPINFO
+    if of_op(case) in served_ops(device)
+    for dtype in (F32, BF16, F16)
+]
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+@pytest.mark.parametrize(("device", "case", "dtype"), BY_DTYPE, ids=name_of)
+def test_opinfo(device: str, case: Case, dtype: torch.dtype, direction: str) -> None:
+    """Values and gradients against those of stock in float64 there."""
+    make: Any = forward_call if direction == "forward" else backward_call
+    comparison = Comparison(case)
+    for seed in range(20):
+        for index, sample in enumerate(samples_of(case, dtype, direction == "backward", seed)):
+            comparison.add(on_device(make(case.op, sample), device), index)
+        if not comparison.broken():
+            break
+    assert comparison.broken() == []
+    assert case.expected(dtype, "forward") <= comparison.hits
+    if direction == "backward":
+        assert case.expected(dtype, "backward") <= comparison.hits
+
+
+def test_a_moved_call_keeps_layouts_and_what_tensors_share() -> None:
+    base = torch.arange(24.0)
+    view, same = base[3:].view(7, 3).t(), base.as_strided((2, 5), (1, 2), 4)
+    grad = torch.ones(3, requires_grad=True)
+    call: Call = lambda: (torch.add, (view, [same, view], grad), {"alpha": 2})  # noqa: E731
+    _, (a, (b, again), c), kwargs = on_device(call, "cpu")()
+    assert kwargs == {"alpha": 2}
+    assert again is a
+    assert c.requires_grad
+    for mine, theirs in ((a, view), (b, same)):
+        assert mine.stride() == theirs.stride()
+        assert mine.storage_offset() == theirs.storage_offset()
+        assert torch.equal(mine, theirs)
+    assert a.untyped_storage()._cdata == b.untyped_storage()._cdata
+    assert a.untyped_storage()._cdata != base.untyped_storage()._cdata
+    assert Mover("cpu").moved("text") == "text"
