@@ -37,6 +37,10 @@ struct Parameters {
 // So that no sum or product of a few of them overflows.
 constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
 
+// Elements of an image with its padding: no kernel could hold more, nor count them in 64 bits where
+// windows miss all of the image but one pixel.
+constexpr double kMostPadded = 1e12;
+
 // A list of one value is meant for every spatial dimension.
 bool read_list(IntArrayRef list, int64_t spatial, int64_t least, int64_t most, int64_t* out) {
   const auto count = static_cast<int64_t>(list.size());
@@ -74,12 +78,15 @@ const char* describe_operands(const at::Tensor& input, const at::Tensor& weight,
   const int64_t *in = args->src.sizes, *taps = args->weight.sizes;
   if (in[1] != taps[1] * p.groups || taps[0] % p.groups != 0) return "shape";
   *result = {in[0], taps[0]};
+  double padded = static_cast<double>(in[1]);
   for (int64_t d = 0; d < spatial; ++d) {
     const int64_t span = args->window.dilation[d] * (taps[d + 2] - 1) + 1;
     const int64_t room = in[d + 2] + 2 * args->window.padding[d] - span;
     if (room < 0) return "shape";
     result->push_back(room / args->window.stride[d] + 1);
+    padded *= static_cast<double>(in[d + 2] + 2 * args->window.padding[d]);
   }
+  if (padded > kMostPadded) return "padding";
   args->struct_size = sizeof *args;
   args->groups = static_cast<int32_t>(p.groups);
   return nullptr;

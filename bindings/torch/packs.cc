@@ -11,6 +11,7 @@
 #include <string_view>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "loader.h"
 #include "polyops/ops/convolution.h"
@@ -25,14 +26,23 @@ std::atomic<int64_t> pack_count{0};
 
 namespace {
 
+// A weight as it was when it was packed.
+struct Watched {
+  const c10::TensorImpl* weight;  // its address alone
+  c10::VariableVersion versions;  // its own: a view made below autograd has another
+  uint32_t version;
+
+  bool is_unchanged() const { return versions.current_version() == version; }
+};
+
 struct Entry {
   int64_t id;
   // Kept so that no other storage can come to the same address.
   c10::weak_intrusive_ptr<c10::StorageImpl> storage;
-  const void* memory;             // of the storage
-  polyops_tensor view;            // as the call sees it, without data
-  c10::VariableVersion versions;  // the weight's own: a view made below autograd has another
-  uint32_t version;
+  const void* memory;   // of the storage
+  polyops_tensor view;  // as the call sees it, without data
+  // Weights tied by .data are one memory, but torch counts the changes of each apart.
+  std::vector<Watched> watched;
   std::shared_ptr<const Pack> pack;
 
   bool counts() const {
@@ -41,7 +51,7 @@ struct Entry {
   }
   bool counts(const c10::StorageImpl& alive) const {
     return &alive == storage._unsafe_get_target() && alive.data() == memory &&
-           versions.current_version() == version;
+           std::ranges::all_of(watched, &Watched::is_unchanged);
   }
 
   bool is_of(const at::Tensor& tensor) const {
@@ -63,6 +73,9 @@ struct Packs {
   template <class Which>
   void erase_if(const Which& which) {
     std::erase_if(by_data, [&](const auto& item) { return which(item.second); });
+    count();
+  }
+  void count() const {
     pack_count.store(static_cast<int64_t>(by_data.size()), std::memory_order_relaxed);
   }
 };
@@ -79,6 +92,20 @@ const char* cannot_pack(const at::Tensor& weight) {
   if (weight.is_inference()) return "made in inference mode, where torch counts no changes";
   if (weight.is_conj() || weight.is_neg() || weight.numel() == 0) return "layout";
   return nullptr;
+}
+
+// Drops what was packed of that memory. Returns the other weights by whose changes a pack of it ends.
+std::vector<Watched> forget(const void* data, const c10::TensorImpl* weight) {
+  std::vector<Watched> others;
+  std::lock_guard lock(packs().mutex);
+  packs().erase_if([](const Entry& e) { return !e.counts(); });
+  if (const auto it = packs().by_data.find(data); it != packs().by_data.end()) {
+    others = std::move(it->second.watched);
+    packs().by_data.erase(it);
+    packs().count();
+  }
+  std::erase_if(others, [weight](const Watched& w) { return w.weight == weight; });
+  return others;
 }
 
 // Of the device: who packs and who reads.
@@ -135,6 +162,10 @@ polyops_tensor& operand(polyops_convolution_pack_args& args) { return args.weigh
 
 template <class Args>
 PackResult pack(const Packing& what, const PackTerms& terms, Args args) {
+  const void* data = what.weight.const_data_ptr();
+  const c10::TensorImpl* impl = what.weight.unsafeGetTensorImpl();
+  // First of all: whoever packs again may have written what torch does not count.
+  std::vector<Watched> watched = forget(data, impl);
   const char* reason = nullptr;
   const polyops_kernel* packer = packer_for(what.tables, args, terms.gated, &reason);
   if (packer == nullptr) return {0, reason};
@@ -154,14 +185,13 @@ PackResult pack(const Packing& what, const PackTerms& terms, Args args) {
   if (!run()) return {0, "declined by its kernel"};
   if (content.bytes > terms.max_bytes) return {0, "over max_bytes"};
   // Before the weight is read: what changes from here on is noticed.
-  const c10::VariableVersion versions = what.weight.unsafeGetTensorImpl()->version_counter();
-  const uint32_t version = versions.current_version();
+  const c10::VariableVersion versions = impl->version_counter();
+  watched.push_back({impl, versions, versions.current_version()});
   result->memory =
       at::empty({content.bytes}, what.weight.options().dtype(at::kByte).requires_grad(false));
   content.data = result->memory.mutable_data_ptr();
   result->table = &what.tables.readers;
   result->groups = what.groups;
-  const void* data = what.weight.const_data_ptr();
   operand(args).data = const_cast<void*>(data);
   if (!run()) return {0, "declined by its kernel"};
 
@@ -169,7 +199,7 @@ PackResult pack(const Packing& what, const PackTerms& terms, Args args) {
   std::lock_guard lock(packs().mutex);
   const int64_t id = ++packs().last_id;
   packs().by_data.insert_or_assign(data, Entry{id, storage.getWeakStorageImpl(), storage.data(),
-                                               what.view, versions, version, result});
+                                               what.view, std::move(watched), result});
   packs().erase_if([](const Entry& e) { return !e.counts(); });
   choices_changed();
   return {id, nullptr};

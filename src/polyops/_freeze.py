@@ -114,22 +114,28 @@ def _pack(module: nn.Module, max_bytes: int | None) -> tuple[int, str | None]:
         return 0, "transposed"
     return _C.pack_convolution(
         weight,
-        stride=module.stride,
-        padding=_padding(module),
-        dilation=module.dilation,
+        stride=_each(module, module.stride),
+        padding=_each(module, _padding(module)),
+        dilation=_each(module, module.dilation),
         groups=module.groups,
         gated=True,
         max_bytes=max_bytes,
     )
 
 
-def _padding(module: _ConvNd) -> Sequence[int]:
+def _each(module: _ConvNd, values: int | Sequence[int]) -> list[int]:
+    """One value per spatial dimension. A module's attribute may be set to one for all of them."""
+    values = [values] if isinstance(values, int) else list(values)
+    return values * (module.weight.dim() - 2) if len(values) == 1 else values
+
+
+def _padding(module: _ConvNd) -> int | Sequence[int]:
     if module.padding_mode != "zeros" or module.padding == "valid":
-        return [0] * len(module.kernel_size)
+        return 0
     if module.padding == "same":
-        spans = zip(module.dilation, module.kernel_size, strict=True)
+        spans = zip(_each(module, module.dilation), module.weight.shape[2:], strict=True)
         return [dilation * (taps - 1) // 2 for dilation, taps in spans]
-    return cast(Sequence[int], module.padding)
+    return cast(int | Sequence[int], module.padding)
 
 
 def freeze(model: nn.Module, *, max_bytes: int | None = None) -> Frozen:
@@ -137,9 +143,10 @@ def freeze(model: nn.Module, *, max_bytes: int | None = None) -> Frozen:
 
     Products with these weights, from ``nn.Linear`` or any other call of ``addmm`` and ``mm`` with
     ``weight.t()``, and convolutions with them then read a second copy that lies as the kernels want
-    it, where that was measured to be faster; convolutions so far in bfloat16 on AMX, since float32
-    gains nothing by it. The model itself stays as it is: modules, parameters, ``state_dict``,
-    copies and pickles know nothing of it, and results are those of the same sums in another order.
+    it, where that was measured to be faster; convolutions in bfloat16 on AMX, and in float32 where
+    oneDNN's kernels are built in. The model itself stays as it is: modules, parameters,
+    ``state_dict``, copies and pickles know nothing of it, and results are those of the same sums in
+    another order.
 
     A pack counts only as long as its weight is what was packed. A step of a ``torch.optim``
     optimizer, any other in-place change (``load_state_dict``), another dtype or device, and

@@ -11,11 +11,24 @@
 #include <cstring>
 #include <thread>
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
+
 namespace polyops::testing {
 namespace {
 
 constexpr unsigned char kGuard = 0xa5;
 constexpr int64_t kGuardBytes = 256;
+
+// Under AddressSanitizer reading of a guard is found, too.
+#if defined(__SANITIZE_ADDRESS__)
+void forbid(const unsigned char* p, size_t n) { __asan_poison_memory_region(p, n); }
+void allow(const unsigned char* p, size_t n) { __asan_unpoison_memory_region(p, n); }
+#else
+void forbid(const unsigned char*, size_t) {}
+void allow(const unsigned char*, size_t) {}
+#endif
 
 thread_local std::string error_text;
 thread_local bool inside_parallel = false;
@@ -231,6 +244,7 @@ int launch(const polyops_kernel& kernel, const void* args, int threads) {
   const auto base = reinterpret_cast<uintptr_t>(memory.data()) + kGuardBytes;
   auto* scratch = reinterpret_cast<unsigned char*>((base + 63) / 64 * 64);
   for (size_t i = 0; i < bytes; ++i) scratch[i] = 0xff;  // a NaN in every float type
+  forbid(scratch + bytes, kGuardBytes);
   polyops_context ctx = {};
   ctx.struct_size = sizeof ctx;
   ctx.num_threads = threads;
@@ -239,6 +253,7 @@ int launch(const polyops_kernel& kernel, const void* args, int threads) {
   const int status = kernel.launch(args, &ctx);
   const std::string failure = wait();
   if (!failure.empty()) ADD_FAILURE() << kernel.name << ": " << failure;
+  allow(scratch + bytes, kGuardBytes);
   for (unsigned char* p = memory.data(); p < scratch; ++p) {
     if (*p != kGuard) {
       ADD_FAILURE() << kernel.name << " wrote before its scratch";

@@ -316,3 +316,26 @@ def test_inference_and_meta() -> None:
     assert polyops.stats()["convolution"]["hits"] == 1
     assert F.conv2d(X.to("meta"), W.to("meta")).shape == (2, 8, 7, 7)
     assert polyops.stats()["convolution"]["hits"] == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_windows_wider_than_memory(dtype: torch.dtype) -> None:
+    """One pixel under the middle of 3 x 3 taps; the padded image has more than 2^63 of them."""
+    x, w = randn(1, 32, 1, 1).to(dtype), randn(4, 32, 3, 3, seed=1).to(dtype)
+    far = 2**31 - 1
+    found = F.conv2d(x, w, padding=far, dilation=far)
+    expected = F.conv2d(x, w[:, :, 1:2, 1:2].contiguous())
+    torch.testing.assert_close(found, expected)
+
+
+def test_float16_denormals_where_the_thread_flushes_those_of_float32() -> None:
+    x, w = torch.full((1, 4, 64), 3e-7).half()[..., ::2], torch.full((3, 4, 2), 1000.0).half()
+    with polyops.disable():
+        expected = F.conv1d(x.contiguous(), w)
+    try:
+        assert torch.set_flush_denormal(True)
+        found = F.conv1d(x, w)
+    finally:
+        torch.set_flush_denormal(False)
+    assert expected.min() > 0
+    torch.testing.assert_close(found, expected)

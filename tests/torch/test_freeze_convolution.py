@@ -125,6 +125,16 @@ def test_memory_is_bounded_and_reported():
     assert polyops.freeze(net, max_bytes=size).left == {"2.weight": "over max_bytes"}
 
 
+@pytest.mark.parametrize("stride", [2, (2,), (2, 1)])
+def test_attributes_that_were_set_to_one_number_for_all_dimensions(stride):
+    net, x = one(), images(2, 64, 9, 11)
+    net.stride, net.padding, net.dilation = stride, 1, 1
+    with torch.no_grad():
+        assert set(polyops.freeze(net).packed) == {"weight"}
+        assert readers(net, x) == 1
+        check(net, x)
+
+
 def test_gradients_flow_as_before():
     nets, x = (one(), one()), images(2, 64, 9, 11)
     polyops.freeze(nets[0])

@@ -32,7 +32,8 @@ struct PixelTilesPlan {
   int64_t item_parts() const { return ceil_div(shape.batch, items); }
   int64_t panels() const { return ceil_div(shape.filters, kPanel); }
   int64_t units() const { return item_parts() * shape.groups * bands * filter_parts; }
-  int64_t thread_elements() const { return copies_elements + kPositions * kPanel; }
+  // unpad() reads whole vectors, behind the last of the results, too.
+  int64_t thread_elements() const { return copies_elements + kPositions * kPanel + kOverread; }
 };
 
 // Rows of a power of two of bytes would share few sets of the L1 cache.

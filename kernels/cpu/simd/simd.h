@@ -58,18 +58,14 @@ inline float to_float(bf16 x) {
   return f;
 }
 
-// A normal number's exponent moves from 5 bits to 8; a denormal's comes by the product.
+// A normal number's exponent moves from 5 bits to 8; a denormal is an integer, since as bits of a
+// float it would be 0 where the thread takes denormals for that (torch.set_flush_denormal).
 inline float to_float(f16 x) {
   const uint32_t magnitude = x.bits & 0x7fffu;
-  uint32_t bits = magnitude << 13;
+  const uint32_t bits = (magnitude << 13) + (magnitude >= 0x7c00u ? 0x70000000u : 0x38000000u);
   float f;
-  if (magnitude >= 0x7c00u) {
-    bits |= 0x7f800000u;
-    __builtin_memcpy(&f, &bits, sizeof f);
-  } else {
-    __builtin_memcpy(&f, &bits, sizeof f);
-    f *= 0x1p112f;
-  }
+  __builtin_memcpy(&f, &bits, sizeof f);
+  if (magnitude < 0x400u) f = static_cast<float>(static_cast<int32_t>(magnitude)) * 0x1p-24f;
   return (x.bits & 0x8000u) != 0 ? -f : f;
 }
 
