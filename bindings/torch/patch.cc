@@ -5,7 +5,9 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <stdexcept>
+#include <string>
 
 namespace polyops::torch_binding {
 namespace {
@@ -90,11 +92,14 @@ const WrappedSlot* slot_of(const Overload& overload, const DeviceKey& device) {
   return slot;
 }
 
-bool served(const DeviceKey& device) {
+// The kernel ops that the families of the device bring.
+std::set<std::string> ops_served(const DeviceKey& device) {
+  std::set<std::string> ops;
   for (const Family& f : registry().families()) {
-    if (f.state != Family::State::kRefused && f.device == device.name) return true;
+    if (f.state == Family::State::kRefused || f.device != device.name) continue;
+    for (size_t i = 0; i < f.backend->kernel_count; ++i) ops.insert(f.backend->kernels[i].op);
   }
-  return false;
+  return ops;
 }
 
 }  // namespace
@@ -105,11 +110,13 @@ void patch() {
   QuietOverride quiet;
   c10::WarningUtils::WarningHandlerGuard guard(&quiet);
   for (const DeviceKey& device : kDevices) {
-    if (!served(device)) continue;
+    const std::set<std::string> served = ops_served(device);
+    if (served.empty()) continue;
     auto library = std::make_unique<torch::Library>(torch::Library::IMPL, "aten", device.key,
                                                     kMarker, __LINE__);
     for (const Overload& overload : overloads()) {
-      if (!overload.wrap || !policy().op_enabled(overload.op)) continue;
+      if (!overload.wrap || !served.contains(overload.kernel_op)) continue;
+      if (!policy().op_enabled(overload.op)) continue;
       const WrappedSlot* slot = slot_of(overload, device);
       if (slot == nullptr) continue;
       library->impl(overload.name, overload.wrap(slot));

@@ -43,8 +43,8 @@ Policy& policy();
 // All tables, in bindings/aten/table.cc.
 const std::vector<Overload>& overloads();
 
-// Registers every overload whose op the policy allows, at the key of every device that a family
-// serves, once. Not while another thread is inside torch.
+// Registers every overload whose op the policy allows, at the key of every device for which a family
+// brings kernels of it, once. Not while another thread is inside torch.
 void patch();
 // Takes all registrations out. Not while another thread is inside torch.
 void unpatch();

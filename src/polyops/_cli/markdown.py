@@ -8,9 +8,12 @@ END = "<!-- op table: end -->"
 
 
 def op_table() -> str:
-    """Per op the overloads taken, the dtypes taken, and per device the ISAs that have kernels."""
+    """Per op the overloads taken, the dtypes taken, and per device the ISAs that have kernels.
+
+    A device without any runs stock's.
+    """
     devices = sorted({kernel["device"] for kernel in _C.kernels()})
-    lines = [row("op", "overloads taken", "dtypes", *devices)]
+    lines = [row("op", "overloads taken", "dtypes on cpu", *devices)]
     lines.append("|" + "---|" * (3 + len(devices)))
     for op in sorted(_C.ops()):
         taken = [
@@ -40,4 +43,4 @@ def isas(op: str, device: str) -> str:
         for kernel in _C.kernels()
         if op in kernel["public_ops"] and kernel["device"] == device
     ]
-    return ", ".join(dict.fromkeys(found))
+    return ", ".join(dict.fromkeys(found)) or "stock"
