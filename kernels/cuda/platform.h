@@ -75,6 +75,11 @@ GPU_DEVICE uint32_t narrow2(float first, float second) {
 }
 
 GPU_DEVICE float exp_fast(float x) { return __expf(x); }
+GPU_DEVICE float exp2_flush(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
 GPU_DEVICE float log_fast(float x) { return __logf(x); }
 GPU_DEVICE float rsqrt_fast(float x) { return rsqrtf(x); }
 GPU_DEVICE float reciprocal_fast(float x) { return __fdividef(1.0f, x); }

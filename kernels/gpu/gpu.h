@@ -14,6 +14,7 @@
 //   widen2, narrow2             two of them in a word, the first in its low half
 //   float_bits, float_of_bits   a float32 and its bits
 //   exp_fast, log_fast, rsqrt_fast, reciprocal_fast    of float32, to a few units in the last place
+//   exp2_flush                  2^x, where a result below 2^-126 may be 0: fewer instructions
 //   launch(kernel, shape, ctx, args...)   from the host; returns what a kernel entry returns
 //   multiprocessors(ctx)        how many the device has
 //

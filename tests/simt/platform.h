@@ -83,6 +83,10 @@ uint32_t narrow2(float first, float second) {
 }
 
 inline float exp_fast(float x) { return std::exp(x); }
+inline float exp2_flush(float x) {
+  const float y = std::exp2(x);
+  return y < std::numeric_limits<float>::min() ? 0 : y;
+}
 inline float log_fast(float x) { return std::log(x); }
 inline float rsqrt_fast(float x) { return 1 / std::sqrt(x); }
 inline float reciprocal_fast(float x) { return 1 / x; }

@@ -1,0 +1,143 @@
+// The kernels over tiles of columns (columns.h), forward and backward.
+#ifndef POLYOPS_GPU_SOFTMAX_COLUMNS_KERNELS_H_
+#define POLYOPS_GPU_SOFTMAX_COLUMNS_KERNELS_H_
+
+#include "columns.h"
+
+namespace polyops::gpu {
+namespace {
+
+template <class T>
+struct ForwardTiles {
+  const T* src;
+  T* dst;
+  Tiles<2> tiles;
+};
+template <class T>
+struct BackwardTiles {
+  const T* grad;
+  const T* y;
+  T* out;
+  Tiles<3> tiles;
+};
+
+// Rows of which no thread has the k-th are passed over: those k with k * down >= live.
+template <class T, int kWide, int kRows>
+GPU_DEVICE void absorb_rows(const Piece<T, kWide> (&x)[kRows], int down, int live,
+                            MaxSum (&sum)[kWide]) {
+  float top[kWide];
+#pragma unroll
+  for (int j = 0; j < kWide; ++j) top[j] = sum[j].max;
+#pragma unroll
+  for (int k = 0; k < kRows; ++k) {
+    if (k * down >= live) break;
+    float v[kWide];
+    x[k].get(v);
+#pragma unroll
+    for (int j = 0; j < kWide; ++j) top[j] = fmaxf(top[j], v[j]);
+  }
+#pragma unroll
+  for (int j = 0; j < kWide; ++j) sum[j].raise_to(top[j]);
+#pragma unroll
+  for (int k = 0; k < kRows; ++k) {
+    if (k * down >= live) break;
+    float v[kWide];
+    x[k].get(v);
+#pragma unroll
+    for (int j = 0; j < kWide; ++j) sum[j].sum += exp_from(v[j], shift_of(sum[j].max));
+  }
+}
+
+template <class T, int kWide, int kRows, int N>
+GPU_DEVICE void store_columns(const MaxSum (&sum)[kWide], const Piece<T, kWide> (&x)[kRows],
+                              const Place<N>& place, int begin, int n, T* column, int64_t stride) {
+#pragma unroll
+  for (int k = 0; k < kRows; ++k) {
+    const int row = begin + place.first + k * place.down;
+    if (!place.inside || row >= n) break;
+    float v[kWide];
+    x[k].get(v);
+#pragma unroll
+    for (int j = 0; j < kWide; ++j) v[j] = Normalize<T>(sum[j])(v[j]);
+    Piece<T, kWide>::store(column + row * stride, v);
+  }
+}
+
+constexpr int kColumnRows = 8;
+
+template <class T, int kWide>
+GPU_KERNEL(kColumnThreads)
+softmax_columns(ForwardTiles<T> p) {
+  GPU_SHARED(MaxSum, shared, kMostParts);
+  const Place<2> place(p.tiles, kWide);
+  const T* src = p.src + place.at[0];
+  T* dst = p.dst + place.at[1];
+  const int n = p.tiles.n, chunk = kColumnRows * place.down;
+  Piece<T, kWide> x[kColumnRows];
+  MaxSum sum[kWide];
+  int begin = 0;
+  for (;; begin += chunk) {
+    load_rows(src, p.tiles.strides[0], place, begin, n, kMinusInf, x);
+    absorb_rows(x, place.down, n - begin, sum);
+    if (begin + chunk >= n) break;
+  }
+  merge_columns(place, shared, sum);
+  for (;;) {
+    store_columns(sum, x, place, begin, n, dst, p.tiles.strides[1]);
+    begin -= chunk;
+    if (begin < 0) break;
+    load_rows(src, p.tiles.strides[0], place, begin, n, kMinusInf, x);
+  }
+}
+
+constexpr int kGradientRows = 4;
+
+template <class T, int kWide>
+GPU_KERNEL(kColumnThreads)
+softmax_backward_columns(BackwardTiles<T> p) {
+  GPU_SHARED(float, shared, kMostParts);
+  const Place<3> place(p.tiles, kWide);
+  const T* grad_column = p.grad + place.at[0];
+  const T* y_column = p.y + place.at[1];
+  T* out = p.out + place.at[2];
+  const int n = p.tiles.n, chunk = kGradientRows * place.down;
+  Piece<T, kWide> grad[kGradientRows], y[kGradientRows];
+  float sum[kWide] = {};
+  int begin = 0;
+  for (;; begin += chunk) {
+    load_rows(grad_column, p.tiles.strides[0], place, begin, n, 0.0f, grad);
+    load_rows(y_column, p.tiles.strides[1], place, begin, n, 0.0f, y);
+#pragma unroll
+    for (int k = 0; k < kGradientRows; ++k) {
+      float g[kWide], v[kWide];
+      grad[k].get(g);
+      y[k].get(v);
+#pragma unroll
+      for (int j = 0; j < kWide; ++j) sum[j] = fmaf(g[j], v[j], sum[j]);
+    }
+    if (begin + chunk >= n) break;
+  }
+  merge_columns(place, shared, sum);
+  for (;;) {
+#pragma unroll
+    for (int k = 0; k < kGradientRows; ++k) {
+      const int row = begin + place.first + k * place.down;
+      if (!place.inside || row >= n) break;
+      float g[kWide], v[kWide];
+      grad[k].get(g);
+      y[k].get(v);
+#pragma unroll
+      for (int j = 0; j < kWide; ++j) g[j] = v[j] * (g[j] - sum[j]);
+      Piece<T, kWide>::store(out + row * p.tiles.strides[2], g);
+    }
+    begin -= chunk;
+    if (begin < 0) break;
+    load_rows(grad_column, p.tiles.strides[0], place, begin, n, 0.0f, grad);
+    load_rows(y_column, p.tiles.strides[1], place, begin, n, 0.0f, y);
+  }
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_SOFTMAX_COLUMNS_KERNELS_H_

@@ -1,0 +1,84 @@
+// The largest x and the sum of exp(x - largest) of some elements, held together, so that a row is
+// read once and a block meets once. NaN is left out of the largest and makes the sum NaN.
+#ifndef POLYOPS_GPU_SOFTMAX_MAX_SUM_H_
+#define POLYOPS_GPU_SOFTMAX_MAX_SUM_H_
+
+#include "gpu.h"
+#include "reduce.h"
+
+namespace polyops::gpu {
+namespace {
+
+constexpr float kMinusInf = -__builtin_huge_valf();
+constexpr float kLog2e = 1.44269504088896340736f;
+
+// What is subtracted before exp: where all elements are -inf nothing, for they count 0 beside others.
+GPU_DEVICE float shift_of(float max) { return max == kMinusInf ? 0.0f : max; }
+
+// exp(x - shift). The difference first: as fma(x, log2e, -shift log2e) it would be off by as much as
+// shift log2e is, 6e-4 at 1e4.
+GPU_DEVICE float exp_from(float x, float shift) { return exp2_flush((x - shift) * kLog2e); }
+
+struct MaxSum {
+  float max = kMinusInf;
+  float sum = 0;
+
+  GPU_DEVICE void raise_to(float at_least) {
+    const float higher = fmaxf(max, at_least);
+    sum *= exp_from(max, shift_of(higher));
+    max = higher;
+  }
+};
+
+GPU_DEVICE MaxSum merge_lanes(MaxSum x, int lanes) {
+  x.raise_to(reduce_lanes(x.max, lanes, Max()));
+  x.sum = reduce_lanes(x.sum, lanes, Sum());
+  return x;
+}
+
+// Of the block. `shared` has 2 kMostWaves elements.
+GPU_DEVICE MaxSum merge_block(MaxSum x, float* shared) {
+  const int waves = block_threads() / wave_size();
+  x = merge_lanes(x, wave_size());
+  if (waves == 1) return x;
+  const int lane = thread_id() % wave_size();
+  if (lane == 0) {
+    shared[thread_id() / wave_size()] = x.max;
+    shared[thread_id() / wave_size() + kMostWaves] = x.sum;
+  }
+  barrier();
+  x = MaxSum();
+  if (lane < waves) {
+    x.max = shared[lane];
+    x.sum = shared[lane + kMostWaves];
+  }
+  return merge_lanes(x, wave_size());
+}
+
+// exp(x - max) / sum, in float32 with denormals. In 16 bits the division goes into the exponent, one
+// instruction less; it is off by up to 2^-20, where bfloat16 and float16 see 2^-14 and 2^-17.
+// Where max is -inf, all are NaN.
+template <class T>
+struct Normalize {
+  float max, scale;
+
+  GPU_DEVICE explicit Normalize(const MaxSum& row) : max(row.max) {
+    if constexpr (sizeof(T) == 4) {
+      scale = reciprocal_fast(row.sum);
+    } else {
+      scale = -kLog2e * log_fast(row.sum);
+    }
+  }
+  GPU_DEVICE float operator()(float x) const {
+    if constexpr (sizeof(T) == 4) {
+      return exp_fast(x - max) * scale;
+    } else {
+      return exp2_flush(fmaf(x - max, kLog2e, scale));
+    }
+  }
+};
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_SOFTMAX_MAX_SUM_H_

@@ -1,0 +1,119 @@
+// A row of elements next to each other as a team of lanes reads and writes it: whole packs of 16
+// aligned bytes, and at both ends what is left, less than a pack, one element to a lane. So an odd
+// row costs an even one's time and one masked access more; a branch per pack instead cost the loads
+// their place before the first use.
+#ifndef POLYOPS_GPU_SOFTMAX_ROW_H_
+#define POLYOPS_GPU_SOFTMAX_ROW_H_
+
+#include <cstdint>
+
+#include "gpu.h"
+
+namespace polyops::gpu {
+namespace {
+
+// The elements of a lane at the ends, of a team of that many lanes: there are two packs' worth.
+template <class T>
+constexpr int ends_of(int lanes) {
+  return lanes >= 2 * kPack<T> ? 1 : 2 * kPack<T> / lanes;
+}
+
+// How a row falls into packs. Decided by one tensor; those that lie otherwise go by elements.
+template <class T>
+struct Cut {
+  int n;
+  int head;   // elements before the first whole pack
+  int whole;  // packs
+
+  GPU_DEVICE Cut(const T* first, int elements) : n(elements) {
+    const int misplaced = static_cast<int>(reinterpret_cast<uintptr_t>(first) % 16 / sizeof(T));
+    head = -misplaced & (kPack<T> - 1);
+    if (head > n) head = n;
+    whole = (n - head) / kPack<T>;
+  }
+  GPU_DEVICE bool fits(const T* first) const {
+    return reinterpret_cast<uintptr_t>(first + head) % 16 == 0;
+  }
+  GPU_DEVICE int of_pack(int pack) const { return head + pack * kPack<T>; }
+  // The element at that place of 2 kPack at the ends; negative if there is none.
+  GPU_DEVICE int of_end(int place) const {
+    if (place < kPack<T>) return place < head ? place : -1;
+    const int at = of_pack(whole) + place - kPack<T>;
+    return at < n ? at : -1;
+  }
+};
+
+template <class T>
+GPU_DEVICE Words words_of(float x) {
+  float all[kPack<T>];
+#pragma unroll
+  for (int j = 0; j < kPack<T>; ++j) all[j] = x;
+  return pack<T>(all);
+}
+
+// Packs first, first + step, ... as they are in memory; `fill` where there is none. All loads are
+// issued before the first is used.
+template <int kPacks, class T>
+GPU_DEVICE void load_row(const Cut<T>& cut, const T* row, int first, int step, float fill,
+                         Words (&words)[kPacks]) {
+  const Words none = words_of<T>(fill);
+  if (cut.fits(row)) {
+#pragma unroll
+    for (int k = 0; k < kPacks; ++k) {
+      const int at = first + k * step;
+      words[k] = none;
+      if (at < cut.whole) words[k] = load_words(row + cut.of_pack(at));
+    }
+    return;
+  }
+#pragma unroll
+  for (int k = 0; k < kPacks; ++k) {
+    const int at = first + k * step;
+    words[k] = none;
+    if (at < cut.whole) {
+      float x[kPack<T>];
+#pragma unroll
+      for (int j = 0; j < kPack<T>; ++j) x[j] = widen(row[cut.of_pack(at) + j]);
+      words[k] = pack<T>(x);
+    }
+  }
+}
+
+template <class T>
+GPU_DEVICE void store_pack(const Cut<T>& cut, T* row, bool fits, int at,
+                           const float (&x)[kPack<T>]) {
+  if (at >= cut.whole) return;
+  if (fits) {
+    store_words(row + cut.of_pack(at), pack<T>(x));
+  } else {
+#pragma unroll
+    for (int j = 0; j < kPack<T>; ++j) row[cut.of_pack(at) + j] = narrow<T>(x[j]);
+  }
+}
+
+template <int kEnds, class T>
+GPU_DEVICE void load_ends(const Cut<T>& cut, const T* row, int lane, int lanes, float fill,
+                          float (&x)[kEnds]) {
+#pragma unroll
+  for (int e = 0; e < kEnds; ++e) {
+    const int place = lane + e * lanes;
+    const int at = place < 2 * kPack<T> ? cut.of_end(place) : -1;
+    x[e] = at >= 0 ? widen(row[at]) : fill;
+  }
+}
+
+template <int kEnds, class T>
+GPU_DEVICE void store_ends(const Cut<T>& cut, T* row, int lane, int lanes,
+                           const float (&x)[kEnds]) {
+#pragma unroll
+  for (int e = 0; e < kEnds; ++e) {
+    const int place = lane + e * lanes;
+    const int at = place < 2 * kPack<T> ? cut.of_end(place) : -1;
+    if (at >= 0) row[at] = narrow<T>(x[e]);
+  }
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_SOFTMAX_ROW_H_
