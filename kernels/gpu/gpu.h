@@ -10,6 +10,7 @@
 //   wave_size()                 lanes in lockstep, 32 or 64: no compile-time constant
 //   barrier()                   of the block; all its threads must come
 //   shuffle_xor(x, mask)        x of the lane whose number differs by mask; all lanes must come
+//   any_lane(x)                 whether x is true in any lane of the wave; all lanes must come
 //   f16, bf16                   storage; widen() and narrow<T>() convert, to nearest even
 //   widen2, narrow2             two of them in a word, the first in its low half
 //   float_bits, float_of_bits   a float32 and its bits

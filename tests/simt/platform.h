@@ -43,6 +43,11 @@ inline float shuffle_xor(float x, int mask) {
   return std::bit_cast<float>(
       static_cast<uint32_t>(simt::shuffle_xor(std::bit_cast<uint32_t>(x), mask)));
 }
+inline bool any_lane(bool x) {
+  uint64_t any = x ? 1 : 0;
+  for (int mask = 1; mask < wave_size(); mask *= 2) any |= simt::shuffle_xor(any, mask);
+  return any != 0;
+}
 
 inline float float_of_bits(uint32_t bits) { return std::bit_cast<float>(bits); }
 inline uint32_t float_bits(float x) { return std::bit_cast<uint32_t>(x); }

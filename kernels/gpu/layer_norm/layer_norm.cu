@@ -1,5 +1,95 @@
+// layer_norm and layer_norm_backward on GPUs.
+// Bound: memory, 2 and 3 elements moved per element.
+#include "backward_launch.h"
+#include "forward.h"
+#include "forward_long.h"
+#include "forward_strided.h"
 #include "table.h"
+
 namespace polyops::gpu {
-KernelList POLYOPS_GPU_CONCAT(layer_norm, POLYOPS_GPU_TARGET)();
-KernelList POLYOPS_GPU_CONCAT(layer_norm, POLYOPS_GPU_TARGET)() { return {nullptr, 0}; }
+namespace {
+
+const char* supports(const void* p) {
+  const auto& a = *static_cast<const polyops_layer_norm_args*>(p);
+  if (!has_type(a.src.dtype) || a.dst.dtype != a.src.dtype) return "dtype";
+  const polyops_tensor* const others[] = {&a.weight, &a.bias, &a.mean, &a.rstd};
+  for (const polyops_tensor* t : others) {
+    if (const char* reason = values_reason(*t, a.src.dtype)) return reason;
+  }
+  return shape_reason(shape_of(a.src, a.normalized_rank));
+}
+
+const char* contiguous_supports(const void* p) {
+  const auto& a = *static_cast<const polyops_layer_norm_args*>(p);
+  if (const char* reason = supports(p)) return reason;
+  const Shape shape = shape_of(a.src, a.normalized_rank);
+  return make_space<2>({&a.src, &a.dst}, shape.first_normalized, a.src.rank).dense() ? nullptr
+                                                                                     : "layout";
+}
+
+// Packs per lane: few for rows of a few packs, so that a team has lanes to be coalesced by; 4 up to
+// 32 KB, in blocks that fit a multiprocessor three times; 8 up to 128 KB.
+template <class T>
+int launch_rows(const ForwardCall<T>& call, int64_t packs, const polyops_context* ctx) {
+  const auto launch_as = [&](auto kernel, int kPacks) {
+    const int team = team_of(packs, kPacks);
+    const int threads = team <= kHalfWave ? kShortThreads : team;
+    const int64_t rows = threads / team;  // of a block
+    return launch(kernel, {(call.row_count + rows - 1) / rows, threads}, ctx, call, team);
+  };
+  if (packs <= 4) return launch_as(forward_rows<T, 1>, 1);
+  if (packs <= 8) return launch_as(forward_rows<T, 2>, 2);
+  if (packs <= 4 * kForwardThreads / 2) return launch_as(forward_rows<T, 4>, 4);
+  return launch_as(forward_rows<T, 8>, 8);
+}
+
+int contiguous(const void* p, const polyops_context* ctx) {
+  const auto& a = *static_cast<const polyops_layer_norm_args*>(p);
+  const Shape shape = shape_of(a.src, a.normalized_rank);
+  return with_type(a.src.dtype, [&]<class T>() {
+    const ForwardCall<T> call = make_forward<T>(a, shape);
+    const int64_t packs = packs_of(shape.n, kPack<T>, rows_aligned(call.rows, 0, a.src));
+    if (packs <= 8 * kForwardThreads) return launch_rows(call, packs, ctx);
+    return launch(forward_long<T>, {shape.rows, kForwardThreads}, ctx, call);
+  });
+}
+
+int strided(const void* p, const polyops_context* ctx) {
+  const auto& a = *static_cast<const polyops_layer_norm_args*>(p);
+  const Shape shape = shape_of(a.src, a.normalized_rank);
+  const auto elements = make_space<2>({&a.src, &a.dst}, shape.first_normalized, a.src.rank);
+  return with_type(a.src.dtype, [&]<class T>() {
+    return launch(forward_strided<T>, {shape.rows, strided_threads(shape.n)}, ctx,
+                  make_forward<T>(a, shape), elements);
+  });
+}
+
+const char* backward_supports(const void* p) {
+  const auto& a = *static_cast<const BackwardArgs*>(p);
+  if (!has_type(a.src.dtype) || a.grad_dst.dtype != a.src.dtype) return "dtype";
+  const bool out = polyops_is_present(&a.grad_src);
+  if (out && a.grad_src.dtype != a.src.dtype) return "dtype";
+  const polyops_tensor* const others[] = {&a.weight, &a.mean, &a.rstd, &a.grad_weight,
+                                          &a.grad_bias};
+  for (const polyops_tensor* t : others) {
+    if (const char* reason = values_reason(*t, a.src.dtype)) return reason;
+  }
+  if (!out && !wants_sums(a)) return "nothing to compute";
+  return shape_reason(shape_of(a.src, a.normalized_rank));
+}
+
+const char* backward_contiguous_supports(const void* p) {
+  const auto& a = *static_cast<const BackwardArgs*>(p);
+  if (const char* reason = backward_supports(p)) return reason;
+  const Shape shape = shape_of(a.src, a.normalized_rank);
+  return backward_space(a, shape.first_normalized, a.src.rank).dense() ? nullptr : "layout";
+}
+
+}  // namespace
 }  // namespace polyops::gpu
+
+POLYOPS_GPU_KERNELS(layer_norm,
+                    POLYOPS_GPU_KERNEL("layer_norm", "layer_norm_contiguous", contiguous_supports,
+                                       nullptr, contiguous),
+                    POLYOPS_GPU_KERNEL("layer_norm", "layer_norm_strided", supports, nullptr,
+                                       strided))

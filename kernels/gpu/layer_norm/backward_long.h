@@ -1,0 +1,140 @@
+// layer_norm_backward of rows that do not fit beside their sums over rows in registers, in 5 passes
+// instead of 3: grad_src, a block per row, that reads it a second time for the result, from its end
+// to its begin, out of a cache; then grad_weight and grad_bias, each block taking a tile of columns
+// of some rows. And column_sums(), which adds up what blocks left in the workspace.
+#ifndef POLYOPS_GPU_LAYER_NORM_BACKWARD_LONG_H_
+#define POLYOPS_GPU_LAYER_NORM_BACKWARD_LONG_H_
+
+#include "backward.h"
+
+namespace polyops::gpu {
+namespace {
+
+constexpr int kLongBackwardPacks = 4;
+constexpr int kTileThreads = 256;  // a pack of columns each
+constexpr int kTileRows = 4;       // in flight
+
+template <class T>
+GPU_KERNEL(kBackwardThreads)
+backward_long(BackwardCall<T> call) {
+  GPU_SHARED(float, shared, 2 * kMostWaves);
+  int64_t at[3];
+  call.rows.offsets(block_id(), at);
+  const int step = block_threads();
+  const Cut cut = {call.n, misplaced(call.grad_src + at[2]), kPack<T>};
+  const int32_t packs = (call.n + cut.shift + kPack<T> - 1) / kPack<T>;
+  const int parts = (packs + kLongBackwardPacks * step - 1) / (kLongBackwardPacks * step);
+  RowPacks<kLongBackwardPacks> row;
+  float sums[2] = {};
+  const auto load_part = [&](int part) {
+    const int first = part * kLongBackwardPacks * step + thread_id();
+    load_rows(call, block_id(), cut, first, step, &row);
+    mask_rows(call, block_id(), cut, first, step, &row);
+  };
+  const auto for_each_pack = [&](int part, auto f) {
+    const int first = part * kLongBackwardPacks * step + thread_id();
+#pragma unroll
+    for (int k = 0; k < kLongBackwardPacks; ++k) {
+      float plain[kPack<T>], g[kPack<T>], x[kPack<T>];
+      widen_pack(call, row.grad[k], row.src[k], row.mean, row.rstd, cut, first + k * step, plain, g,
+                 x);
+      f(first + k * step, g, x);
+    }
+  };
+  for (int part = 0; part < parts; ++part) {
+    load_part(part);
+    for_each_pack(part, [&](int32_t, const auto& g, const auto& x) {
+      float sum = 0, product = 0;
+#pragma unroll
+      for (int j = 0; j < kPack<T>; ++j) {
+        sum += g[j];
+        product = fmaf(g[j], x[j], product);
+      }
+      sums[0] += sum;
+      sums[1] += product;
+    });
+  }
+  sum_team(sums, step, shared);
+  const float means[2] = {sums[0] * call.inv_n, sums[1] * call.inv_n};
+  for (int part = parts - 1; part >= 0; --part) {
+    if (part != parts - 1) load_part(part);
+    for_each_pack(part, [&](int32_t pack, const auto& g, const auto& x) {
+      store_grad_src(call, g, x, row.rstd, means, call.grad_src + at[2], cut, pack);
+    });
+  }
+}
+
+// Blocks are tiles of columns, then chunks of rows.
+template <class T>
+GPU_KERNEL(kTileThreads)
+backward_columns(BackwardCall<T> call, int32_t tiles, int32_t chunks) {
+  const auto tile = static_cast<int32_t>(block_id() % tiles);
+  const int64_t chunk = block_id() / tiles;
+  const int32_t pack = tile * kTileThreads + thread_id();
+  const Cut cut = {call.n, 0, kPack<T>};
+  float weight[kPack<T>] = {}, bias[kPack<T>] = {};
+  const int64_t end = call.row_count * (chunk + 1) / chunks;
+  for (int64_t r = call.row_count * chunk / chunks; r < end; r += kTileRows) {
+    RowPacks<1> rows[kTileRows];
+#pragma unroll
+    for (int i = 0; i < kTileRows; ++i) {
+      load_rows(call, r + i < end ? r + i : call.row_count, cut, pack, 1, &rows[i]);
+    }
+#pragma unroll
+    for (int i = 0; i < kTileRows; ++i) {
+      mask_rows(call, r + i < end ? r + i : call.row_count, cut, pack, 1, &rows[i]);
+      float grad[kPack<T>], x[kPack<T>];
+      unpack<T>(rows[i].grad[0], grad);
+      unpack<T>(rows[i].src[0], x);
+#pragma unroll
+      for (int j = 0; j < kPack<T>; ++j) {
+        weight[j] = fmaf(grad[j], (x[j] - rows[i].mean) * rows[i].rstd, weight[j]);
+        bias[j] += grad[j];
+      }
+    }
+  }
+  float* out = call.sums + chunk * 2 * call.stride;
+#pragma unroll
+  for (int j = 0; j < kPack<T>; ++j) {
+    const int32_t column = cut.first(pack) + j;
+    if (!cut.has(column)) continue;
+    out[column] = weight[j];
+    out[call.stride + column] = bias[j];
+  }
+}
+
+// ---- The workspace, [blocks][2][stride], into grad_weight and grad_bias.
+
+constexpr int kSumColumns = 32;  // a block's
+constexpr int kSumThreads = 512;
+constexpr int kSumParts = kSumThreads / kSumColumns;
+
+template <class T>
+GPU_KERNEL(kSumThreads)
+column_sums(const float* sums, int64_t stride, int32_t blocks, Values grad_weight,
+            Values grad_bias, int32_t n) {
+  GPU_SHARED(float, shared, kSumThreads);
+  const bool is_bias = block_id() % 2 != 0;
+  const Values out = is_bias ? grad_bias : grad_weight;
+  if (out.data == nullptr) return;
+  const int64_t column = block_id() / 2 * kSumColumns + thread_id() % kSumColumns;
+  float sum = 0;
+  if (column < n) {
+    const float* from = sums + (is_bias ? stride : 0) + column;
+#pragma unroll 4
+    for (int b = thread_id() / kSumColumns; b < blocks; b += kSumParts) {
+      sum += from[b * 2 * stride];
+    }
+  }
+  shared[thread_id()] = sum;
+  barrier();
+  if (thread_id() >= kSumColumns || column >= n) return;
+#pragma unroll
+  for (int i = 1; i < kSumParts; ++i) sum += shared[i * kSumColumns + thread_id()];
+  store_value<T>(out, column, sum);
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_LAYER_NORM_BACKWARD_LONG_H_

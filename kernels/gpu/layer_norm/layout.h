@@ -1,0 +1,191 @@
+// What forward and backward of layer_norm share: where rows lie, parameters in two dtypes, and sums
+// over a team, the lanes that share a row: a power of two of them within a wave, or whole waves.
+#ifndef POLYOPS_GPU_LAYER_NORM_LAYOUT_H_
+#define POLYOPS_GPU_LAYER_NORM_LAYOUT_H_
+
+#include "gpu.h"
+#include "reduce.h"
+#include "window.h"
+
+namespace polyops::gpu {
+namespace {
+
+// Offsets of several tensors by one index in row-major order. Dimensions next to each other are
+// merged where no tensor has a gap.
+template <int kTensors>
+struct Space {
+  int rank;
+  uint32_t sizes[POLYOPS_MAX_RANK];  // innermost first
+  int64_t strides[kTensors][POLYOPS_MAX_RANK];
+
+  GPU_DEVICE void offsets(int64_t index, int64_t (&at)[kTensors]) const {
+    if (rank <= 1) {
+#pragma unroll
+      for (int t = 0; t < kTensors; ++t) at[t] = index * strides[t][0];
+      return;
+    }
+#pragma unroll
+    for (int t = 0; t < kTensors; ++t) at[t] = 0;
+    for (int d = 0; d < rank; ++d) {
+      const int64_t place = d + 1 == rank ? index : index % sizes[d];
+      index /= sizes[d];
+#pragma unroll
+      for (int t = 0; t < kTensors; ++t) at[t] += place * strides[t][d];
+    }
+  }
+  bool dense() const {
+    for (int t = 0; t < kTensors; ++t) {
+      if (rank > 1 || (rank == 1 && strides[t][0] != 1)) return false;
+    }
+    return true;
+  }
+};
+
+// Of dimensions [begin, end).
+template <int kTensors>
+Space<kTensors> make_space(const polyops_tensor* const (&tensors)[kTensors], int begin, int end) {
+  Space<kTensors> space = {};
+  for (int d = end - 1; d >= begin; --d) {
+    const int64_t size = tensors[0]->sizes[d];
+    if (size == 1) continue;
+    const int inner = space.rank - 1;
+    bool merges = space.rank > 0 && space.sizes[inner] * size < int64_t{1} << 32;
+    for (int t = 0; merges && t < kTensors; ++t) {
+      merges = tensors[t]->strides[d] == space.strides[t][inner] * space.sizes[inner];
+    }
+    if (merges) {
+      space.sizes[inner] *= static_cast<uint32_t>(size);
+      continue;
+    }
+    space.sizes[space.rank] = static_cast<uint32_t>(size);
+    for (int t = 0; t < kTensors; ++t) space.strides[t][space.rank] = tensors[t]->strides[d];
+    ++space.rank;
+  }
+  return space;
+}
+
+// `rows` rows (leading dimensions) of n elements each (trailing ones).
+struct Shape {
+  int first_normalized;
+  int64_t rows, n;
+};
+
+inline Shape shape_of(const polyops_tensor& src, int normalized_rank) {
+  Shape shape = {src.rank - normalized_rank, 1, 1};
+  for (int d = 0; d < src.rank; ++d) {
+    (d < shape.first_normalized ? shape.rows : shape.n) *= src.sizes[d];
+  }
+  return shape;
+}
+
+// Indices into a row are of 32 bits, also a block's work behind its end; rows' numbers are too.
+constexpr int64_t kMostElements = 0x7fffffff - (1 << 20);
+
+// A parameter or statistic, in T or in float32; absent: null.
+struct Values {
+  void* data;
+  bool is_float;
+};
+
+inline Values values_of(const polyops_tensor& t) {
+  return {polyops_is_present(&t) ? t.data : nullptr, t.dtype == POLYOPS_FLOAT32};
+}
+
+template <class T>
+GPU_DEVICE float load_value(const Values& v, int64_t at) {
+  return v.is_float ? static_cast<const float*>(v.data)[at]
+                    : widen(static_cast<const T*>(v.data)[at]);
+}
+
+template <class T>
+GPU_DEVICE void store_value(const Values& v, int64_t at, float x) {
+  if (v.is_float) {
+    static_cast<float*>(v.data)[at] = x;
+  } else {
+    static_cast<T*>(v.data)[at] = narrow<T>(x);
+  }
+}
+
+// The values of the pack; anything where it reaches beyond the row.
+template <class T>
+GPU_DEVICE void load_values(const Values& v, const Cut& cut, int32_t pack, float (&x)[kPack<T>]) {
+  constexpr int kCount = kPack<T>;
+  if (sizeof(T) == 4 || v.is_float) {
+    Words words[kCount / 4];
+    Window<float, kCount>(static_cast<const float*>(v.data), cut).load(pack, words);
+#pragma unroll
+    for (int j = 0; j < kCount; ++j) x[j] = float_of_bits(words[j / 4].w[j % 4]);
+  } else {
+    Words words[1];
+    Window<T, kCount>(static_cast<const T*>(v.data), cut).load(pack, words);
+    unpack<T>(words[0], x);
+  }
+}
+
+// Sums over the team; every lane of it gets the same bits. `shared`: kSums * kMostWaves elements that
+// nobody uses since the last barrier (teams beyond a wave only).
+template <int kSums>
+GPU_DEVICE void sum_team(float (&x)[kSums], int team, float* shared) {
+  const int within = team < wave_size() ? team : wave_size();
+#pragma unroll
+  for (int i = 0; i < kSums; ++i) x[i] = reduce_lanes(x[i], within, Sum());
+  if (team <= wave_size()) return;
+  const int lane = thread_id() % wave_size();
+  const int wave = thread_id() / wave_size();
+  if (lane == 0) {
+#pragma unroll
+    for (int i = 0; i < kSums; ++i) shared[i * kMostWaves + wave] = x[i];
+  }
+  barrier();
+  const int waves = team / wave_size();
+  const int first = wave - wave % waves;
+#pragma unroll
+  for (int i = 0; i < kSums; ++i) {
+    const float one = lane < waves ? shared[i * kMostWaves + first + lane] : 0.0f;
+    x[i] = reduce_lanes(one, wave_size(), Sum());
+  }
+}
+
+// Lanes of a team that takes so many packs, kPacks each. Half the largest wave is a part of every
+// wave, and twice that is a multiple of every wave.
+constexpr int kHalfWave = 32;
+constexpr int kWholeWaves = 64;
+inline int team_of(int64_t packs, int kPacks) {
+  const int64_t lanes = (packs + kPacks - 1) / kPacks;
+  int team = 1;
+  while (team < lanes && team < kHalfWave) team *= 2;
+  if (lanes <= team) return team;
+  return static_cast<int>((lanes + kWholeWaves - 1) / kWholeWaves * kWholeWaves);
+}
+
+// Whether all rows of the tensor begin at 16 aligned bytes.
+template <int kTensors>
+bool rows_aligned(const Space<kTensors>& rows, int tensor, const polyops_tensor& t) {
+  const int64_t per_pack = 16 / polyops_dtype_size(t.dtype);
+  bool aligned = reinterpret_cast<uintptr_t>(t.data) % 16 == 0;
+  for (int d = 0; d < rows.rank; ++d) aligned &= rows.strides[tensor][d] % per_pack == 0;
+  return aligned;
+}
+
+// Packs of a row at worst.
+inline int64_t packs_of(int64_t n, int per_pack, bool aligned) {
+  return (n + (aligned ? 0 : per_pack - 1) + per_pack - 1) / per_pack;
+}
+
+// ---- What may be asked for.
+
+// A parameter, its gradient or a statistic: contiguous, float32 or src's dtype.
+inline const char* values_reason(const polyops_tensor& t, int32_t src) {
+  if (!polyops_is_present(&t)) return nullptr;
+  if (t.dtype != POLYOPS_FLOAT32 && t.dtype != src) return "dtype";
+  return polyops_is_contiguous(&t) ? nullptr : "layout";
+}
+
+inline const char* shape_reason(const Shape& shape) {
+  return shape.n <= kMostElements && shape.rows <= kMostElements ? nullptr : "shape";
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_LAYER_NORM_LAYOUT_H_
