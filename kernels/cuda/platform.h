@@ -31,6 +31,17 @@ GPU_DEVICE void barrier() { __syncthreads(); }
 GPU_DEVICE float shuffle_xor(float x, int mask) { return __shfl_xor_sync(0xffffffffu, x, mask); }
 GPU_DEVICE bool any_lane(bool x) { return __any_sync(0xffffffffu, x) != 0; }
 
+// The store by name: an assignment it makes four of 4 bytes where it likes.
+GPU_DEVICE void load_16(const void* p, uint32_t (&w)[4]) {
+  const uint4 all = *static_cast<const uint4*>(p);
+  w[0] = all.x, w[1] = all.y, w[2] = all.z, w[3] = all.w;
+}
+GPU_DEVICE void store_16(void* p, const uint32_t (&w)[4]) {
+  asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(p)),
+               "r"(w[0]), "r"(w[1]), "r"(w[2]), "r"(w[3])
+               : "memory");
+}
+
 GPU_DEVICE float float_of_bits(uint32_t bits) { return __uint_as_float(bits); }
 GPU_DEVICE uint32_t float_bits(float x) { return __float_as_uint(x); }
 
@@ -87,6 +98,10 @@ GPU_DEVICE float reciprocal_fast(float x) { return __fdividef(1.0f, x); }
 
 inline int multiprocessors(const polyops_context* ctx) {
   return cuda::multiprocessors(ctx->device_index);
+}
+
+inline int64_t most_shared(const polyops_context* ctx) {
+  return cuda::most_shared(ctx->device_index);
 }
 
 template <class... Params>

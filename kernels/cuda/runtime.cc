@@ -4,6 +4,9 @@
 
 #include <atomic>
 #include <cstdio>
+#include <mutex>
+#include <set>
+#include <utility>
 
 namespace polyops::cuda {
 namespace {
@@ -20,21 +23,53 @@ int fail(const char* what, cudaError_t error) {
   return POLYOPS_ERROR;
 }
 
+// Of each device, asked once; `otherwise` if it does not say.
+int attribute(cudaDeviceAttr what, int device, std::atomic<int> (&known)[kMostDevices],
+              int otherwise) {
+  if (device < 0 || device >= kMostDevices) return otherwise;
+  int value = known[device].load(std::memory_order_relaxed);
+  if (value != 0) return value;
+  if (cudaDeviceGetAttribute(&value, what, device) != cudaSuccess) {
+    cudaGetLastError();
+    return otherwise;
+  }
+  known[device].store(value, std::memory_order_relaxed);
+  return value;
+}
+
+// A kernel that asks for shared memory gets up to all that a block may have, once per device: beyond
+// 48 KB, its own arrays counted, no launch gets it unasked. The cache gives way to it, so that as
+// many blocks fit as there is memory for.
+cudaError_t allow_shared(const void* kernel, int device) {
+  static std::mutex mutex;
+  static auto* allowed = new std::set<std::pair<const void*, int>>;
+  std::lock_guard lock(mutex);
+  if (allowed->count({kernel, device}) != 0) return cudaSuccess;
+  cudaFuncAttributes attributes;
+  cudaError_t error = cudaFuncGetAttributes(&attributes, kernel);
+  if (error != cudaSuccess) return error;
+  const auto bytes = most_shared(device) - static_cast<int64_t>(attributes.sharedSizeBytes);
+  error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                               static_cast<int>(bytes));
+  if (error != cudaSuccess) return error;
+  error = cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                               cudaSharedmemCarveoutMaxShared);
+  if (error == cudaSuccess) allowed->insert({kernel, device});
+  return error;
+}
+
 }  // namespace
 
 void set_host(const polyops_host* the_host) { host = the_host; }
 
 int multiprocessors(int device) {
   static std::atomic<int> known[kMostDevices];
-  if (device < 0 || device >= kMostDevices) return 1;
-  int count = known[device].load(std::memory_order_relaxed);
-  if (count != 0) return count;
-  if (cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device) != cudaSuccess) {
-    cudaGetLastError();
-    return 1;
-  }
-  known[device].store(count, std::memory_order_relaxed);
-  return count;
+  return attribute(cudaDevAttrMultiProcessorCount, device, known, 1);
+}
+
+int64_t most_shared(int device) {
+  static std::atomic<int> known[kMostDevices];
+  return attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device, known, 48 << 10);
 }
 
 int launch(const void* kernel, const gpu::LaunchShape& shape, const polyops_context* ctx,
@@ -45,6 +80,8 @@ int launch(const void* kernel, const gpu::LaunchShape& shape, const polyops_cont
   if (error == cudaSuccess && current != ctx->device_index)
     error = cudaSetDevice(ctx->device_index);
   if (error != cudaSuccess) return fail("no such device", error);
+  if (shape.shared_bytes != 0) error = allow_shared(kernel, ctx->device_index);
+  if (error != cudaSuccess) return fail("shared memory", error);
   error = cudaLaunchKernel(kernel, dim3(static_cast<unsigned>(shape.blocks)),
                            dim3(static_cast<unsigned>(shape.threads)), args, shape.shared_bytes,
                            static_cast<cudaStream_t>(ctx->stream));

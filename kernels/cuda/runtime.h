@@ -12,6 +12,9 @@ void set_host(const polyops_host* host);
 
 int multiprocessors(int device);
 
+// Bytes of shared memory that a block may have.
+int64_t most_shared(int device);
+
 // On the context's device and stream. POLYOPS_ERROR, its text set, if it could not be launched.
 int launch(const void* kernel, const gpu::LaunchShape& shape, const polyops_context* ctx,
            void** args);

@@ -13,11 +13,13 @@
 //   any_lane(x)                 whether x is true in any lane of the wave; all lanes must come
 //   f16, bf16                   storage; widen() and narrow<T>() convert, to nearest even
 //   widen2, narrow2             two of them in a word, the first in its low half
+//   load_16, store_16           16 aligned bytes of the device's memory, in one access
 //   float_bits, float_of_bits   a float32 and its bits
 //   exp_fast, log_fast, rsqrt_fast, reciprocal_fast    of float32, to a few units in the last place
 //   exp2_flush                  2^x, where a result below 2^-126 may be 0: fewer instructions
 //   launch(kernel, shape, ctx, args...)   from the host; returns what a kernel entry returns
 //   multiprocessors(ctx)        how many the device has
+//   most_shared(ctx)            bytes that a block may have, declared and asked for
 //
 // A block is a whole number of waves. What one vendor alone has (asynchronous copies, clusters) stays
 // in its platform.h, behind a name with a plain equivalent.
@@ -93,12 +95,14 @@ GPU_DEVICE Words pack(const float (&x)[kPack<T>]) {
 
 template <class T>
 GPU_DEVICE Words load_words(const T* p) {
-  return *reinterpret_cast<const Words*>(p);
+  Words words;
+  load_16(p, words.w);
+  return words;
 }
 
 template <class T>
 GPU_DEVICE void store_words(T* p, const Words& words) {
-  *reinterpret_cast<Words*>(p) = words;
+  store_16(p, words.w);
 }
 
 }  // namespace

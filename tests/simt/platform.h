@@ -6,7 +6,9 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <limits>
+#include <memory>
 #include <source_location>
 #include <type_traits>
 
@@ -47,6 +49,13 @@ inline bool any_lane(bool x) {
   uint64_t any = x ? 1 : 0;
   for (int mask = 1; mask < wave_size(); mask *= 2) any |= simt::shuffle_xor(any, mask);
   return any != 0;
+}
+
+inline void load_16(const void* p, uint32_t (&w)[4]) {
+  std::memcpy(w, std::assume_aligned<16>(p), sizeof w);
+}
+inline void store_16(void* p, const uint32_t (&w)[4]) {
+  std::memcpy(std::assume_aligned<16>(p), w, sizeof w);
 }
 
 inline float float_of_bits(uint32_t bits) { return std::bit_cast<float>(bits); }
@@ -98,6 +107,8 @@ inline float reciprocal_fast(float x) { return 1 / x; }
 
 // So few that a block of a persistent grid gets several turns.
 inline int multiprocessors(const polyops_context*) { return 3; }
+
+inline int64_t most_shared(const polyops_context*) { return simt::kMostDynamicShared; }
 
 template <class... Params>
 int launch(void (*kernel)(Params...), const LaunchShape& shape, const polyops_context*,

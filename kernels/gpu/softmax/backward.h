@@ -20,6 +20,7 @@ struct BackwardRows {
   uint32_t rows;
   int n;
   bool ragged;
+  int parked;
 };
 
 template <class T, int kPacks>
@@ -104,6 +105,8 @@ template <class T>
 GPU_KERNEL(1024)
 softmax_backward_block(BackwardRows<T> p) {
   GPU_SHARED(float, shared, kMostWaves);
+  GPU_DYNAMIC_SHARED(Words, parked);
+  const Park<Words, kGradientPacks, 2> park = {parked, p.parked};
   const int lane = thread_id(), lanes = block_threads(), chunk = kGradientPacks * lanes;
   int64_t at[3];
   find_row(p.walk, static_cast<uint32_t>(block_id()), at);
@@ -115,21 +118,28 @@ softmax_backward_block(BackwardRows<T> p) {
   Words grad[kGradientPacks], y[kGradientPacks];
   GradientEnds<T, 1> ends;
   float sum = 0;
-  int begin = 0;
-  for (;; begin += chunk) {
+  int begin = 0, c = 0;
+  for (;; begin += chunk, ++c) {
     load_row(cut, grad_row, begin + lane, lanes, 0.0f, grad);
     load_row(cut, y_row, begin + lane, lanes, 0.0f, y);
-    if (begin == 0) sum = ends.load(cut, grad_row, y_row, lane, lanes);
+    if (c == 0) sum = ends.load(cut, grad_row, y_row, lane, lanes);
     sum += dot<T>(grad, y, lanes, packs - begin);
     if (begin + chunk >= packs) break;
+    park.keep(c, 0, grad);
+    park.keep(c, 1, y);
   }
   sum = reduce_block(sum, shared, Sum());
   for (;;) {
     store_gradient(sum, cut, out, begin + lane, lanes, packs - begin, grad, y);
+    if (--c < 0) break;
     begin -= chunk;
-    if (begin < 0) break;
-    load_row(cut, grad_row, begin + lane, lanes, 0.0f, grad);
-    load_row(cut, y_row, begin + lane, lanes, 0.0f, y);
+    if (park.has(c)) {
+      park.fetch(c, 0, grad);
+      park.fetch(c, 1, y);
+    } else {
+      load_row(cut, grad_row, begin + lane, lanes, 0.0f, grad);
+      load_row(cut, y_row, begin + lane, lanes, 0.0f, y);
+    }
   }
   ends.store(sum, cut, out, lane, lanes);
 }
@@ -143,13 +153,17 @@ int launch_backward_team(const BackwardRows<T>& p, int lanes_log2, const polyops
 }
 
 template <class T>
-int launch_backward_rows(const BackwardRows<T>& p, const polyops_context* ctx) {
+int launch_backward_rows(BackwardRows<T> p, const polyops_context* ctx) {
   const int packs = p.n / kPack<T>;
   if (packs <= 16) return launch_backward_team<T, 4>(p, 2, ctx);
   if (packs <= 32) return launch_backward_team<T, 8>(p, 3, ctx);
   if (packs <= 64) return launch_backward_team<T, 16>(p, 4, ctx);
   if (packs <= 128) return launch_backward_team<T, 16>(p, 5, ctx);
-  return gpu::launch(softmax_backward_block<T>, {p.rows, block_for(packs, kGradientPacks)}, ctx, p);
+  const int threads = block_for(packs, kGradientPacks), chunk = threads * kGradientPacks;
+  const Parking parked =
+      parking(ctx, threads, (packs + chunk - 1) / chunk, int64_t{chunk} * 32, kRowShared);
+  p.parked = parked.chunks;
+  return gpu::launch(softmax_backward_block<T>, {p.rows, threads, parked.bytes}, ctx, p);
 }
 
 }  // namespace

@@ -7,12 +7,13 @@
 
 #include "layout.h"
 #include "max_sum.h"
+#include "park.h"
 #include "reduce.h"
 
 namespace polyops::gpu {
 namespace {
 
-constexpr int kColumnThreads = 512;
+constexpr int kColumnThreads = 1024;
 
 template <int N>
 struct Tiles {
@@ -22,6 +23,7 @@ struct Tiles {
   uint32_t groups;  // of columns, one to a thread
   uint32_t tiles;   // of groups, one to a block
   int across_log2;  // groups in a tile
+  int parked;       // chunks
 };
 
 // ---- A thread's columns in one row: kWide elements as they are in memory.
@@ -135,28 +137,41 @@ GPU_DEVICE void merge_columns(const Place<N>& place, Part* shared, Part (&x)[kWi
 
 // ---- How a call is cut into tiles.
 
-// Adds widths, counts and the launch's shape to what is known of the tensors: n and strides. `held`:
-// rows per thread. A tile of 32 bytes and more across stays whole sectors of memory; taller ones
-// are held, up to the block's limit.
+// Completes p, of which n and strides are known. A thread holds `rows` rows, `bytes` of each in all
+// tensors together. Narrow tiles are held longer: 128 bytes across while that is enough, down to one
+// sector of memory, 32. What 512 threads hold and park, 128 KB (there are two such blocks on a
+// multiprocessor), decides; beyond it 1024.
 template <int N>
-LaunchShape choose_tile(const Columns<N>& columns, int wide, int held, Tiles<N>* p) {
+LaunchShape choose_tile(const Columns<N>& columns, const polyops_context* ctx, int wide, int rows,
+                        int bytes, Tiles<N>* p) {
   const int64_t groups = columns.width / wide;
-  int down_log2 = 0;
-  while (down_log2 < 8 && (int64_t{held} << down_log2) < p->n) ++down_log2;
-  const int narrowest = wide == 1 ? 4 : 1;
-  int across_log2 = down_log2 == 0 ? 7 : 5;
-  const int most_log2 = down_log2 < 6 ? 8 : 9;
-  if (across_log2 + down_log2 > most_log2) across_log2 = most_log2 - down_log2;
-  if (across_log2 < narrowest) across_log2 = narrowest;
-  while (across_log2 > 0 && (int64_t{1} << (across_log2 - 1)) >= groups) --across_log2;
-  while (across_log2 + down_log2 > 9) --down_log2;
-  while (across_log2 + down_log2 < 6) ++down_log2;
+  const int narrowest_log2 = wide == 1 ? 4 : 1;
+  int down_log2 = 0;  // threads one above the other; as many as hold the tile without parking, ...
+  while (down_log2 < 6 && (int64_t{rows} << down_log2) < p->n) ++down_log2;
+  // ... across in blocks of 128 if there is nothing to merge, of 256, or of 512.
+  int across_log2 = down_log2 == 0 ? 7 : down_log2 < 3 ? 5 : down_log2 < 6 ? 8 - down_log2 : 3;
+  if (across_log2 < narrowest_log2) across_log2 = narrowest_log2;
+  if (across_log2 + down_log2 > 9) down_log2 = 9 - across_log2;
+  const int64_t held = int64_t{128 << 10} / bytes;  // rows of a tile one group across
+  while (across_log2 > narrowest_log2 && (held >> across_log2) < p->n) --across_log2, ++down_log2;
+  while (across_log2 > 0 && (int64_t{1} << (across_log2 - 1)) >= groups) {
+    --across_log2;
+    if ((int64_t{rows} << down_log2) < p->n) ++down_log2;
+  }
+  const bool tall = (held >> across_log2) < p->n;
+  if (tall) down_log2 = 10 - across_log2;
+  if (across_log2 + down_log2 < 6) down_log2 = 6 - across_log2;  // whole waves
   if (down_log2 > 0 && across_log2 > 5) across_log2 = 5;
   p->outer = columns.outer;
   p->groups = static_cast<uint32_t>(groups);
   p->across_log2 = across_log2;
   p->tiles = static_cast<uint32_t>((groups + (1 << across_log2) - 1) >> across_log2);
-  return {columns.outer.numel() * p->tiles, 1 << (across_log2 + down_log2)};
+  const int threads = 1 << (across_log2 + down_log2);
+  const int64_t chunk = int64_t{rows} << down_log2;
+  const Parking parked = parking(ctx, threads, (p->n + chunk - 1) / chunk,
+                                 int64_t{threads} * rows * bytes, kMostParts * sizeof(MaxSum));
+  p->parked = parked.chunks;
+  return {columns.outer.numel() * p->tiles, threads, parked.bytes};
 }
 
 }  // namespace

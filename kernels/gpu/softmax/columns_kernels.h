@@ -3,6 +3,7 @@
 #define POLYOPS_GPU_SOFTMAX_COLUMNS_KERNELS_H_
 
 #include "columns.h"
+#include "park.h"
 
 namespace polyops::gpu {
 namespace {
@@ -63,30 +64,38 @@ GPU_DEVICE void store_columns(const MaxSum (&sum)[kWide], const Piece<T, kWide> 
   }
 }
 
-constexpr int kColumnRows = 8;
+constexpr int kColumnRows = 4;
 
 template <class T, int kWide>
 GPU_KERNEL(kColumnThreads)
 softmax_columns(ForwardTiles<T> p) {
   GPU_SHARED(MaxSum, shared, kMostParts);
+  using P = Piece<T, kWide>;
+  GPU_DYNAMIC_SHARED(P, parked);
+  const Park<P, kColumnRows, 1> park = {parked, p.tiles.parked};
   const Place<2> place(p.tiles, kWide);
   const T* src = p.src + place.at[0];
   T* dst = p.dst + place.at[1];
   const int n = p.tiles.n, chunk = kColumnRows * place.down;
-  Piece<T, kWide> x[kColumnRows];
+  P x[kColumnRows];
   MaxSum sum[kWide];
-  int begin = 0;
-  for (;; begin += chunk) {
+  int begin = 0, c = 0;
+  for (;; begin += chunk, ++c) {
     load_rows(src, p.tiles.strides[0], place, begin, n, kMinusInf, x);
     absorb_rows(x, place.down, n - begin, sum);
     if (begin + chunk >= n) break;
+    park.keep(c, 0, x);
   }
   merge_columns(place, shared, sum);
   for (;;) {
     store_columns(sum, x, place, begin, n, dst, p.tiles.strides[1]);
+    if (--c < 0) break;
     begin -= chunk;
-    if (begin < 0) break;
-    load_rows(src, p.tiles.strides[0], place, begin, n, kMinusInf, x);
+    if (park.has(c)) {
+      park.fetch(c, 0, x);
+    } else {
+      load_rows(src, p.tiles.strides[0], place, begin, n, kMinusInf, x);
+    }
   }
 }
 
@@ -96,15 +105,18 @@ template <class T, int kWide>
 GPU_KERNEL(kColumnThreads)
 softmax_backward_columns(BackwardTiles<T> p) {
   GPU_SHARED(float, shared, kMostParts);
+  using P = Piece<T, kWide>;
+  GPU_DYNAMIC_SHARED(P, parked);
+  const Park<P, kGradientRows, 2> park = {parked, p.tiles.parked};
   const Place<3> place(p.tiles, kWide);
   const T* grad_column = p.grad + place.at[0];
   const T* y_column = p.y + place.at[1];
   T* out = p.out + place.at[2];
   const int n = p.tiles.n, chunk = kGradientRows * place.down;
-  Piece<T, kWide> grad[kGradientRows], y[kGradientRows];
+  P grad[kGradientRows], y[kGradientRows];
   float sum[kWide] = {};
-  int begin = 0;
-  for (;; begin += chunk) {
+  int begin = 0, c = 0;
+  for (;; begin += chunk, ++c) {
     load_rows(grad_column, p.tiles.strides[0], place, begin, n, 0.0f, grad);
     load_rows(y_column, p.tiles.strides[1], place, begin, n, 0.0f, y);
 #pragma unroll
@@ -116,6 +128,8 @@ softmax_backward_columns(BackwardTiles<T> p) {
       for (int j = 0; j < kWide; ++j) sum[j] = fmaf(g[j], v[j], sum[j]);
     }
     if (begin + chunk >= n) break;
+    park.keep(c, 0, grad);
+    park.keep(c, 1, y);
   }
   merge_columns(place, shared, sum);
   for (;;) {
@@ -130,10 +144,15 @@ softmax_backward_columns(BackwardTiles<T> p) {
       for (int j = 0; j < kWide; ++j) g[j] = v[j] * (g[j] - sum[j]);
       Piece<T, kWide>::store(out + row * p.tiles.strides[2], g);
     }
+    if (--c < 0) break;
     begin -= chunk;
-    if (begin < 0) break;
-    load_rows(grad_column, p.tiles.strides[0], place, begin, n, 0.0f, grad);
-    load_rows(y_column, p.tiles.strides[1], place, begin, n, 0.0f, y);
+    if (park.has(c)) {
+      park.fetch(c, 0, grad);
+      park.fetch(c, 1, y);
+    } else {
+      load_rows(grad_column, p.tiles.strides[0], place, begin, n, 0.0f, grad);
+      load_rows(y_column, p.tiles.strides[1], place, begin, n, 0.0f, y);
+    }
   }
 }
 

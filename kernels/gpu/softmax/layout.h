@@ -79,18 +79,19 @@ bool rows_aligned(const Walk<N>& walk, int t, const void* data) {
 // Where the row of that number begins in each tensor. A walk of one dimension divides nothing.
 template <int N>
 GPU_DEVICE void find_row(const Walk<N>& walk, uint32_t row, int64_t (&at)[N]) {
+  const int outermost = walk.rank - 1;
 #pragma unroll
   for (int t = 0; t < N; ++t) at[t] = 0;
-  for (int d = 0; d < walk.rank; ++d) {
-    uint32_t place = row;
-    if (d + 1 != walk.rank) {
-      const auto size = static_cast<uint32_t>(walk.sizes[d]);
-      row = place / size;
-      place -= row * size;
-    }
+#pragma unroll 1
+  for (int d = 0; d < outermost; ++d) {
+    const auto size = static_cast<uint32_t>(walk.sizes[d]);
+    const uint32_t place = row % size;
+    row /= size;
 #pragma unroll
     for (int t = 0; t < N; ++t) at[t] += place * walk.strides[t][d];
   }
+#pragma unroll
+  for (int t = 0; t < N; ++t) at[t] += row * walk.strides[t][outermost];
 }
 
 }  // namespace

@@ -86,12 +86,12 @@ int lastdim(const void* data, const polyops_context* ctx) {
     const int n = static_cast<int>(call.t[0]->sizes[call.dim]);
     const bool ragged = n % kPack<T> != 0 || !rows_aligned<T>(walk, 0, call.t[0]->data);
     if constexpr (N == 2) {
-      return launch_rows<T>({input<T>(call.t[0]), output<T>(call.t[1]), walk, rows, n, ragged},
+      return launch_rows<T>({input<T>(call.t[0]), output<T>(call.t[1]), walk, rows, n, ragged, 0},
                             ctx);
     } else {
-      return launch_backward_rows<T>(
-          {input<T>(call.t[0]), input<T>(call.t[1]), output<T>(call.t[2]), walk, rows, n, ragged},
-          ctx);
+      return launch_backward_rows<T>({input<T>(call.t[0]), input<T>(call.t[1]),
+                                      output<T>(call.t[2]), walk, rows, n, ragged, 0},
+                                     ctx);
     }
   });
 }
@@ -105,11 +105,13 @@ int launch_columns(const Call& call, const polyops_context* ctx) {
   for (int t = 0; t < N; ++t) tiles.strides[t] = call.t[t]->strides[call.dim];
   const auto columns = walk_columns(call.t, call.dim);
   if constexpr (N == 2) {
-    const LaunchShape shape = choose_tile(columns, kWide, kColumnRows, &tiles);
+    const LaunchShape shape =
+        choose_tile(columns, ctx, kWide, kColumnRows, sizeof(Piece<T, kWide>), &tiles);
     const ForwardTiles<T> p = {input<T>(call.t[0]), output<T>(call.t[1]), tiles};
     return gpu::launch(softmax_columns<T, kWide>, shape, ctx, p);
   } else {
-    const LaunchShape shape = choose_tile(columns, kWide, kGradientRows, &tiles);
+    const LaunchShape shape =
+        choose_tile(columns, ctx, kWide, kGradientRows, 2 * sizeof(Piece<T, kWide>), &tiles);
     const BackwardTiles<T> p = {input<T>(call.t[0]), input<T>(call.t[1]), output<T>(call.t[2]),
                                 tiles};
     return gpu::launch(softmax_backward_columns<T, kWide>, shape, ctx, p);
