@@ -94,7 +94,11 @@ GPU_DEVICE float exp2_flush(float x) {
 }
 GPU_DEVICE float log_fast(float x) { return __logf(x); }
 GPU_DEVICE float rsqrt_fast(float x) { return rsqrtf(x); }
-GPU_DEVICE float reciprocal_fast(float x) { return __fdividef(1.0f, x); }
+GPU_DEVICE float reciprocal_fast(float x) {
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
 
 inline int multiprocessors(const polyops_context* ctx) {
   return cuda::multiprocessors(ctx->device_index);

@@ -5,7 +5,7 @@
 // An op is a type with
 //   using Args; static constexpr int kInputs;
 //   static void tensors(const Args&, const polyops_tensor** t)   inputs, then the output
-//   int with_function(const Args&, F f)    f(what is computed, which has float operator()(float, ...))
+//   int with_function<T>(const Args&, F f)    f(what is computed of T's, float operator()(float, ...))
 // and its output may be exactly one of the inputs.
 #ifndef POLYOPS_GPU_ELEMENTWISE_H_
 #define POLYOPS_GPU_ELEMENTWISE_H_
@@ -108,7 +108,7 @@ struct Elementwise {
     const polyops_tensor* t[kInputs + 1];
     Op::tensors(args, t);
     return with_type(t[0]->dtype, [&]<class T>() {
-      return Op::with_function(args, [&](auto f) { return launch_as<T>(f, t, ctx); });
+      return Op::template with_function<T>(args, [&](auto f) { return launch_as<T>(f, t, ctx); });
     });
   }
 

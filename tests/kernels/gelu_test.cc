@@ -2,7 +2,7 @@
 //
 // Bounds on |error|. float32: 1.5e-7 |x| (backward 2e-7 |grad|), on a GPU 2.3e-7 (3e-7), where stock
 // has 3.8e-7 |x| (1e-6 |grad|); float64: 3 epsilon |x| (4 epsilon |grad|); bfloat16: its own rounding,
-// half a unit in the last place of the result, and 3e-5 |x| (4e-5 |grad|); float16: that half, and
+// half a unit in the last place of the result, and 3e-5 |x| (4e-5 |grad|), on a GPU 1.7e-4 (2.3e-4); float16: that half, and
 // float32's. Everywhere one denormal more. In the left tail, where stock's float32 has no digit left,
 // also a bound relative to the result.
 #include "reference/gelu.h"
@@ -18,7 +18,7 @@ double tolerance(int32_t dtype, double expected, double scale) {
     case POLYOPS_FLOAT32:
       return float32 + 1.5e-45;
     case POLYOPS_BFLOAT16:
-      return 4e-5 * std::abs(scale) + std::abs(expected) * 0x1p-8 + 1e-40;
+      return (is_gpu() ? 2.3e-4 : 4e-5) * std::abs(scale) + std::abs(expected) * 0x1p-8 + 1e-40;
     case POLYOPS_FLOAT16:
       return float32 + rounding_of(dtype, expected);
     default:
@@ -115,7 +115,8 @@ TEST(Gelu, DenseSweepAndTails) {
         ASSERT_EQ(launch(*kernel, &args), POLYOPS_OK);
         expect_near(dst, expected, src, dtype, 0.75);
         if (dtype == POLYOPS_FLOAT16) continue;  // it has few digits left there
-        const double relative = dtype == POLYOPS_FLOAT64 ? 1e-13 : tanh != 0 ? 4e-2 : 5e-3;
+        const double coarse = is_gpu() && dtype == POLYOPS_BFLOAT16 ? 5.5e-3 : 5e-3;
+        const double relative = dtype == POLYOPS_FLOAT64 ? 1e-13 : tanh != 0 ? 4e-2 : coarse;
         for (int64_t i = 0; i < kPoints; ++i) {
           const double x = src.get(i), y = expected.get(i);
           if (x < -6.0 || x >= 0.0) continue;

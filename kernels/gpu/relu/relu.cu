@@ -17,7 +17,7 @@ struct Relu {
     t[0] = &args.src;
     t[1] = &args.dst;
   }
-  template <class F>
+  template <class T, class F>
   static int with_function(const Args&, F f) {
     return f(ReluFunction());
   }
@@ -36,7 +36,7 @@ struct ReluBackward {
     t[1] = &args.src;
     t[2] = &args.grad_src;
   }
-  template <class F>
+  template <class T, class F>
   static int with_function(const Args& args, F f) {
     return f(ThresholdSlope{static_cast<float>(args.threshold)});
   }
