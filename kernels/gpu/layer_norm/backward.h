@@ -60,9 +60,8 @@ GPU_DEVICE void load_rows(const BackwardCall<T>& call, int64_t row, Cut cut, int
 
 // What lies beyond the row, which has arrived now: no gradient, and the mean.
 template <class T, int kPacks>
-GPU_DEVICE void mask_rows(const BackwardCall<T>& call, int64_t row, Cut cut, int lane, int team,
-                          RowPacks<kPacks>* x) {
-  if (row >= call.row_count) cut.n = 0;
+GPU_DEVICE void mask_rows(bool ours, Cut cut, int lane, int team, RowPacks<kPacks>* x) {
+  if (!ours) cut.n = 0;
   mask_row<kPacks, T>(cut, lane, team, 0, x->grad);
   mask_row<kPacks, T>(cut, lane, team, fill_bits<T>(x->mean), x->src);
 }
@@ -91,9 +90,8 @@ GPU_DEVICE void widen_pack(const BackwardCall<T>& call, const Words& grad, const
 
 // grad_src of a pack, from the means of g and of g x_hat.
 template <class T>
-GPU_DEVICE void store_grad_src(const BackwardCall<T>& call, const float (&g)[kPack<T>],
-                               const float (&x)[kPack<T>], float rstd, const float (&means)[2],
-                               T* out, const Cut& cut, int32_t pack) {
+GPU_DEVICE void store_grad_src(const float (&g)[kPack<T>], const float (&x)[kPack<T>], float rstd,
+                               const float (&means)[2], T* out, const Cut& cut, int32_t pack) {
   float y[kPack<T>];
 #pragma unroll
   for (int j = 0; j < kPack<T>; ++j) y[j] = rstd * (g[j] - fmaf(x[j], means[1], means[0]));
@@ -135,7 +133,7 @@ GPU_DEVICE void backward_row(const BackwardCall<T>& call, const RowPacks<kPacks>
     float plain[kPack<T>], g[kPack<T>], x[kPack<T>];
     widen_pack(call, row.grad[k], row.src[k], row.mean, row.rstd, cut, lane + k * team, plain, g,
                x);
-    store_grad_src(call, g, x, row.rstd, means, call.grad_src + row.out, cut, lane + k * team);
+    store_grad_src<T>(g, x, row.rstd, means, call.grad_src + row.out, cut, lane + k * team);
   }
 }
 
@@ -187,8 +185,9 @@ backward_rows(BackwardCall<T> call, int team) {
   for (int64_t r = first; r < call.row_count; r += step) {
     RowPacks<kPacks> next;
     load_rows(call, r + step + mine, cut, lane, team, &next);
-    mask_rows(call, r + mine, cut, lane, team, &row);
-    backward_row(call, row, r + mine < call.row_count, cut, lane, team,
+    const bool ours = r + mine < call.row_count;
+    mask_rows<T>(ours, cut, lane, team, &row);
+    backward_row(call, row, ours, cut, lane, team,
                  shared + 2 * kMostWaves * parity, &columns);
     row = next;
     parity ^= 1;

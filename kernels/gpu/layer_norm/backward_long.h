@@ -29,7 +29,7 @@ backward_long(BackwardCall<T> call) {
   const auto load_part = [&](int part) {
     const int first = part * kLongBackwardPacks * step + thread_id();
     load_rows(call, block_id(), cut, first, step, &row);
-    mask_rows(call, block_id(), cut, first, step, &row);
+    mask_rows<T>(true, cut, first, step, &row);
   };
   const auto for_each_pack = [&](int part, auto f) {
     const int first = part * kLongBackwardPacks * step + thread_id();
@@ -59,7 +59,7 @@ backward_long(BackwardCall<T> call) {
   for (int part = parts - 1; part >= 0; --part) {
     if (part != parts - 1) load_part(part);
     for_each_pack(part, [&](int32_t pack, const auto& g, const auto& x) {
-      store_grad_src(call, g, x, row.rstd, means, call.grad_src + at[2], cut, pack);
+      store_grad_src<T>(g, x, row.rstd, means, call.grad_src + at[2], cut, pack);
     });
   }
 }
@@ -82,7 +82,7 @@ backward_columns(BackwardCall<T> call, int32_t tiles, int32_t chunks) {
     }
 #pragma unroll
     for (int i = 0; i < kTileRows; ++i) {
-      mask_rows(call, r + i < end ? r + i : call.row_count, cut, pack, 1, &rows[i]);
+      mask_rows<T>(r + i < end, cut, pack, 1, &rows[i]);
       float grad[kPack<T>], x[kPack<T>];
       unpack<T>(rows[i].grad[0], grad);
       unpack<T>(rows[i].src[0], x);

@@ -88,8 +88,12 @@ const char* backward_contiguous_supports(const void* p) {
 }  // namespace
 }  // namespace polyops::gpu
 
-POLYOPS_GPU_KERNELS(layer_norm,
-                    POLYOPS_GPU_KERNEL("layer_norm", "layer_norm_contiguous", contiguous_supports,
-                                       nullptr, contiguous),
-                    POLYOPS_GPU_KERNEL("layer_norm", "layer_norm_strided", supports, nullptr,
-                                       strided))
+POLYOPS_GPU_KERNELS(
+    layer_norm,
+    POLYOPS_GPU_KERNEL("layer_norm", "layer_norm_contiguous", contiguous_supports, nullptr,
+                       contiguous),
+    POLYOPS_GPU_KERNEL("layer_norm", "layer_norm_strided", supports, nullptr, strided),
+    POLYOPS_GPU_KERNEL("layer_norm_backward", "layer_norm_backward_contiguous",
+                       backward_contiguous_supports, backward_scratch, backward_contiguous),
+    POLYOPS_GPU_KERNEL("layer_norm_backward", "layer_norm_backward_strided", backward_supports,
+                       backward_strided_scratch, backward_anywhere))
