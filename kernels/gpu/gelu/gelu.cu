@@ -47,9 +47,10 @@ GPU_DEVICE float normal_distribution(float x, float* bell) {
 }
 
 // The same for bfloat16, which has 8 bits: the logistic function of an odd polynomial fitted to
-// Phi's log odds up to x = 6.08, off by 1.7e-4, in the left tail by 1.3e-3 of Phi.
+// Phi's log odds up to kCoarseEnd, off by 1.7e-4, in the left tail by 1.3e-3 of Phi.
+constexpr float kCoarseEnd = 6.08f;
 GPU_DEVICE float coarse_distribution(float x) {
-  const float s = fminf(x * x, 6.08f * 6.08f);
+  const float s = fminf(x * x, kCoarseEnd * kCoarseEnd);
   float p = 0x1.61050cp-28f;
   p = fmaf(p, s, -0x1.a481a4p-22f);
   p = fmaf(p, s, -0x1.0532fep-19f);
@@ -72,7 +73,8 @@ struct ErfForm {
     float bell, value;
     if constexpr (std::is_same_v<T, bf16>) {
       bell = exp2_flush(-0.5f * kLog2E * x * x);
-      value = coarse_distribution(x);
+      // Beyond, the other term is all but 3 % of the slope.
+      value = x < -kCoarseEnd ? 0.0f : coarse_distribution(x);
     } else {
       value = normal_distribution(x, &bell);
     }
