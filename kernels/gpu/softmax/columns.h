@@ -138,14 +138,14 @@ GPU_DEVICE void merge_columns(const Place<N>& place, Part* shared, Part (&x)[kWi
 // ---- How a call is cut into tiles.
 
 // Completes p, of which n and strides are known. A thread holds `rows` rows, `bytes` of each in all
-// tensors together. Narrow tiles are held longer: 128 bytes across while that is enough, down to one
-// sector of memory, 32. What 512 threads hold and park, 128 KB (there are two such blocks on a
-// multiprocessor), decides; beyond it 1024.
+// tensors together. Tiles of packs are 128 bytes across, less where only a narrower one can be held,
+// down to a sector of memory, 32 bytes. What 512 threads hold and park decides, 128 KB: there are two
+// such blocks on a multiprocessor. Beyond it 1024.
 template <int N>
 LaunchShape choose_tile(const Columns<N>& columns, const polyops_context* ctx, int wide, int rows,
                         int bytes, Tiles<N>* p) {
   const int64_t groups = columns.width / wide;
-  const int narrowest_log2 = wide == 1 ? 4 : 1;
+  const int narrowest_log2 = wide == 1 ? 5 : 1;  // of single elements 32
   int down_log2 = 0;  // threads one above the other; as many as hold the tile without parking, ...
   while (down_log2 < 6 && (int64_t{rows} << down_log2) < p->n) ++down_log2;
   // ... across in blocks of 128 if there is nothing to merge, of 256, or of 512.
@@ -158,8 +158,7 @@ LaunchShape choose_tile(const Columns<N>& columns, const polyops_context* ctx, i
     --across_log2;
     if ((int64_t{rows} << down_log2) < p->n) ++down_log2;
   }
-  const bool tall = (held >> across_log2) < p->n;
-  if (tall) down_log2 = 10 - across_log2;
+  if ((held >> across_log2) < p->n) down_log2 = 10 - across_log2;
   if (across_log2 + down_log2 < 6) down_log2 = 6 - across_log2;  // whole waves
   if (down_log2 > 0 && across_log2 > 5) across_log2 = 5;
   p->outer = columns.outer;

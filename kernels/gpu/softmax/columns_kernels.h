@@ -64,7 +64,9 @@ GPU_DEVICE void store_columns(const MaxSum (&sum)[kWide], const Piece<T, kWide> 
   }
 }
 
-constexpr int kColumnRows = 4;
+// Rows in a thread's registers: of packs, 64 bytes; single elements must be more to be in flight.
+template <int kWide>
+inline constexpr int kColumnRows = kWide == 1 ? 16 : 4;
 
 template <class T, int kWide>
 GPU_KERNEL(kColumnThreads)
@@ -72,12 +74,13 @@ softmax_columns(ForwardTiles<T> p) {
   GPU_SHARED(MaxSum, shared, kMostParts);
   using P = Piece<T, kWide>;
   GPU_DYNAMIC_SHARED(P, parked);
-  const Park<P, kColumnRows, 1> park = {parked, p.tiles.parked};
+  constexpr int kRows = kColumnRows<kWide>;
+  const Park<P, kRows, 1> park = {parked, p.tiles.parked};
   const Place<2> place(p.tiles, kWide);
   const T* src = p.src + place.at[0];
   T* dst = p.dst + place.at[1];
-  const int n = p.tiles.n, chunk = kColumnRows * place.down;
-  P x[kColumnRows];
+  const int n = p.tiles.n, chunk = kRows * place.down;
+  P x[kRows];
   MaxSum sum[kWide];
   int begin = 0, c = 0;
   for (;; begin += chunk, ++c) {
@@ -99,7 +102,8 @@ softmax_columns(ForwardTiles<T> p) {
   }
 }
 
-constexpr int kGradientRows = 4;
+template <int kWide>
+inline constexpr int kGradientRows = kWide == 1 ? 8 : 4;
 
 template <class T, int kWide>
 GPU_KERNEL(kColumnThreads)
@@ -107,20 +111,21 @@ softmax_backward_columns(BackwardTiles<T> p) {
   GPU_SHARED(float, shared, kMostParts);
   using P = Piece<T, kWide>;
   GPU_DYNAMIC_SHARED(P, parked);
-  const Park<P, kGradientRows, 2> park = {parked, p.tiles.parked};
+  constexpr int kRows = kGradientRows<kWide>;
+  const Park<P, kRows, 2> park = {parked, p.tiles.parked};
   const Place<3> place(p.tiles, kWide);
   const T* grad_column = p.grad + place.at[0];
   const T* y_column = p.y + place.at[1];
   T* out = p.out + place.at[2];
-  const int n = p.tiles.n, chunk = kGradientRows * place.down;
-  P grad[kGradientRows], y[kGradientRows];
+  const int n = p.tiles.n, chunk = kRows * place.down;
+  P grad[kRows], y[kRows];
   float sum[kWide] = {};
   int begin = 0, c = 0;
   for (;; begin += chunk, ++c) {
     load_rows(grad_column, p.tiles.strides[0], place, begin, n, 0.0f, grad);
     load_rows(y_column, p.tiles.strides[1], place, begin, n, 0.0f, y);
 #pragma unroll
-    for (int k = 0; k < kGradientRows; ++k) {
+    for (int k = 0; k < kRows; ++k) {
       float g[kWide], v[kWide];
       grad[k].get(g);
       y[k].get(v);
@@ -134,7 +139,7 @@ softmax_backward_columns(BackwardTiles<T> p) {
   merge_columns(place, shared, sum);
   for (;;) {
 #pragma unroll
-    for (int k = 0; k < kGradientRows; ++k) {
+    for (int k = 0; k < kRows; ++k) {
       const int row = begin + place.first + k * place.down;
       if (!place.inside || row >= n) break;
       float g[kWide], v[kWide];

@@ -106,12 +106,12 @@ int launch_columns(const Call& call, const polyops_context* ctx) {
   const auto columns = walk_columns(call.t, call.dim);
   if constexpr (N == 2) {
     const LaunchShape shape =
-        choose_tile(columns, ctx, kWide, kColumnRows, sizeof(Piece<T, kWide>), &tiles);
+        choose_tile(columns, ctx, kWide, kColumnRows<kWide>, sizeof(Piece<T, kWide>), &tiles);
     const ForwardTiles<T> p = {input<T>(call.t[0]), output<T>(call.t[1]), tiles};
     return gpu::launch(softmax_columns<T, kWide>, shape, ctx, p);
   } else {
     const LaunchShape shape =
-        choose_tile(columns, ctx, kWide, kGradientRows, 2 * sizeof(Piece<T, kWide>), &tiles);
+        choose_tile(columns, ctx, kWide, kGradientRows<kWide>, 2 * sizeof(Piece<T, kWide>), &tiles);
     const BackwardTiles<T> p = {input<T>(call.t[0]), input<T>(call.t[1]), output<T>(call.t[2]),
                                 tiles};
     return gpu::launch(softmax_backward_columns<T, kWide>, shape, ctx, p);
