@@ -25,13 +25,22 @@ bool wrap_dim(int64_t dim, int64_t rank, int32_t* wrapped) {
   return true;
 }
 
+// half_to_float: float16 in, float32 out, and back. Stock raises on a CPU, and for bfloat16.
+bool converts(const at::Tensor& tensor, at::ScalarType input_dtype) {
+  return !tensor.is_cpu() && input_dtype == at::kHalf;
+}
+
+at::ScalarType result_dtype(const at::Tensor& self, bool half_to_float) {
+  return half_to_float ? at::kFloat : self.scalar_type();
+}
+
 bool prepare(Call& call, const at::Tensor& self, int64_t dim, bool half_to_float,
              polyops_softmax_args* args) {
-  if (half_to_float) return call.decline("half_to_float");
+  if (half_to_float && !converts(self, self.scalar_type())) return call.decline("half_to_float");
   if (const char* reason = describe(self, &args->src)) return call.decline(reason);
   if (!wrap_dim(dim, self.dim(), &args->dim)) return call.decline("dim");
   args->struct_size = sizeof *args;
-  describe_contiguous(self.sizes(), self.scalar_type(), &args->dst);
+  describe_contiguous(self.sizes(), result_dtype(self, half_to_float), &args->dst);
   at_least_1d(&args->src);
   at_least_1d(&args->dst);
   return call.choose(args);
@@ -47,7 +56,7 @@ std::optional<at::Tensor> softmax(Call& call, const at::Tensor& self, int64_t di
                                   bool half_to_float) {
   polyops_softmax_args args;
   if (!prepare(call, self, dim, half_to_float, &args)) return std::nullopt;
-  at::Tensor out = allocate(self, self.sizes(), self.scalar_type());
+  at::Tensor out = allocate(self, self.sizes(), result_dtype(self, half_to_float));
   if (!run(call, self, out, &args)) return std::nullopt;
   return out;
 }
@@ -55,7 +64,8 @@ std::optional<at::Tensor> softmax(Call& call, const at::Tensor& self, int64_t di
 bool softmax_out(Call& call, const at::Tensor& self, int64_t dim, bool half_to_float,
                  at::Tensor& out) {
   polyops_softmax_args args;
-  if (const char* reason = check_out(out, self.sizes(), self)) return call.decline(reason);
+  const at::ScalarType dtype = result_dtype(self, half_to_float);
+  if (const char* reason = check_out(out, self.sizes(), self, dtype)) return call.decline(reason);
   // Stock writes a strided out as if it were contiguous; that is not ours to change.
   if (!out.is_contiguous()) return call.decline("out is not contiguous");
   if (shares_storage(out, self)) return call.decline("out shares memory with an input");
@@ -66,13 +76,16 @@ bool prepare_backward(Call& call, const at::Tensor& grad_output, const at::Tenso
                       int64_t dim, at::ScalarType input_dtype,
                       polyops_softmax_backward_args* args) {
   if (!same_kind(grad_output, output)) return call.decline("mixed dtypes or devices");
-  if (grad_output.scalar_type() != input_dtype) return call.decline("half_to_float");
+  if (grad_output.scalar_type() != input_dtype &&
+      !(converts(output, input_dtype) && grad_output.scalar_type() == at::kFloat)) {
+    return call.decline("half_to_float");
+  }
   if (grad_output.sizes() != output.sizes()) return call.decline("shape");
   if (const char* reason = describe(grad_output, &args->grad_dst)) return call.decline(reason);
   if (const char* reason = describe(output, &args->dst)) return call.decline(reason);
   if (!wrap_dim(dim, output.dim(), &args->dim)) return call.decline("dim");
   args->struct_size = sizeof *args;
-  describe_contiguous(output.sizes(), output.scalar_type(), &args->grad_src);
+  describe_contiguous(output.sizes(), input_dtype, &args->grad_src);
   at_least_1d(&args->grad_dst);
   at_least_1d(&args->dst);
   at_least_1d(&args->grad_src);
@@ -92,7 +105,7 @@ std::optional<at::Tensor> softmax_backward(Call& call, const at::Tensor& grad_ou
                                            at::ScalarType input_dtype) {
   polyops_softmax_backward_args args;
   if (!prepare_backward(call, grad_output, output, dim, input_dtype, &args)) return std::nullopt;
-  at::Tensor grad_input = allocate(output, output.sizes(), output.scalar_type());
+  at::Tensor grad_input = allocate(output, output.sizes(), input_dtype);
   if (!run_backward(call, grad_output, output, grad_input, &args)) return std::nullopt;
   return grad_input;
 }
@@ -100,7 +113,7 @@ std::optional<at::Tensor> softmax_backward(Call& call, const at::Tensor& grad_ou
 bool softmax_backward_out(Call& call, const at::Tensor& grad_output, const at::Tensor& output,
                           int64_t dim, at::ScalarType input_dtype, at::Tensor& grad_input) {
   polyops_softmax_backward_args args;
-  if (const char* reason = check_out(grad_input, output.sizes(), output)) {
+  if (const char* reason = check_out(grad_input, output.sizes(), output, input_dtype)) {
     return call.decline(reason);
   }
   if (!grad_input.is_contiguous()) return call.decline("out is not contiguous");

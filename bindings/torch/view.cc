@@ -150,9 +150,12 @@ bool same_view(const at::Tensor& a, const at::Tensor& b) {
                           a.strides() == b.strides());
 }
 
-const char* check_out(const at::Tensor& out, c10::IntArrayRef sizes, const at::Tensor& like) {
+const char* check_out(const at::Tensor& out, c10::IntArrayRef sizes, const at::Tensor& like,
+                      c10::ScalarType type) {
   if (!out.defined() || out.sizes() != sizes) return "out must be resized";
-  if (!same_kind(out, like)) return "out of another dtype or device";
+  if (out.scalar_type() != type || out.device() != like.device()) {
+    return "out of another dtype or device";
+  }
   if (may_overlap_itself(out)) return "out overlaps itself";
   return nullptr;
 }

@@ -35,9 +35,14 @@ inline bool same_kind(const at::Tensor& a, const at::Tensor& b) {
          a.device() == b.device();
 }
 
-// An out= tensor that can be written as it is: right sizes and kind, no element twice, and nothing
-// in common with the inputs. Otherwise the reason.
-const char* check_out(const at::Tensor& out, c10::IntArrayRef sizes, const at::Tensor& like);
+// An out= tensor that can be written as it is: right sizes, dtype and device, no element twice, and
+// nothing in common with the inputs. Otherwise the reason.
+const char* check_out(const at::Tensor& out, c10::IntArrayRef sizes, const at::Tensor& like,
+                      c10::ScalarType type);
+inline const char* check_out(const at::Tensor& out, c10::IntArrayRef sizes,
+                             const at::Tensor& like) {
+  return check_out(out, sizes, like, like.scalar_type());
+}
 bool shares_storage(const at::Tensor& a, const at::Tensor& b);
 bool same_view(const at::Tensor& a, const at::Tensor& b);
 

@@ -92,7 +92,11 @@ Args = tuple[tuple[Any, ...], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Sample:
-    """``dims`` of the result are one row, of which the accuracy promise takes the largest value."""
+    """``dims`` of the result are one row, of which the accuracy promise takes the largest value.
+
+    ``where`` it runs: "everywhere"; "cpu"; "devices", those other than the CPU, on which it is an
+    error. ``result_dtype``: that of the results, if it is not the sample's.
+    """
 
     overload: str
     title: str
@@ -100,6 +104,8 @@ class Sample:
     expect: str = "hit"
     dtypes: tuple[torch.dtype, ...] = TAKEN
     dims: tuple[int, ...] = (-1,)
+    where: str = "everywhere"
+    result_dtype: torch.dtype | None = None
 
     def call(self, dtype: torch.dtype, seed: int) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
         name, _, suffix = self.overload.partition(".")

@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any
 
 import torch
-from samples import BF16, F16, F32, F64, LAYOUTS, TAKEN, Args, Make, Sample, args, pairs
+from samples import BF16, F16, F32, F64, LAYOUTS, TAKEN, Args, Make, Sample, args, lay_out, pairs
 from samples_elementwise import EMPTY, OUT_EXPECT, RANK_9, outputs
 
 RANK_8 = (1, 2, 1, 2, 2, 1, 3, 2)
@@ -24,12 +24,17 @@ def rows_expect(kind: str) -> str:
 
 
 def softmax_backward_args(
-    m: Make, shape: tuple[int, ...], dim: int, grad: str = "contiguous", out: str = "contiguous"
+    m: Make,
+    shape: tuple[int, ...],
+    dim: int,
+    grad: str = "contiguous",
+    out: str = "contiguous",
+    dtype: torch.dtype | None = None,
 ) -> Args:
-    y = torch.softmax(m(*shape, dtype=F64, scale=2), dim).to(m.dtype)
-    from samples import lay_out
-
-    return args(m(*shape, layout=grad), lay_out(y, out), dim, m.dtype)
+    """``dtype``: of what comes in, if not the gradient's own (half_to_float)."""
+    dtype = dtype or m.dtype
+    y = torch.softmax(m(*shape, dtype=F64, scale=2), dim).to(dtype)
+    return args(m(*shape, layout=grad, dtype=dtype), lay_out(y, out), dim, m.dtype)
 
 
 def softmax_shapes() -> Iterator[Sample]:
@@ -116,7 +121,10 @@ def softmax_wrong() -> Iterator[Sample]:
     yield forward("dim 2 of 2", "error", lambda m: args(m(3, 4), 2, False))
     yield forward("dim -3 of 2", "error", lambda m: args(m(3, 4), -3, False))
     yield forward("dim 1 of scalar", "error", lambda m: args(m(), 1, False))
-    yield forward("half_to_float", "error", lambda m: args(m(3, 4), 1, True))
+    yield replace(
+        forward("half_to_float", "error", lambda m: args(m(3, 4), 1, True)),
+        where="cpu",
+    )
     wrong = (torch.int64, torch.bool, torch.complex64)
     yield forward("wrong dtype", "error", lambda m: args(m(3, 4), 1, False), wrong)
     yield forward("meta", "none", lambda m: args(m(3, 4).to("meta"), 1, False), (F32,))
@@ -148,6 +156,62 @@ def softmax_out() -> Iterator[Sample]:
         yield Sample("_softmax_backward_data.out", f"out: {kind}", backward, expect)
     yield Sample(
         "_softmax.out", "inner", lambda m: args(m(4, 6, 8), 1, False, out=m(4, 6, 8)), dims=(1,)
+    )
+
+
+def half_to_float() -> Iterator[Sample]:
+    """float16 in, float32 out, and back: of stock's kernels those of devices alone have it."""
+
+    def forward(overload: str, what: str, make: Any, dim: int, expect: str = "hit") -> Sample:
+        what = f"half_to_float {what}"
+        return Sample(overload, what, make, expect, (F16,), (dim,), "devices", F32)
+
+    def backward(overload: str, what: str, make: Any, dim: int, expect: str = "hit") -> Sample:
+        return replace(forward(overload, what, make, dim, expect), result_dtype=None)
+
+    for shape, dim in product([(), (7,), (5, 13), (3, 1, 17), (4, 64), (3, 5, 33)], (0, -1)):
+        yield forward(
+            "_softmax",
+            f"{shape} dim {dim}",
+            lambda m, s=shape, d=dim: args(m(*s, scale=4), d, True),
+            dim,
+        )
+        yield backward(
+            "_softmax_backward_data",
+            f"{shape} dim {dim}",
+            lambda m, s=shape, d=dim: softmax_backward_args(m, s, d, dtype=F32),
+            dim,
+        )
+    for layout, dim in product([*LAYOUTS, "channels_last"], range(4)):
+        yield forward(
+            "_softmax",
+            f"{layout} dim {dim}",
+            lambda m, la=layout, d=dim: args(m(2, 3, 8, 9, layout=la, scale=3), d, True),
+            dim,
+        )
+        yield backward(
+            "_softmax_backward_data",
+            f"{layout} dim {dim}",
+            lambda m, la=layout, d=dim: softmax_backward_args(m, (2, 3, 8, 9), d, la, dtype=F32),
+            dim,
+        )
+    yield forward("_softmax", "special", lambda m: args(m(20, 30, special=True), 1, True), 1)
+    yield forward("_softmax", "empty", lambda m: args(m(0, 4), 1, True), 1, "empty")
+    for dtype, expect in ((F32, "hit"), (F16, "error")):
+        yield forward(
+            "_softmax.out",
+            f"out of {dtype}",
+            lambda m, t=dtype: args(m(6, 40), 1, True, out=m(6, 40, dtype=t)),
+            1,
+            expect,
+        )
+    yield backward(
+        "_softmax_backward_data.out",
+        "out",
+        lambda m: args(
+            *softmax_backward_args(m, (6, 40), 1, dtype=F32)[0], grad_input=m(6, 40, dtype=F16)
+        ),
+        1,
     )
 
 
@@ -298,6 +362,7 @@ def samples() -> Iterator[Sample]:
         softmax_special,
         softmax_wrong,
         softmax_out,
+        half_to_float,
         norm_shapes,
         norm_special,
         norm_wrong,

@@ -1,4 +1,4 @@
-// The gradient of softmax for rows next to each other: y (g - sum(g y)). As forward.h, with half the
+// The gradient for rows next to each other, of softmax y (g - sum(g y)). As forward.h, with half the
 // packs per lane, for there are two tensors to hold.
 #ifndef POLYOPS_GPU_SOFTMAX_BACKWARD_H_
 #define POLYOPS_GPU_SOFTMAX_BACKWARD_H_
@@ -11,11 +11,11 @@
 namespace polyops::gpu {
 namespace {
 
-template <class T>
+template <class T, class U>
 struct BackwardRows {
   const T* grad;
   const T* y;
-  T* out;
+  U* out;
   Walk<3> walk;
   uint32_t rows;
   int n;
@@ -23,8 +23,9 @@ struct BackwardRows {
   int parked;
 };
 
-template <class T, int kPacks>
-GPU_DEVICE float dot(const Words (&grad)[kPacks], const Words (&y)[kPacks], int step, int live) {
+template <class Op, class T, int kPacks>
+GPU_DEVICE float sum_terms(const Words (&grad)[kPacks], const Words (&y)[kPacks], int step,
+                           int live) {
   float parts[2] = {};
 #pragma unroll
   for (int k = 0; k < kPacks; ++k) {
@@ -33,13 +34,13 @@ GPU_DEVICE float dot(const Words (&grad)[kPacks], const Words (&y)[kPacks], int 
     unpack<T>(grad[k], g);
     unpack<T>(y[k], v);
 #pragma unroll
-    for (int j = 0; j < kPack<T>; ++j) parts[j % 2] = fmaf(g[j], v[j], parts[j % 2]);
+    for (int j = 0; j < kPack<T>; ++j) parts[j % 2] = Op::add_term(parts[j % 2], g[j], v[j]);
   }
   return parts[0] + parts[1];
 }
 
-template <class T, int kPacks>
-GPU_DEVICE void store_gradient(float sum, const Cut<T>& cut, T* row, int first, int step, int live,
+template <class Op, class T, class U, int kPacks>
+GPU_DEVICE void store_gradient(float sum, const Cut<T>& cut, U* row, int first, int step, int live,
                                const Words (&grad)[kPacks], const Words (&y)[kPacks]) {
   const bool fits = cut.fits(row);
 #pragma unroll
@@ -49,13 +50,13 @@ GPU_DEVICE void store_gradient(float sum, const Cut<T>& cut, T* row, int first, 
     unpack<T>(grad[k], g);
     unpack<T>(y[k], v);
 #pragma unroll
-    for (int j = 0; j < kPack<T>; ++j) g[j] = v[j] * (g[j] - sum);
+    for (int j = 0; j < kPack<T>; ++j) g[j] = Op::template gradient<U>(g[j], v[j], sum);
     store_pack(cut, row, fits, first + k * step, g);
   }
 }
 
 // The elements at both ends of a row.
-template <class T, int kEnds>
+template <class Op, class T, int kEnds>
 struct GradientEnds {
   float grad[kEnds], y[kEnds];
 
@@ -64,19 +65,20 @@ struct GradientEnds {
     load_ends(cut, y_row, lane, lanes, 0.0f, y);
     float sum = 0;
 #pragma unroll
-    for (int e = 0; e < kEnds; ++e) sum = fmaf(grad[e], y[e], sum);
+    for (int e = 0; e < kEnds; ++e) sum = Op::add_term(sum, grad[e], y[e]);
     return sum;
   }
-  GPU_DEVICE void store(float sum, const Cut<T>& cut, T* row, int lane, int lanes) {
+  template <class U>
+  GPU_DEVICE void store(float sum, const Cut<T>& cut, U* row, int lane, int lanes) {
 #pragma unroll
-    for (int e = 0; e < kEnds; ++e) grad[e] = y[e] * (grad[e] - sum);
+    for (int e = 0; e < kEnds; ++e) grad[e] = Op::template gradient<U>(grad[e], y[e], sum);
     store_ends(cut, row, lane, lanes, grad);
   }
 };
 
-template <class T, int kPacks, int kEnds>
+template <class Op, class T, class U, int kPacks, int kEnds>
 GPU_KERNEL(kTeamThreads)
-softmax_backward_team(BackwardRows<T> p, int lanes_log2) {
+softmax_backward_team(BackwardRows<T, U> p, int lanes_log2) {
   const int lanes = 1 << lanes_log2, lane = thread_id() & (lanes - 1);
   const uint32_t row = static_cast<uint32_t>(block_id()) * (block_threads() >> lanes_log2) +
                        (thread_id() >> lanes_log2);
@@ -84,26 +86,26 @@ softmax_backward_team(BackwardRows<T> p, int lanes_log2) {
   find_row(p.walk, row, at);
   const T* grad_row = p.grad + at[0];
   const T* y_row = p.y + at[1];
-  T* out = p.out + at[2];
+  U* out = p.out + at[2];
   // A team without a row comes along for the shuffles.
   const Cut<T> cut(grad_row, row < p.rows ? p.n : 0);
   const int live = p.n / kPack<T>;
   Words grad[kPacks], y[kPacks];
-  GradientEnds<T, kEnds> ends;
+  GradientEnds<Op, T, kEnds> ends;
   load_row(cut, grad_row, lane, lanes, 0.0f, grad);
   load_row(cut, y_row, lane, lanes, 0.0f, y);
   float sum = 0;
   if (p.ragged) sum = ends.load(cut, grad_row, y_row, lane, lanes);
-  sum = reduce_lanes(sum + dot<T>(grad, y, lanes, live), lanes, Sum());
-  store_gradient(sum, cut, out, lane, lanes, live, grad, y);
+  sum = reduce_lanes(sum + sum_terms<Op, T>(grad, y, lanes, live), lanes, Sum());
+  store_gradient<Op>(sum, cut, out, lane, lanes, live, grad, y);
   if (p.ragged) ends.store(sum, cut, out, lane, lanes);
 }
 
 constexpr int kGradientPacks = 4;
 
-template <class T>
+template <class Op, class T, class U>
 GPU_KERNEL(1024)
-softmax_backward_block(BackwardRows<T> p) {
+softmax_backward_block(BackwardRows<T, U> p) {
   GPU_SHARED(float, shared, kMostWaves);
   GPU_DYNAMIC_SHARED(Words, parked);
   const Park<Words, kGradientPacks, 2> park = {parked, p.parked};
@@ -112,25 +114,25 @@ softmax_backward_block(BackwardRows<T> p) {
   find_row(p.walk, static_cast<uint32_t>(block_id()), at);
   const T* grad_row = p.grad + at[0];
   const T* y_row = p.y + at[1];
-  T* out = p.out + at[2];
+  U* out = p.out + at[2];
   const Cut<T> cut(grad_row, p.n);
   const int packs = p.n / kPack<T>;
   Words grad[kGradientPacks], y[kGradientPacks];
-  GradientEnds<T, 1> ends;
+  GradientEnds<Op, T, 1> ends;
   float sum = 0;
   int begin = 0, c = 0;
   for (;; begin += chunk, ++c) {
     load_row(cut, grad_row, begin + lane, lanes, 0.0f, grad);
     load_row(cut, y_row, begin + lane, lanes, 0.0f, y);
     if (c == 0) sum = ends.load(cut, grad_row, y_row, lane, lanes);
-    sum += dot<T>(grad, y, lanes, packs - begin);
+    sum += sum_terms<Op, T>(grad, y, lanes, packs - begin);
     if (begin + chunk >= packs) break;
     park.keep(c, 0, grad);
     park.keep(c, 1, y);
   }
   sum = reduce_block(sum, shared, Sum());
   for (;;) {
-    store_gradient(sum, cut, out, begin + lane, lanes, packs - begin, grad, y);
+    store_gradient<Op>(sum, cut, out, begin + lane, lanes, packs - begin, grad, y);
     if (--c < 0) break;
     begin -= chunk;
     if (park.has(c)) {
@@ -144,26 +146,26 @@ softmax_backward_block(BackwardRows<T> p) {
   ends.store(sum, cut, out, lane, lanes);
 }
 
-template <class T, int kLanes>
-int launch_backward_team(const BackwardRows<T>& p, int lanes_log2, const polyops_context* ctx) {
+template <class Op, int kLanes, class T, class U>
+int launch_backward_team(const BackwardRows<T, U>& p, int lanes_log2, const polyops_context* ctx) {
   const int64_t rows_per_block = kTeamThreads >> lanes_log2;
   const int64_t blocks = (p.rows + rows_per_block - 1) / rows_per_block;
-  return gpu::launch(softmax_backward_team<T, kGradientPacks, ends_of<T>(kLanes)>,
+  return gpu::launch(softmax_backward_team<Op, T, U, kGradientPacks, ends_of<T>(kLanes)>,
                      {blocks, kTeamThreads}, ctx, p, lanes_log2);
 }
 
-template <class T>
-int launch_backward_rows(BackwardRows<T> p, const polyops_context* ctx) {
+template <class Op, class T, class U>
+int launch_backward_rows(BackwardRows<T, U> p, const polyops_context* ctx) {
   const int packs = p.n / kPack<T>;
-  if (packs <= 16) return launch_backward_team<T, 4>(p, 2, ctx);
-  if (packs <= 32) return launch_backward_team<T, 8>(p, 3, ctx);
-  if (packs <= 64) return launch_backward_team<T, 16>(p, 4, ctx);
-  if (packs <= 128) return launch_backward_team<T, 16>(p, 5, ctx);
+  if (packs <= 16) return launch_backward_team<Op, 4>(p, 2, ctx);
+  if (packs <= 32) return launch_backward_team<Op, 8>(p, 3, ctx);
+  if (packs <= 64) return launch_backward_team<Op, 16>(p, 4, ctx);
+  if (packs <= 128) return launch_backward_team<Op, 16>(p, 5, ctx);
   const int threads = block_for(packs, kGradientPacks), chunk = threads * kGradientPacks;
   const Parking parked =
       parking(ctx, threads, (packs + chunk - 1) / chunk, int64_t{chunk} * 32, kRowShared);
   p.parked = parked.chunks;
-  return gpu::launch(softmax_backward_block<T>, {p.rows, threads, parked.bytes}, ctx, p);
+  return gpu::launch(softmax_backward_block<Op, T, U>, {p.rows, threads, parked.bytes}, ctx, p);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "max_sum.h"
 #include "park.h"
 #include "reduce.h"
+#include "store.h"
 
 namespace polyops::gpu {
 namespace {
@@ -39,7 +40,10 @@ struct Piece {
     words = pack<T>(all);
   }
   GPU_DEVICE void get(float (&x)[kWide]) const { unpack<T>(words, x); }
-  GPU_DEVICE static void store(T* p, const float (&x)[kWide]) { store_words(p, pack<T>(x)); }
+  template <class U>
+  GPU_DEVICE static void store(U* p, const float (&x)[kWide]) {
+    store_elements(p, x);
+  }
 };
 template <class T>
 struct Piece<T, 1> {
@@ -47,7 +51,10 @@ struct Piece<T, 1> {
   GPU_DEVICE void load(const T* p) { value = widen(*p); }
   GPU_DEVICE void fill(float x) { value = x; }
   GPU_DEVICE void get(float (&x)[1]) const { x[0] = value; }
-  GPU_DEVICE static void store(T* p, const float (&x)[1]) { *p = narrow<T>(x[0]); }
+  template <class U>
+  GPU_DEVICE static void store(U* p, const float (&x)[1]) {
+    *p = narrow<U>(x[0]);
+  }
 };
 
 // Where a thread stands.
@@ -93,12 +100,6 @@ GPU_DEVICE MaxSum shuffle_part(const MaxSum& x, int mask) {
   other.max = shuffle_xor(x.max, mask);
   other.sum = shuffle_xor(x.sum, mask);
   return other;
-}
-GPU_DEVICE MaxSum merge(MaxSum a, MaxSum b) {
-  a.raise_to(b.max);
-  b.raise_to(a.max);
-  a.sum += b.sum;
-  return a;
 }
 
 // Waves times columns of a tile: choose_tile() gives 32 groups of 8 columns to at most 8 waves.

@@ -3,26 +3,28 @@
 #define POLYOPS_GPU_SOFTMAX_COLUMNS_KERNELS_H_
 
 #include "columns.h"
+#include "op.h"
 #include "park.h"
 
 namespace polyops::gpu {
 namespace {
 
-template <class T>
+template <class T, class U>
 struct ForwardTiles {
   const T* src;
-  T* dst;
+  U* dst;
   Tiles<2> tiles;
 };
-template <class T>
+template <class T, class U>
 struct BackwardTiles {
   const T* grad;
   const T* y;
-  T* out;
+  U* out;
   Tiles<3> tiles;
 };
 
-// Rows of which no thread has the k-th are passed over: those k with k * down >= live.
+// Rows of which no thread has the k-th are passed over: those k with k * down >= live. What they
+// come to is summed up apart: of equal elements, rounding would go one way in all of a long column.
 template <class T, int kWide, int kRows>
 GPU_DEVICE void absorb_rows(const Piece<T, kWide> (&x)[kRows], int down, int live,
                             MaxSum (&sum)[kWide]) {
@@ -39,19 +41,22 @@ GPU_DEVICE void absorb_rows(const Piece<T, kWide> (&x)[kRows], int down, int liv
   }
 #pragma unroll
   for (int j = 0; j < kWide; ++j) sum[j].raise_to(top[j]);
+  float part[kWide] = {};
 #pragma unroll
   for (int k = 0; k < kRows; ++k) {
     if (k * down >= live) break;
     float v[kWide];
     x[k].get(v);
 #pragma unroll
-    for (int j = 0; j < kWide; ++j) sum[j].sum += exp_from(v[j], shift_of(sum[j].max));
+    for (int j = 0; j < kWide; ++j) part[j] += exp_from(v[j], shift_of(sum[j].max));
   }
+#pragma unroll
+  for (int j = 0; j < kWide; ++j) sum[j].sum += part[j];
 }
 
-template <class T, int kWide, int kRows, int N>
+template <class Op, class T, class U, int kWide, int kRows, int N>
 GPU_DEVICE void store_columns(const MaxSum (&sum)[kWide], const Piece<T, kWide> (&x)[kRows],
-                              const Place<N>& place, int begin, int n, T* column, int64_t stride) {
+                              const Place<N>& place, int begin, int n, U* column, int64_t stride) {
 #pragma unroll
   for (int k = 0; k < kRows; ++k) {
     const int row = begin + place.first + k * place.down;
@@ -59,7 +64,7 @@ GPU_DEVICE void store_columns(const MaxSum (&sum)[kWide], const Piece<T, kWide> 
     float v[kWide];
     x[k].get(v);
 #pragma unroll
-    for (int j = 0; j < kWide; ++j) v[j] = Normalize<T>(sum[j])(v[j]);
+    for (int j = 0; j < kWide; ++j) v[j] = typename Op::template Normalize<U>(sum[j])(v[j]);
     Piece<T, kWide>::store(column + row * stride, v);
   }
 }
@@ -68,9 +73,9 @@ GPU_DEVICE void store_columns(const MaxSum (&sum)[kWide], const Piece<T, kWide> 
 template <int kWide>
 inline constexpr int kColumnRows = kWide == 1 ? 16 : 4;
 
-template <class T, int kWide>
+template <class Op, class T, class U, int kWide>
 GPU_KERNEL(kColumnThreads)
-softmax_columns(ForwardTiles<T> p) {
+softmax_columns(ForwardTiles<T, U> p) {
   GPU_SHARED(MaxSum, shared, kMostParts);
   using P = Piece<T, kWide>;
   GPU_DYNAMIC_SHARED(P, parked);
@@ -78,7 +83,7 @@ softmax_columns(ForwardTiles<T> p) {
   const Park<P, kRows, 1> park = {parked, p.tiles.parked};
   const Place<2> place(p.tiles, kWide);
   const T* src = p.src + place.at[0];
-  T* dst = p.dst + place.at[1];
+  U* dst = p.dst + place.at[1];
   const int n = p.tiles.n, chunk = kRows * place.down;
   P x[kRows];
   MaxSum sum[kWide];
@@ -91,7 +96,7 @@ softmax_columns(ForwardTiles<T> p) {
   }
   merge_columns(place, shared, sum);
   for (;;) {
-    store_columns(sum, x, place, begin, n, dst, p.tiles.strides[1]);
+    store_columns<Op>(sum, x, place, begin, n, dst, p.tiles.strides[1]);
     if (--c < 0) break;
     begin -= chunk;
     if (park.has(c)) {
@@ -105,9 +110,9 @@ softmax_columns(ForwardTiles<T> p) {
 template <int kWide>
 inline constexpr int kGradientRows = kWide == 1 ? 8 : 4;
 
-template <class T, int kWide>
+template <class Op, class T, class U, int kWide>
 GPU_KERNEL(kColumnThreads)
-softmax_backward_columns(BackwardTiles<T> p) {
+softmax_backward_columns(BackwardTiles<T, U> p) {
   GPU_SHARED(float, shared, kMostParts);
   using P = Piece<T, kWide>;
   GPU_DYNAMIC_SHARED(P, parked);
@@ -116,7 +121,7 @@ softmax_backward_columns(BackwardTiles<T> p) {
   const Place<3> place(p.tiles, kWide);
   const T* grad_column = p.grad + place.at[0];
   const T* y_column = p.y + place.at[1];
-  T* out = p.out + place.at[2];
+  U* out = p.out + place.at[2];
   const int n = p.tiles.n, chunk = kRows * place.down;
   P grad[kRows], y[kRows];
   float sum[kWide] = {};
@@ -130,7 +135,7 @@ softmax_backward_columns(BackwardTiles<T> p) {
       grad[k].get(g);
       y[k].get(v);
 #pragma unroll
-      for (int j = 0; j < kWide; ++j) sum[j] = fmaf(g[j], v[j], sum[j]);
+      for (int j = 0; j < kWide; ++j) sum[j] = Op::add_term(sum[j], g[j], v[j]);
     }
     if (begin + chunk >= n) break;
     park.keep(c, 0, grad);
@@ -146,7 +151,7 @@ softmax_backward_columns(BackwardTiles<T> p) {
       grad[k].get(g);
       y[k].get(v);
 #pragma unroll
-      for (int j = 0; j < kWide; ++j) g[j] = v[j] * (g[j] - sum[j]);
+      for (int j = 0; j < kWide; ++j) g[j] = Op::template gradient<U>(g[j], v[j], sum[j]);
       Piece<T, kWide>::store(out + row * p.tiles.strides[2], g);
     }
     if (--c < 0) break;

@@ -10,16 +10,17 @@
 
 #include "layout.h"
 #include "max_sum.h"
+#include "op.h"
 #include "park.h"
 #include "row.h"
 
 namespace polyops::gpu {
 namespace {
 
-template <class T>
+template <class T, class U>
 struct ForwardRows {
   const T* src;
-  T* dst;
+  U* dst;
   Walk<2> walk;
   uint32_t rows;
   int n;
@@ -62,9 +63,9 @@ GPU_DEVICE void absorb_ends(const float (&x)[kEnds], MaxSum* sum) {
   }
 }
 
-template <class T, int kPacks>
-GPU_DEVICE void store_normalized(const Normalize<T>& normalize, const Cut<T>& cut, T* row,
-                                 int first, int step, int live, const Words (&words)[kPacks]) {
+template <class Normalize, class T, class U, int kPacks>
+GPU_DEVICE void store_normalized(const Normalize& normalize, const Cut<T>& cut, U* row, int first,
+                                 int step, int live, const Words (&words)[kPacks]) {
   const bool fits = cut.fits(row);
 #pragma unroll
   for (int k = 0; k < kPacks; ++k) {
@@ -77,8 +78,8 @@ GPU_DEVICE void store_normalized(const Normalize<T>& normalize, const Cut<T>& cu
   }
 }
 
-template <class T, int kEnds>
-GPU_DEVICE void store_normalized_ends(const Normalize<T>& normalize, const Cut<T>& cut, T* row,
+template <class Normalize, class T, class U, int kEnds>
+GPU_DEVICE void store_normalized_ends(const Normalize& normalize, const Cut<T>& cut, U* row,
                                       int lane, int lanes, float (&x)[kEnds]) {
 #pragma unroll
   for (int e = 0; e < kEnds; ++e) x[e] = normalize(x[e]);
@@ -88,16 +89,16 @@ GPU_DEVICE void store_normalized_ends(const Normalize<T>& normalize, const Cut<T
 constexpr int kTeamThreads = 128;
 
 // 2^lanes_log2 lanes per row, kPacks packs in each.
-template <class T, int kPacks, int kEnds>
+template <class Op, class T, class U, int kPacks, int kEnds>
 GPU_KERNEL(kTeamThreads)
-softmax_team(ForwardRows<T> p, int lanes_log2) {
+softmax_team(ForwardRows<T, U> p, int lanes_log2) {
   const int lanes = 1 << lanes_log2, lane = thread_id() & (lanes - 1);
   const uint32_t row = static_cast<uint32_t>(block_id()) * (block_threads() >> lanes_log2) +
                        (thread_id() >> lanes_log2);
   int64_t at[2];
   find_row(p.walk, row, at);
   const T* src = p.src + at[0];
-  T* dst = p.dst + at[1];
+  U* dst = p.dst + at[1];
   // A team without a row comes along for the shuffles.
   const Cut<T> cut(src, row < p.rows ? p.n : 0);
   const int live = p.n / kPack<T>;
@@ -108,7 +109,7 @@ softmax_team(ForwardRows<T> p, int lanes_log2) {
   MaxSum sum;
   absorb<T>(words, lanes, live, &sum);
   if (p.ragged) absorb_ends(ends, &sum);
-  const Normalize<T> normalize(merge_lanes(sum, lanes));
+  const typename Op::template Normalize<U> normalize(merge_lanes(sum, lanes));
   store_normalized(normalize, cut, dst, lane, lanes, live, words);
   if (p.ragged) store_normalized_ends(normalize, cut, dst, lane, lanes, ends);
 }
@@ -117,9 +118,9 @@ constexpr int kRowPacks = 8;
 constexpr int kRowShared = 2 * kMostWaves * sizeof(float);  // besides what is parked
 
 // 1024 threads leave 64 registers to each.
-template <class T>
+template <class Op, class T, class U>
 GPU_KERNEL(1024)
-softmax_block(ForwardRows<T> p) {
+softmax_block(ForwardRows<T, U> p) {
   GPU_SHARED(float, shared, 2 * kMostWaves);
   GPU_DYNAMIC_SHARED(Words, parked);
   const Park<Words, kRowPacks, 1> park = {parked, p.parked};
@@ -127,7 +128,7 @@ softmax_block(ForwardRows<T> p) {
   int64_t at[2];
   find_row(p.walk, static_cast<uint32_t>(block_id()), at);
   const T* src = p.src + at[0];
-  T* dst = p.dst + at[1];
+  U* dst = p.dst + at[1];
   const Cut<T> cut(src, p.n);
   const int packs = p.n / kPack<T>;
   Words words[kRowPacks];
@@ -142,7 +143,7 @@ softmax_block(ForwardRows<T> p) {
     park.keep(c, 0, words);
   }
   absorb_ends(ends, &sum);
-  const Normalize<T> normalize(merge_block(sum, shared));
+  const typename Op::template Normalize<U> normalize(merge_block(sum, shared));
   for (;;) {
     store_normalized(normalize, cut, dst, begin + lane, lanes, packs - begin, words);
     if (--c < 0) break;
@@ -156,12 +157,12 @@ softmax_block(ForwardRows<T> p) {
   store_normalized_ends(normalize, cut, dst, lane, lanes, ends);
 }
 
-template <class T, int kPacks, int kLanes>
-int launch_team(const ForwardRows<T>& p, int lanes_log2, const polyops_context* ctx) {
+template <class Op, int kPacks, int kLanes, class T, class U>
+int launch_team(const ForwardRows<T, U>& p, int lanes_log2, const polyops_context* ctx) {
   const int64_t rows_per_block = kTeamThreads >> lanes_log2;
   const int64_t blocks = (p.rows + rows_per_block - 1) / rows_per_block;
-  return gpu::launch(softmax_team<T, kPacks, ends_of<T>(kLanes)>, {blocks, kTeamThreads}, ctx, p,
-                     lanes_log2);
+  return gpu::launch(softmax_team<Op, T, U, kPacks, ends_of<T>(kLanes)>, {blocks, kTeamThreads},
+                     ctx, p, lanes_log2);
 }
 
 // Threads for rows of that many packs, at packs_per_thread of them in a chunk: one chunk if 512 do,
@@ -172,19 +173,19 @@ inline int block_for(int64_t packs, int packs_per_thread) {
   return static_cast<int>(threads < 512 ? threads : 512);
 }
 
-template <class T>
-int launch_rows(ForwardRows<T> p, const polyops_context* ctx) {
+template <class Op, class T, class U>
+int launch_rows(ForwardRows<T, U> p, const polyops_context* ctx) {
   const int packs = p.n / kPack<T>;
-  if (packs <= 16) return launch_team<T, 4, 4>(p, 2, ctx);
-  if (packs <= 32) return launch_team<T, 4, 8>(p, 3, ctx);
-  if (packs <= 64) return launch_team<T, 4, 16>(p, 4, ctx);
-  if (packs <= 128) return launch_team<T, 4, 16>(p, 5, ctx);
-  if (packs <= 256) return launch_team<T, 8, 32>(p, 5, ctx);
+  if (packs <= 16) return launch_team<Op, 4, 4>(p, 2, ctx);
+  if (packs <= 32) return launch_team<Op, 4, 8>(p, 3, ctx);
+  if (packs <= 64) return launch_team<Op, 4, 16>(p, 4, ctx);
+  if (packs <= 128) return launch_team<Op, 4, 16>(p, 5, ctx);
+  if (packs <= 256) return launch_team<Op, 8, 32>(p, 5, ctx);
   const int threads = block_for(packs, kRowPacks), chunk = threads * kRowPacks;
   const Parking parked =
       parking(ctx, threads, (packs + chunk - 1) / chunk, int64_t{chunk} * 16, kRowShared);
   p.parked = parked.chunks;
-  return gpu::launch(softmax_block<T>, {p.rows, threads, parked.bytes}, ctx, p);
+  return gpu::launch(softmax_block<Op, T, U>, {p.rows, threads, parked.bytes}, ctx, p);
 }
 
 }  // namespace

@@ -30,6 +30,13 @@ struct MaxSum {
   }
 };
 
+GPU_DEVICE MaxSum merge(MaxSum a, MaxSum b) {
+  a.raise_to(b.max);
+  b.raise_to(a.max);
+  a.sum += b.sum;
+  return a;
+}
+
 GPU_DEVICE MaxSum merge_lanes(MaxSum x, int lanes) {
   x.raise_to(reduce_lanes(x.max, lanes, Max()));
   x.sum = reduce_lanes(x.sum, lanes, Sum());
@@ -55,22 +62,22 @@ GPU_DEVICE MaxSum merge_block(MaxSum x, float* shared) {
   return merge_lanes(x, wave_size());
 }
 
-// exp(x - max) / sum, in float32 with denormals. In 16 bits the division goes into the exponent, one
-// instruction less; it is off by up to 2^-20, where bfloat16 and float16 see 2^-14 and 2^-17.
-// Where max is -inf, all are NaN.
-template <class T>
-struct Normalize {
+// exp(x - max) / sum, in float32 with denormals. For results of 16 bits the division goes into the
+// exponent, one instruction less; it is off by up to 2^-20, where bfloat16 and float16 see 2^-14 and
+// 2^-17. Where max is -inf, all are NaN.
+template <class U>
+struct NormalizeRow {
   float max, scale;
 
-  GPU_DEVICE explicit Normalize(const MaxSum& row) : max(row.max) {
-    if constexpr (sizeof(T) == 4) {
+  GPU_DEVICE explicit NormalizeRow(const MaxSum& row) : max(row.max) {
+    if constexpr (sizeof(U) == 4) {
       scale = reciprocal_fast(row.sum);
     } else {
       scale = -kLog2e * log_fast(row.sum);
     }
   }
   GPU_DEVICE float operator()(float x) const {
-    if constexpr (sizeof(T) == 4) {
+    if constexpr (sizeof(U) == 4) {
       return exp_fast(x - max) * scale;
     } else {
       return exp2_flush(fmaf(x - max, kLog2e, scale));

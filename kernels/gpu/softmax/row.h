@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "gpu.h"
+#include "store.h"
 
 namespace polyops::gpu {
 namespace {
@@ -31,8 +32,9 @@ struct Cut {
     if (head > n) head = n;
     whole = (n - head) / kPack<T>;
   }
-  GPU_DEVICE bool fits(const T* first) const {
-    return reinterpret_cast<uintptr_t>(first + head) % 16 == 0;
+  template <class U>
+  GPU_DEVICE bool fits(const U* first) const {
+    return reinterpret_cast<uintptr_t>(first + head) % kStoreAlignment<U, kPack<T>> == 0;
   }
   GPU_DEVICE int of_pack(int pack) const { return head + pack * kPack<T>; }
   // The element at that place of 2 kPack at the ends; negative if there is none.
@@ -79,15 +81,15 @@ GPU_DEVICE void load_row(const Cut<T>& cut, const T* row, int first, int step, f
   }
 }
 
-template <class T>
-GPU_DEVICE void store_pack(const Cut<T>& cut, T* row, bool fits, int at,
+template <class T, class U>
+GPU_DEVICE void store_pack(const Cut<T>& cut, U* row, bool fits, int at,
                            const float (&x)[kPack<T>]) {
   if (at >= cut.whole) return;
   if (fits) {
-    store_words(row + cut.of_pack(at), pack<T>(x));
+    store_elements(row + cut.of_pack(at), x);
   } else {
 #pragma unroll
-    for (int j = 0; j < kPack<T>; ++j) row[cut.of_pack(at) + j] = narrow<T>(x[j]);
+    for (int j = 0; j < kPack<T>; ++j) row[cut.of_pack(at) + j] = narrow<U>(x[j]);
   }
 }
 
@@ -102,14 +104,14 @@ GPU_DEVICE void load_ends(const Cut<T>& cut, const T* row, int lane, int lanes, 
   }
 }
 
-template <int kEnds, class T>
-GPU_DEVICE void store_ends(const Cut<T>& cut, T* row, int lane, int lanes,
+template <int kEnds, class T, class U>
+GPU_DEVICE void store_ends(const Cut<T>& cut, U* row, int lane, int lanes,
                            const float (&x)[kEnds]) {
 #pragma unroll
   for (int e = 0; e < kEnds; ++e) {
     const int place = lane + e * lanes;
     const int at = place < 2 * kPack<T> ? cut.of_end(place) : -1;
-    if (at >= 0) row[at] = narrow<T>(x[e]);
+    if (at >= 0) row[at] = narrow<U>(x[e]);
   }
 }
 

@@ -4,7 +4,9 @@
  *
  * Ops: "softmax" (polyops_softmax_args), "softmax_backward" (polyops_softmax_backward_args).
  * Layouts   any strides for every tensor, rank 1..8 (a scalar arrives as rank 1, size 1).
- * Types     all tensors of one dtype; accumulation in float32, in float64 for float64.
+ * Types     all tensors of one dtype; accumulation in float32, in float64 for float64. Or, where a
+ *           kernel says so (half_to_float): src and grad_src float16 or bfloat16, dst and grad_dst
+ *           float32.
  * Aliasing  dst may be exactly src (backward: grad_src may be exactly grad_dst); no other overlap.
  * Empty     never arrives: no dimension is 0.
  * Special   a row with a NaN or +inf, and a row of nothing but -inf, is all NaN, as torch's.
