@@ -88,6 +88,7 @@ py::list overload_list() {
     py::dict d;
     d["name"] = std::string("aten::") + s.overload->name;
     d["op"] = s.overload->op;
+    d["kernel_op"] = s.overload->kernel_op;
     d["taken"] = s.overload->left_to_stock == nullptr;
     d["device"] = s.devices;
     d["shadowed"] = !s.shadowed.empty();

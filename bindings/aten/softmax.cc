@@ -1,8 +1,11 @@
-// aten::_softmax and its backward. torch.softmax, F.softmax and nn.Softmax end here.
+// aten::_softmax, aten::_log_softmax and their backwards. torch.softmax, F.softmax, F.log_softmax,
+// F.cross_entropy and their modules end here.
 
 #include "polyops/ops/softmax.h"
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/_log_softmax_backward_data_cpu_dispatch.h>
+#include <ATen/ops/_log_softmax_cpu_dispatch.h>
 #include <ATen/ops/_softmax_backward_data_cpu_dispatch.h>
 #include <ATen/ops/_softmax_cpu_dispatch.h>
 
@@ -134,6 +137,13 @@ std::vector<Overload> softmax_overloads() {
        wrap(softmax_backward, at::cpu::_softmax_backward_data)},
       {"_softmax_backward_data.out", "softmax", "softmax_backward",
        wrap(softmax_backward_out, at::cpu::_softmax_backward_data_outf)},
+      {"_log_softmax", "log_softmax", "log_softmax", wrap(softmax, at::cpu::_log_softmax)},
+      {"_log_softmax.out", "log_softmax", "log_softmax",
+       wrap(softmax_out, at::cpu::_log_softmax_outf)},
+      {"_log_softmax_backward_data", "log_softmax", "log_softmax_backward",
+       wrap(softmax_backward, at::cpu::_log_softmax_backward_data)},
+      {"_log_softmax_backward_data.out", "log_softmax", "log_softmax_backward",
+       wrap(softmax_backward_out, at::cpu::_log_softmax_backward_data_outf)},
   };
 }
 

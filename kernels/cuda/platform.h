@@ -93,6 +93,7 @@ GPU_DEVICE float exp2_flush(float x) {
   return y;
 }
 GPU_DEVICE float log_fast(float x) { return __logf(x); }
+GPU_DEVICE float log_close(float x) { return logf(x); }
 GPU_DEVICE float rsqrt_fast(float x) { return rsqrtf(x); }
 GPU_DEVICE float reciprocal_fast(float x) {
   float y;

@@ -16,6 +16,7 @@
 //   load_16, store_16           16 aligned bytes of the device's memory, in one access
 //   float_bits, float_of_bits   a float32 and its bits
 //   exp_fast, log_fast, rsqrt_fast    of float32, to a few units in the last place
+//   log_close                   log to a unit in the last place, near 1 too, where log_fast is not
 //   reciprocal_fast             as exp2_flush; of denormals infinity
 //   exp2_flush                  2^x, where a result below 2^-126 may be 0: fewer instructions
 //   launch(kernel, shape, ctx, args...)   from the host; returns what a kernel entry returns

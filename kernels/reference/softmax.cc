@@ -24,12 +24,18 @@ void for_each_row(const polyops_tensor& t, int32_t dim, Visit visit) {
   }
 }
 
+// NaN is left out; it makes the row's sum NaN.
+double largest(const polyops_tensor& t, const std::vector<int64_t>& row) {
+  double top = -std::numeric_limits<double>::infinity();
+  for (int64_t i : row) top = std::fmax(top, load(t, i));
+  return top;
+}
+
 }  // namespace
 
 void softmax(const polyops_softmax_args& args) {
   for_each_row(args.src, args.dim, [&](const std::vector<int64_t>& row) {
-    double top = -std::numeric_limits<double>::infinity();
-    for (int64_t i : row) top = std::fmax(top, load(args.src, i));
+    const double top = largest(args.src, row);
     long double sum = 0;
     std::vector<long double> exponentials;
     for (int64_t i : row) {
@@ -49,6 +55,28 @@ void softmax_backward(const polyops_softmax_backward_args& args) {
     for (int64_t i : row) {
       const long double difference = load(args.grad_dst, i) - dot;
       store(args.grad_src, i, static_cast<double>(load(args.dst, i) * difference));
+    }
+  });
+}
+
+void log_softmax(const polyops_softmax_args& args) {
+  for_each_row(args.src, args.dim, [&](const std::vector<int64_t>& row) {
+    const long double top = largest(args.src, row);
+    long double sum = 0;
+    for (int64_t i : row) sum += std::exp(load(args.src, i) - top);
+    for (int64_t i : row) {
+      store(args.dst, i, static_cast<double>(load(args.src, i) - top - std::log(sum)));
+    }
+  });
+}
+
+void log_softmax_backward(const polyops_softmax_backward_args& args) {
+  for_each_row(args.dst, args.dim, [&](const std::vector<int64_t>& row) {
+    long double sum = 0;
+    for (int64_t i : row) sum += load(args.grad_dst, i);
+    for (int64_t i : row) {
+      const long double share = std::exp(static_cast<long double>(load(args.dst, i))) * sum;
+      store(args.grad_src, i, static_cast<double>(load(args.grad_dst, i) - share));
     }
   });
 }

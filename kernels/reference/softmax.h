@@ -6,10 +6,12 @@
 
 namespace polyops::reference {
 
-// Both write their result in its own dtype: float64 gets the answer to 53 bits, sums being long
+// All write their result in its own dtype: float64 gets the answer to 53 bits, sums being long
 // double (the kernels for float64 are held to a few units of its last place).
 void softmax(const polyops_softmax_args& args);
 void softmax_backward(const polyops_softmax_backward_args& args);
+void log_softmax(const polyops_softmax_args& args);
+void log_softmax_backward(const polyops_softmax_backward_args& args);
 
 }  // namespace polyops::reference
 

@@ -23,6 +23,7 @@ class Family(TypedDict):
 class Overload(TypedDict):
     name: str
     op: str
+    kernel_op: str
     taken: bool
     device: list[str]
     shadowed: bool

@@ -41,9 +41,12 @@ Call call(const char* op, const std::string& layout, std::vector<int64_t> sizes,
 
 void add_softmax(std::vector<Call>* calls, const char* layout, std::vector<int64_t> sizes,
                  const polyops_tensor& t, int32_t dim) {
-  calls->push_back(call("softmax", layout, sizes, polyops_softmax_args{0, dim, t, t}));
-  calls->push_back(
-      call("softmax_backward", layout, sizes, polyops_softmax_backward_args{0, dim, t, t, t}));
+  for (const char* op : {"softmax", "log_softmax"}) {
+    calls->push_back(call(op, layout, sizes, polyops_softmax_args{0, dim, t, t}));
+  }
+  for (const char* op : {"softmax_backward", "log_softmax_backward"}) {
+    calls->push_back(call(op, layout, sizes, polyops_softmax_backward_args{0, dim, t, t, t}));
+  }
 }
 
 void add_layer_norm(std::vector<Call>* calls, const char* layout, std::vector<int64_t> sizes,

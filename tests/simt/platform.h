@@ -102,6 +102,7 @@ inline float exp2_flush(float x) {
   return y < std::numeric_limits<float>::min() ? 0 : y;
 }
 inline float log_fast(float x) { return std::log(x); }
+inline float log_close(float x) { return std::log(x); }
 inline float rsqrt_fast(float x) { return 1 / std::sqrt(x); }
 inline float reciprocal_fast(float x) { return 1 / x; }
 

@@ -72,6 +72,17 @@ def softmax_backward(grad: Array, y: Array, dim: int, *_: Any) -> Array:
     return y * (grad - (inner.sum(dim, keepdims=True) if inner.ndim else inner))
 
 
+def log_softmax(x: Array, dim: int, *_: Any) -> Array:
+    if x.ndim == 0:
+        return x - x
+    from_top = x - x.max(dim, keepdims=True)
+    return from_top - np.log(np.exp(from_top).sum(dim, keepdims=True))
+
+
+def log_softmax_backward(grad: Array, y: Array, dim: int, *_: Any) -> Array:
+    return grad - np.exp(y) * (grad.sum(dim, keepdims=True) if grad.ndim else grad)
+
+
 def layer_norm(x: Array, shape: list[int], w: Any, b: Any, eps: float) -> list[Array]:
     axes = tuple(range(x.ndim - len(shape), x.ndim))
     mean = x.mean(axes, keepdims=True)
@@ -210,6 +221,8 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "gelu_backward": gelu_backward,
     "_softmax": softmax,
     "_softmax_backward_data": softmax_backward,
+    "_log_softmax": log_softmax,
+    "_log_softmax_backward_data": log_softmax_backward,
     "native_layer_norm": layer_norm,
     "native_layer_norm_backward": layer_norm_backward,
     "mm": product,
@@ -249,6 +262,16 @@ def softmax_backward_terms(grad: Array, y: Array, dim: int, *_: Any) -> Array:
     return np.abs(y) * (np.abs(grad) + (inner.sum(dim, keepdims=True) if inner.ndim else inner))
 
 
+def log_softmax_terms(x: Array, dim: int, *_: Any) -> Array:
+    """1: a result near 0 is a difference of numbers of about that size."""
+    return np.ones_like(x)
+
+
+def log_softmax_backward_terms(grad: Array, y: Array, dim: int, *_: Any) -> Array:
+    size = np.abs(grad)
+    return size + np.exp(y) * (size.sum(dim, keepdims=True) if size.ndim else size)
+
+
 def layer_norm_backward_terms(
     grad: Array, x: Array, shape: list[int], mean: Array, rstd: Array, w: Any, b: Any, mask: Any
 ) -> list[Array]:
@@ -279,6 +302,8 @@ TERMS: dict[str, Callable[..., Any]] = {
     "_scaled_dot_product_flash_attention_for_cpu_backward": attention_backward_terms,
     "gelu_backward": gelu_backward_terms,
     "_softmax_backward_data": softmax_backward_terms,
+    "_log_softmax": log_softmax_terms,
+    "_log_softmax_backward_data": log_softmax_backward_terms,
     "native_layer_norm": layer_norm_terms,
     "native_layer_norm_backward": layer_norm_backward_terms,
 }

@@ -1,4 +1,4 @@
-"""Samples of softmax and layer_norm, forward and backward."""
+"""Samples of softmax, log_softmax and layer_norm, forward and backward."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,6 +23,15 @@ def rows_expect(kind: str) -> str:
     return "any" if kind in SHARES else OUT_EXPECT[kind]
 
 
+# Of log_softmax, no family has kernels on the CPU: there its samples are stock's.
+SOFTMAXES = ("_softmax", "_log_softmax")
+
+
+def out_name(op: str) -> str:
+    """What the backward's out= is called."""
+    return "grad_input" if op == "_softmax" else "out"
+
+
 def softmax_backward_args(
     m: Make,
     shape: tuple[int, ...],
@@ -30,51 +39,53 @@ def softmax_backward_args(
     grad: str = "contiguous",
     out: str = "contiguous",
     dtype: torch.dtype | None = None,
+    op: str = "_softmax",
 ) -> Args:
     """``dtype``: of what comes in, if not the gradient's own (half_to_float)."""
     dtype = dtype or m.dtype
-    y = torch.softmax(m(*shape, dtype=F64, scale=2), dim).to(dtype)
+    forward = torch.softmax if op == "_softmax" else torch.log_softmax
+    y = forward(m(*shape, dtype=F64, scale=2), dim).to(dtype)
     return args(m(*shape, layout=grad, dtype=dtype), lay_out(y, out), dim, m.dtype)
 
 
-def softmax_shapes() -> Iterator[Sample]:
+def softmax_shapes(op: str) -> Iterator[Sample]:
     for shape in SHAPES:
         rank = max(1, len(shape))
         for dim in {*range(rank), -1, -rank} if rank < 8 else {0, 3, -1}:
             what = f"{shape} dim {dim}"
             yield Sample(
-                "_softmax",
+                op,
                 what,
                 lambda m, s=shape, d=dim: args(m(*s, scale=4), d, False),
                 dims=(dim,),
             )
             yield Sample(
-                "_softmax_backward_data",
+                f"{op}_backward_data",
                 what,
-                lambda m, s=shape, d=dim: softmax_backward_args(m, s, d),
+                lambda m, s=shape, d=dim: softmax_backward_args(m, s, d, op=op),
                 dims=(dim,),
             )
     for shape in EMPTY:
-        yield Sample("_softmax", f"{shape}", lambda m, s=shape: args(m(*s), 0, False), "empty")
+        yield Sample(op, f"{shape}", lambda m, s=shape: args(m(*s), 0, False), "empty")
         yield Sample(
-            "_softmax_backward_data",
+            f"{op}_backward_data",
             f"{shape}",
             lambda m, s=shape: args(m(*s), m(*s), 0, m.dtype),
             "empty",
         )
-    yield Sample("_softmax", "rank 9", lambda m: args(m(*RANK_9), 8, False), "rank")
+    yield Sample(op, "rank 9", lambda m: args(m(*RANK_9), 8, False), "rank")
     yield Sample(
-        "_softmax_backward_data",
+        f"{op}_backward_data",
         "rank 9",
         lambda m: args(m(*RANK_9), m(*RANK_9), 8, m.dtype),
         "rank",
     )
 
 
-def softmax_layouts() -> Iterator[Sample]:
+def softmax_layouts(op: str) -> Iterator[Sample]:
     for layout, dim in product([*LAYOUTS, "channels_last"], range(4)):
         yield Sample(
-            "_softmax",
+            op,
             f"{layout} dim {dim}",
             lambda m, la=layout, d=dim: args(m(2, 3, 8, 9, layout=la, scale=3), d, False),
             dims=(dim,),
@@ -82,17 +93,17 @@ def softmax_layouts() -> Iterator[Sample]:
     for a, b in pairs([*LAYOUTS, "channels_last"]):
         for dim in (1, -1):
             yield Sample(
-                "_softmax_backward_data",
+                f"{op}_backward_data",
                 f"{a} {b} dim {dim}",
-                lambda m, a=a, b=b, d=dim: softmax_backward_args(m, (2, 3, 4, 5), d, a, b),
+                lambda m, a=a, b=b, d=dim: softmax_backward_args(m, (2, 3, 4, 5), d, a, b, op=op),
                 dims=(dim,),
             )
 
 
-def softmax_special() -> Iterator[Sample]:
+def softmax_special(op: str) -> Iterator[Sample]:
     for dim in (0, 1):
         yield Sample(
-            "_softmax",
+            op,
             f"special dim {dim}",
             lambda m, d=dim: args(m(20, 30, special=True), d, False),
             dims=(dim,),
@@ -104,19 +115,19 @@ def softmax_special() -> Iterator[Sample]:
             x[1 if whole else slice(None), slice(None) if whole else 3] = v
             return args(x, 1, False)
 
-        yield Sample("_softmax", f"row of {value}", rows)
-        yield Sample("_softmax", f"column of {value}", lambda m, f=rows: f(m, whole=False))
-    yield Sample("_softmax", "wide range", lambda m: args(m(8, 300, scale=60), 1, False))
+        yield Sample(op, f"row of {value}", rows)
+        yield Sample(op, f"column of {value}", lambda m, f=rows: f(m, whole=False))
+    yield Sample(op, "wide range", lambda m: args(m(8, 300, scale=60), 1, False))
     yield Sample(
-        "_softmax_backward_data",
+        f"{op}_backward_data",
         "special",
         lambda m: args(m(9, 9, special=True), m(9, 9), 1, m.dtype),
     )
 
 
-def softmax_wrong() -> Iterator[Sample]:
+def softmax_wrong(op: str) -> Iterator[Sample]:
     def forward(what: str, expect: str, make: Any, dtypes: Any = TAKEN) -> Sample:
-        return Sample("_softmax", what, make, expect, dtypes)
+        return Sample(op, what, make, expect, dtypes)
 
     yield forward("dim 2 of 2", "error", lambda m: args(m(3, 4), 2, False))
     yield forward("dim -3 of 2", "error", lambda m: args(m(3, 4), -3, False))
@@ -130,7 +141,7 @@ def softmax_wrong() -> Iterator[Sample]:
     yield forward("meta", "none", lambda m: args(m(3, 4).to("meta"), 1, False), (F32,))
 
     def back(what: str, expect: str, make: Any, dtypes: Any = TAKEN) -> Sample:
-        return Sample("_softmax_backward_data", what, make, expect, dtypes)
+        return Sample(f"{op}_backward_data", what, make, expect, dtypes)
 
     yield back("shapes", "any", lambda m: args(m(3, 4), m(3, 5), 1, m.dtype), (F32,))
     yield back("dim", "error", lambda m: args(m(3, 4), m(3, 4), 2, m.dtype))
@@ -138,7 +149,7 @@ def softmax_wrong() -> Iterator[Sample]:
     yield back("input dtype", "any", lambda m: args(m(3, 4), m(3, 4), 1, F16), (F32, F64))
 
 
-def softmax_out() -> Iterator[Sample]:
+def softmax_out(op: str) -> Iterator[Sample]:
     for kind in OUT_EXPECT:
         if kind in ("shifted input", "view of input"):
             continue  # stock reads what it has just written: no result is defined
@@ -149,17 +160,17 @@ def softmax_out() -> Iterator[Sample]:
             return args(x, 1, False, out=outputs(kind, m, [x]))
 
         def backward(m: Make, kind: str = kind) -> Args:
-            (grad, y, *rest), _ = softmax_backward_args(m, (6, 6), 1)
-            return args(grad, y, *rest, grad_input=outputs(kind, m, [grad, y]))
+            (grad, y, *rest), _ = softmax_backward_args(m, (6, 6), 1, op=op)
+            return args(grad, y, *rest, **{out_name(op): outputs(kind, m, [grad, y])})
 
-        yield Sample("_softmax.out", f"out: {kind}", forward, expect)
-        yield Sample("_softmax_backward_data.out", f"out: {kind}", backward, expect)
+        yield Sample(f"{op}.out", f"out: {kind}", forward, expect)
+        yield Sample(f"{op}_backward_data.out", f"out: {kind}", backward, expect)
     yield Sample(
-        "_softmax.out", "inner", lambda m: args(m(4, 6, 8), 1, False, out=m(4, 6, 8)), dims=(1,)
+        f"{op}.out", "inner", lambda m: args(m(4, 6, 8), 1, False, out=m(4, 6, 8)), dims=(1,)
     )
 
 
-def half_to_float() -> Iterator[Sample]:
+def half_to_float(op: str) -> Iterator[Sample]:
     """float16 in, float32 out, and back: of stock's kernels those of devices alone have it."""
 
     def forward(overload: str, what: str, make: Any, dim: int, expect: str = "hit") -> Sample:
@@ -171,45 +182,48 @@ def half_to_float() -> Iterator[Sample]:
 
     for shape, dim in product([(), (7,), (5, 13), (3, 1, 17), (4, 64), (3, 5, 33)], (0, -1)):
         yield forward(
-            "_softmax",
+            op,
             f"{shape} dim {dim}",
             lambda m, s=shape, d=dim: args(m(*s, scale=4), d, True),
             dim,
         )
         yield backward(
-            "_softmax_backward_data",
+            f"{op}_backward_data",
             f"{shape} dim {dim}",
-            lambda m, s=shape, d=dim: softmax_backward_args(m, s, d, dtype=F32),
+            lambda m, s=shape, d=dim: softmax_backward_args(m, s, d, dtype=F32, op=op),
             dim,
         )
     for layout, dim in product([*LAYOUTS, "channels_last"], range(4)):
         yield forward(
-            "_softmax",
+            op,
             f"{layout} dim {dim}",
             lambda m, la=layout, d=dim: args(m(2, 3, 8, 9, layout=la, scale=3), d, True),
             dim,
         )
         yield backward(
-            "_softmax_backward_data",
+            f"{op}_backward_data",
             f"{layout} dim {dim}",
-            lambda m, la=layout, d=dim: softmax_backward_args(m, (2, 3, 8, 9), d, la, dtype=F32),
+            lambda m, la=layout, d=dim: softmax_backward_args(
+                m, (2, 3, 8, 9), d, la, dtype=F32, op=op
+            ),
             dim,
         )
-    yield forward("_softmax", "special", lambda m: args(m(20, 30, special=True), 1, True), 1)
-    yield forward("_softmax", "empty", lambda m: args(m(0, 4), 1, True), 1, "empty")
+    yield forward(op, "special", lambda m: args(m(20, 30, special=True), 1, True), 1)
+    yield forward(op, "empty", lambda m: args(m(0, 4), 1, True), 1, "empty")
     for dtype, expect in ((F32, "hit"), (F16, "error")):
         yield forward(
-            "_softmax.out",
+            f"{op}.out",
             f"out of {dtype}",
             lambda m, t=dtype: args(m(6, 40), 1, True, out=m(6, 40, dtype=t)),
             1,
             expect,
         )
     yield backward(
-        "_softmax_backward_data.out",
+        f"{op}_backward_data.out",
         "out",
         lambda m: args(
-            *softmax_backward_args(m, (6, 40), 1, dtype=F32)[0], grad_input=m(6, 40, dtype=F16)
+            *softmax_backward_args(m, (6, 40), 1, dtype=F32, op=op)[0],
+            **{out_name(op): m(6, 40, dtype=F16)},
         ),
         1,
     )
@@ -356,15 +370,8 @@ def norm_wrong() -> Iterator[Sample]:
 
 
 def samples() -> Iterator[Sample]:
-    for part in (
-        softmax_shapes,
-        softmax_layouts,
-        softmax_special,
-        softmax_wrong,
-        softmax_out,
-        half_to_float,
-        norm_shapes,
-        norm_special,
-        norm_wrong,
-    ):
-        yield from part()
+    parts = (softmax_shapes, softmax_layouts, softmax_special, softmax_wrong, softmax_out)
+    for op, part in product(SOFTMAXES, (*parts, half_to_float)):
+        yield from part(op)
+    for of_norm in (norm_shapes, norm_special, norm_wrong):
+        yield from of_norm()

@@ -62,7 +62,8 @@ def test_info(monkeypatch):
     assert "left to stock" in done.stdout
     assert "disabled: relu" in done.stdout
     for family in polyops._C.families():
-        assert family["chip"] in words
+        assert family["name"] in words
+        assert family["chip"] in words if family["loaded"] else "not loaded: " in done.stdout
 
 
 ROW = {
@@ -161,10 +162,11 @@ def test_demo_fails_when_no_kernel_runs(monkeypatch):
 
 def test_every_row_of_the_shape_files_is_a_call():
     specs = shapes.load()
-    assert {spec.op for spec in specs} == set(polyops.ops())
+    on_cpu = {op for k in polyops._C.kernels() if k["device"] == "cpu" for op in k["public_ops"]}
+    assert {spec.op for spec in specs} == on_cpu
     for spec in specs:
         assert spec.overload.partition(".")[0] in calls.BUILDERS
-    for op in polyops.ops():
+    for op in on_cpu:
         of = [spec for spec in specs if spec.op == op]
         assert any(spec.quick for spec in of)
         assert {"float32", "bfloat16"} <= {spec.dtype for spec in of}

@@ -215,5 +215,6 @@ def test_fuzz() -> None:
     for seed in range(first, first + CASES):
         one_case(seed)
     hit = {op for op, stats in polyops.stats().items() if stats["hits"]}
-    assert hit == set(polyops.ops())
+    on_cpu = {o["op"] for o in polyops._C.overloads() if "cpu" in o["device"]}
+    assert hit == on_cpu
     return None

@@ -35,6 +35,8 @@ import polyops
 
 pytestmark = pytest.mark.usefixtures("lifted")
 
+KERNEL_OPS = {o["name"]: o["kernel_op"] for o in polyops._C.overloads()}
+WITH_KERNELS = {(k["device"], k["op"]) for k in polyops._C.kernels()}
 F32, BF16, F16, F64 = torch.float32, torch.bfloat16, torch.float16, torch.float64
 
 
@@ -52,14 +54,20 @@ class Case:
     def op(self) -> OpInfo:
         return next(o for o in op_db if (o.name, o.variant_test_name) == (self.name, self.variant))
 
-    def expected(self, dtype: torch.dtype, direction: str) -> set[str]:
+    def expected(self, dtype: torch.dtype, direction: str, device: str = "cpu") -> set[str]:
+        """Those of which there are kernels on the device."""
         if self.product and dtype not in PRODUCTS:
             return set()
-        names = self.forward if direction == "forward" else self.backward
-        return {f"aten::{name}" for name in names}
+        names = [f"aten::{name}" for name in getattr(self, direction)]
+        return {name for name in names if (device, KERNEL_OPS[name]) in WITH_KERNELS}
 
 
 SOFTMAX = {"forward": ("_softmax",), "backward": ("_softmax_backward_data",), "product": False}
+LOG_SOFTMAX = {
+    "forward": ("_log_softmax",),
+    "backward": ("_log_softmax_backward_data",),
+    "product": False,
+}
 NORM = {
     "forward": ("native_layer_norm",),
     "backward": ("native_layer_norm_backward",),
@@ -76,6 +84,9 @@ CASES = [
     Case("softmax", "with_dtype", **SOFTMAX),
     Case("nn.functional.softmin", **SOFTMAX),
     Case("nn.functional.softmin", "with_dtype", **SOFTMAX),
+    Case("log_softmax", **LOG_SOFTMAX),
+    Case("log_softmax", "with_dtype", **LOG_SOFTMAX),
+    Case("nn.functional.cross_entropy", **LOG_SOFTMAX),
     Case("native_layer_norm", **NORM),
     Case("nn.functional.layer_norm", **NORM),
     Case("nn.functional.gelu", forward=("gelu",), backward=("gelu_backward",), product=False),

@@ -30,7 +30,16 @@ pytestmark = pytest.mark.usefixtures("lifted")
 
 SAMPLES = all_samples()
 ALL_CASES = [(s, dtype) for s in SAMPLES for dtype in s.dtypes]
-CASES = [(s, dtype) for s, dtype in ALL_CASES if s.where != "devices"]
+KERNEL_OPS = {o["name"]: o["kernel_op"] for o in polyops._C.overloads()}
+WITH_KERNELS = {(k["device"], k["op"]) for k in polyops._C.kernels()}
+
+
+def has_kernels(sample: Sample, device: str) -> bool:
+    return (device, KERNEL_OPS[f"aten::{sample.overload}"]) in WITH_KERNELS
+
+
+ON_CPU = [(s, dtype) for s, dtype in ALL_CASES if s.where != "devices"]
+CASES = [(s, dtype) for s, dtype in ON_CPU if has_kernels(s, "cpu")]
 PRODUCT_OPS = ("mm", "addmm", "addmv", "bmm", "baddbmm", "dot")
 PRODUCT_OPS += ("convolution", "convolution_backward")
 EXACT = ("relu", "threshold_backward")
@@ -144,6 +153,32 @@ def test_every_taken_overload_has_a_sample_that_is_hit() -> None:
 
 
 def test_what_is_left_to_stock_says_why() -> None:
+    """What is taken is registered on every device whose families have kernels of it, if torch has
+    the overload there, and on no other.
+    """
+    computed = torch._C._dispatch_has_computed_kernel_for_dispatch_key
+    keys = {"cpu": "CPU", "cuda": "CUDA", "xpu": "XPU", "privateuseone": "PrivateUse1"}
     for overload in polyops._C.overloads():
+        name = overload["name"]
         assert overload["taken"] != bool(overload["note"]), overload
-        assert overload["taken"] == bool(overload["device"]), overload
+        served = {device for device, op in WITH_KERNELS if op == overload["kernel_op"]}
+        there = {device for device in served if computed(name, keys[device])}
+        assert set(overload["device"]) == (there if overload["taken"] else set()), overload
+
+
+def test_the_cpu_has_kernels_of_every_op_but_these() -> None:
+    """So that no op is left out above for want of kernels."""
+    without = {o["op"] for o in polyops._C.overloads() if o["taken"] and "cpu" not in o["device"]}
+    assert without <= {"log_softmax"}
+
+
+def test_an_op_without_kernels_on_the_cpu_is_as_if_we_were_not_there() -> None:
+    for sample, dtype in ON_CPU:
+        if has_kernels(sample, "cpu"):
+            continue
+        call = built(sample, dtype, SEED)
+        stock, ours = run_stock(call), run(call)
+        assert ours.calls == ()
+        assert_same_but_values(stock, ours)
+        for mine, theirs in zip(values(ours), values(stock), strict=True):
+            assert_equal(mine, theirs)

@@ -54,8 +54,8 @@ GPU_DEVICE void absorb_rows(const Piece<T, kWide> (&x)[kRows], int down, int liv
   for (int j = 0; j < kWide; ++j) sum[j].sum += part[j];
 }
 
-template <class Op, class T, class U, int kWide, int kRows, int N>
-GPU_DEVICE void store_columns(const MaxSum (&sum)[kWide], const Piece<T, kWide> (&x)[kRows],
+template <class Normalize, class T, class U, int kWide, int kRows, int N>
+GPU_DEVICE void store_columns(const Normalize (&normalize)[kWide], const Piece<T, kWide> (&x)[kRows],
                               const Place<N>& place, int begin, int n, U* column, int64_t stride) {
 #pragma unroll
   for (int k = 0; k < kRows; ++k) {
@@ -64,7 +64,7 @@ GPU_DEVICE void store_columns(const MaxSum (&sum)[kWide], const Piece<T, kWide> 
     float v[kWide];
     x[k].get(v);
 #pragma unroll
-    for (int j = 0; j < kWide; ++j) v[j] = typename Op::template Normalize<U>(sum[j])(v[j]);
+    for (int j = 0; j < kWide; ++j) v[j] = normalize[j](v[j]);
     Piece<T, kWide>::store(column + row * stride, v);
   }
 }
@@ -95,8 +95,12 @@ softmax_columns(ForwardTiles<T, U> p) {
     park.keep(c, 0, x);
   }
   merge_columns(place, shared, sum);
+  using Normalize = typename Op::template Normalize<U>;
+  Normalize normalize[kWide];
+#pragma unroll
+  for (int j = 0; j < kWide; ++j) normalize[j] = Normalize(sum[j]);
   for (;;) {
-    store_columns<Op>(sum, x, place, begin, n, dst, p.tiles.strides[1]);
+    store_columns(normalize, x, place, begin, n, dst, p.tiles.strides[1]);
     if (--c < 0) break;
     begin -= chunk;
     if (park.has(c)) {

@@ -69,6 +69,7 @@ template <class U>
 struct NormalizeRow {
   float max, scale;
 
+  NormalizeRow() = default;
   GPU_DEVICE explicit NormalizeRow(const MaxSum& row) : max(row.max) {
     if constexpr (sizeof(U) == 4) {
       scale = reciprocal_fast(row.sum);
@@ -83,6 +84,17 @@ struct NormalizeRow {
       return exp2_flush(fmaf(x - max, kLog2e, scale));
     }
   }
+};
+
+// x - max - log(sum): in two steps, for max may be large where the result is not. Where max is -inf,
+// all are NaN.
+struct LogNormalizeRow {
+  float max, log_sum;
+
+  LogNormalizeRow() = default;
+  GPU_DEVICE explicit LogNormalizeRow(const MaxSum& row)
+      : max(row.max), log_sum(log_close(row.sum)) {}
+  GPU_DEVICE float operator()(float x) const { return (x - max) - log_sum; }
 };
 
 }  // namespace

@@ -21,6 +21,18 @@ struct Softmax {
   }
 };
 
+struct LogSoftmax {
+  template <class U>
+  using Normalize = LogNormalizeRow;
+
+  GPU_DEVICE static float add_term(float sum, float g, float) { return sum + g; }
+  template <class U>
+  GPU_DEVICE static float gradient(float g, float y, float sum) {
+    const float exp_y = sizeof(U) == 4 ? exp_fast(y) : exp2_flush(y * kLog2e);
+    return fmaf(-exp_y, sum, g);
+  }
+};
+
 }  // namespace
 }  // namespace polyops::gpu
 

@@ -93,24 +93,26 @@ def _dot(inputs: Inputs, name: str, out: bool) -> Case:
 
 
 def _softmax(inputs: Inputs, name: str, out: bool) -> Case:
+    """And _log_softmax."""
     x = inputs.input()
     dim = int(inputs.spec.option("dim", "-1")) % x.dim()
     if out:
         dst = torch.empty_like(x)
-        return new_results(partial(aten._softmax.out, x, dim, False, out=dst), nbytes(x, x))
-    return new_results(partial(torch._softmax, x, dim, False), nbytes(x, x))
+        return new_results(partial(getattr(aten, name).out, x, dim, False, out=dst), nbytes(x, x))
+    return new_results(partial(getattr(torch, name), x, dim, False), nbytes(x, x))
 
 
 def _softmax_backward(inputs: Inputs, name: str, out: bool) -> Case:
     grad, x = inputs.gradient(), inputs.input()
     dim = int(inputs.spec.option("dim", "-1")) % x.dim()
-    y = inputs.typed(torch.softmax(x, dim))
+    is_log = name.startswith("_log")
+    y = inputs.typed(torch.log_softmax(x, dim) if is_log else torch.softmax(x, dim))
     moved = nbytes(grad, y, grad)
+    args = (grad, y, dim, y.dtype)
     if out:
-        overload = aten._softmax_backward_data.out
-        result = torch.empty_like(grad)
-        return new_results(partial(overload, grad, y, dim, y.dtype, grad_input=result), moved)
-    return new_results(partial(torch._softmax_backward_data, grad, y, dim, y.dtype), moved)
+        result = {"out" if is_log else "grad_input": torch.empty_like(grad)}
+        return new_results(partial(getattr(aten, name).out, *args, **result), moved)
+    return new_results(partial(getattr(torch, name), *args), moved)
 
 
 def _layer_norm_inputs(inputs: Inputs) -> tuple[Tensor, list[int], Tensor, Tensor]:
@@ -233,8 +235,8 @@ BUILDERS: dict[str, Callable[[Inputs, str, bool], Case]] = {
     "_addmm_activation": _product,
     **dict.fromkeys(["addmv", "addmv_"], _vector_product),
     "dot": _dot,
-    "_softmax": _softmax,
-    "_softmax_backward_data": _softmax_backward,
+    **dict.fromkeys(["_softmax", "_log_softmax"], _softmax),
+    **dict.fromkeys(["_softmax_backward_data", "_log_softmax_backward_data"], _softmax_backward),
     "native_layer_norm": _layer_norm,
     "native_layer_norm_backward": _layer_norm_backward,
     "_scaled_dot_product_flash_attention_for_cpu": _attention,

@@ -1,8 +1,11 @@
 /*
  * softmax: dst = exp(src - max(src)) / sum(exp(src - max(src))) along dim.
  * Definition: torch.softmax / aten::_softmax.
+ * log_softmax: dst = src - max(src) - log(sum(exp(src - max(src)))) along dim.
+ * Definition: torch.log_softmax / aten::_log_softmax.
  *
- * Ops: "softmax" (polyops_softmax_args), "softmax_backward" (polyops_softmax_backward_args).
+ * Ops: "softmax", "log_softmax" (polyops_softmax_args), "softmax_backward", "log_softmax_backward"
+ * (polyops_softmax_backward_args).
  * Layouts   any strides for every tensor, rank 1..8 (a scalar arrives as rank 1, size 1).
  * Types     all tensors of one dtype; accumulation in float32, in float64 for float64. Or, where a
  *           kernel says so (half_to_float): src and grad_src float16 or bfloat16, dst and grad_dst
@@ -23,7 +26,10 @@ typedef struct polyops_softmax_args {
   polyops_tensor dst; /* sizes of src */
 } polyops_softmax_args;
 
-/* grad_src = dst * (grad_dst - sum(grad_dst * dst)) along dim. */
+/*
+ * softmax: grad_src = dst * (grad_dst - sum(grad_dst * dst)) along dim.
+ * log_softmax: grad_src = grad_dst - exp(dst) * sum(grad_dst) along dim.
+ */
 typedef struct polyops_softmax_backward_args {
   uint32_t struct_size;
   int32_t dim;
