@@ -31,6 +31,13 @@ GPU_DEVICE void barrier() { __syncthreads(); }
 GPU_DEVICE float shuffle_xor(float x, int mask) { return __shfl_xor_sync(0xffffffffu, x, mask); }
 GPU_DEVICE bool any_lane(bool x) { return __any_sync(0xffffffffu, x) != 0; }
 
+// What the compiler knows of it.
+GPU_DEVICE void forget_bits(uint32_t* x) { asm volatile("" : "+r"(*x)); }
+
+GPU_DEVICE void prefetch(const void* p) {
+  asm volatile("prefetch.global.L2 [%0];" : : "l"(p));
+}
+
 GPU_DEVICE float float_of_bits(uint32_t bits) { return __uint_as_float(bits); }
 GPU_DEVICE uint32_t float_bits(float x) { return __float_as_uint(x); }
 

@@ -14,6 +14,8 @@
 //   f16, bf16                   storage; widen() and narrow<T>() convert, to nearest even
 //   widen2, narrow2             two of them in a word, the first in its low half
 //   float_bits, float_of_bits   a float32 and its bits
+//   forget_bits(p)              the compiler takes *p, unchanged, for a new value
+//   prefetch(p)                 brings the line of p, which is global memory, nearer
 //   exp_fast, log_fast, rsqrt_fast, reciprocal_fast    of float32, to a few units in the last place
 //   launch(kernel, shape, ctx, args...)   from the host; returns what a kernel entry returns
 //   multiprocessors(ctx)        how many the device has

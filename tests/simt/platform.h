@@ -49,6 +49,10 @@ inline bool any_lane(bool x) {
   return any != 0;
 }
 
+inline void forget_bits(uint32_t*) {}
+
+inline void prefetch(const void*) {}
+
 inline float float_of_bits(uint32_t bits) { return std::bit_cast<float>(bits); }
 inline uint32_t float_bits(float x) { return std::bit_cast<uint32_t>(x); }
 
