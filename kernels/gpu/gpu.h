@@ -18,6 +18,8 @@
 //   exp_fast, log_fast, rsqrt_fast    of float32, to a few units in the last place
 //   reciprocal_fast             as exp2_flush; of denormals infinity
 //   exp2_flush                  2^x, where a result below 2^-126 may be 0: fewer instructions
+//   forget_bits(p)              the compiler takes *p, unchanged, for a new value
+//   prefetch(p)                 brings the line of p, which is global memory, nearer
 //   launch(kernel, shape, ctx, args...)   from the host; returns what a kernel entry returns
 //   multiprocessors(ctx)        how many the device has
 //   most_shared(ctx)            bytes that a block may have, declared and asked for

@@ -386,7 +386,8 @@ void check_backward(const Case& c, Types types, bool weighted, Wanted wanted) {
         return run_backward(kernel, c, types, args, wanted, threads, exact, scale);
       };
       const Gradients first = run();
-      if ((threads == 1 && !is_gpu()) || c.sizes[0] < 100) continue;  // one piece: nothing that could differ
+      if ((threads == 1 && !is_gpu()) || c.sizes[0] < 100)
+        continue;  // one piece: nothing that could differ
       const Gradients second = run();
       ASSERT_EQ(first.src, second.src);
       ASSERT_EQ(first.weight, second.weight) << threads << " threads";

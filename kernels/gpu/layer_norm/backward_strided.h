@@ -9,9 +9,9 @@
 namespace polyops::gpu {
 namespace {
 
-template <class T>
+template <class T, class P>
 GPU_KERNEL(kStridedThreads)
-backward_strided(BackwardCall<T> call, Space<3> elements) {
+backward_strided(BackwardCall<T, P> call, Space<3> elements) {
   GPU_SHARED(float, shared, 2 * kMostWaves);
   const int64_t row = block_id();
   int64_t begin[3];
@@ -22,7 +22,7 @@ backward_strided(BackwardCall<T> call, Space<3> elements) {
       int64_t at[3];
       elements.offsets(i, at);
       float g = widen(call.grad[begin[0] + at[0]]);
-      if (call.weight.data != nullptr) g *= load_value<T>(call.weight, i);
+      if (call.weight != nullptr) g *= widen(call.weight[i]);
       f(g, (widen(call.src[begin[1] + at[1]]) - mean) * rstd, begin[2] + at[2]);
     }
   };
@@ -39,9 +39,10 @@ backward_strided(BackwardCall<T> call, Space<3> elements) {
 }
 
 // Blocks are tiles of columns, then chunks of rows.
-template <class T>
+template <class T, class P>
 GPU_KERNEL(kStridedThreads)
-backward_strided_columns(BackwardCall<T> call, Space<3> elements, int32_t tiles, int32_t chunks) {
+backward_strided_columns(BackwardCall<T, P> call, Space<3> elements, int32_t tiles,
+                         int32_t chunks) {
   const int64_t chunk = block_id() / tiles;
   const int64_t column = block_id() % tiles * block_threads() + thread_id();
   if (column >= call.n) return;

@@ -33,6 +33,7 @@ GPU_DEVICE void add_part(const Words (&x)[kPacks], float pivot, int ours, Spread
     for (int j = 0; j < kPack<T>; ++j) part += v[j] - pivot;
     sum += part;
   }
+  forget(const_cast<Words(&)[kPacks]>(x));
   const auto count = static_cast<float>(ours);
   const float mean = sum / count;
   float square = -static_cast<float>(kAll - ours) * mean * mean;  // of those that are the pivot
@@ -106,9 +107,9 @@ GPU_DEVICE Moments long_moments(const LongRow<T>& row, int parts, float* shared,
   return m;
 }
 
-template <class T>
+template <class T, class P>
 GPU_KERNEL(kForwardThreads)
-forward_long(ForwardCall<T> call) {
+forward_long(ForwardCall<T, P> call) {
   GPU_SHARED(float, shared, 4 * kMostWaves);
   int64_t at[2];
   call.rows.offsets(block_id(), at);
