@@ -34,6 +34,12 @@ GPU_DEVICE bool any_lane(bool x) { return __any_sync(0xffffffffu, x) != 0; }
 // What the compiler knows of it.
 GPU_DEVICE void forget_bits(uint32_t* x) { asm volatile("" : "+r"(*x)); }
 
+GPU_DEVICE void store_16_bytes(void* p, const uint32_t (&w)[4]) {
+  asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};"
+               :
+               : "l"(__cvta_generic_to_global(p)), "r"(w[0]), "r"(w[1]), "r"(w[2]), "r"(w[3])
+               : "memory");
+}
 GPU_DEVICE void prefetch(const void* p) {
   asm volatile("prefetch.global.L2 [%0];" : : "l"(p));
 }

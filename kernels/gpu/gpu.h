@@ -15,6 +15,7 @@
 //   widen2, narrow2             two of them in a word, the first in its low half
 //   float_bits, float_of_bits   a float32 and its bits
 //   forget_bits(p)              the compiler takes *p, unchanged, for a new value
+//   store_16_bytes(p, w)        one access; the compiler makes four of a struct's copy
 //   prefetch(p)                 brings the line of p, which is global memory, nearer
 //   exp_fast, log_fast, rsqrt_fast, reciprocal_fast    of float32, to a few units in the last place
 //   launch(kernel, shape, ctx, args...)   from the host; returns what a kernel entry returns
@@ -99,7 +100,7 @@ GPU_DEVICE Words load_words(const T* p) {
 
 template <class T>
 GPU_DEVICE void store_words(T* p, const Words& words) {
-  *reinterpret_cast<Words*>(p) = words;
+  store_16_bytes(p, words.w);
 }
 
 }  // namespace

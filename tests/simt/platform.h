@@ -6,6 +6,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <source_location>
 #include <type_traits>
@@ -51,6 +52,7 @@ inline bool any_lane(bool x) {
 
 inline void forget_bits(uint32_t*) {}
 
+inline void store_16_bytes(void* p, const uint32_t (&w)[4]) { std::memcpy(p, w, sizeof w); }
 inline void prefetch(const void*) {}
 
 inline float float_of_bits(uint32_t bits) { return std::bit_cast<float>(bits); }
