@@ -40,9 +40,7 @@ GPU_DEVICE void store_16_bytes(void* p, const uint32_t (&w)[4]) {
                : "l"(__cvta_generic_to_global(p)), "r"(w[0]), "r"(w[1]), "r"(w[2]), "r"(w[3])
                : "memory");
 }
-GPU_DEVICE void prefetch(const void* p) {
-  asm volatile("prefetch.global.L2 [%0];" : : "l"(p));
-}
+GPU_DEVICE void prefetch(const void* p) { asm volatile("prefetch.global.L2 [%0];" : : "l"(p)); }
 
 GPU_DEVICE float float_of_bits(uint32_t bits) { return __uint_as_float(bits); }
 GPU_DEVICE uint32_t float_bits(float x) { return __float_as_uint(x); }

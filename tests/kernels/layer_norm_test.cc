@@ -49,22 +49,20 @@ struct Types {
   int32_t parameter;
   int32_t statistics;  // mean and rstd
 };
-constexpr Types kTypes[] = {
-    {POLYOPS_FLOAT32, POLYOPS_FLOAT32, POLYOPS_FLOAT32},
-    {POLYOPS_BFLOAT16, POLYOPS_BFLOAT16, POLYOPS_BFLOAT16},
-    {POLYOPS_BFLOAT16, POLYOPS_FLOAT32, POLYOPS_FLOAT32},
-    {POLYOPS_FLOAT16, POLYOPS_FLOAT16, POLYOPS_FLOAT16},
-    {POLYOPS_FLOAT16, POLYOPS_FLOAT32, POLYOPS_FLOAT32},
-    {POLYOPS_FLOAT64, POLYOPS_FLOAT64, POLYOPS_FLOAT64}};
+constexpr Types kTypes[] = {{POLYOPS_FLOAT32, POLYOPS_FLOAT32, POLYOPS_FLOAT32},
+                            {POLYOPS_BFLOAT16, POLYOPS_BFLOAT16, POLYOPS_BFLOAT16},
+                            {POLYOPS_BFLOAT16, POLYOPS_FLOAT32, POLYOPS_FLOAT32},
+                            {POLYOPS_FLOAT16, POLYOPS_FLOAT16, POLYOPS_FLOAT16},
+                            {POLYOPS_FLOAT16, POLYOPS_FLOAT32, POLYOPS_FLOAT32},
+                            {POLYOPS_FLOAT64, POLYOPS_FLOAT64, POLYOPS_FLOAT64}};
 // Also a GPU's: what stock returns there.
-constexpr Types kGpuTypes[] = {
-    {POLYOPS_FLOAT32, POLYOPS_FLOAT32, POLYOPS_FLOAT32},
-    {POLYOPS_BFLOAT16, POLYOPS_BFLOAT16, POLYOPS_FLOAT32},
-    {POLYOPS_FLOAT16, POLYOPS_FLOAT32, POLYOPS_FLOAT32},
-    {POLYOPS_BFLOAT16, POLYOPS_BFLOAT16, POLYOPS_BFLOAT16},
-    {POLYOPS_FLOAT16, POLYOPS_FLOAT16, POLYOPS_FLOAT32},
-    {POLYOPS_BFLOAT16, POLYOPS_FLOAT32, POLYOPS_FLOAT32},
-    {POLYOPS_FLOAT16, POLYOPS_FLOAT16, POLYOPS_FLOAT16}};
+constexpr Types kGpuTypes[] = {{POLYOPS_FLOAT32, POLYOPS_FLOAT32, POLYOPS_FLOAT32},
+                               {POLYOPS_BFLOAT16, POLYOPS_BFLOAT16, POLYOPS_FLOAT32},
+                               {POLYOPS_FLOAT16, POLYOPS_FLOAT32, POLYOPS_FLOAT32},
+                               {POLYOPS_BFLOAT16, POLYOPS_BFLOAT16, POLYOPS_BFLOAT16},
+                               {POLYOPS_FLOAT16, POLYOPS_FLOAT16, POLYOPS_FLOAT32},
+                               {POLYOPS_BFLOAT16, POLYOPS_FLOAT32, POLYOPS_FLOAT32},
+                               {POLYOPS_FLOAT16, POLYOPS_FLOAT16, POLYOPS_FLOAT16}};
 
 std::vector<Case> all_cases() {
   std::vector<Case> cases;
@@ -411,7 +409,8 @@ void check_backward(const Case& c, Types types, bool weighted, Wanted wanted) {
         return run_backward(kernel, c, types, args, wanted, threads, exact, scale);
       };
       const Gradients first = run();
-      if ((threads == 1 && !is_gpu()) || c.sizes[0] < 100) continue;  // one piece: nothing that could differ
+      if ((threads == 1 && !is_gpu()) || c.sizes[0] < 100)
+        continue;  // one piece: nothing that could differ
       const Gradients second = run();
       ASSERT_EQ(first.src, second.src);
       ASSERT_EQ(first.weight, second.weight) << threads << " threads";

@@ -69,8 +69,8 @@ GPU_DEVICE void mask_rows(bool ours, Cut cut, int lane, int team, RowPacks<kPack
 
 // The row is brought into the second-level cache.
 template <class T, class P>
-GPU_DEVICE void prefetch_rows(const BackwardCall<T, P>& call, int64_t row, int packs, const Cut& cut,
-                              int lane, int team) {
+GPU_DEVICE void prefetch_rows(const BackwardCall<T, P>& call, int64_t row, int packs,
+                              const Cut& cut, int lane, int team) {
   if (row >= call.row_count) return;
   int64_t at[3];
   call.rows.offsets(row, at);
@@ -185,7 +185,7 @@ backward_rows(BackwardCall<T, P> call, int team) {
   GPU_SHARED(float, shared, 4 * kMostWaves);
   // Several teams have at most as many columns as lanes have registers for them.
   constexpr int kOfLane = kPacks * kPack<T>;
-  GPU_SHARED(float, columns_of_teams, kOfLane > 16 ? 1 : kBackwardThreads* kOfLane);
+  GPU_SHARED(float, columns_of_teams, kOfLane > 16 ? 1 : kBackwardThreads * kOfLane);
   // Whether the next row has registers beside the sums of this lane's columns.
   constexpr bool kAhead = kPacks <= 2;
   const int lane = thread_id() % team;
@@ -195,8 +195,8 @@ backward_rows(BackwardCall<T, P> call, int team) {
   const int64_t mine = thread_id() / team;
   int64_t at[3];
   call.rows.offsets(first + mine < call.row_count ? first + mine : 0, at);
-  const int shift = call.grad_src != nullptr ? misplaced(call.grad_src + at[2])
-                                             : misplaced(call.grad + at[0]);
+  const int shift =
+      call.grad_src != nullptr ? misplaced(call.grad_src + at[2]) : misplaced(call.grad + at[0]);
   const Cut cut = {call.n, shift, kPack<T>};
   ColumnSums<T, kPacks> columns = {};
   RowPacks<kPacks> row;
@@ -211,8 +211,7 @@ backward_rows(BackwardCall<T, P> call, int team) {
     }
     const bool ours = r + mine < call.row_count;
     mask_rows<T>(ours, cut, lane, team, &row);
-    backward_row(call, row, ours, cut, lane, team,
-                 shared + 2 * kMostWaves * parity, &columns);
+    backward_row(call, row, ours, cut, lane, team, shared + 2 * kMostWaves * parity, &columns);
     if constexpr (kAhead) {
       row = next;
     } else {

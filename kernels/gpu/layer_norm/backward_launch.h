@@ -73,7 +73,7 @@ inline Space<3> backward_space(const BackwardArgs& a, int begin, int end) {
 
 template <class T, class P>
 BackwardCall<T, P> make_backward(const BackwardArgs& a, const Shape& shape,
-                              const polyops_context* ctx) {
+                                 const polyops_context* ctx) {
   return {static_cast<const T*>(a.grad_dst.data),
           static_cast<const T*>(a.src.data),
           polyops_is_present(&a.grad_src) ? static_cast<T*>(a.grad_src.data) : nullptr,
@@ -154,8 +154,7 @@ inline int backward_anywhere(const void* p, const polyops_context* ctx) {
   return with_types(a.src.dtype, a.weight, [&]<class T, class P>() {
     const BackwardCall<T, P> call = make_backward<T, P>(a, shape, ctx);
     if (call.grad_src != nullptr) {
-      const int status =
-          launch(backward_strided<T, P>, {shape.rows, threads}, ctx, call, elements);
+      const int status = launch(backward_strided<T, P>, {shape.rows, threads}, ctx, call, elements);
       if (status != POLYOPS_OK) return status;
     }
     if (call.sums == nullptr) return static_cast<int>(POLYOPS_OK);

@@ -105,13 +105,13 @@ backward_columns(BackwardCall<T, P> call, int32_t tiles, int32_t chunks) {
 
 // ---- The workspace, [blocks][2][stride], into grad_weight and grad_bias.
 
-constexpr int kSumColumns = 32;  // a block's
+constexpr int kSumColumns = 32;   // a block's
 constexpr int kSumThreads = 512;  // at most: 16 parts of the blocks
 
 template <class T>
 GPU_KERNEL(kSumThreads)
-column_sums(const float* sums, int64_t stride, int32_t blocks, Values grad_weight,
-            Values grad_bias, int32_t n) {
+column_sums(const float* sums, int64_t stride, int32_t blocks, Values grad_weight, Values grad_bias,
+            int32_t n) {
   GPU_SHARED(float, shared, kSumThreads);
   const bool is_bias = block_id() % 2 != 0;
   const Values out = is_bias ? grad_bias : grad_weight;
