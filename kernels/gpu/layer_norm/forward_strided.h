@@ -14,22 +14,24 @@ inline int strided_threads(int64_t n) { return n > 192 ? 256 : n > 64 ? 192 : 64
 template <class T, class P>
 GPU_DEVICE Moments strided_moments(const ForwardCall<T, P>& call, const Space<2>& elements,
                                    const T* src, float scale, float* shared) {
-  float sum[1] = {};
+  LongSum values;
   for (int32_t i = thread_id(); i < call.n; i += block_threads()) {
     int64_t at[2];
     elements.offsets(i, at);
-    sum[0] += widen(src[at[0]]) * scale;
+    values.add(widen(src[at[0]]) * scale);
   }
+  float sum[1] = {values.sum};
   sum_team(sum, block_threads(), shared);
   const float center = widen(narrow<T>(sum[0] * call.inv_n));
-  float sums[2] = {};
+  LongSum deviations, squares;
   for (int32_t i = thread_id(); i < call.n; i += block_threads()) {
     int64_t at[2];
     elements.offsets(i, at);
     const float d = widen(src[at[0]]) * scale - center;
-    sums[0] += d;
-    sums[1] = fmaf(d, d, sums[1]);
+    deviations.add(d);
+    squares.add(d * d);
   }
+  float sums[2] = {deviations.sum, squares.sum};
   sum_team(sums, block_threads(), shared + kMostWaves);
   return make_moments(center, sums[0], sums[1], scale, call.inv_n, call.eps);
 }

@@ -140,6 +140,18 @@ GPU_DEVICE void load_parameters(const P* p, const Cut& cut, int32_t pack, float 
   }
 }
 
+// A sum of many: what rounding takes from it is kept beside it (Kahan), since as many equal squares
+// one after the other drift by units of the sum's last place.
+struct LongSum {
+  float sum = 0, rest = 0;
+  GPU_DEVICE void add(float x) {
+    const float y = x - rest;
+    const float next = sum + y;
+    rest = (next - sum) - y;
+    sum = next;
+  }
+};
+
 // Sums over the team; every lane of it gets the same bits. `shared`: kSums * kMostWaves elements that
 // nobody uses since the last barrier (teams beyond a wave only).
 template <int kSums>
