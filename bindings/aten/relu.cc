@@ -25,16 +25,22 @@ bool relu_inplace(Call& call, at::Tensor& self) {
   return unary_out(call, self, self, args);
 }
 
-// Stock compares bfloat16 and float16 with a float32 threshold, float64 with a float64 one.
-double round_to(c10::ScalarType type, const at::Scalar& value) {
-  return type == c10::kDouble ? value.to<double>() : value.to<float>();
+// Stock compares float64 with a float64 threshold; on a CPU everything else with a float32 one,
+// elsewhere with one of its own type.
+double round_to(const at::Tensor& like, const at::Scalar& value) {
+  const c10::ScalarType type = like.scalar_type();
+  if (type == c10::kDouble) return value.to<double>();
+  if (like.is_cpu()) return value.to<float>();
+  if (type == c10::kBFloat16) return static_cast<float>(value.to<c10::BFloat16>());
+  if (type == c10::kHalf) return static_cast<float>(value.to<c10::Half>());
+  return value.to<float>();
 }
 
 bool fill(Call& call, const at::Tensor& self, const at::Scalar& threshold,
           polyops_relu_backward_args* args) {
   if (threshold.isComplex() || !self.defined()) return call.decline("threshold");
   args->reserved = 0;
-  args->threshold = round_to(self.scalar_type(), threshold);
+  args->threshold = round_to(self, threshold);
   return true;
 }
 

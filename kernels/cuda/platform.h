@@ -42,6 +42,11 @@ GPU_DEVICE void store_16(void* p, const uint32_t (&w)[4]) {
                : "memory");
 }
 
+// What the compiler knows of it.
+GPU_DEVICE void forget_bits(uint32_t* x) { asm volatile("" : "+r"(*x)); }
+
+GPU_DEVICE void prefetch(const void* p) { asm volatile("prefetch.global.L2 [%0];" : : "l"(p)); }
+
 GPU_DEVICE float float_of_bits(uint32_t bits) { return __uint_as_float(bits); }
 GPU_DEVICE uint32_t float_bits(float x) { return __float_as_uint(x); }
 

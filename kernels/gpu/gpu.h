@@ -19,6 +19,8 @@
 //   log_close                   log to a unit in the last place, near 1 too, where log_fast is not
 //   reciprocal_fast             as exp2_flush; of denormals infinity
 //   exp2_flush                  2^x, where a result below 2^-126 may be 0: fewer instructions
+//   forget_bits(p)              the compiler takes *p, unchanged, for a new value
+//   prefetch(p)                 brings the line of p, which is global memory, nearer
 //   launch(kernel, shape, ctx, args...)   from the host; returns what a kernel entry returns
 //   multiprocessors(ctx)        how many the device has
 //   most_shared(ctx)            bytes that a block may have, declared and asked for

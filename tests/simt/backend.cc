@@ -67,6 +67,7 @@ extern "C" POLYOPS_EXPORT const char* polyops_simt_barrier(int i) {
   names = simt::barriers();
   return i < static_cast<int>(names.size()) ? names[i].c_str() : nullptr;
 }
+extern "C" POLYOPS_EXPORT void polyops_simt_forget_barriers() { simt::forget_barriers(); }
 extern "C" POLYOPS_EXPORT void polyops_simt_skip_barrier(const char* name) {
   simt::skip_barrier(name);
 }

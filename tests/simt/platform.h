@@ -58,6 +58,10 @@ inline void store_16(void* p, const uint32_t (&w)[4]) {
   std::memcpy(std::assume_aligned<16>(p), w, sizeof w);
 }
 
+inline void forget_bits(uint32_t*) {}
+
+inline void prefetch(const void*) {}
+
 inline float float_of_bits(uint32_t bits) { return std::bit_cast<float>(bits); }
 inline uint32_t float_bits(float x) { return std::bit_cast<uint32_t>(x); }
 

@@ -51,8 +51,9 @@ void* dynamic_shared();
 
 // ---- Barriers, one by one: would their loss be noticed?
 
-// "file:line" of each barrier that any lane has reached.
+// "file:line" of each barrier that any lane has reached since forget_barriers().
 std::vector<std::string> barriers();
+void forget_barriers();
 // That one is passed through from now on; an empty name ends it.
 void skip_barrier(const std::string& name);
 

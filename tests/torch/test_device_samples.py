@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 import torch
 from accuracy import Errors, errors_of
-from both import Call, assert_same_but_values, hits, run, run_stock, values
+from both import Call, Outcome, assert_same_but_values, hits, in_float64, run, run_stock, values
 from conftest import SEED
 from devices import Mover, found, on_device, served_ops
+from extended import exact_result
 from samples import Sample
 from test_opinfo import CASES as OPINFO
 from test_opinfo import Case, Comparison, backward_call, forward_call, name_of, samples_of
@@ -18,7 +19,6 @@ from test_samples import (
     assert_equal,
     built,
     case_id,
-    exact_results,
     has_kernels,
     scales,
     written_and_results,
@@ -45,6 +45,15 @@ def sample_id(case: tuple[str, Sample, torch.dtype]) -> str:
     return f"{case[0]}-{case_id(case[1:])}"
 
 
+def repeats(call: Call, stock: Outcome) -> bool:
+    """Not where elements of an output share memory: which thread writes last is chance."""
+    again = run_stock(call)
+    return all(
+        torch.equal(a.nan_to_num(7), b.nan_to_num(7))
+        for a, b in zip(values(again), values(stock), strict=True)
+    )
+
+
 def one_seed(device: str, sample: Sample, dtype: torch.dtype, seed: int) -> list[Errors]:
     on_cpu = built(sample, dtype, seed)
     call = on_device(on_cpu, device)
@@ -54,12 +63,15 @@ def one_seed(device: str, sample: Sample, dtype: torch.dtype, seed: int) -> list
         return []
     if sample.expect == "hit" and dtype != F64:
         assert hits(ours) == [f"aten::{sample.overload}"], ours.calls
+    if not repeats(call, stock):
+        return []
     if not hits(ours) or sample.overload.startswith(EXACT):
         for mine, theirs in zip(values(ours), values(stock), strict=True):
             assert_equal(mine, theirs)
         return []
     results, theirs = written_and_results(ours)[1], written_and_results(stock)[1]
-    exact = exact_results(sample, dtype, on_cpu)
+    # Not by stock in float64, whose gelu has no digits left in its tail.
+    exact = exact_result(sample.overload, *in_float64(on_cpu)()[1:])
     return [
         errors_of(a.cpu(), b.cpu(), truth, scale, sample.overload)
         for a, b, truth, scale in zip(
@@ -109,6 +121,8 @@ def test_opinfo(device: str, case: Case, dtype: torch.dtype, direction: str) -> 
         if not comparison.broken():
             break
     assert comparison.broken() == []
+    if case.variant == "with_dtype":  # which is float64
+        return
     assert case.expected(dtype, "forward", device) <= comparison.hits
     if direction == "backward":
         assert case.expected(dtype, "backward", device) <= comparison.hits

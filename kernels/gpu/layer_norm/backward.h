@@ -20,12 +20,13 @@ namespace {
 
 constexpr int kBackwardThreads = 512;  // 128 registers
 
-template <class T>
+template <class T, class P>
 struct BackwardCall {
   const T* grad;
   const T* src;
   T* grad_src;  // null: not wanted
-  Values mean, rstd, weight;
+  const P* weight;
+  Values mean, rstd;
   float* sums;  // [blocks][grad_weight, grad_bias][stride]; null: neither is wanted
   int64_t stride;
   Space<3> rows;  // of grad, src, grad_src
@@ -41,8 +42,8 @@ struct RowPacks {
   int64_t out;
 };
 
-template <class T, int kPacks>
-GPU_DEVICE void load_rows(const BackwardCall<T>& call, int64_t row, Cut cut, int lane, int team,
+template <class T, class P, int kPacks>
+GPU_DEVICE void load_rows(const BackwardCall<T, P>& call, int64_t row, Cut cut, int lane, int team,
                           RowPacks<kPacks>* x) {
   int64_t at[3];
   const bool none = row >= call.row_count;  // its lanes go on to the barriers with zeros
@@ -66,9 +67,24 @@ GPU_DEVICE void mask_rows(bool ours, Cut cut, int lane, int team, RowPacks<kPack
   mask_row<kPacks, T>(cut, lane, team, fill_bits<T>(x->mean), x->src);
 }
 
+// The row is brought into the second-level cache.
+template <class T, class P>
+GPU_DEVICE void prefetch_rows(const BackwardCall<T, P>& call, int64_t row, int packs,
+                              const Cut& cut, int lane, int team) {
+  if (row >= call.row_count) return;
+  int64_t at[3];
+  call.rows.offsets(row, at);
+  for (int k = 0; k < packs; ++k) {
+    const int32_t first = cut.first(lane + k * team);
+    if (!cut.has(first)) continue;
+    prefetch(call.grad + at[0] + first);
+    prefetch(call.src + at[1] + first);
+  }
+}
+
 // grad, g = grad weight and x_hat of a pack; zeros beyond the row.
-template <class T>
-GPU_DEVICE void widen_pack(const BackwardCall<T>& call, const Words& grad, const Words& src,
+template <class T, class P>
+GPU_DEVICE void widen_pack(const BackwardCall<T, P>& call, const Words& grad, const Words& src,
                            float mean, float rstd, const Cut& cut, int32_t pack,
                            float (&plain)[kPack<T>], float (&g)[kPack<T>], float (&x)[kPack<T>]) {
   unpack<T>(grad, plain);
@@ -78,9 +94,9 @@ GPU_DEVICE void widen_pack(const BackwardCall<T>& call, const Words& grad, const
     x[j] = (x[j] - mean) * rstd;
     g[j] = plain[j];
   }
-  if (call.weight.data == nullptr) return;
+  if (call.weight == nullptr) return;
   float weight[kPack<T>];
-  load_values<T>(call.weight, cut, pack, weight);
+  load_parameters(call.weight, cut, pack, weight);
   const bool whole = cut.whole(pack);
 #pragma unroll
   for (int j = 0; j < kPack<T>; ++j) {
@@ -103,16 +119,16 @@ struct ColumnSums {
   float weight[kPacks][kPack<T>], bias[kPacks][kPack<T>];
 };
 
-template <class T, int kPacks>
-GPU_DEVICE void backward_row(const BackwardCall<T>& call, const RowPacks<kPacks>& row, bool ours,
+template <class T, class P, int kPacks>
+GPU_DEVICE void backward_row(const BackwardCall<T, P>& call, RowPacks<kPacks>& row, bool ours,
                              const Cut& cut, int lane, int team, float* shared,
                              ColumnSums<T, kPacks>* columns) {
   float sums[2] = {};
 #pragma unroll
   for (int k = 0; k < kPacks; ++k) {
+    const int32_t pack = forgotten(lane + k * team);
     float plain[kPack<T>], g[kPack<T>], x[kPack<T>];
-    widen_pack(call, row.grad[k], row.src[k], row.mean, row.rstd, cut, lane + k * team, plain, g,
-               x);
+    widen_pack(call, row.grad[k], row.src[k], row.mean, row.rstd, cut, pack, plain, g, x);
     float sum = 0, product = 0;
 #pragma unroll
     for (int j = 0; j < kPack<T>; ++j) {
@@ -127,13 +143,15 @@ GPU_DEVICE void backward_row(const BackwardCall<T>& call, const RowPacks<kPacks>
   if (call.grad_src == nullptr) return;
   sum_team(sums, team, shared);
   if (!ours) return;
+  forget(row.grad);
+  forget(row.src);
   const float means[2] = {sums[0] * call.inv_n, sums[1] * call.inv_n};
 #pragma unroll
   for (int k = 0; k < kPacks; ++k) {
+    const int32_t pack = forgotten(lane + k * team);
     float plain[kPack<T>], g[kPack<T>], x[kPack<T>];
-    widen_pack(call, row.grad[k], row.src[k], row.mean, row.rstd, cut, lane + k * team, plain, g,
-               x);
-    store_grad_src<T>(g, x, row.rstd, means, call.grad_src + row.out, cut, lane + k * team);
+    widen_pack(call, row.grad[k], row.src[k], row.mean, row.rstd, cut, pack, plain, g, x);
+    store_grad_src<T>(g, x, row.rstd, means, call.grad_src + row.out, cut, pack);
   }
 }
 
@@ -161,13 +179,15 @@ GPU_DEVICE void store_columns(const float (&sum)[kPacks][kPack<T>], const Cut& c
   barrier();
 }
 
-template <class T, int kPacks>
+template <class T, class P, int kPacks>
 GPU_KERNEL(kBackwardThreads)
-backward_rows(BackwardCall<T> call, int team) {
+backward_rows(BackwardCall<T, P> call, int team) {
   GPU_SHARED(float, shared, 4 * kMostWaves);
   // Several teams have at most as many columns as lanes have registers for them.
   constexpr int kOfLane = kPacks * kPack<T>;
-  GPU_SHARED(float, columns_of_teams, kOfLane > 16 ? 1 : kBackwardThreads* kOfLane);
+  GPU_SHARED(float, columns_of_teams, kOfLane > 16 ? 1 : kBackwardThreads * kOfLane);
+  // Whether the next row has registers beside the sums of this lane's columns.
+  constexpr bool kAhead = kPacks <= 2;
   const int lane = thread_id() % team;
   const int64_t teams = block_threads() / team;
   const int64_t step = grid_blocks() * teams;
@@ -175,8 +195,8 @@ backward_rows(BackwardCall<T> call, int team) {
   const int64_t mine = thread_id() / team;
   int64_t at[3];
   call.rows.offsets(first + mine < call.row_count ? first + mine : 0, at);
-  const int shift = call.grad_src != nullptr ? misplaced(call.grad_src + at[2])
-                                             : misplaced(call.grad + at[0]);
+  const int shift =
+      call.grad_src != nullptr ? misplaced(call.grad_src + at[2]) : misplaced(call.grad + at[0]);
   const Cut cut = {call.n, shift, kPack<T>};
   ColumnSums<T, kPacks> columns = {};
   RowPacks<kPacks> row;
@@ -184,12 +204,19 @@ backward_rows(BackwardCall<T> call, int team) {
   int parity = 0;
   for (int64_t r = first; r < call.row_count; r += step) {
     RowPacks<kPacks> next;
-    load_rows(call, r + step + mine, cut, lane, team, &next);
+    if constexpr (kAhead) {
+      load_rows(call, r + step + mine, cut, lane, team, &next);
+    } else {
+      prefetch_rows(call, r + step + mine, kPacks, cut, lane, team);
+    }
     const bool ours = r + mine < call.row_count;
     mask_rows<T>(ours, cut, lane, team, &row);
-    backward_row(call, row, ours, cut, lane, team,
-                 shared + 2 * kMostWaves * parity, &columns);
-    row = next;
+    backward_row(call, row, ours, cut, lane, team, shared + 2 * kMostWaves * parity, &columns);
+    if constexpr (kAhead) {
+      row = next;
+    } else {
+      load_rows(call, r + step + mine, cut, lane, team, &row);
+    }
     parity ^= 1;
   }
   if (call.sums == nullptr) return;

@@ -71,15 +71,15 @@ inline Space<3> backward_space(const BackwardArgs& a, int begin, int end) {
   return make_space<3>({&a.grad_dst, &a.src, out}, begin, end);
 }
 
-template <class T>
-BackwardCall<T> make_backward(const BackwardArgs& a, const Shape& shape,
-                              const polyops_context* ctx) {
+template <class T, class P>
+BackwardCall<T, P> make_backward(const BackwardArgs& a, const Shape& shape,
+                                 const polyops_context* ctx) {
   return {static_cast<const T*>(a.grad_dst.data),
           static_cast<const T*>(a.src.data),
           polyops_is_present(&a.grad_src) ? static_cast<T*>(a.grad_src.data) : nullptr,
+          parameters<P>(a.weight),
           values_of(a.mean),
           values_of(a.rstd),
-          values_of(a.weight),
           wants_sums(a) ? static_cast<float*>(ctx->scratch) : nullptr,
           sums_stride(shape),
           backward_space(a, 0, shape.first_normalized),
@@ -88,49 +88,51 @@ BackwardCall<T> make_backward(const BackwardArgs& a, const Shape& shape,
           1 / static_cast<float>(shape.n)};
 }
 
-template <class T>
-int launch_sums(const BackwardCall<T>& call, const BackwardArgs& a, int64_t blocks,
+template <class T, class P>
+int launch_sums(const BackwardCall<T, P>& call, const BackwardArgs& a, int64_t blocks,
                 const polyops_context* ctx) {
   if (call.sums == nullptr) return POLYOPS_OK;
   const int64_t tiles = round_up(call.n, kSumColumns) / kSumColumns;
-  return launch(column_sums<T>, {2 * tiles, kSumThreads}, ctx, call.sums, call.stride,
+  int threads = 2 * kSumColumns;
+  while (threads < blocks * kSumColumns / 4 && threads < kSumThreads) threads *= 2;
+  return launch(column_sums<T>, {2 * tiles, threads}, ctx, call.sums, call.stride,
                 static_cast<int32_t>(blocks), values_of(a.grad_weight), values_of(a.grad_bias),
                 call.n);
 }
 
 // Packs per lane: as for 32 registers of sums, 64 for the longest rows of 16 bits.
-template <class T>
-int launch_walk(const BackwardCall<T>& call, const BackwardArgs& a, const polyops_context* ctx) {
+template <class T, class P>
+int launch_walk(const BackwardCall<T, P>& call, const BackwardArgs& a, const polyops_context* ctx) {
   const bool out = call.grad_src != nullptr;
   const bool aligned = rows_aligned(call.rows, out ? 2 : 0, out ? a.grad_src : a.grad_dst);
   const int64_t packs = packs_of(call.n, kPack<T>, aligned);
   const auto launch_as = [&](auto kernel, int kPacks) {
     const int team = team_of(packs, kPacks);
-    const int teams = team < kBackwardThreads ? kBackwardThreads / team : 1;
-    const int64_t most = (call.row_count + teams - 1) / teams;
-    int64_t blocks = smaller(smaller(multiprocessors(ctx), kMostWalkers), most);
+    const int64_t walkers = smaller(multiprocessors(ctx), kMostWalkers);
+    const int threads =
+        threads_of(round_up(call.row_count, walkers) / walkers, team, kBackwardThreads);
+    const int teams = threads / team;
+    int64_t blocks = smaller(walkers, round_up(call.row_count, teams) / teams);
     // Rows of a team that are cut alike: every eighth is at least.
     if (!aligned && blocks > kPack<T>) blocks -= blocks % kPack<T>;
-    const int status = launch(kernel, {blocks, teams * team}, ctx, call, team);
+    const int status = launch(kernel, {blocks, threads}, ctx, call, team);
     return status != POLYOPS_OK ? status : launch_sums(call, a, blocks, ctx);
   };
-  if (packs <= 4) return launch_as(backward_rows<T, 1>, 1);
-  if constexpr (kPack<T> == 8) {
-    if (packs <= 2 * kBackwardThreads) return launch_as(backward_rows<T, 2>, 2);
-  }
-  return launch_as(backward_rows<T, 4>, 4);
+  if (packs <= 4) return launch_as(backward_rows<T, P, 1>, 1);
+  if (packs <= 2 * kBackwardThreads) return launch_as(backward_rows<T, P, 2>, 2);
+  return launch_as(backward_rows<T, P, 4>, 4);
 }
 
-template <class T>
-int launch_long(const BackwardCall<T>& call, const BackwardArgs& a, const Shape& shape,
+template <class T, class P>
+int launch_long(const BackwardCall<T, P>& call, const BackwardArgs& a, const Shape& shape,
                 const polyops_context* ctx) {
   if (call.grad_src != nullptr) {
-    const int status = launch(backward_long<T>, {shape.rows, kBackwardThreads}, ctx, call);
+    const int status = launch(backward_long<T, P>, {shape.rows, kBackwardThreads}, ctx, call);
     if (status != POLYOPS_OK) return status;
   }
   if (call.sums == nullptr) return POLYOPS_OK;
   const Tiling t = tile(shape, kTileThreads * kPack<T>);
-  const int status = launch(backward_columns<T>, {t.tiles * t.chunks, kTileThreads}, ctx, call,
+  const int status = launch(backward_columns<T, P>, {t.tiles * t.chunks, kTileThreads}, ctx, call,
                             static_cast<int32_t>(t.tiles), static_cast<int32_t>(t.chunks));
   return status != POLYOPS_OK ? status : launch_sums(call, a, t.chunks, ctx);
 }
@@ -138,8 +140,8 @@ int launch_long(const BackwardCall<T>& call, const BackwardArgs& a, const Shape&
 inline int backward_contiguous(const void* p, const polyops_context* ctx) {
   const auto& a = *static_cast<const BackwardArgs*>(p);
   const Shape shape = shape_of(a.src, a.normalized_rank);
-  return with_type(a.src.dtype, [&]<class T>() {
-    const BackwardCall<T> call = make_backward<T>(a, shape, ctx);
+  return with_types(a.src.dtype, a.weight, [&]<class T, class P>() {
+    const BackwardCall<T, P> call = make_backward<T, P>(a, shape, ctx);
     return is_long(a, shape) ? launch_long(call, a, shape, ctx) : launch_walk(call, a, ctx);
   });
 }
@@ -149,17 +151,16 @@ inline int backward_anywhere(const void* p, const polyops_context* ctx) {
   const Shape shape = shape_of(a.src, a.normalized_rank);
   const int threads = strided_threads(shape.n);
   const Space<3> elements = backward_space(a, shape.first_normalized, a.src.rank);
-  return with_type(a.src.dtype, [&]<class T>() {
-    const BackwardCall<T> call = make_backward<T>(a, shape, ctx);
+  return with_types(a.src.dtype, a.weight, [&]<class T, class P>() {
+    const BackwardCall<T, P> call = make_backward<T, P>(a, shape, ctx);
     if (call.grad_src != nullptr) {
-      const int status =
-          launch(backward_strided<T>, {shape.rows, threads}, ctx, call, elements);
+      const int status = launch(backward_strided<T, P>, {shape.rows, threads}, ctx, call, elements);
       if (status != POLYOPS_OK) return status;
     }
     if (call.sums == nullptr) return static_cast<int>(POLYOPS_OK);
     const Tiling t = tile(shape, threads);
     const int status =
-        launch(backward_strided_columns<T>, {t.tiles * t.chunks, threads}, ctx, call, elements,
+        launch(backward_strided_columns<T, P>, {t.tiles * t.chunks, threads}, ctx, call, elements,
                static_cast<int32_t>(t.tiles), static_cast<int32_t>(t.chunks));
     return status != POLYOPS_OK ? status : launch_sums(call, a, t.chunks, ctx);
   });

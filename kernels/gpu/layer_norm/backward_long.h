@@ -14,9 +14,9 @@ constexpr int kLongBackwardPacks = 4;
 constexpr int kTileThreads = 256;  // a pack of columns each
 constexpr int kTileRows = 4;       // in flight
 
-template <class T>
+template <class T, class P>
 GPU_KERNEL(kBackwardThreads)
-backward_long(BackwardCall<T> call) {
+backward_long(BackwardCall<T, P> call) {
   GPU_SHARED(float, shared, 2 * kMostWaves);
   int64_t at[3];
   call.rows.offsets(block_id(), at);
@@ -65,9 +65,9 @@ backward_long(BackwardCall<T> call) {
 }
 
 // Blocks are tiles of columns, then chunks of rows.
-template <class T>
+template <class T, class P>
 GPU_KERNEL(kTileThreads)
-backward_columns(BackwardCall<T> call, int32_t tiles, int32_t chunks) {
+backward_columns(BackwardCall<T, P> call, int32_t tiles, int32_t chunks) {
   const auto tile = static_cast<int32_t>(block_id() % tiles);
   const int64_t chunk = block_id() / tiles;
   const int32_t pack = tile * kTileThreads + thread_id();
@@ -105,32 +105,31 @@ backward_columns(BackwardCall<T> call, int32_t tiles, int32_t chunks) {
 
 // ---- The workspace, [blocks][2][stride], into grad_weight and grad_bias.
 
-constexpr int kSumColumns = 32;  // a block's
-constexpr int kSumThreads = 512;
-constexpr int kSumParts = kSumThreads / kSumColumns;
+constexpr int kSumColumns = 32;   // a block's
+constexpr int kSumThreads = 512;  // at most: 16 parts of the blocks
 
 template <class T>
 GPU_KERNEL(kSumThreads)
-column_sums(const float* sums, int64_t stride, int32_t blocks, Values grad_weight,
-            Values grad_bias, int32_t n) {
+column_sums(const float* sums, int64_t stride, int32_t blocks, Values grad_weight, Values grad_bias,
+            int32_t n) {
   GPU_SHARED(float, shared, kSumThreads);
   const bool is_bias = block_id() % 2 != 0;
   const Values out = is_bias ? grad_bias : grad_weight;
   if (out.data == nullptr) return;
   const int64_t column = block_id() / 2 * kSumColumns + thread_id() % kSumColumns;
+  const int parts = block_threads() / kSumColumns;
   float sum = 0;
   if (column < n) {
     const float* from = sums + (is_bias ? stride : 0) + column;
 #pragma unroll 4
-    for (int b = thread_id() / kSumColumns; b < blocks; b += kSumParts) {
+    for (int b = thread_id() / kSumColumns; b < blocks; b += parts) {
       sum += from[b * 2 * stride];
     }
   }
   shared[thread_id()] = sum;
   barrier();
   if (thread_id() >= kSumColumns || column >= n) return;
-#pragma unroll
-  for (int i = 1; i < kSumParts; ++i) sum += shared[i * kSumColumns + thread_id()];
+  for (int i = 1; i < parts; ++i) sum += shared[i * kSumColumns + thread_id()];
   store_value<T>(out, column, sum);
 }
 

@@ -9,9 +9,9 @@
 namespace polyops::gpu {
 namespace {
 
-template <class T>
+template <class T, class P>
 GPU_KERNEL(kStridedThreads)
-backward_strided(BackwardCall<T> call, Space<3> elements) {
+backward_strided(BackwardCall<T, P> call, Space<3> elements) {
   GPU_SHARED(float, shared, 2 * kMostWaves);
   const int64_t row = block_id();
   int64_t begin[3];
@@ -22,15 +22,16 @@ backward_strided(BackwardCall<T> call, Space<3> elements) {
       int64_t at[3];
       elements.offsets(i, at);
       float g = widen(call.grad[begin[0] + at[0]]);
-      if (call.weight.data != nullptr) g *= load_value<T>(call.weight, i);
+      if (call.weight != nullptr) g *= widen(call.weight[i]);
       f(g, (widen(call.src[begin[1] + at[1]]) - mean) * rstd, begin[2] + at[2]);
     }
   };
-  float sums[2] = {};
+  LongSum of_gradients, of_products;
   for_each([&](float g, float x, int64_t) {
-    sums[0] += g;
-    sums[1] = fmaf(g, x, sums[1]);
+    of_gradients.add(g);
+    of_products.add(g * x);
   });
+  float sums[2] = {of_gradients.sum, of_products.sum};
   sum_team(sums, block_threads(), shared);
   const float of_g = sums[0] * call.inv_n, of_product = sums[1] * call.inv_n;
   for_each([&](float g, float x, int64_t out) {
@@ -39,27 +40,28 @@ backward_strided(BackwardCall<T> call, Space<3> elements) {
 }
 
 // Blocks are tiles of columns, then chunks of rows.
-template <class T>
+template <class T, class P>
 GPU_KERNEL(kStridedThreads)
-backward_strided_columns(BackwardCall<T> call, Space<3> elements, int32_t tiles, int32_t chunks) {
+backward_strided_columns(BackwardCall<T, P> call, Space<3> elements, int32_t tiles,
+                         int32_t chunks) {
   const int64_t chunk = block_id() / tiles;
   const int64_t column = block_id() % tiles * block_threads() + thread_id();
   if (column >= call.n) return;
   int64_t within[3];
   elements.offsets(column, within);
-  float weight = 0, bias = 0;
+  LongSum weight, bias;
   const int64_t end = call.row_count * (chunk + 1) / chunks;
   for (int64_t r = call.row_count * chunk / chunks; r < end; ++r) {
     int64_t at[3];
     call.rows.offsets(r, at);
     const float grad = widen(call.grad[at[0] + within[0]]);
     const float d = widen(call.src[at[1] + within[1]]) - load_value<T>(call.mean, r);
-    weight = fmaf(grad, d * load_value<T>(call.rstd, r), weight);
-    bias += grad;
+    weight.add(grad * (d * load_value<T>(call.rstd, r)));
+    bias.add(grad);
   }
   float* out = call.sums + chunk * 2 * call.stride + column;
-  out[0] = weight;
-  out[call.stride] = bias;
+  out[0] = weight.sum;
+  out[call.stride] = bias.sum;
 }
 
 }  // namespace

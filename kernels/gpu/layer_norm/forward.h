@@ -16,28 +16,31 @@ namespace {
 constexpr int kForwardThreads = 1024;  // at most: 64 registers
 constexpr int kShortThreads = 256;     // of blocks whose teams are parts of waves
 
-template <class T>
+// P: of weight and bias, null if absent.
+template <class T, class P>
 struct ForwardCall {
   const T* src;
   T* dst;
-  Values weight, bias, mean, rstd;
+  const P* weight;
+  const P* bias;
+  Values mean, rstd;
   Space<2> rows;
   int32_t row_count, n;
   float inv_n, eps;
 };
 
-template <class T>
-GPU_DEVICE void store_moments(const ForwardCall<T>& call, int64_t row, const Moments& m) {
+template <class T, class P>
+GPU_DEVICE void store_moments(const ForwardCall<T, P>& call, int64_t row, const Moments& m) {
   store_value<T>(call.mean, row, m.mean());
   store_value<T>(call.rstd, row, m.rstd());
 }
 
-template <class T, int kPacks>
-GPU_DEVICE void store_normalized(const ForwardCall<T>& call, const Words (&x)[kPacks],
+template <class T, class P, int kPacks>
+GPU_DEVICE void store_normalized(const ForwardCall<T, P>& call, const Words (&x)[kPacks],
                                  const Moments& m, T* dst, const Cut& cut, int first, int step) {
 #pragma unroll
   for (int k = 0; k < kPacks; ++k) {
-    const int32_t pack = first + k * step;
+    const int32_t pack = forgotten(first + k * step);
     if (cut.first(pack) >= cut.n) break;
     float y[kPack<T>];
     normalize<T>(x[k], m, call.weight, call.bias, cut, pack, y);
@@ -45,9 +48,9 @@ GPU_DEVICE void store_normalized(const ForwardCall<T>& call, const Words (&x)[kP
   }
 }
 
-template <class T, int kPacks>
+template <class T, class P, int kPacks>
 GPU_KERNEL(kForwardThreads)
-forward_rows(ForwardCall<T> call, int team) {
+forward_rows(ForwardCall<T, P> call, int team) {
   GPU_SHARED(float, shared, 3 * kMostWaves);
   const int lane = thread_id() % team;
   const int64_t row = block_id() * (block_threads() / team) + thread_id() / team;
@@ -64,12 +67,12 @@ forward_rows(ForwardCall<T> call, int team) {
   store_normalized(call, x, m, call.dst + at[1], cut, lane, team);
 }
 
-template <class T>
-ForwardCall<T> make_forward(const polyops_layer_norm_args& a, const Shape& shape) {
+template <class T, class P>
+ForwardCall<T, P> make_forward(const polyops_layer_norm_args& a, const Shape& shape) {
   return {static_cast<const T*>(a.src.data),
           static_cast<T*>(a.dst.data),
-          values_of(a.weight),
-          values_of(a.bias),
+          parameters<P>(a.weight),
+          parameters<P>(a.bias),
           values_of(a.mean),
           values_of(a.rstd),
           make_space<2>({&a.src, &a.dst}, 0, shape.first_normalized),

@@ -12,7 +12,7 @@
 namespace polyops::gpu {
 namespace {
 
-constexpr int kLongPacks = 8;
+constexpr int kLongPacks = 4;  // 8 would spill: 64 registers
 
 // Of a lane: how many deviations from the pivot, their mean, their squares around that.
 struct Spread {
@@ -33,8 +33,9 @@ GPU_DEVICE void add_part(const Words (&x)[kPacks], float pivot, int ours, Spread
     for (int j = 0; j < kPack<T>; ++j) part += v[j] - pivot;
     sum += part;
   }
+  forget(const_cast<Words(&)[kPacks]>(x));
   const auto count = static_cast<float>(ours);
-  const float mean = sum / count;
+  const float mean = sum * reciprocal_fast(count);
   float square = -static_cast<float>(kAll - ours) * mean * mean;  // of those that are the pivot
 #pragma unroll
   for (int k = 0; k < kPacks; ++k) {
@@ -46,8 +47,9 @@ GPU_DEVICE void add_part(const Words (&x)[kPacks], float pivot, int ours, Spread
   }
   const float all = s->count + count;
   const float further = mean - s->mean;
-  s->square += square + further * further * (s->count * count / all);
-  s->mean += further * (count / all);
+  const float share = count * reciprocal_fast(all);
+  s->square += square + further * further * (s->count * share);
+  s->mean += further * share;
   s->count = all;
 }
 
@@ -84,11 +86,12 @@ GPU_DEVICE Moments long_moments(const LongRow<T>& row, int parts, float* shared,
   Spread s = {};
   for (int part = 0; part < parts; ++part) {
     row.load(part, x);
-    if (part == 0) {  // is whole, but for what lies before the row
+    if (part == 0) {  // has nothing behind the row
       mask_row<kLongPacks, T>(row.cut, row.first(0), row.step, 0, x);
       float sum[1] = {sum_packs<T>(x)};
       sum_team(sum, row.step, shared);
-      pivot = widen(narrow<T>(sum[0] / static_cast<float>(kLongPacks * kPack<T> * row.step)));
+      const int32_t count = kLongPacks * kPack<T> * row.step - row.cut.shift;
+      pivot = widen(narrow<T>(sum[0] * reciprocal_fast(static_cast<float>(count))));
     }
     mask_row<kLongPacks, T>(row.cut, row.first(part), row.step, fill_bits<T>(pivot), x);
     add_part<T>(x, pivot, row.ours(part), &s);
@@ -106,9 +109,9 @@ GPU_DEVICE Moments long_moments(const LongRow<T>& row, int parts, float* shared,
   return m;
 }
 
-template <class T>
+template <class T, class P>
 GPU_KERNEL(kForwardThreads)
-forward_long(ForwardCall<T> call) {
+forward_long(ForwardCall<T, P> call) {
   GPU_SHARED(float, shared, 4 * kMostWaves);
   int64_t at[2];
   call.rows.offsets(block_id(), at);

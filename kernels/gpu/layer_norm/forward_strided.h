@@ -11,32 +11,34 @@ namespace {
 constexpr int kStridedThreads = 256;  // at most
 inline int strided_threads(int64_t n) { return n > 192 ? 256 : n > 64 ? 192 : 64; }
 
-template <class T>
-GPU_DEVICE Moments strided_moments(const ForwardCall<T>& call, const Space<2>& elements,
+template <class T, class P>
+GPU_DEVICE Moments strided_moments(const ForwardCall<T, P>& call, const Space<2>& elements,
                                    const T* src, float scale, float* shared) {
-  float sum[1] = {};
+  LongSum values;
   for (int32_t i = thread_id(); i < call.n; i += block_threads()) {
     int64_t at[2];
     elements.offsets(i, at);
-    sum[0] += widen(src[at[0]]) * scale;
+    values.add(widen(src[at[0]]) * scale);
   }
+  float sum[1] = {values.sum};
   sum_team(sum, block_threads(), shared);
   const float center = widen(narrow<T>(sum[0] * call.inv_n));
-  float sums[2] = {};
+  LongSum deviations, squares;
   for (int32_t i = thread_id(); i < call.n; i += block_threads()) {
     int64_t at[2];
     elements.offsets(i, at);
     const float d = widen(src[at[0]]) * scale - center;
-    sums[0] += d;
-    sums[1] = fmaf(d, d, sums[1]);
+    deviations.add(d);
+    squares.add(d * d);
   }
+  float sums[2] = {deviations.sum, squares.sum};
   sum_team(sums, block_threads(), shared + kMostWaves);
   return make_moments(center, sums[0], sums[1], scale, call.inv_n, call.eps);
 }
 
-template <class T>
+template <class T, class P>
 GPU_KERNEL(kStridedThreads)
-forward_strided(ForwardCall<T> call, Space<2> elements) {
+forward_strided(ForwardCall<T, P> call, Space<2> elements) {
   GPU_SHARED(float, shared, 3 * kMostWaves);
   const int64_t row = block_id();
   int64_t begin[2];
@@ -50,8 +52,8 @@ forward_strided(ForwardCall<T> call, Space<2> elements) {
     int64_t at[2];
     elements.offsets(i, at);
     float y = fmaf(widen(src[at[0]]) * m.scale - m.center, m.factor, offset);
-    if (call.weight.data != nullptr) y *= load_value<T>(call.weight, i);
-    if (call.bias.data != nullptr) y += load_value<T>(call.bias, i);
+    if (call.weight != nullptr) y *= widen(call.weight[i]);
+    if (call.bias != nullptr) y += widen(call.bias[i]);
     call.dst[begin[1] + at[1]] = narrow<T>(y);
   }
 }

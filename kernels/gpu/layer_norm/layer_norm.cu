@@ -16,7 +16,13 @@ const char* supports(const void* p) {
   for (const polyops_tensor* t : others) {
     if (const char* reason = values_reason(*t, a.src.dtype)) return reason;
   }
+  const bool both = polyops_is_present(&a.weight) && polyops_is_present(&a.bias);
+  if (both && a.weight.dtype != a.bias.dtype) return "dtype";
   return shape_reason(shape_of(a.src, a.normalized_rank));
+}
+
+const polyops_tensor& parameter_of(const polyops_layer_norm_args& a) {
+  return polyops_is_present(&a.weight) ? a.weight : a.bias;
 }
 
 const char* contiguous_supports(const void* p) {
@@ -29,28 +35,28 @@ const char* contiguous_supports(const void* p) {
 
 // Packs per lane: few for rows of a few packs, so that a team has lanes to be coalesced by; 4 up to
 // 32 KB, in blocks that fit a multiprocessor three times; 8 up to 128 KB.
-template <class T>
-int launch_rows(const ForwardCall<T>& call, int64_t packs, const polyops_context* ctx) {
+template <class T, class P>
+int launch_rows(const ForwardCall<T, P>& call, int64_t packs, const polyops_context* ctx) {
   const auto launch_as = [&](auto kernel, int kPacks) {
     const int team = team_of(packs, kPacks);
-    const int threads = team <= kHalfWave ? kShortThreads : team;
+    const int threads = team <= kHalfWave ? threads_of(call.row_count, team, kShortThreads) : team;
     const int64_t rows = threads / team;  // of a block
     return launch(kernel, {(call.row_count + rows - 1) / rows, threads}, ctx, call, team);
   };
-  if (packs <= 4) return launch_as(forward_rows<T, 1>, 1);
-  if (packs <= 8) return launch_as(forward_rows<T, 2>, 2);
-  if (packs <= 4 * kForwardThreads / 2) return launch_as(forward_rows<T, 4>, 4);
-  return launch_as(forward_rows<T, 8>, 8);
+  if (packs <= 4) return launch_as(forward_rows<T, P, 1>, 1);
+  if (packs <= 8) return launch_as(forward_rows<T, P, 2>, 2);
+  if (packs <= 4 * kForwardThreads / 2) return launch_as(forward_rows<T, P, 4>, 4);
+  return launch_as(forward_rows<T, P, 8>, 8);
 }
 
 int contiguous(const void* p, const polyops_context* ctx) {
   const auto& a = *static_cast<const polyops_layer_norm_args*>(p);
   const Shape shape = shape_of(a.src, a.normalized_rank);
-  return with_type(a.src.dtype, [&]<class T>() {
-    const ForwardCall<T> call = make_forward<T>(a, shape);
+  return with_types(a.src.dtype, parameter_of(a), [&]<class T, class P>() {
+    const ForwardCall<T, P> call = make_forward<T, P>(a, shape);
     const int64_t packs = packs_of(shape.n, kPack<T>, rows_aligned(call.rows, 0, a.src));
     if (packs <= 8 * kForwardThreads) return launch_rows(call, packs, ctx);
-    return launch(forward_long<T>, {shape.rows, kForwardThreads}, ctx, call);
+    return launch(forward_long<T, P>, {shape.rows, kForwardThreads}, ctx, call);
   });
 }
 
@@ -58,9 +64,9 @@ int strided(const void* p, const polyops_context* ctx) {
   const auto& a = *static_cast<const polyops_layer_norm_args*>(p);
   const Shape shape = shape_of(a.src, a.normalized_rank);
   const auto elements = make_space<2>({&a.src, &a.dst}, shape.first_normalized, a.src.rank);
-  return with_type(a.src.dtype, [&]<class T>() {
-    return launch(forward_strided<T>, {shape.rows, strided_threads(shape.n)}, ctx,
-                  make_forward<T>(a, shape), elements);
+  return with_types(a.src.dtype, parameter_of(a), [&]<class T, class P>() {
+    return launch(forward_strided<T, P>, {shape.rows, strided_threads(shape.n)}, ctx,
+                  make_forward<T, P>(a, shape), elements);
   });
 }
 

@@ -18,16 +18,17 @@ struct Space {
   uint32_t sizes[POLYOPS_MAX_RANK];  // innermost first
   int64_t strides[kTensors][POLYOPS_MAX_RANK];
 
-  GPU_DEVICE void offsets(int64_t index, int64_t (&at)[kTensors]) const {
+  GPU_DEVICE void offsets(int64_t place_of_all, int64_t (&at)[kTensors]) const {
     if (rank <= 1) {
 #pragma unroll
-      for (int t = 0; t < kTensors; ++t) at[t] = index * strides[t][0];
+      for (int t = 0; t < kTensors; ++t) at[t] = place_of_all * strides[t][0];
       return;
     }
+    auto index = static_cast<uint32_t>(place_of_all);  // kMostElements at most; divides faster
 #pragma unroll
     for (int t = 0; t < kTensors; ++t) at[t] = 0;
     for (int d = 0; d < rank; ++d) {
-      const int64_t place = d + 1 == rank ? index : index % sizes[d];
+      const uint32_t place = d + 1 == rank ? index : index % sizes[d];
       index /= sizes[d];
 #pragma unroll
       for (int t = 0; t < kTensors; ++t) at[t] += place * strides[t][d];
@@ -106,21 +107,50 @@ GPU_DEVICE void store_value(const Values& v, int64_t at, float x) {
   }
 }
 
-// The values of the pack; anything where it reaches beyond the row.
-template <class T>
-GPU_DEVICE void load_values(const Values& v, const Cut& cut, int32_t pack, float (&x)[kPack<T>]) {
-  constexpr int kCount = kPack<T>;
-  if (sizeof(T) == 4 || v.is_float) {
-    Words words[kCount / 4];
-    Window<float, kCount>(static_cast<const float*>(v.data), cut).load(pack, words);
+// Calls f.operator()<T, P>(): P the parameters' type, T or float.
+template <class F>
+int with_types(int32_t dtype, const polyops_tensor& parameter, F f) {
+  return with_type(dtype, [&]<class T>() {
+    if constexpr (sizeof(T) < sizeof(float)) {
+      if (polyops_is_present(&parameter) && parameter.dtype == POLYOPS_FLOAT32) {
+        return f.template operator()<T, float>();
+      }
+    }
+    return f.template operator()<T, T>();
+  });
+}
+
+template <class P>
+const P* parameters(const polyops_tensor& t) {
+  return polyops_is_present(&t) ? static_cast<const P*>(t.data) : nullptr;
+}
+
+// The parameters of the pack; anything where it reaches beyond the row.
+template <class P, int kCount>
+GPU_DEVICE void load_parameters(const P* p, const Cut& cut, int32_t pack, float (&x)[kCount]) {
+  constexpr int kPer = kPack<P>;
+  Words words[kCount / kPer];
+  Window<P, kCount>(p, cut).load(pack, words);
 #pragma unroll
-    for (int j = 0; j < kCount; ++j) x[j] = float_of_bits(words[j / 4].w[j % 4]);
-  } else {
-    Words words[1];
-    Window<T, kCount>(static_cast<const T*>(v.data), cut).load(pack, words);
-    unpack<T>(words[0], x);
+  for (int i = 0; i < kCount / kPer; ++i) {
+    float part[kPer];
+    unpack<P>(words[i], part);
+#pragma unroll
+    for (int j = 0; j < kPer; ++j) x[i * kPer + j] = part[j];
   }
 }
+
+// A sum of many: what rounding takes from it is kept beside it (Kahan), since as many equal squares
+// one after the other drift by units of the sum's last place.
+struct LongSum {
+  float sum = 0, rest = 0;
+  GPU_DEVICE void add(float x) {
+    const float y = x - rest;
+    const float next = sum + y;
+    rest = (next - sum) - y;
+    sum = next;
+  }
+};
 
 // Sums over the team; every lane of it gets the same bits. `shared`: kSums * kMostWaves elements that
 // nobody uses since the last barrier (teams beyond a wave only).
@@ -156,6 +186,13 @@ inline int team_of(int64_t packs, int kPacks) {
   while (team < lanes && team < kHalfWave) team *= 2;
   if (lanes <= team) return team;
   return static_cast<int>((lanes + kWholeWaves - 1) / kWholeWaves * kWholeWaves);
+}
+
+// Threads of a block for so many teams, whole waves up to `most`.
+inline int threads_of(int64_t teams, int team, int most) {
+  int threads = team > kWholeWaves ? team : kWholeWaves;
+  while (threads < teams * team && 2 * threads <= most) threads *= 2;
+  return threads;
 }
 
 // Whether all rows of the tensor begin at 16 aligned bytes.

@@ -104,12 +104,16 @@ GPU_DEVICE Moments row_moments(Words (&x)[kPacks], const Cut& cut, int first, in
     float sum[1] = {sum_packs<T>(x)};
     sum_team(sum, team, shared);
     const float center = widen(narrow<T>(sum[0] * inv_n));
+    forget(x);
     mask_row<kPacks, T>(cut, first, team, fill_bits<T>(center), x);
     float sums[2] = {};
     add_deviations<T>(x, center, sums);
     sum_team(sums, team, shared + kMostWaves);
+    forget(x);
     const bool again = kWideRange<T> && scale == 1 && !is_finite(sums[1]);
-    if (!any_lane(again)) return make_moments(center, sums[0], sums[1], scale, inv_n, eps);
+    if (!kWideRange<T> || !any_lane(again)) {
+      return make_moments(center, sums[0], sums[1], scale, inv_n, eps);
+    }
     if (again) {
       make_smaller<T>(x);
       scale = kSmaller;
@@ -118,22 +122,21 @@ GPU_DEVICE Moments row_moments(Words (&x)[kPacks], const Cut& cut, int first, in
 }
 
 // y of a pack. The pack's parameters may reach beyond the row, where anything comes.
-template <class T>
-GPU_DEVICE void normalize(const Words& x, const Moments& m, const Values& weight,
-                          const Values& bias, const Cut& cut, int32_t pack,
-                          float (&y)[kPack<T>]) {
+template <class T, class P>
+GPU_DEVICE void normalize(const Words& x, const Moments& m, const P* weight, const P* bias,
+                          const Cut& cut, int32_t pack, float (&y)[kPack<T>]) {
   const float offset = -m.shift * m.factor;
   unpack<T>(x, y);
 #pragma unroll
   for (int j = 0; j < kPack<T>; ++j) y[j] = fmaf(y[j] - m.center, m.factor, offset);
   float v[kPack<T>];
-  if (weight.data != nullptr) {
-    load_values<T>(weight, cut, pack, v);
+  if (weight != nullptr) {
+    load_parameters(weight, cut, pack, v);
 #pragma unroll
     for (int j = 0; j < kPack<T>; ++j) y[j] *= v[j];
   }
-  if (bias.data != nullptr) {
-    load_values<T>(bias, cut, pack, v);
+  if (bias != nullptr) {
+    load_parameters(bias, cut, pack, v);
 #pragma unroll
     for (int j = 0; j < kPack<T>; ++j) y[j] += v[j];
   }

@@ -13,6 +13,14 @@
 namespace polyops::gpu {
 namespace {
 
+// The same, for a rare path: what follows from it is not prepared, in registers, ahead of the branch
+// or of a loop around it.
+GPU_DEVICE int32_t forgotten(int32_t x) {
+  auto bits = static_cast<uint32_t>(x);
+  forget_bits(&bits);
+  return static_cast<int32_t>(bits);
+}
+
 template <class T>
 GPU_DEVICE int misplaced(const T* p) {
   return static_cast<int>(reinterpret_cast<uintptr_t>(p) % 16 / sizeof(T));
@@ -60,6 +68,7 @@ struct Window {
   // Drops the first `rest` elements of out and fills up with `next`.
   GPU_DEVICE static void shift(int32_t rest, const Words& next, Words (&out)[kParts]) {
     constexpr int kWords = 4 * kParts;
+    rest = forgotten(rest);
     uint32_t w[kWords + 4];
 #pragma unroll
     for (int i = 0; i < kWords; ++i) w[i] = out[i / 4].w[i % 4];
@@ -93,7 +102,7 @@ GPU_DEVICE uint32_t fill_bits(float x) {
 // The words with `fill` (in both halves of it, for 16 bits) in place of what is not the row's.
 template <class T>
 GPU_DEVICE void mask_words(const Cut& cut, int32_t pack, uint32_t fill, Words* words) {
-  const int32_t first = cut.first(pack);
+  const int32_t first = forgotten(cut.first(pack));
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
     uint32_t ours = 0;
@@ -107,6 +116,17 @@ GPU_DEVICE void mask_words(const Cut& cut, int32_t pack, uint32_t fill, Words* w
   }
 }
 
+// Nothing that was computed from x so far is kept for later: widening it again is cheaper than the
+// registers.
+template <int kPacks>
+GPU_DEVICE void forget(Words (&x)[kPacks]) {
+#pragma unroll
+  for (int k = 0; k < kPacks; ++k) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) forget_bits(&x[k].w[i]);
+  }
+}
+
 // Packs first, first + step, ...: all loads are issued before the first is used.
 template <int kPacks, class T>
 GPU_DEVICE void load_row(const Window<T, kPack<T>>& row, int32_t first, int32_t step,
@@ -116,15 +136,11 @@ GPU_DEVICE void load_row(const Window<T, kPack<T>>& row, int32_t first, int32_t 
 #pragma unroll
   for (int k = 0; k < kPacks; ++k) x[k] = row.part((first + k * step) * kPack<T> + moved);
   if (rest == 0) return;
-  Words next[kPacks];
 #pragma unroll
-  for (int k = 0; k < kPacks; ++k) {
-    next[k] = row.part((first + k * step + 1) * kPack<T> + moved);
-  }
-#pragma unroll
-  for (int k = 0; k < kPacks; ++k) {
+  for (int k = 0; k < kPacks; ++k) {  // what is still missing lies in a cache
     Words one[1] = {x[k]};
-    Window<T, kPack<T>>::shift(rest, next[k], one);
+    const int32_t next = forgotten(first + k * step + 1) * kPack<T> + moved;
+    Window<T, kPack<T>>::shift(rest, row.part(next), one);
     x[k] = one[0];
   }
 }
@@ -141,11 +157,11 @@ GPU_DEVICE void mask_row(const Cut& cut, int32_t first, int32_t step, uint32_t f
 // A pack of the row at p, from values.
 template <class T>
 GPU_DEVICE void store_pack(T* p, const Cut& cut, int32_t pack, const float (&y)[kPack<T>]) {
-  const int32_t first = cut.first(pack);
   if (misplaced(p) == cut.shift && cut.whole(pack)) {
-    store_words(p + first, gpu::pack<T>(y));
+    store_words(p + cut.first(pack), gpu::pack<T>(y));
     return;
   }
+  const int32_t first = forgotten(cut.first(pack));
 #pragma unroll
   for (int j = 0; j < kPack<T>; ++j) {
     if (cut.has(first + j)) p[first + j] = narrow<T>(y[j]);

@@ -7,7 +7,8 @@
  *      "layer_norm_backward" (polyops_layer_norm_backward_args).
  * Layouts   src, dst, grad_dst, grad_src: any strides; the others contiguous.
  * Types     src, dst, grad_dst, grad_src: one dtype. weight, bias and their gradients: that dtype,
- *           or all float32 beside bfloat16. mean, rstd: float32 if weight or bias is, else src's.
+ *           or all float32 beside 16 bits. mean, rstd: float32 if weight or bias is, else src's; on
+ *           GPUs float32 or src's, whatever weight and bias are (stock's are float32 there).
  *           Accumulation in float32, in float64 for float64.
  * Aliasing  none between outputs and inputs.
  * Empty     never arrives: no dimension is 0.
