@@ -99,7 +99,8 @@ inline TilesPlan tiles_plan(const Shape& shape, int64_t threads) {
   constexpr int64_t kWidth = sizeof(bf16);
   plan.padded_bytes = kWidth * 2 * rounded_up(shape.channels * plan.padded.size() / 2 + kOverread);
   plan.panel_bytes = kWidth * plan.block_columns * plan.padded_k;
-  plan.result_bytes = kWidth * plan.most_filters() * plan.block_columns;
+  // unpad() reads whole vectors, behind the last of the results, too.
+  plan.result_bytes = kWidth * (plan.most_filters() * plan.block_columns + kOverread);
   plan.part_bytes = static_cast<int64_t>(part.part_bytes);
   return plan;
 }

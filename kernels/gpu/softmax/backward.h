@@ -20,7 +20,6 @@ struct BackwardRows {
   uint32_t rows;
   int n;
   bool ragged;
-  int parked;
 };
 
 template <class Op, class T, int kPacks>
@@ -107,8 +106,6 @@ template <class Op, class T, class U>
 GPU_KERNEL(1024)
 softmax_backward_block(BackwardRows<T, U> p) {
   GPU_SHARED(float, shared, kMostWaves);
-  GPU_DYNAMIC_SHARED(Words, parked);
-  const Park<Words, kGradientPacks, 2> park = {parked, p.parked};
   const int lane = thread_id(), lanes = block_threads(), chunk = kGradientPacks * lanes;
   int64_t at[3];
   find_row(p.walk, static_cast<uint32_t>(block_id()), at);
@@ -120,28 +117,21 @@ softmax_backward_block(BackwardRows<T, U> p) {
   Words grad[kGradientPacks], y[kGradientPacks];
   GradientEnds<Op, T, 1> ends;
   float sum = 0;
-  int begin = 0, c = 0;
-  for (;; begin += chunk, ++c) {
+  int begin = 0;
+  for (;; begin += chunk) {
     load_row(cut, grad_row, begin + lane, lanes, 0.0f, grad);
     load_row(cut, y_row, begin + lane, lanes, 0.0f, y);
-    if (c == 0) sum = ends.load(cut, grad_row, y_row, lane, lanes);
+    if (begin == 0) sum = ends.load(cut, grad_row, y_row, lane, lanes);
     sum += sum_terms<Op, T>(grad, y, lanes, packs - begin);
     if (begin + chunk >= packs) break;
-    park.keep(c, 0, grad);
-    park.keep(c, 1, y);
   }
   sum = reduce_block(sum, shared, Sum());
   for (;;) {
     store_gradient<Op>(sum, cut, out, begin + lane, lanes, packs - begin, grad, y);
-    if (--c < 0) break;
     begin -= chunk;
-    if (park.has(c)) {
-      park.fetch(c, 0, grad);
-      park.fetch(c, 1, y);
-    } else {
-      load_row(cut, grad_row, begin + lane, lanes, 0.0f, grad);
-      load_row(cut, y_row, begin + lane, lanes, 0.0f, y);
-    }
+    if (begin < 0) break;
+    load_row(cut, grad_row, begin + lane, lanes, 0.0f, grad);
+    load_row(cut, y_row, begin + lane, lanes, 0.0f, y);
   }
   ends.store(sum, cut, out, lane, lanes);
 }
@@ -155,17 +145,14 @@ int launch_backward_team(const BackwardRows<T, U>& p, int lanes_log2, const poly
 }
 
 template <class Op, class T, class U>
-int launch_backward_rows(BackwardRows<T, U> p, const polyops_context* ctx) {
+int launch_backward_rows(const BackwardRows<T, U>& p, const polyops_context* ctx) {
   const int packs = p.n / kPack<T>;
   if (packs <= 16) return launch_backward_team<Op, 4>(p, 2, ctx);
   if (packs <= 32) return launch_backward_team<Op, 8>(p, 3, ctx);
   if (packs <= 64) return launch_backward_team<Op, 16>(p, 4, ctx);
   if (packs <= 128) return launch_backward_team<Op, 16>(p, 5, ctx);
-  const int threads = block_for(packs, kGradientPacks), chunk = threads * kGradientPacks;
-  const Parking parked =
-      parking(ctx, threads, (packs + chunk - 1) / chunk, int64_t{chunk} * 32, kRowShared);
-  p.parked = parked.chunks;
-  return gpu::launch(softmax_backward_block<Op, T, U>, {p.rows, threads, parked.bytes}, ctx, p);
+  return gpu::launch(softmax_backward_block<Op, T, U>, {p.rows, block_for(packs, kGradientPacks)},
+                     ctx, p);
 }
 
 }  // namespace

@@ -118,11 +118,11 @@ int lastdim(const void* data, const polyops_context* ctx) {
     const bool ragged = n % kPack<T> != 0 || !rows_aligned<T>(walk, 0, call.t[0]->data);
     if constexpr (N == 2) {
       return launch_rows<Op, T, U>(
-          {input<T>(call.t[0]), output<U>(call.t[1]), walk, rows, n, ragged, 0}, ctx);
+          {input<T>(call.t[0]), output<U>(call.t[1]), walk, rows, n, ragged}, ctx);
     } else {
-      return launch_backward_rows<Op, T, U>({input<T>(call.t[0]), input<T>(call.t[1]),
-                                             output<U>(call.t[2]), walk, rows, n, ragged, 0},
-                                            ctx);
+      return launch_backward_rows<Op, T, U>(
+          {input<T>(call.t[0]), input<T>(call.t[1]), output<U>(call.t[2]), walk, rows, n, ragged},
+          ctx);
     }
   });
 }
