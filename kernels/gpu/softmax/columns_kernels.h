@@ -55,8 +55,9 @@ GPU_DEVICE void absorb_rows(const Piece<T, kWide> (&x)[kRows], int down, int liv
 }
 
 template <class Normalize, class T, class U, int kWide, int kRows, int N>
-GPU_DEVICE void store_columns(const Normalize (&normalize)[kWide], const Piece<T, kWide> (&x)[kRows],
-                              const Place<N>& place, int begin, int n, U* column, int64_t stride) {
+GPU_DEVICE void store_columns(const Normalize (&normalize)[kWide],
+                              const Piece<T, kWide> (&x)[kRows], const Place<N>& place, int begin,
+                              int n, U* column, int64_t stride) {
 #pragma unroll
   for (int k = 0; k < kRows; ++k) {
     const int row = begin + place.first + k * place.down;
