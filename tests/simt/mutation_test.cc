@@ -86,8 +86,8 @@ const std::vector<Shape> kShapes = {{{5, 33}, 1},     {{3, 300}, 1},        {{3,
                                     {{1, 140001}, 1}, {{2, 700, 40}, 1},    {{1, 5000, 9}, 1},
                                     {{30, 70}, 0},    {{3, 500}, 1, {1, 3}}};
 
-Calls softmax() {
-  Calls all = {"softmax", {}};
+Calls softmax_of(const char* op) {
+  Calls all = {op, {}};
   for (const Shape& s : kShapes) {
     all.calls.push_back([s](const polyops_kernel& kernel) {
       const Buffer src = random(s.sizes, 1, s.strides), dst(POLYOPS_FLOAT32, s.sizes);
@@ -99,8 +99,8 @@ Calls softmax() {
   return all;
 }
 
-Calls softmax_backward() {
-  Calls all = {"softmax_backward", {}};
+Calls softmax_backward_of(const char* op) {
+  Calls all = {op, {}};
   for (const Shape& s : kShapes) {
     all.calls.push_back([s](const polyops_kernel& kernel) {
       const Buffer grad = random(s.sizes, 1, s.strides), dst = random(s.sizes, 2);
@@ -113,6 +113,11 @@ Calls softmax_backward() {
   }
   return all;
 }
+
+Calls softmax() { return softmax_of("softmax"); }
+Calls softmax_backward() { return softmax_backward_of("softmax_backward"); }
+Calls log_softmax() { return softmax_of("log_softmax"); }
+Calls log_softmax_backward() { return softmax_backward_of("log_softmax_backward"); }
 
 const std::vector<Sizes> kRows = {{40, 33}, {9, 300}, {9, 1025}, {7, 5000}, {3, 20001}, {2, 70001}};
 
@@ -188,8 +193,8 @@ TEST_P(Mutation, NoBarrierCanBeLeftOut) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Ops, Mutation,
-                         ::testing::Values(softmax, softmax_backward, layer_norm,
-                                           layer_norm_backward),
+                         ::testing::Values(softmax, softmax_backward, log_softmax,
+                                           log_softmax_backward, layer_norm, layer_norm_backward),
                          [](const auto& info) { return std::string(info.param().op); });
 
 }  // namespace
