@@ -43,7 +43,7 @@ struct RowPacks {
 };
 
 template <class T, class P, int kPacks>
-GPU_DEVICE void load_rows(const BackwardCall<T, P>& call, int64_t row, Cut cut, int lane, int team,
+GPU_DEVICE void load_rows(const BackwardCall<T, P>& call, int64_t row, Grid cut, int lane, int team,
                           RowPacks<kPacks>* x) {
   int64_t at[3];
   const bool none = row >= call.row_count;  // its lanes go on to the barriers with zeros
@@ -55,13 +55,13 @@ GPU_DEVICE void load_rows(const BackwardCall<T, P>& call, int64_t row, Cut cut, 
   x->out = at[2];
   x->mean = none ? 0.0f : load_value<T>(call.mean, row);
   x->rstd = none ? 0.0f : load_value<T>(call.rstd, row);
-  load_row<kPacks, T>(Window<T, kPack<T>>(call.grad + at[0], cut), lane, team, x->grad);
-  load_row<kPacks, T>(Window<T, kPack<T>>(call.src + at[1], cut), lane, team, x->src);
+  load_window<kPacks, T>(Window<T, kPack<T>>(call.grad + at[0], cut), lane, team, x->grad);
+  load_window<kPacks, T>(Window<T, kPack<T>>(call.src + at[1], cut), lane, team, x->src);
 }
 
 // What lies beyond the row, which has arrived now: no gradient, and the mean.
 template <class T, int kPacks>
-GPU_DEVICE void mask_rows(bool ours, Cut cut, int lane, int team, RowPacks<kPacks>* x) {
+GPU_DEVICE void mask_rows(bool ours, Grid cut, int lane, int team, RowPacks<kPacks>* x) {
   if (!ours) cut.n = 0;
   mask_row<kPacks, T>(cut, lane, team, 0, x->grad);
   mask_row<kPacks, T>(cut, lane, team, fill_bits<T>(x->mean), x->src);
@@ -70,7 +70,7 @@ GPU_DEVICE void mask_rows(bool ours, Cut cut, int lane, int team, RowPacks<kPack
 // The row is brought into the second-level cache.
 template <class T, class P>
 GPU_DEVICE void prefetch_rows(const BackwardCall<T, P>& call, int64_t row, int packs,
-                              const Cut& cut, int lane, int team) {
+                              const Grid& cut, int lane, int team) {
   if (row >= call.row_count) return;
   int64_t at[3];
   call.rows.offsets(row, at);
@@ -85,7 +85,7 @@ GPU_DEVICE void prefetch_rows(const BackwardCall<T, P>& call, int64_t row, int p
 // grad, g = grad weight and x_hat of a pack; zeros beyond the row.
 template <class T, class P>
 GPU_DEVICE void widen_pack(const BackwardCall<T, P>& call, const Words& grad, const Words& src,
-                           float mean, float rstd, const Cut& cut, int32_t pack,
+                           float mean, float rstd, const Grid& cut, int32_t pack,
                            float (&plain)[kPack<T>], float (&g)[kPack<T>], float (&x)[kPack<T>]) {
   unpack<T>(grad, plain);
   unpack<T>(src, x);
@@ -107,11 +107,11 @@ GPU_DEVICE void widen_pack(const BackwardCall<T, P>& call, const Words& grad, co
 // grad_src of a pack, from the means of g and of g x_hat.
 template <class T>
 GPU_DEVICE void store_grad_src(const float (&g)[kPack<T>], const float (&x)[kPack<T>], float rstd,
-                               const float (&means)[2], T* out, const Cut& cut, int32_t pack) {
+                               const float (&means)[2], T* out, const Grid& cut, int32_t pack) {
   float y[kPack<T>];
 #pragma unroll
   for (int j = 0; j < kPack<T>; ++j) y[j] = rstd * (g[j] - fmaf(x[j], means[1], means[0]));
-  store_pack(out, cut, pack, y);
+  store_window(out, cut, pack, y);
 }
 
 template <class T, int kPacks>
@@ -121,7 +121,7 @@ struct ColumnSums {
 
 template <class T, class P, int kPacks>
 GPU_DEVICE void backward_row(const BackwardCall<T, P>& call, RowPacks<kPacks>& row, bool ours,
-                             const Cut& cut, int lane, int team, float* shared,
+                             const Grid& cut, int lane, int team, float* shared,
                              ColumnSums<T, kPacks>* columns) {
   float sums[2] = {};
 #pragma unroll
@@ -157,7 +157,7 @@ GPU_DEVICE void backward_row(const BackwardCall<T, P>& call, RowPacks<kPacks>& r
 
 // One of the two sums of all teams of the block, to its row of the workspace.
 template <class T, int kPacks>
-GPU_DEVICE void store_columns(const float (&sum)[kPacks][kPack<T>], const Cut& cut, int lane,
+GPU_DEVICE void store_columns(const float (&sum)[kPacks][kPack<T>], const Grid& cut, int lane,
                               int team, float* shared, float* out) {
   const int teams = block_threads() / team;
   float* mine = teams == 1 ? out : shared + thread_id() / team * cut.n;
@@ -197,7 +197,7 @@ backward_rows(BackwardCall<T, P> call, int team) {
   call.rows.offsets(first + mine < call.row_count ? first + mine : 0, at);
   const int shift =
       call.grad_src != nullptr ? misplaced(call.grad_src + at[2]) : misplaced(call.grad + at[0]);
-  const Cut cut = {call.n, shift, kPack<T>};
+  const Grid cut = {call.n, shift, kPack<T>};
   ColumnSums<T, kPacks> columns = {};
   RowPacks<kPacks> row;
   load_rows(call, first + mine, cut, lane, team, &row);

@@ -21,7 +21,7 @@ backward_long(BackwardCall<T, P> call) {
   int64_t at[3];
   call.rows.offsets(block_id(), at);
   const int step = block_threads();
-  const Cut cut = {call.n, misplaced(call.grad_src + at[2]), kPack<T>};
+  const Grid cut = {call.n, misplaced(call.grad_src + at[2]), kPack<T>};
   const int32_t packs = (call.n + cut.shift + kPack<T> - 1) / kPack<T>;
   const int parts = (packs + kLongBackwardPacks * step - 1) / (kLongBackwardPacks * step);
   RowPacks<kLongBackwardPacks> row;
@@ -71,7 +71,7 @@ backward_columns(BackwardCall<T, P> call, int32_t tiles, int32_t chunks) {
   const auto tile = static_cast<int32_t>(block_id() % tiles);
   const int64_t chunk = block_id() / tiles;
   const int32_t pack = tile * kTileThreads + thread_id();
-  const Cut cut = {call.n, 0, kPack<T>};
+  const Grid cut = {call.n, 0, kPack<T>};
   float weight[kPack<T>] = {}, bias[kPack<T>] = {};
   const int64_t end = call.row_count * (chunk + 1) / chunks;
   for (int64_t r = call.row_count * chunk / chunks; r < end; r += kTileRows) {
