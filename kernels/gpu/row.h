@@ -84,6 +84,11 @@ constexpr int kLeastTeam = 4;
 template <class T>
 constexpr int kEnds = 2 * kPack<T> / kLeastTeam;
 
+template <class T>
+constexpr int ends_of(int lanes) {
+  return lanes >= 2 * kPack<T> ? 1 : 2 * kPack<T> / lanes;
+}
+
 // Calls f(e, at) for those that a lane has, e a constant.
 template <class T, class F>
 GPU_DEVICE void for_each_end(const Cut<T>& cut, int lane, int lanes, F f) {

@@ -56,7 +56,6 @@ GPU_DEVICE void store_moments(const ForwardCall<T, P>& call, int64_t row, const 
 
 template <class T, int kPacks>
 GPU_DEVICE void load_ends(const Share<T>& of, const T* src, Part<T, kPacks>* x) {
-  if (!of.ragged) return;
 #pragma unroll
   for (int e = 0; e < kEnds<T>; ++e) x->ends[e] = 0;
   for_each_end(of.cut, of.lane, of.team, [&](int e, int at) { x->ends[e] = widen(src[at]); });
@@ -107,7 +106,6 @@ GPU_DEVICE void store_chunk(const Words (&x)[kPacks], const Moments& m,
 template <class T, class P, int kPacks>
 GPU_DEVICE void store_ends(const Part<T, kPacks>& x, const Moments& m,
                            const Parameters<T, P>& parameters, T* dst, const Share<T>& of) {
-  if (!of.ragged) return;
   for_each_end(of.cut, of.lane, of.team, [&](int e, int at) {
     const float y = fmaf(x.ends[e] - m.center, m.factor, -m.shift * m.factor);
     dst[at] = narrow<T>(fmaf(y, parameters.one(0, at), parameters.one(1, at)));
@@ -126,7 +124,7 @@ forward_rows(ForwardCall<T, P> call, int team) {
   if (begin >= rows) return;
   const Parameters<T, P> parameters = parameters_of(call, begin, memory);
   const uint32_t mine = static_cast<uint32_t>(thread_id() / team * turns.classes);
-  Share<T> of(call.src, 0, lane, team, call.ragged);
+  Share<T> of(call.src, 0, lane, team);
   for (int turn = 0; turn < turns.count && begin < rows; ++turn) {
     // A team without a row comes along for the shuffles.
     const bool ours = begin + mine < rows;
@@ -135,13 +133,13 @@ forward_rows(ForwardCall<T, P> call, int team) {
     call.rows.offsets(row, at);
     const T* src = call.src + at[0];
     if (turn == 0 || misplaced(src) != of.cut.shift) {
-      of = Share<T>(src, call.n, lane, team, call.ragged);
+      of = Share<T>(src, call.n, lane, team);
     }
     Part<T, kForwardPacks> x;
     load_row(of.cut, src, lane, team, x.packs);
-    load_ends(of, src, &x);
-    const Moments m =
-        row_moments(&x, of, shared + turn % 2 * 2 * kMomentsShared, call.inv_n, call.eps);
+    if (call.ragged) load_ends(of, src, &x);
+    const Moments m = row_moments(&x, of, call.ragged, shared + turn % 2 * 2 * kMomentsShared,
+                                  call.inv_n, call.eps);
     if (turn == 0) {
       parameters.stage();
       barrier();
@@ -150,7 +148,7 @@ forward_rows(ForwardCall<T, P> call, int team) {
       if (lane == 0) store_moments(call, row, m);
       T* dst = call.dst + at[1];
       store_chunk(x.packs, m, parameters, dst, of.cut, lane, team);
-      store_ends(x, m, parameters, dst, of);
+      if (call.ragged) store_ends(x, m, parameters, dst, of);
     }
     begin += turns.step();
   }

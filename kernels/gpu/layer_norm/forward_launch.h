@@ -29,6 +29,8 @@ ForwardCall<T, P> make_forward(const polyops_layer_norm_args& a, const Shape& sh
   return call;
 }
 
+constexpr int64_t kMostTurns = 64;
+
 // What a block may ask for, so many of which share a multiprocessor: less what they have besides.
 constexpr int64_t kBesides = 1024 + 4 * kMomentsShared * sizeof(float);
 inline int64_t shared_of_block(const polyops_context* ctx, int blocks) {
@@ -51,7 +53,7 @@ int launch_rows(ForwardCall<T, P> call, const polyops_context* ctx) {
   const int threads = team <= kHalfWave ? threads_of(call.row_count, team, kShortThreads) : team;
   const int blocks = kForwardThreads / threads;
   const Plan plan = plan_turns(call.row_count, threads / team, call.ragged ? kPack<T> : 1,
-                               multiprocessors(ctx) * blocks);
+                               multiprocessors(ctx) * blocks, kMostTurns);
   call.turns = plan.turns;
   const int64_t bytes = stage_parameters(&call, shared_of_block(ctx, blocks));
   return launch(forward_rows<T, P>, {plan.blocks, threads, static_cast<size_t>(bytes)}, ctx, call,
@@ -61,7 +63,8 @@ int launch_rows(ForwardCall<T, P> call, const polyops_context* ctx) {
 template <class T, class P>
 int launch_long(ForwardCall<T, P> call, const polyops_context* ctx) {
   const int64_t packs = call.n / kPack<T>;
-  const Plan plan = plan_turns(call.row_count, 1, call.ragged ? kPack<T> : 1, multiprocessors(ctx));
+  const Plan plan =
+      plan_turns(call.row_count, 1, call.ragged ? kPack<T> : 1, multiprocessors(ctx), kMostTurns);
   call.turns = plan.turns;
   constexpr int64_t kChunk = kLongPacks * kForwardThreads;
   int64_t room = shared_of_block(ctx, 1);

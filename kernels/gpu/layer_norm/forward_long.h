@@ -17,6 +17,7 @@ struct LongRow {
   const Share<T>& of;
   const T* src;
   Words* park;
+  bool ragged;
   int parked;  // chunks
   float scale;
 
@@ -53,13 +54,13 @@ GPU_DEVICE Moments long_moments(const LongRow<T>& row, float* shared, float inv_
   float pivot = 0, sums[2] = {};
   for (int c = 0; c < chunks; ++c) {
     if (c == 0) {
-      load_ends(of, row.src, x);
+      if (row.ragged) load_ends(of, row.src, x);
       if (row.scale != 1) make_smaller(x->ends);
     }
     row.load(c, x);
     if (c == 0) {
-      pivot = sample_mean(*x, of);
-      add_ends(*x, pivot, of, sums);
+      pivot = sample_mean(*x, of, row.ragged);
+      if (row.ragged) add_ends(*x, pivot, of, sums);
     }
     add_packs<T>(x->packs, pivot, of.cut, row.begin(c) + of.lane, of.team, sums);
     if (c + 1 < chunks) row.keep(c, *x);
@@ -81,8 +82,8 @@ forward_long(ForwardCall<T, P> call, int parked) {
     int64_t at[2];
     call.rows.offsets(row, at);
     const T* src = call.src + at[0];
-    const Share<T> of(src, call.n, lane, team, call.ragged);
-    LongRow<T> whole = {of, src, memory + parameters.words(), parked, 1};
+    const Share<T> of(src, call.n, lane, team);
+    LongRow<T> whole = {of, src, memory + parameters.words(), call.ragged, parked, 1};
     float* sums = shared + turn % 2 * 2 * kMomentsShared;
     Part<T, kLongPacks> x;
     Moments m = long_moments(whole, sums, call.inv_n, call.eps, &x);
@@ -101,7 +102,7 @@ forward_long(ForwardCall<T, P> call, int parked) {
       if (--c < 0) break;
       whole.fetch(c, &x);
     }
-    store_ends(x, m, parameters, dst, of);
+    if (call.ragged) store_ends(x, m, parameters, dst, of);
     row += call.turns.step();
   }
 }

@@ -168,9 +168,7 @@ GPU_DEVICE void sum_lanes(float (&x)[kSums], int team) {
 // nobody uses since the last barrier (teams beyond a wave only).
 template <int kSums>
 GPU_DEVICE void sum_team(float (&x)[kSums], int team, float* shared) {
-  const int within = team < wave_size() ? team : wave_size();
-#pragma unroll
-  for (int i = 0; i < kSums; ++i) x[i] = reduce_lanes(x[i], within, Sum());
+  sum_lanes(x, team);
   if (team <= wave_size()) return;
   const int lane = thread_id() % wave_size();
   const int wave = thread_id() / wave_size();
@@ -182,10 +180,9 @@ GPU_DEVICE void sum_team(float (&x)[kSums], int team, float* shared) {
   const int waves = team / wave_size();
   const int first = wave - wave % waves;
 #pragma unroll
-  for (int i = 0; i < kSums; ++i) {
-    const float one = lane < waves ? shared[i * kMostWaves + first + lane] : 0.0f;
-    x[i] = reduce_lanes(one, wave_size(), Sum());
-  }
+  for (int i = 0; i < kSums; ++i)
+    x[i] = lane < waves ? shared[i * kMostWaves + first + lane] : 0.0f;
+  sum_lanes(x, wave_size());
 }
 
 // Which rows a block takes: `count` times as many as it has teams, all of a class, whose rows follow
@@ -201,19 +198,18 @@ struct Turns {
   GPU_DEVICE uint32_t step() const { return static_cast<uint32_t>(teams * classes); }
 };
 
-// So many that the blocks are at most those that run at a time, `slots`; beyond kMostTurns a multiple
-// of them, whose last ones fill up what the others leave.
-constexpr int64_t kMostTurns = 64;
+// So many that the blocks are at most those that run at a time, `slots`; beyond `most_turns` a
+// multiple of them, whose last ones fill up what the others leave.
 struct Plan {
   Turns turns;
   int64_t blocks;
 };
-inline Plan plan_turns(int64_t rows, int teams, int classes, int64_t slots) {
+inline Plan plan_turns(int64_t rows, int teams, int classes, int64_t slots, int64_t most_turns) {
   const int64_t of_class = (rows + classes - 1) / classes;
   const int64_t chunks = (of_class + teams - 1) / teams;
   const int64_t most = slots > classes ? slots / classes : 1;
   int64_t count = (chunks + most - 1) / most;
-  while (count > kMostTurns) count = (count + 1) / 2;
+  while (count > most_turns) count = (count + 1) / 2;
   return {{classes, static_cast<int32_t>(count), teams}, (chunks + count - 1) / count * classes};
 }
 

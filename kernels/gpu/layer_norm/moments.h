@@ -58,12 +58,11 @@ template <class T>
 struct Share {
   Cut<T> cut;
   int lane, team;
-  bool ragged;   // some row has ends
   float sample;  // elements of the first packs and of the ends, at least 1
   float count;   // elements; of teams within a wave n
 
-  GPU_DEVICE Share(const T* row, int n, int the_lane, int the_team, bool has_ends)
-      : cut(row, n), lane(the_lane), team(the_team), ragged(has_ends) {
+  GPU_DEVICE Share(const T* row, int n, int the_lane, int the_team)
+      : cut(row, n), lane(the_lane), team(the_team) {
     const int within = team < wave_size() ? team : wave_size();
     const int first = team <= wave_size() ? 0 : lane / wave_size() * wave_size();
     const int live = cut.whole - first;
@@ -80,7 +79,7 @@ struct Share {
 };
 
 template <class T, int kPacks>
-GPU_DEVICE float sample_mean(const Part<T, kPacks>& x, const Share<T>& of) {
+GPU_DEVICE float sample_mean(const Part<T, kPacks>& x, const Share<T>& of, bool ragged) {
   float v[kPack<T>], sum = 0;
   unpack<T>(x.packs[0], v);
   if constexpr (kPack<T> == 8) {
@@ -88,7 +87,7 @@ GPU_DEVICE float sample_mean(const Part<T, kPacks>& x, const Share<T>& of) {
     for (int j = 0; j < 4; ++j) v[j] += v[j + 4];
   }
   if (of.lane < of.cut.whole) sum = (v[0] + v[2]) + (v[1] + v[3]);
-  if (of.ragged) {
+  if (ragged) {
     for_each_end(of.cut, of.lane, of.team, [&](int e, int) { sum += x.ends[e]; });
   }
   float sums[1] = {sum};
@@ -119,7 +118,6 @@ GPU_DEVICE void add_packs(const Words (&packs)[kPacks], float pivot, const Cut<T
 template <class T, int kPacks>
 GPU_DEVICE void add_ends(const Part<T, kPacks>& x, float pivot, const Share<T>& of,
                          float (&sums)[2]) {
-  if (!of.ragged) return;
   for_each_end(of.cut, of.lane, of.team, [&](int e, int) {
     const float d = x.ends[e] - pivot;
     sums[0] += d;
@@ -185,13 +183,13 @@ GPU_DEVICE void make_smaller(float (&x)[kCount]) {
 
 // Of the team's row. `shared`: twice as many elements, for a second try.
 template <class T, int kPacks>
-GPU_DEVICE Moments row_moments(Part<T, kPacks>* x, const Share<T>& of, float* shared, float inv_n,
-                               float eps) {
+GPU_DEVICE Moments row_moments(Part<T, kPacks>* x, const Share<T>& of, bool ragged, float* shared,
+                               float inv_n, float eps) {
   for (float scale = 1;;) {
-    const float pivot = sample_mean(*x, of);
+    const float pivot = sample_mean(*x, of, ragged);
     float sums[2] = {};
     add_packs<T>(x->packs, pivot, of.cut, of.lane, of.team, sums);
-    add_ends(*x, pivot, of, sums);
+    if (ragged) add_ends(*x, pivot, of, sums);
     const Moments m = combine(pivot, sums, of, shared, scale, inv_n, eps);
     if constexpr (!kWideRange<T>) return m;
     const bool again = scale == 1 && !(m.factor > 0);

@@ -1,4 +1,4 @@
-// weight and bias of the rows that a block takes: raw in shared memory, in packs cut as these rows
+// weight and bias, or weight alone, of the rows that a block takes: raw in shared memory, in packs cut as these rows
 // are, whatever the parameters' own alignment. What finds no room there comes from global memory.
 #ifndef POLYOPS_GPU_LAYER_NORM_PARAMETERS_H_
 #define POLYOPS_GPU_LAYER_NORM_PARAMETERS_H_
@@ -9,14 +9,14 @@ namespace polyops::gpu {
 namespace {
 
 // Absent ones are 1, and -0, which leaves every sum its bits.
-template <class T, class P>
+template <class T, class P, int kCount = 2>
 struct Parameters {
   static constexpr int kParts = kPack<T> / kPack<P>;  // 16 bytes of parameters per pack
 
-  const P* given[2];  // weight, bias; null: absent
-  Words* memory;      // [2][kParts][staged]
-  int32_t staged;     // packs
-  Grid grid;          // of the packs in memory
+  const P* given[kCount];  // weight, bias; null: absent
+  Words* memory;           // [kCount][kParts][staged]
+  int32_t staged;          // packs
+  Grid grid;               // of the packs in memory
 
   GPU_DEVICE static void unpack_all(const Words (&words)[kParts], float (&x)[kPack<T>]) {
 #pragma unroll
@@ -37,7 +37,7 @@ struct Parameters {
     for (int i = 0; i < kParts; ++i) words[i] = {{bits, bits, bits, bits}};
   }
 
-  GPU_DEVICE int32_t words() const { return 2 * kParts * staged; }
+  GPU_DEVICE int32_t words() const { return kCount * kParts * staged; }
   GPU_DEVICE int32_t place(int which, int part, int32_t pack) const {
     return (which * kParts + part) * staged + pack;
   }
@@ -47,7 +47,7 @@ struct Parameters {
 #pragma unroll 1
     for (int32_t pack = thread_id(); pack < staged; pack += block_threads()) {
 #pragma unroll
-      for (int which = 0; which < 2; ++which) {
+      for (int which = 0; which < kCount; ++which) {
         Words words[kParts];
         read(which, grid, pack, words);
 #pragma unroll
