@@ -47,6 +47,18 @@ GPU_DEVICE void forget_bits(uint32_t* x) { asm volatile("" : "+r"(*x)); }
 
 GPU_DEVICE void prefetch(const void* p) { asm volatile("prefetch.global.L2 [%0];" : : "l"(p)); }
 
+GPU_DEVICE void copy_16_later(void* to, const void* from) {
+  const auto shared = static_cast<uint32_t>(__cvta_generic_to_shared(to));
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared),
+               "l"(__cvta_generic_to_global(from))
+               : "memory");
+}
+GPU_DEVICE void close_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int kBut>
+GPU_DEVICE void wait_copies() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kBut) : "memory");
+}
+
 GPU_DEVICE float float_of_bits(uint32_t bits) { return __uint_as_float(bits); }
 GPU_DEVICE uint32_t float_bits(float x) { return __float_as_uint(x); }
 

@@ -21,6 +21,10 @@
 //   exp2_flush                  2^x, where a result below 2^-126 may be 0: fewer instructions
 //   forget_bits(p)              the compiler takes *p, unchanged, for a new value
 //   prefetch(p)                 brings the line of p, which is global memory, nearer
+//   copy_16_later(to, from)     16 aligned bytes of the device's memory to the block's, on their own;
+//                               this thread alone may look at them, after the wait
+//   close_copies()              those begun since the last time are a group
+//   wait_copies<n>()            until all groups of this thread but the last n have arrived
 //   launch(kernel, shape, ctx, args...)   from the host; returns what a kernel entry returns
 //   multiprocessors(ctx)        how many the device has
 //   most_shared(ctx)            bytes that a block may have, declared and asked for

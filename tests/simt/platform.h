@@ -62,6 +62,13 @@ inline void forget_bits(uint32_t*) {}
 
 inline void prefetch(const void*) {}
 
+inline void copy_16_later(void* to, const void* from) {
+  std::memcpy(std::assume_aligned<16>(to), std::assume_aligned<16>(from), 16);
+}
+inline void close_copies() {}
+template <int kBut>
+void wait_copies() {}
+
 inline float float_of_bits(uint32_t bits) { return std::bit_cast<float>(bits); }
 inline uint32_t float_bits(float x) { return std::bit_cast<uint32_t>(x); }
 

@@ -5,15 +5,17 @@
 #include "backward.h"
 #include "backward_long.h"
 #include "backward_strided.h"
+#include "backward_walk.h"
 
 namespace polyops::gpu {
 namespace {
 
 using BackwardArgs = polyops_layer_norm_backward_args;
 
-// Blocks that walk rows, one per multiprocessor: as many as the largest chip of today has, and more
+// Blocks that walk rows, two per multiprocessor, of as many as the largest chip of today has; more
 // would not be used. scratch_bytes() cannot see the device.
-constexpr int64_t kMostWalkers = 160;
+constexpr int64_t kMostWalkers = 2 * 160;
+constexpr int kWalkThreads = 256;  // of blocks whose teams are smaller
 // Blocks and the rows each has at least, where they are tiles of columns and chunks of rows.
 constexpr int64_t kTileBlocks = 512;
 constexpr int64_t kLeastTileRows = 16;
@@ -38,11 +40,9 @@ inline Tiling tile(const Shape& shape, int64_t columns) {
 inline int64_t pack_elements(int32_t dtype) { return 16 / polyops_dtype_size(dtype); }
 inline int64_t sums_stride(const Shape& shape) { return round_up(shape.n, 4); }
 
-// Packs of a row at most that backward_rows() takes; not aligned ones have one more.
-constexpr int64_t kMostBackwardPacks = 4 * kBackwardThreads;
-inline bool is_long(const BackwardArgs& a, const Shape& shape) {
-  return packs_of(shape.n, static_cast<int>(pack_elements(a.src.dtype)), false) >
-         kMostBackwardPacks;
+// Beyond the lanes of a block, 32 elements each.
+inline bool is_long(const Shape& shape, int64_t pack) {
+  return shape.n / pack > 32 / pack * kBackwardThreads;
 }
 
 inline size_t sums_bytes(const Shape& shape, int64_t rows) {
@@ -53,9 +53,12 @@ inline size_t backward_scratch(const void* p, int32_t) {
   const auto& a = *static_cast<const BackwardArgs*>(p);
   if (!wants_sums(a)) return 0;
   const Shape shape = shape_of(a.src, a.normalized_rank);
-  const int64_t columns = kTileThreads * pack_elements(a.src.dtype);
-  return sums_bytes(
-      shape, is_long(a, shape) ? tile(shape, columns).chunks : smaller(kMostWalkers, shape.rows));
+  const int64_t pack = pack_elements(a.src.dtype);
+  const int64_t chunks = tile(shape, kTileThreads * pack).chunks;
+  // Where shared memory is small, rows that are not long go the same way.
+  if (is_long(shape, pack)) return sums_bytes(shape, chunks);
+  const int64_t walkers = smaller(kMostWalkers, round_up(shape.rows, pack));
+  return sums_bytes(shape, chunks > walkers ? chunks : walkers);
 }
 
 inline size_t backward_strided_scratch(const void* p, int32_t) {
@@ -74,18 +77,26 @@ inline Space<3> backward_space(const BackwardArgs& a, int begin, int end) {
 template <class T, class P>
 BackwardCall<T, P> make_backward(const BackwardArgs& a, const Shape& shape,
                                  const polyops_context* ctx) {
-  return {static_cast<const T*>(a.grad_dst.data),
-          static_cast<const T*>(a.src.data),
-          polyops_is_present(&a.grad_src) ? static_cast<T*>(a.grad_src.data) : nullptr,
-          parameters<P>(a.weight),
-          values_of(a.mean),
-          values_of(a.rstd),
-          wants_sums(a) ? static_cast<float*>(ctx->scratch) : nullptr,
-          sums_stride(shape),
-          backward_space(a, 0, shape.first_normalized),
-          static_cast<int32_t>(shape.rows),
-          static_cast<int32_t>(shape.n),
-          1 / static_cast<float>(shape.n)};
+  BackwardCall<T, P> call = {
+      static_cast<const T*>(a.grad_dst.data),
+      static_cast<const T*>(a.src.data),
+      polyops_is_present(&a.grad_src) ? static_cast<T*>(a.grad_src.data) : nullptr,
+      parameters<P>(a.weight),
+      values_of(a.mean),
+      values_of(a.rstd),
+      wants_sums(a) ? static_cast<float*>(ctx->scratch) : nullptr,
+      sums_stride(shape),
+      backward_space(a, 0, shape.first_normalized),
+      static_cast<int32_t>(shape.rows),
+      static_cast<int32_t>(shape.n),
+      1 / static_cast<float>(shape.n),
+      false,
+      0,
+      0,
+      {1, 1, 1}};
+  call.ragged = shape.n % kPack<T> != 0 || !rows_aligned(call.rows, 0, a.grad_dst) ||
+                !rows_aligned(call.rows, 1, a.src);
+  return call;
 }
 
 template <class T, class P>
@@ -100,27 +111,41 @@ int launch_sums(const BackwardCall<T, P>& call, const BackwardArgs& a, int64_t b
                 call.n);
 }
 
-// Packs per lane: as for 32 registers of sums, 64 for the longest rows of 16 bits.
+// How backward_rows() is launched; blocks = 0: not at all.
+struct Walkers {
+  int team, threads, stages;
+  int64_t blocks, bytes;  // blocks per multiprocessor
+};
+
+// Two rows under way if there is shared memory for them, and as many blocks as registers allow.
 template <class T, class P>
-int launch_walk(const BackwardCall<T, P>& call, const BackwardArgs& a, const polyops_context* ctx) {
-  const bool out = call.grad_src != nullptr;
-  const bool aligned = rows_aligned(call.rows, out ? 2 : 0, out ? a.grad_src : a.grad_dst);
-  const int64_t packs = packs_of(call.n, kPack<T>, aligned);
-  const auto launch_as = [&](auto kernel, int kPacks) {
-    const int team = team_of(packs, kPacks);
-    const int64_t walkers = smaller(multiprocessors(ctx), kMostWalkers);
-    const int threads =
-        threads_of(round_up(call.row_count, walkers) / walkers, team, kBackwardThreads);
-    const int teams = threads / team;
-    int64_t blocks = smaller(walkers, round_up(call.row_count, teams) / teams);
-    // Rows of a team that are cut alike: every eighth is at least.
-    if (!aligned && blocks > kPack<T>) blocks -= blocks % kPack<T>;
-    const int status = launch(kernel, {blocks, threads}, ctx, call, team);
-    return status != POLYOPS_OK ? status : launch_sums(call, a, blocks, ctx);
-  };
-  if (packs <= 4) return launch_as(backward_rows<T, P, 1>, 1);
-  if (packs <= 2 * kBackwardThreads) return launch_as(backward_rows<T, P, 2>, 2);
-  return launch_as(backward_rows<T, P, 4>, 4);
+Walkers plan_walkers(BackwardCall<T, P>* call, const polyops_context* ctx) {
+  Walkers w = {};
+  w.team = team_of(call->n / kPack<T>, kBackwardPacks<T>);
+  w.threads = threads_of(call->row_count, w.team, kWalkThreads);
+  call->staged = static_cast<int32_t>(packs_of(call->n, kPack<T>, !call->ragged));
+  call->slots = kBackwardPacks<T> + (call->ragged ? ends_of<T>(w.team) : 0);
+  const int64_t stage = int64_t{call->slots} * 2 * 16 * w.threads;
+  const int64_t weight = call->staged * kPack<T> * int64_t{sizeof(P)};
+  for (w.blocks = w.threads <= kWalkThreads ? 2 : 1; w.blocks > 0; --w.blocks) {
+    const int64_t room = (most_shared(ctx) + 1024) / w.blocks - 1024 - 4 * kMostWaves * 4 - weight;
+    w.stages = static_cast<int>(smaller(2, room > 0 ? room / stage : 0));
+    w.bytes = weight + w.stages * stage;
+    if (w.stages > 0) break;
+  }
+  return w;
+}
+
+template <class T, class P>
+int launch_walk(BackwardCall<T, P> call, const Walkers& w, const BackwardArgs& a,
+                const polyops_context* ctx) {
+  const Plan plan =
+      plan_turns(call.row_count, w.threads / w.team, call.ragged ? kPack<T> : 1,
+                 smaller(multiprocessors(ctx) * w.blocks, kMostWalkers), kMostElements);
+  call.turns = plan.turns;
+  const int status = launch(backward_rows<T, P>, {plan.blocks, w.threads, size_t(w.bytes)}, ctx,
+                            call, w.team, w.stages);
+  return status != POLYOPS_OK ? status : launch_sums(call, a, plan.blocks, ctx);
 }
 
 template <class T, class P>
@@ -141,8 +166,11 @@ inline int backward_contiguous(const void* p, const polyops_context* ctx) {
   const auto& a = *static_cast<const BackwardArgs*>(p);
   const Shape shape = shape_of(a.src, a.normalized_rank);
   return with_types(a.src.dtype, a.weight, [&]<class T, class P>() {
-    const BackwardCall<T, P> call = make_backward<T, P>(a, shape, ctx);
-    return is_long(a, shape) ? launch_long(call, a, shape, ctx) : launch_walk(call, a, ctx);
+    BackwardCall<T, P> call = make_backward<T, P>(a, shape, ctx);
+    if (is_long(shape, kPack<T>)) return launch_long(call, a, shape, ctx);
+    const Walkers walkers = plan_walkers(&call, ctx);
+    return walkers.blocks > 0 ? launch_walk(call, walkers, a, ctx)
+                              : launch_long(call, a, shape, ctx);
   });
 }
 

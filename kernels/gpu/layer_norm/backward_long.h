@@ -10,6 +10,71 @@
 namespace polyops::gpu {
 namespace {
 
+// A row as it came from memory.
+template <int kPacks>
+struct RowPacks {
+  Words grad[kPacks], src[kPacks];
+  float mean, rstd;
+  int64_t out;
+};
+
+template <class T, class P, int kPacks>
+GPU_DEVICE void load_rows(const BackwardCall<T, P>& call, int64_t row, Grid cut, int lane, int team,
+                          RowPacks<kPacks>* x) {
+  int64_t at[3];
+  const bool none = row >= call.row_count;  // its lanes go on to the barriers with zeros
+  if (none) {
+    cut.n = 0;
+    row = 0;
+  }
+  call.rows.offsets(row, at);
+  x->out = at[2];
+  x->mean = none ? 0.0f : load_value<T>(call.mean, row);
+  x->rstd = none ? 0.0f : load_value<T>(call.rstd, row);
+  load_window<kPacks, T>(Window<T, kPack<T>>(call.grad + at[0], cut), lane, team, x->grad);
+  load_window<kPacks, T>(Window<T, kPack<T>>(call.src + at[1], cut), lane, team, x->src);
+}
+
+// What lies beyond the row, which has arrived now: no gradient, and the mean.
+template <class T, int kPacks>
+GPU_DEVICE void mask_rows(bool ours, Grid cut, int lane, int team, RowPacks<kPacks>* x) {
+  if (!ours) cut.n = 0;
+  mask_row<kPacks, T>(cut, lane, team, 0, x->grad);
+  mask_row<kPacks, T>(cut, lane, team, fill_bits<T>(x->mean), x->src);
+}
+
+// grad, g = grad weight and x_hat of a pack; zeros beyond the row.
+template <class T, class P>
+GPU_DEVICE void widen_pack(const BackwardCall<T, P>& call, const Words& grad, const Words& src,
+                           float mean, float rstd, const Grid& cut, int32_t pack,
+                           float (&plain)[kPack<T>], float (&g)[kPack<T>], float (&x)[kPack<T>]) {
+  unpack<T>(grad, plain);
+  unpack<T>(src, x);
+#pragma unroll
+  for (int j = 0; j < kPack<T>; ++j) {
+    x[j] = (x[j] - mean) * rstd;
+    g[j] = plain[j];
+  }
+  if (call.weight == nullptr) return;
+  float weight[kPack<T>];
+  load_parameters(call.weight, cut, pack, weight);
+  const bool whole = cut.whole(pack);
+#pragma unroll
+  for (int j = 0; j < kPack<T>; ++j) {
+    g[j] = whole || cut.has(cut.first(pack) + j) ? g[j] * weight[j] : 0.0f;
+  }
+}
+
+// grad_src of a pack, from the means of g and of g x_hat.
+template <class T>
+GPU_DEVICE void store_grad_src(const float (&g)[kPack<T>], const float (&x)[kPack<T>], float rstd,
+                               const float (&means)[2], T* out, const Grid& cut, int32_t pack) {
+  float y[kPack<T>];
+#pragma unroll
+  for (int j = 0; j < kPack<T>; ++j) y[j] = rstd * (g[j] - fmaf(x[j], means[1], means[0]));
+  store_window(out, cut, pack, y);
+}
+
 constexpr int kLongBackwardPacks = 4;
 constexpr int kTileThreads = 256;  // a pack of columns each
 constexpr int kTileRows = 4;       // in flight
@@ -21,7 +86,7 @@ backward_long(BackwardCall<T, P> call) {
   int64_t at[3];
   call.rows.offsets(block_id(), at);
   const int step = block_threads();
-  const Cut cut = {call.n, misplaced(call.grad_src + at[2]), kPack<T>};
+  const Grid cut = {call.n, misplaced(call.grad_src + at[2]), kPack<T>};
   const int32_t packs = (call.n + cut.shift + kPack<T> - 1) / kPack<T>;
   const int parts = (packs + kLongBackwardPacks * step - 1) / (kLongBackwardPacks * step);
   RowPacks<kLongBackwardPacks> row;
@@ -71,7 +136,7 @@ backward_columns(BackwardCall<T, P> call, int32_t tiles, int32_t chunks) {
   const auto tile = static_cast<int32_t>(block_id() % tiles);
   const int64_t chunk = block_id() / tiles;
   const int32_t pack = tile * kTileThreads + thread_id();
-  const Cut cut = {call.n, 0, kPack<T>};
+  const Grid cut = {call.n, 0, kPack<T>};
   float weight[kPack<T>] = {}, bias[kPack<T>] = {};
   const int64_t end = call.row_count * (chunk + 1) / chunks;
   for (int64_t r = call.row_count * chunk / chunks; r < end; r += kTileRows) {

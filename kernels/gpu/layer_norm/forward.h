@@ -1,20 +1,25 @@
 // layer_norm of rows whose elements lie next to each other. Bound: memory, one read and one write.
 //
-// A row's packs stay in registers as they came (16 bits are widened in each of the passes: 13
-// instructions per element of the 27 that fit beside its bytes at 4.3 TB/s), so 64 bytes of loads in
-// flight per lane cost 16 registers. Rows of up to 128 packs share a block, others have one of their
-// own; beyond kPacks of every lane, forward_long.h.
+// A row's packs stay in registers as they came, 64 bytes per lane, and 16 bits are widened twice: 15
+// instructions per element of the 27 that fit beside its bytes at 4.3 TB/s. Rows of up to 128 packs
+// share a block, others have one of their own; beyond 64 KB, forward_long.h.
+//
+// Blocks stay for many rows, whose parameters are then in shared memory once (parameters.h): an H200
+// reads 2.1 TB/s of rows, and twice that from the second-level cache beside it was its limit. Where
+// rows are cut differently, a block takes those that are cut alike, every eighth of 16 bits.
 #ifndef POLYOPS_GPU_LAYER_NORM_FORWARD_H_
 #define POLYOPS_GPU_LAYER_NORM_FORWARD_H_
 
 #include "moments.h"
+#include "parameters.h"
 #include "polyops/ops/layer_norm.h"
 
 namespace polyops::gpu {
 namespace {
 
 constexpr int kForwardThreads = 1024;  // at most: 64 registers
-constexpr int kShortThreads = 256;     // of blocks whose teams are parts of waves
+constexpr int kForwardPacks = 4;
+constexpr int kShortThreads = 256;  // of blocks whose teams are parts of waves
 
 // P: of weight and bias, null if absent.
 template <class T, class P>
@@ -27,7 +32,21 @@ struct ForwardCall {
   Space<2> rows;
   int32_t row_count, n;
   float inv_n, eps;
+  bool ragged;     // some row has ends
+  int32_t staged;  // packs of the parameters, see Parameters
+  Turns turns;
 };
+
+template <class T, class P>
+GPU_DEVICE Parameters<T, P> parameters_of(const ForwardCall<T, P>& call, int64_t row,
+                                          Words* memory) {
+  int64_t at[2];
+  call.rows.offsets(row, at);
+  return {{call.weight, call.bias},
+          memory,
+          call.staged,
+          {call.n, misplaced(call.src + at[0]), kPack<T>}};
+}
 
 template <class T, class P>
 GPU_DEVICE void store_moments(const ForwardCall<T, P>& call, int64_t row, const Moments& m) {
@@ -35,51 +54,104 @@ GPU_DEVICE void store_moments(const ForwardCall<T, P>& call, int64_t row, const 
   store_value<T>(call.rstd, row, m.rstd());
 }
 
-template <class T, class P, int kPacks>
-GPU_DEVICE void store_normalized(const ForwardCall<T, P>& call, const Words (&x)[kPacks],
-                                 const Moments& m, T* dst, const Cut& cut, int first, int step) {
+template <class T, int kPacks>
+GPU_DEVICE void load_ends(const Share<T>& of, const T* src, Part<T, kPacks>* x) {
+#pragma unroll
+  for (int e = 0; e < kEnds<T>; ++e) x->ends[e] = 0;
+  for_each_end(of.cut, of.lane, of.team, [&](int e, int at) { x->ends[e] = widen(src[at]); });
+}
+
+// y of packs first, first + step, ... kQuick: their parameters are all in shared memory, and dst lies
+// as src does.
+template <bool kQuick, class T, class P, int kPacks>
+GPU_DEVICE void store_packs(const Words (&x)[kPacks], const Moments& m,
+                            const Parameters<T, P>& parameters, T* dst, const Cut<T>& cut,
+                            int first, int step) {
+  const float offset = -m.shift * m.factor;
+  const Grid grid = {cut.n, cut.shift, kPack<T>};
 #pragma unroll
   for (int k = 0; k < kPacks; ++k) {
-    const int32_t pack = forgotten(first + k * step);
-    if (cut.first(pack) >= cut.n) break;
-    float y[kPack<T>];
-    normalize<T>(x[k], m, call.weight, call.bias, cut, pack, y);
-    store_pack(dst, cut, pack, y);
+    const int32_t at = first + k * step;
+    if (at >= cut.whole) break;
+    const int32_t pack = at + (cut.shift != 0);
+    float y[kPack<T>], weight[kPack<T>], bias[kPack<T>];
+    if constexpr (kQuick) {
+      parameters.fetch(0, pack, weight);
+      parameters.fetch(1, pack, bias);
+    } else {
+      parameters.load(0, grid, forgotten(pack), weight);
+      parameters.load(1, grid, forgotten(pack), bias);
+    }
+    unpack<T>(x[k], y);
+#pragma unroll
+    for (int j = 0; j < kPack<T>; ++j) {
+      y[j] = fmaf(fmaf(y[j] - m.center, m.factor, offset), weight[j], bias[j]);
+    }
+    store_pack(cut, dst, kQuick || cut.fits(dst), at, y);
   }
 }
 
 template <class T, class P, int kPacks>
-GPU_KERNEL(kForwardThreads)
-forward_rows(ForwardCall<T, P> call, int team) {
-  GPU_SHARED(float, shared, 3 * kMostWaves);
-  const int lane = thread_id() % team;
-  const int64_t row = block_id() * (block_threads() / team) + thread_id() / team;
-  const bool ours = row < call.row_count;
-  int64_t at[2];
-  call.rows.offsets(ours ? row : 0, at);  // all lanes come to the sums
-  const T* src = call.src + at[0];
-  const Cut cut = {call.n, misplaced(src), kPack<T>};
-  Words x[kPacks];
-  load_row<kPacks, T>(Window<T, kPack<T>>(src, cut), lane, team, x);
-  const Moments m = row_moments<T>(x, cut, lane, team, shared, call.inv_n, call.eps);
-  if (!ours) return;
-  if (lane == 0) store_moments(call, row, m);
-  store_normalized(call, x, m, call.dst + at[1], cut, lane, team);
+GPU_DEVICE void store_chunk(const Words (&x)[kPacks], const Moments& m,
+                            const Parameters<T, P>& parameters, T* dst, const Cut<T>& cut,
+                            int first, int step) {
+  const Grid grid = {cut.n, cut.shift, kPack<T>};
+  if (cut.fits(dst) && cut.whole + (cut.shift != 0) <= parameters.here(grid)) {
+    store_packs<true>(x, m, parameters, dst, cut, first, step);
+  } else {
+    store_packs<false>(x, m, parameters, dst, cut, first, step);
+  }
+}
+
+template <class T, class P, int kPacks>
+GPU_DEVICE void store_ends(const Part<T, kPacks>& x, const Moments& m,
+                           const Parameters<T, P>& parameters, T* dst, const Share<T>& of) {
+  for_each_end(of.cut, of.lane, of.team, [&](int e, int at) {
+    const float y = fmaf(x.ends[e] - m.center, m.factor, -m.shift * m.factor);
+    dst[at] = narrow<T>(fmaf(y, parameters.one(0, at), parameters.one(1, at)));
+  });
 }
 
 template <class T, class P>
-ForwardCall<T, P> make_forward(const polyops_layer_norm_args& a, const Shape& shape) {
-  return {static_cast<const T*>(a.src.data),
-          static_cast<T*>(a.dst.data),
-          parameters<P>(a.weight),
-          parameters<P>(a.bias),
-          values_of(a.mean),
-          values_of(a.rstd),
-          make_space<2>({&a.src, &a.dst}, 0, shape.first_normalized),
-          static_cast<int32_t>(shape.rows),
-          static_cast<int32_t>(shape.n),
-          1 / static_cast<float>(shape.n),
-          static_cast<float>(a.eps)};
+GPU_KERNEL(kForwardThreads)
+forward_rows(ForwardCall<T, P> call, int team) {
+  GPU_SHARED(float, shared, 4 * kMomentsShared);
+  GPU_DYNAMIC_SHARED(Words, memory);
+  const Turns& turns = call.turns;
+  const auto rows = static_cast<uint32_t>(call.row_count);
+  const int lane = turns.teams == 1 ? thread_id() : thread_id() & (team - 1);
+  uint32_t begin = turns.first(block_id());  // the first team's row
+  if (begin >= rows) return;
+  const Parameters<T, P> parameters = parameters_of(call, begin, memory);
+  const uint32_t mine = static_cast<uint32_t>(thread_id() / team * turns.classes);
+  Share<T> of(call.src, 0, lane, team);
+  for (int turn = 0; turn < turns.count && begin < rows; ++turn) {
+    // A team without a row comes along for the shuffles.
+    const bool ours = begin + mine < rows;
+    const uint32_t row = ours ? begin + mine : begin;
+    int64_t at[2];
+    call.rows.offsets(row, at);
+    const T* src = call.src + at[0];
+    if (turn == 0 || misplaced(src) != of.cut.shift) {
+      of = Share<T>(src, call.n, lane, team);
+    }
+    Part<T, kForwardPacks> x;
+    load_row(of.cut, src, lane, team, x.packs);
+    if (call.ragged) load_ends(of, src, &x);
+    const Moments m = row_moments(&x, of, call.ragged, shared + turn % 2 * 2 * kMomentsShared,
+                                  call.inv_n, call.eps);
+    if (turn == 0) {
+      parameters.stage();
+      barrier();
+    }
+    if (ours) {
+      if (lane == 0) store_moments(call, row, m);
+      T* dst = call.dst + at[1];
+      store_chunk(x.packs, m, parameters, dst, of.cut, lane, team);
+      if (call.ragged) store_ends(x, m, parameters, dst, of);
+    }
+    begin += turns.step();
+  }
 }
 
 }  // namespace

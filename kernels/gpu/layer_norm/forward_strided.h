@@ -33,7 +33,9 @@ GPU_DEVICE Moments strided_moments(const ForwardCall<T, P>& call, const Space<2>
   }
   float sums[2] = {deviations.sum, squares.sum};
   sum_team(sums, block_threads(), shared + kMostWaves);
-  return make_moments(center, sums[0], sums[1], scale, call.inv_n, call.eps);
+  const float further = sums[0] * call.inv_n;
+  const float var = fmaf(sums[1], call.inv_n, -further * further);
+  return make_moments(center, further, var, scale, call.eps);
 }
 
 template <class T, class P>

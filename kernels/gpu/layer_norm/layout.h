@@ -27,6 +27,7 @@ struct Space {
     auto index = static_cast<uint32_t>(place_of_all);  // kMostElements at most; divides faster
 #pragma unroll
     for (int t = 0; t < kTensors; ++t) at[t] = 0;
+#pragma unroll 1
     for (int d = 0; d < rank; ++d) {
       const uint32_t place = d + 1 == rank ? index : index % sizes[d];
       index /= sizes[d];
@@ -127,7 +128,7 @@ const P* parameters(const polyops_tensor& t) {
 
 // The parameters of the pack; anything where it reaches beyond the row.
 template <class P, int kCount>
-GPU_DEVICE void load_parameters(const P* p, const Cut& cut, int32_t pack, float (&x)[kCount]) {
+GPU_DEVICE void load_parameters(const P* p, const Grid& cut, int32_t pack, float (&x)[kCount]) {
   constexpr int kPer = kPack<P>;
   Words words[kCount / kPer];
   Window<P, kCount>(p, cut).load(pack, words);
@@ -152,13 +153,22 @@ struct LongSum {
   }
 };
 
+// Sums over the team, or its part in this wave; every lane of it gets the same bits.
+template <int kSums>
+GPU_DEVICE void sum_lanes(float (&x)[kSums], int team) {
+#pragma unroll
+  for (int mask = wave_size() / 2; mask > 0; mask /= 2) {
+    if (mask >= team) continue;
+#pragma unroll
+    for (int i = 0; i < kSums; ++i) x[i] += shuffle_xor(x[i], mask);
+  }
+}
+
 // Sums over the team; every lane of it gets the same bits. `shared`: kSums * kMostWaves elements that
 // nobody uses since the last barrier (teams beyond a wave only).
 template <int kSums>
 GPU_DEVICE void sum_team(float (&x)[kSums], int team, float* shared) {
-  const int within = team < wave_size() ? team : wave_size();
-#pragma unroll
-  for (int i = 0; i < kSums; ++i) x[i] = reduce_lanes(x[i], within, Sum());
+  sum_lanes(x, team);
   if (team <= wave_size()) return;
   const int lane = thread_id() % wave_size();
   const int wave = thread_id() / wave_size();
@@ -170,10 +180,37 @@ GPU_DEVICE void sum_team(float (&x)[kSums], int team, float* shared) {
   const int waves = team / wave_size();
   const int first = wave - wave % waves;
 #pragma unroll
-  for (int i = 0; i < kSums; ++i) {
-    const float one = lane < waves ? shared[i * kMostWaves + first + lane] : 0.0f;
-    x[i] = reduce_lanes(one, wave_size(), Sum());
+  for (int i = 0; i < kSums; ++i)
+    x[i] = lane < waves ? shared[i * kMostWaves + first + lane] : 0.0f;
+  sum_lanes(x, wave_size());
+}
+
+// Which rows a block takes: `count` times as many as it has teams, all of a class, whose rows follow
+// each other by `classes`.
+struct Turns {
+  int32_t classes, count, teams;
+
+  GPU_DEVICE uint32_t first(int64_t block) const {
+    const auto b = static_cast<uint32_t>(block);
+    const auto c = static_cast<uint32_t>(classes);
+    return b / c * static_cast<uint32_t>(count) * step() + b % c;
   }
+  GPU_DEVICE uint32_t step() const { return static_cast<uint32_t>(teams * classes); }
+};
+
+// So many that the blocks are at most those that run at a time, `slots`; beyond `most_turns` a
+// multiple of them, whose last ones fill up what the others leave.
+struct Plan {
+  Turns turns;
+  int64_t blocks;
+};
+inline Plan plan_turns(int64_t rows, int teams, int classes, int64_t slots, int64_t most_turns) {
+  const int64_t of_class = (rows + classes - 1) / classes;
+  const int64_t chunks = (of_class + teams - 1) / teams;
+  const int64_t most = slots > classes ? slots / classes : 1;
+  int64_t count = (chunks + most - 1) / most;
+  while (count > most_turns) count = (count + 1) / 2;
+  return {{classes, static_cast<int32_t>(count), teams}, (chunks + count - 1) / count * classes};
 }
 
 // Lanes of a team that takes so many packs, kPacks each. Half the largest wave is a part of every
@@ -182,7 +219,7 @@ constexpr int kHalfWave = 32;
 constexpr int kWholeWaves = 64;
 inline int team_of(int64_t packs, int kPacks) {
   const int64_t lanes = (packs + kPacks - 1) / kPacks;
-  int team = 1;
+  int team = kLeastTeam;
   while (team < lanes && team < kHalfWave) team *= 2;
   if (lanes <= team) return team;
   return static_cast<int>((lanes + kWholeWaves - 1) / kWholeWaves * kWholeWaves);

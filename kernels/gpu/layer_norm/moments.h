@@ -1,9 +1,14 @@
-// Mean and deviation of a row that lies in registers as it came from memory, by two passes over them.
+// Mean and deviation of a row that lies in registers as it came from memory, in one pass over all of
+// it: sums of the deviations from a pivot, and of their squares.
 //
-// The mean is center + shift: the deviations from the center are summed too, which takes back what
-// rounding did to it, so a mean of 1e6 deviations costs the result no digits. The center is a value
-// of T: what a pack has beyond the row is set to it, and counts as nothing without being asked.
-// (Then |shift| <= the deviation also for 16 bits: values on a grid with a mean between its points.)
+// The pivot of a wave is the mean of the first pack of each of its lanes. Of kPacks packs that is a
+// share of 1 / kPacks of what the wave has, so whatever the row, the pivot's distance from the wave's
+// mean is at most sqrt(kPacks - 1) of its deviations: the squares around it are at most kPacks times
+// those around the mean, and their difference keeps its digits. (A single element would not do: an
+// outlier in its place would cost all others theirs.) Waves are then combined by counts (Chan).
+//
+// The mean is center + shift, what rounding took from it kept beside it, so a mean of 1e6 deviations
+// costs the result no digits.
 #ifndef POLYOPS_GPU_LAYER_NORM_MOMENTS_H_
 #define POLYOPS_GPU_LAYER_NORM_MOMENTS_H_
 
@@ -32,113 +37,169 @@ struct Moments {
   GPU_DEVICE float rstd() const { return factor * scale; }
 };
 
-// From sums of the deviations from center and of their squares.
-GPU_DEVICE Moments make_moments(float center, float deviation, float square, float scale,
-                                float inv_n, float eps) {
-  const float shift = deviation * inv_n;
-  float var = fmaf(square, inv_n, -shift * shift);
+// Of a mean of pivot + further.
+GPU_DEVICE Moments make_moments(float pivot, float further, float var, float scale, float eps) {
+  const float center = pivot + further;
   if (var < 0) var = 0;
   float factor = rsqrt_fast(var + eps);
   if (scale != 1) factor = var == 0 ? rsqrt_fast(eps) * kLarger : rsqrt_fast(var);
-  return {center, shift, factor, scale};
+  return {center, (pivot - center) + further, factor, scale};
 }
 
-GPU_DEVICE bool is_finite(float x) { return fabsf(x) <= 0x1.fffffep127f; }
+// What a lane has of a row.
+template <class T, int kPacks>
+struct Part {
+  Words packs[kPacks];
+  float ends[kEnds<T>];
+};
 
+// Where a lane's packs are, and how much of the row its wave has.
 template <class T>
-GPU_DEVICE float sum_pack(const Words& words) {
-  float v[kPack<T>];
-  unpack<T>(words, v);
+struct Share {
+  Cut<T> cut;
+  int lane, team;
+  float sample;  // elements of the first packs and of the ends, at least 1
+  float count;   // elements; of teams within a wave n
+
+  GPU_DEVICE Share(const T* row, int n, int the_lane, int the_team)
+      : cut(row, n), lane(the_lane), team(the_team) {
+    const int within = team < wave_size() ? team : wave_size();
+    const int first = team <= wave_size() ? 0 : lane / wave_size() * wave_size();
+    const int live = cut.whole - first;
+    const int ends = first == 0 ? cut.ends() : 0;
+    const auto elements = [&](int k) {
+      const int packs = live - k * team;
+      return (packs < 0 ? 0 : packs < within ? packs : within) * kPack<T>;
+    };
+    int all = ends + elements(0);
+    sample = static_cast<float>(all > 0 ? all : 1);
+    for (int k = 1; k * team < live; ++k) all += elements(k);
+    count = static_cast<float>(all);
+  }
+};
+
+template <class T, int kPacks>
+GPU_DEVICE float sample_mean(const Part<T, kPacks>& x, const Share<T>& of, bool ragged) {
+  float v[kPack<T>], sum = 0;
+  unpack<T>(x.packs[0], v);
   if constexpr (kPack<T> == 8) {
 #pragma unroll
     for (int j = 0; j < 4; ++j) v[j] += v[j + 4];
   }
-  return (v[0] + v[2]) + (v[1] + v[3]);
-}
-
-template <class T, int kPacks>
-GPU_DEVICE float sum_packs(const Words (&x)[kPacks]) {
-  float sum = 0;
-#pragma unroll
-  for (int k = 0; k < kPacks; ++k) sum += sum_pack<T>(x[k]);
-  return sum;
+  if (of.lane < of.cut.whole) sum = (v[0] + v[2]) + (v[1] + v[3]);
+  if (ragged) {
+    for_each_end(of.cut, of.lane, of.team, [&](int e, int) { sum += x.ends[e]; });
+  }
+  float sums[1] = {sum};
+  sum_lanes(sums, of.team);
+  return sums[0] * reciprocal_fast(of.sample);
 }
 
 // Adds the deviations to sums[0], their squares to sums[1].
 template <class T, int kPacks>
-GPU_DEVICE void add_deviations(const Words (&x)[kPacks], float center, float (&sums)[2]) {
-  float deviation[2] = {}, square[2] = {};
+GPU_DEVICE void add_packs(const Words (&packs)[kPacks], float pivot, const Cut<T>& cut, int first,
+                          int step, float (&sums)[2]) {
 #pragma unroll
   for (int k = 0; k < kPacks; ++k) {
-    float v[kPack<T>];
-    unpack<T>(x[k], v);
+    if (first + k * step >= cut.whole) break;
+    float v[kPack<T>], deviation[2], square[2];
+    unpack<T>(packs[k], v);
 #pragma unroll
     for (int j = 0; j < kPack<T>; ++j) {
-      const float d = v[j] - center;
-      deviation[j % 2] += d;
-      square[j % 2] = fmaf(d, d, square[j % 2]);
+      const float d = v[j] - pivot;
+      deviation[j % 2] = j < 2 ? d : deviation[j % 2] + d;
+      square[j % 2] = j < 2 ? d * d : fmaf(d, d, square[j % 2]);
     }
+    sums[0] += deviation[0] + deviation[1];
+    sums[1] += square[0] + square[1];
   }
-  sums[0] += deviation[0] + deviation[1];
-  sums[1] += square[0] + square[1];
 }
 
 template <class T, int kPacks>
-GPU_DEVICE void make_smaller(Words (&x)[kPacks]) {
+GPU_DEVICE void add_ends(const Part<T, kPacks>& x, float pivot, const Share<T>& of,
+                         float (&sums)[2]) {
+  for_each_end(of.cut, of.lane, of.team, [&](int e, int) {
+    const float d = x.ends[e] - pivot;
+    sums[0] += d;
+    sums[1] = fmaf(d, d, sums[1]);
+  });
+}
+
+constexpr int kMomentsShared = 4 * kMostWaves;
+
+// From the sums of each lane. `shared`: kMomentsShared elements that nobody uses since the last
+// barrier.
+template <class T>
+GPU_DEVICE Moments combine(float pivot, float (&sums)[2], const Share<T>& of, float* shared,
+                           float scale, float inv_n, float eps) {
+  sum_lanes(sums, of.team);
+  if (of.team <= wave_size()) {
+    const float further = sums[0] * inv_n;
+    return make_moments(pivot, further, fmaf(sums[1], inv_n, -further * further), scale, eps);
+  }
+  const int in_wave = thread_id() % wave_size(), wave = thread_id() / wave_size();
+  if (in_wave == 0) {
+    shared[wave] = pivot;
+    shared[kMostWaves + wave] = sums[0];
+    shared[2 * kMostWaves + wave] = sums[1];
+    shared[3 * kMostWaves + wave] = of.count;
+  }
+  barrier();
+  const int waves = of.team / wave_size();
+  const bool has = in_wave < waves;
+  const float count = has ? shared[3 * kMostWaves + in_wave] : 0.0f;
+  const float first = shared[0];
+  float mean = 0, square = 0;  // of the wave that this lane stands for; the mean from `first`
+  if (count > 0) {
+    const float deviation = shared[kMostWaves + in_wave];
+    const float further = deviation * reciprocal_fast(count);
+    mean = (shared[in_wave] - first) + further;
+    square = fmaf(-deviation, further, shared[2 * kMostWaves + in_wave]);
+  }
+  float total[1] = {count * mean};
+  sum_lanes(total, wave_size());
+  const float further = total[0] * inv_n;
+  float squares[1] = {fmaf(count * (mean - further), mean - further, square)};
+  sum_lanes(squares, wave_size());
+  return make_moments(first, further, squares[0] * inv_n, scale, eps);
+}
+
+template <class T, int kPacks>
+GPU_DEVICE void make_smaller(Words (&packs)[kPacks]) {
 #pragma unroll
   for (int k = 0; k < kPacks; ++k) {
     float v[kPack<T>];
-    unpack<T>(x[k], v);
+    unpack<T>(packs[k], v);
 #pragma unroll
     for (int j = 0; j < kPack<T>; ++j) v[j] *= kSmaller;
-    x[k] = gpu::pack<T>(v);
+    packs[k] = gpu::pack<T>(v);
   }
 }
+template <int kCount>
+GPU_DEVICE void make_smaller(float (&x)[kCount]) {
+#pragma unroll
+  for (int e = 0; e < kCount; ++e) x[e] *= kSmaller;
+}
 
-// Of the team's row, whose packs first, first + step, ... are x. `shared`: 3 * kMostWaves elements.
+// Of the team's row. `shared`: twice as many elements, for a second try.
 template <class T, int kPacks>
-GPU_DEVICE Moments row_moments(Words (&x)[kPacks], const Cut& cut, int first, int team,
-                               float* shared, float inv_n, float eps) {
+GPU_DEVICE Moments row_moments(Part<T, kPacks>* x, const Share<T>& of, bool ragged, float* shared,
+                               float inv_n, float eps) {
   for (float scale = 1;;) {
-    mask_row<kPacks, T>(cut, first, team, 0, x);
-    float sum[1] = {sum_packs<T>(x)};
-    sum_team(sum, team, shared);
-    const float center = widen(narrow<T>(sum[0] * inv_n));
-    forget(x);
-    mask_row<kPacks, T>(cut, first, team, fill_bits<T>(center), x);
+    const float pivot = sample_mean(*x, of, ragged);
     float sums[2] = {};
-    add_deviations<T>(x, center, sums);
-    sum_team(sums, team, shared + kMostWaves);
-    forget(x);
-    const bool again = kWideRange<T> && scale == 1 && !is_finite(sums[1]);
-    if (!kWideRange<T> || !any_lane(again)) {
-      return make_moments(center, sums[0], sums[1], scale, inv_n, eps);
-    }
+    add_packs<T>(x->packs, pivot, of.cut, of.lane, of.team, sums);
+    if (ragged) add_ends(*x, pivot, of, sums);
+    const Moments m = combine(pivot, sums, of, shared, scale, inv_n, eps);
+    if constexpr (!kWideRange<T>) return m;
+    const bool again = scale == 1 && !(m.factor > 0);
+    if (!any_lane(again)) return m;
     if (again) {
-      make_smaller<T>(x);
+      make_smaller<T>(x->packs);
+      make_smaller(x->ends);
       scale = kSmaller;
     }
-  }
-}
-
-// y of a pack. The pack's parameters may reach beyond the row, where anything comes.
-template <class T, class P>
-GPU_DEVICE void normalize(const Words& x, const Moments& m, const P* weight, const P* bias,
-                          const Cut& cut, int32_t pack, float (&y)[kPack<T>]) {
-  const float offset = -m.shift * m.factor;
-  unpack<T>(x, y);
-#pragma unroll
-  for (int j = 0; j < kPack<T>; ++j) y[j] = fmaf(y[j] - m.center, m.factor, offset);
-  float v[kPack<T>];
-  if (weight != nullptr) {
-    load_parameters(weight, cut, pack, v);
-#pragma unroll
-    for (int j = 0; j < kPack<T>; ++j) y[j] *= v[j];
-  }
-  if (bias != nullptr) {
-    load_parameters(bias, cut, pack, v);
-#pragma unroll
-    for (int j = 0; j < kPack<T>; ++j) y[j] += v[j];
+    shared += kMomentsShared;
   }
 }
 

@@ -9,6 +9,7 @@
 #define POLYOPS_GPU_LAYER_NORM_WINDOW_H_
 
 #include "gpu.h"
+#include "row.h"
 
 namespace polyops::gpu {
 namespace {
@@ -21,13 +22,8 @@ GPU_DEVICE int32_t forgotten(int32_t x) {
   return static_cast<int32_t>(bits);
 }
 
-template <class T>
-GPU_DEVICE int misplaced(const T* p) {
-  return static_cast<int>(reinterpret_cast<uintptr_t>(p) % 16 / sizeof(T));
-}
-
 // Packs of a row of n elements whose first pack begins `shift` elements before it.
-struct Cut {
+struct Grid {
   int32_t n, shift, count;  // elements per pack
 
   GPU_DEVICE int32_t first(int32_t pack) const { return pack * count - shift; }
@@ -48,7 +44,7 @@ struct Window {
   int32_t end;    // in elements from base
   int32_t moved;  // of the memory's cuts against the packs'
 
-  GPU_DEVICE Window(const U* p, const Cut& cut)
+  GPU_DEVICE Window(const U* p, const Grid& cut)
       : base(p - misplaced(p)), end(misplaced(p) + cut.n), moved(misplaced(p) - cut.shift) {}
 
   GPU_DEVICE Words part(int32_t at) const {
@@ -101,7 +97,7 @@ GPU_DEVICE uint32_t fill_bits(float x) {
 
 // The words with `fill` (in both halves of it, for 16 bits) in place of what is not the row's.
 template <class T>
-GPU_DEVICE void mask_words(const Cut& cut, int32_t pack, uint32_t fill, Words* words) {
+GPU_DEVICE void mask_words(const Grid& cut, int32_t pack, uint32_t fill, Words* words) {
   const int32_t first = forgotten(cut.first(pack));
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
@@ -129,8 +125,8 @@ GPU_DEVICE void forget(Words (&x)[kPacks]) {
 
 // Packs first, first + step, ...: all loads are issued before the first is used.
 template <int kPacks, class T>
-GPU_DEVICE void load_row(const Window<T, kPack<T>>& row, int32_t first, int32_t step,
-                         Words (&x)[kPacks]) {
+GPU_DEVICE void load_window(const Window<T, kPack<T>>& row, int32_t first, int32_t step,
+                            Words (&x)[kPacks]) {
   const int32_t rest = row.moved & (kPack<T> - 1);
   const int32_t moved = row.moved - rest;
 #pragma unroll
@@ -146,7 +142,7 @@ GPU_DEVICE void load_row(const Window<T, kPack<T>>& row, int32_t first, int32_t 
 }
 
 template <int kPacks, class T>
-GPU_DEVICE void mask_row(const Cut& cut, int32_t first, int32_t step, uint32_t fill,
+GPU_DEVICE void mask_row(const Grid& cut, int32_t first, int32_t step, uint32_t fill,
                          Words (&x)[kPacks]) {
 #pragma unroll
   for (int k = 0; k < kPacks; ++k) {
@@ -156,7 +152,7 @@ GPU_DEVICE void mask_row(const Cut& cut, int32_t first, int32_t step, uint32_t f
 
 // A pack of the row at p, from values.
 template <class T>
-GPU_DEVICE void store_pack(T* p, const Cut& cut, int32_t pack, const float (&y)[kPack<T>]) {
+GPU_DEVICE void store_window(T* p, const Grid& cut, int32_t pack, const float (&y)[kPack<T>]) {
   if (misplaced(p) == cut.shift && cut.whole(pack)) {
     store_words(p + cut.first(pack), gpu::pack<T>(y));
     return;

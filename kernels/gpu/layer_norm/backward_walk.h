@@ -1,0 +1,99 @@
+// The kernel of layer_norm_backward that walks rows; see backward.h.
+#ifndef POLYOPS_GPU_LAYER_NORM_BACKWARD_WALK_H_
+#define POLYOPS_GPU_LAYER_NORM_BACKWARD_WALK_H_
+
+#include "backward.h"
+
+namespace polyops::gpu {
+namespace {
+
+// One of the two sums of all teams of the block, to its row of the workspace. `shared`: n elements
+// per team, if there are several.
+template <class T>
+GPU_DEVICE void store_columns(const float (&packs)[kBackwardPacks<T>][kPack<T>],
+                              const float (&ends)[kEnds<T>], const Cut<T>& cut, int lane, int team,
+                              int teams, float* shared, float* out) {
+  float* mine = teams == 1 ? out : shared + thread_id() / team * cut.n;
+#pragma unroll
+  for (int k = 0; k < kBackwardPacks<T>; ++k) {
+    const int at = lane + k * team;
+    if (at >= cut.whole) break;
+#pragma unroll
+    for (int j = 0; j < kPack<T>; ++j) mine[cut.of_pack(at) + j] = packs[k][j];
+  }
+  for_each_end(cut, lane, team, [&](int e, int at) { mine[at] = ends[e]; });
+  if (teams == 1) return;
+  barrier();
+  for (int32_t column = thread_id(); column < cut.n; column += block_threads()) {
+    float all = 0;
+    for (int t = 0; t < teams; ++t) all += shared[t * cut.n + column];
+    out[column] = all;
+  }
+}
+
+// stages: rows whose copies are under way or in use at a time, 1 or 2.
+template <class T, class P>
+GPU_KERNEL(kBackwardThreads)
+backward_rows(BackwardCall<T, P> call, int team, int stages) {
+  GPU_SHARED(float, shared, 4 * kMostWaves);
+  GPU_DYNAMIC_SHARED(Words, memory);
+  const Turns& turns = call.turns;
+  const auto rows = static_cast<uint32_t>(call.row_count);
+  const int lane = turns.teams == 1 ? thread_id() : thread_id() & (team - 1);
+  uint32_t begin = turns.first(block_id());  // the first team's row
+  const uint32_t mine = static_cast<uint32_t>(thread_id() / team * turns.classes);
+  int64_t at[3];
+  call.rows.offsets(begin < rows ? begin : 0, at);
+  const Cut<T> cut(call.grad + at[0], call.n);
+  const Weight<T, P> weights = {{call.weight}, memory, call.staged, {call.n, cut.shift, kPack<T>}};
+  const Slots<T> slots = {memory + weights.words(), call.slots};
+  ColumnSums<T> columns = {};
+  BackwardRow<T, P> row = {};
+  row.open(call, begin + mine, cut, lane, team, slots, 0);
+  close_copies();
+  weights.stage();
+  barrier();
+  for (int turn = 0; turn < turns.count && begin < rows; ++turn) {
+    const bool ours = begin + mine < rows;
+    const int stage = stages == 2 ? turn % 2 : 0;
+    begin += turns.step();
+    const bool more = turn + 1 < turns.count;
+    BackwardRow<T, P> next = row;
+    if (stages == 2) {
+      if (more) next.open(call, begin + mine, cut, lane, team, slots, 1 - stage);
+      close_copies();
+      wait_copies<1>();
+    } else {
+      wait_copies<0>();
+    }
+    float sums[2] = {};
+    if (ours) {
+      sum_row(row, slots, stage, weights, cut, lane, team, call.ragged, &columns, sums);
+    }
+    if (call.grad_src != nullptr) {
+      sum_team(sums, team, shared + turn % 2 * 2 * kMostWaves);
+      if (ours) {
+        store_row(row, slots, stage, weights, cut, lane, team, call.ragged, sums, call.inv_n);
+      }
+    }
+    if (stages == 1 && more) {
+      next.open(call, begin + mine, cut, lane, team, slots, 0);
+      close_copies();
+    }
+    row = next;
+  }
+  if (call.sums == nullptr) return;
+  wait_copies<0>();
+  float* const all = reinterpret_cast<float*>(memory);
+  float* const out = call.sums + block_id() * 2 * call.stride;
+  barrier();
+  store_columns<T>(columns.weight, columns.weight_ends, cut, lane, team, turns.teams, all, out);
+  if (turns.teams > 1) barrier();
+  store_columns<T>(columns.bias, columns.bias_ends, cut, lane, team, turns.teams, all,
+                   out + call.stride);
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_LAYER_NORM_BACKWARD_WALK_H_
