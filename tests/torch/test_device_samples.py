@@ -6,7 +6,17 @@ from typing import Any
 import pytest
 import torch
 from accuracy import Errors, errors_of
-from both import Call, Outcome, assert_same_but_values, hits, in_float64, run, run_stock, values
+from both import (
+    Call,
+    Outcome,
+    assert_same_but_values,
+    hits,
+    in_float64,
+    run,
+    run_stock,
+    tensors_of,
+    values,
+)
 from conftest import SEED
 from devices import Mover, found, on_device, served_ops
 from extended import exact_result
@@ -45,13 +55,10 @@ def sample_id(case: tuple[str, Sample, torch.dtype]) -> str:
     return f"{case[0]}-{case_id(case[1:])}"
 
 
-def repeats(call: Call, stock: Outcome) -> bool:
-    """Not where elements of an output share memory: which thread writes last is chance."""
-    again = run_stock(call)
-    return all(
-        torch.equal(a.nan_to_num(7), b.nan_to_num(7))
-        for a, b in zip(values(again), values(stock), strict=True)
-    )
+def writes_twice(stock: Outcome) -> bool:
+    """Elements of a result share memory: which of a device's threads writes last is chance."""
+    results = [t for t in tensors_of(stock.results) if t.layout == torch.strided]
+    return any(torch._debug_has_internal_overlap(t) != 0 for t in results)
 
 
 def one_seed(device: str, sample: Sample, dtype: torch.dtype, seed: int) -> list[Errors]:
@@ -63,7 +70,7 @@ def one_seed(device: str, sample: Sample, dtype: torch.dtype, seed: int) -> list
         return []
     if sample.expect == "hit" and dtype != F64:
         assert hits(ours) == [f"aten::{sample.overload}"], ours.calls
-    if not repeats(call, stock):
+    if writes_twice(stock):
         return []
     if not hits(ours) or sample.overload.startswith(EXACT):
         for mine, theirs in zip(values(ours), values(stock), strict=True):
