@@ -3,9 +3,59 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#endif
+
 namespace simt {
+namespace {
+
+// Without being told, AddressSanitizer takes an exception on a fiber's stack for an overflow.
+void will_switch([[maybe_unused]] void** keep, [[maybe_unused]] const void* stack,
+                 [[maybe_unused]] size_t bytes) {
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_start_switch_fiber(keep, stack, bytes);
+#endif
+}
+
+void has_switched([[maybe_unused]] void* kept, [[maybe_unused]] const void** stack,
+                  [[maybe_unused]] size_t* bytes) {
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_finish_switch_fiber(kept, stack, bytes);
+#endif
+}
+
+// A fiber left in the middle leaves its frames' marks behind.
+void forget_frames([[maybe_unused]] unsigned char* stack, [[maybe_unused]] size_t bytes) {
+#if defined(__SANITIZE_ADDRESS__)
+  ASAN_UNPOISON_MEMORY_REGION(stack, bytes);
+#endif
+}
+
+}  // namespace
 
 Fiber::Fiber() : stack_(new unsigned char[kStackBytes]) {}
+
+void Fiber::begin(void* data) {
+  auto* fiber = static_cast<Fiber*>(data);
+  has_switched(nullptr, &fiber->outside_stack_, &fiber->outside_bytes_);
+  fiber->entry_(fiber->argument_);
+}
+
+void Fiber::enter() {
+  void* kept = nullptr;
+  will_switch(&kept, stack_.get(), kStackBytes);
+  switch_in();
+  has_switched(kept, nullptr, nullptr);
+}
+
+void Fiber::leave() {
+  void* kept = nullptr;
+  will_switch(&kept, outside_stack_, outside_bytes_);
+  switch_out();
+  has_switched(kept, &outside_stack_, &outside_bytes_);
+}
 
 #ifdef POLYOPS_SIMT_UCONTEXT
 
@@ -23,7 +73,10 @@ void start(unsigned entry_low, unsigned entry_high, unsigned low, unsigned high)
 }  // namespace
 
 void Fiber::prepare(void (*entry)(void*), void* argument) {
-  const auto e = reinterpret_cast<uintptr_t>(entry), a = reinterpret_cast<uintptr_t>(argument);
+  entry_ = entry;
+  argument_ = argument;
+  forget_frames(stack_.get(), kStackBytes);
+  const auto e = reinterpret_cast<uintptr_t>(&Fiber::begin), a = reinterpret_cast<uintptr_t>(this);
   getcontext(&inside_);
   inside_.uc_stack.ss_sp = stack_.get();
   inside_.uc_stack.ss_size = kStackBytes;
@@ -33,8 +86,8 @@ void Fiber::prepare(void (*entry)(void*), void* argument) {
               static_cast<unsigned>(a >> 16 >> 16));
 }
 
-void Fiber::enter() { swapcontext(&outside_, &inside_); }
-void Fiber::leave() { swapcontext(&inside_, &outside_); }
+void Fiber::switch_in() { swapcontext(&outside_, &inside_); }
+void Fiber::switch_out() { swapcontext(&inside_, &outside_); }
 
 #else
 
@@ -118,11 +171,14 @@ constexpr int kSaved = 20, kReturn = 11, kEntry = 0, kArgument = 1;
 #endif
 
 void Fiber::prepare(void (*entry)(void*), void* argument) {
+  entry_ = entry;
+  argument_ = argument;
+  forget_frames(stack_.get(), kStackBytes);
   auto end = reinterpret_cast<uintptr_t>(stack_.get() + kStackBytes) & ~uintptr_t{15};
   void* words[kSaved] = {};
   words[kReturn] = reinterpret_cast<void*>(polyops_simt_start);
-  words[kEntry] = reinterpret_cast<void*>(entry);
-  words[kArgument] = argument;
+  words[kEntry] = reinterpret_cast<void*>(&Fiber::begin);
+  words[kArgument] = this;
   // After the switch the stack is where a call needs it: a multiple of 16 before the call.
   const uintptr_t place =
       end - (sizeof words + 15) / 16 * 16 - 16 + (sizeof words % 16 != 0 ? 8 : 0);
@@ -130,8 +186,8 @@ void Fiber::prepare(void (*entry)(void*), void* argument) {
   std::memcpy(inside_, words, sizeof words);
 }
 
-void Fiber::enter() { polyops_simt_switch(&outside_, inside_); }
-void Fiber::leave() { polyops_simt_switch(&inside_, outside_); }
+void Fiber::switch_in() { polyops_simt_switch(&outside_, inside_); }
+void Fiber::switch_out() { polyops_simt_switch(&inside_, outside_); }
 
 #endif
 

@@ -30,7 +30,16 @@ class Fiber {
   void leave();
 
  private:
+  static void begin(void* fiber);  // where a prepared fiber goes on
+  void switch_in();
+  void switch_out();
+
   std::unique_ptr<unsigned char[]> stack_;
+  void (*entry_)(void*) = nullptr;
+  void* argument_ = nullptr;
+  // What AddressSanitizer is told of the stack that enter() was called on.
+  const void* outside_stack_ = nullptr;
+  size_t outside_bytes_ = 0;
 #ifdef POLYOPS_SIMT_UCONTEXT
   ucontext_t inside_, outside_;
 #else
