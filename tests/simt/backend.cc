@@ -9,8 +9,12 @@
 #include "simt.h"
 #include "table.h"
 
+#ifdef POLYOPS_SIMT_TWO_WAYS
+#define POLYOPS_SIMT_TARGETS(X, op) X(op, wave32) X(op, wave64_reversed)
+#else
 #define POLYOPS_SIMT_TARGETS(X, op) \
   X(op, wave32) X(op, wave32_reversed) X(op, wave64) X(op, wave64_reversed)
+#endif
 
 namespace polyops::gpu {
 #define DECLARE(op, target) KernelList POLYOPS_GPU_CONCAT(op, target)();
