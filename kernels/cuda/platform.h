@@ -45,8 +45,6 @@ GPU_DEVICE void store_16(void* p, const uint32_t (&w)[4]) {
 // What the compiler knows of it.
 GPU_DEVICE void forget_bits(uint32_t* x) { asm volatile("" : "+r"(*x)); }
 
-GPU_DEVICE void prefetch(const void* p) { asm volatile("prefetch.global.L2 [%0];" : : "l"(p)); }
-
 GPU_DEVICE void copy_16_later(void* to, const void* from) {
   const auto shared = static_cast<uint32_t>(__cvta_generic_to_shared(to));
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared),

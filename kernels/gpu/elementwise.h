@@ -44,13 +44,13 @@ template <class T, int kInputs, class Function>
 GPU_KERNEL(kElementThreads)
 run_elements(Function f, Pointers<T, kInputs> p, int64_t n) {
   constexpr int kPacks = kRunPacks<kInputs>;
-  const Span<T, int64_t> out(p.out, n);
+  const Span<T> out(p.out, n);
   const int64_t step = block_threads();
   const int64_t first = block_id() * kPacks * step + thread_id();
   float x[kInputs][kPacks][kPack<T>];
 #pragma unroll
   for (int i = 0; i < kInputs; ++i) {
-    load_packs<kPacks>(Span<const T, int64_t>(p.in[i], n), first, step, 0.0f, x[i]);
+    load_packs<kPacks>(Span<const T>(p.in[i], n), first, step, x[i]);
   }
 #pragma unroll
   for (int k = 0; k < kPacks; ++k) {
@@ -62,7 +62,7 @@ run_elements(Function f, Pointers<T, kInputs> p, int64_t n) {
       x[0][k][j] = apply(f, operands);
     }
   }
-  store_packs<kPacks>(out, out, first, step, x[0]);
+  store_packs<kPacks>(out, first, step, x[0]);
 }
 
 template <class T, int kInputs, class Function>
@@ -70,13 +70,8 @@ GPU_KERNEL(kElementThreads)
 walk_elements(Function f, Pointers<T, kInputs> p, Walk<kInputs + 1> walk, int64_t n) {
   const int64_t step = grid_blocks() * block_threads();
   for (int64_t i = block_id() * block_threads() + thread_id(); i < n; i += step) {
-    int64_t rest = i, at[kInputs + 1] = {};
-    for (int d = 0; d < walk.rank; ++d) {
-      const int64_t place = d + 1 == walk.rank ? rest : rest % walk.sizes[d];
-      rest /= walk.sizes[d];
-#pragma unroll
-      for (int t = 0; t <= kInputs; ++t) at[t] += place * walk.strides[t][d];
-    }
+    int64_t at[kInputs + 1];
+    walk.template offsets<int64_t>(i, at);
     float operands[kInputs];
 #pragma unroll
     for (int t = 0; t < kInputs; ++t) operands[t] = widen(p.in[t][at[t]]);

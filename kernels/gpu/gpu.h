@@ -20,7 +20,6 @@
 //   reciprocal_fast             as exp2_flush; of denormals infinity
 //   exp2_flush                  2^x, where a result below 2^-126 may be 0: fewer instructions
 //   forget_bits(p)              the compiler takes *p, unchanged, for a new value
-//   prefetch(p)                 brings the line of p, which is global memory, nearer
 //   copy_16_later(to, from)     16 aligned bytes of the device's memory to the block's, on their own;
 //                               this thread alone may look at them, after the wait
 //   close_copies()              those begun since the last time are a group
@@ -45,15 +44,6 @@ namespace {
 
 // ---- Types.
 
-template <class T>
-inline constexpr int32_t kDtype = POLYOPS_INVALID_DTYPE;
-template <>
-inline constexpr int32_t kDtype<float> = POLYOPS_FLOAT32;
-template <>
-inline constexpr int32_t kDtype<bf16> = POLYOPS_BFLOAT16;
-template <>
-inline constexpr int32_t kDtype<f16> = POLYOPS_FLOAT16;
-
 inline bool has_type(int32_t dtype) {
   return dtype == POLYOPS_FLOAT32 || dtype == POLYOPS_BFLOAT16 || dtype == POLYOPS_FLOAT16;
 }
@@ -70,6 +60,12 @@ int with_type(int32_t dtype, F f) {
 
 template <class T>
 inline constexpr int kPack = 16 / static_cast<int>(sizeof(T));
+
+// Elements by which p is behind a multiple of 16 bytes.
+template <class T>
+GPU_DEVICE int misplaced(const T* p) {
+  return static_cast<int>(reinterpret_cast<uintptr_t>(p) % 16 / sizeof(T));
+}
 
 struct alignas(16) Words {
   uint32_t w[4];

@@ -1,5 +1,6 @@
-// One value of all lanes of a team: of a wave or a part of it by shuffles, of a block through shared
-// memory. Every lane gets the same bits, whatever the order in which lanes run.
+// One value of all lanes of a team, the lanes that share a row: a power of two of them within a wave,
+// by shuffles, or whole waves, through shared memory. Every lane gets the same bits, whatever the
+// order in which lanes run.
 #ifndef POLYOPS_GPU_REDUCE_H_
 #define POLYOPS_GPU_REDUCE_H_
 
@@ -8,37 +9,56 @@
 namespace polyops::gpu {
 namespace {
 
-struct Sum {
-  static constexpr float kIdentity = 0;
-  GPU_DEVICE float operator()(float a, float b) const { return a + b; }
-};
-// Ignores NaN.
-struct Max {
-  static constexpr float kIdentity = -__builtin_huge_valf();
-  GPU_DEVICE float operator()(float a, float b) const { return fmaxf(a, b); }
-};
-
-// Of `lanes` neighbours, a power of two up to the wave.
-template <class Op>
-GPU_DEVICE float reduce_lanes(float x, int lanes, Op op) {
-  for (int mask = lanes / 2; mask > 0; mask /= 2) x = op(x, shuffle_xor(x, mask));
+// Of `lanes` neighbours, a power of two up to the wave; in a loop, since few lanes take few steps. The
+// largest ignores NaN.
+GPU_DEVICE float max_of_lanes(float x, int lanes) {
+  for (int mask = lanes / 2; mask > 0; mask /= 2) x = fmaxf(x, shuffle_xor(x, mask));
+  return x;
+}
+GPU_DEVICE float sum_of_lanes(float x, int lanes) {
+  for (int mask = lanes / 2; mask > 0; mask /= 2) x += shuffle_xor(x, mask);
   return x;
 }
 
-// The shared memory of one reduction of a block; another one at the same time needs its own.
+// Sums over the team, or its part in this wave.
+template <int kSums>
+GPU_DEVICE void sum_lanes(float (&x)[kSums], int team) {
+#pragma unroll
+  for (int mask = wave_size() / 2; mask > 0; mask /= 2) {
+    if (mask >= team) continue;
+#pragma unroll
+    for (int i = 0; i < kSums; ++i) x[i] += shuffle_xor(x[i], mask);
+  }
+}
+
+// The shared memory of one sum of a block; another one at the same time needs its own.
 inline constexpr int kMostWaves = 32;
 
-// Of the block. `shared` has kMostWaves elements that nobody uses since the last barrier; they may
-// be used again after the next one.
-template <class Op>
-GPU_DEVICE float reduce_block(float x, float* shared, Op op) {
-  const int waves = block_threads() / wave_size();
-  x = reduce_lanes(x, wave_size(), op);
-  if (waves == 1) return x;
+// Sums over the team. `shared`: kSums * kMostWaves elements that nobody uses since the last barrier
+// (teams beyond a wave only); they may be used again after the next one.
+template <int kSums>
+GPU_DEVICE void sum_team(float (&x)[kSums], int team, float* shared) {
+  sum_lanes(x, team);
+  if (team <= wave_size()) return;
   const int lane = thread_id() % wave_size();
-  if (lane == 0) shared[thread_id() / wave_size()] = x;
+  const int wave = thread_id() / wave_size();
+  if (lane == 0) {
+#pragma unroll
+    for (int i = 0; i < kSums; ++i) shared[i * kMostWaves + wave] = x[i];
+  }
   barrier();
-  return reduce_lanes(lane < waves ? shared[lane] : Op::kIdentity, wave_size(), op);
+  const int waves = team / wave_size();
+  const int first = wave - wave % waves;
+#pragma unroll
+  for (int i = 0; i < kSums; ++i) {
+    x[i] = lane < waves ? shared[i * kMostWaves + first + lane] : 0.0f;
+  }
+  sum_lanes(x, wave_size());
+}
+GPU_DEVICE float sum_of_block(float x, float* shared) {
+  float sums[1] = {x};
+  sum_team(sums, block_threads(), shared);
+  return sums[0];
 }
 
 }  // namespace

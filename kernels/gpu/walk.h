@@ -1,14 +1,17 @@
-// Elementwise ops: which elements of several strided tensors belong together. Dimensions are put in
-// the order of the output's memory and merged where no tensor has a gap; what is left is a run of
-// elements next to each other, or an index to be taken apart.
+// Which elements, or rows, of several strided tensors belong together: dimensions merged where no
+// tensor has a gap. What is left is a run of elements next to each other, or an index to be taken
+// apart.
 #ifndef POLYOPS_GPU_WALK_H_
 #define POLYOPS_GPU_WALK_H_
 
 #include <cstdint>
+#include <type_traits>
 
+#include "gpu.h"
 #include "polyops/tensor_view.h"
 
 namespace polyops::gpu {
+namespace {
 
 template <int kTensors>
 struct Walk {
@@ -29,18 +32,43 @@ struct Walk {
     }
     return true;
   }
+
+  // Where the element of that number is in each tensor. A walk of one dimension divides nothing.
+  // Index: what counts elements; 32 bits divide faster.
+  template <class Index = uint32_t>
+  GPU_DEVICE void offsets(std::type_identity_t<Index> index, int64_t (&at)[kTensors]) const {
+    const int outermost = rank - 1;
+#pragma unroll
+    for (int t = 0; t < kTensors; ++t) at[t] = 0;
+#pragma unroll 1
+    for (int d = 0; d < outermost; ++d) {
+      const auto size = static_cast<Index>(sizes[d]);
+      const Index place = index % size;
+      index /= size;
+#pragma unroll
+      for (int t = 0; t < kTensors; ++t) at[t] += place * strides[t][d];
+    }
+#pragma unroll
+    for (int t = 0; t < kTensors; ++t) at[t] += index * strides[t][outermost];
+  }
 };
 
-// Tensors of the same sizes; the last one's memory decides the order.
+// In which order elements are numbered: by where they are in the last tensor's memory, or by
+// their dimensions, the last one fastest.
+enum class Order { kMemory, kDimensions };
+
+// Of the dimensions [begin, end) of tensors of the same sizes.
 template <int kTensors>
-Walk<kTensors> make_walk(const polyops_tensor* const (&tensors)[kTensors]) {
+Walk<kTensors> make_walk(const polyops_tensor* const (&tensors)[kTensors], Order by, int begin,
+                         int end) {
   const polyops_tensor& last = *tensors[kTensors - 1];
   Walk<kTensors> walk = {};
   int order[POLYOPS_MAX_RANK], count = 0;
-  for (int d = last.rank - 1; d >= 0; --d) {
+  for (int d = end - 1; d >= begin; --d) {
     if (last.sizes[d] == 1) continue;
     int at = count++;
-    for (; at > 0 && last.strides[order[at - 1]] > last.strides[d]; --at) order[at] = order[at - 1];
+    for (; by == Order::kMemory && at > 0 && last.strides[order[at - 1]] > last.strides[d]; --at)
+      order[at] = order[at - 1];
     order[at] = d;
   }
   for (int i = 0; i < count; ++i) {
@@ -66,6 +94,13 @@ Walk<kTensors> make_walk(const polyops_tensor* const (&tensors)[kTensors]) {
   return walk;
 }
 
+// Of all dimensions.
+template <int kTensors>
+Walk<kTensors> make_walk(const polyops_tensor* const (&tensors)[kTensors]) {
+  return make_walk(tensors, Order::kMemory, 0, tensors[0]->rank);
+}
+
+}  // namespace
 }  // namespace polyops::gpu
 
 #endif  // POLYOPS_GPU_WALK_H_

@@ -60,8 +60,6 @@ inline void store_16(void* p, const uint32_t (&w)[4]) {
 
 inline void forget_bits(uint32_t*) {}
 
-inline void prefetch(const void*) {}
-
 inline void copy_16_later(void* to, const void* from) {
   std::memcpy(std::assume_aligned<16>(to), std::assume_aligned<16>(from), 16);
 }

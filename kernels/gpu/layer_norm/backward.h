@@ -33,7 +33,7 @@ struct BackwardCall {
   Values mean, rstd;
   float* sums;  // [blocks][grad_weight, grad_bias][stride]; null: neither is wanted
   int64_t stride;
-  Space<3> rows;  // of grad, src, grad_src
+  Walk<3> rows;  // of grad, src, grad_src
   int32_t row_count, n;
   float inv_n;
   bool ragged;     // some row has ends
@@ -73,7 +73,7 @@ GPU_DEVICE void copy_row(const Cut<T>& cut, const T* row, int lane, int team, bo
     }
   }
   if (!ragged) return;
-  for_each_end(cut, lane, team, [&](int e, int at) {
+  for_each_end<kMostEnds<T>>(cut, lane, team, [&](int e, int at) {
     copy_16_later(slots.place(stage, tensor, kBackwardPacks<T> + e),
                   row + at - misplaced(row + at));
   });
@@ -95,7 +95,7 @@ GPU_DEVICE float pick(const Words& words, const T* p) {
 template <class T>
 struct ColumnSums {
   float weight[kBackwardPacks<T>][kPack<T>], bias[kBackwardPacks<T>][kPack<T>];
-  float weight_ends[kEnds<T>], bias_ends[kEnds<T>];
+  float weight_ends[kMostEnds<T>], bias_ends[kMostEnds<T>];
 };
 
 // A team's row, or none.
@@ -149,7 +149,7 @@ template <class T, class P, class F>
 GPU_DEVICE void for_each_end_of(const BackwardRow<T, P>& row, const Slots<T>& slots, int stage,
                                 const Weight<T, P>& weights, const Cut<T>& cut, int lane, int team,
                                 F f) {
-  for_each_end(cut, lane, team, [&](int e, int at) {
+  for_each_end<kMostEnds<T>>(cut, lane, team, [&](int e, int at) {
     const float grad = pick(*slots.place(stage, 0, kBackwardPacks<T> + e), row.grad + at);
     const float x = pick(*slots.place(stage, 1, kBackwardPacks<T> + e), row.src + at);
     f(e, at, grad, (x - row.mean) * row.rstd, weights.one(0, at));

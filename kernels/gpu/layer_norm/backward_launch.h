@@ -69,9 +69,9 @@ inline size_t backward_strided_scratch(const void* p, int32_t) {
 }
 
 // grad, src and grad_src, or src again where that is not wanted.
-inline Space<3> backward_space(const BackwardArgs& a, int begin, int end) {
+inline Walk<3> backward_space(const BackwardArgs& a, int begin, int end) {
   const polyops_tensor* out = polyops_is_present(&a.grad_src) ? &a.grad_src : &a.src;
-  return make_space<3>({&a.grad_dst, &a.src, out}, begin, end);
+  return make_walk<3>({&a.grad_dst, &a.src, out}, Order::kDimensions, begin, end);
 }
 
 template <class T, class P>
@@ -94,8 +94,8 @@ BackwardCall<T, P> make_backward(const BackwardArgs& a, const Shape& shape,
       0,
       0,
       {1, 1, 1}};
-  call.ragged = shape.n % kPack<T> != 0 || !rows_aligned(call.rows, 0, a.grad_dst) ||
-                !rows_aligned(call.rows, 1, a.src);
+  call.ragged = shape.n % kPack<T> != 0 || !rows_aligned(call.rows, 0, a.grad_dst.data, kPack<T>) ||
+                !rows_aligned(call.rows, 1, a.src.data, kPack<T>);
   return call;
 }
 
@@ -178,7 +178,7 @@ inline int backward_anywhere(const void* p, const polyops_context* ctx) {
   const auto& a = *static_cast<const BackwardArgs*>(p);
   const Shape shape = shape_of(a.src, a.normalized_rank);
   const int threads = strided_threads(shape.n);
-  const Space<3> elements = backward_space(a, shape.first_normalized, a.src.rank);
+  const Walk<3> elements = backward_space(a, shape.first_normalized, a.src.rank);
   return with_types(a.src.dtype, a.weight, [&]<class T, class P>() {
     const BackwardCall<T, P> call = make_backward<T, P>(a, shape, ctx);
     if (call.grad_src != nullptr) {

@@ -11,7 +11,7 @@ namespace {
 
 template <class T, class P>
 GPU_KERNEL(kStridedThreads)
-backward_strided(BackwardCall<T, P> call, Space<3> elements) {
+backward_strided(BackwardCall<T, P> call, Walk<3> elements) {
   GPU_SHARED(float, shared, 2 * kMostWaves);
   const int64_t row = block_id();
   int64_t begin[3];
@@ -42,8 +42,7 @@ backward_strided(BackwardCall<T, P> call, Space<3> elements) {
 // Blocks are tiles of columns, then chunks of rows.
 template <class T, class P>
 GPU_KERNEL(kStridedThreads)
-backward_strided_columns(BackwardCall<T, P> call, Space<3> elements, int32_t tiles,
-                         int32_t chunks) {
+backward_strided_columns(BackwardCall<T, P> call, Walk<3> elements, int32_t tiles, int32_t chunks) {
   const int64_t chunk = block_id() / tiles;
   const int64_t column = block_id() % tiles * block_threads() + thread_id();
   if (column >= call.n) return;

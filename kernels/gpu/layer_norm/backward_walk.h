@@ -11,8 +11,8 @@ namespace {
 // per team, if there are several.
 template <class T>
 GPU_DEVICE void store_columns(const float (&packs)[kBackwardPacks<T>][kPack<T>],
-                              const float (&ends)[kEnds<T>], const Cut<T>& cut, int lane, int team,
-                              int teams, float* shared, float* out) {
+                              const float (&ends)[kMostEnds<T>], const Cut<T>& cut, int lane,
+                              int team, int teams, float* shared, float* out) {
   float* mine = teams == 1 ? out : shared + thread_id() / team * cut.n;
 #pragma unroll
   for (int k = 0; k < kBackwardPacks<T>; ++k) {
@@ -21,7 +21,7 @@ GPU_DEVICE void store_columns(const float (&packs)[kBackwardPacks<T>][kPack<T>],
 #pragma unroll
     for (int j = 0; j < kPack<T>; ++j) mine[cut.of_pack(at) + j] = packs[k][j];
   }
-  for_each_end(cut, lane, team, [&](int e, int at) { mine[at] = ends[e]; });
+  for_each_end<kMostEnds<T>>(cut, lane, team, [&](int e, int at) { mine[at] = ends[e]; });
   if (teams == 1) return;
   barrier();
   for (int32_t column = thread_id(); column < cut.n; column += block_threads()) {

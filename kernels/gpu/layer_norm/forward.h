@@ -29,7 +29,7 @@ struct ForwardCall {
   const P* weight;
   const P* bias;
   Values mean, rstd;
-  Space<2> rows;
+  Walk<2> rows;
   int32_t row_count, n;
   float inv_n, eps;
   bool ragged;     // some row has ends
@@ -56,9 +56,7 @@ GPU_DEVICE void store_moments(const ForwardCall<T, P>& call, int64_t row, const 
 
 template <class T, int kPacks>
 GPU_DEVICE void load_ends(const Share<T>& of, const T* src, Part<T, kPacks>* x) {
-#pragma unroll
-  for (int e = 0; e < kEnds<T>; ++e) x->ends[e] = 0;
-  for_each_end(of.cut, of.lane, of.team, [&](int e, int at) { x->ends[e] = widen(src[at]); });
+  load_ends(of.cut, src, of.lane, of.team, 0.0f, x->ends);
 }
 
 // y of packs first, first + step, ... kQuick: their parameters are all in shared memory, and dst lies
@@ -106,7 +104,7 @@ GPU_DEVICE void store_chunk(const Words (&x)[kPacks], const Moments& m,
 template <class T, class P, int kPacks>
 GPU_DEVICE void store_ends(const Part<T, kPacks>& x, const Moments& m,
                            const Parameters<T, P>& parameters, T* dst, const Share<T>& of) {
-  for_each_end(of.cut, of.lane, of.team, [&](int e, int at) {
+  for_each_end<kMostEnds<T>>(of.cut, of.lane, of.team, [&](int e, int at) {
     const float y = fmaf(x.ends[e] - m.center, m.factor, -m.shift * m.factor);
     dst[at] = narrow<T>(fmaf(y, parameters.one(0, at), parameters.one(1, at)));
   });
@@ -136,7 +134,7 @@ forward_rows(ForwardCall<T, P> call, int team) {
       of = Share<T>(src, call.n, lane, team);
     }
     Part<T, kForwardPacks> x;
-    load_row(of.cut, src, lane, team, x.packs);
+    load_row(of.cut, src, lane, team, 0.0f, x.packs);
     if (call.ragged) load_ends(of, src, &x);
     const Moments m = row_moments(&x, of, call.ragged, shared + turn % 2 * 2 * kMomentsShared,
                                   call.inv_n, call.eps);

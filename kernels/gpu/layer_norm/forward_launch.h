@@ -11,21 +11,22 @@ namespace {
 
 template <class T, class P>
 ForwardCall<T, P> make_forward(const polyops_layer_norm_args& a, const Shape& shape) {
-  ForwardCall<T, P> call = {static_cast<const T*>(a.src.data),
-                            static_cast<T*>(a.dst.data),
-                            parameters<P>(a.weight),
-                            parameters<P>(a.bias),
-                            values_of(a.mean),
-                            values_of(a.rstd),
-                            make_space<2>({&a.src, &a.dst}, 0, shape.first_normalized),
-                            static_cast<int32_t>(shape.rows),
-                            static_cast<int32_t>(shape.n),
-                            1 / static_cast<float>(shape.n),
-                            static_cast<float>(a.eps),
-                            false,
-                            0,
-                            {1, 1, 1}};
-  call.ragged = shape.n % kPack<T> != 0 || !rows_aligned(call.rows, 0, a.src);
+  ForwardCall<T, P> call = {
+      static_cast<const T*>(a.src.data),
+      static_cast<T*>(a.dst.data),
+      parameters<P>(a.weight),
+      parameters<P>(a.bias),
+      values_of(a.mean),
+      values_of(a.rstd),
+      make_walk<2>({&a.src, &a.dst}, Order::kDimensions, 0, shape.first_normalized),
+      static_cast<int32_t>(shape.rows),
+      static_cast<int32_t>(shape.n),
+      1 / static_cast<float>(shape.n),
+      static_cast<float>(a.eps),
+      false,
+      0,
+      {1, 1, 1}};
+  call.ragged = shape.n % kPack<T> != 0 || !rows_aligned(call.rows, 0, a.src.data, kPack<T>);
   return call;
 }
 
@@ -91,7 +92,8 @@ inline int forward_contiguous(const void* p, const polyops_context* ctx) {
 inline int forward_anywhere(const void* p, const polyops_context* ctx) {
   const auto& a = *static_cast<const polyops_layer_norm_args*>(p);
   const Shape shape = shape_of(a.src, a.normalized_rank);
-  const auto elements = make_space<2>({&a.src, &a.dst}, shape.first_normalized, a.src.rank);
+  const auto elements =
+      make_walk<2>({&a.src, &a.dst}, Order::kDimensions, shape.first_normalized, a.src.rank);
   const polyops_tensor& parameter = polyops_is_present(&a.weight) ? a.weight : a.bias;
   return with_types(a.src.dtype, parameter, [&]<class T, class P>() {
     return launch(forward_strided<T, P>, {shape.rows, strided_threads(shape.n)}, ctx,

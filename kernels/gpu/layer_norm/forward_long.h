@@ -30,7 +30,7 @@ struct LongRow {
     return park + begin(chunk) + k * of.team + of.lane;
   }
   GPU_DEVICE void load(int chunk, Part<T, kLongPacks>* x) const {
-    load_row(of.cut, src, begin(chunk) + of.lane, of.team, x->packs);
+    load_row(of.cut, src, begin(chunk) + of.lane, of.team, 0.0f, x->packs);
     if (scale != 1) make_smaller<T>(x->packs);
   }
   GPU_DEVICE void keep(int chunk, const Part<T, kLongPacks>& x) const {

@@ -12,7 +12,7 @@ constexpr int kStridedThreads = 256;  // at most
 inline int strided_threads(int64_t n) { return n > 192 ? 256 : n > 64 ? 192 : 64; }
 
 template <class T, class P>
-GPU_DEVICE Moments strided_moments(const ForwardCall<T, P>& call, const Space<2>& elements,
+GPU_DEVICE Moments strided_moments(const ForwardCall<T, P>& call, const Walk<2>& elements,
                                    const T* src, float scale, float* shared) {
   LongSum values;
   for (int32_t i = thread_id(); i < call.n; i += block_threads()) {
@@ -40,7 +40,7 @@ GPU_DEVICE Moments strided_moments(const ForwardCall<T, P>& call, const Space<2>
 
 template <class T, class P>
 GPU_KERNEL(kStridedThreads)
-forward_strided(ForwardCall<T, P> call, Space<2> elements) {
+forward_strided(ForwardCall<T, P> call, Walk<2> elements) {
   GPU_SHARED(float, shared, 3 * kMostWaves);
   const int64_t row = block_id();
   int64_t begin[2];

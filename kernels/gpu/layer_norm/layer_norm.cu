@@ -23,8 +23,10 @@ const char* contiguous_supports(const void* p) {
   const auto& a = *static_cast<const polyops_layer_norm_args*>(p);
   if (const char* reason = supports(p)) return reason;
   const Shape shape = shape_of(a.src, a.normalized_rank);
-  return make_space<2>({&a.src, &a.dst}, shape.first_normalized, a.src.rank).dense() ? nullptr
-                                                                                     : "layout";
+  return make_walk<2>({&a.src, &a.dst}, Order::kDimensions, shape.first_normalized, a.src.rank)
+                 .is_run()
+             ? nullptr
+             : "layout";
 }
 
 const char* backward_supports(const void* p) {
@@ -45,7 +47,7 @@ const char* backward_contiguous_supports(const void* p) {
   const auto& a = *static_cast<const BackwardArgs*>(p);
   if (const char* reason = backward_supports(p)) return reason;
   const Shape shape = shape_of(a.src, a.normalized_rank);
-  return backward_space(a, shape.first_normalized, a.src.rank).dense() ? nullptr : "layout";
+  return backward_space(a, shape.first_normalized, a.src.rank).is_run() ? nullptr : "layout";
 }
 
 }  // namespace

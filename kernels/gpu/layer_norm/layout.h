@@ -1,5 +1,5 @@
-// What forward and backward of layer_norm share: where rows lie, parameters in two dtypes, and sums
-// over a team, the lanes that share a row: a power of two of them within a wave, or whole waves.
+// What forward and backward of layer_norm share: parameters in two dtypes, and which rows a block and a
+// team of its lanes take.
 #ifndef POLYOPS_GPU_LAYER_NORM_LAYOUT_H_
 #define POLYOPS_GPU_LAYER_NORM_LAYOUT_H_
 
@@ -10,61 +10,10 @@
 namespace polyops::gpu {
 namespace {
 
-// Offsets of several tensors by one index in row-major order. Dimensions next to each other are
-// merged where no tensor has a gap.
-template <int kTensors>
-struct Space {
-  int rank;
-  uint32_t sizes[POLYOPS_MAX_RANK];  // innermost first
-  int64_t strides[kTensors][POLYOPS_MAX_RANK];
-
-  GPU_DEVICE void offsets(int64_t place_of_all, int64_t (&at)[kTensors]) const {
-    if (rank <= 1) {
-#pragma unroll
-      for (int t = 0; t < kTensors; ++t) at[t] = place_of_all * strides[t][0];
-      return;
-    }
-    auto index = static_cast<uint32_t>(place_of_all);  // kMostElements at most; divides faster
-#pragma unroll
-    for (int t = 0; t < kTensors; ++t) at[t] = 0;
-#pragma unroll 1
-    for (int d = 0; d < rank; ++d) {
-      const uint32_t place = d + 1 == rank ? index : index % sizes[d];
-      index /= sizes[d];
-#pragma unroll
-      for (int t = 0; t < kTensors; ++t) at[t] += place * strides[t][d];
-    }
-  }
-  bool dense() const {
-    for (int t = 0; t < kTensors; ++t) {
-      if (rank > 1 || (rank == 1 && strides[t][0] != 1)) return false;
-    }
-    return true;
-  }
-};
-
-// Of dimensions [begin, end).
-template <int kTensors>
-Space<kTensors> make_space(const polyops_tensor* const (&tensors)[kTensors], int begin, int end) {
-  Space<kTensors> space = {};
-  for (int d = end - 1; d >= begin; --d) {
-    const int64_t size = tensors[0]->sizes[d];
-    if (size == 1) continue;
-    const int inner = space.rank - 1;
-    bool merges = space.rank > 0 && space.sizes[inner] * size < int64_t{1} << 32;
-    for (int t = 0; merges && t < kTensors; ++t) {
-      merges = tensors[t]->strides[d] == space.strides[t][inner] * space.sizes[inner];
-    }
-    if (merges) {
-      space.sizes[inner] *= static_cast<uint32_t>(size);
-      continue;
-    }
-    space.sizes[space.rank] = static_cast<uint32_t>(size);
-    for (int t = 0; t < kTensors; ++t) space.strides[t][space.rank] = tensors[t]->strides[d];
-    ++space.rank;
-  }
-  return space;
-}
+// Teams have as many lanes at least, and a lane of one so many elements at the ends.
+constexpr int kLeastTeam = 4;
+template <class T>
+constexpr int kMostEnds = ends_of<T>(kLeastTeam);
 
 // `rows` rows (leading dimensions) of n elements each (trailing ones).
 struct Shape {
@@ -79,9 +28,6 @@ inline Shape shape_of(const polyops_tensor& src, int normalized_rank) {
   }
   return shape;
 }
-
-// Indices into a row are of 32 bits, also a block's work behind its end; rows' numbers are too.
-constexpr int64_t kMostElements = 0x7fffffff - (1 << 20);
 
 // A parameter or statistic, in T or in float32; absent: null.
 struct Values {
@@ -153,38 +99,6 @@ struct LongSum {
   }
 };
 
-// Sums over the team, or its part in this wave; every lane of it gets the same bits.
-template <int kSums>
-GPU_DEVICE void sum_lanes(float (&x)[kSums], int team) {
-#pragma unroll
-  for (int mask = wave_size() / 2; mask > 0; mask /= 2) {
-    if (mask >= team) continue;
-#pragma unroll
-    for (int i = 0; i < kSums; ++i) x[i] += shuffle_xor(x[i], mask);
-  }
-}
-
-// Sums over the team; every lane of it gets the same bits. `shared`: kSums * kMostWaves elements that
-// nobody uses since the last barrier (teams beyond a wave only).
-template <int kSums>
-GPU_DEVICE void sum_team(float (&x)[kSums], int team, float* shared) {
-  sum_lanes(x, team);
-  if (team <= wave_size()) return;
-  const int lane = thread_id() % wave_size();
-  const int wave = thread_id() / wave_size();
-  if (lane == 0) {
-#pragma unroll
-    for (int i = 0; i < kSums; ++i) shared[i * kMostWaves + wave] = x[i];
-  }
-  barrier();
-  const int waves = team / wave_size();
-  const int first = wave - wave % waves;
-#pragma unroll
-  for (int i = 0; i < kSums; ++i)
-    x[i] = lane < waves ? shared[i * kMostWaves + first + lane] : 0.0f;
-  sum_lanes(x, wave_size());
-}
-
 // Which rows a block takes: `count` times as many as it has teams, all of a class, whose rows follow
 // each other by `classes`.
 struct Turns {
@@ -230,15 +144,6 @@ inline int threads_of(int64_t teams, int team, int most) {
   int threads = team > kWholeWaves ? team : kWholeWaves;
   while (threads < teams * team && 2 * threads <= most) threads *= 2;
   return threads;
-}
-
-// Whether all rows of the tensor begin at 16 aligned bytes.
-template <int kTensors>
-bool rows_aligned(const Space<kTensors>& rows, int tensor, const polyops_tensor& t) {
-  const int64_t per_pack = 16 / polyops_dtype_size(t.dtype);
-  bool aligned = reinterpret_cast<uintptr_t>(t.data) % 16 == 0;
-  for (int d = 0; d < rows.rank; ++d) aligned &= rows.strides[tensor][d] % per_pack == 0;
-  return aligned;
 }
 
 // Packs of a row at worst.

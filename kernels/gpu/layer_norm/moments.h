@@ -50,7 +50,7 @@ GPU_DEVICE Moments make_moments(float pivot, float further, float var, float sca
 template <class T, int kPacks>
 struct Part {
   Words packs[kPacks];
-  float ends[kEnds<T>];
+  float ends[kMostEnds<T>];
 };
 
 // Where a lane's packs are, and how much of the row its wave has.
@@ -88,7 +88,7 @@ GPU_DEVICE float sample_mean(const Part<T, kPacks>& x, const Share<T>& of, bool 
   }
   if (of.lane < of.cut.whole) sum = (v[0] + v[2]) + (v[1] + v[3]);
   if (ragged) {
-    for_each_end(of.cut, of.lane, of.team, [&](int e, int) { sum += x.ends[e]; });
+    for_each_end<kMostEnds<T>>(of.cut, of.lane, of.team, [&](int e, int) { sum += x.ends[e]; });
   }
   float sums[1] = {sum};
   sum_lanes(sums, of.team);
@@ -118,7 +118,7 @@ GPU_DEVICE void add_packs(const Words (&packs)[kPacks], float pivot, const Cut<T
 template <class T, int kPacks>
 GPU_DEVICE void add_ends(const Part<T, kPacks>& x, float pivot, const Share<T>& of,
                          float (&sums)[2]) {
-  for_each_end(of.cut, of.lane, of.team, [&](int e, int) {
+  for_each_end<kMostEnds<T>>(of.cut, of.lane, of.team, [&](int e, int) {
     const float d = x.ends[e] - pivot;
     sums[0] += d;
     sums[1] = fmaf(d, d, sums[1]);

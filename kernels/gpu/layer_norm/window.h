@@ -112,17 +112,6 @@ GPU_DEVICE void mask_words(const Grid& cut, int32_t pack, uint32_t fill, Words* 
   }
 }
 
-// Nothing that was computed from x so far is kept for later: widening it again is cheaper than the
-// registers.
-template <int kPacks>
-GPU_DEVICE void forget(Words (&x)[kPacks]) {
-#pragma unroll
-  for (int k = 0; k < kPacks; ++k) {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) forget_bits(&x[k].w[i]);
-  }
-}
-
 // Packs first, first + step, ...: all loads are issued before the first is used.
 template <int kPacks, class T>
 GPU_DEVICE void load_window(const Window<T, kPack<T>>& row, int32_t first, int32_t step,

@@ -82,7 +82,7 @@ softmax_backward_team(BackwardRows<T, U> p, int lanes_log2) {
   const uint32_t row = static_cast<uint32_t>(block_id()) * (block_threads() >> lanes_log2) +
                        (thread_id() >> lanes_log2);
   int64_t at[3];
-  find_row(p.walk, row, at);
+  p.walk.offsets(row, at);
   const T* grad_row = p.grad + at[0];
   const T* y_row = p.y + at[1];
   U* out = p.out + at[2];
@@ -95,7 +95,7 @@ softmax_backward_team(BackwardRows<T, U> p, int lanes_log2) {
   load_row(cut, y_row, lane, lanes, 0.0f, y);
   float sum = 0;
   if (p.ragged) sum = ends.load(cut, grad_row, y_row, lane, lanes);
-  sum = reduce_lanes(sum + sum_terms<Op, T>(grad, y, lanes, live), lanes, Sum());
+  sum = sum_of_lanes(sum + sum_terms<Op, T>(grad, y, lanes, live), lanes);
   store_gradient<Op>(sum, cut, out, lane, lanes, live, grad, y);
   if (p.ragged) ends.store(sum, cut, out, lane, lanes);
 }
@@ -108,7 +108,7 @@ softmax_backward_block(BackwardRows<T, U> p) {
   GPU_SHARED(float, shared, kMostWaves);
   const int lane = thread_id(), lanes = block_threads(), chunk = kGradientPacks * lanes;
   int64_t at[3];
-  find_row(p.walk, static_cast<uint32_t>(block_id()), at);
+  p.walk.offsets(static_cast<uint32_t>(block_id()), at);
   const T* grad_row = p.grad + at[0];
   const T* y_row = p.y + at[1];
   U* out = p.out + at[2];
@@ -125,7 +125,7 @@ softmax_backward_block(BackwardRows<T, U> p) {
     sum += sum_terms<Op, T>(grad, y, lanes, packs - begin);
     if (begin + chunk >= packs) break;
   }
-  sum = reduce_block(sum, shared, Sum());
+  sum = sum_of_block(sum, shared);
   for (;;) {
     store_gradient<Op>(sum, cut, out, begin + lane, lanes, packs - begin, grad, y);
     begin -= chunk;

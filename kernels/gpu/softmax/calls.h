@@ -76,7 +76,7 @@ const char* supports(const Call& call) {
   if (!has_types(call)) return "dtype";
   const polyops_tensor& first = *call.t[0];
   const int64_t n = first.sizes[call.dim];
-  return n > kMostElements || polyops_numel(&first) / n > kMostRows ? "size" : nullptr;
+  return n > kMostElements || polyops_numel(&first) / n > kMostElements ? "size" : nullptr;
 }
 
 template <class Call>
@@ -115,7 +115,7 @@ int lastdim(const void* data, const polyops_context* ctx) {
     const Walk<N> walk = walk_rows(call.t, call.dim);
     const auto rows = static_cast<uint32_t>(walk.numel());
     const int n = static_cast<int>(call.t[0]->sizes[call.dim]);
-    const bool ragged = n % kPack<T> != 0 || !rows_aligned<T>(walk, 0, call.t[0]->data);
+    const bool ragged = n % kPack<T> != 0 || !rows_aligned(walk, 0, call.t[0]->data, kPack<T>);
     if constexpr (N == 2) {
       return launch_rows<Op, T, U>(
           {input<T>(call.t[0]), output<U>(call.t[1]), walk, rows, n, ragged}, ctx);
@@ -158,7 +158,7 @@ int inner(const void* data, const polyops_context* ctx) {
     bool packs = columns.width % kPack<T> == 0;
     for (int t = 0; t < N; ++t) {
       packs = packs && call.t[t]->strides[call.dim] % kPack<T> == 0 &&
-              rows_aligned<T>(columns.outer, t, call.t[t]->data);
+              rows_aligned(columns.outer, t, call.t[t]->data, kPack<T>);
     }
     return packs ? launch_columns<Op, T, U, kPack<T>>(call, ctx)
                  : launch_columns<Op, T, U, 1>(call, ctx);

@@ -74,7 +74,7 @@ struct Place {
     const uint32_t row = id / p.tiles;
     const uint32_t column = (id - row * p.tiles) * across + group;
     inside = column < p.groups;
-    find_row(p.outer, row, at);
+    p.outer.offsets(row, at);
 #pragma unroll
     for (int t = 0; t < N; ++t) at[t] += int64_t{column} * wide;
   }

@@ -95,7 +95,7 @@ softmax_team(ForwardRows<T, U> p, int lanes_log2) {
   const uint32_t row = static_cast<uint32_t>(block_id()) * (block_threads() >> lanes_log2) +
                        (thread_id() >> lanes_log2);
   int64_t at[2];
-  find_row(p.walk, row, at);
+  p.walk.offsets(row, at);
   const T* src = p.src + at[0];
   U* dst = p.dst + at[1];
   // A team without a row comes along for the shuffles.
@@ -122,7 +122,7 @@ softmax_block(ForwardRows<T, U> p) {
   GPU_SHARED(float, shared, 2 * kMostWaves);
   const int lane = thread_id(), lanes = block_threads(), chunk = kRowPacks * lanes;
   int64_t at[2];
-  find_row(p.walk, static_cast<uint32_t>(block_id()), at);
+  p.walk.offsets(static_cast<uint32_t>(block_id()), at);
   const T* src = p.src + at[0];
   U* dst = p.dst + at[1];
   const Cut<T> cut(src, p.n);

@@ -12,10 +12,6 @@
 namespace polyops::gpu {
 namespace {
 
-// Rows and what is in one: both are counted in 32 bits.
-constexpr int64_t kMostRows = kMostBlocks;
-constexpr int64_t kMostElements = (int64_t{1} << 31) - (1 << 16);  // sums of indices must not wrap
-
 template <int N>
 bool unit_stride(const polyops_tensor* const (&tensors)[N], int dim) {
   for (const polyops_tensor* t : tensors) {
@@ -64,34 +60,6 @@ Columns<N> walk_columns(const polyops_tensor* const (&tensors)[N], int dim) {
     for (int t = 0; t < N; ++t) walk.strides[t][d] = walk.strides[t][d + 1];
   }
   return columns;
-}
-
-// All rows begin at a multiple of 16 bytes.
-template <class T, int N>
-bool rows_aligned(const Walk<N>& walk, int t, const void* data) {
-  if (reinterpret_cast<uintptr_t>(data) % 16 != 0) return false;
-  for (int d = 0; d < walk.rank; ++d) {
-    if (walk.sizes[d] != 1 && walk.strides[t][d] % kPack<T> != 0) return false;
-  }
-  return true;
-}
-
-// Where the row of that number begins in each tensor. A walk of one dimension divides nothing.
-template <int N>
-GPU_DEVICE void find_row(const Walk<N>& walk, uint32_t row, int64_t (&at)[N]) {
-  const int outermost = walk.rank - 1;
-#pragma unroll
-  for (int t = 0; t < N; ++t) at[t] = 0;
-#pragma unroll 1
-  for (int d = 0; d < outermost; ++d) {
-    const auto size = static_cast<uint32_t>(walk.sizes[d]);
-    const uint32_t place = row % size;
-    row /= size;
-#pragma unroll
-    for (int t = 0; t < N; ++t) at[t] += place * walk.strides[t][d];
-  }
-#pragma unroll
-  for (int t = 0; t < N; ++t) at[t] += row * walk.strides[t][outermost];
 }
 
 }  // namespace

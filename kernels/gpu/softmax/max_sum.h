@@ -38,8 +38,8 @@ GPU_DEVICE MaxSum merge(MaxSum a, MaxSum b) {
 }
 
 GPU_DEVICE MaxSum merge_lanes(MaxSum x, int lanes) {
-  x.raise_to(reduce_lanes(x.max, lanes, Max()));
-  x.sum = reduce_lanes(x.sum, lanes, Sum());
+  x.raise_to(max_of_lanes(x.max, lanes));
+  x.sum = sum_of_lanes(x.sum, lanes);
   return x;
 }
 

@@ -28,7 +28,7 @@ GPU_KERNEL(kStridedThreads)
 softmax_strided(StridedRows<T, U, 2> p) {
   GPU_SHARED(float, shared, 2 * kMostWaves);
   int64_t at[2];
-  find_row(p.walk, static_cast<uint32_t>(block_id()), at);
+  p.walk.offsets(static_cast<uint32_t>(block_id()), at);
   const T* src = p.in[0] + at[0];
   MaxSum sum;
   for (int begin = thread_id(); begin < p.n; begin += kSummedApart * block_threads()) {
@@ -53,14 +53,14 @@ GPU_KERNEL(kStridedThreads)
 softmax_backward_strided(StridedRows<T, U, 3> p) {
   GPU_SHARED(float, shared, kMostWaves);
   int64_t at[3];
-  find_row(p.walk, static_cast<uint32_t>(block_id()), at);
+  p.walk.offsets(static_cast<uint32_t>(block_id()), at);
   const T* grad = p.in[0] + at[0];
   const T* y = p.in[1] + at[1];
   float sum = 0;
   for (int i = thread_id(); i < p.n; i += block_threads()) {
     sum = Op::add_term(sum, widen(grad[i * p.strides[0]]), widen(y[i * p.strides[1]]));
   }
-  sum = reduce_block(sum, shared, Sum());
+  sum = sum_of_block(sum, shared);
   for (int i = thread_id(); i < p.n; i += block_threads()) {
     const float g = widen(grad[i * p.strides[0]]), v = widen(y[i * p.strides[1]]);
     p.out[at[2] + i * p.strides[2]] = narrow<U>(Op::template gradient<U>(g, v, sum));

@@ -4,7 +4,6 @@ from typing import Any
 
 import torch
 
-from polyops import _C
 from polyops._bench import machine, measure
 from polyops._bench.inputs import Case
 from polyops._bench.measure import Timing
@@ -14,9 +13,6 @@ from polyops._bench.target import Calls
 
 class Cpu:
     name = "cpu"
-
-    def __init__(self) -> None:
-        _C.recycle_tensor_memory()
 
     def describe(self) -> dict[str, Any]:
         return machine.describe()

@@ -15,7 +15,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from polyops import _gates
+from polyops import _C, _gates
 from polyops._bench import device, gates, memory, report, rows, shapes
 from polyops._bench.cpu import Cpu
 from polyops._bench.rows import Row
@@ -62,6 +62,7 @@ def target_of(args: argparse.Namespace) -> Target:
         return device.Device(args.device, device.find(args.device), compiled=args.compile)
     if args.compile:
         raise ValueError("--compile is of devices: pass --device, too")
+    _C.recycle_tensor_memory()  # for good: this process only measures from here on
     return Cpu()
 
 

@@ -1,6 +1,6 @@
 // A pack of the input's elements as results of another type: half a pack of those, one, or two.
-#ifndef POLYOPS_GPU_SOFTMAX_STORE_H_
-#define POLYOPS_GPU_SOFTMAX_STORE_H_
+#ifndef POLYOPS_GPU_STORE_H_
+#define POLYOPS_GPU_STORE_H_
 
 #include <cstdint>
 
@@ -38,4 +38,4 @@ GPU_DEVICE void store_elements(U* p, const float (&x)[kCount]) {
 }  // namespace
 }  // namespace polyops::gpu
 
-#endif  // POLYOPS_GPU_SOFTMAX_STORE_H_
+#endif  // POLYOPS_GPU_STORE_H_
