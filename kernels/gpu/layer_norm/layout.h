@@ -1,9 +1,10 @@
-// What forward and backward of layer_norm share: parameters in two dtypes, and which rows a block and a
-// team of its lanes take.
+// What forward and backward of layer_norm and rms_norm share: parameters in two dtypes, and which rows
+// a block and a team of its lanes take.
 #ifndef POLYOPS_GPU_LAYER_NORM_LAYOUT_H_
 #define POLYOPS_GPU_LAYER_NORM_LAYOUT_H_
 
 #include "gpu.h"
+#include "op.h"
 #include "reduce.h"
 #include "window.h"
 
@@ -55,10 +56,10 @@ GPU_DEVICE void store_value(const Values& v, int64_t at, float x) {
 }
 
 // Calls f.operator()<T, P>(): P the parameters' type, T or float.
-template <class F>
+template <class Norm, class F>
 int with_types(int32_t dtype, const polyops_tensor& parameter, F f) {
   return with_type(dtype, [&]<class T>() {
-    if constexpr (sizeof(T) < sizeof(float)) {
+    if constexpr (Norm::kMixed && sizeof(T) < sizeof(float)) {
       if (polyops_is_present(&parameter) && parameter.dtype == POLYOPS_FLOAT32) {
         return f.template operator()<T, float>();
       }
@@ -153,11 +154,19 @@ inline int64_t packs_of(int64_t n, int per_pack, bool aligned) {
 
 // ---- What may be asked for.
 
-// A parameter, its gradient or a statistic: contiguous, float32 or src's dtype.
-inline const char* values_reason(const polyops_tensor& t, int32_t src) {
+// A parameter, its gradient or a statistic: contiguous, of one dtype or another.
+inline const char* values_reason(const polyops_tensor& t, int32_t dtype, int32_t other) {
   if (!polyops_is_present(&t)) return nullptr;
-  if (t.dtype != POLYOPS_FLOAT32 && t.dtype != src) return "dtype";
+  if (t.dtype != dtype && t.dtype != other) return "dtype";
   return polyops_is_contiguous(&t) ? nullptr : "layout";
+}
+template <class Norm>
+const char* parameter_reason(const polyops_tensor& t, int32_t src) {
+  return values_reason(t, src, Norm::kMixed ? POLYOPS_FLOAT32 : src);
+}
+template <class Norm>
+const char* statistic_reason(const polyops_tensor& t, int32_t src) {
+  return values_reason(t, POLYOPS_FLOAT32, Norm::kMixed ? src : POLYOPS_FLOAT32);
 }
 
 inline const char* shape_reason(const Shape& shape) {
