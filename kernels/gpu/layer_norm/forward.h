@@ -16,8 +16,7 @@
 namespace polyops::gpu {
 namespace {
 
-// Of the longest rows: 64 registers. Shorter ones have blocks that fit better, see Norm::kForward.
-constexpr Fitting kForwardMost = {1024, 1};
+constexpr int kForwardThreads = 1024;  // at most: 64 registers
 constexpr int kForwardPacks = 4;
 constexpr int kShortThreads = 256;  // of blocks whose teams are parts of waves
 
@@ -121,8 +120,8 @@ GPU_DEVICE void store_ends(const Part<T, kPacks>& x, const Moments& m,
   });
 }
 
-template <class Norm, class T, class P, Fitting kBlocks>
-GPU_KERNEL(kBlocks.threads, kBlocks.blocks)
+template <class Norm, class T, class P>
+GPU_KERNEL(kForwardThreads)
 forward_rows(ForwardCall<Norm, T, P> call, int team) {
   GPU_SHARED(float, shared, 4 * kMomentsShared);
   GPU_DYNAMIC_SHARED(Words, memory);

@@ -3,6 +3,7 @@
 #define POLYOPS_GPU_LAYER_NORM_FORWARD_LAUNCH_H_
 
 #include "forward.h"
+#include "forward_ahead.h"
 #include "forward_long.h"
 #include "forward_strided.h"
 
@@ -48,42 +49,42 @@ int64_t stage_parameters(ForwardCall<Norm, T, P>* call, int64_t room) {
   return call->staged * kBytes;
 }
 
-template <Fitting kBlocks, class Norm, class T, class P>
-int launch_rows(ForwardCall<Norm, T, P> call, int team, int threads, const polyops_context* ctx) {
-  const int blocks = kBlocks.threads * kBlocks.blocks / threads;
-  const Plan plan = plan_turns(call.row_count, threads / team, call.ragged ? kPack<T> : 1,
-                               multiprocessors(ctx) * blocks, kMostTurns);
-  call.turns = plan.turns;
-  const int64_t bytes = stage_parameters(&call, shared_of_block(ctx, blocks));
-  return launch(forward_rows<Norm, T, P, kBlocks>,
-                {plan.blocks, threads, static_cast<size_t>(bytes)}, ctx, call, team);
-}
-
-template <class Norm, class T, class P>
-int launch_rows(const ForwardCall<Norm, T, P>& call, const polyops_context* ctx) {
-  const int team = team_of(call.n / kPack<T>, kForwardPacks);
-  const int threads = team <= kHalfWave ? threads_of(call.row_count, team, kShortThreads) : team;
-  if (threads <= Norm::kForward.threads) {
-    return launch_rows<Norm::kForward>(call, team, threads, ctx);
-  }
-  return launch_rows<kForwardMost>(call, team, threads, ctx);
-}
-
 template <class Norm, class T, class P>
 int launch_long(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
   const int64_t packs = call.n / kPack<T>;
   const Plan plan =
       plan_turns(call.row_count, 1, call.ragged ? kPack<T> : 1, multiprocessors(ctx), kMostTurns);
   call.turns = plan.turns;
-  constexpr int64_t kChunk = kLongPacks * kForwardMost.threads;
+  constexpr int64_t kChunk = kLongPacks * kForwardThreads;
   int64_t room = shared_of_block(ctx, 1);
   const int64_t before = (packs + kChunk - 1) / kChunk - 1;  // the last chunk
   int64_t parked = room / (kChunk * 16);
   if (parked > before) parked = before;
   room -= parked * kChunk * 16;
   const int64_t bytes = stage_parameters(&call, room) + parked * kChunk * 16;
-  return launch(forward_long<Norm, T, P>, {plan.blocks, kForwardMost.threads, static_cast<size_t>(bytes)}, ctx,
+  return launch(forward_long<Norm, T, P>, {plan.blocks, kForwardThreads, static_cast<size_t>(bytes)}, ctx,
                 call, static_cast<int>(parked));
+}
+
+template <class Norm, class T, class P>
+int launch_rows(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
+  const int team = team_of(call.n / kPack<T>, kForwardPacks);
+  const int threads = team <= kHalfWave ? threads_of(call.row_count, team, kShortThreads) : team;
+  int blocks = kForwardThreads / threads;
+  const int64_t slots = Norm::kAhead ? int64_t{16} * kForwardPacks * threads : 0;
+  while (blocks > 0 && shared_of_block(ctx, blocks) < slots) --blocks;
+  if (blocks == 0) return launch_long(call, ctx);
+  const Plan plan = plan_turns(call.row_count, threads / team, call.ragged ? kPack<T> : 1,
+                               multiprocessors(ctx) * blocks, kMostTurns);
+  call.turns = plan.turns;
+  const int64_t bytes = slots + stage_parameters(&call, shared_of_block(ctx, blocks) - slots);
+  const LaunchShape shape = {plan.blocks, threads, static_cast<size_t>(bytes)};
+  if constexpr (Norm::kAhead) {
+    return call.ragged ? launch(forward_ahead<true, Norm, T, P>, shape, ctx, call, team)
+                       : launch(forward_ahead<false, Norm, T, P>, shape, ctx, call, team);
+  } else {
+    return launch(forward_rows<Norm, T, P>, shape, ctx, call, team);
+  }
 }
 
 // A parameter that is there, if any is.
@@ -98,7 +99,7 @@ int forward_contiguous(const void* p, const polyops_context* ctx) {
   const Shape shape = shape_of(a.src, a.normalized_rank);
   return with_types<Norm>(a.src.dtype, any_parameter<Norm>(a), [&]<class T, class P>() {
     const ForwardCall<Norm, T, P> call = make_forward<Norm, T, P>(a, shape);
-    const bool fits = shape.n / kPack<T> <= kForwardPacks * kForwardMost.threads;
+    const bool fits = shape.n / kPack<T> <= kForwardPacks * kForwardThreads;
     return fits ? launch_rows(call, ctx) : launch_long(call, ctx);
   });
 }

@@ -69,7 +69,7 @@ GPU_DEVICE Moments long_moments(const LongRow<T>& row, float* shared, float inv_
 }
 
 template <class Norm, class T, class P>
-GPU_KERNEL(kForwardMost.threads)
+GPU_KERNEL(kForwardThreads)
 forward_long(ForwardCall<Norm, T, P> call, int parked) {
   GPU_SHARED(float, shared, 4 * kMomentsShared);
   GPU_DYNAMIC_SHARED(Words, memory);
