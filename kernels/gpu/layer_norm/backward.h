@@ -110,8 +110,8 @@ struct BackwardRow {
   GPU_DEVICE float x_hat(float x) const { return Norm::kCentered ? (x - mean) * rstd : x * rstd; }
 
   // Begins its copies.
-  GPU_DEVICE void open(const BackwardCall<Norm, T, P>& call, uint32_t row, const Cut<T>& cut, int lane,
-                       int team, const Slots<T>& slots, int stage) {
+  GPU_DEVICE void open(const BackwardCall<Norm, T, P>& call, uint32_t row, const Cut<T>& cut,
+                       int lane, int team, const Slots<T>& slots, int stage) {
     if (row >= static_cast<uint32_t>(call.row_count)) return;
     int64_t at[3];
     call.rows.offsets(row, at);
@@ -149,9 +149,9 @@ GPU_DEVICE void for_each_pack(const BackwardRow<Norm, T, P>& row, const Slots<T>
 
 // The same for each of its elements at the ends: f(e, at, grad, x_hat, weight).
 template <class Norm, class T, class P, class F>
-GPU_DEVICE void for_each_end_of(const BackwardRow<Norm, T, P>& row, const Slots<T>& slots, int stage,
-                                const Weight<T, P>& weights, const Cut<T>& cut, int lane, int team,
-                                F f) {
+GPU_DEVICE void for_each_end_of(const BackwardRow<Norm, T, P>& row, const Slots<T>& slots,
+                                int stage, const Weight<T, P>& weights, const Cut<T>& cut, int lane,
+                                int team, F f) {
   for_each_end<kMostEnds<T>>(cut, lane, team, [&](int e, int at) {
     const float grad = pick(*slots.place(stage, 0, kBackwardPacks<T> + e), row.grad + at);
     const float x = pick(*slots.place(stage, 1, kBackwardPacks<T> + e), row.src + at);

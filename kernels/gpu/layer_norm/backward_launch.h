@@ -165,13 +165,14 @@ template <class Norm, class T, class P>
 int launch_long(const BackwardCall<Norm, T, P>& call, const typename Norm::BackwardArgs& a,
                 const Shape& shape, const polyops_context* ctx) {
   if (call.grad_src != nullptr) {
-    const int status = launch(backward_long<Norm, T, P>, {shape.rows, kBackwardMost.threads}, ctx, call);
+    const int status =
+        launch(backward_long<Norm, T, P>, {shape.rows, kBackwardMost.threads}, ctx, call);
     if (status != POLYOPS_OK) return status;
   }
   if (call.sums == nullptr) return POLYOPS_OK;
   const Tiling t = tile(shape, kTileThreads * kPack<T>);
-  const int status = launch(backward_columns<Norm, T, P>, {t.tiles * t.chunks, kTileThreads}, ctx, call,
-                            static_cast<int32_t>(t.tiles), static_cast<int32_t>(t.chunks));
+  const int status = launch(backward_columns<Norm, T, P>, {t.tiles * t.chunks, kTileThreads}, ctx,
+                            call, static_cast<int32_t>(t.tiles), static_cast<int32_t>(t.chunks));
   return status != POLYOPS_OK ? status : launch_sums(call, a, t.chunks, ctx);
 }
 
@@ -197,14 +198,15 @@ int backward_anywhere(const void* p, const polyops_context* ctx) {
   return with_types<Norm>(a.src.dtype, a.weight, [&]<class T, class P>() {
     const BackwardCall<Norm, T, P> call = make_backward<Norm, T, P>(a, shape, ctx);
     if (call.grad_src != nullptr) {
-      const int status = launch(backward_strided<Norm, T, P>, {shape.rows, threads}, ctx, call, elements);
+      const int status =
+          launch(backward_strided<Norm, T, P>, {shape.rows, threads}, ctx, call, elements);
       if (status != POLYOPS_OK) return status;
     }
     if (call.sums == nullptr) return static_cast<int>(POLYOPS_OK);
     const Tiling t = tile(shape, threads);
     const int status =
-        launch(backward_strided_columns<Norm, T, P>, {t.tiles * t.chunks, threads}, ctx, call, elements,
-               static_cast<int32_t>(t.tiles), static_cast<int32_t>(t.chunks));
+        launch(backward_strided_columns<Norm, T, P>, {t.tiles * t.chunks, threads}, ctx, call,
+               elements, static_cast<int32_t>(t.tiles), static_cast<int32_t>(t.chunks));
     return status != POLYOPS_OK ? status : launch_sums(call, a, t.chunks, ctx);
   });
 }

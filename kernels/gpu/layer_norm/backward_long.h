@@ -19,8 +19,8 @@ struct RowPacks {
 };
 
 template <class Norm, class T, class P, int kPacks>
-GPU_DEVICE void load_rows(const BackwardCall<Norm, T, P>& call, int64_t row, Grid cut, int lane, int team,
-                          RowPacks<kPacks>* x) {
+GPU_DEVICE void load_rows(const BackwardCall<Norm, T, P>& call, int64_t row, Grid cut, int lane,
+                          int team, RowPacks<kPacks>* x) {
   int64_t at[3];
   const bool none = row >= call.row_count;  // its lanes go on to the barriers with zeros
   if (none) {
@@ -45,8 +45,8 @@ GPU_DEVICE void mask_rows(bool ours, Grid cut, int lane, int team, RowPacks<kPac
 
 // grad, g = grad weight and x_hat of a pack; zeros beyond the row.
 template <class Norm, class T, class P>
-GPU_DEVICE void widen_pack(const BackwardCall<Norm, T, P>& call, const Words& grad, const Words& src,
-                           float mean, float rstd, const Grid& cut, int32_t pack,
+GPU_DEVICE void widen_pack(const BackwardCall<Norm, T, P>& call, const Words& grad,
+                           const Words& src, float mean, float rstd, const Grid& cut, int32_t pack,
                            float (&plain)[kPack<T>], float (&g)[kPack<T>], float (&x)[kPack<T>]) {
   unpack<T>(grad, plain);
   unpack<T>(src, x);

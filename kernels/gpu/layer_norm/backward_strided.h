@@ -44,7 +44,8 @@ backward_strided(BackwardCall<Norm, T, P> call, Walk<3> elements) {
 // Blocks are tiles of columns, then chunks of rows.
 template <class Norm, class T, class P>
 GPU_KERNEL(kStridedThreads)
-backward_strided_columns(BackwardCall<Norm, T, P> call, Walk<3> elements, int32_t tiles, int32_t chunks) {
+backward_strided_columns(BackwardCall<Norm, T, P> call, Walk<3> elements, int32_t tiles,
+                         int32_t chunks) {
   const int64_t chunk = block_id() / tiles;
   const int64_t column = block_id() % tiles * block_threads() + thread_id();
   if (column >= call.n) return;

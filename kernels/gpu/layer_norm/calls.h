@@ -65,14 +65,14 @@ const char* backward_contiguous_supports(const void* p) {
 }  // namespace polyops::gpu
 
 // The kernels of a norm and its gradient, in the order in which they are tried.
-#define POLYOPS_GPU_NORM(op, Norm)                                                             \
-  POLYOPS_GPU_KERNEL(op, op "_contiguous", contiguous_supports<Norm>, nullptr,                 \
-                     forward_contiguous<Norm>),                                                \
-      POLYOPS_GPU_KERNEL(op, op "_strided", supports<Norm>, nullptr, forward_anywhere<Norm>),  \
-      POLYOPS_GPU_KERNEL(op "_backward", op "_backward_contiguous",                            \
-                         backward_contiguous_supports<Norm>, backward_scratch<Norm>,           \
-                         backward_contiguous<Norm>),                                           \
-      POLYOPS_GPU_KERNEL(op "_backward", op "_backward_strided", backward_supports<Norm>,      \
+#define POLYOPS_GPU_NORM(op, Norm)                                                            \
+  POLYOPS_GPU_KERNEL(op, op "_contiguous", contiguous_supports<Norm>, nullptr,                \
+                     forward_contiguous<Norm>),                                               \
+      POLYOPS_GPU_KERNEL(op, op "_strided", supports<Norm>, nullptr, forward_anywhere<Norm>), \
+      POLYOPS_GPU_KERNEL(op "_backward", op "_backward_contiguous",                           \
+                         backward_contiguous_supports<Norm>, backward_scratch<Norm>,          \
+                         backward_contiguous<Norm>),                                          \
+      POLYOPS_GPU_KERNEL(op "_backward", op "_backward_strided", backward_supports<Norm>,     \
                          backward_strided_scratch<Norm>, backward_anywhere<Norm>)
 
 #endif  // POLYOPS_GPU_LAYER_NORM_CALLS_H_

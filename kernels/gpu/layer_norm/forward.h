@@ -92,8 +92,8 @@ GPU_DEVICE void store_packs(const Words (&x)[kPacks], const Moments& m,
     unpack<T>(x[k], y);
 #pragma unroll
     for (int j = 0; j < kPack<T>; ++j) {
-      y[j] = affine<Norm>(m.normal<Norm>(y[j]), parameter[0][j],
-                          parameter[Norm::kParameters - 1][j]);
+      y[j] =
+          affine<Norm>(m.normal<Norm>(y[j]), parameter[0][j], parameter[Norm::kParameters - 1][j]);
     }
     store_pack(cut, dst, kQuick || cut.fits(dst), at, y);
   }
@@ -146,9 +146,8 @@ forward_rows(ForwardCall<Norm, T, P> call, int team) {
     Part<T, kForwardPacks> x;
     load_row(of.cut, src, lane, team, 0.0f, x.packs);
     if (call.ragged) load_ends(of, src, &x);
-    const Moments m =
-        row_moments<Norm>(&x, of, call.ragged, shared + turn % 2 * 2 * kMomentsShared, call.inv_n,
-                          call.eps);
+    const Moments m = row_moments<Norm>(&x, of, call.ragged, shared + turn % 2 * 2 * kMomentsShared,
+                                        call.inv_n, call.eps);
     if (turn == 0) {
       parameters.stage();
       barrier();

@@ -85,9 +85,8 @@ forward_ahead(ForwardCall<Norm, T, P> call, int team) {
     T* const dst = next.dst;
     begin += turns.step();
     if (turn + 1 < turns.count) next.open(call, begin + mine, of);
-    const Moments m =
-        row_moments<Norm>(&x, of, kRagged, shared + turn % 2 * 2 * kMomentsShared, call.inv_n,
-                          call.eps);
+    const Moments m = row_moments<Norm>(&x, of, kRagged, shared + turn % 2 * 2 * kMomentsShared,
+                                        call.inv_n, call.eps);
     if (!ours) continue;
     if (lane == 0) store_moments(call, row, m);
     store_chunk<Norm>(x.packs, m, parameters, dst, of.cut, lane, team);

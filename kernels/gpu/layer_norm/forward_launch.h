@@ -62,8 +62,9 @@ int launch_long(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
   if (parked > before) parked = before;
   room -= parked * kChunk * 16;
   const int64_t bytes = stage_parameters(&call, room) + parked * kChunk * 16;
-  return launch(forward_long<Norm, T, P>, {plan.blocks, kForwardThreads, static_cast<size_t>(bytes)}, ctx,
-                call, static_cast<int>(parked));
+  return launch(forward_long<Norm, T, P>,
+                {plan.blocks, kForwardThreads, static_cast<size_t>(bytes)}, ctx, call,
+                static_cast<int>(parked));
 }
 
 template <class Norm, class T, class P>
