@@ -5,10 +5,10 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/native_layer_norm_backward_cpu_dispatch.h>
 #include <ATen/ops/native_layer_norm_cpu_dispatch.h>
-#include <c10/util/SmallVector.h>
 
 #include <array>
 
+#include "aten/normalized.h"
 #include "aten/table.h"
 #include "torch/view.h"
 #include "torch/wrap.h"
@@ -16,12 +16,7 @@
 namespace polyops::torch_binding {
 namespace {
 
-using OptionalTensor = std::optional<at::Tensor>;
 using Three = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
-
-const at::Tensor* present(const OptionalTensor& tensor) {
-  return tensor.has_value() && tensor->defined() ? &*tensor : nullptr;
-}
 
 // On a CPU statistics are float32 where a parameter is, else in the input's dtype; elsewhere in what
 // sums are kept in.
@@ -33,31 +28,10 @@ at::ScalarType statistics_dtype(const at::Tensor& input, const at::Tensor* weigh
                            : input.scalar_type();
 }
 
-const char* check_input(const at::Tensor& input, at::IntArrayRef normalized_shape) {
-  if (!input.defined()) return "undefined tensor";
-  const auto count = normalized_shape.size();
-  if (count < 1 || static_cast<size_t>(input.dim()) < count) return "shape";
-  return input.sizes().slice(input.dim() - count) == normalized_shape ? nullptr : "shape";
-}
-
+// Stock's kernels for other devices than the CPU reject float32 parameters beside 16 bits.
 const char* describe_parameter(const at::Tensor* parameter, const at::Tensor& input,
                                at::IntArrayRef normalized_shape, polyops_tensor* view) {
-  *view = absent();
-  if (parameter == nullptr) return nullptr;
-  if (parameter->sizes() != normalized_shape) return "shape";
-  if (parameter->device() != input.device()) return "mixed devices";
-  const bool half = input.scalar_type() == at::kBFloat16 || input.scalar_type() == at::kHalf;
-  // Stock's kernels for other devices reject it.
-  const bool mixed = input.is_cpu() && half && parameter->scalar_type() == at::kFloat;
-  if (parameter->scalar_type() != input.scalar_type() && !mixed) return "mixed dtypes";
-  if (!parameter->is_contiguous()) return "layout of a parameter";
-  return describe(*parameter, view);
-}
-
-c10::SmallVector<int64_t, 8> statistics_sizes(const at::Tensor& input, size_t normalized_rank) {
-  c10::SmallVector<int64_t, 8> sizes(input.sizes().begin(), input.sizes().end());
-  std::fill(sizes.end() - normalized_rank, sizes.end(), 1);
-  return sizes;
+  return describe_parameter(parameter, input, normalized_shape, input.is_cpu(), view);
 }
 
 std::optional<Three> layer_norm(Call& call, const at::Tensor& input,
@@ -65,7 +39,7 @@ std::optional<Three> layer_norm(Call& call, const at::Tensor& input,
                                 const OptionalTensor& bias_, double eps) {
   const at::Tensor *weight = present(weight_), *bias = present(bias_);
   polyops_layer_norm_args args;
-  const char* reason = check_input(input, normalized_shape);
+  const char* reason = check_normalized(input, normalized_shape);
   if (!reason) reason = describe(input, &args.src);
   if (!reason) reason = describe_parameter(weight, input, normalized_shape, &args.weight);
   if (!reason) reason = describe_parameter(bias, input, normalized_shape, &args.bias);
@@ -99,15 +73,6 @@ std::optional<Three> layer_norm(Call& call, const at::Tensor& input,
   return Three(std::move(out), std::move(mean), std::move(rstd));
 }
 
-const char* describe_statistics(const at::Tensor& tensor, const at::Tensor& input,
-                                at::ScalarType type, int64_t rows, polyops_tensor* view) {
-  if (!tensor.defined()) return "undefined tensor";
-  if (tensor.scalar_type() != type || tensor.device() != input.device()) return "mixed dtypes";
-  if (tensor.numel() != rows) return "shape";
-  if (!tensor.is_contiguous()) return "layout of a statistic";
-  return describe(tensor, view);
-}
-
 std::optional<Three> layer_norm_backward(Call& call, const at::Tensor& grad_out,
                                          const at::Tensor& input, at::IntArrayRef normalized_shape,
                                          const at::Tensor& mean, const at::Tensor& rstd,
@@ -116,7 +81,7 @@ std::optional<Three> layer_norm_backward(Call& call, const at::Tensor& grad_out,
   const at::Tensor *weight = present(weight_), *bias = present(bias_);
   polyops_layer_norm_backward_args args;
   polyops_tensor bias_view;
-  const char* reason = check_input(input, normalized_shape);
+  const char* reason = check_normalized(input, normalized_shape);
   if (!reason && !same_kind(grad_out, input)) reason = "mixed dtypes or devices";
   if (!reason && grad_out.sizes() != input.sizes()) reason = "shape";
   if (!reason) reason = describe(input, &args.src);
