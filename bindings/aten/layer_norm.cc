@@ -28,21 +28,19 @@ at::ScalarType statistics_dtype(const at::Tensor& input, const at::Tensor* weigh
                            : input.scalar_type();
 }
 
-// Stock's kernels for other devices than the CPU reject float32 parameters beside 16 bits.
-const char* describe_parameter(const at::Tensor* parameter, const at::Tensor& input,
-                               at::IntArrayRef normalized_shape, polyops_tensor* view) {
-  return describe_parameter(parameter, input, normalized_shape, input.is_cpu(), view);
-}
+// float32 beside 16 bits: stock's kernels for other devices reject it.
+bool takes_wide_parameters(const at::Tensor& input) { return input.defined() && input.is_cpu(); }
 
 std::optional<Three> layer_norm(Call& call, const at::Tensor& input,
                                 at::IntArrayRef normalized_shape, const OptionalTensor& weight_,
                                 const OptionalTensor& bias_, double eps) {
   const at::Tensor *weight = present(weight_), *bias = present(bias_);
+  const bool wide = takes_wide_parameters(input);
   polyops_layer_norm_args args;
   const char* reason = check_normalized(input, normalized_shape);
   if (!reason) reason = describe(input, &args.src);
-  if (!reason) reason = describe_parameter(weight, input, normalized_shape, &args.weight);
-  if (!reason) reason = describe_parameter(bias, input, normalized_shape, &args.bias);
+  if (!reason) reason = describe_parameter(weight, input, normalized_shape, wide, &args.weight);
+  if (!reason) reason = describe_parameter(bias, input, normalized_shape, wide, &args.bias);
   if (!reason && weight && bias && weight->scalar_type() != bias->scalar_type()) {
     reason = "mixed dtypes";
   }
@@ -79,6 +77,7 @@ std::optional<Three> layer_norm_backward(Call& call, const at::Tensor& grad_out,
                                          const OptionalTensor& weight_, const OptionalTensor& bias_,
                                          std::array<bool, 3> output_mask) {
   const at::Tensor *weight = present(weight_), *bias = present(bias_);
+  const bool wide = takes_wide_parameters(input);
   polyops_layer_norm_backward_args args;
   polyops_tensor bias_view;
   const char* reason = check_normalized(input, normalized_shape);
@@ -86,8 +85,8 @@ std::optional<Three> layer_norm_backward(Call& call, const at::Tensor& grad_out,
   if (!reason && grad_out.sizes() != input.sizes()) reason = "shape";
   if (!reason) reason = describe(input, &args.src);
   if (!reason) reason = describe(grad_out, &args.grad_dst);
-  if (!reason) reason = describe_parameter(weight, input, normalized_shape, &args.weight);
-  if (!reason) reason = describe_parameter(bias, input, normalized_shape, &bias_view);
+  if (!reason) reason = describe_parameter(weight, input, normalized_shape, wide, &args.weight);
+  if (!reason) reason = describe_parameter(bias, input, normalized_shape, wide, &bias_view);
   if (!reason && weight && bias && weight->scalar_type() != bias->scalar_type()) {
     reason = "mixed dtypes";
   }

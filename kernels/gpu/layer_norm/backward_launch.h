@@ -153,9 +153,10 @@ int launch_walk(BackwardCall<Norm, T, P> call, const Walkers& w,
       plan_turns(call.row_count, w.threads / w.team, call.ragged ? kPack<T> : 1,
                  smaller(multiprocessors(ctx) * w.blocks, kMostWalkers<Norm>), kMostElements);
   call.turns = plan.turns;
-  const auto kernel = w.threads <= Norm::kBackward.threads
-                          ? backward_rows<Norm, T, P, Norm::kBackward>
-                          : backward_rows<Norm, T, P, kBackwardMost>;
+  constexpr Fitting kMost = kBackwardMost, kFew = Norm::kBackward;
+  const auto kernel = w.threads <= kFew.threads
+                          ? backward_rows<Norm, T, P, kFew.threads, kFew.blocks>
+                          : backward_rows<Norm, T, P, kMost.threads, kMost.blocks>;
   const int status =
       launch(kernel, {plan.blocks, w.threads, size_t(w.bytes)}, ctx, call, w.team, w.stages);
   return status != POLYOPS_OK ? status : launch_sums(call, a, plan.blocks, ctx);

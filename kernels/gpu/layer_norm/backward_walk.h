@@ -32,8 +32,8 @@ GPU_DEVICE void store_columns(const float (&packs)[kBackwardPacks<T>][kPack<T>],
 }
 
 // stages: rows whose copies are under way or in use at a time, 1 or 2.
-template <class Norm, class T, class P, Fitting kBlocks>
-GPU_KERNEL(kBlocks.threads, kBlocks.blocks)
+template <class Norm, class T, class P, int kThreads, int kBlocks>
+GPU_KERNEL(kThreads, kBlocks)
 backward_rows(BackwardCall<Norm, T, P> call, int team, int stages) {
   GPU_SHARED(float, shared, 4 * kMostWaves);
   GPU_DYNAMIC_SHARED(Words, memory);

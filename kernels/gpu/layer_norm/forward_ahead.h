@@ -75,8 +75,6 @@ forward_ahead(ForwardCall<Norm, T, P> call, int team) {
   const ParametersOf<Norm, T, P> parameters = parameters_of(call, begin, memory);
   AheadRow<kRagged, Norm, T, P> next = {memory + parameters.words(), nullptr, {}};
   next.open(call, begin + mine, of);
-  parameters.stage();
-  barrier();
   for (int turn = 0; turn < turns.count && begin < rows; ++turn) {
     const uint32_t row = begin + mine;
     const bool ours = row < rows;
@@ -87,6 +85,10 @@ forward_ahead(ForwardCall<Norm, T, P> call, int team) {
     if (turn + 1 < turns.count) next.open(call, begin + mine, of);
     const Moments m = row_moments<Norm>(&x, of, kRagged, shared + turn % 2 * 2 * kMomentsShared,
                                         call.inv_n, call.eps);
+    if (turn == 0) {
+      parameters.stage();
+      barrier();
+    }
     if (!ours) continue;
     if (lane == 0) store_moments(call, row, m);
     store_chunk<Norm>(x.packs, m, parameters, dst, of.cut, lane, team);
