@@ -57,21 +57,8 @@ struct Slots {
 template <class T>
 GPU_DEVICE void copy_row(const Cut<T>& cut, const T* row, int lane, int team, bool ragged,
                          const Slots<T>& slots, int stage, int tensor) {
-  const bool fits = cut.fits(row);
-#pragma unroll
-  for (int k = 0; k < kBackwardPacks<T>; ++k) {
-    const int at = lane + k * team;
-    if (at >= cut.whole) break;
-    Words* const to = slots.place(stage, tensor, k);
-    if (fits) {
-      copy_16_later(to, row + cut.of_pack(at));
-    } else {
-      float x[kPack<T>];
-#pragma unroll
-      for (int j = 0; j < kPack<T>; ++j) x[j] = widen(row[cut.of_pack(at) + j]);
-      *to = pack<T>(x);
-    }
-  }
+  copy_packs<kBackwardPacks<T>>(cut, row, lane, team, ragged,
+                                [&](int k) { return slots.place(stage, tensor, k); });
   if (!ragged) return;
   for_each_end<kMostEnds<T>>(cut, lane, team, [&](int e, int at) {
     copy_16_later(slots.place(stage, tensor, kBackwardPacks<T> + e),
@@ -79,10 +66,10 @@ GPU_DEVICE void copy_row(const Cut<T>& cut, const T* row, int lane, int team, bo
   });
 }
 
-// Of an end's 16 bytes the element that was at p.
+// Of an end's 16 bytes the element at that place of them.
 template <class T>
-GPU_DEVICE float pick(const Words& words, const T* p) {
-  const int at = misplaced(p);
+GPU_DEVICE float pick(const Words& words, int at) {
+  at &= kPack<T> - 1;
   if constexpr (sizeof(T) == 4) {
     return float_of_bits(words.w[at]);
   } else {
@@ -102,8 +89,7 @@ struct ColumnSums {
 // A team's row, or none.
 template <class Norm, class T, class P>
 struct BackwardRow {
-  const T* grad;
-  const T* src;
+  int grad_shift, src_shift;  // as misplaced()
   T* out;
   float mean, rstd;
 
@@ -115,8 +101,10 @@ struct BackwardRow {
     if (row >= static_cast<uint32_t>(call.row_count)) return;
     int64_t at[3];
     call.rows.offsets(row, at);
-    grad = call.grad + at[0];
-    src = call.src + at[1];
+    const T* grad = call.grad + at[0];
+    const T* src = call.src + at[1];
+    grad_shift = misplaced(grad);
+    src_shift = misplaced(src);
     out = call.grad_src + at[2];
     if constexpr (Norm::kCentered) mean = load_value<T>(call.mean, row);
     rstd = load_value<T>(call.rstd, row);
@@ -153,8 +141,8 @@ GPU_DEVICE void for_each_end_of(const BackwardRow<Norm, T, P>& row, const Slots<
                                 int stage, const Weight<T, P>& weights, const Cut<T>& cut, int lane,
                                 int team, F f) {
   for_each_end<kMostEnds<T>>(cut, lane, team, [&](int e, int at) {
-    const float grad = pick(*slots.place(stage, 0, kBackwardPacks<T> + e), row.grad + at);
-    const float x = pick(*slots.place(stage, 1, kBackwardPacks<T> + e), row.src + at);
+    const float grad = pick<T>(*slots.place(stage, 0, kBackwardPacks<T> + e), row.grad_shift + at);
+    const float x = pick<T>(*slots.place(stage, 1, kBackwardPacks<T> + e), row.src_shift + at);
     f(e, at, grad, row.x_hat(x), weights.one(0, at));
   });
 }

@@ -25,21 +25,8 @@ struct AheadRow {
     call.rows.offsets(row, at);
     const T* src = call.src + at[0];
     dst = call.dst + at[1];
-    if (kRagged && !of.cut.fits(src)) {
-#pragma unroll 1
-      for (int k = 0; k < kForwardPacks && of.lane + k * of.team < of.cut.whole; ++k) {
-        Part<T, 1> x;
-        load_row(of.cut, src, of.lane + k * of.team, of.team, 0.0f, x.packs);
-        *place(k) = x.packs[0];
-      }
-    } else {
-#pragma unroll
-      for (int k = 0; k < kForwardPacks; ++k) {
-        const int pack = of.lane + k * of.team;
-        if (pack >= of.cut.whole) break;
-        copy_16_later(place(k), src + of.cut.of_pack(pack));
-      }
-    }
+    copy_packs<kForwardPacks>(of.cut, src, of.lane, of.team, kRagged,
+                              [&](int k) { return place(k); });
     close_copies();
     if constexpr (kRagged) load_ends(of.cut, src, of.lane, of.team, 0.0f, ends);
   }

@@ -88,6 +88,29 @@ GPU_DEVICE void load_parameters(const P* p, const Grid& cut, int32_t pack, float
   }
 }
 
+// Begins the copies of a lane's packs of a row to their places in shared memory, place(k). A row that
+// is cut otherwise, as only ragged ones are, goes by elements, a pack at a time: registers are for the
+// others.
+template <int kPacks, class T, class Place>
+GPU_DEVICE void copy_packs(const Cut<T>& cut, const T* row, int lane, int team, bool ragged,
+                           Place place) {
+  if (ragged && !cut.fits(row)) {
+#pragma unroll 1
+    for (int k = 0; k < kPacks && lane + k * team < cut.whole; ++k) {
+      Words words[1];
+      load_row(cut, row, lane + k * team, team, 0.0f, words);
+      *place(k) = words[0];
+    }
+    return;
+  }
+#pragma unroll
+  for (int k = 0; k < kPacks; ++k) {
+    const int at = lane + k * team;
+    if (at >= cut.whole) break;
+    copy_16_later(place(k), row + cut.of_pack(at));
+  }
+}
+
 // A sum of many: what rounding takes from it is kept beside it (Kahan), since as many equal squares
 // one after the other drift by units of the sum's last place.
 struct LongSum {
