@@ -19,6 +19,7 @@
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/layer_norm.h"
 #include "polyops/ops/relu.h"
+#include "polyops/ops/rms_norm.h"
 #include "polyops/ops/softmax.h"
 
 namespace {
@@ -189,6 +190,19 @@ void layer_norm(Bench& bench, int32_t dtype, int64_t rows, int64_t n) {
   bench.row(named("layer_norm_backward", dtype, sizes), "layer_norm_backward", &backward);
 }
 
+void rms_norm(Bench& bench, int32_t dtype, int64_t rows, int64_t n) {
+  const std::vector<int64_t> sizes = {rows, n};
+  bench.begin();
+  const auto src = bench.tensor(dtype, sizes), dst = bench.tensor(dtype, sizes);
+  const auto weight = bench.tensor(dtype, {n}), rstd = bench.tensor(POLYOPS_FLOAT32, {rows, 1});
+  const polyops_rms_norm_args forward = {sizeof forward, 1, 1e-6, src, weight, dst, rstd};
+  bench.row(named("rms_norm", dtype, sizes), "rms_norm", &forward);
+  const auto grad = bench.tensor(dtype, sizes);
+  const polyops_rms_norm_backward_args backward = {sizeof backward, 1,    dst,   src, rstd,
+                                                   weight,          grad, weight};
+  bench.row(named("rms_norm_backward", dtype, sizes), "rms_norm_backward", &backward);
+}
+
 void activations(Bench& bench, int32_t dtype, const std::vector<int64_t>& sizes) {
   bench.begin();
   const auto src = bench.tensor(dtype, sizes), dst = bench.tensor(dtype, sizes);
@@ -215,6 +229,7 @@ void all_rows(Bench& bench) {
                             4097, 5120, 8192, 12288, 16384, 32768, 50257, 65536, 128256, 131072}) {
       softmax(bench, dtype, {kElements / n, n}, 1);
       layer_norm(bench, dtype, kElements / n, n);
+      rms_norm(bench, dtype, kElements / n, n);
     }
     softmax(bench, dtype, {64, 4096, 256}, 1);
     softmax(bench, dtype, {32, 21, 512, 512}, 1);

@@ -6,6 +6,7 @@
 #include "polyops/ops/gemm.h"
 #include "polyops/ops/layer_norm.h"
 #include "polyops/ops/relu.h"
+#include "polyops/ops/rms_norm.h"
 #include "polyops/ops/softmax.h"
 
 namespace polyops {
@@ -60,6 +61,16 @@ GateKey layer_norm_forward_key(const void* p) {
 
 GateKey layer_norm_backward_key(const void* p) {
   const auto& a = *static_cast<const polyops_layer_norm_backward_args*>(p);
+  return layer_norm_key(a.src, a.normalized_rank);
+}
+
+GateKey rms_norm_forward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_rms_norm_args*>(p);
+  return layer_norm_key(a.src, a.normalized_rank);
+}
+
+GateKey rms_norm_backward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_rms_norm_backward_args*>(p);
   return layer_norm_key(a.src, a.normalized_rank);
 }
 
@@ -240,6 +251,18 @@ std::span<const KernelOp> kernel_ops() {
        {kContiguous, kStrided},
        {"rows", "len"},
        layer_norm_backward_key},
+      {"rms_norm",
+       "forward",
+       sizeof(polyops_rms_norm_args),
+       {kContiguous, kStrided},
+       {"rows", "len"},
+       rms_norm_forward_key},
+      {"rms_norm_backward",
+       "backward",
+       sizeof(polyops_rms_norm_backward_args),
+       {kContiguous, kStrided},
+       {"rows", "len"},
+       rms_norm_backward_key},
       {"gelu", "forward", sizeof(polyops_gelu_args), {kContiguous, kStrided}, {"numel"}, gelu_key},
       {"gelu_backward",
        "backward",
@@ -308,6 +331,7 @@ std::span<const PublicOp> public_ops() {
       {"log_softmax", {"log_softmax", "log_softmax_backward"}},
       {"mm", {"gemm", "gemm_pack", "gemm_prepacked"}},
       {"relu", {"relu", "relu_backward"}},
+      {"rms_norm", {"rms_norm", "rms_norm_backward"}},
       {"scaled_dot_product_attention", {"attention", "attention_backward"}},
       {"softmax", {"softmax", "softmax_backward"}},
   };

@@ -5,10 +5,10 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/native_layer_norm_backward_cpu_dispatch.h>
 #include <ATen/ops/native_layer_norm_cpu_dispatch.h>
-#include <c10/util/SmallVector.h>
 
 #include <array>
 
+#include "aten/normalized.h"
 #include "aten/table.h"
 #include "torch/view.h"
 #include "torch/wrap.h"
@@ -16,12 +16,7 @@
 namespace polyops::torch_binding {
 namespace {
 
-using OptionalTensor = std::optional<at::Tensor>;
 using Three = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
-
-const at::Tensor* present(const OptionalTensor& tensor) {
-  return tensor.has_value() && tensor->defined() ? &*tensor : nullptr;
-}
 
 // On a CPU statistics are float32 where a parameter is, else in the input's dtype; elsewhere in what
 // sums are kept in.
@@ -33,42 +28,19 @@ at::ScalarType statistics_dtype(const at::Tensor& input, const at::Tensor* weigh
                            : input.scalar_type();
 }
 
-const char* check_input(const at::Tensor& input, at::IntArrayRef normalized_shape) {
-  if (!input.defined()) return "undefined tensor";
-  const auto count = normalized_shape.size();
-  if (count < 1 || static_cast<size_t>(input.dim()) < count) return "shape";
-  return input.sizes().slice(input.dim() - count) == normalized_shape ? nullptr : "shape";
-}
-
-const char* describe_parameter(const at::Tensor* parameter, const at::Tensor& input,
-                               at::IntArrayRef normalized_shape, polyops_tensor* view) {
-  *view = absent();
-  if (parameter == nullptr) return nullptr;
-  if (parameter->sizes() != normalized_shape) return "shape";
-  if (parameter->device() != input.device()) return "mixed devices";
-  const bool half = input.scalar_type() == at::kBFloat16 || input.scalar_type() == at::kHalf;
-  // Stock's kernels for other devices reject it.
-  const bool mixed = input.is_cpu() && half && parameter->scalar_type() == at::kFloat;
-  if (parameter->scalar_type() != input.scalar_type() && !mixed) return "mixed dtypes";
-  if (!parameter->is_contiguous()) return "layout of a parameter";
-  return describe(*parameter, view);
-}
-
-c10::SmallVector<int64_t, 8> statistics_sizes(const at::Tensor& input, size_t normalized_rank) {
-  c10::SmallVector<int64_t, 8> sizes(input.sizes().begin(), input.sizes().end());
-  std::fill(sizes.end() - normalized_rank, sizes.end(), 1);
-  return sizes;
-}
+// float32 beside 16 bits: stock's kernels for other devices reject it.
+bool takes_wide_parameters(const at::Tensor& input) { return input.defined() && input.is_cpu(); }
 
 std::optional<Three> layer_norm(Call& call, const at::Tensor& input,
                                 at::IntArrayRef normalized_shape, const OptionalTensor& weight_,
                                 const OptionalTensor& bias_, double eps) {
   const at::Tensor *weight = present(weight_), *bias = present(bias_);
+  const bool wide = takes_wide_parameters(input);
   polyops_layer_norm_args args;
-  const char* reason = check_input(input, normalized_shape);
+  const char* reason = check_normalized(input, normalized_shape);
   if (!reason) reason = describe(input, &args.src);
-  if (!reason) reason = describe_parameter(weight, input, normalized_shape, &args.weight);
-  if (!reason) reason = describe_parameter(bias, input, normalized_shape, &args.bias);
+  if (!reason) reason = describe_parameter(weight, input, normalized_shape, wide, &args.weight);
+  if (!reason) reason = describe_parameter(bias, input, normalized_shape, wide, &args.bias);
   if (!reason && weight && bias && weight->scalar_type() != bias->scalar_type()) {
     reason = "mixed dtypes";
   }
@@ -99,30 +71,22 @@ std::optional<Three> layer_norm(Call& call, const at::Tensor& input,
   return Three(std::move(out), std::move(mean), std::move(rstd));
 }
 
-const char* describe_statistics(const at::Tensor& tensor, const at::Tensor& input,
-                                at::ScalarType type, int64_t rows, polyops_tensor* view) {
-  if (!tensor.defined()) return "undefined tensor";
-  if (tensor.scalar_type() != type || tensor.device() != input.device()) return "mixed dtypes";
-  if (tensor.numel() != rows) return "shape";
-  if (!tensor.is_contiguous()) return "layout of a statistic";
-  return describe(tensor, view);
-}
-
 std::optional<Three> layer_norm_backward(Call& call, const at::Tensor& grad_out,
                                          const at::Tensor& input, at::IntArrayRef normalized_shape,
                                          const at::Tensor& mean, const at::Tensor& rstd,
                                          const OptionalTensor& weight_, const OptionalTensor& bias_,
                                          std::array<bool, 3> output_mask) {
   const at::Tensor *weight = present(weight_), *bias = present(bias_);
+  const bool wide = takes_wide_parameters(input);
   polyops_layer_norm_backward_args args;
   polyops_tensor bias_view;
-  const char* reason = check_input(input, normalized_shape);
+  const char* reason = check_normalized(input, normalized_shape);
   if (!reason && !same_kind(grad_out, input)) reason = "mixed dtypes or devices";
   if (!reason && grad_out.sizes() != input.sizes()) reason = "shape";
   if (!reason) reason = describe(input, &args.src);
   if (!reason) reason = describe(grad_out, &args.grad_dst);
-  if (!reason) reason = describe_parameter(weight, input, normalized_shape, &args.weight);
-  if (!reason) reason = describe_parameter(bias, input, normalized_shape, &bias_view);
+  if (!reason) reason = describe_parameter(weight, input, normalized_shape, wide, &args.weight);
+  if (!reason) reason = describe_parameter(bias, input, normalized_shape, wide, &bias_view);
   if (!reason && weight && bias && weight->scalar_type() != bias->scalar_type()) {
     reason = "mixed dtypes";
   }

@@ -14,6 +14,7 @@ std::vector<Overload> gelu_overloads();
 std::vector<Overload> gemm_overloads();
 std::vector<Overload> layer_norm_overloads();
 std::vector<Overload> relu_overloads();
+std::vector<Overload> rms_norm_overloads();
 std::vector<Overload> softmax_overloads();
 
 }  // namespace polyops::torch_binding

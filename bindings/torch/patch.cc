@@ -104,6 +104,16 @@ std::set<std::string> ops_served(const DeviceKey& device) {
   return ops;
 }
 
+// Whether torch has every overload there that we would take of the op: a forward alone would be
+// differentiated by a gradient that is not there.
+bool is_whole(const char* op, const DeviceKey& device, const std::set<std::string>& served) {
+  for (const Overload& overload : overloads()) {
+    if (!overload.wrap || !served.contains(overload.kernel_op)) continue;
+    if (std::string(op) == overload.op && slot_of(overload, device) == nullptr) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 void patch() {
@@ -119,9 +129,8 @@ void patch() {
     for (const Overload& overload : overloads()) {
       if (!overload.wrap || !served.contains(overload.kernel_op)) continue;
       if (!policy().op_enabled(overload.op)) continue;
-      const WrappedSlot* slot = slot_of(overload, device);
-      if (slot == nullptr) continue;
-      library->impl(overload.name, overload.wrap(slot));
+      if (!is_whole(overload.op, device, served)) continue;
+      library->impl(overload.name, overload.wrap(slot_of(overload, device)));
       state().registered.emplace_back(&overload, &device);
     }
     state().libraries.push_back(std::move(library));

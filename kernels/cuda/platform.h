@@ -11,7 +11,7 @@
 
 #include "runtime.h"
 
-#define GPU_KERNEL(most_threads) __global__ void __launch_bounds__(most_threads)
+#define GPU_KERNEL(...) __global__ void __launch_bounds__(__VA_ARGS__)
 #define GPU_DEVICE __device__ __forceinline__
 #define GPU_SHARED(T, name, count) __shared__ T name[count]
 #define GPU_DYNAMIC_SHARED(T, name)                     \

@@ -3,6 +3,7 @@
 // by lane on a CPU), gives each name its meaning:
 //
 //   GPU_KERNEL(n)               a kernel of at most n threads per block
+//   GPU_KERNEL(n, blocks)       of which so many find registers on a multiprocessor
 //   GPU_DEVICE                  a function that kernels call
 //   GPU_SHARED(T, x, n)         T x[n], shared by the block, uninitialised
 //   GPU_DYNAMIC_SHARED(T, x)    T* x: the shared memory that launch() was asked for

@@ -4,26 +4,9 @@
 #include <vector>
 
 #include "reference/elements.h"
+#include "reference/normalized.h"
 
 namespace polyops::reference {
-namespace {
-
-int64_t row_length(const polyops_tensor& src, int32_t normalized_rank) {
-  int64_t n = 1;
-  for (int32_t d = src.rank - normalized_rank; d < src.rank; ++d) n *= src.sizes[d];
-  return n;
-}
-
-double load_or(const polyops_tensor& t, int64_t element, double otherwise) {
-  return polyops_is_present(&t) ? load(t, element) : otherwise;
-}
-
-void store_if_present(const polyops_tensor& t, int64_t element, double value) {
-  if (polyops_is_present(&t)) store(t, element, value);
-}
-
-}  // namespace
-
 void layer_norm(const polyops_layer_norm_args& args) {
   const int64_t n = row_length(args.src, args.normalized_rank);
   for (int64_t row = 0; row < polyops_numel(&args.src) / n; ++row) {

@@ -13,6 +13,7 @@
 #include "polyops/ops/gemm.h"
 #include "polyops/ops/layer_norm.h"
 #include "polyops/ops/relu.h"
+#include "polyops/ops/rms_norm.h"
 #include "polyops/ops/softmax.h"
 
 namespace polyops::testing {
@@ -33,7 +34,7 @@ struct Call {
 };
 
 template <class Args>
-Call call(const char* op, const std::string& layout, std::vector<int64_t> sizes, Args args) {
+Call call(const std::string& op, const std::string& layout, std::vector<int64_t> sizes, Args args) {
   args.struct_size = sizeof(Args);
   const auto* bytes = reinterpret_cast<const unsigned char*>(&args);
   return {op, layout, std::move(sizes), {bytes, bytes + sizeof(Args)}};
@@ -49,16 +50,25 @@ void add_softmax(std::vector<Call>* calls, const char* layout, std::vector<int64
   }
 }
 
-void add_layer_norm(std::vector<Call>* calls, const char* layout, std::vector<int64_t> sizes,
-                    const polyops_tensor& t, int32_t rank) {
-  polyops_layer_norm_args forward = {};
+template <class Args, class BackwardArgs>
+void add_norm(std::vector<Call>* calls, const std::string& op, const char* layout,
+              const std::vector<int64_t>& sizes, const polyops_tensor& t, int32_t rank) {
+  Args forward = {};
   forward.normalized_rank = rank;
   forward.src = t;
-  calls->push_back(call("layer_norm", layout, sizes, forward));
-  polyops_layer_norm_backward_args backward = {};
+  calls->push_back(call(op, layout, sizes, forward));
+  BackwardArgs backward = {};
   backward.normalized_rank = rank;
   backward.src = backward.grad_dst = t;
-  calls->push_back(call("layer_norm_backward", layout, sizes, backward));
+  calls->push_back(call(op + "_backward", layout, sizes, backward));
+}
+
+void add_norms(std::vector<Call>* calls, const char* layout, const std::vector<int64_t>& sizes,
+               const polyops_tensor& t, int32_t rank) {
+  add_norm<polyops_layer_norm_args, polyops_layer_norm_backward_args>(calls, "layer_norm", layout,
+                                                                      sizes, t, rank);
+  add_norm<polyops_rms_norm_args, polyops_rms_norm_backward_args>(calls, "rms_norm", layout, sizes,
+                                                                  t, rank);
 }
 
 void add_unary(std::vector<Call>* calls, const char* layout, int64_t numel,
@@ -188,10 +198,10 @@ std::vector<Call> all_calls() {
   add_softmax(&calls, "strided", {2, 3, 1}, strided({2, 3}, {1, 2}), 1);
   add_softmax(&calls, "strided", {2, 3, 1}, strided({2, 3}, {0, 1}), 1);
 
-  add_layer_norm(&calls, "contiguous", {6, 4}, contiguous({2, 3, 4}), 1);
-  add_layer_norm(&calls, "contiguous", {2, 12}, contiguous({2, 3, 4}), 2);
-  add_layer_norm(&calls, "contiguous", {1, 24}, contiguous({2, 3, 4}), 3);
-  add_layer_norm(&calls, "strided", {2, 3}, strided({2, 3}, {6, 1}), 1);
+  add_norms(&calls, "contiguous", {6, 4}, contiguous({2, 3, 4}), 1);
+  add_norms(&calls, "contiguous", {2, 12}, contiguous({2, 3, 4}), 2);
+  add_norms(&calls, "contiguous", {1, 24}, contiguous({2, 3, 4}), 3);
+  add_norms(&calls, "strided", {2, 3}, strided({2, 3}, {6, 1}), 1);
 
   add_unary(&calls, "contiguous", 24, contiguous({2, 3, 4}));
   add_unary(&calls, "contiguous", 1, contiguous({}));

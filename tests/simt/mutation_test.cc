@@ -11,6 +11,7 @@
 
 #include "kernels/harness.h"
 #include "polyops/ops/layer_norm.h"
+#include "polyops/ops/rms_norm.h"
 #include "polyops/ops/softmax.h"
 
 namespace polyops::testing {
@@ -157,6 +158,37 @@ Calls layer_norm_backward() {
   return all;
 }
 
+Calls rms_norm() {
+  Calls all = {"rms_norm", {}};
+  for (const Sizes& sizes : kRows) {
+    all.calls.push_back([sizes](const polyops_kernel& kernel) {
+      const Buffer src = random(sizes, 1), weight = random({sizes[1]}, 2);
+      const Buffer dst(POLYOPS_FLOAT32, sizes), rstd(POLYOPS_FLOAT32, {sizes[0], 1});
+      const polyops_rms_norm_args args = {sizeof args,   1,          1e-5,       src.view(),
+                                          weight.view(), dst.view(), rstd.view()};
+      return run(kernel, args, {&dst, &rstd});
+    });
+  }
+  return all;
+}
+
+Calls rms_norm_backward() {
+  Calls all = {"rms_norm_backward", {}};
+  for (const Sizes& sizes : kRows) {
+    all.calls.push_back([sizes](const polyops_kernel& kernel) {
+      const Buffer grad = random(sizes, 1), src = random(sizes, 2), weight = random({sizes[1]}, 3);
+      const Buffer rstd = random({sizes[0], 1}, 5);
+      const Buffer grad_src(POLYOPS_FLOAT32, sizes), grad_weight(POLYOPS_FLOAT32, {sizes[1]});
+      const polyops_rms_norm_backward_args args = {sizeof args,     1,
+                                                   grad.view(),     src.view(),
+                                                   rstd.view(),     weight.view(),
+                                                   grad_src.view(), grad_weight.view()};
+      return run(kernel, args, {&grad_src, &grad_weight});
+    });
+  }
+  return all;
+}
+
 std::vector<Result> results(const Calls& all) {
   std::vector<Result> found;
   for (const polyops_kernel* kernel : kernels_of(all.op)) {
@@ -194,7 +226,8 @@ TEST_P(Mutation, NoBarrierCanBeLeftOut) {
 
 INSTANTIATE_TEST_SUITE_P(Ops, Mutation,
                          ::testing::Values(softmax, softmax_backward, log_softmax,
-                                           log_softmax_backward, layer_norm, layer_norm_backward),
+                                           log_softmax_backward, layer_norm, layer_norm_backward,
+                                           rms_norm, rms_norm_backward),
                          [](const auto& info) { return std::string(info.param().op); });
 
 }  // namespace

@@ -16,7 +16,7 @@
 #include "polyops/abi.h"
 #include "simt.h"
 
-#define GPU_KERNEL(most_threads) void
+#define GPU_KERNEL(...) void
 #define GPU_DEVICE inline
 // A declaration is one array in each block, however often lanes come by.
 #define GPU_SHARED(T, name, count)  \

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 
+import harness_stock  # noqa: F401
 import pytest
 import torch
 from fake_device import FakeModule

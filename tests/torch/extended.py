@@ -103,6 +103,25 @@ def layer_norm_backward(
     return [value for value, wanted in zip(every, mask, strict=True) if wanted]
 
 
+def rms_norm(x: Array, shape: list[int], w: Any, eps: float | None) -> list[Array]:
+    axes = tuple(range(x.ndim - len(shape), x.ndim))
+    eps = float(np.finfo(np.float32).eps) if eps is None else eps
+    rstd = 1 / np.sqrt((x**2).mean(axes, keepdims=True) + np.longdouble(eps))
+    return [x * rstd * (1 if w is None else w), rstd]
+
+
+def rms_norm_backward(
+    grad: Array, x: Array, shape: list[int], rstd: Array, w: Any, mask: Any
+) -> list[Array]:
+    axes = tuple(range(x.ndim - len(shape), x.ndim))
+    rows = tuple(range(x.ndim - len(shape)))
+    x_hat = x * rstd
+    g = grad if w is None else grad * w
+    both = g - x_hat * (g * x_hat).mean(axes, keepdims=True)
+    every = [rstd * both, (grad * x_hat).sum(rows)]
+    return [value for value, wanted in zip(every, mask, strict=True) if wanted]
+
+
 def product(a: Array, b: Array) -> Array:
     return a @ b
 
@@ -225,6 +244,8 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "_log_softmax_backward_data": log_softmax_backward,
     "native_layer_norm": layer_norm,
     "native_layer_norm_backward": layer_norm_backward,
+    "_fused_rms_norm": rms_norm,
+    "_fused_rms_norm_backward": rms_norm_backward,
     "mm": product,
     "dot": product,
     "bmm": product,
@@ -284,6 +305,18 @@ def layer_norm_backward_terms(
     return [value for value, wanted in zip(every, mask, strict=True) if wanted]
 
 
+def rms_norm_backward_terms(
+    grad: Array, x: Array, shape: list[int], rstd: Array, w: Any, mask: Any
+) -> list[Array]:
+    axes = tuple(range(x.ndim - len(shape), x.ndim))
+    rows = tuple(range(x.ndim - len(shape)))
+    x_hat = np.abs(x * rstd)
+    g = np.abs(grad if w is None else grad * w)
+    both = g + x_hat * (g * x_hat).mean(axes, keepdims=True)
+    every = [rstd * both, (np.abs(grad) * x_hat).sum(rows)]
+    return [value for value, wanted in zip(every, mask, strict=True) if wanted]
+
+
 def layer_norm_terms(x: Array, shape: list[int], *_: Any) -> list[Array]:
     """The mean is a sum; the others have no terms that cancel beyond what the row shows."""
     axes = tuple(range(x.ndim - len(shape), x.ndim))
@@ -306,6 +339,7 @@ TERMS: dict[str, Callable[..., Any]] = {
     "_log_softmax_backward_data": log_softmax_backward_terms,
     "native_layer_norm": layer_norm_terms,
     "native_layer_norm_backward": layer_norm_backward_terms,
+    "_fused_rms_norm_backward": rms_norm_backward_terms,
 }
 
 

@@ -123,9 +123,10 @@ def all_samples() -> list[Sample]:
     import samples_convolution
     import samples_elementwise
     import samples_products
+    import samples_rms_norm
     import samples_rows
     import samples_vectors
 
     modules = (samples_elementwise, samples_rows, samples_products, samples_attention)
-    modules += (samples_convolution, samples_vectors)
+    modules += (samples_convolution, samples_vectors, samples_rms_norm)
     return [sample for module in modules for sample in module.samples()]

@@ -73,6 +73,11 @@ NORM = {
     "backward": ("native_layer_norm_backward",),
     "product": False,
 }
+RMS_NORM = {
+    "forward": ("_fused_rms_norm",),
+    "backward": ("_fused_rms_norm_backward",),
+    "product": False,
+}
 ATTENTION = {
     "forward": ("_scaled_dot_product_flash_attention_for_cpu",),
     "backward": ("_scaled_dot_product_flash_attention_for_cpu_backward",),
@@ -89,6 +94,7 @@ CASES = [
     Case("nn.functional.cross_entropy", **LOG_SOFTMAX),
     Case("native_layer_norm", **NORM),
     Case("nn.functional.layer_norm", **NORM),
+    Case("nn.functional.rms_norm", **RMS_NORM),
     Case("nn.functional.gelu", forward=("gelu",), backward=("gelu_backward",), product=False),
     Case("nn.functional.relu", forward=("relu",), backward=("threshold_backward",), product=False),
     Case("nn.functional.threshold", backward=("threshold_backward",), product=False),

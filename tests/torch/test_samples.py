@@ -135,8 +135,8 @@ def scales(sample: Sample, call: Call, exact: list[Array]) -> list[Array]:
 
 
 def scale_of(sample: Sample, reference: Array, index: int) -> Array:
-    """Statistics of layer_norm are one row each."""
-    if sample.overload == "native_layer_norm" and index > 0:
+    """Statistics of layer_norm and rms_norm are one row each."""
+    if sample.overload in ("native_layer_norm", "_fused_rms_norm") and index > 0:
         return row_scale(reference, tuple(range(reference.ndim)))
     return row_scale(reference, sample.dims if reference.ndim >= len(sample.dims) else (-1,))
 
@@ -154,22 +154,30 @@ def test_every_taken_overload_has_a_sample_that_is_hit() -> None:
 
 def test_what_is_left_to_stock_says_why() -> None:
     """What is taken is registered on every device whose families have kernels of it, if torch has
-    the overload there, and on no other.
+    all of the op's overloads there, and on no other.
     """
     computed = torch._C._dispatch_has_computed_kernel_for_dispatch_key
     keys = {"cpu": "CPU", "cuda": "CUDA", "xpu": "XPU", "privateuseone": "PrivateUse1"}
     for overload in polyops._C.overloads():
-        name = overload["name"]
         assert overload["taken"] != bool(overload["note"]), overload
         served = {device for device, op in WITH_KERNELS if op == overload["kernel_op"]}
-        there = {device for device in served if computed(name, keys[device])}
+        siblings = [o for o in polyops._C.overloads() if o["taken"] and o["op"] == overload["op"]]
+        there = {
+            device
+            for device in served
+            if all(
+                computed(o["name"], keys[device])
+                for o in siblings
+                if (device, o["kernel_op"]) in WITH_KERNELS
+            )
+        }
         assert set(overload["device"]) == (there if overload["taken"] else set()), overload
 
 
 def test_the_cpu_has_kernels_of_every_op_but_these() -> None:
     """So that no op is left out above for want of kernels."""
     without = {o["op"] for o in polyops._C.overloads() if o["taken"] and "cpu" not in o["device"]}
-    assert without <= {"log_softmax"}
+    assert without <= {"log_softmax", "rms_norm"}
 
 
 def test_an_op_without_kernels_on_the_cpu_is_as_if_we_were_not_there() -> None:

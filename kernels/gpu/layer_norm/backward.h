@@ -1,12 +1,12 @@
-// layer_norm_backward of rows whose elements lie next to each other. Bound: memory, 3 elements moved
+// The gradients of layer_norm and rms_norm for rows whose elements lie next to each other. Bound: memory, 3 elements moved
 // per element: a row's packs of grad and src are read once, into shared memory, and used twice, for
 // its two sums and for grad_src.
 //
 // Blocks stay for many rows. Each lane owns some columns and sums their grad_weight and grad_bias over
 // its rows in registers; the block's sums go to its row of the workspace, which column_sums() adds up
-// in order. So results repeat bit for bit without an atomic. Sums take 64 registers per lane, which
-// leaves 16 waves to a multiprocessor: too few to hide memory, so the next row's copies are under way
-// while this one is computed, 64 KB of them.
+// in order. So results repeat bit for bit without an atomic. layer_norm's take 64 registers per lane,
+// which leaves 16 waves to a multiprocessor: too few to hide memory, so the next row's copies are under
+// way while this one is computed, 64 KB of them.
 //
 // A lane's columns are fixed only among rows that are cut alike: a block takes every eighth row or so
 // where there are others.
@@ -15,23 +15,23 @@
 
 #include "layout.h"
 #include "parameters.h"
-#include "polyops/ops/layer_norm.h"
 
 namespace polyops::gpu {
 namespace {
 
-constexpr int kBackwardThreads = 512;  // 128 registers
+// Of the longest rows: 128 registers. Shorter ones have blocks that fit better, see Norm::kBackward.
+constexpr Fitting kBackwardMost = {512, 1};
 template <class T>
 constexpr int kBackwardPacks = 32 / kPack<T>;
 
-template <class T, class P>
+template <class Norm, class T, class P>
 struct BackwardCall {
   const T* grad;
   const T* src;
   T* grad_src;  // null: not wanted
   const P* weight;
   Values mean, rstd;
-  float* sums;  // [blocks][grad_weight, grad_bias][stride]; null: neither is wanted
+  float* sums;  // [blocks][grad_weight, grad_bias if any][stride]; null: none is wanted
   int64_t stride;
   Walk<3> rows;  // of grad, src, grad_src
   int32_t row_count, n;
@@ -57,21 +57,8 @@ struct Slots {
 template <class T>
 GPU_DEVICE void copy_row(const Cut<T>& cut, const T* row, int lane, int team, bool ragged,
                          const Slots<T>& slots, int stage, int tensor) {
-  const bool fits = cut.fits(row);
-#pragma unroll
-  for (int k = 0; k < kBackwardPacks<T>; ++k) {
-    const int at = lane + k * team;
-    if (at >= cut.whole) break;
-    Words* const to = slots.place(stage, tensor, k);
-    if (fits) {
-      copy_16_later(to, row + cut.of_pack(at));
-    } else {
-      float x[kPack<T>];
-#pragma unroll
-      for (int j = 0; j < kPack<T>; ++j) x[j] = widen(row[cut.of_pack(at) + j]);
-      *to = pack<T>(x);
-    }
-  }
+  copy_packs<kBackwardPacks<T>>(cut, row, lane, team, ragged,
+                                [&](int k) { return slots.place(stage, tensor, k); });
   if (!ragged) return;
   for_each_end<kMostEnds<T>>(cut, lane, team, [&](int e, int at) {
     copy_16_later(slots.place(stage, tensor, kBackwardPacks<T> + e),
@@ -79,10 +66,10 @@ GPU_DEVICE void copy_row(const Cut<T>& cut, const T* row, int lane, int team, bo
   });
 }
 
-// Of an end's 16 bytes the element that was at p.
+// Of an end's 16 bytes the element at that place of them.
 template <class T>
-GPU_DEVICE float pick(const Words& words, const T* p) {
-  const int at = misplaced(p);
+GPU_DEVICE float pick(const Words& words, int at) {
+  at &= kPack<T> - 1;
   if constexpr (sizeof(T) == 4) {
     return float_of_bits(words.w[at]);
   } else {
@@ -92,30 +79,34 @@ GPU_DEVICE float pick(const Words& words, const T* p) {
   }
 }
 
-template <class T>
+// grad_weight, grad_bias, as many as there are parameters.
+template <class Norm, class T>
 struct ColumnSums {
-  float weight[kBackwardPacks<T>][kPack<T>], bias[kBackwardPacks<T>][kPack<T>];
-  float weight_ends[kMostEnds<T>], bias_ends[kMostEnds<T>];
+  float packs[Norm::kParameters][kBackwardPacks<T>][kPack<T>];
+  float ends[Norm::kParameters][kMostEnds<T>];
 };
 
 // A team's row, or none.
-template <class T, class P>
+template <class Norm, class T, class P>
 struct BackwardRow {
-  const T* grad;
-  const T* src;
+  int grad_shift, src_shift;  // as misplaced()
   T* out;
   float mean, rstd;
 
+  GPU_DEVICE float x_hat(float x) const { return Norm::kCentered ? (x - mean) * rstd : x * rstd; }
+
   // Begins its copies.
-  GPU_DEVICE void open(const BackwardCall<T, P>& call, uint32_t row, const Cut<T>& cut, int lane,
-                       int team, const Slots<T>& slots, int stage) {
+  GPU_DEVICE void open(const BackwardCall<Norm, T, P>& call, uint32_t row, const Cut<T>& cut,
+                       int lane, int team, const Slots<T>& slots, int stage) {
     if (row >= static_cast<uint32_t>(call.row_count)) return;
     int64_t at[3];
     call.rows.offsets(row, at);
-    grad = call.grad + at[0];
-    src = call.src + at[1];
+    const T* grad = call.grad + at[0];
+    const T* src = call.src + at[1];
+    grad_shift = misplaced(grad);
+    src_shift = misplaced(src);
     out = call.grad_src + at[2];
-    mean = load_value<T>(call.mean, row);
+    if constexpr (Norm::kCentered) mean = load_value<T>(call.mean, row);
     rstd = load_value<T>(call.rstd, row);
     copy_row(cut, grad, lane, team, call.ragged, slots, stage, 0);
     copy_row(cut, src, lane, team, call.ragged, slots, stage, 1);
@@ -126,8 +117,8 @@ template <class T, class P>
 using Weight = Parameters<T, P, 1>;
 
 // Calls f(k, grad, x_hat, weight) for each pack of the lane.
-template <class T, class P, class F>
-GPU_DEVICE void for_each_pack(const BackwardRow<T, P>& row, const Slots<T>& slots, int stage,
+template <class Norm, class T, class P, class F>
+GPU_DEVICE void for_each_pack(const BackwardRow<Norm, T, P>& row, const Slots<T>& slots, int stage,
                               const Weight<T, P>& weights, const Cut<T>& cut, int lane, int team,
                               F f) {
 #pragma unroll
@@ -139,28 +130,29 @@ GPU_DEVICE void for_each_pack(const BackwardRow<T, P>& row, const Slots<T>& slot
     unpack<T>(*slots.place(stage, 1, k), x);
     weights.fetch(0, at + (cut.shift != 0), weight);
 #pragma unroll
-    for (int j = 0; j < kPack<T>; ++j) x[j] = (x[j] - row.mean) * row.rstd;
+    for (int j = 0; j < kPack<T>; ++j) x[j] = row.x_hat(x[j]);
     f(k, grad, x, weight);
   }
 }
 
 // The same for each of its elements at the ends: f(e, at, grad, x_hat, weight).
-template <class T, class P, class F>
-GPU_DEVICE void for_each_end_of(const BackwardRow<T, P>& row, const Slots<T>& slots, int stage,
-                                const Weight<T, P>& weights, const Cut<T>& cut, int lane, int team,
-                                F f) {
+template <class Norm, class T, class P, class F>
+GPU_DEVICE void for_each_end_of(const BackwardRow<Norm, T, P>& row, const Slots<T>& slots,
+                                int stage, const Weight<T, P>& weights, const Cut<T>& cut, int lane,
+                                int team, F f) {
   for_each_end<kMostEnds<T>>(cut, lane, team, [&](int e, int at) {
-    const float grad = pick(*slots.place(stage, 0, kBackwardPacks<T> + e), row.grad + at);
-    const float x = pick(*slots.place(stage, 1, kBackwardPacks<T> + e), row.src + at);
-    f(e, at, grad, (x - row.mean) * row.rstd, weights.one(0, at));
+    const float grad = pick<T>(*slots.place(stage, 0, kBackwardPacks<T> + e), row.grad_shift + at);
+    const float x = pick<T>(*slots.place(stage, 1, kBackwardPacks<T> + e), row.src_shift + at);
+    f(e, at, grad, row.x_hat(x), weights.one(0, at));
   });
 }
 
-// Adds to the columns; sums: of g = grad weight and of g x_hat.
-template <class T, class P>
-GPU_DEVICE void sum_row(const BackwardRow<T, P>& row, const Slots<T>& slots, int stage,
+// Adds to the columns; sums: of g = grad weight, where there is a mean, and last of g x_hat.
+template <class Norm, class T, class P>
+GPU_DEVICE void sum_row(const BackwardRow<Norm, T, P>& row, const Slots<T>& slots, int stage,
                         const Weight<T, P>& weights, const Cut<T>& cut, int lane, int team,
-                        bool ragged, ColumnSums<T>* columns, float (&sums)[2]) {
+                        bool ragged, ColumnSums<Norm, T>* columns, float (&sums)[Norm::kSums]) {
+  constexpr int kLast = Norm::kSums - 1;
   for_each_pack(row, slots, stage, weights, cut, lane, team,
                 [&](int k, const auto& grad, const auto& x, const auto& weight) {
                   float sum[2], product[2];
@@ -169,43 +161,50 @@ GPU_DEVICE void sum_row(const BackwardRow<T, P>& row, const Slots<T>& slots, int
                     const float g = grad[j] * weight[j];
                     sum[j % 2] = j < 2 ? g : sum[j % 2] + g;
                     product[j % 2] = j < 2 ? g * x[j] : fmaf(g, x[j], product[j % 2]);
-                    columns->bias[k][j] += grad[j];
-                    columns->weight[k][j] = fmaf(grad[j], x[j], columns->weight[k][j]);
+                    if constexpr (Norm::kCentered) columns->packs[1][k][j] += grad[j];
+                    float* const column = &columns->packs[0][k][j];
+                    *column = fmaf(grad[j], x[j], *column);
                   }
-                  sums[0] += sum[0] + sum[1];
-                  sums[1] += product[0] + product[1];
+                  if constexpr (Norm::kCentered) sums[0] += sum[0] + sum[1];
+                  sums[kLast] += product[0] + product[1];
                 });
   if (!ragged) return;
   for_each_end_of(row, slots, stage, weights, cut, lane, team,
                   [&](int e, int, float grad, float x, float weight) {
-                    sums[0] = fmaf(grad, weight, sums[0]);
-                    sums[1] = fmaf(grad * weight, x, sums[1]);
-                    columns->bias_ends[e] += grad;
-                    columns->weight_ends[e] = fmaf(grad, x, columns->weight_ends[e]);
+                    if constexpr (Norm::kCentered) {
+                      sums[0] = fmaf(grad, weight, sums[0]);
+                      columns->ends[1][e] += grad;
+                    }
+                    sums[kLast] = fmaf(grad * weight, x, sums[kLast]);
+                    columns->ends[0][e] = fmaf(grad, x, columns->ends[0][e]);
                   });
 }
 
-// grad_src, rstd (g - mean of g - x_hat mean of g x_hat).
-template <class T, class P>
-GPU_DEVICE void store_row(const BackwardRow<T, P>& row, const Slots<T>& slots, int stage,
+// grad_src, rstd (g - mean of g - x_hat mean of g x_hat); rms_norm's without the mean of g.
+template <class Norm, class T, class P>
+GPU_DEVICE void store_row(const BackwardRow<Norm, T, P>& row, const Slots<T>& slots, int stage,
                           const Weight<T, P>& weights, const Cut<T>& cut, int lane, int team,
-                          bool ragged, const float (&sums)[2], float inv_n) {
+                          bool ragged, const float (&sums)[Norm::kSums], float inv_n) {
   const bool fits = cut.fits(row.out);
-  const float of_g = -sums[0] * inv_n * row.rstd, of_product = -sums[1] * inv_n * row.rstd;
+  const float of_product = -sums[Norm::kSums - 1] * inv_n * row.rstd;
+  float of_g = 0;
+  if constexpr (Norm::kCentered) of_g = -sums[0] * inv_n * row.rstd;
+  const auto shared_part = [&](float x) {
+    return Norm::kCentered ? fmaf(x, of_product, of_g) : x * of_product;
+  };
   for_each_pack(row, slots, stage, weights, cut, lane, team,
                 [&](int k, const auto& grad, const auto& x, const auto& weight) {
                   float y[kPack<T>];
 #pragma unroll
                   for (int j = 0; j < kPack<T>; ++j) {
-                    y[j] = fmaf(grad[j] * weight[j], row.rstd, fmaf(x[j], of_product, of_g));
+                    y[j] = fmaf(grad[j] * weight[j], row.rstd, shared_part(x[j]));
                   }
                   store_pack(cut, row.out, fits, lane + k * team, y);
                 });
   if (!ragged) return;
   for_each_end_of(row, slots, stage, weights, cut, lane, team,
                   [&](int, int at, float grad, float x, float weight) {
-                    row.out[at] =
-                        narrow<T>(fmaf(grad * weight, row.rstd, fmaf(x, of_product, of_g)));
+                    row.out[at] = narrow<T>(fmaf(grad * weight, row.rstd, shared_part(x)));
                   });
 }
 

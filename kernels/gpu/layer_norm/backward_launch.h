@@ -1,4 +1,4 @@
-// Which kernels of layer_norm_backward a call takes, in how many blocks, and their workspace.
+// Which kernels of the gradients a call takes, in how many blocks, and their workspace.
 #ifndef POLYOPS_GPU_LAYER_NORM_BACKWARD_LAUNCH_H_
 #define POLYOPS_GPU_LAYER_NORM_BACKWARD_LAUNCH_H_
 
@@ -10,18 +10,22 @@
 namespace polyops::gpu {
 namespace {
 
-using BackwardArgs = polyops_layer_norm_backward_args;
-
-// Blocks that walk rows, two per multiprocessor, of as many as the largest chip of today has; more
-// would not be used. scratch_bytes() cannot see the device.
-constexpr int64_t kMostWalkers = 2 * 160;
 constexpr int kWalkThreads = 256;  // of blocks whose teams are smaller
+// Of so many threads and fewer, a multiprocessor's blocks that walk rows.
+constexpr int walkers_of(Fitting most, int threads) {
+  return most.threads * most.blocks / (threads > kWalkThreads ? threads : kWalkThreads);
+}
+// All, on as many multiprocessors as the largest chip of today has; more would not be used.
+// scratch_bytes() cannot see the device.
+template <class Norm>
+inline constexpr int64_t kMostWalkers = 160 * walkers_of(Norm::kBackward, kWalkThreads);
 // Blocks and the rows each has at least, where they are tiles of columns and chunks of rows.
 constexpr int64_t kTileBlocks = 512;
 constexpr int64_t kLeastTileRows = 16;
 
-inline bool wants_sums(const BackwardArgs& a) {
-  return polyops_is_present(&a.grad_weight) || polyops_is_present(&a.grad_bias);
+template <class Norm>
+bool wants_sums(const typename Norm::BackwardArgs& a) {
+  return polyops_is_present(&a.grad_weight) || polyops_is_present(&Norm::grad_bias(a));
 }
 
 inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
@@ -42,49 +46,53 @@ inline int64_t sums_stride(const Shape& shape) { return round_up(shape.n, 4); }
 
 // Beyond the lanes of a block, 32 elements each.
 inline bool is_long(const Shape& shape, int64_t pack) {
-  return shape.n / pack > 32 / pack * kBackwardThreads;
+  return shape.n / pack > 32 / pack * kBackwardMost.threads;
 }
 
-inline size_t sums_bytes(const Shape& shape, int64_t rows) {
-  return static_cast<size_t>(rows * 2 * sums_stride(shape)) * sizeof(float);
+template <class Norm>
+size_t sums_bytes(const Shape& shape, int64_t rows) {
+  return static_cast<size_t>(rows * Norm::kParameters * sums_stride(shape)) * sizeof(float);
 }
 
-inline size_t backward_scratch(const void* p, int32_t) {
-  const auto& a = *static_cast<const BackwardArgs*>(p);
-  if (!wants_sums(a)) return 0;
+template <class Norm>
+size_t backward_scratch(const void* p, int32_t) {
+  const auto& a = *static_cast<const typename Norm::BackwardArgs*>(p);
+  if (!wants_sums<Norm>(a)) return 0;
   const Shape shape = shape_of(a.src, a.normalized_rank);
   const int64_t pack = pack_elements(a.src.dtype);
   const int64_t chunks = tile(shape, kTileThreads * pack).chunks;
   // Where shared memory is small, rows that are not long go the same way.
-  if (is_long(shape, pack)) return sums_bytes(shape, chunks);
-  const int64_t walkers = smaller(kMostWalkers, round_up(shape.rows, pack));
-  return sums_bytes(shape, chunks > walkers ? chunks : walkers);
+  if (is_long(shape, pack)) return sums_bytes<Norm>(shape, chunks);
+  const int64_t walkers = smaller(kMostWalkers<Norm>, round_up(shape.rows, pack));
+  return sums_bytes<Norm>(shape, chunks > walkers ? chunks : walkers);
 }
 
-inline size_t backward_strided_scratch(const void* p, int32_t) {
-  const auto& a = *static_cast<const BackwardArgs*>(p);
-  if (!wants_sums(a)) return 0;
+template <class Norm>
+size_t backward_strided_scratch(const void* p, int32_t) {
+  const auto& a = *static_cast<const typename Norm::BackwardArgs*>(p);
+  if (!wants_sums<Norm>(a)) return 0;
   const Shape shape = shape_of(a.src, a.normalized_rank);
-  return sums_bytes(shape, tile(shape, strided_threads(shape.n)).chunks);
+  return sums_bytes<Norm>(shape, tile(shape, strided_threads(shape.n)).chunks);
 }
 
 // grad, src and grad_src, or src again where that is not wanted.
-inline Walk<3> backward_space(const BackwardArgs& a, int begin, int end) {
+template <class Args>
+Walk<3> backward_space(const Args& a, int begin, int end) {
   const polyops_tensor* out = polyops_is_present(&a.grad_src) ? &a.grad_src : &a.src;
   return make_walk<3>({&a.grad_dst, &a.src, out}, Order::kDimensions, begin, end);
 }
 
-template <class T, class P>
-BackwardCall<T, P> make_backward(const BackwardArgs& a, const Shape& shape,
-                                 const polyops_context* ctx) {
-  BackwardCall<T, P> call = {
+template <class Norm, class T, class P>
+BackwardCall<Norm, T, P> make_backward(const typename Norm::BackwardArgs& a, const Shape& shape,
+                                       const polyops_context* ctx) {
+  BackwardCall<Norm, T, P> call = {
       static_cast<const T*>(a.grad_dst.data),
       static_cast<const T*>(a.src.data),
       polyops_is_present(&a.grad_src) ? static_cast<T*>(a.grad_src.data) : nullptr,
       parameters<P>(a.weight),
-      values_of(a.mean),
+      values_of(Norm::mean(a)),
       values_of(a.rstd),
-      wants_sums(a) ? static_cast<float*>(ctx->scratch) : nullptr,
+      wants_sums<Norm>(a) ? static_cast<float*>(ctx->scratch) : nullptr,
       sums_stride(shape),
       backward_space(a, 0, shape.first_normalized),
       static_cast<int32_t>(shape.rows),
@@ -99,16 +107,16 @@ BackwardCall<T, P> make_backward(const BackwardArgs& a, const Shape& shape,
   return call;
 }
 
-template <class T, class P>
-int launch_sums(const BackwardCall<T, P>& call, const BackwardArgs& a, int64_t blocks,
-                const polyops_context* ctx) {
+template <class Norm, class T, class P>
+int launch_sums(const BackwardCall<Norm, T, P>& call, const typename Norm::BackwardArgs& a,
+                int64_t blocks, const polyops_context* ctx) {
   if (call.sums == nullptr) return POLYOPS_OK;
   const int64_t tiles = round_up(call.n, kSumColumns) / kSumColumns;
   int threads = 2 * kSumColumns;
   while (threads < blocks * kSumColumns / 4 && threads < kSumThreads) threads *= 2;
-  return launch(column_sums<T>, {2 * tiles, threads}, ctx, call.sums, call.stride,
-                static_cast<int32_t>(blocks), values_of(a.grad_weight), values_of(a.grad_bias),
-                call.n);
+  return launch(column_sums<Norm, T>, {Norm::kParameters * tiles, threads}, ctx, call.sums,
+                call.stride, static_cast<int32_t>(blocks), values_of(a.grad_weight),
+                values_of(Norm::grad_bias(a)), call.n);
 }
 
 // How backward_rows() is launched; blocks = 0: not at all.
@@ -118,8 +126,8 @@ struct Walkers {
 };
 
 // Two rows under way if there is shared memory for them, and as many blocks as registers allow.
-template <class T, class P>
-Walkers plan_walkers(BackwardCall<T, P>* call, const polyops_context* ctx) {
+template <class Norm, class T, class P>
+Walkers plan_walkers(BackwardCall<Norm, T, P>* call, const polyops_context* ctx) {
   Walkers w = {};
   w.team = team_of(call->n / kPack<T>, kBackwardPacks<T>);
   w.threads = threads_of(call->row_count, w.team, kWalkThreads);
@@ -127,7 +135,9 @@ Walkers plan_walkers(BackwardCall<T, P>* call, const polyops_context* ctx) {
   call->slots = kBackwardPacks<T> + (call->ragged ? ends_of<T>(w.team) : 0);
   const int64_t stage = int64_t{call->slots} * 2 * 16 * w.threads;
   const int64_t weight = call->staged * kPack<T> * int64_t{sizeof(P)};
-  for (w.blocks = w.threads <= kWalkThreads ? 2 : 1; w.blocks > 0; --w.blocks) {
+  const bool fits = w.threads <= Norm::kBackward.threads;
+  w.blocks = walkers_of(fits ? Norm::kBackward : kBackwardMost, w.threads);
+  for (; w.blocks > 0; --w.blocks) {
     const int64_t room = (most_shared(ctx) + 1024) / w.blocks - 1024 - 4 * kMostWaves * 4 - weight;
     w.stages = static_cast<int>(smaller(2, room > 0 ? room / stage : 0));
     w.bytes = weight + w.stages * stage;
@@ -136,37 +146,43 @@ Walkers plan_walkers(BackwardCall<T, P>* call, const polyops_context* ctx) {
   return w;
 }
 
-template <class T, class P>
-int launch_walk(BackwardCall<T, P> call, const Walkers& w, const BackwardArgs& a,
-                const polyops_context* ctx) {
+template <class Norm, class T, class P>
+int launch_walk(BackwardCall<Norm, T, P> call, const Walkers& w,
+                const typename Norm::BackwardArgs& a, const polyops_context* ctx) {
   const Plan plan =
       plan_turns(call.row_count, w.threads / w.team, call.ragged ? kPack<T> : 1,
-                 smaller(multiprocessors(ctx) * w.blocks, kMostWalkers), kMostElements);
+                 smaller(multiprocessors(ctx) * w.blocks, kMostWalkers<Norm>), kMostElements);
   call.turns = plan.turns;
-  const int status = launch(backward_rows<T, P>, {plan.blocks, w.threads, size_t(w.bytes)}, ctx,
-                            call, w.team, w.stages);
+  constexpr Fitting kMost = kBackwardMost, kFew = Norm::kBackward;
+  const auto kernel = w.threads <= kFew.threads
+                          ? backward_rows<Norm, T, P, kFew.threads, kFew.blocks>
+                          : backward_rows<Norm, T, P, kMost.threads, kMost.blocks>;
+  const int status =
+      launch(kernel, {plan.blocks, w.threads, size_t(w.bytes)}, ctx, call, w.team, w.stages);
   return status != POLYOPS_OK ? status : launch_sums(call, a, plan.blocks, ctx);
 }
 
-template <class T, class P>
-int launch_long(const BackwardCall<T, P>& call, const BackwardArgs& a, const Shape& shape,
-                const polyops_context* ctx) {
+template <class Norm, class T, class P>
+int launch_long(const BackwardCall<Norm, T, P>& call, const typename Norm::BackwardArgs& a,
+                const Shape& shape, const polyops_context* ctx) {
   if (call.grad_src != nullptr) {
-    const int status = launch(backward_long<T, P>, {shape.rows, kBackwardThreads}, ctx, call);
+    const int status =
+        launch(backward_long<Norm, T, P>, {shape.rows, kBackwardMost.threads}, ctx, call);
     if (status != POLYOPS_OK) return status;
   }
   if (call.sums == nullptr) return POLYOPS_OK;
   const Tiling t = tile(shape, kTileThreads * kPack<T>);
-  const int status = launch(backward_columns<T, P>, {t.tiles * t.chunks, kTileThreads}, ctx, call,
-                            static_cast<int32_t>(t.tiles), static_cast<int32_t>(t.chunks));
+  const int status = launch(backward_columns<Norm, T, P>, {t.tiles * t.chunks, kTileThreads}, ctx,
+                            call, static_cast<int32_t>(t.tiles), static_cast<int32_t>(t.chunks));
   return status != POLYOPS_OK ? status : launch_sums(call, a, t.chunks, ctx);
 }
 
-inline int backward_contiguous(const void* p, const polyops_context* ctx) {
-  const auto& a = *static_cast<const BackwardArgs*>(p);
+template <class Norm>
+int backward_contiguous(const void* p, const polyops_context* ctx) {
+  const auto& a = *static_cast<const typename Norm::BackwardArgs*>(p);
   const Shape shape = shape_of(a.src, a.normalized_rank);
-  return with_types(a.src.dtype, a.weight, [&]<class T, class P>() {
-    BackwardCall<T, P> call = make_backward<T, P>(a, shape, ctx);
+  return with_types<Norm>(a.src.dtype, a.weight, [&]<class T, class P>() {
+    BackwardCall<Norm, T, P> call = make_backward<Norm, T, P>(a, shape, ctx);
     if (is_long(shape, kPack<T>)) return launch_long(call, a, shape, ctx);
     const Walkers walkers = plan_walkers(&call, ctx);
     return walkers.blocks > 0 ? launch_walk(call, walkers, a, ctx)
@@ -174,22 +190,24 @@ inline int backward_contiguous(const void* p, const polyops_context* ctx) {
   });
 }
 
-inline int backward_anywhere(const void* p, const polyops_context* ctx) {
-  const auto& a = *static_cast<const BackwardArgs*>(p);
+template <class Norm>
+int backward_anywhere(const void* p, const polyops_context* ctx) {
+  const auto& a = *static_cast<const typename Norm::BackwardArgs*>(p);
   const Shape shape = shape_of(a.src, a.normalized_rank);
   const int threads = strided_threads(shape.n);
   const Walk<3> elements = backward_space(a, shape.first_normalized, a.src.rank);
-  return with_types(a.src.dtype, a.weight, [&]<class T, class P>() {
-    const BackwardCall<T, P> call = make_backward<T, P>(a, shape, ctx);
+  return with_types<Norm>(a.src.dtype, a.weight, [&]<class T, class P>() {
+    const BackwardCall<Norm, T, P> call = make_backward<Norm, T, P>(a, shape, ctx);
     if (call.grad_src != nullptr) {
-      const int status = launch(backward_strided<T, P>, {shape.rows, threads}, ctx, call, elements);
+      const int status =
+          launch(backward_strided<Norm, T, P>, {shape.rows, threads}, ctx, call, elements);
       if (status != POLYOPS_OK) return status;
     }
     if (call.sums == nullptr) return static_cast<int>(POLYOPS_OK);
     const Tiling t = tile(shape, threads);
     const int status =
-        launch(backward_strided_columns<T, P>, {t.tiles * t.chunks, threads}, ctx, call, elements,
-               static_cast<int32_t>(t.tiles), static_cast<int32_t>(t.chunks));
+        launch(backward_strided_columns<Norm, T, P>, {t.tiles * t.chunks, threads}, ctx, call,
+               elements, static_cast<int32_t>(t.tiles), static_cast<int32_t>(t.chunks));
     return status != POLYOPS_OK ? status : launch_sums(call, a, t.chunks, ctx);
   });
 }

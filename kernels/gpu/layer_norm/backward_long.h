@@ -1,4 +1,4 @@
-// layer_norm_backward of rows that do not fit beside their sums over rows in registers, in 5 passes
+// The gradients for rows that do not fit beside their sums over rows in registers, in 5 passes
 // instead of 3: grad_src, a block per row, that reads it a second time for the result, from its end
 // to its begin, out of a cache; then grad_weight and grad_bias, each block taking a tile of columns
 // of some rows. And column_sums(), which adds up what blocks left in the workspace.
@@ -18,9 +18,9 @@ struct RowPacks {
   int64_t out;
 };
 
-template <class T, class P, int kPacks>
-GPU_DEVICE void load_rows(const BackwardCall<T, P>& call, int64_t row, Grid cut, int lane, int team,
-                          RowPacks<kPacks>* x) {
+template <class Norm, class T, class P, int kPacks>
+GPU_DEVICE void load_rows(const BackwardCall<Norm, T, P>& call, int64_t row, Grid cut, int lane,
+                          int team, RowPacks<kPacks>* x) {
   int64_t at[3];
   const bool none = row >= call.row_count;  // its lanes go on to the barriers with zeros
   if (none) {
@@ -29,7 +29,7 @@ GPU_DEVICE void load_rows(const BackwardCall<T, P>& call, int64_t row, Grid cut,
   }
   call.rows.offsets(row, at);
   x->out = at[2];
-  x->mean = none ? 0.0f : load_value<T>(call.mean, row);
+  x->mean = none || !Norm::kCentered ? 0.0f : load_value<T>(call.mean, row);
   x->rstd = none ? 0.0f : load_value<T>(call.rstd, row);
   load_window<kPacks, T>(Window<T, kPack<T>>(call.grad + at[0], cut), lane, team, x->grad);
   load_window<kPacks, T>(Window<T, kPack<T>>(call.src + at[1], cut), lane, team, x->src);
@@ -44,9 +44,9 @@ GPU_DEVICE void mask_rows(bool ours, Grid cut, int lane, int team, RowPacks<kPac
 }
 
 // grad, g = grad weight and x_hat of a pack; zeros beyond the row.
-template <class T, class P>
-GPU_DEVICE void widen_pack(const BackwardCall<T, P>& call, const Words& grad, const Words& src,
-                           float mean, float rstd, const Grid& cut, int32_t pack,
+template <class Norm, class T, class P>
+GPU_DEVICE void widen_pack(const BackwardCall<Norm, T, P>& call, const Words& grad,
+                           const Words& src, float mean, float rstd, const Grid& cut, int32_t pack,
                            float (&plain)[kPack<T>], float (&g)[kPack<T>], float (&x)[kPack<T>]) {
   unpack<T>(grad, plain);
   unpack<T>(src, x);
@@ -65,7 +65,7 @@ GPU_DEVICE void widen_pack(const BackwardCall<T, P>& call, const Words& grad, co
   }
 }
 
-// grad_src of a pack, from the means of g and of g x_hat.
+// grad_src of a pack, from the means of g (rms_norm: 0) and of g x_hat.
 template <class T>
 GPU_DEVICE void store_grad_src(const float (&g)[kPack<T>], const float (&x)[kPack<T>], float rstd,
                                const float (&means)[2], T* out, const Grid& cut, int32_t pack) {
@@ -79,9 +79,9 @@ constexpr int kLongBackwardPacks = 4;
 constexpr int kTileThreads = 256;  // a pack of columns each
 constexpr int kTileRows = 4;       // in flight
 
-template <class T, class P>
-GPU_KERNEL(kBackwardThreads)
-backward_long(BackwardCall<T, P> call) {
+template <class Norm, class T, class P>
+GPU_KERNEL(kBackwardMost.threads)
+backward_long(BackwardCall<Norm, T, P> call) {
   GPU_SHARED(float, shared, 2 * kMostWaves);
   int64_t at[3];
   call.rows.offsets(block_id(), at);
@@ -120,7 +120,7 @@ backward_long(BackwardCall<T, P> call) {
     });
   }
   sum_team(sums, step, shared);
-  const float means[2] = {sums[0] * call.inv_n, sums[1] * call.inv_n};
+  const float means[2] = {Norm::kCentered ? sums[0] * call.inv_n : 0.0f, sums[1] * call.inv_n};
   for (int part = parts - 1; part >= 0; --part) {
     if (part != parts - 1) load_part(part);
     for_each_pack(part, [&](int32_t pack, const auto& g, const auto& x) {
@@ -130,9 +130,9 @@ backward_long(BackwardCall<T, P> call) {
 }
 
 // Blocks are tiles of columns, then chunks of rows.
-template <class T, class P>
+template <class Norm, class T, class P>
 GPU_KERNEL(kTileThreads)
-backward_columns(BackwardCall<T, P> call, int32_t tiles, int32_t chunks) {
+backward_columns(BackwardCall<Norm, T, P> call, int32_t tiles, int32_t chunks) {
   const auto tile = static_cast<int32_t>(block_id() % tiles);
   const int64_t chunk = block_id() / tiles;
   const int32_t pack = tile * kTileThreads + thread_id();
@@ -158,37 +158,38 @@ backward_columns(BackwardCall<T, P> call, int32_t tiles, int32_t chunks) {
       }
     }
   }
-  float* out = call.sums + chunk * 2 * call.stride;
+  float* out = call.sums + chunk * Norm::kParameters * call.stride;
 #pragma unroll
   for (int j = 0; j < kPack<T>; ++j) {
     const int32_t column = cut.first(pack) + j;
     if (!cut.has(column)) continue;
     out[column] = weight[j];
-    out[call.stride + column] = bias[j];
+    if constexpr (Norm::kCentered) out[call.stride + column] = bias[j];
   }
 }
 
-// ---- The workspace, [blocks][2][stride], into grad_weight and grad_bias.
+// ---- The workspace, [blocks][parameters][stride], into grad_weight and grad_bias.
 
 constexpr int kSumColumns = 32;   // a block's
 constexpr int kSumThreads = 512;  // at most: 16 parts of the blocks
 
-template <class T>
+template <class Norm, class T>
 GPU_KERNEL(kSumThreads)
 column_sums(const float* sums, int64_t stride, int32_t blocks, Values grad_weight, Values grad_bias,
             int32_t n) {
   GPU_SHARED(float, shared, kSumThreads);
-  const bool is_bias = block_id() % 2 != 0;
+  constexpr int kParameters = Norm::kParameters;
+  const bool is_bias = block_id() % kParameters != 0;
   const Values out = is_bias ? grad_bias : grad_weight;
   if (out.data == nullptr) return;
-  const int64_t column = block_id() / 2 * kSumColumns + thread_id() % kSumColumns;
+  const int64_t column = block_id() / kParameters * kSumColumns + thread_id() % kSumColumns;
   const int parts = block_threads() / kSumColumns;
   float sum = 0;
   if (column < n) {
     const float* from = sums + (is_bias ? stride : 0) + column;
 #pragma unroll 4
     for (int b = thread_id() / kSumColumns; b < blocks; b += parts) {
-      sum += from[b * 2 * stride];
+      sum += from[b * kParameters * stride];
     }
   }
   shared[thread_id()] = sum;

@@ -1,4 +1,4 @@
-// The kernel of layer_norm_backward that walks rows; see backward.h.
+// The kernel that walks rows; see backward.h.
 #ifndef POLYOPS_GPU_LAYER_NORM_BACKWARD_WALK_H_
 #define POLYOPS_GPU_LAYER_NORM_BACKWARD_WALK_H_
 
@@ -7,7 +7,7 @@
 namespace polyops::gpu {
 namespace {
 
-// One of the two sums of all teams of the block, to its row of the workspace. `shared`: n elements
+// One of the sums of all teams of the block, to its row of the workspace. `shared`: n elements
 // per team, if there are several.
 template <class T>
 GPU_DEVICE void store_columns(const float (&packs)[kBackwardPacks<T>][kPack<T>],
@@ -32,9 +32,9 @@ GPU_DEVICE void store_columns(const float (&packs)[kBackwardPacks<T>][kPack<T>],
 }
 
 // stages: rows whose copies are under way or in use at a time, 1 or 2.
-template <class T, class P>
-GPU_KERNEL(kBackwardThreads)
-backward_rows(BackwardCall<T, P> call, int team, int stages) {
+template <class Norm, class T, class P, int kThreads, int kBlocks>
+GPU_KERNEL(kThreads, kBlocks)
+backward_rows(BackwardCall<Norm, T, P> call, int team, int stages) {
   GPU_SHARED(float, shared, 4 * kMostWaves);
   GPU_DYNAMIC_SHARED(Words, memory);
   const Turns& turns = call.turns;
@@ -47,8 +47,8 @@ backward_rows(BackwardCall<T, P> call, int team, int stages) {
   const Cut<T> cut(call.grad + at[0], call.n);
   const Weight<T, P> weights = {{call.weight}, memory, call.staged, {call.n, cut.shift, kPack<T>}};
   const Slots<T> slots = {memory + weights.words(), call.slots};
-  ColumnSums<T> columns = {};
-  BackwardRow<T, P> row = {};
+  ColumnSums<Norm, T> columns = {};
+  BackwardRow<Norm, T, P> row = {};
   row.open(call, begin + mine, cut, lane, team, slots, 0);
   close_copies();
   weights.stage();
@@ -58,7 +58,7 @@ backward_rows(BackwardCall<T, P> call, int team, int stages) {
     const int stage = stages == 2 ? turn % 2 : 0;
     begin += turns.step();
     const bool more = turn + 1 < turns.count;
-    BackwardRow<T, P> next = row;
+    BackwardRow<Norm, T, P> next = row;
     if (stages == 2) {
       if (more) next.open(call, begin + mine, cut, lane, team, slots, 1 - stage);
       close_copies();
@@ -66,7 +66,7 @@ backward_rows(BackwardCall<T, P> call, int team, int stages) {
     } else {
       wait_copies<0>();
     }
-    float sums[2] = {};
+    float sums[Norm::kSums] = {};
     if (ours) {
       sum_row(row, slots, stage, weights, cut, lane, team, call.ragged, &columns, sums);
     }
@@ -85,12 +85,14 @@ backward_rows(BackwardCall<T, P> call, int team, int stages) {
   if (call.sums == nullptr) return;
   wait_copies<0>();
   float* const all = reinterpret_cast<float*>(memory);
-  float* const out = call.sums + block_id() * 2 * call.stride;
+  float* const out = call.sums + block_id() * Norm::kParameters * call.stride;
   barrier();
-  store_columns<T>(columns.weight, columns.weight_ends, cut, lane, team, turns.teams, all, out);
-  if (turns.teams > 1) barrier();
-  store_columns<T>(columns.bias, columns.bias_ends, cut, lane, team, turns.teams, all,
-                   out + call.stride);
+#pragma unroll
+  for (int i = 0; i < Norm::kParameters; ++i) {
+    if (i > 0 && turns.teams > 1) barrier();
+    store_columns<T>(columns.packs[i], columns.ends[i], cut, lane, team, turns.teams, all,
+                     out + i * call.stride);
+  }
 }
 
 }  // namespace

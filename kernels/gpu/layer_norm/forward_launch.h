@@ -1,22 +1,23 @@
-// Which kernels of layer_norm a call takes, in how many blocks, and what they get of shared memory.
+// Which kernels of layer_norm and rms_norm a call takes, in how many blocks, and what they get of shared memory.
 #ifndef POLYOPS_GPU_LAYER_NORM_FORWARD_LAUNCH_H_
 #define POLYOPS_GPU_LAYER_NORM_FORWARD_LAUNCH_H_
 
 #include "forward.h"
+#include "forward_ahead.h"
 #include "forward_long.h"
 #include "forward_strided.h"
 
 namespace polyops::gpu {
 namespace {
 
-template <class T, class P>
-ForwardCall<T, P> make_forward(const polyops_layer_norm_args& a, const Shape& shape) {
-  ForwardCall<T, P> call = {
+template <class Norm, class T, class P>
+ForwardCall<Norm, T, P> make_forward(const typename Norm::Args& a, const Shape& shape) {
+  ForwardCall<Norm, T, P> call = {
       static_cast<const T*>(a.src.data),
       static_cast<T*>(a.dst.data),
       parameters<P>(a.weight),
-      parameters<P>(a.bias),
-      values_of(a.mean),
+      parameters<P>(Norm::bias(a)),
+      values_of(Norm::mean(a)),
       values_of(a.rstd),
       make_walk<2>({&a.src, &a.dst}, Order::kDimensions, 0, shape.first_normalized),
       static_cast<int32_t>(shape.rows),
@@ -39,30 +40,17 @@ inline int64_t shared_of_block(const polyops_context* ctx, int blocks) {
 }
 
 // As many packs of the parameters as there is room for; returns their bytes.
-template <class T, class P>
-int64_t stage_parameters(ForwardCall<T, P>* call, int64_t room) {
-  constexpr int64_t kBytes = 2 * kPack<T> * sizeof(P);
+template <class Norm, class T, class P>
+int64_t stage_parameters(ForwardCall<Norm, T, P>* call, int64_t room) {
+  constexpr int64_t kBytes = Norm::kParameters * kPack<T> * sizeof(P);
   const int64_t packs = packs_of(call->n, kPack<T>, !call->ragged);
   room = room > 0 ? room / kBytes : 0;
   call->staged = static_cast<int32_t>(packs < room ? packs : room);
   return call->staged * kBytes;
 }
 
-template <class T, class P>
-int launch_rows(ForwardCall<T, P> call, const polyops_context* ctx) {
-  const int team = team_of(call.n / kPack<T>, kForwardPacks);
-  const int threads = team <= kHalfWave ? threads_of(call.row_count, team, kShortThreads) : team;
-  const int blocks = kForwardThreads / threads;
-  const Plan plan = plan_turns(call.row_count, threads / team, call.ragged ? kPack<T> : 1,
-                               multiprocessors(ctx) * blocks, kMostTurns);
-  call.turns = plan.turns;
-  const int64_t bytes = stage_parameters(&call, shared_of_block(ctx, blocks));
-  return launch(forward_rows<T, P>, {plan.blocks, threads, static_cast<size_t>(bytes)}, ctx, call,
-                team);
-}
-
-template <class T, class P>
-int launch_long(ForwardCall<T, P> call, const polyops_context* ctx) {
+template <class Norm, class T, class P>
+int launch_long(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
   const int64_t packs = call.n / kPack<T>;
   const Plan plan =
       plan_turns(call.row_count, 1, call.ragged ? kPack<T> : 1, multiprocessors(ctx), kMostTurns);
@@ -74,30 +62,58 @@ int launch_long(ForwardCall<T, P> call, const polyops_context* ctx) {
   if (parked > before) parked = before;
   room -= parked * kChunk * 16;
   const int64_t bytes = stage_parameters(&call, room) + parked * kChunk * 16;
-  return launch(forward_long<T, P>, {plan.blocks, kForwardThreads, static_cast<size_t>(bytes)}, ctx,
-                call, static_cast<int>(parked));
+  return launch(forward_long<Norm, T, P>,
+                {plan.blocks, kForwardThreads, static_cast<size_t>(bytes)}, ctx, call,
+                static_cast<int>(parked));
 }
 
-inline int forward_contiguous(const void* p, const polyops_context* ctx) {
-  const auto& a = *static_cast<const polyops_layer_norm_args*>(p);
+template <class Norm, class T, class P>
+int launch_rows(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
+  const int team = team_of(call.n / kPack<T>, kForwardPacks);
+  const int threads = team <= kHalfWave ? threads_of(call.row_count, team, kShortThreads) : team;
+  int blocks = kForwardThreads / threads;
+  const int64_t slots = Norm::kAhead ? int64_t{16} * kForwardPacks * threads : 0;
+  while (blocks > 0 && shared_of_block(ctx, blocks) < slots) --blocks;
+  if (blocks == 0) return launch_long(call, ctx);
+  const Plan plan = plan_turns(call.row_count, threads / team, call.ragged ? kPack<T> : 1,
+                               multiprocessors(ctx) * blocks, kMostTurns);
+  call.turns = plan.turns;
+  const int64_t bytes = slots + stage_parameters(&call, shared_of_block(ctx, blocks) - slots);
+  const LaunchShape shape = {plan.blocks, threads, static_cast<size_t>(bytes)};
+  if constexpr (Norm::kAhead) {
+    return call.ragged ? launch(forward_ahead<true, Norm, T, P>, shape, ctx, call, team)
+                       : launch(forward_ahead<false, Norm, T, P>, shape, ctx, call, team);
+  } else {
+    return launch(forward_rows<Norm, T, P>, shape, ctx, call, team);
+  }
+}
+
+// A parameter that is there, if any is.
+template <class Norm>
+const polyops_tensor& any_parameter(const typename Norm::Args& a) {
+  return polyops_is_present(&a.weight) ? a.weight : Norm::bias(a);
+}
+
+template <class Norm>
+int forward_contiguous(const void* p, const polyops_context* ctx) {
+  const auto& a = *static_cast<const typename Norm::Args*>(p);
   const Shape shape = shape_of(a.src, a.normalized_rank);
-  const polyops_tensor& parameter = polyops_is_present(&a.weight) ? a.weight : a.bias;
-  return with_types(a.src.dtype, parameter, [&]<class T, class P>() {
-    const ForwardCall<T, P> call = make_forward<T, P>(a, shape);
+  return with_types<Norm>(a.src.dtype, any_parameter<Norm>(a), [&]<class T, class P>() {
+    const ForwardCall<Norm, T, P> call = make_forward<Norm, T, P>(a, shape);
     const bool fits = shape.n / kPack<T> <= kForwardPacks * kForwardThreads;
     return fits ? launch_rows(call, ctx) : launch_long(call, ctx);
   });
 }
 
-inline int forward_anywhere(const void* p, const polyops_context* ctx) {
-  const auto& a = *static_cast<const polyops_layer_norm_args*>(p);
+template <class Norm>
+int forward_anywhere(const void* p, const polyops_context* ctx) {
+  const auto& a = *static_cast<const typename Norm::Args*>(p);
   const Shape shape = shape_of(a.src, a.normalized_rank);
   const auto elements =
       make_walk<2>({&a.src, &a.dst}, Order::kDimensions, shape.first_normalized, a.src.rank);
-  const polyops_tensor& parameter = polyops_is_present(&a.weight) ? a.weight : a.bias;
-  return with_types(a.src.dtype, parameter, [&]<class T, class P>() {
-    return launch(forward_strided<T, P>, {shape.rows, strided_threads(shape.n)}, ctx,
-                  make_forward<T, P>(a, shape), elements);
+  return with_types<Norm>(a.src.dtype, any_parameter<Norm>(a), [&]<class T, class P>() {
+    return launch(forward_strided<Norm, T, P>, {shape.rows, strided_threads(shape.n)}, ctx,
+                  make_forward<Norm, T, P>(a, shape), elements);
   });
 }
 

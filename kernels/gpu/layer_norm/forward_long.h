@@ -1,4 +1,4 @@
-// layer_norm of rows beyond 64 KB: in chunks of up to 128 KB, of which the last stays in registers.
+// layer_norm and rms_norm of rows beyond 64 KB: in chunks of up to 128 KB, of which the last stays in registers.
 // Those before it are parked in shared memory, beside the parameters; what finds no room there either
 // is read again, from the row's end to its begin, out of the second-level cache if it is still there.
 #ifndef POLYOPS_GPU_LAYER_NORM_FORWARD_LONG_H_
@@ -46,7 +46,7 @@ struct LongRow {
 };
 
 // Leaves the last chunk in x, and the ends.
-template <class T>
+template <class Norm, class T>
 GPU_DEVICE Moments long_moments(const LongRow<T>& row, float* shared, float inv_n, float eps,
                                 Part<T, kLongPacks>* x) {
   const Share<T>& of = row.of;
@@ -59,25 +59,25 @@ GPU_DEVICE Moments long_moments(const LongRow<T>& row, float* shared, float inv_
     }
     row.load(c, x);
     if (c == 0) {
-      pivot = sample_mean(*x, of, row.ragged);
+      pivot = pivot_of<Norm>(*x, of, row.ragged);
       if (row.ragged) add_ends(*x, pivot, of, sums);
     }
     add_packs<T>(x->packs, pivot, of.cut, row.begin(c) + of.lane, of.team, sums);
     if (c + 1 < chunks) row.keep(c, *x);
   }
-  return combine(pivot, sums, of, shared, row.scale, inv_n, eps);
+  return combine<Norm>(pivot, sums, of, shared, row.scale, inv_n, eps);
 }
 
-template <class T, class P>
+template <class Norm, class T, class P>
 GPU_KERNEL(kForwardThreads)
-forward_long(ForwardCall<T, P> call, int parked) {
+forward_long(ForwardCall<Norm, T, P> call, int parked) {
   GPU_SHARED(float, shared, 4 * kMomentsShared);
   GPU_DYNAMIC_SHARED(Words, memory);
   const int team = block_threads(), lane = thread_id();
   const auto rows = static_cast<uint32_t>(call.row_count);
   uint32_t row = call.turns.first(block_id());
   if (row >= rows) return;
-  const Parameters<T, P> parameters = parameters_of(call, row, memory);
+  const ParametersOf<Norm, T, P> parameters = parameters_of(call, row, memory);
   for (int turn = 0; turn < call.turns.count && row < rows; ++turn) {
     int64_t at[2];
     call.rows.offsets(row, at);
@@ -86,10 +86,10 @@ forward_long(ForwardCall<T, P> call, int parked) {
     LongRow<T> whole = {of, src, memory + parameters.words(), call.ragged, parked, 1};
     float* sums = shared + turn % 2 * 2 * kMomentsShared;
     Part<T, kLongPacks> x;
-    Moments m = long_moments(whole, sums, call.inv_n, call.eps, &x);
+    Moments m = long_moments<Norm>(whole, sums, call.inv_n, call.eps, &x);
     if (kWideRange<T> && !(m.factor > 0)) {  // the squares were infinite, or not a number
       whole.scale = kSmaller;
-      m = long_moments(whole, sums + kMomentsShared, call.inv_n, call.eps, &x);
+      m = long_moments<Norm>(whole, sums + kMomentsShared, call.inv_n, call.eps, &x);
     }
     if (turn == 0) {
       parameters.stage();
@@ -98,11 +98,11 @@ forward_long(ForwardCall<T, P> call, int parked) {
     if (lane == 0) store_moments(call, row, m);
     T* dst = call.dst + at[1];
     for (int c = whole.chunks() - 1;;) {
-      store_chunk(x.packs, m, parameters, dst, of.cut, whole.begin(c) + lane, team);
+      store_chunk<Norm>(x.packs, m, parameters, dst, of.cut, whole.begin(c) + lane, team);
       if (--c < 0) break;
       whole.fetch(c, &x);
     }
-    if (call.ragged) store_ends(x, m, parameters, dst, of);
+    if (call.ragged) store_ends<Norm>(x, m, parameters, dst, of);
     row += call.turns.step();
   }
 }

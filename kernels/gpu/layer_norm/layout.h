@@ -1,9 +1,10 @@
-// What forward and backward of layer_norm share: parameters in two dtypes, and which rows a block and a
-// team of its lanes take.
+// What forward and backward of layer_norm and rms_norm share: parameters in two dtypes, and which rows
+// a block and a team of its lanes take.
 #ifndef POLYOPS_GPU_LAYER_NORM_LAYOUT_H_
 #define POLYOPS_GPU_LAYER_NORM_LAYOUT_H_
 
 #include "gpu.h"
+#include "op.h"
 #include "reduce.h"
 #include "window.h"
 
@@ -55,10 +56,10 @@ GPU_DEVICE void store_value(const Values& v, int64_t at, float x) {
 }
 
 // Calls f.operator()<T, P>(): P the parameters' type, T or float.
-template <class F>
+template <class Norm, class F>
 int with_types(int32_t dtype, const polyops_tensor& parameter, F f) {
   return with_type(dtype, [&]<class T>() {
-    if constexpr (sizeof(T) < sizeof(float)) {
+    if constexpr (Norm::kMixed && sizeof(T) < sizeof(float)) {
       if (polyops_is_present(&parameter) && parameter.dtype == POLYOPS_FLOAT32) {
         return f.template operator()<T, float>();
       }
@@ -84,6 +85,29 @@ GPU_DEVICE void load_parameters(const P* p, const Grid& cut, int32_t pack, float
     unpack<P>(words[i], part);
 #pragma unroll
     for (int j = 0; j < kPer; ++j) x[i * kPer + j] = part[j];
+  }
+}
+
+// Begins the copies of a lane's packs of a row to their places in shared memory, place(k). A row that
+// is cut otherwise, as only ragged ones are, goes by elements, a pack at a time: registers are for the
+// others.
+template <int kPacks, class T, class Place>
+GPU_DEVICE void copy_packs(const Cut<T>& cut, const T* row, int lane, int team, bool ragged,
+                           Place place) {
+  if (ragged && !cut.fits(row)) {
+#pragma unroll 1
+    for (int k = 0; k < kPacks && lane + k * team < cut.whole; ++k) {
+      Words words[1];
+      load_row(cut, row, lane + k * team, team, 0.0f, words);
+      *place(k) = words[0];
+    }
+    return;
+  }
+#pragma unroll
+  for (int k = 0; k < kPacks; ++k) {
+    const int at = lane + k * team;
+    if (at >= cut.whole) break;
+    copy_16_later(place(k), row + cut.of_pack(at));
   }
 }
 
@@ -153,11 +177,19 @@ inline int64_t packs_of(int64_t n, int per_pack, bool aligned) {
 
 // ---- What may be asked for.
 
-// A parameter, its gradient or a statistic: contiguous, float32 or src's dtype.
-inline const char* values_reason(const polyops_tensor& t, int32_t src) {
+// A parameter, its gradient or a statistic: contiguous, of one dtype or another.
+inline const char* values_reason(const polyops_tensor& t, int32_t dtype, int32_t other) {
   if (!polyops_is_present(&t)) return nullptr;
-  if (t.dtype != POLYOPS_FLOAT32 && t.dtype != src) return "dtype";
+  if (t.dtype != dtype && t.dtype != other) return "dtype";
   return polyops_is_contiguous(&t) ? nullptr : "layout";
+}
+template <class Norm>
+const char* parameter_reason(const polyops_tensor& t, int32_t src) {
+  return values_reason(t, src, Norm::kMixed ? POLYOPS_FLOAT32 : src);
+}
+template <class Norm>
+const char* statistic_reason(const polyops_tensor& t, int32_t src) {
+  return values_reason(t, POLYOPS_FLOAT32, Norm::kMixed ? src : POLYOPS_FLOAT32);
 }
 
 inline const char* shape_reason(const Shape& shape) {

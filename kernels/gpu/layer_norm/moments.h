@@ -9,6 +9,8 @@
 //
 // The mean is center + shift, what rounding took from it kept beside it, so a mean of 1e6 deviations
 // costs the result no digits.
+//
+// rms_norm's pivot is 0, and its only sum that of the squares.
 #ifndef POLYOPS_GPU_LAYER_NORM_MOMENTS_H_
 #define POLYOPS_GPU_LAYER_NORM_MOMENTS_H_
 
@@ -35,6 +37,12 @@ struct Moments {
 
   GPU_DEVICE float mean() const { return (center + shift) * (scale == 1 ? 1 : kLarger); }
   GPU_DEVICE float rstd() const { return factor * scale; }
+  // Of a value times `scale`.
+  template <class Norm>
+  GPU_DEVICE float normal(float x) const {
+    if constexpr (!Norm::kCentered) return x * factor;
+    return fmaf(x - center, factor, -shift * factor);
+  }
 };
 
 // Of a mean of pivot + further.
@@ -78,8 +86,9 @@ struct Share {
   }
 };
 
-template <class T, int kPacks>
-GPU_DEVICE float sample_mean(const Part<T, kPacks>& x, const Share<T>& of, bool ragged) {
+template <class Norm, class T, int kPacks>
+GPU_DEVICE float pivot_of(const Part<T, kPacks>& x, const Share<T>& of, bool ragged) {
+  if constexpr (!Norm::kCentered) return 0;
   float v[kPack<T>], sum = 0;
   unpack<T>(x.packs[0], v);
   if constexpr (kPack<T> == 8) {
@@ -129,9 +138,14 @@ constexpr int kMomentsShared = 4 * kMostWaves;
 
 // From the sums of each lane. `shared`: kMomentsShared elements that nobody uses since the last
 // barrier.
-template <class T>
+template <class Norm, class T>
 GPU_DEVICE Moments combine(float pivot, float (&sums)[2], const Share<T>& of, float* shared,
                            float scale, float inv_n, float eps) {
+  if constexpr (!Norm::kCentered) {
+    float square[1] = {sums[1]};
+    sum_team(square, of.team, shared);
+    return make_moments(0, 0, square[0] * inv_n, scale, eps);
+  }
   sum_lanes(sums, of.team);
   if (of.team <= wave_size()) {
     const float further = sums[0] * inv_n;
@@ -182,15 +196,15 @@ GPU_DEVICE void make_smaller(float (&x)[kCount]) {
 }
 
 // Of the team's row. `shared`: twice as many elements, for a second try.
-template <class T, int kPacks>
+template <class Norm, class T, int kPacks>
 GPU_DEVICE Moments row_moments(Part<T, kPacks>* x, const Share<T>& of, bool ragged, float* shared,
                                float inv_n, float eps) {
   for (float scale = 1;;) {
-    const float pivot = sample_mean(*x, of, ragged);
+    const float pivot = pivot_of<Norm>(*x, of, ragged);
     float sums[2] = {};
     add_packs<T>(x->packs, pivot, of.cut, of.lane, of.team, sums);
     if (ragged) add_ends(*x, pivot, of, sums);
-    const Moments m = combine(pivot, sums, of, shared, scale, inv_n, eps);
+    const Moments m = combine<Norm>(pivot, sums, of, shared, scale, inv_n, eps);
     if constexpr (!kWideRange<T>) return m;
     const bool again = scale == 1 && !(m.factor > 0);
     if (!any_lane(again)) return m;

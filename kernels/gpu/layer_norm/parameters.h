@@ -1,5 +1,6 @@
-// weight and bias, or weight alone, of the rows that a block takes: raw in shared memory, in packs cut as these rows
-// are, whatever the parameters' own alignment. What finds no room there comes from global memory.
+// weight and bias, or weight alone, of the rows that a block takes: raw in shared memory, in packs cut
+// as these rows are, whatever the parameters' own alignment. What finds no room there comes from
+// global memory.
 #ifndef POLYOPS_GPU_LAYER_NORM_PARAMETERS_H_
 #define POLYOPS_GPU_LAYER_NORM_PARAMETERS_H_
 
@@ -9,7 +10,7 @@ namespace polyops::gpu {
 namespace {
 
 // Absent ones are 1, and -0, which leaves every sum its bits.
-template <class T, class P, int kCount = 2>
+template <class T, class P, int kCount>
 struct Parameters {
   static constexpr int kParts = kPack<T> / kPack<P>;  // 16 bytes of parameters per pack
 

@@ -23,6 +23,7 @@ from torch import Tensor
 from polyops import _C
 from polyops._bench.convolutions import convolution
 from polyops._bench.inputs import Case, Inputs, in_place, nbytes, new_results
+from polyops._bench.norms import layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
 from polyops._bench.shapes import Spec
 
 aten: Any = torch.ops.aten
@@ -115,38 +116,6 @@ def _softmax_backward(inputs: Inputs, name: str, out: bool) -> Case:
     return new_results(partial(getattr(torch, name), *args), moved)
 
 
-def _layer_norm_inputs(inputs: Inputs) -> tuple[Tensor, list[int], Tensor, Tensor]:
-    spec = inputs.spec
-    normalized = list(spec.sizes[-int(spec.option("over", "1")) :])
-    dtype = spec.option("weight", spec.dtype)
-    weight, bias = (inputs.typed(torch.randn(normalized), dtype) for _ in range(2))
-    return inputs.input(), normalized, weight, bias
-
-
-def _layer_norm(inputs: Inputs, name: str, out: bool) -> Case:
-    x, normalized, weight, bias = _layer_norm_inputs(inputs)
-    args = (x, normalized, weight, bias, 1e-5)
-    moved = nbytes(x, x, weight, bias)
-    if out:
-        y, mean, rstd = torch.native_layer_norm(*args)
-        fn = partial(aten.native_layer_norm.out, *args, out0=y, out1=mean, out2=rstd)
-        return new_results(fn, moved)
-    return new_results(partial(torch.native_layer_norm, *args), moved)
-
-
-def _layer_norm_backward(inputs: Inputs, name: str, out: bool) -> Case:
-    x, normalized, weight, bias = _layer_norm_inputs(inputs)
-    grad = inputs.gradient()
-    _, mean, rstd = torch.native_layer_norm(x, normalized, weight, bias, 1e-5)
-    args = (grad, x, normalized, mean, rstd, weight, bias, [True, True, True])
-    moved = nbytes(grad, x, x, weight, weight, bias)
-    if out:
-        results = [torch.empty_like(t) for t in (x, weight, bias)]
-        names = {f"out{i}": result for i, result in enumerate(results)}
-        return new_results(partial(aten.native_layer_norm_backward.out, *args, **names), moved)
-    return new_results(partial(aten.native_layer_norm_backward.default, *args), moved)
-
-
 def _activation(inputs: Inputs, name: str, out: bool) -> Case:
     x = inputs.input()
     approx = inputs.spec.option("approx", "none")
@@ -237,8 +206,10 @@ BUILDERS: dict[str, Callable[[Inputs, str, bool], Case]] = {
     "dot": _dot,
     **dict.fromkeys(["_softmax", "_log_softmax"], _softmax),
     **dict.fromkeys(["_softmax_backward_data", "_log_softmax_backward_data"], _softmax_backward),
-    "native_layer_norm": _layer_norm,
-    "native_layer_norm_backward": _layer_norm_backward,
+    "native_layer_norm": layer_norm,
+    "native_layer_norm_backward": layer_norm_backward,
+    "_fused_rms_norm": rms_norm,
+    "_fused_rms_norm_backward": rms_norm_backward,
     "_scaled_dot_product_flash_attention_for_cpu": _attention,
     "_scaled_dot_product_flash_attention_for_cpu_backward": _attention,
     **dict.fromkeys(["convolution", "convolution_backward"], convolution),
