@@ -1,0 +1,171 @@
+// Gradients of weight and bias: sums over the batch and all pixels. Blocks leave their parts in the
+// workspace, float32, a row for each split: [filter][tap], then the bias's [filter]. A second kernel
+// adds the rows up in order, so that results repeat bit for bit. Here are that kernel and the sums of
+// any sizes, windows and strides, a block per filter and tap.
+#ifndef POLYOPS_GPU_CONVOLUTION_SUMS_H_
+#define POLYOPS_GPU_CONVOLUTION_SUMS_H_
+
+#include "anywhere.h"
+#include "layout.h"
+#include "reduce.h"
+
+namespace polyops::gpu {
+namespace {
+
+// Where the sums go.
+template <class T>
+struct Sums {
+  T* weight;  // null: not wanted
+  T* bias;
+  Strides to;
+  int64_t bias_stride;
+  float* parts;
+  int32_t splits;
+
+  GPU_DEVICE static int64_t row(const Shape& s) {
+    return int64_t{s.filters()} * (s.taps() + 1);
+  }
+  GPU_DEVICE float* part(const Shape& s, int64_t split, int64_t filter, int64_t tap) const {
+    float* const of_split = parts + split * row(s);
+    const int64_t taps = s.taps();
+    return of_split + (tap < taps ? filter * taps + tap : int64_t{s.filters()} * taps + filter);
+  }
+};
+
+template <class T>
+Sums<T> sums_of(const BackwardArgs& a, int64_t splits, const polyops_context* ctx) {
+  const bool weight = polyops_is_present(&a.grad_weight), bias = polyops_is_present(&a.grad_bias);
+  return {weight ? static_cast<T*>(a.grad_weight.data) : nullptr,
+          bias ? static_cast<T*>(a.grad_bias.data) : nullptr,
+          weight ? strides_of(a.grad_weight) : Strides{},
+          bias ? a.grad_bias.strides[0] : 0,
+          static_cast<float*>(ctx->scratch),
+          static_cast<int32_t>(splits)};
+}
+
+inline bool wants_sums(const BackwardArgs& a) {
+  return polyops_is_present(&a.grad_weight) || polyops_is_present(&a.grad_bias);
+}
+
+inline size_t sums_bytes(const Shape& shape, int64_t splits) {
+  return static_cast<size_t>(splits * int64_t{shape.channels} * shape.multiple *
+                             (int64_t{shape.h.taps} * shape.w.taps + 1)) *
+         sizeof(float);
+}
+
+// 32 neighbouring sums per block, by 8 threads each, of every eighth split.
+constexpr int kSumColumns = 32, kSumRows = 8;
+
+template <class T>
+GPU_KERNEL(kSumColumns* kSumRows)
+add_parts(Shape shape, Sums<T> sums) {
+  GPU_SHARED(float, shared, kSumColumns * kSumRows);
+  const int64_t row = Sums<T>::row(shape);
+  const int64_t at = block_id() * kSumColumns + thread_id() % kSumColumns;
+  float sum = 0;
+  if (at < row) {
+#pragma unroll 4
+    for (int32_t split = thread_id() / kSumColumns; split < sums.splits; split += kSumRows) {
+      sum += sums.parts[split * row + at];
+    }
+  }
+  shared[thread_id()] = sum;
+  barrier();
+  if (thread_id() >= kSumColumns || at >= row) return;
+  for (int i = 1; i < kSumRows; ++i) sum += shared[thread_id() + i * kSumColumns];
+  const int64_t of_weight = int64_t{shape.filters()} * shape.taps();
+  if (at >= of_weight) {
+    if (sums.bias != nullptr) sums.bias[(at - of_weight) * sums.bias_stride] = narrow<T>(sum);
+    return;
+  }
+  if (sums.weight == nullptr) return;
+  const auto index = static_cast<uint32_t>(at), taps = static_cast<uint32_t>(shape.taps());
+  const uint32_t width = static_cast<uint32_t>(shape.w.taps), tap = index % taps;
+  sums.weight[sums.to.at(index / taps, 0, tap / width, tap % width)] = narrow<T>(sum);
+}
+
+template <class T>
+int launch_add_parts(const Shape& shape, const Sums<T>& sums, const polyops_context* ctx) {
+  const int64_t row = int64_t{shape.channels} * shape.multiple *
+                      (int64_t{shape.h.taps} * shape.w.taps + 1);
+  return launch(add_parts<T>, {ceil_div(row, kSumColumns), kSumColumns * kSumRows}, ctx, shape,
+                sums);
+}
+
+// ---- Of anything.
+
+template <class T>
+struct AnySumsCall {
+  Shape shape;
+  const T* grad;
+  const T* src;
+  Strides of_grad, of_src;
+  Sums<T> sums;
+  uint32_t per_split;  // results
+};
+
+template <class T>
+GPU_KERNEL(kAnywhereThreads)
+sum_anywhere(AnySumsCall<T> call) {
+  GPU_SHARED(float, shared, kMostWaves);
+  const Shape& s = call.shape;
+  const auto tasks = static_cast<uint32_t>(s.taps() + 1);
+  auto block = static_cast<uint32_t>(block_id());
+  const uint32_t tap = block % tasks;
+  block /= tasks;
+  const uint32_t filter = block % static_cast<uint32_t>(s.filters());
+  const uint32_t split = block / static_cast<uint32_t>(s.filters());
+  const auto all = static_cast<uint32_t>(s.batch) * static_cast<uint32_t>(s.out());
+  const uint32_t begin = split * call.per_split;
+  const uint32_t end = begin + call.per_split < all ? begin + call.per_split : all;
+  const auto i = static_cast<int32_t>(tap) / s.w.taps, j = static_cast<int32_t>(tap) % s.w.taps;
+  float sum = 0;
+  for (uint32_t at = begin + thread_id(); at < end; at += block_threads()) {
+    const Element e(at, 1, s.h.out, s.w.out, false);
+    const float grad = widen(call.grad[call.of_grad.at(e.n, filter, e.h, e.w)]);
+    if (tap + 1 == tasks) {
+      sum += grad;
+      continue;
+    }
+    const int32_t y = e.h * s.h.stride - s.h.padding + i * s.h.dilation;
+    const int32_t x = e.w * s.w.stride - s.w.padding + j * s.w.dilation;
+    if (y < 0 || y >= s.h.in || x < 0 || x >= s.w.in) continue;
+    const int64_t channel = static_cast<int32_t>(filter) / s.multiple;
+    sum = fmaf(grad, widen(call.src[call.of_src.at(e.n, channel, y, x)]), sum);
+  }
+  sum = sum_of_block(sum, shared);
+  if (thread_id() == 0) *call.sums.part(s, split, filter, tap) = sum;
+}
+
+// So many that there are some thousand blocks, of some thousand results each.
+inline int64_t any_splits(const Shape& shape) {
+  const int64_t blocks = int64_t{shape.channels} * shape.multiple *
+                         (int64_t{shape.h.taps} * shape.w.taps + 1);
+  const int64_t results = int64_t{shape.batch} * shape.h.out * shape.w.out;
+  const int64_t splits = 2048 / blocks, most = ceil_div(results, 2048);
+  return splits < 1 ? 1 : splits < most ? splits : most;
+}
+
+inline int sums_anywhere(const BackwardArgs& a, const polyops_context* ctx) {
+  return with_type(a.src.dtype, [&]<class T>() {
+    const Shape shape = shape_of(a);
+    const int64_t results = int64_t{shape.batch} * shape.h.out * shape.w.out;
+    const int64_t splits = any_splits(shape);
+    const AnySumsCall<T> call = {shape,
+                                 static_cast<const T*>(a.grad_dst.data),
+                                 static_cast<const T*>(a.src.data),
+                                 strides_of(a.grad_dst),
+                                 strides_of(a.src),
+                                 sums_of<T>(a, splits, ctx),
+                                 static_cast<uint32_t>(ceil_div(results, splits))};
+    const int64_t blocks = splits * int64_t{shape.channels} * shape.multiple *
+                           (int64_t{shape.h.taps} * shape.w.taps + 1);
+    const int status = launch(sum_anywhere<T>, {blocks, kAnywhereThreads}, ctx, call);
+    return status == POLYOPS_OK ? launch_add_parts(shape, call.sums, ctx) : status;
+  });
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_CONVOLUTION_SUMS_H_
