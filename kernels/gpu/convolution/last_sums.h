@@ -89,9 +89,10 @@ GPU_DEVICE void sum_last_strip(const Shape& s, const LastStrip& strip, const T* 
       load_word(row + int64_t{x + j} * s.channels, inside, values[j]);
     }
 #pragma unroll
-    for (int j = 0; j < W::kW; ++j) {
+    for (int r = 0; r < kLastResults; ++r) {
+      if (strip.column + r >= s.w.out) break;  // 0 times infinity is not 0
 #pragma unroll
-      for (int r = 0; r < kLastResults; ++r) {
+      for (int j = 0; j < W::kW; ++j) {
 #pragma unroll
         for (int e = 0; e < kElements; ++e) {
           float& sum = sums[i * W::kW + j][e];

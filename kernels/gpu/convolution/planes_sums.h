@@ -55,38 +55,34 @@ struct PlanesSumsCall {
 };
 
 // Adds a strip's products to the sums of the taps, and its gradients to the last one. in, y and x as in
-// convolve_strip().
+// convolve_strip(). Results that the tile has not are skipped, not multiplied by 0: what is read may be
+// infinite.
 template <class W, class T>
 GPU_DEVICE void sum_strip(const Tile& tile, const Strip& strip, const T* in, int32_t y, int32_t x,
                           const T* grads, float (&sums)[W::kTaps + 1]) {
-  float grad[W::kRows][kStripColumns];
+  const bool has_second = strip.column + 1 < tile.columns;
+  float values[W::kInRows][W::kInColumns];
 #pragma unroll
   for (int r = 0; r < W::kRows; ++r) {
+    if (strip.row + r >= tile.rows) break;
+    const T* const from = grads + r * tile.columns;
+    const float grad[kStripColumns] = {widen(from[0]), has_second ? widen(from[1]) : 0.0f};
 #pragma unroll
-    for (int c = 0; c < kStripColumns; ++c) {
-      const bool has = strip.row + r < tile.rows && strip.column + c < tile.columns;
-      grad[r][c] = has ? widen(grads[r * tile.columns + c]) : 0.0f;
-      sums[W::kTaps] += grad[r][c];
-    }
-  }
+    for (int i = 0; i < W::kH; ++i) {
+      const int at = r * W::kS + i;
+      if (r == 0 || at > (r - 1) * W::kS + W::kH - 1) {
+        const bool inside = static_cast<uint32_t>(y + at) < static_cast<uint32_t>(tile.in_rows);
+        load_columns<W>(in + (y + at) * tile.in_columns, x, inside ? tile.in_columns : 0,
+                        values[at]);
+      }
 #pragma unroll
-  for (int i = 0; i < W::kInRows; ++i) {
-    if (static_cast<uint32_t>(y + i) >= static_cast<uint32_t>(tile.in_rows)) continue;
-    float values[W::kInColumns];
-    load_columns<W>(in + (y + i) * tile.in_columns, x, tile.in_columns, values);
-#pragma unroll
-    for (int r = 0; r < W::kRows; ++r) {
-      const int tap = i - r * W::kS;
-      if (tap < 0 || tap >= W::kH) continue;
-#pragma unroll
-      for (int c = 0; c < kStripColumns; ++c) {
-#pragma unroll
-        for (int j = 0; j < W::kW; ++j) {
-          float& sum = sums[tap * W::kW + j];
-          sum = fmaf(values[c * W::kS + j], grad[r][c], sum);
-        }
+      for (int j = 0; j < W::kW; ++j) {
+        float& sum = sums[i * W::kW + j];
+        sum = fmaf(values[at][j], grad[0], sum);
+        if (has_second) sum = fmaf(values[at][W::kS + j], grad[1], sum);
       }
     }
+    sums[W::kTaps] += grad[0] + grad[1];
   }
 }
 

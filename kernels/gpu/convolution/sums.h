@@ -1,13 +1,12 @@
 // Gradients of weight and bias: sums over the batch and all pixels. Blocks leave their parts in the
 // workspace, float32, a row for each split: [filter][tap], then the bias's [filter]. A second kernel
 // adds the rows up in order, so that results repeat bit for bit. Here are that kernel and the sums of
-// any sizes, windows and strides, a block per filter and tap.
+// any sizes, windows and strides, a thread per filter, tap and split.
 #ifndef POLYOPS_GPU_CONVOLUTION_SUMS_H_
 #define POLYOPS_GPU_CONVOLUTION_SUMS_H_
 
 #include "anywhere.h"
 #include "layout.h"
-#include "reduce.h"
 
 namespace polyops::gpu {
 namespace {
@@ -22,9 +21,7 @@ struct Sums {
   float* parts;
   int32_t splits;
 
-  GPU_DEVICE static int64_t row(const Shape& s) {
-    return int64_t{s.filters()} * (s.taps() + 1);
-  }
+  GPU_DEVICE static int64_t row(const Shape& s) { return int64_t{s.filters()} * (s.taps() + 1); }
   GPU_DEVICE float* part(const Shape& s, int64_t split, int64_t filter, int64_t tap) const {
     float* const of_split = parts + split * row(s);
     const int64_t taps = s.taps();
@@ -47,10 +44,12 @@ inline bool wants_sums(const BackwardArgs& a) {
   return polyops_is_present(&a.grad_weight) || polyops_is_present(&a.grad_bias);
 }
 
-inline size_t sums_bytes(const Shape& shape, int64_t splits) {
-  return static_cast<size_t>(splits * int64_t{shape.channels} * shape.multiple *
-                             (int64_t{shape.h.taps} * shape.w.taps + 1)) *
-         sizeof(float);
+// Of a row.
+inline int64_t sums_of_split(const Shape& s) {
+  return int64_t{s.channels} * s.multiple * (int64_t{s.h.taps} * s.w.taps + 1);
+}
+inline size_t sums_bytes(const Shape& s, int64_t splits) {
+  return static_cast<size_t>(splits * sums_of_split(s)) * sizeof(float);
 }
 
 // 32 neighbouring sums per block, by 8 threads each, of every eighth split.
@@ -86,10 +85,8 @@ add_parts(Shape shape, Sums<T> sums) {
 
 template <class T>
 int launch_add_parts(const Shape& shape, const Sums<T>& sums, const polyops_context* ctx) {
-  const int64_t row = int64_t{shape.channels} * shape.multiple *
-                      (int64_t{shape.h.taps} * shape.w.taps + 1);
-  return launch(add_parts<T>, {ceil_div(row, kSumColumns), kSumColumns * kSumRows}, ctx, shape,
-                sums);
+  const int64_t blocks = ceil_div(sums_of_split(shape), kSumColumns);
+  return launch(add_parts<T>, {blocks, kSumColumns * kSumRows}, ctx, shape, sums);
 }
 
 // ---- Of anything.
@@ -102,65 +99,67 @@ struct AnySumsCall {
   Strides of_grad, of_src;
   Sums<T> sums;
   uint32_t per_split;  // results
+  int64_t count;       // of sums, all splits'
 };
 
+// Neighbours have the taps of one filter: they read the same gradients.
 template <class T>
 GPU_KERNEL(kAnywhereThreads)
 sum_anywhere(AnySumsCall<T> call) {
-  GPU_SHARED(float, shared, kMostWaves);
+  const int64_t index = block_id() * block_threads() + thread_id();
+  if (index >= call.count) return;
   const Shape& s = call.shape;
   const auto tasks = static_cast<uint32_t>(s.taps() + 1);
-  auto block = static_cast<uint32_t>(block_id());
-  const uint32_t tap = block % tasks;
-  block /= tasks;
-  const uint32_t filter = block % static_cast<uint32_t>(s.filters());
-  const uint32_t split = block / static_cast<uint32_t>(s.filters());
+  const auto tap = static_cast<int32_t>(index % tasks);
+  const auto filter = static_cast<int32_t>(index / tasks % s.filters());
+  const auto split = static_cast<uint32_t>(index / tasks / s.filters());
   const auto all = static_cast<uint32_t>(s.batch) * static_cast<uint32_t>(s.out());
   const uint32_t begin = split * call.per_split;
   const uint32_t end = begin + call.per_split < all ? begin + call.per_split : all;
-  const auto i = static_cast<int32_t>(tap) / s.w.taps, j = static_cast<int32_t>(tap) % s.w.taps;
+  const bool of_bias = tap == s.taps();
+  const int32_t i = tap / s.w.taps, j = tap % s.w.taps;
   float sum = 0;
-  for (uint32_t at = begin + thread_id(); at < end; at += block_threads()) {
+  for (uint32_t at = begin; at < end; ++at) {
     const Element e(at, 1, s.h.out, s.w.out, false);
     const float grad = widen(call.grad[call.of_grad.at(e.n, filter, e.h, e.w)]);
-    if (tap + 1 == tasks) {
+    if (of_bias) {
       sum += grad;
       continue;
     }
     const int32_t y = e.h * s.h.stride - s.h.padding + i * s.h.dilation;
     const int32_t x = e.w * s.w.stride - s.w.padding + j * s.w.dilation;
     if (y < 0 || y >= s.h.in || x < 0 || x >= s.w.in) continue;
-    const int64_t channel = static_cast<int32_t>(filter) / s.multiple;
-    sum = fmaf(grad, widen(call.src[call.of_src.at(e.n, channel, y, x)]), sum);
+    sum = fmaf(grad, widen(call.src[call.of_src.at(e.n, filter / s.multiple, y, x)]), sum);
   }
-  sum = sum_of_block(sum, shared);
-  if (thread_id() == 0) *call.sums.part(s, split, filter, tap) = sum;
+  *call.sums.part(s, split, filter, tap) = sum;
 }
 
-// So many that there are some thousand blocks, of some thousand results each.
-inline int64_t any_splits(const Shape& shape) {
-  const int64_t blocks = int64_t{shape.channels} * shape.multiple *
-                         (int64_t{shape.h.taps} * shape.w.taps + 1);
-  const int64_t results = int64_t{shape.batch} * shape.h.out * shape.w.out;
-  const int64_t splits = 2048 / blocks, most = ceil_div(results, 2048);
-  return splits < 1 ? 1 : splits < most ? splits : most;
+inline int64_t count_results(const Shape& s) { return int64_t{s.batch} * s.h.out * s.w.out; }
+
+// So many that the largest chip of today is full, of so many results each at least.
+constexpr int64_t kSumThreads = 132 * 2048;
+constexpr int64_t kLeastResults = 64;
+inline int64_t any_splits(const Shape& s) {
+  const int64_t splits = ceil_div(kSumThreads, sums_of_split(s));
+  const int64_t most = ceil_div(count_results(s), kLeastResults);
+  const int64_t per = ceil_div(count_results(s), splits < most ? splits : most);
+  return ceil_div(count_results(s), per);
 }
 
 inline int sums_anywhere(const BackwardArgs& a, const polyops_context* ctx) {
   return with_type(a.src.dtype, [&]<class T>() {
     const Shape shape = shape_of(a);
-    const int64_t results = int64_t{shape.batch} * shape.h.out * shape.w.out;
-    const int64_t splits = any_splits(shape);
+    const int64_t splits = any_splits(shape), count = splits * sums_of_split(shape);
     const AnySumsCall<T> call = {shape,
                                  static_cast<const T*>(a.grad_dst.data),
                                  static_cast<const T*>(a.src.data),
                                  strides_of(a.grad_dst),
                                  strides_of(a.src),
                                  sums_of<T>(a, splits, ctx),
-                                 static_cast<uint32_t>(ceil_div(results, splits))};
-    const int64_t blocks = splits * int64_t{shape.channels} * shape.multiple *
-                           (int64_t{shape.h.taps} * shape.w.taps + 1);
-    const int status = launch(sum_anywhere<T>, {blocks, kAnywhereThreads}, ctx, call);
+                                 static_cast<uint32_t>(ceil_div(count_results(shape), splits)),
+                                 count};
+    const int status = launch(sum_anywhere<T>, {ceil_div(count, kAnywhereThreads), kAnywhereThreads},
+                              ctx, call);
     return status == POLYOPS_OK ? launch_add_parts(shape, call.sums, ctx) : status;
   });
 }
