@@ -45,6 +45,8 @@ inline Cases tiles() {
       {.batch = 2, .groups = 20, .in = {14, 14}, .taps = {5, 5}, .padding = {2}},
       {.groups = 2, .in = {120, 112}, .taps = {3, 3}, .padding = {1}},
       {.batch = 2, .groups = 2, .in = {97, 131}, .taps = {5, 5}, .stride = {2}, .padding = {2}},
+      {.groups = 2, .in = {131, 114}, .taps = {3, 3}, .stride = {2}, .padding = {0, 1}},
+      {.groups = 3, .in = {13, 6}, .taps = {3, 3}, .stride = {2}, .padding = {2, 4}},
       {.groups = 2, .in = {30, 401}, .taps = {7, 7}, .padding = {3}},
       {.groups = 2, .in = {13005}, .taps = {4}, .padding = {3}},
       {.groups = 3, .in = {9000}, .taps = {3}, .padding = {1}},
@@ -57,7 +59,8 @@ inline Cases tiles() {
   };
   for (int64_t groups : {8, 72, 136}) {
     for (int64_t width : {1, 4, 19}) {
-      const Case c = {.batch = 2, .groups = groups, .in = {3, width}, .taps = {3, 3}, .padding = {1}};
+      const Case c = {
+          .batch = 2, .groups = groups, .in = {3, width}, .taps = {3, 3}, .padding = {1}};
       all.push_back(in_layout(c, Layout::kLast));
     }
   }

@@ -111,23 +111,25 @@ int launch_anywhere(void (*kernel)(AnywhereCall<T>), AnywhereCall<T> call,
 inline int forward_anywhere(const void* p, const polyops_context* ctx) {
   const auto& a = *static_cast<const ForwardArgs*>(p);
   return with_type(a.src.dtype, [&]<class T>() {
-    const AnywhereCall<T> call = {
-        shape_of(a),          static_cast<const T*>(a.src.data), nullptr, strides_of(a.src), {},
-        taps_of<T>(a.weight), bias_of<T>(a.bias),                0,       false};
+    const AnywhereCall<T> call = {shape_of(a),
+                                  static_cast<const T*>(a.src.data),
+                                  nullptr,
+                                  strides_of(a.src),
+                                  {},
+                                  taps_of<T>(a.weight),
+                                  bias_of<T>(a.bias),
+                                  0,
+                                  false};
     return launch_anywhere(convolve_anywhere<T>, call, a.dst, ctx);
   });
 }
 
 inline int input_anywhere(const BackwardArgs& a, const polyops_context* ctx) {
   return with_type(a.src.dtype, [&]<class T>() {
-    const AnywhereCall<T> call = {shape_of(a),
-                                  static_cast<const T*>(a.grad_dst.data),
-                                  nullptr,
-                                  strides_of(a.grad_dst),
-                                  {},
-                                  taps_of<T>(a.weight),
-                                  {nullptr, 0},
-                                  0,
+    const AnywhereCall<T> call = {shape_of(a),  static_cast<const T*>(a.grad_dst.data),
+                                  nullptr,      strides_of(a.grad_dst),
+                                  {},           taps_of<T>(a.weight),
+                                  {nullptr, 0}, 0,
                                   false};
     return launch_anywhere(gather_anywhere<T>, call, a.grad_src, ctx);
   });

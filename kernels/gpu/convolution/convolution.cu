@@ -7,6 +7,7 @@
 #include "layout.h"
 #include "planes.h"
 #include "planes_sums.h"
+#include "spread.h"
 #include "sums.h"
 #include "table.h"
 
@@ -37,19 +38,19 @@ const char* last_supports(const void* p) {
   const auto& a = *static_cast<const ForwardArgs*>(p);
   if (const char* reason = supports_any(p)) return reason;
   if (!is_last(a.src) || !is_last(a.dst)) return "layout";
-  return has_window(shape_of(a)) ? nullptr : "window";
+  return has_square(shape_of(a)) ? nullptr : "window";
 }
 
 int forward_last(const void* p, const polyops_context* ctx) {
   const auto& a = *static_cast<const ForwardArgs*>(p);
   if (!is_aligned(a.src.data) || !is_aligned(a.dst.data)) return forward_anywhere(p, ctx);
   return with_type(a.src.dtype, [&]<class T>() {
-    return launch_last(shape_of(a), static_cast<const T*>(a.src.data),
-                       static_cast<T*>(a.dst.data), taps_of<T>(a.weight), bias_of<T>(a.bias), ctx);
+    return launch_last(shape_of(a), static_cast<const T*>(a.src.data), static_cast<T*>(a.dst.data),
+                       taps_of<T>(a.weight), bias_of<T>(a.bias), ctx);
   });
 }
 
-// ---- Backward. What a kernel is not made for, of its gradients, it leaves to those of anything.
+// ---- Backward.
 
 // The tensors that are images are all of that order.
 template <class Is>
@@ -67,14 +68,15 @@ const char* backward_planes_supports(const void* p) {
   const Shape shape = shape_of(a);
   if (!has_window(shape)) return "window";
   const auto bytes = static_cast<int>(polyops_dtype_size(a.src.dtype));
-  return fits_tiles(shape, bytes) && fits_tiles(turned(shape), bytes) ? nullptr : "shape";
+  const Shape of_input = shape.w.stride == 1 ? turned(shape) : spread(shape);
+  return fits_tiles(shape, bytes) && fits_tiles(of_input, bytes) ? nullptr : "shape";
 }
 
 const char* backward_last_supports(const void* p) {
   const auto& a = *static_cast<const BackwardArgs*>(p);
   if (const char* reason = backward_supports_any(p)) return reason;
   if (!all_images(a, is_last)) return "layout";
-  return has_window(shape_of(a)) ? nullptr : "window";
+  return has_square(shape_of(a)) ? nullptr : "window";
 }
 
 size_t planes_scratch(const void* p, int32_t) {
@@ -110,9 +112,22 @@ int backward_anywhere(const void* p, const polyops_context* ctx) {
   return status == POLYOPS_OK && wants_sums(a) ? sums_anywhere(a, ctx) : status;
 }
 
+// The gradient of the input: another convolution at stride 1, of the filter turned.
 template <class T>
-Taps<T> turned_taps(const BackwardArgs& a, const Shape& shape) {
-  return turned(taps_of<T>(a.weight), shape);
+int input_planes(const BackwardArgs& a, const Shape& s, const polyops_context* ctx) {
+  const auto* grad = static_cast<const T*>(a.grad_dst.data);
+  auto* dst = static_cast<T*>(a.grad_src.data);
+  const Taps<T> taps = taps_of<T>(a.weight);
+  if (s.w.stride == 2) return launch_spread_planes(spread(s), grad, dst, taps, ctx);
+  return launch_planes(turned(s), grad, dst, turned(taps, s), Bias<T>{nullptr, 0}, ctx);
+}
+template <class T>
+int input_last(const BackwardArgs& a, const Shape& s, const polyops_context* ctx) {
+  const auto* grad = static_cast<const T*>(a.grad_dst.data);
+  auto* dst = static_cast<T*>(a.grad_src.data);
+  const Taps<T> taps = taps_of<T>(a.weight);
+  if (s.w.stride == 2) return launch_spread_last(spread(s), grad, dst, taps, ctx);
+  return launch_last(turned(s), grad, dst, turned(taps, s), Bias<T>{nullptr, 0}, ctx);
 }
 
 int backward_planes(const void* p, const polyops_context* ctx) {
@@ -120,13 +135,7 @@ int backward_planes(const void* p, const polyops_context* ctx) {
   const Shape s = shape_of(a);
   return with_type(a.src.dtype, [&]<class T>() {
     int status = POLYOPS_OK;
-    if (polyops_is_present(&a.grad_src)) {
-      status = s.w.stride != 1
-                   ? input_anywhere(a, ctx)
-                   : launch_planes(turned(s), static_cast<const T*>(a.grad_dst.data),
-                                   static_cast<T*>(a.grad_src.data), turned_taps<T>(a, s),
-                                   Bias<T>{nullptr, 0}, ctx);
-    }
+    if (polyops_is_present(&a.grad_src)) status = input_planes<T>(a, s, ctx);
     return status == POLYOPS_OK && wants_sums(a) ? launch_planes_sums<T>(a, s, ctx) : status;
   });
 }
@@ -141,13 +150,7 @@ int backward_last(const void* p, const polyops_context* ctx) {
   const Shape s = shape_of(a);
   return with_type(a.src.dtype, [&]<class T>() {
     int status = POLYOPS_OK;
-    if (out) {
-      status = s.w.stride != 1
-                   ? input_anywhere(a, ctx)
-                   : launch_last(turned(s), static_cast<const T*>(a.grad_dst.data),
-                                 static_cast<T*>(a.grad_src.data), turned_taps<T>(a, s),
-                                 Bias<T>{nullptr, 0}, ctx);
-    }
+    if (out) status = input_last<T>(a, s, ctx);
     return status == POLYOPS_OK && wants_sums(a) ? launch_last_sums<T>(a, s, ctx) : status;
   });
 }
@@ -155,17 +158,16 @@ int backward_last(const void* p, const polyops_context* ctx) {
 }  // namespace
 }  // namespace polyops::gpu
 
-POLYOPS_GPU_KERNELS(
-    convolution,
-    POLYOPS_GPU_KERNEL("convolution", "depthwise_planes", planes_supports, nullptr,
-                       forward_planes),
-    POLYOPS_GPU_KERNEL("convolution", "depthwise_channels_last", last_supports, nullptr,
-                       forward_last),
-    POLYOPS_GPU_KERNEL("convolution", "depthwise_strided", supports_any, nullptr,
-                       forward_anywhere),
-    POLYOPS_GPU_KERNEL("convolution_backward", "depthwise_backward_planes",
-                       backward_planes_supports, planes_scratch, backward_planes),
-    POLYOPS_GPU_KERNEL("convolution_backward", "depthwise_backward_channels_last",
-                       backward_last_supports, last_scratch, backward_last),
-    POLYOPS_GPU_KERNEL("convolution_backward", "depthwise_backward_strided",
-                       backward_supports_any, any_scratch, backward_anywhere))
+POLYOPS_GPU_KERNELS(convolution,
+                    POLYOPS_GPU_KERNEL("convolution", "depthwise_planes", planes_supports, nullptr,
+                                       forward_planes),
+                    POLYOPS_GPU_KERNEL("convolution", "depthwise_channels_last", last_supports,
+                                       nullptr, forward_last),
+                    POLYOPS_GPU_KERNEL("convolution", "depthwise_strided", supports_any, nullptr,
+                                       forward_anywhere),
+                    POLYOPS_GPU_KERNEL("convolution_backward", "depthwise_backward_planes",
+                                       backward_planes_supports, planes_scratch, backward_planes),
+                    POLYOPS_GPU_KERNEL("convolution_backward", "depthwise_backward_channels_last",
+                                       backward_last_supports, last_scratch, backward_last),
+                    POLYOPS_GPU_KERNEL("convolution_backward", "depthwise_backward_strided",
+                                       backward_supports_any, any_scratch, backward_anywhere))

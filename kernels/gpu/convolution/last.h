@@ -28,16 +28,20 @@ struct LastGrid {
   int32_t per_block;       // strips
 };
 
-inline LastGrid last_grid(const Shape& s, int per_pack) {
+// width, results: of a row, and those of it in a strip.
+inline LastGrid last_grid(const Shape& s, int per_pack, int32_t width, int results) {
   LastGrid g;
   g.packs = s.channels / per_pack;
   g.columns = static_cast<int32_t>(ceil_div(g.packs, kLastPacks));
   g.width = static_cast<int32_t>(ceil_div(g.packs, g.columns));
-  g.across = static_cast<int32_t>(ceil_div(s.w.out, kLastResults));
+  g.across = static_cast<int32_t>(ceil_div(width, results));
   g.strips = s.batch * s.h.out * g.across;
   g.lines = kLastThreads / g.width;
   g.per_block = g.lines * kLastTurns;
   return g;
+}
+inline LastGrid last_grid(const Shape& s, int per_pack) {
+  return last_grid(s, per_pack, s.w.out, kLastResults);
 }
 
 template <class T>
@@ -53,9 +57,10 @@ struct LastCall {
 // Of a strip's result 0 in dst, and the input's row and column where its window begins.
 struct LastStrip {
   int32_t n, row, column;
-  GPU_DEVICE LastStrip(int32_t index, const Shape& s, const LastGrid& g) {
+  GPU_DEVICE LastStrip(int32_t index, const Shape& s, const LastGrid& g,
+                       int results = kLastResults) {
     const auto line = static_cast<uint32_t>(index) / static_cast<uint32_t>(g.across);
-    column = (index - static_cast<int32_t>(line) * g.across) * kLastResults;
+    column = (index - static_cast<int32_t>(line) * g.across) * results;
     n = static_cast<int32_t>(line / static_cast<uint32_t>(s.h.out));
     row = static_cast<int32_t>(line) - n * s.h.out;
   }
@@ -109,6 +114,33 @@ GPU_DEVICE void convolve_last(const Shape& s, const T* src, int32_t y, int32_t x
   }
 }
 
+// A block's channels, and its first strip.
+template <class T>
+struct LastBlock {
+  int32_t channel, channels, first;
+
+  GPU_DEVICE LastBlock(const Shape& s, const LastGrid& g) {
+    const auto block = static_cast<uint32_t>(block_id()),
+               columns = static_cast<uint32_t>(g.columns);
+    first = static_cast<int32_t>(block / columns) * g.per_block;
+    channel = static_cast<int32_t>(block % columns) * g.width * kPack<T>;
+    const int32_t left = s.channels - channel, all = g.width * kPack<T>;
+    channels = left < all ? left : all;
+  }
+};
+
+// The block's filters as [tap][channel], then its bias. A barrier follows.
+template <class W, class T>
+GPU_DEVICE void stage_taps(const LastCall<T>& call, const LastBlock<T>& block, float* taps) {
+  constexpr int kStride = kLastPacks * kPack<T>;
+  const int32_t c = thread_id() % kStride, channel = block.channel + c;
+  if (c >= block.channels) return;
+  for (int i = thread_id() / kStride; i <= W::kTaps; i += kLastThreads / kStride) {
+    taps[i * kStride + c] =
+        i == W::kTaps ? call.bias.at(channel) : call.taps.at(channel, i / W::kW, i % W::kW);
+  }
+}
+
 template <class W, class T>
 GPU_KERNEL(kLastThreads)
 convolve_last_channels(LastCall<T> call) {
@@ -117,33 +149,22 @@ convolve_last_channels(LastCall<T> call) {
   auto* const taps = reinterpret_cast<float*>(memory);
   const Shape& s = call.shape;
   const LastGrid& g = call.grid;
-  const auto block = static_cast<uint32_t>(block_id());
-  const auto column = static_cast<int32_t>(block % static_cast<uint32_t>(g.columns));
-  const int32_t first = static_cast<int32_t>(block / static_cast<uint32_t>(g.columns)) *
-                        g.per_block;
-  const int32_t channel = column * g.width * kPack<T>;
-  const int32_t left = s.channels - channel, all = g.width * kPack<T>;
-  const int32_t channels = left < all ? left : all;
-  for (int32_t c = thread_id() % kStride; c < channels; c += kStride) {
-    for (int i = thread_id() / kStride; i <= W::kTaps; i += kLastThreads / kStride) {
-      taps[i * kStride + c] = i == W::kTaps ? call.bias.at(channel + c)
-                                            : call.taps.at(channel + c, i / W::kW, i % W::kW);
-    }
-  }
+  const LastBlock<T> block(s, g);
+  stage_taps<W>(call, block, taps);
   barrier();
   const int32_t line = thread_id() / g.width, own = thread_id() % g.width * kPack<T>;
-  if (line >= g.lines || own >= channels) return;
-  const int32_t end = first + g.per_block < g.strips ? first + g.per_block : g.strips;
-  for (int32_t index = first + line; index < end; index += g.lines) {
+  if (line >= g.lines || own >= block.channels) return;
+  const int32_t end = block.first + g.per_block < g.strips ? block.first + g.per_block : g.strips;
+  for (int32_t index = block.first + line; index < end; index += g.lines) {
     const LastStrip strip(index, s, g);
     float sums[kLastResults][kPack<T>];
 #pragma unroll
     for (int r = 0; r < kLastResults; ++r) load_floats(taps + W::kTaps * kStride + own, sums[r]);
-    convolve_last<W>(s, call.src + int64_t{strip.n} * s.in() * s.channels + channel + own,
+    convolve_last<W>(s, call.src + int64_t{strip.n} * s.in() * s.channels + block.channel + own,
                      strip.row * W::kS - s.h.padding, strip.column * W::kS - s.w.padding,
                      taps + own, kStride, sums);
     const int64_t pixel = int64_t{strip.n} * s.out() + strip.row * s.w.out + strip.column;
-    T* const to = call.dst + pixel * s.channels + channel + own;
+    T* const to = call.dst + pixel * s.channels + block.channel + own;
 #pragma unroll
     for (int r = 0; r < kLastResults; ++r) {
       if (strip.column + r < s.w.out) store_words(to + int64_t{r} * s.channels, pack<T>(sums[r]));
@@ -157,7 +178,7 @@ int launch_last(const Shape& s, const T* src, T* dst, const Taps<T>& taps, const
   const LastGrid grid = last_grid(s, kPack<T>);
   const LastCall<T> call = {s, grid, src, dst, taps, bias};
   const LaunchShape shape = {ceil_div(grid.strips, grid.per_block) * grid.columns, kLastThreads};
-  return with_window(s, POLYOPS_DECLINED, [&]<class W>() {
+  return with_square(s, POLYOPS_DECLINED, [&]<class W>() {
     return launch(convolve_last_channels<W, T>, shape, ctx, call);
   });
 }

@@ -11,7 +11,7 @@
 namespace polyops::gpu {
 namespace {
 
-constexpr int kSumsLanes = 32;                        // threads next to each other, of a pixel
+constexpr int kSumsLanes = 32;                         // threads next to each other, of a pixel
 constexpr int kSumsLines = kLastThreads / kSumsLanes;  // of one lane's channels
 constexpr int64_t kLastSumBlocks = 132 * 8;
 constexpr int64_t kLeastStrips = 8 * kSumsLines;  // of a block
@@ -107,7 +107,7 @@ template <class W, class T>
 GPU_KERNEL(kLastThreads)
 sum_last_channels(LastSumsCall<T> call) {
   constexpr int kElements = kWordElements<T>, kChannels = kSumsChannels<T>;
-  GPU_SHARED(float, shared, kLastThreads * kElements);
+  GPU_SHARED(float, shared, kLastThreads* kElements);
   const Shape& s = call.shape;
   const LastSumsGrid& g = call.grid;
   const auto block = static_cast<uint32_t>(block_id());
@@ -158,7 +158,7 @@ int launch_last_sums(const BackwardArgs& a, const Shape& s, const polyops_contex
                                 static_cast<const T*>(a.src.data),
                                 sums_of<T>(a, grid.splits, ctx)};
   const LaunchShape shape = {int64_t{grid.columns} * grid.splits, kLastThreads};
-  const int status = with_window(s, POLYOPS_DECLINED, [&]<class W>() {
+  const int status = with_square(s, POLYOPS_DECLINED, [&]<class W>() {
     return launch(sum_last_channels<W, T>, shape, ctx, call);
   });
   return status == POLYOPS_OK ? launch_add_parts(s, call.sums, ctx) : status;

@@ -47,7 +47,7 @@ inline Strides strides_of(const polyops_tensor& t) {
 inline Axis axis_of(const polyops_convolution_window& window, const polyops_tensor& src,
                     const polyops_tensor& weight, const polyops_tensor& dst, int d) {
   const auto narrow = [](int64_t x) { return static_cast<int32_t>(x); };
-  return {narrow(src.sizes[d + 2]),    narrow(dst.sizes[d + 2]),   narrow(weight.sizes[d + 2]),
+  return {narrow(src.sizes[d + 2]), narrow(dst.sizes[d + 2]),  narrow(weight.sizes[d + 2]),
           narrow(window.stride[d]), narrow(window.padding[d]), narrow(window.dilation[d])};
 }
 

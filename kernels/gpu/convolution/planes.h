@@ -31,8 +31,7 @@ GPU_DEVICE void load_taps(const Taps<T>& taps, int32_t channel, float (&w)[W::kT
 // the strip begins to read.
 template <class W, class T>
 GPU_DEVICE void convolve_strip(const Tile& tile, const T* in, int32_t y, int32_t x,
-                               const float (&w)[W::kTaps],
-                               float (&sums)[W::kRows][kStripColumns]) {
+                               const float (&w)[W::kTaps], float (&sums)[W::kRows][kStripColumns]) {
 #pragma unroll
   for (int i = 0; i < W::kInRows; ++i) {
     if (static_cast<uint32_t>(y + i) >= static_cast<uint32_t>(tile.in_rows)) continue;
@@ -112,14 +111,7 @@ convolve_planes(PlanesCall<T> call) {
 // Calls f.operator()<W>() for the window, if it is one of those that are compiled; else returns
 // `otherwise`.
 template <class F>
-int with_window(const Shape& s, int otherwise, F f) {
-  if (is_row(s)) {
-    if (s.w.stride != 1) return otherwise;
-    if (s.w.taps == 2) return f.template operator()<Window<1, 2, 1>>();
-    if (s.w.taps == 3) return f.template operator()<Window<1, 3, 1>>();
-    if (s.w.taps == 4) return f.template operator()<Window<1, 4, 1>>();
-    return otherwise;
-  }
+int with_square(const Shape& s, int otherwise, F f) {
   if (s.h.taps != s.w.taps || s.h.stride != s.w.stride) return otherwise;
   if (s.w.stride == 1) {
     if (s.w.taps == 3) return f.template operator()<Window<3, 3, 1>>();
@@ -128,14 +120,27 @@ int with_window(const Shape& s, int otherwise, F f) {
   } else if (s.w.stride == 2) {
     if (s.w.taps == 3) return f.template operator()<Window<3, 3, 2>>();
     if (s.w.taps == 5) return f.template operator()<Window<5, 5, 2>>();
-    if (s.w.taps == 7) return f.template operator()<Window<7, 7, 2>>();
   }
   return otherwise;
 }
+template <class F>
+int with_window(const Shape& s, int otherwise, F f) {
+  if (!is_row(s)) return with_square(s, otherwise, f);
+  if (s.w.stride != 1) return otherwise;
+  if (s.w.taps == 2) return f.template operator()<Window<1, 2, 1>>();
+  if (s.w.taps == 3) return f.template operator()<Window<1, 3, 1>>();
+  if (s.w.taps == 4) return f.template operator()<Window<1, 4, 1>>();
+  return otherwise;
+}
 
+inline bool is_plain(const Shape& s) {
+  return s.multiple == 1 && s.h.dilation == 1 && s.w.dilation == 1;
+}
 inline bool has_window(const Shape& s) {
-  if (s.multiple != 1 || s.h.dilation != 1 || s.w.dilation != 1) return false;
-  return with_window(s, 0, []<class W>() { return 1; }) != 0;
+  return is_plain(s) && with_window(s, 0, []<class W>() { return W::kTaps; }) != 0;
+}
+inline bool has_square(const Shape& s) {
+  return is_plain(s) && with_square(s, 0, []<class W>() { return W::kTaps; }) != 0;
 }
 
 template <class T>
@@ -148,9 +153,8 @@ int launch_planes(const Shape& s, const T* src, T* dst, const Taps<T>& taps, con
   const int64_t groups = ceil_div(int64_t{s.batch} * s.channels, tiling.planes);
   const LaunchShape shape = {groups * tiling.down * tiling.across, kTileThreads,
                              (out_at + out) * sizeof(T)};
-  return with_window(s, POLYOPS_DECLINED, [&]<class W>() {
-    return launch(convolve_planes<W, T>, shape, ctx, call);
-  });
+  return with_window(s, POLYOPS_DECLINED,
+                     [&]<class W>() { return launch(convolve_planes<W, T>, shape, ctx, call); });
 }
 
 // The convolution of a result's gradient that gives the input's, at stride 1: the filter is turned.

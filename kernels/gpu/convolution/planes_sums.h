@@ -28,8 +28,8 @@ struct SumsGrid {
 inline SumsGrid sums_grid(const Shape& s, int element_bytes) {
   SumsGrid g = {tiles_of(s, element_bytes), kTileThreads, 0, 0, 0};
   const bool whole = g.tiling.down * g.tiling.across == 1;
-  const int64_t strips = ceil_div(s.w.out, kStripColumns) *
-                         (is_row(s) ? 1 : ceil_div(s.h.out, kStripRows));
+  const int64_t strips =
+      ceil_div(s.w.out, kStripColumns) * (is_row(s) ? 1 : ceil_div(s.h.out, kStripRows));
   const int64_t plane = int64_t{s.h.in} * s.w.in + int64_t{s.h.out} * s.w.out;
   while (whole && g.team / 2 >= strips && g.team / 2 >= kLeastTeam &&
          kTileThreads / (g.team / 2) * plane * element_bytes <= kTileBytes) {
@@ -95,8 +95,8 @@ sum_planes(PlanesSumsCall<T> call) {
   const SumsGrid& g = call.grid;
   const auto block = static_cast<uint32_t>(block_id());
   const auto split = static_cast<int32_t>(block / static_cast<uint32_t>(g.columns));
-  const int32_t channel = static_cast<int32_t>(block % static_cast<uint32_t>(g.columns)) *
-                          g.tiling.planes;
+  const int32_t channel =
+      static_cast<int32_t>(block % static_cast<uint32_t>(g.columns)) * g.tiling.planes;
   const int32_t channels = Tile::least(g.tiling.planes, s.channels - channel);
   const int32_t own = thread_id() / g.team, lane = thread_id() % g.team;
   const int32_t tiles = s.batch * g.tiling.parts();
@@ -147,9 +147,8 @@ int launch_planes_sums(const BackwardArgs& a, const Shape& s, const polyops_cont
                                   grad_at};
   const LaunchShape shape = {int64_t{grid.columns} * grid.splits, kTileThreads,
                              (grad_at + grads) * sizeof(T)};
-  const int status = with_window(s, POLYOPS_DECLINED, [&]<class W>() {
-    return launch(sum_planes<W, T>, shape, ctx, call);
-  });
+  const int status = with_window(
+      s, POLYOPS_DECLINED, [&]<class W>() { return launch(sum_planes<W, T>, shape, ctx, call); });
   return status == POLYOPS_OK ? launch_add_parts(s, call.sums, ctx) : status;
 }
 

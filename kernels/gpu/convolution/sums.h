@@ -58,7 +58,7 @@ constexpr int kSumColumns = 32, kSumRows = 8;
 template <class T>
 GPU_KERNEL(kSumColumns* kSumRows)
 add_parts(Shape shape, Sums<T> sums) {
-  GPU_SHARED(float, shared, kSumColumns * kSumRows);
+  GPU_SHARED(float, shared, kSumColumns* kSumRows);
   const int64_t row = Sums<T>::row(shape);
   const int64_t at = block_id() * kSumColumns + thread_id() % kSumColumns;
   float sum = 0;
@@ -158,8 +158,8 @@ inline int sums_anywhere(const BackwardArgs& a, const polyops_context* ctx) {
                                  sums_of<T>(a, splits, ctx),
                                  static_cast<uint32_t>(ceil_div(count_results(shape), splits)),
                                  count};
-    const int status = launch(sum_anywhere<T>, {ceil_div(count, kAnywhereThreads), kAnywhereThreads},
-                              ctx, call);
+    const int status =
+        launch(sum_anywhere<T>, {ceil_div(count, kAnywhereThreads), kAnywhereThreads}, ctx, call);
     return status == POLYOPS_OK ? launch_add_parts(shape, call.sums, ctx) : status;
   });
 }

@@ -24,8 +24,8 @@ constexpr int32_t kRowTile = 4096;  // columns, where rows are cut
 template <int kHeight, int kWidth, int kStride>
 struct Window {
   static constexpr int kH = kHeight, kW = kWidth, kS = kStride, kTaps = kHeight * kWidth;
-  static constexpr int kRows = kHeight == 1 ? 1 : kStripRows;       // of results in a strip
-  static constexpr int kInRows = (kRows - 1) * kStride + kHeight;   // that it reads
+  static constexpr int kRows = kHeight == 1 ? 1 : kStripRows;      // of results in a strip
+  static constexpr int kInRows = (kRows - 1) * kStride + kHeight;  // that it reads
   static constexpr int kInColumns = (kStripColumns - 1) * kStride + kWidth;
 };
 
@@ -33,20 +33,20 @@ struct Window {
 struct Tiling {
   int32_t planes, rows, columns;  // of results in a tile
   int32_t down, across;           // tiles of a plane
+  bool gathers;                   // results are what a convolution of stride 2 reads, see Reads
   GPU_DEVICE int32_t parts() const { return down * across; }
 };
 
 inline bool is_row(const Shape& s) { return s.h.in == 1 && s.h.out == 1 && s.h.taps == 1; }
 
-inline Tiling tiles_of(const Shape& s, int element_bytes) {
+inline Tiling tiles_of(const Shape& s, int element_bytes, bool gathers = false) {
   const int64_t row = int64_t{s.w.in} * s.h.stride + s.w.out;
   const int64_t halo = int64_t{s.w.in} * (s.h.taps - 1);
   const int64_t room = kTileBytes / element_bytes;
   const int64_t plane = int64_t{s.h.in} * s.w.in + int64_t{s.h.out} * s.w.out;
-  Tiling t = {1, s.h.out, s.w.out, 1, 1};
+  Tiling t = {1, s.h.out, s.w.out, 1, 1, gathers};
   if (plane <= room) {
-    const int64_t strips = ceil_div(s.w.out, kStripColumns) *
-                           ceil_div(s.h.out, kStripRows);
+    const int64_t strips = ceil_div(s.w.out, kStripColumns) * ceil_div(s.h.out, kStripRows);
     const int64_t wanted = kTileThreads / strips, fit = room / plane;
     t.planes = static_cast<int32_t>(wanted < 1 ? 1 : wanted < fit ? wanted : fit);
   } else if (is_row(s)) {
@@ -72,6 +72,21 @@ inline bool fits_tiles(const Shape& s, int element_bytes) {
   return (kStripRows * row + halo) * element_bytes <= kTileBytes * 3 / 2;
 }
 
+// The stretch of an axis that some results read, not clipped to it: forward, and where they are the
+// gradients of a convolution's input: result x is x + padding = 2 o + tap of a gradient o.
+struct Reads {
+  int32_t begin, end;
+  GPU_DEVICE Reads(const Axis& axis, int32_t first, int32_t count, bool gathers) {
+    if (gathers) {
+      begin = (first + axis.padding - axis.taps + 1) >> 1;
+      end = ((first + count - 1 + axis.padding) >> 1) + 1;
+    } else {
+      begin = first * axis.stride - axis.padding;
+      end = begin + (count - 1) * axis.stride + axis.taps;
+    }
+  }
+};
+
 // A tile: its results, and what it reads of the input. Rows and columns of the first one.
 struct Tile {
   int32_t plane, planes;
@@ -88,16 +103,14 @@ struct Tile {
     in_row = in_column = 0;
     in_rows = s.h.in;
     in_columns = s.w.in;
-    if (t.down > 1) clip(s.h, row, rows, &in_row, &in_rows);
-    if (t.across > 1) clip(s.w, column, columns, &in_column, &in_columns);
+    if (t.down > 1) clip(s.h, Reads(s.h, row, rows, t.gathers), &in_row, &in_rows);
+    if (t.across > 1) clip(s.w, Reads(s.w, column, columns, t.gathers), &in_column, &in_columns);
   }
 
   GPU_DEVICE static int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
-  GPU_DEVICE static void clip(const Axis& axis, int32_t first, int32_t count, int32_t* begin,
-                              int32_t* size) {
-    const int32_t from = first * axis.stride - axis.padding;
-    const int32_t end = least(from + (count - 1) * axis.stride + axis.taps, axis.in);
-    *begin = from < 0 ? 0 : from;
+  GPU_DEVICE static void clip(const Axis& axis, const Reads& reads, int32_t* begin, int32_t* size) {
+    const int32_t end = least(reads.end, axis.in);
+    *begin = reads.begin < 0 ? 0 : reads.begin;
     *size = end > *begin ? end - *begin : 0;
   }
 
