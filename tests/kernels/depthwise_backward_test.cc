@@ -50,7 +50,7 @@ std::set<std::string> check(const Cases& cases) {
 }
 
 TEST(DepthwiseBackward, EveryKind) {
-  EXPECT_EQ(check(depthwise_kinds()).size(), 3u);  // planes, channels_last, strided
+  EXPECT_EQ(check(depthwise_kinds()).size(), 4u);  // planes, rows, channels_last, strided
 }
 TEST(DepthwiseBackward, EverySize) { check(depthwise_of(depthwise(), 6)); }
 TEST(DepthwiseBackward, EveryTile) { check(tiles()); }

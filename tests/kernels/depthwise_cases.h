@@ -28,6 +28,7 @@ inline Cases depthwise_kinds() {
       {.batch = 3, .groups = 16, .in = {20}, .taps = {3}, .padding = {0}},
       {.groups = 8, .in = {40}, .taps = {2}, .padding = {1}},
       {.groups = 8, .in = {45}, .taps = {15}, .stride = {2}, .padding = {7}},
+      {.batch = 2, .groups = 8, .in = {45}, .taps = {31}, .padding = {15}},
       {.groups = 8, .filters = 2, .in = {6, 9}, .taps = {3, 3}, .padding = {1}},
       {.groups = 8, .in = {9, 9}, .taps = {3, 3}, .padding = {2}, .dilation = {2}},
   };
@@ -50,6 +51,7 @@ inline Cases tiles() {
       {.groups = 2, .in = {30, 401}, .taps = {7, 7}, .padding = {3}},
       {.groups = 2, .in = {13005}, .taps = {4}, .padding = {3}},
       {.groups = 3, .in = {9000}, .taps = {3}, .padding = {1}},
+      {.groups = 2, .in = {4200}, .taps = {9}, .padding = {2}},
       {.batch = 2, .groups = 2, .in = {4, 5}, .taps = {3, 3}, .padding = {6, 5}},
       {.groups = 2, .in = {6}, .taps = {4}, .padding = {9}},
       {.groups = 2, .in = {1, 9}, .taps = {3, 3}, .padding = {1}},

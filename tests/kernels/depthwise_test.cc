@@ -44,7 +44,7 @@ std::set<std::string> check(const Cases& cases) {
 }
 
 TEST(Depthwise, EveryKind) {
-  EXPECT_EQ(check(depthwise_kinds()).size(), 3u);  // planes, channels_last, strided
+  EXPECT_EQ(check(depthwise_kinds()).size(), 4u);  // planes, rows, channels_last, strided
 }
 TEST(Depthwise, EverySize) { check(depthwise_of(depthwise(), 4)); }
 TEST(Depthwise, EveryTile) { check(tiles()); }

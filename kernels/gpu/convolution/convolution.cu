@@ -7,6 +7,7 @@
 #include "layout.h"
 #include "planes.h"
 #include "planes_sums.h"
+#include "rows.h"
 #include "spread.h"
 #include "sums.h"
 #include "table.h"
@@ -31,6 +32,21 @@ int forward_planes(const void* p, const polyops_context* ctx) {
     return launch_planes(shape_of(a), static_cast<const T*>(a.src.data),
                          static_cast<T*>(a.dst.data), taps_of<T>(a.weight), bias_of<T>(a.bias),
                          ctx);
+  });
+}
+
+const char* rows_supports(const void* p) {
+  const auto& a = *static_cast<const ForwardArgs*>(p);
+  if (const char* reason = supports_any(p)) return reason;
+  if (!polyops_is_contiguous(&a.src) || !polyops_is_contiguous(&a.dst)) return "layout";
+  return has_rows(shape_of(a)) ? nullptr : "window";
+}
+
+int forward_rows(const void* p, const polyops_context* ctx) {
+  const auto& a = *static_cast<const ForwardArgs*>(p);
+  return with_type(a.src.dtype, [&]<class T>() {
+    return launch_rows(shape_of(a), static_cast<const T*>(a.src.data), static_cast<T*>(a.dst.data),
+                       taps_of<T>(a.weight), bias_of<T>(a.bias), ctx);
   });
 }
 
@@ -59,12 +75,12 @@ bool all_images(const BackwardArgs& a, Is is) {
   return is(a.src) && is(a.grad_dst) && (!out || is(a.grad_src));
 }
 
+bool is_contiguous(const polyops_tensor& t) { return polyops_is_contiguous(&t) != 0; }
+
 const char* backward_planes_supports(const void* p) {
   const auto& a = *static_cast<const BackwardArgs*>(p);
   if (const char* reason = backward_supports_any(p)) return reason;
-  if (!all_images(a, [](const auto& t) { return polyops_is_contiguous(&t) != 0; })) {
-    return "layout";
-  }
+  if (!all_images(a, is_contiguous)) return "layout";
   const Shape shape = shape_of(a);
   if (!has_window(shape)) return "window";
   const auto bytes = static_cast<int>(polyops_dtype_size(a.src.dtype));
@@ -77,6 +93,13 @@ const char* backward_last_supports(const void* p) {
   if (const char* reason = backward_supports_any(p)) return reason;
   if (!all_images(a, is_last)) return "layout";
   return has_square(shape_of(a)) ? nullptr : "window";
+}
+
+const char* backward_rows_supports(const void* p) {
+  const auto& a = *static_cast<const BackwardArgs*>(p);
+  if (const char* reason = backward_supports_any(p)) return reason;
+  if (!all_images(a, is_contiguous)) return "layout";
+  return has_rows(shape_of(a)) ? nullptr : "window";
 }
 
 size_t planes_scratch(const void* p, int32_t) {
@@ -140,6 +163,20 @@ int backward_planes(const void* p, const polyops_context* ctx) {
   });
 }
 
+int backward_rows(const void* p, const polyops_context* ctx) {
+  const auto& a = *static_cast<const BackwardArgs*>(p);
+  const Shape s = shape_of(a);
+  int status = POLYOPS_OK;
+  if (polyops_is_present(&a.grad_src)) {
+    status = with_type(a.src.dtype, [&]<class T>() {
+      return launch_rows(turned(s), static_cast<const T*>(a.grad_dst.data),
+                         static_cast<T*>(a.grad_src.data), turned(taps_of<T>(a.weight), s),
+                         Bias<T>{nullptr, 0}, ctx);
+    });
+  }
+  return status == POLYOPS_OK && wants_sums(a) ? sums_anywhere(a, ctx) : status;
+}
+
 int backward_last(const void* p, const polyops_context* ctx) {
   const auto& a = *static_cast<const BackwardArgs*>(p);
   const bool out = polyops_is_present(&a.grad_src) != 0;
@@ -158,16 +195,18 @@ int backward_last(const void* p, const polyops_context* ctx) {
 }  // namespace
 }  // namespace polyops::gpu
 
-POLYOPS_GPU_KERNELS(convolution,
-                    POLYOPS_GPU_KERNEL("convolution", "depthwise_planes", planes_supports, nullptr,
-                                       forward_planes),
-                    POLYOPS_GPU_KERNEL("convolution", "depthwise_channels_last", last_supports,
-                                       nullptr, forward_last),
-                    POLYOPS_GPU_KERNEL("convolution", "depthwise_strided", supports_any, nullptr,
-                                       forward_anywhere),
-                    POLYOPS_GPU_KERNEL("convolution_backward", "depthwise_backward_planes",
-                                       backward_planes_supports, planes_scratch, backward_planes),
-                    POLYOPS_GPU_KERNEL("convolution_backward", "depthwise_backward_channels_last",
-                                       backward_last_supports, last_scratch, backward_last),
-                    POLYOPS_GPU_KERNEL("convolution_backward", "depthwise_backward_strided",
-                                       backward_supports_any, any_scratch, backward_anywhere))
+POLYOPS_GPU_KERNELS(
+    convolution,
+    POLYOPS_GPU_KERNEL("convolution", "depthwise_planes", planes_supports, nullptr, forward_planes),
+    POLYOPS_GPU_KERNEL("convolution", "depthwise_rows", rows_supports, nullptr, forward_rows),
+    POLYOPS_GPU_KERNEL("convolution", "depthwise_channels_last", last_supports, nullptr,
+                       forward_last),
+    POLYOPS_GPU_KERNEL("convolution", "depthwise_strided", supports_any, nullptr, forward_anywhere),
+    POLYOPS_GPU_KERNEL("convolution_backward", "depthwise_backward_planes",
+                       backward_planes_supports, planes_scratch, backward_planes),
+    POLYOPS_GPU_KERNEL("convolution_backward", "depthwise_backward_rows", backward_rows_supports,
+                       any_scratch, backward_rows),
+    POLYOPS_GPU_KERNEL("convolution_backward", "depthwise_backward_channels_last",
+                       backward_last_supports, last_scratch, backward_last),
+    POLYOPS_GPU_KERNEL("convolution_backward", "depthwise_backward_strided", backward_supports_any,
+                       any_scratch, backward_anywhere))

@@ -98,9 +98,33 @@ struct AnySumsCall {
   const T* src;
   Strides of_grad, of_src;
   Sums<T> sums;
-  uint32_t per_split;  // results
-  int64_t count;       // of sums, all splits'
+  int32_t per_split;  // rows of results
+  int64_t count;      // of sums, all splits'
 };
+
+// Of one row of results: those whose tap j lies inside of the input's row, or all for the bias.
+template <class T>
+GPU_DEVICE float sum_row(const AnySumsCall<T>& call, const T* grad, const T* src, int32_t j,
+                         bool of_bias) {
+  const Axis& w = call.shape.w;
+  float sum = 0;
+  if (of_bias) {
+    for (int32_t o = 0; o < w.out; ++o) sum += widen(grad[o * call.of_grad.w]);
+    return sum;
+  }
+  const int32_t start = j * w.dilation - w.padding;
+  const int32_t first = start >= 0 ? 0 : (w.stride - 1 - start) / w.stride;
+  int32_t end = start >= w.in ? 0 : (w.in - 1 - start) / w.stride + 1;
+  if (end > w.out) end = w.out;
+  const T* from = src + (int64_t{first} * w.stride + start) * call.of_src.w;
+  const int64_t step = w.stride * call.of_src.w;
+#pragma unroll 4
+  for (int32_t o = first; o < end; ++o) {
+    sum = fmaf(widen(grad[o * call.of_grad.w]), widen(*from), sum);
+    from += step;
+  }
+  return sum;
+}
 
 // Neighbours have the taps of one filter: they read the same gradients.
 template <class T>
@@ -112,38 +136,31 @@ sum_anywhere(AnySumsCall<T> call) {
   const auto tasks = static_cast<uint32_t>(s.taps() + 1);
   const auto tap = static_cast<int32_t>(index % tasks);
   const auto filter = static_cast<int32_t>(index / tasks % s.filters());
-  const auto split = static_cast<uint32_t>(index / tasks / s.filters());
-  const auto all = static_cast<uint32_t>(s.batch) * static_cast<uint32_t>(s.out());
-  const uint32_t begin = split * call.per_split;
-  const uint32_t end = begin + call.per_split < all ? begin + call.per_split : all;
+  const auto split = static_cast<int32_t>(index / tasks / s.filters());
   const bool of_bias = tap == s.taps();
   const int32_t i = tap / s.w.taps, j = tap % s.w.taps;
+  const int32_t rows = s.batch * s.h.out, stop = (split + 1) * call.per_split;
+  const int32_t end = stop < rows ? stop : rows;
   float sum = 0;
-  for (uint32_t at = begin; at < end; ++at) {
-    const Element e(at, 1, s.h.out, s.w.out, false);
-    const float grad = widen(call.grad[call.of_grad.at(e.n, filter, e.h, e.w)]);
-    if (of_bias) {
-      sum += grad;
-      continue;
-    }
-    const int32_t y = e.h * s.h.stride - s.h.padding + i * s.h.dilation;
-    const int32_t x = e.w * s.w.stride - s.w.padding + j * s.w.dilation;
-    if (y < 0 || y >= s.h.in || x < 0 || x >= s.w.in) continue;
-    sum = fmaf(grad, widen(call.src[call.of_src.at(e.n, filter / s.multiple, y, x)]), sum);
+  for (int32_t row = split * call.per_split; row < end; ++row) {
+    const int32_t n = row / s.h.out, o = row - n * s.h.out;
+    const int32_t y = o * s.h.stride - s.h.padding + i * s.h.dilation;
+    if (!of_bias && (y < 0 || y >= s.h.in)) continue;
+    sum += sum_row(call, call.grad + call.of_grad.at(n, filter, o, 0),
+                   call.src + call.of_src.at(n, filter / s.multiple, y, 0), j, of_bias);
   }
   *call.sums.part(s, split, filter, tap) = sum;
 }
 
-inline int64_t count_results(const Shape& s) { return int64_t{s.batch} * s.h.out * s.w.out; }
-
-// So many that the largest chip of today is full, of so many results each at least.
+// So many that the largest chip of today is full, of a row of results each at least.
 constexpr int64_t kSumThreads = 132 * 2048;
-constexpr int64_t kLeastResults = 64;
-inline int64_t any_splits(const Shape& s) {
+inline int64_t rows_of_split(const Shape& s) {
+  const int64_t rows = int64_t{s.batch} * s.h.out;
   const int64_t splits = ceil_div(kSumThreads, sums_of_split(s));
-  const int64_t most = ceil_div(count_results(s), kLeastResults);
-  const int64_t per = ceil_div(count_results(s), splits < most ? splits : most);
-  return ceil_div(count_results(s), per);
+  return ceil_div(rows, splits < rows ? splits : rows);
+}
+inline int64_t any_splits(const Shape& s) {
+  return ceil_div(int64_t{s.batch} * s.h.out, rows_of_split(s));
 }
 
 inline int sums_anywhere(const BackwardArgs& a, const polyops_context* ctx) {
@@ -156,7 +173,7 @@ inline int sums_anywhere(const BackwardArgs& a, const polyops_context* ctx) {
                                  strides_of(a.grad_dst),
                                  strides_of(a.src),
                                  sums_of<T>(a, splits, ctx),
-                                 static_cast<uint32_t>(ceil_div(count_results(shape), splits)),
+                                 static_cast<int32_t>(rows_of_split(shape)),
                                  count};
     const int status =
         launch(sum_anywhere<T>, {ceil_div(count, kAnywhereThreads), kAnywhereThreads}, ctx, call);

@@ -64,6 +64,14 @@ inline Tiling tiles_of(const Shape& s, int element_bytes, bool gathers = false) 
   return t;
 }
 
+// Stretches of one row, as even as can be.
+inline Tiling row_tiles(const Shape& s) {
+  Tiling t = {1, 1, s.w.out, 1, 1, false};
+  t.across = static_cast<int32_t>(ceil_div(s.w.out, kRowTile));
+  t.columns = static_cast<int32_t>(ceil_div(s.w.out, t.across));
+  return t;
+}
+
 // Rows of images so wide that a strip's do not fit into shared memory are left to others.
 inline bool fits_tiles(const Shape& s, int element_bytes) {
   if (is_row(s)) return true;
