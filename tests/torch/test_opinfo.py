@@ -57,7 +57,7 @@ class Case:
 
     def expected(self, dtype: torch.dtype, direction: str, device: str = "cpu") -> set[str]:
         """Those of which there are kernels on the device."""
-        if self.product and dtype not in PRODUCTS or self.cpu_alone and device != "cpu":
+        if (self.product and dtype not in PRODUCTS) or (self.cpu_alone and device != "cpu"):
             return set()
         names = [f"aten::{name}" for name in getattr(self, direction)]
         return {name for name in names if (device, KERNEL_OPS[name]) in WITH_KERNELS}
