@@ -46,10 +46,6 @@ struct LastSumsCall {
   Sums<T> sums;
 };
 
-struct Word {
-  uint32_t w;
-} __attribute__((may_alias));
-
 // 4 bytes at p, or 0.
 template <class T>
 GPU_DEVICE void load_word(const T* p, bool has, float (&x)[kWordElements<T>]) {

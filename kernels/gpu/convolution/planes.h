@@ -32,11 +32,12 @@ GPU_DEVICE void load_taps(const Taps<T>& taps, int32_t channel, float (&w)[W::kT
 template <class W, class T>
 GPU_DEVICE void convolve_strip(const Tile& tile, const T* in, int32_t y, int32_t x,
                                const float (&w)[W::kTaps], float (&sums)[W::kRows][kStripColumns]) {
+  const Columns<W, T> columns(x, tile.in_columns);
 #pragma unroll
   for (int i = 0; i < W::kInRows; ++i) {
     if (static_cast<uint32_t>(y + i) >= static_cast<uint32_t>(tile.in_rows)) continue;
     float values[W::kInColumns];
-    load_columns<W>(in + (y + i) * tile.in_columns, x, tile.in_columns, values);
+    columns.load(in + (y + i) * tile.in_columns, values);
 #pragma unroll
     for (int r = 0; r < W::kRows; ++r) {
       const int tap = i - r * W::kS;
@@ -55,7 +56,8 @@ GPU_DEVICE void convolve_strip(const Tile& tile, const T* in, int32_t y, int32_t
 template <class W, class T>
 GPU_KERNEL(kTileThreads)
 convolve_planes(PlanesCall<T> call) {
-  GPU_DYNAMIC_SHARED(T, memory);
+  GPU_DYNAMIC_SHARED(T, all);
+  T* const memory = all + kAround;
   const Shape& s = call.shape;
   const auto parts = static_cast<uint32_t>(call.tiling.parts());
   const auto block = static_cast<uint32_t>(block_id());
@@ -133,8 +135,10 @@ int with_window(const Shape& s, int otherwise, F f) {
   return otherwise;
 }
 
+// One filter to a channel, without dilation, and no result of padding alone.
 inline bool is_plain(const Shape& s) {
-  return s.multiple == 1 && s.h.dilation == 1 && s.w.dilation == 1;
+  return s.multiple == 1 && s.h.dilation == 1 && s.w.dilation == 1 && s.h.padding < s.h.taps &&
+         s.w.padding < s.w.taps;
 }
 inline bool has_window(const Shape& s) {
   return is_plain(s) && with_window(s, 0, []<class W>() { return W::kTaps; }) != 0;
@@ -152,7 +156,7 @@ int launch_planes(const Shape& s, const T* src, T* dst, const Taps<T>& taps, con
   const PlanesCall<T> call = {s, tiling, src, dst, taps, bias, out_at};
   const int64_t groups = ceil_div(int64_t{s.batch} * s.channels, tiling.planes);
   const LaunchShape shape = {groups * tiling.down * tiling.across, kTileThreads,
-                             (out_at + out) * sizeof(T)};
+                             (kAround + out_at + out) * sizeof(T)};
   return with_window(s, POLYOPS_DECLINED,
                      [&]<class W>() { return launch(convolve_planes<W, T>, shape, ctx, call); });
 }

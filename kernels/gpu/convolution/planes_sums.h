@@ -60,6 +60,7 @@ struct PlanesSumsCall {
 template <class W, class T>
 GPU_DEVICE void sum_strip(const Tile& tile, const Strip& strip, const T* in, int32_t y, int32_t x,
                           const T* grads, float (&sums)[W::kTaps + 1]) {
+  const Columns<W, T> columns(x, tile.in_columns);
   const bool has_second = strip.column + 1 < tile.columns;
   float values[W::kInRows][W::kInColumns];
 #pragma unroll
@@ -72,8 +73,12 @@ GPU_DEVICE void sum_strip(const Tile& tile, const Strip& strip, const T* in, int
       const int at = r * W::kS + i;
       if (r == 0 || at > (r - 1) * W::kS + W::kH - 1) {
         const bool inside = static_cast<uint32_t>(y + at) < static_cast<uint32_t>(tile.in_rows);
-        load_columns<W>(in + (y + at) * tile.in_columns, x, inside ? tile.in_columns : 0,
-                        values[at]);
+        if (inside) {
+          columns.load(in + (y + at) * tile.in_columns, values[at]);
+        } else {
+#pragma unroll
+          for (float& value : values[at]) value = 0;
+        }
       }
 #pragma unroll
       for (int j = 0; j < W::kW; ++j) {
@@ -89,7 +94,8 @@ GPU_DEVICE void sum_strip(const Tile& tile, const Strip& strip, const T* in, int
 template <class W, class T>
 GPU_KERNEL(kTileThreads)
 sum_planes(PlanesSumsCall<T> call) {
-  GPU_DYNAMIC_SHARED(T, memory);
+  GPU_DYNAMIC_SHARED(T, all);
+  T* const memory = all + kAround;
   GPU_SHARED(float, shared, (W::kTaps + 1) * kMostWaves);
   const Shape& s = call.shape;
   const SumsGrid& g = call.grid;
@@ -146,7 +152,7 @@ int launch_planes_sums(const BackwardArgs& a, const Shape& s, const polyops_cont
                                   sums_of<T>(a, grid.splits, ctx),
                                   grad_at};
   const LaunchShape shape = {int64_t{grid.columns} * grid.splits, kTileThreads,
-                             (grad_at + grads) * sizeof(T)};
+                             (kAround + grad_at + grads) * sizeof(T)};
   const int status = with_window(
       s, POLYOPS_DECLINED, [&]<class W>() { return launch(sum_planes<W, T>, shape, ctx, call); });
   return status == POLYOPS_OK ? launch_add_parts(s, call.sums, ctx) : status;

@@ -194,17 +194,46 @@ struct Strip {
   }
 };
 
-// The columns of one row that a strip reads, 0 where there is none.
+struct HalfWord {
+  uint16_t w;
+} __attribute__((may_alias));
+struct Word {
+  uint32_t w;
+} __attribute__((may_alias));
+
+// The columns of a row that a strip reads, 0 where the row has none: by a factor or mask of an element's
+// bits, so that a load needs neither a comparison nor a branch. Where there is none another row is
+// read, or what lies around the tile: kAround elements before it at most.
+constexpr int kAround = 8;
 template <class W, class T>
-GPU_DEVICE void load_columns(const T* row, int32_t column, int32_t columns,
-                             float (&x)[W::kInColumns]) {
+struct Columns {
+  static constexpr bool kByFactor = std::is_same_v<T, bf16>;
+  int32_t first;
+  uint32_t inside[W::kInColumns];
+
+  GPU_DEVICE Columns(int32_t column, int32_t columns) : first(column) {
 #pragma unroll
-  for (int j = 0; j < W::kInColumns; ++j) {
-    x[j] = static_cast<uint32_t>(column + j) < static_cast<uint32_t>(columns)
-               ? widen(row[column + j])
-               : 0.0f;
+    for (int j = 0; j < W::kInColumns; ++j) {
+      const bool has = static_cast<uint32_t>(column + j) < static_cast<uint32_t>(columns);
+      inside[j] = !has ? 0 : kByFactor ? 1u << 16 : ~0u;
+    }
   }
-}
+  GPU_DEVICE void load(const T* row, float (&x)[W::kInColumns]) const {
+#pragma unroll
+    for (int j = 0; j < W::kInColumns; ++j) x[j] = one(row + first + j, inside[j]);
+  }
+  GPU_DEVICE static float one(const T* p, uint32_t inside) {
+    if constexpr (sizeof(T) == 4) {
+      return float_of_bits(reinterpret_cast<const Word*>(p)->w & inside);
+    } else {
+      const uint32_t bits = reinterpret_cast<const HalfWord*>(p)->w;
+      if constexpr (kByFactor) return float_of_bits(bits * inside);
+      float low, high;
+      widen2<T>(bits & inside, &low, &high);
+      return low;
+    }
+  }
+};
 
 }  // namespace
 }  // namespace polyops::gpu
