@@ -68,7 +68,7 @@ const char* describe_operands(const at::Tensor& input, const at::Tensor& weight,
                               const Parameters& p, Args* args, Sizes* result) {
   if (p.transposed) return "transposed";
   if (!same_kind(input, weight)) return "mixed dtypes or devices";
-  if (!input.is_cpu()) return "device";
+  if (!input.is_cpu() && !input.is_cuda()) return "device";
   const int64_t rank = weight.dim(), spatial = rank - 2;
   if (spatial < 1 || spatial > POLYOPS_MAX_SPATIAL || input.dim() != rank) return "shape";
   if (p.groups < 1 || p.groups > kMost) return "groups";
@@ -123,9 +123,8 @@ std::optional<at::Tensor> convolution(Call& call, const at::Tensor& input, const
   if (!reason) {
     const Format format = convolution_format(input, weight, groups);
     describe_in_format(sizes, input.scalar_type(), format, &args.dst);
-    if (format == Format::kUnclear || is_unclear_of_groups(sizes, groups, format)) {
-      reason = "layout";
-    }
+    const bool unclear = input.is_cpu() && is_unclear_of_groups(sizes, groups, format);
+    if (format == Format::kUnclear || unclear) reason = "layout";
   }
   if (reason) {
     call.decline(reason);
@@ -139,8 +138,9 @@ std::optional<at::Tensor> convolution(Call& call, const at::Tensor& input, const
     prepacked = {sizeof prepacked, 0, &args, &pack->content};
     if (call.choose_from(*pack->table, &prepacked)) chosen = &prepacked;
   }
-  // Of two calls alike one may have a pack.
-  if (chosen == &args && !call.choose(&args, /*remember=*/!any_packs())) return std::nullopt;
+  // Of two calls alike one may have a pack, on a CPU.
+  const bool alike = !input.is_cpu() || !any_packs();
+  if (chosen == &args && !call.choose(&args, /*remember=*/alike)) return std::nullopt;
   if (left_to_bf16(call, input)) return std::nullopt;
   at::Tensor out = allocate_as_described(input, args.dst);
   set_input(&args.src, input);
@@ -163,8 +163,10 @@ const char* describe_gradients(const at::Tensor& input, const at::Tensor& weight
     describe_in_format(input.sizes(), input.scalar_type(), format, &args->grad_src);
   }
   if (mask[1]) {
-    if (is_unclear_of_groups(weight.sizes(), groups, format)) return "layout";
-    if (is_unclear_of_weight(weight, format)) return "layout";
+    if (input.is_cpu() && (is_unclear_of_groups(weight.sizes(), groups, format) ||
+                           is_unclear_of_weight(weight, format))) {
+      return "layout";
+    }
     describe_in_format(weight.sizes(), input.scalar_type(), format, &args->grad_weight);
   }
   if (mask[2]) describe_contiguous(weight.size(0), input.scalar_type(), &args->grad_bias);

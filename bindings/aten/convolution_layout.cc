@@ -1,4 +1,4 @@
-// Read off stock's code and checked by random calls: sizes 1 and more, permuted, sliced, expanded,
+// Read off stock's code; a CPU's checked by random calls: sizes 1 and more, permuted, sliced, expanded,
 // with odd strides where they do not matter; 40,000 on torch 2.13, 200,000 on 2.11.
 #include "aten/convolution_layout.h"
 
@@ -73,6 +73,18 @@ bool in_volumes(const at::Tensor& t) {
   return t.suggest_memory_format() == c10::MemoryFormat::ChannelsLast3d;
 }
 
+// Of rank 3 and 4. Whatever stock takes there, its own depthwise kernels or cuDNN, they return
+// contiguous tensors where neither operand is channels last. Else cuDNN has the call, and asks again,
+// for each gradient, once the input is channels last: its own strides are kept if they can pass for that.
+ConvolutionFormat cuda_format(const Planes& input, const Planes& weight) {
+  if (!input.like_channels_last() && !weight.like_channels_last()) {
+    return ConvolutionFormat::kContiguous;
+  }
+  const bool clear = made_dense(input, kChannelsLastOrder).like_channels_last() &&
+                     at::globalContext().userEnabledCuDNN() && at::Context::hasCuDNN();
+  return clear ? ConvolutionFormat::kChannelsLast : ConvolutionFormat::kUnclear;
+}
+
 }  // namespace
 
 ConvolutionFormat convolution_format(const at::Tensor& input, const at::Tensor& weight,
@@ -81,6 +93,7 @@ ConvolutionFormat convolution_format(const at::Tensor& input, const at::Tensor& 
     const bool last = in_volumes(input) || in_volumes(weight);
     return last ? ConvolutionFormat::kUnclear : ConvolutionFormat::kContiguous;
   }
+  if (input.is_cuda()) return cuda_format(input_planes(input), planes_of(weight));
   if (groups > 1 && has_one_pixel(input.sizes())) return ConvolutionFormat::kUnclear;
   const Planes x = input_planes(input), w = planes_of(weight);
   if (!x.like_channels_last() && !w.like_channels_last()) return ConvolutionFormat::kContiguous;

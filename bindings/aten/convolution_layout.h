@@ -1,4 +1,4 @@
-// The memory formats in which stock's convolutions return their results on a CPU.
+// The memory formats in which stock's convolutions return their results, on a CPU and by CUDA.
 #ifndef POLYOPS_BINDINGS_ATEN_CONVOLUTION_LAYOUT_H_
 #define POLYOPS_BINDINGS_ATEN_CONVOLUTION_LAYOUT_H_
 
@@ -8,7 +8,8 @@
 
 namespace polyops::torch_binding {
 
-// kUnclear: it depends on which of its libraries stock takes, as do the cases below.
+// kUnclear: it depends on which of its libraries stock takes, as do the cases below,
+// of a CPU alone.
 enum class ConvolutionFormat : uint8_t { kContiguous, kChannelsLast, kUnclear };
 
 ConvolutionFormat convolution_format(const at::Tensor& input, const at::Tensor& weight,

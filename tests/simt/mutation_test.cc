@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels/harness.h"
+#include "polyops/ops/convolution.h"
 #include "polyops/ops/layer_norm.h"
 #include "polyops/ops/rms_norm.h"
 #include "polyops/ops/softmax.h"
@@ -167,6 +168,25 @@ Calls rms_norm() {
       const polyops_rms_norm_args args = {sizeof args,   1,          1e-5,       src.view(),
                                           weight.view(), dst.view(), rstd.view()};
       return run(kernel, args, {&dst, &rstd});
+// Images of several planes to a block, and of one whose strips are more than a wave; both orders.
+struct Images {
+  Sizes sizes;
+  Sizes strides = {};
+};
+const std::vector<Images> kImages = {
+    {{8, 6, 7, 7}}, {{5, 2, 35, 40}}, {{4, 8, 6, 9}, {432, 1, 72, 8}}};
+const polyops_convolution_window kWindow = {{1, 1, 1}, {1, 1, 0}, {1, 1, 1}};
+
+Calls convolution() {
+  Calls all = {"convolution", {}};
+  for (const Images& i : kImages) {
+    all.calls.push_back([i](const polyops_kernel& kernel) {
+      const auto groups = static_cast<int32_t>(i.sizes[1]);
+      const Buffer src = random(i.sizes, 1, i.strides), weight = random({groups, 1, 3, 3}, 2);
+      const Buffer dst(POLYOPS_FLOAT32, i.sizes, i.strides);
+      const polyops_convolution_args args = {sizeof args,   groups,   kWindow,   src.view(),
+                                             weight.view(), absent(), dst.view()};
+      return run(kernel, args, {&dst});
     });
   }
   return all;
@@ -184,6 +204,21 @@ Calls rms_norm_backward() {
                                                    rstd.view(),     weight.view(),
                                                    grad_src.view(), grad_weight.view()};
       return run(kernel, args, {&grad_src, &grad_weight});
+Calls convolution_backward() {
+  Calls all = {"convolution_backward", {}};
+  for (const Images& i : kImages) {
+    all.calls.push_back([i](const polyops_kernel& kernel) {
+      const auto groups = static_cast<int32_t>(i.sizes[1]);
+      const Buffer grad = random(i.sizes, 1, i.strides), src = random(i.sizes, 2, i.strides);
+      const Buffer weight = random({groups, 1, 3, 3}, 3);
+      const Buffer grad_src(POLYOPS_FLOAT32, i.sizes, i.strides);
+      const Buffer grad_weight(POLYOPS_FLOAT32, {groups, 1, 3, 3});
+      const Buffer grad_bias(POLYOPS_FLOAT32, {groups});
+      const polyops_convolution_backward_args args = {
+          sizeof args,     groups,        kWindow,         grad.view(),
+          src.view(),      weight.view(), grad_src.view(), grad_weight.view(),
+          grad_bias.view()};
+      return run(kernel, args, {&grad_src, &grad_weight, &grad_bias});
     });
   }
   return all;
@@ -228,6 +263,7 @@ INSTANTIATE_TEST_SUITE_P(Ops, Mutation,
                          ::testing::Values(softmax, softmax_backward, log_softmax,
                                            log_softmax_backward, layer_norm, layer_norm_backward,
                                            rms_norm, rms_norm_backward),
+                                           convolution, convolution_backward),
                          [](const auto& info) { return std::string(info.param().op); });
 
 }  // namespace

@@ -1,0 +1,212 @@
+// convolution and convolution_backward on GPUs: those of one channel each ("depthwise"), in one and two
+// dimensions. All others are declined by the first comparison. Bound: memory, 2 elements moved per
+// result, backward 5.
+#include "anywhere.h"
+#include "last.h"
+#include "last_sums.h"
+#include "layout.h"
+#include "planes.h"
+#include "planes_sums.h"
+#include "rows.h"
+#include "spread.h"
+#include "sums.h"
+#include "table.h"
+
+namespace polyops::gpu {
+namespace {
+
+// ---- Forward.
+
+const char* planes_supports(const void* p) {
+  const auto& a = *static_cast<const ForwardArgs*>(p);
+  if (const char* reason = supports_any(p)) return reason;
+  if (!polyops_is_contiguous(&a.src) || !polyops_is_contiguous(&a.dst)) return "layout";
+  const Shape shape = shape_of(a);
+  if (!has_window(shape)) return "window";
+  return fits_tiles(shape, polyops_dtype_size(a.src.dtype)) ? nullptr : "shape";
+}
+
+int forward_planes(const void* p, const polyops_context* ctx) {
+  const auto& a = *static_cast<const ForwardArgs*>(p);
+  return with_type(a.src.dtype, [&]<class T>() {
+    return launch_planes(shape_of(a), static_cast<const T*>(a.src.data),
+                         static_cast<T*>(a.dst.data), taps_of<T>(a.weight), bias_of<T>(a.bias),
+                         ctx);
+  });
+}
+
+const char* rows_supports(const void* p) {
+  const auto& a = *static_cast<const ForwardArgs*>(p);
+  if (const char* reason = supports_any(p)) return reason;
+  if (!polyops_is_contiguous(&a.src) || !polyops_is_contiguous(&a.dst)) return "layout";
+  return has_rows(shape_of(a)) ? nullptr : "window";
+}
+
+int forward_rows(const void* p, const polyops_context* ctx) {
+  const auto& a = *static_cast<const ForwardArgs*>(p);
+  return with_type(a.src.dtype, [&]<class T>() {
+    return launch_rows(shape_of(a), static_cast<const T*>(a.src.data), static_cast<T*>(a.dst.data),
+                       taps_of<T>(a.weight), bias_of<T>(a.bias), ctx);
+  });
+}
+
+const char* last_supports(const void* p) {
+  const auto& a = *static_cast<const ForwardArgs*>(p);
+  if (const char* reason = supports_any(p)) return reason;
+  if (!is_last(a.src) || !is_last(a.dst)) return "layout";
+  return has_square(shape_of(a)) ? nullptr : "window";
+}
+
+int forward_last(const void* p, const polyops_context* ctx) {
+  const auto& a = *static_cast<const ForwardArgs*>(p);
+  if (!is_aligned(a.src.data) || !is_aligned(a.dst.data)) return forward_anywhere(p, ctx);
+  return with_type(a.src.dtype, [&]<class T>() {
+    return launch_last(shape_of(a), static_cast<const T*>(a.src.data), static_cast<T*>(a.dst.data),
+                       taps_of<T>(a.weight), bias_of<T>(a.bias), ctx);
+  });
+}
+
+// ---- Backward.
+
+// The tensors that are images are all of that order.
+template <class Is>
+bool all_images(const BackwardArgs& a, Is is) {
+  const bool out = polyops_is_present(&a.grad_src) != 0;
+  return is(a.src) && is(a.grad_dst) && (!out || is(a.grad_src));
+}
+
+bool is_contiguous(const polyops_tensor& t) { return polyops_is_contiguous(&t) != 0; }
+
+const char* backward_planes_supports(const void* p) {
+  const auto& a = *static_cast<const BackwardArgs*>(p);
+  if (const char* reason = backward_supports_any(p)) return reason;
+  if (!all_images(a, is_contiguous)) return "layout";
+  const Shape shape = shape_of(a);
+  if (!has_window(shape)) return "window";
+  const auto bytes = static_cast<int>(polyops_dtype_size(a.src.dtype));
+  const Shape of_input = shape.w.stride == 1 ? turned(shape) : spread(shape);
+  return fits_tiles(shape, bytes) && fits_tiles(of_input, bytes) ? nullptr : "shape";
+}
+
+const char* backward_last_supports(const void* p) {
+  const auto& a = *static_cast<const BackwardArgs*>(p);
+  if (const char* reason = backward_supports_any(p)) return reason;
+  if (!all_images(a, is_last)) return "layout";
+  return has_square(shape_of(a)) ? nullptr : "window";
+}
+
+const char* backward_rows_supports(const void* p) {
+  const auto& a = *static_cast<const BackwardArgs*>(p);
+  if (const char* reason = backward_supports_any(p)) return reason;
+  if (!all_images(a, is_contiguous)) return "layout";
+  return has_rows(shape_of(a)) ? nullptr : "window";
+}
+
+size_t planes_scratch(const void* p, int32_t) {
+  const auto& a = *static_cast<const BackwardArgs*>(p);
+  if (!wants_sums(a)) return 0;
+  const Shape shape = shape_of(a);
+  const auto bytes = static_cast<int>(polyops_dtype_size(a.src.dtype));
+  return sums_bytes(shape, sums_grid(shape, bytes).splits);
+}
+
+size_t any_scratch(const void* p, int32_t) {
+  const auto& a = *static_cast<const BackwardArgs*>(p);
+  if (!wants_sums(a)) return 0;
+  const Shape shape = shape_of(a);
+  return sums_bytes(shape, any_splits(shape));
+}
+
+size_t last_scratch(const void* p, int32_t threads) {
+  const auto& a = *static_cast<const BackwardArgs*>(p);
+  if (!wants_sums(a)) return 0;
+  const Shape shape = shape_of(a);
+  const auto bytes = static_cast<int>(polyops_dtype_size(a.src.dtype));
+  const int32_t strips = last_grid(shape, 16 / bytes).strips;
+  const int32_t splits = last_sums_grid(shape, strips, kSumsLanes * 4 / bytes).splits;
+  const size_t own = sums_bytes(shape, splits), any = any_scratch(p, threads);
+  return own > any ? own : any;
+}
+
+int backward_anywhere(const void* p, const polyops_context* ctx) {
+  const auto& a = *static_cast<const BackwardArgs*>(p);
+  int status = POLYOPS_OK;
+  if (polyops_is_present(&a.grad_src)) status = input_anywhere(a, ctx);
+  return status == POLYOPS_OK && wants_sums(a) ? sums_anywhere(a, ctx) : status;
+}
+
+// The gradient of the input: another convolution at stride 1, of the filter turned.
+template <class T>
+int input_planes(const BackwardArgs& a, const Shape& s, const polyops_context* ctx) {
+  const auto* grad = static_cast<const T*>(a.grad_dst.data);
+  auto* dst = static_cast<T*>(a.grad_src.data);
+  const Taps<T> taps = taps_of<T>(a.weight);
+  if (s.w.stride == 2) return launch_spread_planes(spread(s), grad, dst, taps, ctx);
+  return launch_planes(turned(s), grad, dst, turned(taps, s), Bias<T>{nullptr, 0}, ctx);
+}
+template <class T>
+int input_last(const BackwardArgs& a, const Shape& s, const polyops_context* ctx) {
+  const auto* grad = static_cast<const T*>(a.grad_dst.data);
+  auto* dst = static_cast<T*>(a.grad_src.data);
+  const Taps<T> taps = taps_of<T>(a.weight);
+  if (s.w.stride == 2) return launch_spread_last(spread(s), grad, dst, taps, ctx);
+  return launch_last(turned(s), grad, dst, turned(taps, s), Bias<T>{nullptr, 0}, ctx);
+}
+
+int backward_planes(const void* p, const polyops_context* ctx) {
+  const auto& a = *static_cast<const BackwardArgs*>(p);
+  const Shape s = shape_of(a);
+  return with_type(a.src.dtype, [&]<class T>() {
+    int status = POLYOPS_OK;
+    if (polyops_is_present(&a.grad_src)) status = input_planes<T>(a, s, ctx);
+    return status == POLYOPS_OK && wants_sums(a) ? launch_planes_sums<T>(a, s, ctx) : status;
+  });
+}
+
+int backward_rows(const void* p, const polyops_context* ctx) {
+  const auto& a = *static_cast<const BackwardArgs*>(p);
+  const Shape s = shape_of(a);
+  int status = POLYOPS_OK;
+  if (polyops_is_present(&a.grad_src)) {
+    status = with_type(a.src.dtype, [&]<class T>() {
+      return launch_rows(turned(s), static_cast<const T*>(a.grad_dst.data),
+                         static_cast<T*>(a.grad_src.data), turned(taps_of<T>(a.weight), s),
+                         Bias<T>{nullptr, 0}, ctx);
+    });
+  }
+  return status == POLYOPS_OK && wants_sums(a) ? sums_anywhere(a, ctx) : status;
+}
+
+int backward_last(const void* p, const polyops_context* ctx) {
+  const auto& a = *static_cast<const BackwardArgs*>(p);
+  const bool out = polyops_is_present(&a.grad_src) != 0;
+  if (!is_aligned(a.src.data) || !is_aligned(a.grad_dst.data) ||
+      (out && !is_aligned(a.grad_src.data))) {
+    return backward_anywhere(p, ctx);
+  }
+  const Shape s = shape_of(a);
+  return with_type(a.src.dtype, [&]<class T>() {
+    int status = POLYOPS_OK;
+    if (out) status = input_last<T>(a, s, ctx);
+    return status == POLYOPS_OK && wants_sums(a) ? launch_last_sums<T>(a, s, ctx) : status;
+  });
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+POLYOPS_GPU_KERNELS(
+    convolution,
+    POLYOPS_GPU_KERNEL("convolution", "depthwise_planes", planes_supports, nullptr, forward_planes),
+    POLYOPS_GPU_KERNEL("convolution", "depthwise_rows", rows_supports, nullptr, forward_rows),
+    POLYOPS_GPU_KERNEL("convolution", "depthwise_channels_last", last_supports, nullptr,
+                       forward_last),
+    POLYOPS_GPU_KERNEL("convolution", "depthwise_strided", supports_any, nullptr, forward_anywhere),
+    POLYOPS_GPU_KERNEL("convolution_backward", "depthwise_backward_planes",
+                       backward_planes_supports, planes_scratch, backward_planes),
+    POLYOPS_GPU_KERNEL("convolution_backward", "depthwise_backward_rows", backward_rows_supports,
+                       any_scratch, backward_rows),
+    POLYOPS_GPU_KERNEL("convolution_backward", "depthwise_backward_channels_last",
+                       backward_last_supports, last_scratch, backward_last),
+    POLYOPS_GPU_KERNEL("convolution_backward", "depthwise_backward_strided", backward_supports_any,
+                       any_scratch, backward_anywhere))

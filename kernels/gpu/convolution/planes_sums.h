@@ -1,0 +1,164 @@
+// Gradients of weight and bias of images that are planes of rows. Bound: memory, input and gradient
+// once. A block has some channels, each of a team of lanes, and some images: it takes the channels'
+// planes of an image, which are one run of each tensor, into shared memory, and its lanes keep sums of
+// all taps in registers until the last image.
+#ifndef POLYOPS_GPU_CONVOLUTION_PLANES_SUMS_H_
+#define POLYOPS_GPU_CONVOLUTION_PLANES_SUMS_H_
+
+#include "planes.h"
+#include "reduce.h"
+#include "sums.h"
+
+namespace polyops::gpu {
+namespace {
+
+// Blocks that keep the largest chip of today busy, and the tiles each has at least. scratch_bytes()
+// cannot see the device.
+constexpr int64_t kSumBlocks = 132 * 6;
+constexpr int64_t kLeastTiles = 2;
+constexpr int kLeastTeam = 4;
+
+// A block's share: `tiling.planes` channels, and per_split tiles of them, one image's after the other's.
+struct SumsGrid {
+  Tiling tiling;
+  int32_t team;  // lanes
+  int32_t columns, splits, per_split;
+};
+
+inline SumsGrid sums_grid(const Shape& s, int element_bytes) {
+  SumsGrid g = {tiles_of(s, element_bytes), kTileThreads, 0, 0, 0};
+  const bool whole = g.tiling.down * g.tiling.across == 1;
+  const int64_t strips =
+      ceil_div(s.w.out, kStripColumns) * (is_row(s) ? 1 : ceil_div(s.h.out, kStripRows));
+  const int64_t plane = int64_t{s.h.in} * s.w.in + int64_t{s.h.out} * s.w.out;
+  while (whole && g.team / 2 >= strips && g.team / 2 >= kLeastTeam &&
+         kTileThreads / (g.team / 2) * plane * element_bytes <= kTileBytes) {
+    g.team /= 2;
+  }
+  g.tiling.planes = kTileThreads / g.team;
+  g.columns = static_cast<int32_t>(ceil_div(s.channels, g.tiling.planes));
+  const int64_t tiles = int64_t{s.batch} * g.tiling.down * g.tiling.across;
+  const int64_t splits = ceil_div(kSumBlocks, g.columns), most = ceil_div(tiles, kLeastTiles);
+  g.per_split = static_cast<int32_t>(ceil_div(tiles, splits < most ? splits : most));
+  g.splits = static_cast<int32_t>(ceil_div(tiles, g.per_split));
+  return g;
+}
+
+template <class T>
+struct PlanesSumsCall {
+  Shape shape;
+  SumsGrid grid;
+  const T* grad;
+  const T* src;
+  Sums<T> sums;
+  int32_t grad_at;  // where gradients begin in shared memory, in elements
+};
+
+// Adds a strip's products to the sums of the taps, and its gradients to the last one. in, y and x as in
+// convolve_strip(). Results that the tile has not are skipped, not multiplied by 0: what is read may be
+// infinite.
+template <class W, class T>
+GPU_DEVICE void sum_strip(const Tile& tile, const Strip& strip, const T* in, int32_t y, int32_t x,
+                          const T* grads, float (&sums)[W::kTaps + 1]) {
+  const Columns<W, T> columns(x, tile.in_columns);
+  const bool has_second = strip.column + 1 < tile.columns;
+  float values[W::kInRows][W::kInColumns];
+#pragma unroll
+  for (int r = 0; r < W::kRows; ++r) {
+    if (strip.row + r >= tile.rows) break;
+    const T* const from = grads + r * tile.columns;
+    const float grad[kStripColumns] = {widen(from[0]), has_second ? widen(from[1]) : 0.0f};
+#pragma unroll
+    for (int i = 0; i < W::kH; ++i) {
+      const int at = r * W::kS + i;
+      if (r == 0 || at > (r - 1) * W::kS + W::kH - 1) {
+        const bool inside = static_cast<uint32_t>(y + at) < static_cast<uint32_t>(tile.in_rows);
+        if (inside) {
+          columns.load(in + (y + at) * tile.in_columns, values[at]);
+        } else {
+#pragma unroll
+          for (float& value : values[at]) value = 0;
+        }
+      }
+#pragma unroll
+      for (int j = 0; j < W::kW; ++j) {
+        float& sum = sums[i * W::kW + j];
+        sum = fmaf(values[at][j], grad[0], sum);
+        if (has_second) sum = fmaf(values[at][W::kS + j], grad[1], sum);
+      }
+    }
+    sums[W::kTaps] += grad[0] + grad[1];
+  }
+}
+
+template <class W, class T>
+GPU_KERNEL(kTileThreads)
+sum_planes(PlanesSumsCall<T> call) {
+  GPU_DYNAMIC_SHARED(T, all);
+  T* const memory = all + kAround;
+  GPU_SHARED(float, shared, (W::kTaps + 1) * kMostWaves);
+  const Shape& s = call.shape;
+  const SumsGrid& g = call.grid;
+  const auto block = static_cast<uint32_t>(block_id());
+  const auto split = static_cast<int32_t>(block / static_cast<uint32_t>(g.columns));
+  const int32_t channel =
+      static_cast<int32_t>(block % static_cast<uint32_t>(g.columns)) * g.tiling.planes;
+  const int32_t channels = Tile::least(g.tiling.planes, s.channels - channel);
+  const int32_t own = thread_id() / g.team, lane = thread_id() % g.team;
+  const int32_t tiles = s.batch * g.tiling.parts();
+  const int32_t end = Tile::least((split + 1) * g.per_split, tiles);
+  float sums[W::kTaps + 1];
+#pragma unroll
+  for (int i = 0; i <= W::kTaps; ++i) sums[i] = 0;
+  for (int32_t index = split * g.per_split; index < end; ++index) {
+    const int32_t image = index / g.tiling.parts();
+    const Tile tile(s, g.tiling, image * s.channels + channel, channels,
+                    index - image * g.tiling.parts());
+    const T* const src = call.src + tile.in_first(s);
+    const T* const grads = call.grad + tile.out_first(s);
+    fetch_run(src, tile.in_count(), memory);
+    fetch_run(grads, tile.out_count(), memory + call.grad_at);
+    close_copies();
+    wait_copies<0>();
+    barrier();
+    const int32_t across = (tile.columns + kStripColumns - 1) / kStripColumns;
+    const int32_t strips = own < channels ? (tile.rows + W::kRows - 1) / W::kRows * across : 0;
+    const T* const in = memory + misplaced(src) + own * tile.in_rows * tile.in_columns;
+    const T* const of = memory + call.grad_at + misplaced(grads) + own * tile.rows * tile.columns;
+    for (int32_t i = lane; i < strips; i += g.team) {
+      const Strip strip(i, across, strips, W::kRows);
+      sum_strip<W>(tile, strip, in, (tile.row + strip.row) * W::kS - s.h.padding - tile.in_row,
+                   (tile.column + strip.column) * W::kS - s.w.padding - tile.in_column,
+                   of + strip.row * tile.columns + strip.column, sums);
+    }
+    barrier();
+  }
+  sum_team(sums, g.team, shared);
+  if (lane != 0 || own >= channels) return;
+#pragma unroll
+  for (int i = 0; i <= W::kTaps; ++i) *call.sums.part(s, split, channel + own, i) = sums[i];
+}
+
+template <class T>
+int launch_planes_sums(const BackwardArgs& a, const Shape& s, const polyops_context* ctx) {
+  const SumsGrid grid = sums_grid(s, sizeof(T));
+  const int32_t grad_at = room_of<T>(most_in(s, grid.tiling));
+  const int32_t grads =
+      room_of<T>(int64_t{grid.tiling.planes} * grid.tiling.rows * grid.tiling.columns);
+  const PlanesSumsCall<T> call = {s,
+                                  grid,
+                                  static_cast<const T*>(a.grad_dst.data),
+                                  static_cast<const T*>(a.src.data),
+                                  sums_of<T>(a, grid.splits, ctx),
+                                  grad_at};
+  const LaunchShape shape = {int64_t{grid.columns} * grid.splits, kTileThreads,
+                             (kAround + grad_at + grads) * sizeof(T)};
+  const int status = with_window(
+      s, POLYOPS_DECLINED, [&]<class W>() { return launch(sum_planes<W, T>, shape, ctx, call); });
+  return status == POLYOPS_OK ? launch_add_parts(s, call.sums, ctx) : status;
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_CONVOLUTION_PLANES_SUMS_H_

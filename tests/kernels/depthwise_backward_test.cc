@@ -1,0 +1,99 @@
+// convolution_backward by the families that have kernels of depthwise ones alone: every kernel of them
+// against the reference in float64, within the bounds that convolution_case.h derives.
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+
+#include "convolution_backward_call.h"
+#include "depthwise_cases.h"
+#include "harness.h"
+
+namespace polyops::testing {
+namespace {
+
+// By every kernel that takes it. Returns their names up to the target's.
+std::set<std::string> check(Call* call, unsigned wanted, const std::string& text) {
+  std::set<std::string> taken;
+  for (const polyops_kernel* kernel : kernels_of("convolution_backward")) {
+    SCOPED_TRACE(std::string(kernel->name) + " wanted " + std::to_string(wanted) + " " + text);
+    Gradients got, again;
+    if (!call->run(*kernel, 1, wanted, &got)) continue;
+    const std::string name = kernel->name;
+    taken.insert(name.substr(0, name.find("__")));
+    call->check(got, wanted);
+    EXPECT_TRUE(call->run(*kernel, 1, wanted, &again));
+    EXPECT_TRUE(same_bits(again.src, got.src));
+    EXPECT_TRUE(same_bits(again.weight, got.weight));
+    EXPECT_TRUE(same_bits(again.bias, got.bias));
+    if (::testing::Test::HasFailure()) break;
+  }
+  EXPECT_FALSE(taken.empty()) << text;
+  return taken;
+}
+
+// Neighbours differ in the gradients that they want; half of them want all.
+std::set<std::string> check(const Cases& cases) {
+  std::set<std::string> taken;
+  unsigned turn = 0;
+  for (const Case& c : cases) {
+    ++turn;
+    const unsigned wanted = turn % 2 == 0 ? kAll : 1 + turn / 2 % 7;
+    for (int32_t dtype : kGpuDtypes) {
+      Call call(c, dtype);
+      call.expect();
+      taken.merge(check(&call, wanted, describe(c, dtype)));
+      if (::testing::Test::HasFailure()) return taken;
+    }
+  }
+  return taken;
+}
+
+TEST(DepthwiseBackward, EveryKind) {
+  EXPECT_EQ(check(depthwise_kinds()).size(), 4u);  // planes, rows, channels_last, strided
+}
+TEST(DepthwiseBackward, EverySize) { check(depthwise_of(depthwise(), 6)); }
+TEST(DepthwiseBackward, EveryTile) { check(tiles()); }
+TEST(DepthwiseBackward, EveryLayout) { check(depthwise_layouts()); }
+
+TEST(DepthwiseBackward, EverySubsetOfTheGradients) {
+  for (const Case& c : depthwise_kinds()) {
+    Call call(c, POLYOPS_FLOAT32);
+    call.expect();
+    for (unsigned wanted = 1; wanted <= kAll; ++wanted) {
+      check(&call, wanted, describe(c, POLYOPS_FLOAT32));
+      if (HasFailure()) return;
+    }
+  }
+}
+
+// As sum().backward() sends it.
+TEST(DepthwiseBackward, ExpandedGradient) {
+  for (Case c : depthwise_kinds()) {
+    c.dst = Layout::kOneValue;
+    Call call(c, POLYOPS_BFLOAT16);
+    call.grad_dst.set(0, 1);
+    call.expect();
+    check(&call, kAll, describe(c, POLYOPS_BFLOAT16));
+    if (HasFailure()) return;
+  }
+}
+
+// What is not finite spoils the gradients that it is a factor of and no others.
+TEST(DepthwiseBackward, NanStaysWhereItBelongs) {
+  for (const Case& c : depthwise_kinds()) {
+    Call call(c, POLYOPS_FLOAT32);
+    const int64_t numel = call.src.numel();
+    for (int64_t i : {int64_t{0}, numel / 2 + 3, numel - 1}) {
+      const double finite = call.src.get(i);
+      call.src.set(i, kNaN);
+      call.expect();
+      check(&call, kAll, describe(c, POLYOPS_FLOAT32) + " NaN at " + std::to_string(i));
+      if (HasFailure()) return;
+      call.src.set(i, finite);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace polyops::testing

@@ -1,0 +1,111 @@
+// Cases of depthwise convolutions, for the families that have kernels of no others.
+#ifndef POLYOPS_TESTS_KERNELS_DEPTHWISE_CASES_H_
+#define POLYOPS_TESTS_KERNELS_DEPTHWISE_CASES_H_
+
+#include <vector>
+
+#include "convolution_cases.h"
+
+namespace polyops::testing {
+
+constexpr int32_t kGpuDtypes[] = {POLYOPS_FLOAT32, POLYOPS_BFLOAT16, POLYOPS_FLOAT16};
+
+inline Case in_layout(Case c, Layout layout) {
+  c.src = c.dst = c.grad_src = c.grad_weight = layout;
+  return c;
+}
+
+// One of each kind, in both orders of memory: the filters that are compiled, and others.
+inline Cases depthwise_kinds() {
+  const Cases some = {
+      {.batch = 2, .groups = 8, .in = {5, 20}, .taps = {3, 3}, .padding = {1}},
+      {.batch = 2, .groups = 16, .in = {15, 9}, .taps = {3, 3}, .stride = {2}, .padding = {1}},
+      {.groups = 24, .in = {9, 7}, .taps = {5, 5}, .padding = {2}},
+      {.groups = 8, .in = {10, 11}, .taps = {5, 5}, .stride = {2}, .padding = {2}},
+      {.groups = 8, .in = {8, 9}, .taps = {7, 7}, .padding = {3}},
+      {.groups = 8, .in = {14, 13}, .taps = {7, 7}, .stride = {2}, .padding = {3}},
+      {.batch = 2, .groups = 8, .in = {37}, .taps = {4}, .padding = {3}},
+      {.batch = 3, .groups = 16, .in = {20}, .taps = {3}, .padding = {0}},
+      {.groups = 8, .in = {40}, .taps = {2}, .padding = {1}},
+      {.groups = 8, .in = {45}, .taps = {15}, .stride = {2}, .padding = {7}},
+      {.batch = 2, .groups = 8, .in = {45}, .taps = {31}, .padding = {15}},
+      {.groups = 8, .filters = 2, .in = {6, 9}, .taps = {3, 3}, .padding = {1}},
+      {.groups = 8, .in = {9, 9}, .taps = {3, 3}, .padding = {2}, .dilation = {2}},
+  };
+  Cases all;
+  for (Layout layout : {Layout::kDense, Layout::kLast}) {
+    for (const Case& c : some) all.push_back(in_layout(c, layout));
+  }
+  return all;
+}
+
+// Tiles of several planes and of parts of one; padding beyond the filter; few and many channels.
+inline Cases tiles() {
+  Cases all = {
+      {.batch = 3, .groups = 70, .in = {7, 7}, .taps = {3, 3}, .padding = {1}},
+      {.batch = 2, .groups = 20, .in = {14, 14}, .taps = {5, 5}, .padding = {2}},
+      {.groups = 2, .in = {120, 112}, .taps = {3, 3}, .padding = {1}},
+      {.batch = 2, .groups = 2, .in = {97, 131}, .taps = {5, 5}, .stride = {2}, .padding = {2}},
+      {.groups = 2, .in = {131, 114}, .taps = {3, 3}, .stride = {2}, .padding = {0, 1}},
+      {.groups = 3, .in = {13, 6}, .taps = {3, 3}, .stride = {2}, .padding = {2, 4}},
+      {.groups = 2, .in = {30, 401}, .taps = {7, 7}, .padding = {3}},
+      {.groups = 2, .in = {13005}, .taps = {4}, .padding = {3}},
+      {.groups = 3, .in = {9000}, .taps = {3}, .padding = {1}},
+      {.groups = 2, .in = {4200}, .taps = {9}, .padding = {2}},
+      {.batch = 2, .groups = 2, .in = {4, 5}, .taps = {3, 3}, .padding = {6, 5}},
+      {.groups = 2, .in = {6}, .taps = {4}, .padding = {9}},
+      {.groups = 2, .in = {1, 9}, .taps = {3, 3}, .padding = {1}},
+      {.groups = 2, .in = {1, 9}, .taps = {1, 3}, .padding = {2, 1}},
+      {.batch = 2, .groups = 3, .in = {1, 1}, .taps = {3, 3}, .padding = {1}},
+      {.groups = 2, .in = {9, 3000}, .taps = {3, 3}, .padding = {1}},
+  };
+  for (int64_t groups : {8, 72, 136}) {
+    for (int64_t width : {1, 4, 19}) {
+      const Case c = {
+          .batch = 2, .groups = groups, .in = {3, width}, .taps = {3, 3}, .padding = {1}};
+      all.push_back(in_layout(c, Layout::kLast));
+    }
+  }
+  Dice dice(11);
+  for (Case& c : all) {
+    c.bias = dice.coin();
+    c.offset = dice.pick<int64_t>({0, 1, 3, 13});
+  }
+  return all;
+}
+
+// Every layout of each tensor, the others dense.
+inline Cases depthwise_layouts() {
+  Dice dice(12);
+  Cases all;
+  for (const Case& kind : depthwise_kinds()) {
+    for (int i = 0; i < 3; ++i) {
+      Case c = kind;
+      c.src = kLayouts[dice.below(6)];
+      c.weight = kLayouts[dice.below(6)];
+      c.dst = kLayouts[dice.below(6)];
+      c.grad_src = kLayouts[dice.below(6)];
+      c.grad_weight = kLayouts[dice.below(6)];
+      c.bias = dice.coin();
+      c.offset = dice.pick<int64_t>({0, 1, 8});
+      all.push_back(c);
+    }
+  }
+  return all;
+}
+
+// Those of convolution that are depthwise, of one and two dimensions, every so-manieth.
+inline Cases depthwise_of(const Cases& cases, size_t every) {
+  Cases all;
+  size_t count = 0;
+  for (const Case& c : cases) {
+    if (c.groups > 1 && c.channels == 1 && c.in.size() < 3 && count++ % every == 0) {
+      all.push_back(c);
+    }
+  }
+  return all;
+}
+
+}  // namespace polyops::testing
+
+#endif  // POLYOPS_TESTS_KERNELS_DEPTHWISE_CASES_H_
