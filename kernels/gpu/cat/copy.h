@@ -121,6 +121,33 @@ GPU_DEVICE void copy_ends(const Piece<kLevels>& p, uint32_t block) {
   }
 }
 
+// Where every piece is aligned: as copy_packs(), with nothing left of its questions.
+template <int kLevels>
+GPU_KERNEL(kCatThreads)
+cat_aligned_pieces(const GPU_CONSTANT Pieces<kLevels> all) {
+  const auto block = static_cast<uint32_t>(block_id());
+  const Piece<kLevels>& p = piece_of(all, block);
+  const uint32_t first = (block - p.first_block) * kCatItems + thread_id();
+  const uint32_t count = p.rows * p.packs;
+  char* to[kCatPacks];
+  Words words[kCatPacks];
+#pragma unroll
+  for (int k = 0; k < kCatPacks; ++k) {
+    const uint32_t item = first + k * kCatThreads;
+    to[k] = nullptr;
+    if (item >= count) continue;
+    const uint32_t row = item / p.packs;
+    const CatRow r = row_of(p, row);
+    const int64_t at = int64_t{16} * (item - row * p.packs);
+    words[k] = load_words(r.src + at);
+    to[k] = r.dst + at;
+  }
+#pragma unroll
+  for (int k = 0; k < kCatPacks; ++k) {
+    if (to[k] != nullptr) store_words(to[k], words[k]);
+  }
+}
+
 // T: any type of the element's size.
 template <class T, int kLevels>
 GPU_KERNEL(kCatThreads)

@@ -32,11 +32,12 @@ struct Piece {
   uint32_t first_block;  // of those that copy this input
   uint32_t pack_blocks;  // the first of them copy packs, the others ends
   int32_t dense;         // no gaps between rows of the input
+  int32_t aligned;       // rows are whole packs, of 16 aligned bytes in the input too
 };
 
 template <int kLevels>
 struct Pieces {
-  static constexpr int kMost = kLevels == 2 ? 40 : 12;
+  static constexpr int kMost = kLevels == 2 ? 38 : 12;
   Piece<kLevels> piece[kMost];
   int32_t count;
 };
@@ -88,7 +89,12 @@ constexpr int64_t kShortRow = 48;
 template <int kLevels>
 uint32_t divide(Piece<kLevels>* p, int width) {
   bool fits = reinterpret_cast<uintptr_t>(p->dst) % 16 == 0 && p->bytes % 16 == 0;
-  for (int d = 0; d < p->levels; ++d) fits = fits && p->dst_steps[d] % 16 == 0;
+  bool fits_src = reinterpret_cast<uintptr_t>(p->src) % 16 == 0;
+  for (int d = 0; d < p->levels; ++d) {
+    fits = fits && p->dst_steps[d] % 16 == 0;
+    fits_src = fits_src && p->src_steps[d] % 16 == 0;
+  }
+  p->aligned = fits && fits_src;
   const bool whole = fits || p->bytes >= kShortRow;
   p->packs = whole ? static_cast<uint32_t>(p->bytes / 16) : 0;
   p->ends = fits ? 0 : static_cast<uint32_t>((whole ? 32 : p->bytes) / width);
