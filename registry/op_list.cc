@@ -98,11 +98,14 @@ GateKey relu_backward_key(const void* p) {
   return binary_key(a.grad_dst, a.src);
 }
 
-// What lies next to each other in dst does so in t.
+// Dense, its dimensions in dst's order.
 bool lies_as(const polyops_tensor& t, const polyops_tensor& dst) {
   if (!is_dense(t)) return false;
   for (int d = 0; d < t.rank; ++d) {
-    if (t.sizes[d] != 1 && (t.strides[d] == 1) != (dst.strides[d] == 1)) return false;
+    for (int e = 0; e < t.rank; ++e) {
+      if (t.sizes[d] == 1 || t.sizes[e] == 1) continue;
+      if (dst.strides[d] < dst.strides[e] && t.strides[d] > t.strides[e]) return false;
+    }
   }
   return true;
 }

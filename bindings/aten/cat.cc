@@ -31,7 +31,7 @@ int32_t dtype_of_bits(c10::ScalarType type) {
     case 4:
       return POLYOPS_FLOAT32;
     case 8:
-      return POLYOPS_INT64;
+      return POLYOPS_FLOAT64;
     default:
       return POLYOPS_INVALID_DTYPE;
   }
@@ -153,8 +153,7 @@ std::optional<at::Tensor> cat(Call& call, const at::ITensorListRef& tensors, int
   describe_result(parts, &args);
   set_strides(*parts.format, &args.dst);
   if (!call.choose(&args)) return std::nullopt;
-  at::Tensor out =
-      allocate(*parts.first, parts.sizes, parts.first->scalar_type(), *parts.format);
+  at::Tensor out = allocate(*parts.first, parts.sizes, parts.first->scalar_type(), *parts.format);
   if (!run(call, &parts, &args, out)) return std::nullopt;
   return out;
 }

@@ -47,7 +47,7 @@ const char* check(const at::Tensor& self, int64_t reduction) {
   if (self.dim() == 1) return "no batch";
   if (self.dim() != 2) return "shape";
   return reduction >= POLYOPS_NLL_LOSS_NONE && reduction <= POLYOPS_NLL_LOSS_SUM ? nullptr
-                                                                                  : "reduction";
+                                                                                 : "reduction";
 }
 
 at::IntArrayRef loss_sizes(const at::Tensor& self, int64_t reduction) {
@@ -80,8 +80,7 @@ bool run(Call& call, const at::Tensor& self, const at::Tensor& target, const at:
 }
 
 std::optional<Two> forward(Call& call, const at::Tensor& self, const at::Tensor& target,
-                           const OptionalTensor& weight_, int64_t reduction,
-                           int64_t ignore_index) {
+                           const OptionalTensor& weight_, int64_t reduction, int64_t ignore_index) {
   const at::Tensor* weight = present(weight_);
   polyops_nll_loss_args args;
   if (!prepare(call, self, target, weight, reduction, ignore_index, &args)) return std::nullopt;

@@ -19,6 +19,13 @@
   extern __shared__ uint4 polyops_gpu_dynamic_shared[]; \
   T* const name = reinterpret_cast<T*>(polyops_gpu_dynamic_shared)
 
+// What assert() calls. A build without assertions has no declaration of it.
+#ifdef NDEBUG
+extern "C" [[noreturn]] __host__ __device__ void __assert_fail(const char* what, const char* file,
+                                                               unsigned line,
+                                                               const char* function) noexcept;
+#endif
+
 namespace polyops::gpu {
 namespace {
 
@@ -64,7 +71,6 @@ GPU_DEVICE uint32_t funnel_right(uint32_t low, uint32_t high, uint32_t n) {
   return __funnelshift_r(low, high, n);
 }
 
-// What assert() calls, which a release build leaves out.
 GPU_DEVICE void halt_unless(bool x) {
   if (!x) __assert_fail("an index is out of bounds", __FILE__, __LINE__, "polyops");
 }

@@ -22,8 +22,8 @@ struct KernelList {
   X(log_softmax, __VA_ARGS__)   \
   X(layer_norm, __VA_ARGS__)    \
   X(gelu, __VA_ARGS__)          \
-  X(relu, __VA_ARGS__)        \
-  X(cat, __VA_ARGS__)         \
+  X(relu, __VA_ARGS__)          \
+  X(cat, __VA_ARGS__)           \
   X(nll_loss, __VA_ARGS__)
 
 #define POLYOPS_GPU_CONCAT_(a, b) a##_##b

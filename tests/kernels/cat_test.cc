@@ -163,7 +163,8 @@ TEST(Cat, CopiesBits) {
       call.args.dst = dst.view();
       ASSERT_EQ(launch(*kernel, &call.args), POLYOPS_OK);
       for (int64_t i = 0; i < 73; ++i) {
-        const double got = dst.get(i), put = i < 40 ? call.srcs[0].get(i) : call.srcs[1].get(i - 40);
+        const double got = dst.get(i),
+                     put = i < 40 ? call.srcs[0].get(i) : call.srcs[1].get(i - 40);
         ASSERT_TRUE(got == put || (std::isnan(got) && std::isnan(put))) << i;
         ASSERT_EQ(std::signbit(got), std::signbit(put)) << i;
       }

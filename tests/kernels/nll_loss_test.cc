@@ -93,10 +93,14 @@ struct Forward {
       : src(dtype, {c.samples, c.classes}, c.src_strides, c.offset),
         target(targets(c)),
         weight(weights(c, dtype)),
-        args{sizeof args,   reduction,
-             c.ignored,     src.view(),
-             target.view(), c.weighted ? weight.view() : absent(),
-             {},            {}} {
+        args{sizeof args,
+             reduction,
+             c.ignored,
+             src.view(),
+             target.view(),
+             c.weighted ? weight.view() : absent(),
+             {},
+             {}} {
     src.fill_normal(3, 2.0);
   }
 };
@@ -181,9 +185,8 @@ void check_backward(const Case& c, int32_t dtype, int32_t reduction, double grad
   const Buffer target = targets(c), weight = weights(c, dtype);
   Buffer total(dtype, {}), exact(POLYOPS_FLOAT64, {c.samples, c.classes});
   total.set(0, static_cast<double>(c.samples) * 0.75);
-  polyops_nll_loss_backward_args args = {
-      sizeof args,  reduction,    c.ignored, grad.view(), target.view(), weight.view(),
-      total.view(), exact.view()};
+  polyops_nll_loss_backward_args args = {sizeof args,   reduction,     c.ignored,    grad.view(),
+                                         target.view(), weight.view(), total.view(), exact.view()};
   if (!c.weighted) args.weight = absent();
   if (reduction != POLYOPS_NLL_LOSS_MEAN) args.total_weight = absent();
   reference::nll_loss_backward(args);
@@ -232,10 +235,9 @@ TEST(NllLoss, FailsForTargetsThatAreNoClass) {
         EXPECT_EQ(launch(*kernel, &call.args), POLYOPS_ERROR);
       }
       const Buffer grad(POLYOPS_FLOAT32, {12, 4});
-      const polyops_nll_loss_backward_args backward = {sizeof backward, reduction,
-                                                       -100,            value.view(),
-                                                       call.target.view(), absent(),
-                                                       total.view(),    grad.view()};
+      const polyops_nll_loss_backward_args backward = {
+          sizeof backward,    reduction, -100,         value.view(),
+          call.target.view(), absent(),  total.view(), grad.view()};
       for (const polyops_kernel* kernel : kernels_of("nll_loss_backward")) {
         EXPECT_EQ(launch(*kernel, &backward), POLYOPS_ERROR);
       }

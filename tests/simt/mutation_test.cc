@@ -11,6 +11,7 @@
 
 #include "kernels/harness.h"
 #include "polyops/ops/layer_norm.h"
+#include "polyops/ops/nll_loss.h"
 #include "polyops/ops/softmax.h"
 
 namespace polyops::testing {
@@ -157,6 +158,38 @@ Calls layer_norm_backward() {
   return all;
 }
 
+// Of one block, and in two stages; 7 classes.
+Calls nll_loss() {
+  Calls all = {"nll_loss", {}};
+  for (int64_t samples : {300, 9000}) {
+    all.calls.push_back([samples](const polyops_kernel& kernel) {
+      const Buffer src = random({samples, 7}, 1), dst(POLYOPS_FLOAT32, {});
+      const Buffer total(POLYOPS_FLOAT32, {});
+      Buffer target(POLYOPS_INT64, {samples});
+      target.fill([](int64_t i) { return i % 7; });
+      const polyops_nll_loss_args args = {sizeof args, POLYOPS_NLL_LOSS_SUM, -100,
+                                          src.view(),  target.view(),        absent(),
+                                          dst.view(),  total.view()};
+      return run(kernel, args, {&dst, &total});
+    });
+  }
+  return all;
+}
+
+Calls nll_loss_backward() {
+  Calls all = {"nll_loss_backward", {}};
+  all.calls.push_back([](const polyops_kernel& kernel) {
+    const Buffer grad = random({40}, 1), result(POLYOPS_FLOAT32, {40, 33});
+    Buffer target(POLYOPS_INT64, {40});
+    target.fill([](int64_t i) { return (i * 5) % 33; });
+    const polyops_nll_loss_backward_args args = {sizeof args, POLYOPS_NLL_LOSS_NONE, -100,
+                                                 grad.view(), target.view(),         absent(),
+                                                 absent(),    result.view()};
+    return run(kernel, args, {&result});
+  });
+  return all;
+}
+
 std::vector<Result> results(const Calls& all) {
   std::vector<Result> found;
   for (const polyops_kernel* kernel : kernels_of(all.op)) {
@@ -194,7 +227,8 @@ TEST_P(Mutation, NoBarrierCanBeLeftOut) {
 
 INSTANTIATE_TEST_SUITE_P(Ops, Mutation,
                          ::testing::Values(softmax, softmax_backward, log_softmax,
-                                           log_softmax_backward, layer_norm, layer_norm_backward),
+                                           log_softmax_backward, layer_norm, layer_norm_backward,
+                                           nll_loss, nll_loss_backward),
                          [](const auto& info) { return std::string(info.param().op); });
 
 }  // namespace

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from accuracy import Array, wide
 from extended_convolution import convolution, convolution_backward
+from extended_losses import nll_loss, nll_loss_backward
 
 
 @np.errstate(all="ignore")
@@ -225,6 +226,8 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "_log_softmax_backward_data": log_softmax_backward,
     "native_layer_norm": layer_norm,
     "native_layer_norm_backward": layer_norm_backward,
+    "nll_loss_forward": nll_loss,
+    "nll_loss_backward": nll_loss_backward,
     "mm": product,
     "dot": product,
     "bmm": product,

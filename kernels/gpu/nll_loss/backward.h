@@ -75,9 +75,9 @@ nll_loss_backward(const NllLossBackwardCall<T> c) {
   if (end > c.numel) end = c.numel;
   const int64_t classes = c.targets.classes;
   const bool narrow_index = c.numel <= int64_t{0xffffffff};
-  const int64_t first_row =
-      narrow_index ? static_cast<uint32_t>(begin) / static_cast<uint32_t>(classes)
-                   : begin / classes;
+  const int64_t first_row = narrow_index
+                                ? static_cast<uint32_t>(begin) / static_cast<uint32_t>(classes)
+                                : begin / classes;
 
   int64_t row = first_row + thread_id();
   Mark<T> mark = {-1, narrow<T>(0.0f)};
