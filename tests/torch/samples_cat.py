@@ -23,10 +23,8 @@ def parts(
     return made
 
 
-def sample(
-    what: str, expect: str, make: Any, dtypes: Any = TAKEN, where: str = "everywhere"
-) -> Any:
-    return Sample("cat", what, make, expect, dtypes, where=where)
+def sample(what: str, expect: str, make: Any, dtypes: Any = TAKEN) -> Sample:
+    return Sample("cat", what, make, expect, dtypes)
 
 
 def of_shapes() -> Iterator[Sample]:

@@ -43,11 +43,7 @@ def backward_args(m: Make, forward: Args) -> Args:
     (x, target, weight, reduction, ignored), _ = forward
     grad = m(x.shape[0]) if reduction == NONE else m()
     wide = None if weight is None else weight.double()
-    total = (
-        torch.nll_loss_forward(x.double(), target, wide, reduction, ignored)[1]
-        if (x.dtype.is_floating_point)
-        else torch.ones(())
-    )
+    total = torch.ops.aten.nll_loss_forward(x.double(), target, wide, reduction, ignored)[1]
     return args(grad, x, target, weight, reduction, ignored, total.to(x.dtype))
 
 
