@@ -19,13 +19,6 @@
   extern __shared__ uint4 polyops_gpu_dynamic_shared[]; \
   T* const name = reinterpret_cast<T*>(polyops_gpu_dynamic_shared)
 
-// What assert() calls. A build without assertions has no declaration of it.
-#ifdef NDEBUG
-extern "C" [[noreturn]] __host__ __device__ void __assert_fail(const char* what, const char* file,
-                                                               unsigned line,
-                                                               const char* function) noexcept;
-#endif
-
 namespace polyops::gpu {
 namespace {
 
@@ -71,8 +64,11 @@ GPU_DEVICE uint32_t funnel_right(uint32_t low, uint32_t high, uint32_t n) {
   return __funnelshift_r(low, high, n);
 }
 
-GPU_DEVICE void halt_unless(bool x) {
+// As assert(), which a release build would leave out; the host has no such function.
+GPU_DEVICE void halt_unless([[maybe_unused]] bool x) {
+#ifdef __CUDA_ARCH__
   if (!x) __assert_fail("an index is out of bounds", __FILE__, __LINE__, "polyops");
+#endif
 }
 
 using f16 = __half;

@@ -233,7 +233,7 @@ std::vector<Call> all_calls() {
   add_cat(&calls, "contiguous", {2, 40, 6}, 1, {image, image}, images);
   add_cat(&calls, "strided", {2, 40, 6}, 1, {image, contiguous({2, 3, 4, 5})}, images);
   add_cat(&calls, "strided", {2, 1, 12}, 0, {rows, columns}, contiguous({4, 3}));
-  add_cat(&calls, "strided", {1, 4, 2}, 1, {contiguous({4, 1}), strided({4, 1}, {3, 1})},
+  add_cat(&calls, "strided", {2, 4, 2}, 1, {contiguous({4, 1}), strided({4, 1}, {3, 1})},
           contiguous({4, 2}));
   add_cat(&calls, "contiguous", {2, 4, 2}, 1, {contiguous({4, 1}), contiguous({4, 1})},
           contiguous({4, 2}));
