@@ -1,10 +1,12 @@
 #include "op_list.h"
 
 #include "polyops/ops/attention.h"
+#include "polyops/ops/cat.h"
 #include "polyops/ops/convolution.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/gemm.h"
 #include "polyops/ops/layer_norm.h"
+#include "polyops/ops/nll_loss.h"
 #include "polyops/ops/relu.h"
 #include "polyops/ops/rms_norm.h"
 #include "polyops/ops/softmax.h"
@@ -105,6 +107,45 @@ GateKey gelu_backward_key(const void* p) {
 GateKey relu_backward_key(const void* p) {
   const auto& a = *static_cast<const polyops_relu_backward_args*>(p);
   return binary_key(a.grad_dst, a.src);
+}
+
+// Dense, its dimensions in dst's order.
+bool lies_as(const polyops_tensor& t, const polyops_tensor& dst) {
+  if (!is_dense(t)) return false;
+  for (int d = 0; d < t.rank; ++d) {
+    for (int e = 0; e < t.rank; ++e) {
+      if (t.sizes[d] == 1 || t.sizes[e] == 1) continue;
+      if (dst.strides[d] < dst.strides[e] && t.strides[d] > t.strides[e]) return false;
+    }
+  }
+  return true;
+}
+
+// outer: how many rows dst has, in each of which every src has its part.
+GateKey cat_key(const void* p) {
+  const auto& a = *static_cast<const polyops_cat_args*>(p);
+  const polyops_tensor& dst = a.dst;
+  bool contiguous = is_dense(dst);
+  for (int64_t i = 0; contiguous && i < a.count; ++i) contiguous = lies_as(a.srcs[i], dst);
+  int64_t outer = 1;
+  for (int d = 0; d < dst.rank; ++d) {
+    if (dst.sizes[d] != 1 && dst.strides[d] > dst.strides[a.dim]) outer *= dst.sizes[d];
+  }
+  return {dst.dtype,
+          contiguous ? kContiguous : kStrided,
+          {a.count, outer, polyops_numel(&dst) / outer}};
+}
+
+GateKey nll_loss_key(const void* p) {
+  const polyops_tensor& src = static_cast<const polyops_nll_loss_args*>(p)->src;
+  return {src.dtype,
+          polyops_is_contiguous(&src) ? kContiguous : kStrided,
+          {src.sizes[0], src.sizes[1]}};
+}
+
+GateKey nll_loss_backward_key(const void* p) {
+  const polyops_tensor& grad = static_cast<const polyops_nll_loss_backward_args*>(p)->grad_src;
+  return {grad.dtype, kContiguous, {grad.sizes[0], grad.sizes[1]}};
 }
 
 // 0: rows are unit-stride; 1: columns are ("transposed"); 2: neither.
@@ -277,6 +318,24 @@ std::span<const KernelOp> kernel_ops() {
        {kContiguous, kStrided},
        {"numel"},
        relu_backward_key},
+      {"cat",
+       "forward",
+       sizeof(polyops_cat_args),
+       {kContiguous, kStrided},
+       {"inputs", "outer", "len"},
+       cat_key},
+      {"nll_loss",
+       "forward",
+       sizeof(polyops_nll_loss_args),
+       {kContiguous, kStrided},
+       {"samples", "classes"},
+       nll_loss_key},
+      {"nll_loss_backward",
+       "backward",
+       sizeof(polyops_nll_loss_backward_args),
+       {kContiguous},
+       {"samples", "classes"},
+       nll_loss_backward_key},
       {"attention",
        "forward",
        sizeof(polyops_attention_args),
@@ -323,6 +382,7 @@ std::span<const PublicOp> public_ops() {
       {"addmv", {"gemm"}},
       {"baddbmm", {"gemm"}},
       {"bmm", {"gemm"}},
+      {"cat", {"cat"}},
       {"convolution",
        {"convolution", "convolution_backward", "convolution_pack", "convolution_prepacked"}},
       {"dot", {"gemm"}},
@@ -330,6 +390,7 @@ std::span<const PublicOp> public_ops() {
       {"layer_norm", {"layer_norm", "layer_norm_backward"}},
       {"log_softmax", {"log_softmax", "log_softmax_backward"}},
       {"mm", {"gemm", "gemm_pack", "gemm_prepacked"}},
+      {"nll_loss", {"nll_loss", "nll_loss_backward"}},
       {"relu", {"relu", "relu_backward"}},
       {"rms_norm", {"rms_norm", "rms_norm_backward"}},
       {"scaled_dot_product_attention", {"attention", "attention_backward"}},

@@ -4,6 +4,7 @@
 #ifndef POLYOPS_BINDINGS_TORCH_FINGERPRINT_H_
 #define POLYOPS_BINDINGS_TORCH_FINGERPRINT_H_
 
+#include <ATen/core/IListRef.h>
 #include <ATen/core/Tensor.h>
 #include <c10/core/Scalar.h>
 
@@ -55,6 +56,10 @@ class Fingerprint {
   void add(const at::OptionalIntArrayRef& values) {
     add(values.has_value());
     if (values.has_value()) add(*values);
+  }
+  void add(const at::ITensorListRef& tensors) {
+    add(tensors.size());
+    for (const at::Tensor& tensor : tensors) add(tensor);
   }
   void add(const at::Tensor& tensor) {
     if (!tensor.defined()) return add(false);

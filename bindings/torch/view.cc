@@ -68,7 +68,10 @@ int32_t dtype_of(c10::ScalarType type) {
 
 const char* describe(const at::Tensor& tensor, polyops_tensor* view) {
   if (!tensor.defined()) return "undefined tensor";
-  const int32_t dtype = dtype_of(tensor.scalar_type());
+  return describe_as(tensor, dtype_of(tensor.scalar_type()), view);
+}
+
+const char* describe_as(const at::Tensor& tensor, int32_t dtype, polyops_tensor* view) {
   if (dtype == POLYOPS_INVALID_DTYPE) return "dtype";
   const auto rank = tensor.dim();
   if (rank > POLYOPS_MAX_RANK) return "rank";

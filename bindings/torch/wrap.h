@@ -15,6 +15,7 @@
 
 #include <optional>
 #include <tuple>
+#include <type_traits>
 
 #include "torch/fingerprint.h"
 #include "torch/named_stock.h"
@@ -54,13 +55,23 @@ auto wrap(std::optional<Result> (*attempt)(Call&, Args...), Result (*of_cpu)(Arg
   };
 }
 
-// The one argument of type at::Tensor& is what the overload writes and returns.
-template <class... Args>
-auto wrap(bool (*attempt)(Call&, Args...), at::Tensor& (*of_cpu)(Args...)) {
+// What the overload writes and returns: its one argument of type at::Tensor&, or its last two.
+template <class Result, class... Args>
+Result written(std::tuple<Args...> args) {
+  if constexpr (std::is_same_v<Result, at::Tensor&>) {
+    return std::get<at::Tensor&>(args);
+  } else {
+    constexpr size_t kLast = sizeof...(Args) - 1;
+    return Result(std::get<kLast - 1>(args), std::get<kLast>(args));
+  }
+}
+
+template <class Result, class... Args>
+auto wrap(bool (*attempt)(Call&, Args...), Result (*of_cpu)(Args...)) {
   return [=](const WrappedSlot* slot) {
-    at::Tensor& (*stock)(Args...) = named_stock(*slot, of_cpu);
-    return torch::CppFunction([=](c10::DispatchKeySet keys, Args... args) -> at::Tensor& {
-      at::Tensor& out = std::get<at::Tensor&>(std::tuple<Args...>(args...));
+    Result (*stock)(Args...) = named_stock(*slot, of_cpu);
+    return torch::CppFunction([=](c10::DispatchKeySet keys, Args... args) -> Result {
+      Result out = written<Result>(std::tuple<Args...>(args...));
       if (slot->enabled->load(std::memory_order_relaxed)) {
         Call call(*slot, Fingerprint(args...).value());
         if (!call.declined_before() && attempt(call, args...)) return out;

@@ -13,6 +13,7 @@
 
 #define GPU_KERNEL(...) __global__ void __launch_bounds__(__VA_ARGS__)
 #define GPU_DEVICE __device__ __forceinline__
+#define GPU_CONSTANT __grid_constant__
 #define GPU_SHARED(T, name, count) __shared__ T name[count]
 #define GPU_DYNAMIC_SHARED(T, name)                     \
   extern __shared__ uint4 polyops_gpu_dynamic_shared[]; \
@@ -94,6 +95,16 @@ GPU_DEVICE void wait_copies() {
 
 GPU_DEVICE float float_of_bits(uint32_t bits) { return __uint_as_float(bits); }
 GPU_DEVICE uint32_t float_bits(float x) { return __float_as_uint(x); }
+GPU_DEVICE uint32_t funnel_right(uint32_t low, uint32_t high, uint32_t n) {
+  return __funnelshift_r(low, high, n);
+}
+
+// As assert(), which a release build would leave out; the host has no such function.
+GPU_DEVICE void halt_unless([[maybe_unused]] bool x) {
+#ifdef __CUDA_ARCH__
+  if (!x) __assert_fail("an index is out of bounds", __FILE__, __LINE__, "polyops");
+#endif
+}
 
 using f16 = __half;
 using bf16 = __nv_bfloat16;

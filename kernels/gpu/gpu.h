@@ -5,6 +5,7 @@
 //   GPU_KERNEL(n)               a kernel of at most n threads per block
 //   GPU_KERNEL(n, blocks)       of which so many find registers on a multiprocessor
 //   GPU_DEVICE                  a function that kernels call
+//   GPU_CONSTANT                before a kernel's argument that it indexes: no lane has a copy of it
 //   GPU_SHARED(T, x, n)         T x[n], shared by the block, uninitialised
 //   GPU_DYNAMIC_SHARED(T, x)    T* x: the shared memory that launch() was asked for
 //   thread_id(), block_threads(), block_id(), grid_blocks()    all of one dimension
@@ -16,6 +17,7 @@
 //   widen2, narrow2             two of them in a word, the first in its low half
 //   load_16, store_16           16 aligned bytes of the device's memory, in one access
 //   float_bits, float_of_bits   a float32 and its bits
+//   funnel_right(low, high, n)  bits n.. of two words, n below 32
 //   exp_fast, log_fast, rsqrt_fast    of float32, to a few units in the last place
 //   log_close                   log to a unit in the last place, near 1 too, where log_fast is not
 //   reciprocal_fast             as exp2_flush; of denormals infinity
@@ -30,6 +32,7 @@
 //   cluster_send(p, rank, x)    *p = x, where p is in that block's shared memory what it is in this
 //                               one's. Between two of those barriers: all have begun, all has arrived
 //   most_cluster(ctx)           blocks that a cluster may have; 1: there are none
+//   halt_unless(x)              fails the launch as an assertion does: nothing after it happens
 //   launch(kernel, shape, ctx, args...)   from the host; returns what a kernel entry returns
 //   multiprocessors(ctx)        how many the device has
 //   most_shared(ctx)            bytes that a block may have, declared and asked for

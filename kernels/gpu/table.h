@@ -24,7 +24,9 @@ struct KernelList {
   X(rms_norm, __VA_ARGS__)      \
   X(gelu, __VA_ARGS__)          \
   X(relu, __VA_ARGS__)          \
-  X(convolution, __VA_ARGS__)
+  X(convolution, __VA_ARGS__)   \
+  X(cat, __VA_ARGS__)           \
+  X(nll_loss, __VA_ARGS__)
 
 #define POLYOPS_GPU_CONCAT_(a, b) a##_##b
 #define POLYOPS_GPU_CONCAT(a, b) POLYOPS_GPU_CONCAT_(a, b)

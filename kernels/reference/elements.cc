@@ -32,6 +32,7 @@ double load(const polyops_tensor& t, int64_t element) {
   uint16_t half;
   _Float16 short_float;
   uint32_t bits;
+  int64_t integer;
   switch (t.dtype) {
     case POLYOPS_FLOAT64:
       std::memcpy(&d, p, sizeof d);
@@ -47,6 +48,11 @@ double load(const polyops_tensor& t, int64_t element) {
     case POLYOPS_FLOAT16:
       std::memcpy(&short_float, p, sizeof short_float);
       return static_cast<double>(short_float);
+    case POLYOPS_INT64:
+      std::memcpy(&integer, p, sizeof integer);
+      return static_cast<double>(integer);
+    case POLYOPS_UINT8:
+      return *p;
     default:
       std::abort();
   }
@@ -69,6 +75,14 @@ void store(const polyops_tensor& t, int64_t element, double value) {
       return;
     case POLYOPS_FLOAT16:
       std::memcpy(p, &short_float, sizeof short_float);
+      return;
+    case POLYOPS_INT64: {
+      const auto integer = static_cast<int64_t>(value);
+      std::memcpy(p, &integer, sizeof integer);
+      return;
+    }
+    case POLYOPS_UINT8:
+      *p = static_cast<uint8_t>(value);
       return;
     default:
       std::abort();

@@ -100,6 +100,13 @@ double load_element(const unsigned char* p, int32_t dtype) {
       std::memcpy(&half, p, 2);
       return static_cast<double>(half);
     }
+    case POLYOPS_INT64: {
+      int64_t integer;
+      std::memcpy(&integer, p, 8);
+      return static_cast<double>(integer);
+    }
+    case POLYOPS_UINT8:
+      return *p;
     default:
       std::abort();
   }
@@ -131,6 +138,14 @@ void store_element(unsigned char* p, int32_t dtype, double value) {
       std::memcpy(p, &half, 2);
       break;
     }
+    case POLYOPS_INT64: {
+      const auto integer = static_cast<int64_t>(value);
+      std::memcpy(p, &integer, 8);
+      break;
+    }
+    case POLYOPS_UINT8:
+      *p = static_cast<uint8_t>(value);
+      break;
     default:
       std::abort();
   }

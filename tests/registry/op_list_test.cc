@@ -8,10 +8,12 @@
 
 #include "fakes.h"
 #include "polyops/ops/attention.h"
+#include "polyops/ops/cat.h"
 #include "polyops/ops/convolution.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/gemm.h"
 #include "polyops/ops/layer_norm.h"
+#include "polyops/ops/nll_loss.h"
 #include "polyops/ops/relu.h"
 #include "polyops/ops/rms_norm.h"
 #include "polyops/ops/softmax.h"
@@ -83,6 +85,21 @@ void add_binary(std::vector<Call>* calls, const char* layout, int64_t numel,
       call("gelu_backward", layout, {numel}, polyops_gelu_backward_args{0, 0, grad, src, src}));
   calls->push_back(
       call("relu_backward", layout, {numel}, polyops_relu_backward_args{0, 0, 0, grad, src, src}));
+}
+
+void add_cat(std::vector<Call>* calls, const char* layout, std::vector<int64_t> sizes, int32_t dim,
+             std::vector<polyops_tensor> srcs, const polyops_tensor& dst) {
+  static std::deque<std::vector<polyops_tensor>> lists;  // which the arguments point to
+  lists.push_back(std::move(srcs));
+  const auto count = static_cast<int64_t>(lists.back().size());
+  calls->push_back(call("cat", layout, std::move(sizes),
+                        polyops_cat_args{0, dim, count, lists.back().data(), dst}));
+}
+
+void add_nll_loss(std::vector<Call>* calls, const char* layout, const polyops_tensor& src) {
+  polyops_nll_loss_args args = {};
+  args.src = src;
+  calls->push_back(call("nll_loss", layout, {src.sizes[0], src.sizes[1]}, args));
 }
 
 void add_gemm(std::vector<Call>* calls, const char* layout, const polyops_tensor& lhs,
@@ -217,6 +234,24 @@ std::vector<Call> all_calls() {
   add_binary(&calls, "strided", 6, rows, columns);
   add_binary(&calls, "strided", 6, strided({2, 3}, {4, 1}), strided({2, 3}, {4, 1}));
   add_binary(&calls, "strided", 6, strided({2, 3}, {0, 0}), rows);  // as sum().backward() sends
+
+  add_cat(&calls, "contiguous", {2, 2, 15}, 1, {contiguous({2, 2, 3}), contiguous({2, 3, 3})},
+          contiguous({2, 5, 3}));
+  add_cat(&calls, "contiguous", {1, 1, 6}, 0, {contiguous({2, 3})}, contiguous({2, 3}));
+  const polyops_tensor image = channels_last(contiguous({2, 3, 4, 5}));
+  const polyops_tensor images = channels_last(contiguous({2, 6, 4, 5}));
+  add_cat(&calls, "contiguous", {2, 40, 6}, 1, {image, image}, images);
+  add_cat(&calls, "strided", {2, 40, 6}, 1, {image, contiguous({2, 3, 4, 5})}, images);
+  add_cat(&calls, "strided", {2, 1, 12}, 0, {rows, columns}, contiguous({4, 3}));
+  add_cat(&calls, "strided", {2, 4, 2}, 1, {contiguous({4, 1}), strided({4, 1}, {3, 1})},
+          contiguous({4, 2}));
+  add_cat(&calls, "contiguous", {2, 4, 2}, 1, {contiguous({4, 1}), contiguous({4, 1})},
+          contiguous({4, 2}));
+  add_nll_loss(&calls, "contiguous", contiguous({6, 4}));
+  add_nll_loss(&calls, "strided", strided({6, 4}, {1, 6}));
+  polyops_nll_loss_backward_args loss = {};
+  loss.grad_src = contiguous({6, 4});
+  calls.push_back(call("nll_loss_backward", "contiguous", {6, 4}, loss));
 
   const polyops_tensor lhs = contiguous({2, 3, 4}), rhs = contiguous({2, 4, 5});
   const polyops_tensor lhs_t = strided({2, 3, 4}, {12, 1, 3}),

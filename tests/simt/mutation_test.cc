@@ -13,6 +13,7 @@
 #include "polyops/ops/convolution.h"
 #include "polyops/ops/layer_norm.h"
 #include "polyops/ops/rms_norm.h"
+#include "polyops/ops/nll_loss.h"
 #include "polyops/ops/softmax.h"
 
 namespace polyops::testing {
@@ -187,6 +188,19 @@ Calls convolution() {
       const polyops_convolution_args args = {sizeof args,   groups,   kWindow,   src.view(),
                                              weight.view(), absent(), dst.view()};
       return run(kernel, args, {&dst});
+// Of one block, and in two stages; 7 classes.
+Calls nll_loss() {
+  Calls all = {"nll_loss", {}};
+  for (int64_t samples : {300, 9000}) {
+    all.calls.push_back([samples](const polyops_kernel& kernel) {
+      const Buffer src = random({samples, 7}, 1), dst(POLYOPS_FLOAT32, {});
+      const Buffer total(POLYOPS_FLOAT32, {});
+      Buffer target(POLYOPS_INT64, {samples});
+      target.fill([](int64_t i) { return i % 7; });
+      const polyops_nll_loss_args args = {sizeof args, POLYOPS_NLL_LOSS_SUM, -100,
+                                          src.view(),  target.view(),        absent(),
+                                          dst.view(),  total.view()};
+      return run(kernel, args, {&dst, &total});
     });
   }
   return all;
@@ -221,6 +235,17 @@ Calls convolution_backward() {
       return run(kernel, args, {&grad_src, &grad_weight, &grad_bias});
     });
   }
+Calls nll_loss_backward() {
+  Calls all = {"nll_loss_backward", {}};
+  all.calls.push_back([](const polyops_kernel& kernel) {
+    const Buffer grad = random({40}, 1), result(POLYOPS_FLOAT32, {40, 33});
+    Buffer target(POLYOPS_INT64, {40});
+    target.fill([](int64_t i) { return (i * 5) % 33; });
+    const polyops_nll_loss_backward_args args = {sizeof args, POLYOPS_NLL_LOSS_NONE, -100,
+                                                 grad.view(), target.view(),         absent(),
+                                                 absent(),    result.view()};
+    return run(kernel, args, {&result});
+  });
   return all;
 }
 
@@ -264,6 +289,7 @@ INSTANTIATE_TEST_SUITE_P(Ops, Mutation,
                                            log_softmax_backward, layer_norm, layer_norm_backward,
                                            rms_norm, rms_norm_backward),
                                            convolution, convolution_backward),
+                                           nll_loss, nll_loss_backward),
                          [](const auto& info) { return std::string(info.param().op); });
 
 }  // namespace

@@ -18,6 +18,7 @@
 
 #define GPU_KERNEL(...) void
 #define GPU_DEVICE inline
+#define GPU_CONSTANT
 // A declaration is one array in each block, however often lanes come by.
 #define GPU_SHARED(T, name, count)  \
   static const char name##_tag = 0; \
@@ -80,6 +81,13 @@ void wait_copies() {}
 
 inline float float_of_bits(uint32_t bits) { return std::bit_cast<float>(bits); }
 inline uint32_t float_bits(float x) { return std::bit_cast<uint32_t>(x); }
+inline uint32_t funnel_right(uint32_t low, uint32_t high, uint32_t n) {
+  return static_cast<uint32_t>((uint64_t{high} << 32 | low) >> n);
+}
+
+inline void halt_unless(bool x) {
+  if (!x) throw simt::Error("an assertion of a kernel");
+}
 
 struct f16 {
   uint16_t bits;

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from accuracy import Array, wide
 from extended_convolution import convolution, convolution_backward
+from extended_losses import nll_loss, nll_loss_backward
 
 
 @np.errstate(all="ignore")
@@ -246,6 +247,8 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "native_layer_norm_backward": layer_norm_backward,
     "_fused_rms_norm": rms_norm,
     "_fused_rms_norm_backward": rms_norm_backward,
+    "nll_loss_forward": nll_loss,
+    "nll_loss_backward": nll_loss_backward,
     "mm": product,
     "dot": product,
     "bmm": product,

@@ -120,8 +120,10 @@ def args(*values: Any, **named: Any) -> Args:
 
 def all_samples() -> list[Sample]:
     import samples_attention
+    import samples_cat
     import samples_convolution
     import samples_elementwise
+    import samples_losses
     import samples_products
     import samples_rms_norm
     import samples_rows
@@ -129,4 +131,5 @@ def all_samples() -> list[Sample]:
 
     modules = (samples_elementwise, samples_rows, samples_products, samples_attention)
     modules += (samples_convolution, samples_vectors, samples_rms_norm)
+    modules += (samples_convolution, samples_vectors, samples_cat, samples_losses)
     return [sample for module in modules for sample in module.samples()]

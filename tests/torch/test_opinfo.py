@@ -69,6 +69,11 @@ LOG_SOFTMAX = {
     "backward": ("_log_softmax_backward_data",),
     "product": False,
 }
+NLL_LOSS = {
+    "forward": ("nll_loss_forward",),
+    "backward": ("nll_loss_backward",),
+    "product": False,
+}
 NORM = {
     "forward": ("native_layer_norm",),
     "backward": ("native_layer_norm_backward",),
@@ -93,6 +98,9 @@ CASES = [
     Case("log_softmax", **LOG_SOFTMAX),
     Case("log_softmax", "with_dtype", **LOG_SOFTMAX),
     Case("nn.functional.cross_entropy", **LOG_SOFTMAX),
+    Case("nn.functional.nll_loss", **NLL_LOSS),
+    Case("cat", forward=("cat",), product=False),
+    Case("stack", forward=("cat",), product=False),
     Case("native_layer_norm", **NORM),
     Case("nn.functional.layer_norm", **NORM),
     Case("nn.functional.rms_norm", **RMS_NORM),

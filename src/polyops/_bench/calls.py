@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from polyops import _C
+from polyops._bench import joins, losses
 from polyops._bench.convolutions import convolution
 from polyops._bench.inputs import Case, Inputs, in_place, nbytes, new_results
 from polyops._bench.norms import layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
@@ -36,7 +37,7 @@ def make(spec: Spec, *, exact: bool = False) -> Case:
     """
     name, _, variant = spec.overload.partition(".")
     builder = BUILDERS.get(name)
-    if builder is None or variant not in ("", "out", "grad_input"):
+    if builder is None or variant not in ("", "out", "output", "grad_input"):
         raise ValueError(f"{spec.op}: no call is known for the overload {spec.overload!r}")
     torch.manual_seed(0)
     with torch.device(spec.device):
@@ -215,4 +216,6 @@ BUILDERS: dict[str, Callable[[Inputs, str, bool], Case]] = {
     **dict.fromkeys(["convolution", "convolution_backward"], convolution),
     **dict.fromkeys(["gelu", "gelu_", "relu", "relu_"], _activation),
     **dict.fromkeys(["gelu_backward", "threshold_backward"], _activation_backward),
+    **joins.BUILDERS,
+    **losses.BUILDERS,
 }

@@ -1,0 +1,209 @@
+// aten::nll_loss_forward and its backward. F.nll_loss and F.cross_entropy of labels end here, with one
+// label for each row of a batch; without a batch, and of pixels (nll_loss2d), they do not.
+#include "polyops/ops/nll_loss.h"
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/nll_loss_backward_cpu_dispatch.h>
+#include <ATen/ops/nll_loss_forward_cpu_dispatch.h>
+
+#include <tuple>
+
+#include "aten/table.h"
+#include "torch/view.h"
+#include "torch/wrap.h"
+
+namespace polyops::torch_binding {
+namespace {
+
+using OptionalTensor = std::optional<at::Tensor>;
+using Two = std::tuple<at::Tensor, at::Tensor>;
+
+const at::Tensor* present(const OptionalTensor& tensor) {
+  return tensor.has_value() && tensor->defined() ? &*tensor : nullptr;
+}
+
+const char* describe_target(const at::Tensor& target, const at::Tensor& self,
+                            polyops_tensor* view) {
+  if (!target.defined()) return "undefined tensor";
+  if (target.device() != self.device()) return "mixed devices";
+  if (target.dim() != 1 || target.size(0) != self.size(0)) return "shape";
+  if (target.scalar_type() == at::kLong) return describe_as(target, POLYOPS_INT64, view);
+  return describe_as(target, target.scalar_type() == at::kByte ? POLYOPS_UINT8 : 0, view);
+}
+
+const char* describe_weight(const at::Tensor* weight, const at::Tensor& self,
+                            polyops_tensor* view) {
+  *view = absent();
+  if (weight == nullptr) return nullptr;
+  if (!same_kind(*weight, self)) return "mixed dtypes or devices";
+  if (weight->dim() != 1 || weight->size(0) != self.size(1)) return "shape";
+  return describe(*weight, view);
+}
+
+// What is asked of the arguments that both directions have.
+const char* check(const at::Tensor& self, int64_t reduction) {
+  if (!self.defined()) return "undefined tensor";
+  // Of a sample without a batch stock takes the mean, and all ignored, for something else.
+  if (self.dim() == 1) return "no batch";
+  if (self.dim() != 2) return "shape";
+  return reduction >= POLYOPS_NLL_LOSS_NONE && reduction <= POLYOPS_NLL_LOSS_SUM ? nullptr
+                                                                                 : "reduction";
+}
+
+at::IntArrayRef loss_sizes(const at::Tensor& self, int64_t reduction) {
+  return reduction == POLYOPS_NLL_LOSS_NONE ? self.sizes().slice(0, 1) : at::IntArrayRef();
+}
+
+bool prepare(Call& call, const at::Tensor& self, const at::Tensor& target, const at::Tensor* weight,
+             int64_t reduction, int64_t ignore_index, polyops_nll_loss_args* args) {
+  const char* reason = check(self, reduction);
+  if (!reason) reason = describe(self, &args->src);
+  if (!reason) reason = describe_target(target, self, &args->target);
+  if (!reason) reason = describe_weight(weight, self, &args->weight);
+  if (reason) return call.decline(reason);
+  args->struct_size = sizeof *args;
+  args->reduction = static_cast<int32_t>(reduction);
+  args->ignore_index = ignore_index;
+  describe_contiguous(loss_sizes(self, reduction), self.scalar_type(), &args->dst);
+  describe_contiguous({}, self.scalar_type(), &args->total_weight);
+  return true;
+}
+
+bool run(Call& call, const at::Tensor& self, const at::Tensor& target, const at::Tensor* weight,
+         const at::Tensor& loss, const at::Tensor& total_weight, polyops_nll_loss_args* args) {
+  set_input(&args->src, self);
+  set_input(&args->target, target);
+  if (weight) set_input(&args->weight, *weight);
+  set_output(&args->dst, loss);
+  set_output(&args->total_weight, total_weight);
+  return call.launch(args, self);
+}
+
+std::optional<Two> forward(Call& call, const at::Tensor& self, const at::Tensor& target,
+                           const OptionalTensor& weight_, int64_t reduction, int64_t ignore_index) {
+  const at::Tensor* weight = present(weight_);
+  polyops_nll_loss_args args;
+  if (!prepare(call, self, target, weight, reduction, ignore_index, &args)) return std::nullopt;
+  if (!call.choose(&args)) return std::nullopt;
+  at::Tensor loss = allocate(self, loss_sizes(self, reduction), self.scalar_type());
+  at::Tensor total_weight = allocate(self, {}, self.scalar_type());
+  if (!run(call, self, target, weight, loss, total_weight, &args)) return std::nullopt;
+  return Two(std::move(loss), std::move(total_weight));
+}
+
+bool shares_any(const at::Tensor& out, const at::Tensor& self, const at::Tensor& target,
+                const at::Tensor* weight) {
+  return shares_storage(out, self) || shares_storage(out, target) ||
+         (weight != nullptr && shares_storage(out, *weight));
+}
+
+bool forward_out(Call& call, const at::Tensor& self, const at::Tensor& target,
+                 const OptionalTensor& weight_, int64_t reduction, int64_t ignore_index,
+                 at::Tensor& loss, at::Tensor& total_weight) {
+  const at::Tensor* weight = present(weight_);
+  polyops_nll_loss_args args;
+  if (!prepare(call, self, target, weight, reduction, ignore_index, &args)) return false;
+  const char* reason = check_out(loss, loss_sizes(self, reduction), self);
+  if (!reason) reason = check_out(total_weight, {}, self);
+  if (!reason && !loss.is_contiguous()) reason = "out is not contiguous";
+  if (!reason && (shares_storage(loss, total_weight) || shares_any(loss, self, target, weight) ||
+                  shares_any(total_weight, self, target, weight))) {
+    reason = "out shares memory with an input";
+  }
+  if (reason) return call.decline(reason);
+  return call.choose(&args) && run(call, self, target, weight, loss, total_weight, &args);
+}
+
+bool prepare_backward(Call& call, const at::Tensor& grad_output, const at::Tensor& self,
+                      const at::Tensor& target, const at::Tensor* weight, int64_t reduction,
+                      int64_t ignore_index, const at::Tensor& total_weight,
+                      polyops_nll_loss_backward_args* args) {
+  const char* reason = check(self, reduction);
+  if (!reason && !(same_kind(grad_output, self) && same_kind(total_weight, self))) {
+    reason = "mixed dtypes or devices";
+  }
+  const bool each = reduction == POLYOPS_NLL_LOSS_NONE;
+  if (!reason && !(each ? grad_output.sizes() == self.sizes().slice(0, 1)
+                        : grad_output.dim() <= 1 && grad_output.numel() == 1)) {
+    reason = "shape";
+  }
+  if (!reason && total_weight.numel() != 1) reason = "shape";
+  polyops_tensor view;  // of what is not read
+  if (!reason) reason = describe(self, &view);
+  if (!reason) reason = describe(grad_output, &args->grad_dst);
+  if (!reason) reason = describe(total_weight, &args->total_weight);
+  if (!reason) reason = describe_target(target, self, &args->target);
+  if (!reason) reason = describe_weight(weight, self, &args->weight);
+  if (reason) return call.decline(reason);
+  args->struct_size = sizeof *args;
+  args->reduction = static_cast<int32_t>(reduction);
+  args->ignore_index = ignore_index;
+  describe_contiguous(self.sizes(), self.scalar_type(), &args->grad_src);
+  return call.choose(args);
+}
+
+bool run_backward(Call& call, const at::Tensor& grad_output, const at::Tensor& target,
+                  const at::Tensor* weight, const at::Tensor& total_weight,
+                  const at::Tensor& grad_input, polyops_nll_loss_backward_args* args) {
+  set_input(&args->grad_dst, grad_output);
+  set_input(&args->target, target);
+  if (weight) set_input(&args->weight, *weight);
+  set_input(&args->total_weight, total_weight);
+  set_output(&args->grad_src, grad_input);
+  return call.launch(args, grad_input);
+}
+
+std::optional<at::Tensor> backward(Call& call, const at::Tensor& grad_output,
+                                   const at::Tensor& self, const at::Tensor& target,
+                                   const OptionalTensor& weight_, int64_t reduction,
+                                   int64_t ignore_index, const at::Tensor& total_weight) {
+  const at::Tensor* weight = present(weight_);
+  polyops_nll_loss_backward_args args;
+  if (!prepare_backward(call, grad_output, self, target, weight, reduction, ignore_index,
+                        total_weight, &args)) {
+    return std::nullopt;
+  }
+  at::Tensor grad_input = allocate(self, self.sizes(), self.scalar_type());
+  if (!run_backward(call, grad_output, target, weight, total_weight, grad_input, &args)) {
+    return std::nullopt;
+  }
+  return grad_input;
+}
+
+bool backward_out(Call& call, const at::Tensor& grad_output, const at::Tensor& self,
+                  const at::Tensor& target, const OptionalTensor& weight_, int64_t reduction,
+                  int64_t ignore_index, const at::Tensor& total_weight, at::Tensor& grad_input) {
+  const at::Tensor* weight = present(weight_);
+  if (!self.defined()) return call.decline("undefined tensor");
+  if (const char* reason = check_out(grad_input, self.sizes(), self)) return call.decline(reason);
+  // Stock then writes the gradient to a copy.
+  if (!grad_input.is_contiguous()) return call.decline("out is not contiguous");
+  if (shares_any(grad_input, self, target, weight) || shares_storage(grad_input, grad_output) ||
+      shares_storage(grad_input, total_weight)) {
+    return call.decline("out shares memory with an input");
+  }
+  polyops_nll_loss_backward_args args;
+  return prepare_backward(call, grad_output, self, target, weight, reduction, ignore_index,
+                          total_weight, &args) &&
+         run_backward(call, grad_output, target, weight, total_weight, grad_input, &args);
+}
+
+constexpr const char kPixels[] = "pixels are not batches of rows";
+
+}  // namespace
+
+std::vector<Overload> nll_loss_overloads() {
+  return {
+      {"nll_loss_forward", "nll_loss", "nll_loss", wrap(forward, at::cpu::nll_loss_forward)},
+      {"nll_loss_forward.output", "nll_loss", "nll_loss",
+       wrap(forward_out, at::cpu::nll_loss_forward_outf)},
+      {"nll_loss_backward", "nll_loss", "nll_loss_backward",
+       wrap(backward, at::cpu::nll_loss_backward)},
+      {"nll_loss_backward.grad_input", "nll_loss", "nll_loss_backward",
+       wrap(backward_out, at::cpu::nll_loss_backward_outf)},
+      {"nll_loss2d_forward", "nll_loss", "nll_loss", nullptr, kPixels},
+      {"nll_loss2d_backward", "nll_loss", "nll_loss_backward", nullptr, kPixels},
+  };
+}
+
+}  // namespace polyops::torch_binding

@@ -1,0 +1,46 @@
+"""Reference results of losses in numpy's long double (see extended.py)."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from accuracy import Array
+
+
+def nll_loss(
+    x: Array, target: Array, weight: Any, reduction: int, ignored: int, **_: Any
+) -> list[Array]:
+    w, taken = sample_weights(target, weight, ignored, x.shape[-1])
+    each = -w * np.where(w == 0, 0, x[np.arange(len(x)), taken])
+    if reduction == 0:
+        return [each, np.zeros((), np.longdouble)]
+    total = w.sum()
+    return [each.sum() / total if reduction == 1 else each.sum(), total]
+
+
+def sample_weights(
+    target: Array, weight: Any, ignored: int, classes: int
+) -> tuple[Array, npt.NDArray[np.int64]]:
+    """Of each sample its weight, 0 if it is ignored, and its class."""
+    wanted = target.astype(np.int64)
+    taken = np.where(wanted == ignored, 0, wanted)
+    of_class = np.ones(classes, np.longdouble) if weight is None else weight
+    return np.where(wanted == ignored, 0, of_class[taken]), taken
+
+
+def nll_loss_backward(
+    grad: Array,
+    x: Array,
+    target: Array,
+    weight: Any,
+    reduction: int,
+    ignored: int,
+    total: Array,
+    **_: Any,
+) -> Array:
+    w, taken = sample_weights(target, weight, ignored, x.shape[-1])
+    result = np.zeros_like(x)
+    result[np.arange(len(x)), taken] = np.where(
+        target == ignored, 0, -w * (grad / total if reduction == 1 else grad)
+    )
+    return result
