@@ -15,6 +15,7 @@ std::vector<Overload> gemm_overloads();
 std::vector<Overload> layer_norm_overloads();
 std::vector<Overload> relu_overloads();
 std::vector<Overload> softmax_overloads();
+std::vector<Overload> upsample_overloads();
 
 }  // namespace polyops::torch_binding
 

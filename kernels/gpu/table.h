@@ -17,13 +17,13 @@ struct KernelList {
 }  // namespace polyops::gpu
 
 // The ops of this folder, in the order in which a backend lists them.
-#define POLYOPS_GPU_OPS(X, ...) \
-  X(softmax, __VA_ARGS__)       \
-  X(log_softmax, __VA_ARGS__)   \
-  X(layer_norm, __VA_ARGS__)    \
-  X(gelu, __VA_ARGS__)          \
-  X(relu, __VA_ARGS__)          \
-  X(upsample_nearest2d, __VA_ARGS__) \
+#define POLYOPS_GPU_OPS(X, ...)       \
+  X(softmax, __VA_ARGS__)             \
+  X(log_softmax, __VA_ARGS__)         \
+  X(layer_norm, __VA_ARGS__)          \
+  X(gelu, __VA_ARGS__)                \
+  X(relu, __VA_ARGS__)                \
+  X(upsample_nearest2d, __VA_ARGS__)  \
   X(upsample_bilinear2d, __VA_ARGS__) \
   X(upsample_bicubic2d, __VA_ARGS__)
 

@@ -123,8 +123,8 @@ void backward(const polyops_upsample_backward_args& args, AxisTaps taps) {
 
 // Where the results begin that have the element at that place.
 int64_t nearest_begin(int64_t place, int64_t from, int64_t to, double factor, bool exact) {
-  const float scale = factor > 0 ? static_cast<float>(factor)
-                                 : static_cast<float>(to) / static_cast<float>(from);
+  const float scale =
+      factor > 0 ? static_cast<float>(factor) : static_cast<float>(to) / static_cast<float>(from);
   const float begin = std::ceil(std::fma(static_cast<float>(place), scale, exact ? -0.5f : 0.0f));
   return static_cast<int64_t>(std::min(begin, static_cast<float>(to)));
 }

@@ -104,19 +104,17 @@ template <class Mode, class Direction>
 const char* channels_supports(const void* data) {
   const auto& args = *static_cast<const typename Direction::Args*>(data);
   if (const char* reason = upsample_supports<Mode, Direction>(args)) return reason;
-  const bool taken = is_channels_last(Direction::in(args)) && is_channels_last(Direction::out(args));
+  const bool taken =
+      is_channels_last(Direction::in(args)) && is_channels_last(Direction::out(args));
   return taken ? nullptr : "layout";
 }
 
 template <class T, class Mode, class Direction>
 Image<T> image_of(const typename Direction::Args& args) {
   const polyops_tensor &in = Direction::in(args), &out = Direction::out(args);
-  return {static_cast<const T*>(in.data),
-          static_cast<T*>(out.data),
-          axis_of<Mode, Direction>(args, 2),
-          axis_of<Mode, Direction>(args, 3),
-          static_cast<int>(in.sizes[1]),
-          static_cast<int>(in.sizes[0] * in.sizes[1])};
+  return {static_cast<const T*>(in.data),    static_cast<T*>(out.data),
+          axis_of<Mode, Direction>(args, 2), axis_of<Mode, Direction>(args, 3),
+          static_cast<int>(in.sizes[1]),     static_cast<int>(in.sizes[0] * in.sizes[1])};
 }
 
 // Threads that leave a device nothing to wait for.
@@ -166,7 +164,8 @@ bool launch_backward(const Image<T>& image, const polyops_context* ctx, bool alw
   if constexpr (Mode::kTaps == 1) {
     *status = gpu::launch(upsample_nearest_backward<Sums, T>, shape_of(work), ctx, image, work);
   } else {
-    *status = gpu::launch(upsample_backward<Mode, Sums, kRows, T>, shape_of(work), ctx, image, work);
+    *status =
+        gpu::launch(upsample_backward<Mode, Sums, kRows, T>, shape_of(work), ctx, image, work);
   }
   return true;
 }
@@ -232,9 +231,9 @@ int upsample_launch(const void* data, const polyops_context* ctx) {
 }  // namespace polyops::gpu
 
 // The kernels of a kernel op, in the order in which they are tried.
-#define POLYOPS_GPU_UPSAMPLE(op, Mode, Direction)                                         \
-  POLYOPS_GPU_KERNEL(op, op "_planes", (planes_supports<Mode, Direction>), nullptr,       \
-                     (upsample_launch<true, Mode, Direction>)),                           \
+#define POLYOPS_GPU_UPSAMPLE(op, Mode, Direction)                                           \
+  POLYOPS_GPU_KERNEL(op, op "_planes", (planes_supports<Mode, Direction>), nullptr,         \
+                     (upsample_launch<true, Mode, Direction>)),                             \
       POLYOPS_GPU_KERNEL(op, op "_channels", (channels_supports<Mode, Direction>), nullptr, \
                          (upsample_launch<false, Mode, Direction>))
 

@@ -105,7 +105,8 @@ struct ChannelLanes {
     const uint32_t packs = static_cast<uint32_t>(image.channels) / kChannels;
     const uint32_t column = lane / packs, channel = (lane - column * packs) * kChannels;
     src_ = image.in + int64_t{group} * image.rows.from * row_ + channel;
-    dst_ = image.out + int64_t{group} * image.rows.to * row_dst_ + column * image.channels + channel;
+    dst_ =
+        image.out + int64_t{group} * image.rows.to * row_dst_ + column * image.channels + channel;
     float t = 0;
     const int first = Mode::first(image.columns, static_cast<int>(column), &t);
     if constexpr (kTaps > 1) Mode::weights(t, weight_);
