@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from accuracy import Array, wide
 from extended_convolution import convolution, convolution_backward
+from extended_upsample import FORMULAS as UPSAMPLE
+from extended_upsample import TERMS as UPSAMPLE_TERMS
 
 
 @np.errstate(all="ignore")
@@ -235,6 +237,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "convolution_backward": convolution_backward,
     "_scaled_dot_product_flash_attention_for_cpu": attention,
     "_scaled_dot_product_flash_attention_for_cpu_backward": attention_backward,
+    **UPSAMPLE,
 }
 
 
@@ -306,6 +309,7 @@ TERMS: dict[str, Callable[..., Any]] = {
     "_log_softmax_backward_data": log_softmax_backward_terms,
     "native_layer_norm": layer_norm_terms,
     "native_layer_norm_backward": layer_norm_backward_terms,
+    **UPSAMPLE_TERMS,
 }
 
 

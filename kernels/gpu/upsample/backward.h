@@ -1,9 +1,8 @@
 // Backward, as a sum: a thread collects what belongs to its elements of src from all results that they
 // are part of, in the order of places, so nothing is added by two threads at once, and sums repeat bit
-// for bit. A row of the gradient is summed along the row first, then added to each of the thread's
-// kRows rows of src by the row's weights; a row of it is read by the thread again only for the rows of
-// src that another thread has. Bound: memory, mostly what is read, each line of it from the cache by
-// the neighbours that share it.
+// for bit. It goes down the gradient: a row of that is summed along the row, then added to the rows of
+// src that it belongs to by their weights; those that no row to come belongs to are written. Bound:
+// memory, mostly what is read, each line of it from the cache by the neighbours that share it.
 #ifndef POLYOPS_GPU_UPSAMPLE_BACKWARD_H_
 #define POLYOPS_GPU_UPSAMPLE_BACKWARD_H_
 
@@ -13,8 +12,8 @@ namespace polyops::gpu {
 namespace {
 
 // Elements of src side by side: in kPlanes planes of contiguous tensors, which read kChunk elements of
-// a row at once, one or four.
-template <class Mode, class T, int kChunk, int kPlanes>
+// a row at once, one or four. The first kHeld weights of a row are worked out once.
+template <class Mode, class T, int kChunk, int kHeld, int kPlanes>
 struct PlaneSums {
   static constexpr int kValues = kPlanes;
 
@@ -30,26 +29,32 @@ struct PlaneSums {
     in_ = image.in + first_plane * plane_;
     out_ = image.out + first_plane * plane_out_ + place_;
     begin_ = Mode::begin_of(columns_, place_);
-    end_ = Mode::end_of(columns_, place_);
+    count_ = static_cast<unsigned>(Mode::end_of(columns_, place_) - begin_);
+#pragma unroll
+    for (int i = 0; i < kHeld; ++i) {
+      held_[i] = Mode::weight(columns_, (begin_ & -kChunk) + i, place_);
+    }
   }
 
-  // Adds what the elements have of that row. Planes that there are not are read as the first one.
+  // Adds what the elements have of that row.
   GPU_DEVICE void add(int row, float (&sum)[kValues]) const {
     const T* line = in_ + row * columns_.to;
-    for (int begin = begin_ & -kChunk; begin < end_; begin += kChunk) {
+    const int begin = begin_ & -kChunk, end = begin_ + static_cast<int>(count_);
+    if constexpr (kHeld > 0) {
+      float read[kHeld / kChunk][kPlanes][kChunk];
+#pragma unroll
+      for (int c = 0; c < kHeld / kChunk; ++c) {
+        if (begin + c * kChunk < end) read_chunks(line + begin + c * kChunk, read[c]);
+      }
+#pragma unroll
+      for (int c = 0; c < kHeld / kChunk; ++c) {
+        add_chunk(begin + c * kChunk, read[c], [&](int j) { return held_[c * kChunk + j]; }, sum);
+      }
+    }
+    for (int at = begin + kHeld; at < end; at += kChunk) {
       float read[kPlanes][kChunk];
-#pragma unroll
-      for (int p = 0; p < kPlanes; ++p) {
-        read_chunk(line + begin + (p < planes_ ? p * plane_ : 0), read[p]);
-      }
-#pragma unroll
-      for (int j = 0; j < kChunk; ++j) {
-        const int i = begin + j;
-        if (kChunk > 1 && (i < begin_ || i >= end_)) continue;
-        const float w = Mode::weight(columns_, i, place_);
-#pragma unroll
-        for (int p = 0; p < kPlanes; ++p) sum[p] = fmaf(w, read[p][j], sum[p]);
-      }
+      read_chunks(line + at, read);
+      add_chunk(at, read, [&](int j) { return Mode::weight(columns_, at + j, place_); }, sum);
     }
   }
 
@@ -61,6 +66,11 @@ struct PlaneSums {
   }
 
  private:
+  // Planes that there are not are read as the first one.
+  GPU_DEVICE void read_chunks(const T* p, float (&x)[kPlanes][kChunk]) const {
+#pragma unroll
+    for (int i = 0; i < kPlanes; ++i) read_chunk(p + (i < planes_ ? i * plane_ : 0), x[i]);
+  }
   GPU_DEVICE static void read_chunk(const T* p, float (&x)[kChunk]) {
     if constexpr (kChunk == 1) {
       x[0] = widen(*p);
@@ -72,13 +82,27 @@ struct PlaneSums {
       widen2<T>(pack.w[1], &x[2], &x[3]);
     }
   }
+  // Those of the chunk that belong to the place.
+  template <class Weight>
+  GPU_DEVICE void add_chunk(int at, const float (&x)[kPlanes][kChunk], Weight weight,
+                            float (&sum)[kValues]) const {
+#pragma unroll
+    for (int j = 0; j < kChunk; ++j) {
+      if (static_cast<unsigned>(at + j - begin_) >= count_) continue;
+      const float w = weight(j);
+#pragma unroll
+      for (int p = 0; p < kPlanes; ++p) sum[p] = fmaf(w, x[p][j], sum[p]);
+    }
+  }
 
   const Axis columns_;
   const T* in_;
   T* out_;
   int64_t plane_, plane_out_;
   int planes_, place_;
-  int begin_, end_;
+  int begin_;
+  unsigned count_;
+  float held_[kHeld > 0 ? kHeld : 1];
 };
 
 // The same of channels_last: kChannels of one place, a pack or one.
@@ -105,13 +129,13 @@ struct ChannelSums {
   }
 
   GPU_DEVICE void add(int row, float (&sum)[kValues]) const {
-    const T* line = in_ + row * row_;
-    for (int i = begin_; i < end_; ++i) {
+    const T* at = in_ + row * row_ + begin_ * channels_;
+    for (int i = begin_; i < end_; ++i, at += channels_) {
       float read[kChannels];
       if constexpr (kChannels == 1) {
-        read[0] = widen(line[i * channels_]);
+        read[0] = widen(*at);
       } else {
-        unpack<T>(load_words(line + i * channels_), read);
+        unpack<T>(load_words(at), read);
       }
       const float w = Mode::weight(columns_, i, place_);
 #pragma unroll
@@ -131,38 +155,50 @@ struct ChannelSums {
   int place_, begin_, end_;
 };
 
-template <class Mode, class Sums, int kRows, class T>
+template <class Mode, class Sums, class T>
 GPU_KERNEL(kUpsampleThreads)
 upsample_backward(Image<T> image, Work work) {
   const auto index = static_cast<uint32_t>(block_id() * block_threads() + thread_id());
   if (index >= work.threads) return;
+  constexpr int kTaps = Mode::kTaps, kValues = Sums::kValues;
   const Share share = share_of(work, index);
   const Sums sums(image, share.lane, share.group);
   const Axis& rows = image.rows;
-  int begin[kRows], end[kRows], stop = 0;
-  float sum[kRows][Sums::kValues] = {};
+  const int stop = share.row + work.rows < rows.from ? share.row + work.rows : rows.from;
+  // Rows from `row` on; what lies beyond an edge belongs to that at the edge.
+  float kept[kTaps][kValues] = {};
+  int row = share.row - (kTaps - 1);
+  const auto finish_row = [&] {
+    if (row >= share.row) sums.store(row, kept[0]);
 #pragma unroll
-  for (int r = 0; r < kRows; ++r) {
-    begin[r] = end[r] = 0;
-    if (share.row + r >= rows.from) continue;
-    begin[r] = Mode::begin_of(rows, share.row + r);
-    end[r] = stop = Mode::end_of(rows, share.row + r);
-  }
-  for (int y = begin[0]; y < stop; ++y) {
-    float line[Sums::kValues] = {};
+    for (int i = 0; i < kValues; ++i) {
+      if (row < 0) kept[1][i] += kept[0][i];
+#pragma unroll
+      for (int k = 1; k < kTaps; ++k) kept[k - 1][i] = kept[k][i];
+      kept[kTaps - 1][i] = 0;
+    }
+    ++row;
+  };
+  const int end = Mode::end_of(rows, stop - 1);
+  for (int y = Mode::begin_of(rows, share.row); y < end; ++y) {
+    float t, w[kTaps], line[kValues] = {};
     sums.add(y, line);
+    const int first = Mode::first(rows, y, &t);
+    Mode::weights(t, w);
+    while (row < first) finish_row();
 #pragma unroll
-    for (int r = 0; r < kRows; ++r) {
-      if (y < begin[r] || y >= end[r]) continue;
-      const float w = Mode::weight(rows, y, share.row + r);
+    for (int k = 0; k < kTaps; ++k) {
 #pragma unroll
-      for (int i = 0; i < Sums::kValues; ++i) sum[r][i] = fmaf(w, line[i], sum[r][i]);
+      for (int i = 0; i < kValues; ++i) kept[k][i] = fmaf(w[k], line[i], kept[k][i]);
     }
   }
 #pragma unroll
-  for (int r = 0; r < kRows; ++r) {
-    if (share.row + r < rows.from) sums.store(share.row + r, sum[r]);
+  for (int k = kTaps - 1; k > 0; --k) {
+    if (row + k < rows.from) continue;
+#pragma unroll
+    for (int i = 0; i < kValues; ++i) kept[k - 1][i] += kept[k][i];
   }
+  while (row < stop) finish_row();
 }
 
 // Of Nearest, in which a result belongs to one row alone: added one by one, as stock does.

@@ -62,10 +62,10 @@ inline bool is_channels_last(const polyops_tensor& t) {
   return polyops_is_contiguous(&moved) != 0;
 }
 
-// A factor that the sizes belie can lead beyond src's end, where stock reads what is there.
+// A factor that the sizes belie can lead beyond src's end, where stock's bilinear reads what is there.
 template <class Mode, class Direction>
 bool reaches_beyond(const typename Direction::Args& args) {
-  for (int d = 2; Mode::kTaps == 2 && d < 4; ++d) {
+  for (int d = 2; Mode::kTaps > 1 && d < 4; ++d) {
     const Axis axis = axis_of<Mode, Direction>(args, d);
     const float last = fmaf(axis.scale, static_cast<float>(axis.to - 1) + axis.shift, -axis.shift);
     if (!(last < static_cast<float>(axis.from))) return true;
@@ -155,39 +155,51 @@ int forward_channels(const Image<T>& image, const polyops_context* ctx) {
   return launch_forward<Mode, ChannelLanes<Mode, T, 1>>(image, ctx);
 }
 
-// With kRows of src to a thread, if that makes enough threads or `always`; else false.
-template <class Mode, class Sums, int kRows, class T>
-bool launch_backward(const Image<T>& image, const polyops_context* ctx, bool always, int* status) {
+// With at least `fewest` rows of src to a thread, if that makes enough threads or `always`; else false.
+template <class Mode, class Sums, class T>
+bool launch_backward(const Image<T>& image, const polyops_context* ctx, int fewest, bool always,
+                     int* status) {
   const int64_t lanes = Sums::lanes(image), groups = Sums::groups(image);
-  const Work work = make_work(lanes, groups, image.rows.from, kRows);
-  if (!always && work.threads < enough_threads(ctx) / 2) return false;
+  int rows = 16;
+  const auto threads = [&] { return lanes * groups * ((image.rows.from + rows - 1) / rows); };
+  while (rows > fewest && threads() < enough_threads(ctx)) rows /= 2;
+  if (!always && threads() < enough_threads(ctx) / 2) return false;
+  const Work work = make_work(lanes, groups, image.rows.from, rows);
   if constexpr (Mode::kTaps == 1) {
     *status = gpu::launch(upsample_nearest_backward<Sums, T>, shape_of(work), ctx, image, work);
   } else {
-    *status =
-        gpu::launch(upsample_backward<Mode, Sums, kRows, T>, shape_of(work), ctx, image, work);
+    *status = gpu::launch(upsample_backward<Mode, Sums, T>, shape_of(work), ctx, image, work);
   }
   return true;
 }
 
-template <class Mode, class T, int kChunk>
+template <class Mode, class T, int kChunk, int kHeld>
 int backward_planes(const Image<T>& image, const polyops_context* ctx) {
   int status = POLYOPS_OK;
-  if (launch_backward<Mode, PlaneSums<Mode, T, kChunk, 4>, 4>(image, ctx, false, &status) ||
-      launch_backward<Mode, PlaneSums<Mode, T, kChunk, 2>, 2>(image, ctx, false, &status)) {
+  if (launch_backward<Mode, PlaneSums<Mode, T, kChunk, kHeld, 4>>(image, ctx, 4, false, &status) ||
+      launch_backward<Mode, PlaneSums<Mode, T, kChunk, kHeld, 2>>(image, ctx, 2, false, &status)) {
     return status;
   }
-  launch_backward<Mode, PlaneSums<Mode, T, kChunk, 1>, 1>(image, ctx, true, &status);
+  launch_backward<Mode, PlaneSums<Mode, T, kChunk, kHeld, 1>>(image, ctx, 1, true, &status);
   return status;
+}
+
+template <class Mode, class T>
+int backward_planes(const Image<T>& image, const polyops_context* ctx) {
+  const bool chunks =
+      image.columns.to % 4 == 0 && reinterpret_cast<uintptr_t>(image.in) % (4 * sizeof(T)) == 0;
+  if (!chunks) return backward_planes<Mode, T, 1, 0>(image, ctx);
+  // Two chunks are all that an image twice as wide takes.
+  if constexpr (Mode::kTaps == 2) {
+    if (image.columns.inverse < 2.25f) return backward_planes<Mode, T, 4, 8>(image, ctx);
+  }
+  return backward_planes<Mode, T, 4, 0>(image, ctx);
 }
 
 template <class Mode, class T, int kChannels>
 int backward_channels(const Image<T>& image, const polyops_context* ctx) {
   int status = POLYOPS_OK;
-  if (launch_backward<Mode, ChannelSums<Mode, T, kChannels>, 4>(image, ctx, false, &status)) {
-    return status;
-  }
-  launch_backward<Mode, ChannelSums<Mode, T, kChannels>, 1>(image, ctx, true, &status);
+  launch_backward<Mode, ChannelSums<Mode, T, kChannels>>(image, ctx, 1, true, &status);
   return status;
 }
 
@@ -214,10 +226,7 @@ int upsample_launch(const void* data, const polyops_context* ctx) {
       if constexpr (!Direction::kBackward) {
         return kPlanes ? forward_planes<Mode>(image, ctx) : forward_channels<Mode>(image, ctx);
       } else if constexpr (kPlanes) {
-        const bool chunks = image.columns.to % 4 == 0 &&
-                            reinterpret_cast<uintptr_t>(image.in) % (4 * sizeof(T)) == 0;
-        return chunks ? backward_planes<Mode, T, 4>(image, ctx)
-                      : backward_planes<Mode, T, 1>(image, ctx);
+        return backward_planes<Mode>(image, ctx);
       } else {
         const bool packs = image.channels % kPack<T> == 0 && is_aligned(image, 16);
         return packs ? backward_channels<Mode, T, kPack<T>>(image, ctx)

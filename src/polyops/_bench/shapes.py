@@ -17,7 +17,8 @@ key=value  dim (softmax, log_softmax), over (layer_norm: how many trailing dimen
            approx (gelu), weight (layer_norm: dtype of weight and bias if not the input's),
            addend (addmm), frozen (addmm, mm: the weight packed by polyops.freeze),
            mask (attention: causal, full, rows, padding), kv_heads (attention: heads of keys);
-           those of convolution, filters, taps and others, are in _bench/convolutions.py
+           those of convolution, filters, taps and others, are in _bench/convolutions.py, those
+           of upsample_*2d, times and align, in _bench/upsample.py
 quick      the line is in the quick suite too
 '#' begins a comment.
 """
