@@ -7,6 +7,8 @@
 //   weights(t, w)              those of the taps; not of Nearest, which has but one
 //   weight(axis, i, place)     backward: what result i has of the element at that place, and where is
 //                              asked only between begin_of and end_of of it
+//   joins(axis, i, place)      whether several taps of i, beyond an edge, are at that place, of weights
+//                              not all positive: an infinite gradient, each by its own, makes a NaN
 #ifndef POLYOPS_GPU_UPSAMPLE_AXIS_H_
 #define POLYOPS_GPU_UPSAMPLE_AXIS_H_
 
@@ -106,6 +108,9 @@ struct Linear {
     const float position = fminf(fmaxf(position_of(axis, i), 0.0f), last);
     return 1.0f - fabsf(position - static_cast<float>(place));
   }
+  GPU_DEVICE static bool joins(const Axis& axis, int i, int) {
+    return position_of(axis, i) == static_cast<float>(axis.from - 1);
+  }
 };
 
 struct Cubic {
@@ -140,6 +145,11 @@ struct Cubic {
 #pragma unroll
     for (int k = 0; k < kTaps; ++k) sum += within(axis, begin + k) == place ? w[k] : 0.0f;
     return sum;
+  }
+  GPU_DEVICE static bool joins(const Axis& axis, int i, int place) {
+    float unused;
+    const int begin = first(axis, i, &unused);
+    return (place == 0 && begin < 0) || (place == axis.from - 1 && begin + kTaps > axis.from);
   }
 };
 
