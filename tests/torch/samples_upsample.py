@@ -57,9 +57,7 @@ def shapes(op: str, rest: tuple[Any, ...]) -> Iterator[Sample]:
     for shape, to in IMAGES:
         for layout in ("contiguous", "channels_last"):
             what = title(rest, shape, to, layout)
-            yield Sample(
-                op, what, lambda m, s=shape, t=to, la=layout: forward(m, s, t, rest, la)
-            )
+            yield Sample(op, what, lambda m, s=shape, t=to, la=layout: forward(m, s, t, rest, la))
             # Stock's gradient of bicubic is contiguous whatever comes in.
             mixed = "bicubic" in op and layout == "channels_last" and shape[1] > 1
             yield Sample(
@@ -75,9 +73,7 @@ def shapes(op: str, rest: tuple[Any, ...]) -> Iterator[Sample]:
         ((None, 2.0), (2, 3, 8, 12), (12, 24)),
     ):
         what = title(rest, "factors", factors)
-        yield Sample(
-            op, what, lambda m, f=factors, s=shape, t=to: forward(m, s, t, (*rest, *f))
-        )
+        yield Sample(op, what, lambda m, f=factors, s=shape, t=to: forward(m, s, t, (*rest, *f)))
         yield Sample(
             f"{op}_backward",
             what,
@@ -114,9 +110,7 @@ def wrong(op: str, rest: tuple[Any, ...]) -> Iterator[Sample]:
     def both(what: str, expect: str, shape: Any, to: Any, dtypes: Any = (F32, BF16)) -> Any:
         what = title(rest, what)
         yield Sample(op, what, lambda m: forward(m, shape, to, rest), expect, dtypes)
-        yield Sample(
-            f"{op}_backward", what, lambda m: backward(m, shape, to, rest), expect, dtypes
-        )
+        yield Sample(f"{op}_backward", what, lambda m: backward(m, shape, to, rest), expect, dtypes)
 
     yield from both("no batch", "empty", (0, 3, 4, 6), (8, 12))
     yield from both("integers", "error", (2, 3, 4, 6), (8, 12), (torch.int64,))

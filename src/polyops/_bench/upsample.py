@@ -1,8 +1,8 @@
 """Rows of upsample_*2d: batch x channels x height x width of the small image, backward too.
 
 times: how many times as high and wide the other one is, 2 if not given; below 1 it is smaller.
-to: its height x width instead. align=yes: align_corners. factor=no: no scale factors are given, as by
-F.interpolate with a size.
+to: its height x width instead, without factors, as F.interpolate with a size passes. align=yes:
+align_corners.
 """
 
 from functools import partial
@@ -24,9 +24,8 @@ def upsample(inputs: Inputs, name: str, out: bool) -> Case:
     times = float(spec.option("times", "2"))
     to = [max(1, int(size * times)) for size in (high, wide)]
     factors: tuple[Any, Any] = (times, times)
-    if spec.option("to", "") or spec.option("factor", "yes") == "no":
-        factors = (None, None)
     if spec.option("to", ""):
+        factors = (None, None)
         to = [int(size) for size in spec.option("to", "").split("x")]
     rest = factors if "nearest" in name else (spec.option("align", "no") == "yes", *factors)
     if not name.endswith("_backward"):
