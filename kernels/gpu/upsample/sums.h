@@ -22,8 +22,8 @@ GPU_DEVICE bool at_edge(const Axis& axis, int place) {
   return place == 0 || place == axis.from - 1;
 }
 
-// Elements in kPlanes planes of contiguous tensors, which read kChunk elements of
-// a row at once, one or four. The first kHeld weights of a row are worked out once.
+// One place of a row in kPlanes planes of contiguous tensors, which read kChunk elements of a row at
+// once, one or four. The first kHeld weights of a row are worked out once.
 template <class Mode, class T, int kChunk, int kHeld, int kPlanes>
 struct PlaneSums {
   static constexpr int kValues = kPlanes;
@@ -41,7 +41,7 @@ struct PlaneSums {
     out_ = image.out + first_plane * plane_out_ + place_;
     begin_ = Mode::begin_of(columns_, place_);
     count_ = static_cast<unsigned>(Mode::end_of(columns_, place_) - begin_);
-    edge_ = at_edge(columns_, place_);
+    edge_ = Mode::kTaps > 1 && at_edge(columns_, place_);
 #pragma unroll
     for (int i = 0; i < kHeld; ++i) {
       held_[i] = Mode::weight(columns_, (begin_ & -kChunk) + i, place_);
@@ -123,7 +123,7 @@ struct PlaneSums {
 #pragma unroll
       for (int p = 0; p < kPlanes; ++p) sum[p] = fmaf(w, x[j][p], sum[p]);
     }
-    if (Mode::kTaps == 1 || !edge_) return;
+    if (!edge_) return;
 #pragma unroll
     for (int j = 0; j < kChunk; ++j) {
       if (has(at + j)) add_joined<Mode>(columns_, at + j, place_, x[j], sum);
@@ -167,7 +167,7 @@ struct ChannelSums {
 
   GPU_DEVICE void add(int row, float (&sum)[kValues]) const {
     const T* at = in_ + row * row_ + begin_ * channels_;
-    const bool edge = at_edge(columns_, place_);
+    const bool edge = Mode::kTaps > 1 && at_edge(columns_, place_);
     for (int i = begin_; i < end_; ++i, at += channels_) {
       float read[kChannels];
       if constexpr (kChannels == 1) {
