@@ -10,11 +10,13 @@
 #include "polyops/ops/relu.h"
 #include "polyops/ops/rms_norm.h"
 #include "polyops/ops/softmax.h"
+#include "polyops/ops/upsample.h"
 
 namespace polyops {
 namespace {
 
 constexpr const char kContiguous[] = "contiguous", kStrided[] = "strided";
+constexpr const char kChannelsLast[] = "channels_last";
 constexpr const char kInner[] = "inner";
 constexpr const char kPlain[] = "plain", kCausal[] = "causal", kMask[] = "mask";
 constexpr const char kDense[] = "dense", kDenseLast[] = "dense_last";
@@ -229,6 +231,45 @@ GateKey convolution_pack_key(const void* p) {
           {weight.sizes[0], product(weight, 1, weight.rank)}};
 }
 
+// Planes, and the pixels of src and of dst.
+GateKey upsample_key(const polyops_tensor& first, const polyops_tensor& src,
+                     const polyops_tensor& dst) {
+  const bool last = first.strides[1] == 1 && first.strides[3] == first.sizes[1] &&
+                    first.strides[2] == first.sizes[3] * first.sizes[1];
+  const char* layout = polyops_is_contiguous(&first) ? kContiguous
+                       : last                        ? kChannelsLast
+                                                     : kStrided;
+  return {first.dtype, layout, {product(src, 0, 2), product(src, 2, 4), product(dst, 2, 4)}};
+}
+
+GateKey upsample_forward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_upsample_args*>(p);
+  return upsample_key(a.src, a.src, a.dst);
+}
+
+GateKey upsample_backward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_upsample_backward_args*>(p);
+  return upsample_key(a.grad_dst, a.grad_src, a.grad_dst);
+}
+
+KernelOp upsample(const char* name) {
+  return {name,
+          "forward",
+          sizeof(polyops_upsample_args),
+          {kContiguous, kChannelsLast, kStrided},
+          {"planes", "from", "to"},
+          upsample_forward_key};
+}
+
+KernelOp upsample_backward(const char* name) {
+  return {name,
+          "backward",
+          sizeof(polyops_upsample_backward_args),
+          {kContiguous, kChannelsLast, kStrided},
+          {"planes", "from", "to"},
+          upsample_backward_key};
+}
+
 std::vector<const char*> convolution_layouts() {
   return {kPointwise, kPointwiseLast, kDepthwise, kDepthwiseLast,
           kGrouped,   kGroupedLast,   kDense,     kDenseLast};
@@ -372,6 +413,12 @@ std::span<const KernelOp> kernel_ops() {
        convolution_layouts(),
        {"batch", "pixels", "filters", "k"},
        convolution_prepacked_key},
+      upsample("upsample_nearest2d"),
+      upsample_backward("upsample_nearest2d_backward"),
+      upsample("upsample_bilinear2d"),
+      upsample_backward("upsample_bilinear2d_backward"),
+      upsample("upsample_bicubic2d"),
+      upsample_backward("upsample_bicubic2d_backward"),
   };
   return *ops;
 }
@@ -395,6 +442,9 @@ std::span<const PublicOp> public_ops() {
       {"rms_norm", {"rms_norm", "rms_norm_backward"}},
       {"scaled_dot_product_attention", {"attention", "attention_backward"}},
       {"softmax", {"softmax", "softmax_backward"}},
+      {"upsample_bicubic2d", {"upsample_bicubic2d", "upsample_bicubic2d_backward"}},
+      {"upsample_bilinear2d", {"upsample_bilinear2d", "upsample_bilinear2d_backward"}},
+      {"upsample_nearest2d", {"upsample_nearest2d", "upsample_nearest2d_backward"}},
   };
   return *ops;
 }

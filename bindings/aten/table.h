@@ -18,6 +18,7 @@ std::vector<Overload> nll_loss_overloads();
 std::vector<Overload> relu_overloads();
 std::vector<Overload> rms_norm_overloads();
 std::vector<Overload> softmax_overloads();
+std::vector<Overload> upsample_overloads();
 
 }  // namespace polyops::torch_binding
 

@@ -27,6 +27,15 @@ struct KernelList {
   X(convolution, __VA_ARGS__)   \
   X(cat, __VA_ARGS__)           \
   X(nll_loss, __VA_ARGS__)
+#define POLYOPS_GPU_OPS(X, ...)       \
+  X(softmax, __VA_ARGS__)             \
+  X(log_softmax, __VA_ARGS__)         \
+  X(layer_norm, __VA_ARGS__)          \
+  X(gelu, __VA_ARGS__)                \
+  X(relu, __VA_ARGS__)                \
+  X(upsample_nearest2d, __VA_ARGS__)  \
+  X(upsample_bilinear2d, __VA_ARGS__) \
+  X(upsample_bicubic2d, __VA_ARGS__)
 
 #define POLYOPS_GPU_CONCAT_(a, b) a##_##b
 #define POLYOPS_GPU_CONCAT(a, b) POLYOPS_GPU_CONCAT_(a, b)

@@ -17,6 +17,7 @@
 #include "polyops/ops/relu.h"
 #include "polyops/ops/rms_norm.h"
 #include "polyops/ops/softmax.h"
+#include "polyops/ops/upsample.h"
 
 namespace polyops::testing {
 namespace {
@@ -205,6 +206,18 @@ void add_convolution_of_rows(std::vector<Call>* calls, const char* layout, int64
   calls->push_back(call("convolution", layout, {2, 10 - taps, 4, 3 * taps}, args));
 }
 
+void add_upsample(std::vector<Call>* calls, const char* layout, const polyops_tensor& src,
+                  const polyops_tensor& dst) {
+  const std::vector<int64_t> sizes = {6, 20, 120};
+  for (const std::string mode : {"nearest", "bilinear", "bicubic"}) {
+    const std::string op = "upsample_" + mode + "2d";
+    const polyops_upsample_args forward = {0, 0, 0, 0, {}, src, dst};
+    calls->push_back(call(op.c_str(), layout, sizes, forward));
+    const polyops_upsample_backward_args backward = {0, 0, 0, 0, {}, dst, src};
+    calls->push_back(call((op + "_backward").c_str(), layout, sizes, backward));
+  }
+}
+
 std::vector<Call> all_calls() {
   std::vector<Call> calls;
   add_softmax(&calls, "contiguous", {6, 4, 1}, contiguous({2, 3, 4}), 2);
@@ -265,6 +278,12 @@ std::vector<Call> all_calls() {
   add_gemm_pack(&calls, "nn", rhs);
   add_gemm_pack(&calls, "nt", rhs_t);
   add_gemm_pack(&calls, "strided", strided({2, 4, 5}, {40, 10, 2}));
+
+  const polyops_tensor small = contiguous({2, 3, 4, 5}), large = contiguous({2, 3, 8, 15});
+  add_upsample(&calls, "contiguous", small, large);
+  add_upsample(&calls, "channels_last", channels_last(small), channels_last(large));
+  add_upsample(&calls, "strided", strided({2, 3, 4, 5}, {60, 20, 1, 4}),
+               strided({2, 3, 8, 15}, {360, 120, 1, 8}));
 
   add_attention(&calls, "plain", false, false);
   add_attention(&calls, "causal", true, false);

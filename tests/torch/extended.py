@@ -12,6 +12,8 @@ import torch
 from accuracy import Array, wide
 from extended_convolution import convolution, convolution_backward
 from extended_losses import nll_loss, nll_loss_backward
+from extended_upsample import FORMULAS as UPSAMPLE
+from extended_upsample import TERMS as UPSAMPLE_TERMS
 
 
 @np.errstate(all="ignore")
@@ -259,6 +261,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "convolution_backward": convolution_backward,
     "_scaled_dot_product_flash_attention_for_cpu": attention,
     "_scaled_dot_product_flash_attention_for_cpu_backward": attention_backward,
+    **UPSAMPLE,
 }
 
 
@@ -343,6 +346,7 @@ TERMS: dict[str, Callable[..., Any]] = {
     "native_layer_norm": layer_norm_terms,
     "native_layer_norm_backward": layer_norm_backward_terms,
     "_fused_rms_norm_backward": rms_norm_backward_terms,
+    **UPSAMPLE_TERMS,
 }
 
 

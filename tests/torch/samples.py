@@ -127,9 +127,11 @@ def all_samples() -> list[Sample]:
     import samples_products
     import samples_rms_norm
     import samples_rows
+    import samples_upsample
     import samples_vectors
 
     modules = (samples_elementwise, samples_rows, samples_products, samples_attention)
     modules += (samples_convolution, samples_vectors, samples_rms_norm)
     modules += (samples_convolution, samples_vectors, samples_cat, samples_losses)
+    modules += (samples_convolution, samples_vectors, samples_upsample)
     return [sample for module in modules for sample in module.samples()]

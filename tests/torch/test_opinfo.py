@@ -89,6 +89,12 @@ ATTENTION = {
     "backward": ("_scaled_dot_product_flash_attention_for_cpu_backward",),
     "product": False,
 }
+UPSAMPLE = {
+    "nearest": "upsample_nearest2d",
+    "nearest-exact": "_upsample_nearest_exact2d",
+    "bilinear": "upsample_bilinear2d",
+    "bicubic": "upsample_bicubic2d",
+}
 CONVOLUTION = {"forward": ("convolution",), "backward": ("convolution_backward",)}
 CASES = [
     Case("softmax", **SOFTMAX),
@@ -131,6 +137,10 @@ CASES = [
     Case("nn.functional.conv_transpose2d"),
     Case("nn.functional.conv_transpose3d"),
     Case("linalg.multi_dot", forward=("mm",), backward=("mm",)),
+    *(
+        Case("nn.functional.interpolate", mode, (name,), (f"{name}_backward",), product=False)
+        for mode, name in UPSAMPLE.items()
+    ),
 ]
 BY_DTYPE = [(case, dtype) for case in CASES for dtype in (F32, BF16, F16, F64)]
 

@@ -42,7 +42,7 @@ ON_CPU = [(s, dtype) for s, dtype in ALL_CASES if s.where != "devices"]
 CASES = [(s, dtype) for s, dtype in ON_CPU if has_kernels(s, "cpu")]
 PRODUCT_OPS = ("mm", "addmm", "addmv", "bmm", "baddbmm", "dot")
 PRODUCT_OPS += ("convolution", "convolution_backward")
-EXACT = ("relu", "threshold_backward", "cat")
+EXACT = ("relu", "threshold_backward", "cat", "upsample_nearest", "_upsample_nearest")
 
 
 def built(sample: Sample, dtype: torch.dtype, seed: int) -> Call:
@@ -177,7 +177,7 @@ def test_what_is_left_to_stock_says_why() -> None:
 def test_the_cpu_has_kernels_of_every_op_but_these() -> None:
     """So that no op is left out above for want of kernels."""
     without = {o["op"] for o in polyops._C.overloads() if o["taken"] and "cpu" not in o["device"]}
-    assert without <= {"log_softmax", "rms_norm", "cat", "nll_loss"}
+    assert without <= {"log_softmax", "rms_norm", "cat", "nll_loss", "upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d"}
 
 
 def test_an_op_without_kernels_on_the_cpu_is_as_if_we_were_not_there() -> None:

@@ -26,6 +26,7 @@ from polyops._bench.convolutions import convolution
 from polyops._bench.inputs import Case, Inputs, in_place, nbytes, new_results
 from polyops._bench.norms import layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
 from polyops._bench.shapes import Spec
+from polyops._bench.upsample import UPSAMPLES, upsample
 
 aten: Any = torch.ops.aten
 
@@ -215,6 +216,7 @@ BUILDERS: dict[str, Callable[[Inputs, str, bool], Case]] = {
     "_scaled_dot_product_flash_attention_for_cpu_backward": _attention,
     **dict.fromkeys(["convolution", "convolution_backward"], convolution),
     **dict.fromkeys(["gelu", "gelu_", "relu", "relu_"], _activation),
+    **dict.fromkeys([*UPSAMPLES, *(f"{name}_backward" for name in UPSAMPLES)], upsample),
     **dict.fromkeys(["gelu_backward", "threshold_backward"], _activation_backward),
     **joins.BUILDERS,
     **losses.BUILDERS,

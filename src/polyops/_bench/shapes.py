@@ -19,6 +19,8 @@ key=value  dim (softmax, log_softmax), over (layer_norm, rms_norm: how many trai
            mask (attention: causal, full, rows, padding), kv_heads (attention: heads of keys);
            those of convolution, filters, taps and others, are in _bench/convolutions.py, those of
            cat in _bench/joins.py, of nll_loss in _bench/losses.py
+           those of convolution, filters, taps and others, are in _bench/convolutions.py, those
+           of upsample_*2d, times and align, in _bench/upsample.py
 quick      the line is in the quick suite too
 '#' begins a comment.
 """
