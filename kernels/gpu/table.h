@@ -22,7 +22,10 @@ struct KernelList {
   X(log_softmax, __VA_ARGS__)   \
   X(layer_norm, __VA_ARGS__)    \
   X(gelu, __VA_ARGS__)          \
-  X(relu, __VA_ARGS__)
+  X(relu, __VA_ARGS__)          \
+  X(max_pool2d, __VA_ARGS__)    \
+  X(avg_pool2d, __VA_ARGS__)    \
+  X(adaptive_avg_pool2d, __VA_ARGS__)
 
 #define POLYOPS_GPU_CONCAT_(a, b) a##_##b
 #define POLYOPS_GPU_CONCAT(a, b) POLYOPS_GPU_CONCAT_(a, b)

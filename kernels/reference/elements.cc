@@ -32,6 +32,7 @@ double load(const polyops_tensor& t, int64_t element) {
   uint16_t half;
   _Float16 short_float;
   uint32_t bits;
+  int64_t whole;
   switch (t.dtype) {
     case POLYOPS_FLOAT64:
       std::memcpy(&d, p, sizeof d);
@@ -47,6 +48,9 @@ double load(const polyops_tensor& t, int64_t element) {
     case POLYOPS_FLOAT16:
       std::memcpy(&short_float, p, sizeof short_float);
       return static_cast<double>(short_float);
+    case POLYOPS_INT64:
+      std::memcpy(&whole, p, sizeof whole);
+      return static_cast<double>(whole);
     default:
       std::abort();
   }
@@ -57,6 +61,7 @@ void store(const polyops_tensor& t, int64_t element, double value) {
   const float f = static_cast<float>(value);
   const uint16_t half = to_bfloat16(f);
   const auto short_float = static_cast<_Float16>(f);
+  const auto whole = std::isfinite(value) ? static_cast<int64_t>(value) : 0;
   switch (t.dtype) {
     case POLYOPS_FLOAT64:
       std::memcpy(p, &value, sizeof value);
@@ -69,6 +74,9 @@ void store(const polyops_tensor& t, int64_t element, double value) {
       return;
     case POLYOPS_FLOAT16:
       std::memcpy(p, &short_float, sizeof short_float);
+      return;
+    case POLYOPS_INT64:
+      std::memcpy(p, &whole, sizeof whole);
       return;
     default:
       std::abort();

@@ -100,6 +100,11 @@ double load_element(const unsigned char* p, int32_t dtype) {
       std::memcpy(&half, p, 2);
       return static_cast<double>(half);
     }
+    case POLYOPS_INT64: {
+      int64_t whole;
+      std::memcpy(&whole, p, 8);
+      return static_cast<double>(whole);
+    }
     default:
       std::abort();
   }
@@ -129,6 +134,11 @@ void store_element(unsigned char* p, int32_t dtype, double value) {
     case POLYOPS_FLOAT16: {
       const auto half = static_cast<_Float16>(f);
       std::memcpy(p, &half, 2);
+      break;
+    }
+    case POLYOPS_INT64: {
+      const auto whole = static_cast<int64_t>(value);
+      std::memcpy(p, &whole, 8);
       break;
     }
     default:

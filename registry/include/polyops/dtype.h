@@ -14,6 +14,7 @@ typedef enum polyops_dtype {
   POLYOPS_FLOAT64 = 2,
   POLYOPS_BFLOAT16 = 3,
   POLYOPS_FLOAT16 = 4,
+  POLYOPS_INT64 = 5, /* of indices */
 } polyops_dtype;
 
 /* The name torch uses, e.g. "bfloat16". */
@@ -27,6 +28,8 @@ static inline const char* polyops_dtype_name(int32_t dtype) {
       return "bfloat16";
     case POLYOPS_FLOAT16:
       return "float16";
+    case POLYOPS_INT64:
+      return "int64";
     default:
       return "other";
   }
@@ -38,6 +41,7 @@ static inline int64_t polyops_dtype_size(int32_t dtype) {
     case POLYOPS_FLOAT32:
       return 4;
     case POLYOPS_FLOAT64:
+    case POLYOPS_INT64:
       return 8;
     case POLYOPS_BFLOAT16:
     case POLYOPS_FLOAT16:

@@ -1,0 +1,95 @@
+// The average of a window, summed in float32 and then divided; and the share of an element in a
+// window's gradient.
+#ifndef POLYOPS_GPU_POOL2D_AVERAGE_H_
+#define POLYOPS_GPU_POOL2D_AVERAGE_H_
+
+#include <cstdint>
+
+#include "gpu.h"
+#include "piece.h"
+
+namespace polyops::gpu {
+namespace {
+
+template <int kWide>
+struct AveragePool {
+  static constexpr float kAbsent = 0;
+  float sum[kWide] = {};
+
+  GPU_DEVICE void add(const float (&x)[kWide], int) {
+#pragma unroll
+    for (int j = 0; j < kWide; ++j) sum[j] += x[j];
+  }
+  GPU_DEVICE void merge(const AveragePool& next) {
+#pragma unroll
+    for (int j = 0; j < kWide; ++j) sum[j] += next.sum[j];
+  }
+};
+
+// divisor: 0 where it is the number of elements.
+template <class AnyAxis>
+GPU_DEVICE float divisor_of(float divisor, int row, int column, const AnyAxis& high,
+                            const AnyAxis& wide) {
+  return divisor != 0 ? divisor : static_cast<float>(high.counted(row) * wide.counted(column));
+}
+
+template <class T>
+struct Average {
+  using Element = T;
+  template <int kWide>
+  using Pool = AveragePool<kWide>;
+
+  const T* src;
+  T* dst;
+  int64_t src_image, dst_image;
+  float divisor;
+
+  template <int kWide, class AnyAxis>
+  GPU_DEVICE void store(const AveragePool<kWide>& pool, int64_t at, int, int row, int column,
+                        const AnyAxis& high, const AnyAxis& wide) const {
+    const float by = divisor_of(divisor, row, column, high, wide);
+    float x[kWide];
+#pragma unroll
+    for (int j = 0; j < kWide; ++j) x[j] = pool.sum[j] / by;
+    Piece<T, kWide>::store(dst + at, x);
+  }
+};
+
+template <class T>
+struct AverageGradient {
+  using Element = T;
+  template <int kWide>
+  struct Entry {
+    float grad[kWide];
+
+    GPU_DEVICE void clear() {
+#pragma unroll
+      for (int j = 0; j < kWide; ++j) grad[j] = 0;
+    }
+    GPU_DEVICE void add_to(float (&sum)[kWide], int) const {
+#pragma unroll
+      for (int j = 0; j < kWide; ++j) sum[j] += grad[j];
+    }
+  };
+
+  const T* grad_dst;
+  T* grad_src;
+  int64_t src_image, dst_image;
+  float divisor;
+
+  template <int kWide, class AnyAxis>
+  GPU_DEVICE void load(Entry<kWide>* entry, int64_t at, int row, int column, const AnyAxis& high,
+                       const AnyAxis& wide) const {
+    Piece<T, kWide> piece;
+    piece.load(grad_dst + at);
+    piece.get(entry->grad);
+    const float by = divisor_of(divisor, row, column, high, wide);
+#pragma unroll
+    for (int j = 0; j < kWide; ++j) entry->grad[j] = entry->grad[j] / by;
+  }
+};
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_POOL2D_AVERAGE_H_

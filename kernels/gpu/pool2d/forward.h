@@ -1,0 +1,141 @@
+// Pools: a thread goes down a column of results. Bound: memory, the image once and its results.
+// Windows overlap; who needs an element again finds it in L1, or has it: of windows 2 and 3 high at
+// strides of 1 and 2 each row of taps is reduced once, and kept for the windows below. Any other
+// window goes tap by tap.
+//
+// An op is a type with
+//   using Element; template <int kWide> using Pool    what is reduced; kAbsent in it changes nothing
+//   const Element* src; int64_t src_image, dst_image  elements of an image
+//   store<kWide>(pool, at, first, rows, columns)      the result at that element of dst
+#ifndef POLYOPS_GPU_POOL2D_FORWARD_H_
+#define POLYOPS_GPU_POOL2D_FORWARD_H_
+
+#include <cstdint>
+
+#include "axis.h"
+#include "gpu.h"
+#include "layout.h"
+#include "piece.h"
+
+namespace polyops::gpu {
+namespace {
+
+// Where the pools of a thread are in dst.
+template <int kWide, class Op, class AnyAxis>
+GPU_DEVICE int64_t result_at(const Op& op, const Place& at, int channels, const AnyAxis& wide,
+                             int row) {
+  return at.image * op.dst_image +
+         (static_cast<int64_t>(row) * wide.out + at.column) * channels + at.group * kWide;
+}
+
+template <class Op, int kWide, class AnyAxis>
+GPU_KERNEL(kPoolThreads)
+pool2d_taps(Op op, Grid grid, int channels, AnyAxis high, AnyAxis wide) {
+  using T = typename Op::Element;
+  const Place at(grid, high.out);
+  if (!at.inside) return;
+  const T* src = op.src + at.image * op.src_image + at.group * kWide;
+  const int left = wide.first_tap(at.column), right = wide.taps_end(at.column);
+  for (int row = at.begin; row < at.end; ++row) {
+    const int top = high.first_tap(row), bottom = high.taps_end(row);
+    typename Op::template Pool<kWide> pool;
+    for (int h = top; h < bottom; h += high.step()) {
+      for (int w = left; w < right; w += wide.step()) {
+        const int place = h * wide.in + w;
+        Piece<T, kWide> piece;
+        float x[kWide];
+        piece.load(src + int64_t{place} * channels);
+        piece.get(x);
+        pool.add(x, place);
+      }
+    }
+    op.store(pool, result_at<kWide>(op, at, channels, wide, row), top * wide.in + left, row,
+             at.column, high, wide);
+  }
+}
+
+// Windows kSize wide and high.
+template <class Op, int kWide, int kSize, int kStride>
+GPU_KERNEL(kPoolThreads)
+pool2d_rows(Op op, Grid grid, int channels, Axis high, Axis wide) {
+  using T = typename Op::Element;
+  using Pool = typename Op::template Pool<kWide>;
+  constexpr int kKept = kSize - kStride;  // rows that the next window has, too
+  constexpr int kBatch = kWide > 1 ? 1 : 4 / kStride;
+  constexpr int kNew = kBatch * kStride;
+  const Place at(grid, high.out);
+  if (!at.inside) return;
+  const int left = at.column * kStride - wide.padding;
+  const T* src = op.src + at.image * op.src_image + at.group * kWide;
+
+  Piece<T, kWide> pieces[kNew][kSize];
+  Pool rows[kKept + kNew];
+  const auto load = [&](int r, int h) {
+#pragma unroll
+    for (int k = 0; k < kSize; ++k) {
+      const int w = left + k;
+      pieces[r][k].fill(Pool::kAbsent);
+      if (h >= 0 && h < high.in && w >= 0 && w < wide.in) {
+        pieces[r][k].load(src + (int64_t{h} * wide.in + w) * channels);
+      }
+    }
+  };
+  const auto reduce = [&](int r, int h, Pool* row) {
+    *row = Pool();
+#pragma unroll
+    for (int k = 0; k < kSize; ++k) {
+      float x[kWide];
+      pieces[r][k].get(x);
+      row->add(x, h * wide.in + left + k);
+    }
+  };
+  int top = at.begin * kStride - high.padding;
+#pragma unroll
+  for (int r = 0; r < kKept; ++r) load(r % kNew, top + r), reduce(r % kNew, top + r, &rows[r]);
+  for (int row = at.begin; row < at.end; row += kBatch, top += kNew) {
+#pragma unroll
+    for (int r = 0; r < kNew; ++r) load(r, top + kKept + r);
+#pragma unroll
+    for (int r = 0; r < kNew; ++r) reduce(r, top + kKept + r, &rows[kKept + r]);
+#pragma unroll
+    for (int b = 0; b < kBatch; ++b) {
+      if (row + b >= at.end) break;
+      Pool pool = rows[b * kStride];
+#pragma unroll
+      for (int r = 1; r < kSize; ++r) pool.merge(rows[b * kStride + r]);
+      const int first_h = top + b * kStride < 0 ? 0 : top + b * kStride;
+      const int first_w = left < 0 ? 0 : left;
+      op.store(pool, result_at<kWide>(op, at, channels, wide, row + b), first_h * wide.in + first_w,
+               row + b, at.column, high, wide);
+    }
+#pragma unroll
+    for (int r = 0; r < kKept; ++r) rows[r] = rows[kNew + r];
+  }
+}
+
+// Windows kSize wide and high at a stride.
+inline bool is_square(const polyops_pool2d_window& w, int64_t size, int64_t stride) {
+  bool square = true;
+  for (int d = 0; d < 2; ++d) {
+    square = square && w.size[d] == size && w.stride[d] == stride && w.dilation[d] == 1;
+  }
+  return square;
+}
+
+template <class Op, int kWide>
+int launch_windows(const Op& op, const polyops_pool2d_window& window, const Images& images,
+                   const Axis& high, const Axis& wide, const polyops_context* ctx) {
+  const auto launch = [&](auto kernel, int batch) {
+    const Grid grid = make_grid(ctx, images, kWide, wide.out, high.out, batch);
+    return gpu::launch(kernel, grid.shape(), ctx, op, grid, images.channels, high, wide);
+  };
+  if (is_square(window, 3, 2)) return launch(pool2d_rows<Op, kWide, 3, 2>, kWide > 1 ? 1 : 2);
+  if (is_square(window, 2, 2)) return launch(pool2d_rows<Op, kWide, 2, 2>, kWide > 1 ? 1 : 2);
+  if (is_square(window, 3, 1)) return launch(pool2d_rows<Op, kWide, 3, 1>, kWide > 1 ? 1 : 4);
+  return launch(pool2d_taps<Op, kWide, Axis>, 1);
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_POOL2D_FORWARD_H_
