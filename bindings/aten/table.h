@@ -13,6 +13,7 @@ std::vector<Overload> convolution_overloads();
 std::vector<Overload> gelu_overloads();
 std::vector<Overload> gemm_overloads();
 std::vector<Overload> layer_norm_overloads();
+std::vector<Overload> pool2d_overloads();
 std::vector<Overload> relu_overloads();
 std::vector<Overload> softmax_overloads();
 

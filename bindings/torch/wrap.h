@@ -3,6 +3,8 @@
 //   functional:      std::optional<Result> attempt(Call&, Args...)  the result, or nothing
 //   in place, out=:  bool attempt(Call&, Args...)                   true if the outputs were written
 //
+// An out= overload of two results writes and returns its last two arguments.
+//
 // An attempt that does not succeed has counted why and allocated nothing that it returns; the stock
 // kernel then gets the very same arguments. Boxing them for the saved kernel costs 0.3-0.6 us, so
 // on a CPU torch's own kernel is called by its name, at::cpu::<op> or where else it is, if it is
@@ -51,6 +53,24 @@ auto wrap(bool (*attempt)(Call&, Args...), at::Tensor& (*stock)(Args...)) {
   return [=](const WrappedSlot* slot) {
     return torch::CppFunction([=](c10::DispatchKeySet keys, Args... args) -> at::Tensor& {
       at::Tensor& out = std::get<at::Tensor&>(std::tuple<Args...>(args...));
+      if (slot->enabled->load(std::memory_order_relaxed)) {
+        Call call(*slot, Fingerprint(args...).value());
+        if (!call.declined_before() && attempt(call, args...)) return out;
+      }
+      if (slot->stock_is_named) return stock(std::forward<Args>(args)...);
+      call_saved<Args...>(*slot, keys, args...);
+      return out;
+    });
+  };
+}
+
+template <class... Args>
+auto wrap(bool (*attempt)(Call&, Args...), std::tuple<at::Tensor&, at::Tensor&> (*stock)(Args...)) {
+  using Two = std::tuple<at::Tensor&, at::Tensor&>;
+  return [=](const WrappedSlot* slot) {
+    return torch::CppFunction([=](c10::DispatchKeySet keys, Args... args) -> Two {
+      const std::tuple<Args...> all(args...);
+      const Two out(std::get<sizeof...(Args) - 2>(all), std::get<sizeof...(Args) - 1>(all));
       if (slot->enabled->load(std::memory_order_relaxed)) {
         Call call(*slot, Fingerprint(args...).value());
         if (!call.declined_before() && attempt(call, args...)) return out;
