@@ -19,12 +19,14 @@ struct DeviceKey {
   const char* name;
   c10::DeviceType type;
   c10::DispatchKey key;
+  const char* stock_file;  // where torch registers its kernels of the device; NULL: not looked up
 };
 constexpr DeviceKey kDevices[] = {
-    {"cpu", c10::DeviceType::CPU, c10::DispatchKey::CPU},
-    {"cuda", c10::DeviceType::CUDA, c10::DispatchKey::CUDA},  // ROCm's torch uses this name too
-    {"xpu", c10::DeviceType::XPU, c10::DispatchKey::XPU},
-    {"privateuseone", c10::DeviceType::PrivateUse1, c10::DispatchKey::PrivateUse1},
+    {"cpu", c10::DeviceType::CPU, c10::DispatchKey::CPU, "RegisterCPU"},
+    // ROCm's torch uses this name too.
+    {"cuda", c10::DeviceType::CUDA, c10::DispatchKey::CUDA, "RegisterCUDA"},
+    {"xpu", c10::DeviceType::XPU, c10::DispatchKey::XPU, nullptr},
+    {"privateuseone", c10::DeviceType::PrivateUse1, c10::DispatchKey::PrivateUse1, nullptr},
 };
 
 // torch warns, once per process, about the first overridden kernel. Users must not see ours.
@@ -86,8 +88,8 @@ const WrappedSlot* slot_of(const Overload& overload, const DeviceKey& device) {
   made->enabled = &state().enabled[made->op];
   made->handle = new c10::OperatorHandle(*handle);
   made->stock = new c10::SafeKernelFunction(handle->getComputedKernelForDispatchKey(device.key));
-  made->stock_is_named = device.key == c10::DispatchKey::CPU &&
-                         made->stock->debug().find(overload.stock_file) != std::string::npos;
+  const char* file = overload.stock_file != nullptr ? overload.stock_file : device.stock_file;
+  made->stock_is_torchs = file != nullptr && made->stock->debug().find(file) != std::string::npos;
   slot = made;
   return slot;
 }

@@ -18,7 +18,7 @@ struct WrappedSlot : Slot {
   const std::atomic<bool>* enabled;
   const c10::OperatorHandle* handle;
   const c10::SafeKernelFunction* stock;
-  bool stock_is_named;  // torch's own CPU kernel, the very function that wrap() was given
+  bool stock_is_torchs;  // nobody had registered another one before us
 };
 
 // A line of an op's overload table. Exactly one of wrap and left_to_stock is set.
@@ -27,8 +27,9 @@ struct Overload {
   const char* op;         // public op
   const char* kernel_op;  // which table serves it
   std::function<torch::CppFunction(const WrappedSlot*)> wrap;
-  const char* left_to_stock = nullptr;     // why nothing is registered
-  const char* stock_file = "RegisterCPU";  // where torch registers the function given to wrap()
+  const char* left_to_stock = nullptr;  // why nothing is registered
+  // Where torch registers the function given to wrap(), if not among those of the device.
+  const char* stock_file = nullptr;
 };
 
 struct OverloadState {

@@ -1,5 +1,7 @@
 // kernels/gpu as a family whose device is the harness: each way of running lanes is an "instruction
-// set" of it, so that every test of a family runs every kernel in all of them.
+// set" of it, so that every test of a family runs every kernel in all of them. Compiled a second time
+// for torch, in one way and with the CPU as its device: so the torch tests of a GPU's ops run on a
+// machine without one.
 #include <array>
 #include <cstddef>
 #include <string>
@@ -9,7 +11,9 @@
 #include "simt.h"
 #include "table.h"
 
-#ifdef POLYOPS_SIMT_TWO_WAYS
+#if defined(POLYOPS_SIMT_FOR_TORCH)
+#define POLYOPS_SIMT_TARGETS(X, op) X(op, wave32)
+#elif defined(POLYOPS_SIMT_TWO_WAYS)
 #define POLYOPS_SIMT_TARGETS(X, op) X(op, wave32) X(op, wave64_reversed)
 #else
 #define POLYOPS_SIMT_TARGETS(X, op) \
@@ -24,6 +28,12 @@ POLYOPS_GPU_OPS(DECLARE_ALL, )
 
 namespace simt {
 namespace {
+
+#ifdef POLYOPS_SIMT_FOR_TORCH
+constexpr char kDevice[] = "cpu";
+#else
+constexpr char kDevice[] = "privateuseone";
+#endif
 
 const polyops_host* host = nullptr;
 
@@ -84,7 +94,7 @@ extern "C" const polyops_backend* polyops_backend_init(const polyops_host* host)
   static const polyops_backend backend = {sizeof(polyops_backend),
                                           POLYOPS_ABI_VERSION,
                                           "simt",
-                                          "privateuseone",
+                                          kDevice,
                                           probe,
                                           chip,
                                           features,

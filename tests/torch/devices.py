@@ -1,4 +1,8 @@
-"""Devices other than the CPU that a family serves on this machine, and calls moved to them."""
+"""Devices other than the CPU that a family serves on this machine, and calls moved to them.
+
+The harness that runs a GPU's kernels on the CPU (tests/simt), loaded as a plug-in, is a "device"
+too: its name is the CPU's, and it serves what no other family does there.
+"""
 
 from typing import Any
 
@@ -11,6 +15,8 @@ import polyops
 
 def found() -> list[str]:
     """Their torch names; asking makes no context."""
+    if on_harness():
+        return ["cpu"]
     waiting = {f["device"] for f in polyops._C.families() if f["device"] != "cpu"}
     accelerator = torch.accelerator.current_accelerator()
     if accelerator is None or not torch.accelerator.is_available():
@@ -18,9 +24,23 @@ def found() -> list[str]:
     return sorted(waiting & {accelerator.type})
 
 
+def on_harness() -> bool:
+    return any(f["name"] == "simt" for f in polyops._C.families())
+
+
+def served_kernel_ops(device: str) -> set[str]:
+    """Those with kernels there, but for those of which the CPU has others."""
+    families = {True: set[str](), False: set[str]()}
+    for kernel in polyops._C.kernels():
+        if kernel["device"] == device:
+            families[kernel["family"] == "simt"].add(kernel["op"])
+    return families[True] - families[False] if device == "cpu" else families[False]
+
+
 def served_ops(device: str) -> set[str]:
-    """The public ops that have kernels there."""
-    return {op for k in polyops._C.kernels() if k["device"] == device for op in k["public_ops"]}
+    """The public ops of these."""
+    ops = served_kernel_ops(device)
+    return {op for k in polyops._C.kernels() if k["op"] in ops for op in k["public_ops"]}
 
 
 class Mover:
