@@ -14,6 +14,8 @@ int32_t dtype_of(c10::ScalarType type);  // POLYOPS_INVALID_DTYPE if the ABI has
 // look at the tensor, else why not: undefined, names, a negative or conjugate view, zeros without
 // memory, rank, empty.
 const char* describe(const at::Tensor& tensor, polyops_tensor* view);
+// The same of indices, which are int64.
+const char* describe_indices(const at::Tensor& tensor, polyops_tensor* view);
 
 // Sizes and strides of a tensor that is not allocated yet.
 void describe_contiguous(c10::IntArrayRef sizes, c10::ScalarType type, polyops_tensor* view);

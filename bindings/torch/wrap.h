@@ -75,9 +75,11 @@ auto wrap(bool (*attempt)(Call&, Args...), at::Tensor& (*of_cpu)(Args...)) {
 }
 
 template <class... Args>
-auto wrap(bool (*attempt)(Call&, Args...), std::tuple<at::Tensor&, at::Tensor&> (*stock)(Args...)) {
+auto wrap(bool (*attempt)(Call&, Args...),
+          std::tuple<at::Tensor&, at::Tensor&> (*of_cpu)(Args...)) {
   using Two = std::tuple<at::Tensor&, at::Tensor&>;
   return [=](const WrappedSlot* slot) {
+    Two (*stock)(Args...) = named_stock(*slot, of_cpu);
     return torch::CppFunction([=](c10::DispatchKeySet keys, Args... args) -> Two {
       const std::tuple<Args...> all(args...);
       const Two out(std::get<sizeof...(Args) - 2>(all), std::get<sizeof...(Args) - 1>(all));
@@ -85,7 +87,7 @@ auto wrap(bool (*attempt)(Call&, Args...), std::tuple<at::Tensor&, at::Tensor&> 
         Call call(*slot, Fingerprint(args...).value());
         if (!call.declined_before() && attempt(call, args...)) return out;
       }
-      if (slot->stock_is_named) return stock(std::forward<Args>(args)...);
+      if (stock != nullptr) return stock(std::forward<Args>(args)...);
       call_saved<Args...>(*slot, keys, args...);
       return out;
     });

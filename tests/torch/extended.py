@@ -11,6 +11,13 @@ import numpy as np
 import torch
 from accuracy import Array, wide
 from extended_convolution import convolution, convolution_backward
+from extended_pool import (
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_backward,
+    avg_pool2d,
+    avg_pool2d_backward,
+    max_pool2d_backward,
+)
 
 
 @np.errstate(all="ignore")
@@ -231,6 +238,11 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "addmm": add_product,
     "baddbmm": add_product,
     "addmv": add_product,
+    "max_pool2d_with_indices_backward": max_pool2d_backward,
+    "avg_pool2d": avg_pool2d,
+    "avg_pool2d_backward": avg_pool2d_backward,
+    "_adaptive_avg_pool2d": adaptive_avg_pool2d,
+    "_adaptive_avg_pool2d_backward": adaptive_avg_pool2d_backward,
     "convolution": convolution,
     "convolution_backward": convolution_backward,
     "_scaled_dot_product_flash_attention_for_cpu": attention,

@@ -18,6 +18,7 @@ from polyops._bench.device_clock import DeviceTiming
 from polyops._bench.inputs import Case
 
 OPS = {"softmax", "log_softmax", "layer_norm", "gelu", "relu"}
+OPS |= {"max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"}
 CASE = Case(lambda: None, list, 4000, 0, 4000)
 
 

@@ -1,8 +1,10 @@
-// The average of a window, summed in float32 and then divided; and the share of an element in a
-// window's gradient.
+// The average of a window, summed in float32; and the share of an element in a window's gradient. What
+// a window's number of elements divides is multiplied by its inverse: a division per element took more
+// registers than there were.
 #ifndef POLYOPS_GPU_POOL2D_AVERAGE_H_
 #define POLYOPS_GPU_POOL2D_AVERAGE_H_
 
+#include <cmath>
 #include <cstdint>
 
 #include "gpu.h"
@@ -26,11 +28,15 @@ struct AveragePool {
   }
 };
 
-// divisor: 0 where it is the number of elements.
+// By which a window's sum is multiplied, right to the last place. divisor: 0 where it is the number of
+// elements.
 template <class AnyAxis>
-GPU_DEVICE float divisor_of(float divisor, int row, int column, const AnyAxis& high,
-                            const AnyAxis& wide) {
-  return divisor != 0 ? divisor : static_cast<float>(high.counted(row) * wide.counted(column));
+GPU_DEVICE float share_of(float divisor, int row, int column, const AnyAxis& high,
+                          const AnyAxis& wide) {
+  const float by =
+      divisor != 0 ? divisor : static_cast<float>(high.counted(row) * wide.counted(column));
+  const float near = reciprocal_fast(by);
+  return fmaf(near, fmaf(-by, near, 1.0f), near);
 }
 
 template <class T>
@@ -47,10 +53,10 @@ struct Average {
   template <int kWide, class AnyAxis>
   GPU_DEVICE void store(const AveragePool<kWide>& pool, int64_t at, int, int row, int column,
                         const AnyAxis& high, const AnyAxis& wide) const {
-    const float by = divisor_of(divisor, row, column, high, wide);
+    const float share = share_of(divisor, row, column, high, wide);
     float x[kWide];
 #pragma unroll
-    for (int j = 0; j < kWide; ++j) x[j] = pool.sum[j] / by;
+    for (int j = 0; j < kWide; ++j) x[j] = pool.sum[j] * share;
     Piece<T, kWide>::store(dst + at, x);
   }
 };
@@ -83,9 +89,9 @@ struct AverageGradient {
     Piece<T, kWide> piece;
     piece.load(grad_dst + at);
     piece.get(entry->grad);
-    const float by = divisor_of(divisor, row, column, high, wide);
+    const float share = share_of(divisor, row, column, high, wide);
 #pragma unroll
-    for (int j = 0; j < kWide; ++j) entry->grad[j] = entry->grad[j] / by;
+    for (int j = 0; j < kWide; ++j) entry->grad[j] *= share;
   }
 };
 

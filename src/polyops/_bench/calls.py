@@ -8,7 +8,8 @@ Layouts of all others: contiguous; channels_last (rank 4); transposed: dense, la
 swapped; padded: rows cut from a wider tensor; strided: every other element of a row; mixed
 (backward): the gradient contiguous, the other input transposed.
 Layouts of attention: contiguous; tokens: (batch, length, heads, dim) transposed; fused: that, cut
-from one projection to query, key and value. Of convolution: see _bench/convolutions.py.
+from one projection to query, key and value. Of convolution: see _bench/convolutions.py. Of pools:
+_bench/pools.py.
 """
 
 import itertools
@@ -23,6 +24,7 @@ from torch import Tensor
 from polyops import _C
 from polyops._bench.convolutions import convolution
 from polyops._bench.inputs import Case, Inputs, in_place, nbytes, new_results
+from polyops._bench.pools import pool
 from polyops._bench.shapes import Spec
 
 aten: Any = torch.ops.aten
@@ -242,6 +244,9 @@ BUILDERS: dict[str, Callable[[Inputs, str, bool], Case]] = {
     "_scaled_dot_product_flash_attention_for_cpu": _attention,
     "_scaled_dot_product_flash_attention_for_cpu_backward": _attention,
     **dict.fromkeys(["convolution", "convolution_backward"], convolution),
+    **dict.fromkeys(["max_pool2d_with_indices", "max_pool2d_with_indices_backward"], pool),
+    **dict.fromkeys(["avg_pool2d", "avg_pool2d_backward"], pool),
+    **dict.fromkeys(["_adaptive_avg_pool2d", "_adaptive_avg_pool2d_backward"], pool),
     **dict.fromkeys(["gelu", "gelu_", "relu", "relu_"], _activation),
     **dict.fromkeys(["gelu_backward", "threshold_backward"], _activation_backward),
 }

@@ -11,13 +11,14 @@ direction  forward or backward: what the model runs the call for
 dtypes     f32, bf16, f64, f16, comma-separated: one row each
 sizes      products: m x n x k, batched ones batch x m x n x k, with a vector m x k, dot k;
            attention: batch x heads x queries x keys x dim; others: of the input, for convolution
-           batch x channels x height x width
+           batch x channels x height x width, as for pools
 layout     as _bench/calls.py and _bench/convolutions.py list them
 key=value  dim (softmax, log_softmax), over (layer_norm: how many trailing dimensions),
            approx (gelu), weight (layer_norm: dtype of weight and bias if not the input's),
            addend (addmm), frozen (addmm, mm: the weight packed by polyops.freeze),
            mask (attention: causal, full, rows, padding), kv_heads (attention: heads of keys);
-           those of convolution, filters, taps and others, are in _bench/convolutions.py
+           those of convolution, filters, taps and others, are in _bench/convolutions.py, those of
+           pools in _bench/pools.py
 quick      the line is in the quick suite too
 '#' begins a comment.
 """
