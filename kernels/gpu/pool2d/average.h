@@ -9,6 +9,7 @@
 
 #include "gpu.h"
 #include "piece.h"
+#include "tap.h"
 
 namespace polyops::gpu {
 namespace {
@@ -18,6 +19,10 @@ struct AveragePool {
   static constexpr float kAbsent = 0;
   float sum[kWide] = {};
 
+  GPU_DEVICE void begin(const float (&x)[kWide], int) {
+#pragma unroll
+    for (int j = 0; j < kWide; ++j) sum[j] = x[j];
+  }
   GPU_DEVICE void add(const float (&x)[kWide], int) {
 #pragma unroll
     for (int j = 0; j < kWide; ++j) sum[j] += x[j];
@@ -86,9 +91,9 @@ struct AverageGradient {
   template <int kWide, class AnyAxis>
   GPU_DEVICE void load(Entry<kWide>* entry, int64_t at, int row, int column, const AnyAxis& high,
                        const AnyAxis& wide) const {
-    Piece<T, kWide> piece;
-    piece.load(grad_dst + at);
-    piece.get(entry->grad);
+    Tap<T, kWide> tap;
+    tap.load(grad_dst + at);
+    tap.get(entry->grad);
     const float share = share_of(divisor, row, column, high, wide);
 #pragma unroll
     for (int j = 0; j < kWide; ++j) entry->grad[j] *= share;

@@ -40,11 +40,11 @@ pool2d_backward_windows(Op op, Grid grid, int channels, AnyAxis high, AnyAxis wi
     for (int r = high.first_window(h); r < bottom; ++r) {
       for (int c = left; c < right; ++c) {
         typename Op::template Entry<kWide> entry;
-        op.load(&entry, dst + (int64_t{r} * wide.out + c) * channels, r, c, high, wide);
+        op.load(&entry, dst + (r * wide.out + c) * channels, r, c, high, wide);
         entry.add_to(sum, place);
       }
     }
-    Piece<T, kWide>::store(out + int64_t{place} * channels, sum);
+    Piece<T, kWide>::store(out + place * channels, sum);
   }
 }
 
@@ -61,8 +61,9 @@ GPU_DEVICE void store_pair(T* p, float first, float second) {
 // kShift: padding modulo kStride.
 template <class Op, int kWide, int kSize, int kStride, int kShift>
 GPU_KERNEL(kPoolThreads)
-pool2d_backward_squares(Op op, Grid grid, int channels, bool paired, Axis high, Axis wide) {
+pool2d_backward_squares(Op op, Grid grid, int all_channels, bool paired, Axis high, Axis wide) {
   using T = typename Op::Element;
+  const int channels = kWide == 1 ? 1 : all_channels;
   // A square's windows, seen from that at its number plus padding / kStride.
   constexpr int kFirst = -((kSize - 1 - kShift) / kStride);
   constexpr int kWindows = (kStride - 1 + kShift) / kStride - kFirst + 1;
@@ -70,23 +71,29 @@ pool2d_backward_squares(Op op, Grid grid, int channels, bool paired, Axis high, 
   constexpr int kBatch = kWide > 1 ? 1 : 2;
   const Place at(grid, (high.in + kStride - 1) / kStride);
   if (!at.inside) return;
-  const int64_t dst = at.image * op.dst_image + at.group * kWide;
-  T* out = op.grad_src + at.image * op.src_image + at.group * kWide;
   const int left = at.column * kStride;
   const int column = at.column + wide.padding / kStride + kFirst;
   int row = at.begin + high.padding / kStride + kFirst;
+  int64_t line = at.image * op.dst_image + column * channels + at.group * kWide +
+                 int64_t{row} * (wide.out * channels);
+  T* out = op.grad_src + at.image * op.src_image + left * channels + at.group * kWide +
+           int64_t{at.begin * kStride} * (wide.in * channels);
+  bool inside[kWindows];
+#pragma unroll
+  for (int c = 0; c < kWindows; ++c) inside[c] = column + c >= 0 && column + c < wide.out;
 
   typename Op::template Entry<kWide> entries[kKept + kBatch][kWindows];
+  // Row row + r, which is the one below the last.
   const auto load = [&](int r) {
+    const bool there = row + r >= 0 && row + r < high.out;
 #pragma unroll
     for (int c = 0; c < kWindows; ++c) {
-      const int window_row = row + r, window = column + c;
       entries[r][c].clear();
-      if (window_row >= 0 && window_row < high.out && window >= 0 && window < wide.out) {
-        op.load(&entries[r][c], dst + (int64_t{window_row} * wide.out + window) * channels,
-                window_row, window, high, wide);
+      if (there && inside[c]) {
+        op.load(&entries[r][c], line + c * channels, row + r, column + c, high, wide);
       }
     }
+    line += wide.out * channels;
   };
 #pragma unroll
   for (int r = 0; r < kKept; ++r) load(r);
@@ -114,16 +121,17 @@ pool2d_backward_squares(Op op, Grid grid, int channels, bool paired, Axis high, 
             }
           }
         }
-        T* line = out + (int64_t{h} * wide.in + left) * channels;
+        T* const here = out;
+        out += wide.in * channels;
         if constexpr (kWide == 1 && kStride == 2) {
           if (paired) {
-            store_pair(line, sums[0][0], sums[1][0]);
+            store_pair(here, sums[0][0], sums[1][0]);
             continue;
           }
         }
 #pragma unroll
         for (int j = 0; j < kStride; ++j) {
-          if (left + j < wide.in) Piece<T, kWide>::store(line + j * channels, sums[j]);
+          if (left + j < wide.in) Piece<T, kWide>::store(here + j * channels, sums[j]);
         }
       }
     }
@@ -144,12 +152,12 @@ int launch_backward_windows(const Op& op, const polyops_pool2d_window& window,
   const auto launch_squares = [&](auto kernel, int stride) {
     const Grid grid = make_grid(ctx, images, kWide, (wide.in + stride - 1) / stride,
                                 (high.in + stride - 1) / stride, kBatch);
-    const bool paired = images.channels == 1 && wide.in % 2 == 0 &&
+    const bool paired = wide.in % 2 == 0 &&
                         reinterpret_cast<uintptr_t>(op.grad_src) % (2 * sizeof(T)) == 0;
     return gpu::launch(kernel, grid.shape(), ctx, op, grid, images.channels, paired, high, wide);
   };
   const int64_t padding = window.padding[0];
-  if (padding == window.padding[1]) {
+  if (padding == window.padding[1] && (kWide > 1 || images.channels == 1)) {
     if (is_square(window, 3, 2)) {
       return padding % 2 == 0
                  ? launch_squares(pool2d_backward_squares<Op, kWide, 3, 2, 0>, 2)

@@ -4,7 +4,8 @@
 // window goes tap by tap.
 //
 // An op is a type with
-//   using Element; template <int kWide> using Pool    what is reduced; kAbsent in it changes nothing
+//   using Element; template <int kWide> using Pool    what is reduced: begin() with one tap, add()
+//                                                     those behind it; kAbsent changes nothing
 //   const Element* src; int64_t src_image, dst_image  elements of an image
 //   store<kWide>(pool, at, first, rows, columns)      the result at that element of dst
 #ifndef POLYOPS_GPU_POOL2D_FORWARD_H_
@@ -15,17 +16,19 @@
 #include "axis.h"
 #include "gpu.h"
 #include "layout.h"
-#include "piece.h"
+#include "tap.h"
 
 namespace polyops::gpu {
 namespace {
 
-// Where the pools of a thread are in dst.
-template <int kWide, class Op, class AnyAxis>
-GPU_DEVICE int64_t result_at(const Op& op, const Place& at, int channels, const AnyAxis& wide,
-                             int row) {
-  return at.image * op.dst_image +
-         (static_cast<int64_t>(row) * wide.out + at.column) * channels + at.group * kWide;
+// Rows of results whose taps are loaded at once: some 12 loads in flight.
+template <int kWide, int kStride>
+inline constexpr int kRowsBatch = kWide > 1 ? 1 : 4 / kStride;
+
+// Where a thread's column of results begins in dst.
+template <int kWide, class Op>
+GPU_DEVICE int64_t results_at(const Op& op, const Place& at, int channels) {
+  return at.image * op.dst_image + at.column * channels + at.group * kWide;
 }
 
 template <class Op, int kWide, class AnyAxis>
@@ -35,6 +38,7 @@ pool2d_taps(Op op, Grid grid, int channels, AnyAxis high, AnyAxis wide) {
   const Place at(grid, high.out);
   if (!at.inside) return;
   const T* src = op.src + at.image * op.src_image + at.group * kWide;
+  const int64_t results = results_at<kWide>(op, at, channels);
   const int left = wide.first_tap(at.column), right = wide.taps_end(at.column);
   for (int row = at.begin; row < at.end; ++row) {
     const int top = high.first_tap(row), bottom = high.taps_end(row);
@@ -42,71 +46,80 @@ pool2d_taps(Op op, Grid grid, int channels, AnyAxis high, AnyAxis wide) {
     for (int h = top; h < bottom; h += high.step()) {
       for (int w = left; w < right; w += wide.step()) {
         const int place = h * wide.in + w;
-        Piece<T, kWide> piece;
+        Tap<T, kWide> tap;
         float x[kWide];
-        piece.load(src + int64_t{place} * channels);
-        piece.get(x);
+        tap.load(src + place * channels);
+        tap.get(x);
         pool.add(x, place);
       }
     }
-    op.store(pool, result_at<kWide>(op, at, channels, wide, row), top * wide.in + left, row,
+    op.store(pool, results + int64_t{row} * (wide.out * channels), top * wide.in + left, row,
              at.column, high, wide);
   }
 }
 
-// Windows kSize wide and high.
+// Windows kSize wide and high. Of one channel of contiguous planes, or of packs.
 template <class Op, int kWide, int kSize, int kStride>
 GPU_KERNEL(kPoolThreads)
-pool2d_rows(Op op, Grid grid, int channels, Axis high, Axis wide) {
+pool2d_rows(Op op, Grid grid, int all_channels, Axis high, Axis wide) {
   using T = typename Op::Element;
   using Pool = typename Op::template Pool<kWide>;
   constexpr int kKept = kSize - kStride;  // rows that the next window has, too
-  constexpr int kBatch = kWide > 1 ? 1 : 4 / kStride;
-  constexpr int kNew = kBatch * kStride;
+  constexpr int kNew = kRowsBatch<kWide, kStride> * kStride;
+  const int channels = kWide == 1 ? 1 : all_channels;
   const Place at(grid, high.out);
   if (!at.inside) return;
   const int left = at.column * kStride - wide.padding;
-  const T* src = op.src + at.image * op.src_image + at.group * kWide;
+  int top = at.begin * kStride - high.padding;
+  const T* line = op.src + at.image * op.src_image + at.group * kWide + left * channels +
+                  int64_t{top} * (wide.in * channels);
+  int64_t result = results_at<kWide>(op, at, channels) + int64_t{at.begin} * (wide.out * channels);
+  bool inside[kSize];
+#pragma unroll
+  for (int k = 0; k < kSize; ++k) inside[k] = left + k >= 0 && left + k < wide.in;
 
-  Piece<T, kWide> pieces[kNew][kSize];
+  Tap<T, kWide> taps[kNew][kSize];
   Pool rows[kKept + kNew];
+  // Row h, which is the one below the last.
   const auto load = [&](int r, int h) {
+    const bool there = h >= 0 && h < high.in;
 #pragma unroll
     for (int k = 0; k < kSize; ++k) {
-      const int w = left + k;
-      pieces[r][k].fill(Pool::kAbsent);
-      if (h >= 0 && h < high.in && w >= 0 && w < wide.in) {
-        pieces[r][k].load(src + (int64_t{h} * wide.in + w) * channels);
-      }
+      taps[r][k].fill(Pool::kAbsent);
+      if (there && inside[k]) taps[r][k].load(line + k * channels);
     }
+    line += wide.in * channels;
   };
   const auto reduce = [&](int r, int h, Pool* row) {
-    *row = Pool();
 #pragma unroll
     for (int k = 0; k < kSize; ++k) {
       float x[kWide];
-      pieces[r][k].get(x);
-      row->add(x, h * wide.in + left + k);
+      taps[r][k].get(x);
+      const int place = h * wide.in + left + k;
+      if (k == 0) {
+        row->begin(x, place);
+      } else {
+        row->add(x, place);
+      }
     }
   };
-  int top = at.begin * kStride - high.padding;
 #pragma unroll
   for (int r = 0; r < kKept; ++r) load(r % kNew, top + r), reduce(r % kNew, top + r, &rows[r]);
-  for (int row = at.begin; row < at.end; row += kBatch, top += kNew) {
+  for (int row = at.begin; row < at.end; row += kNew / kStride, top += kNew) {
 #pragma unroll
     for (int r = 0; r < kNew; ++r) load(r, top + kKept + r);
 #pragma unroll
     for (int r = 0; r < kNew; ++r) reduce(r, top + kKept + r, &rows[kKept + r]);
 #pragma unroll
-    for (int b = 0; b < kBatch; ++b) {
+    for (int b = 0; b < kNew / kStride; ++b) {
       if (row + b >= at.end) break;
       Pool pool = rows[b * kStride];
 #pragma unroll
       for (int r = 1; r < kSize; ++r) pool.merge(rows[b * kStride + r]);
       const int first_h = top + b * kStride < 0 ? 0 : top + b * kStride;
       const int first_w = left < 0 ? 0 : left;
-      op.store(pool, result_at<kWide>(op, at, channels, wide, row + b), first_h * wide.in + first_w,
-               row + b, at.column, high, wide);
+      op.store(pool, result, first_h * wide.in + first_w, row + b, at.column, high, wide);
+      result += wide.out * channels;
     }
 #pragma unroll
     for (int r = 0; r < kKept; ++r) rows[r] = rows[kNew + r];
@@ -129,9 +142,11 @@ int launch_windows(const Op& op, const polyops_pool2d_window& window, const Imag
     const Grid grid = make_grid(ctx, images, kWide, wide.out, high.out, batch);
     return gpu::launch(kernel, grid.shape(), ctx, op, grid, images.channels, high, wide);
   };
-  if (is_square(window, 3, 2)) return launch(pool2d_rows<Op, kWide, 3, 2>, kWide > 1 ? 1 : 2);
-  if (is_square(window, 2, 2)) return launch(pool2d_rows<Op, kWide, 2, 2>, kWide > 1 ? 1 : 2);
-  if (is_square(window, 3, 1)) return launch(pool2d_rows<Op, kWide, 3, 1>, kWide > 1 ? 1 : 4);
+  if (kWide > 1 || images.channels == 1) {
+    if (is_square(window, 3, 2)) return launch(pool2d_rows<Op, kWide, 3, 2>, kRowsBatch<kWide, 2>);
+    if (is_square(window, 2, 2)) return launch(pool2d_rows<Op, kWide, 2, 2>, kRowsBatch<kWide, 2>);
+    if (is_square(window, 3, 1)) return launch(pool2d_rows<Op, kWide, 3, 1>, kRowsBatch<kWide, 1>);
+  }
   return launch(pool2d_taps<Op, kWide, Axis>, 1);
 }
 

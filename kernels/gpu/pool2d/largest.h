@@ -8,6 +8,7 @@
 #include "axis.h"
 #include "gpu.h"
 #include "piece.h"
+#include "tap.h"
 
 namespace polyops::gpu {
 namespace {
@@ -50,6 +51,11 @@ struct LargestPool {
   GPU_DEVICE LargestPool() {
 #pragma unroll
     for (int j = 0; j < kWide; ++j) value[j] = kAbsent, at[j] = 0;
+  }
+  // Where the tap is -inf, the place is never asked for.
+  GPU_DEVICE void begin(const float (&x)[kWide], int place) {
+#pragma unroll
+    for (int j = 0; j < kWide; ++j) value[j] = x[j], at[j] = place;
   }
   // A NaN, or what is larger; so the first of equals, and the last NaN.
   GPU_DEVICE void take(int j, float x, int place) {
@@ -99,7 +105,7 @@ struct LargestGradient {
   using Element = T;
   template <int kWide>
   struct Entry {
-    Piece<T, kWide> grad;
+    Tap<T, kWide> grad;
     int at[kWide];
 
     GPU_DEVICE void clear() {
