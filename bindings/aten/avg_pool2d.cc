@@ -178,7 +178,8 @@ std::optional<at::Tensor> adaptive_avg_pool2d_backward(Call& call, const at::Ten
   PoolShape shape;
   const char* reason = grad_output.defined() ? nullptr : "undefined tensor";
   if (!reason && grad_output.dim() < 2) reason = "rank";
-  if (!reason) reason = adaptive_pool_shape(self, grad_output.sizes().take_back(2), &shape);
+  if (!reason)
+    reason = adaptive_pool_shape(self, grad_output.sizes().slice(grad_output.dim() - 2), &shape);
   // Stock adds up in no particular order on devices, and says so.
   if (!reason && !self.is_cpu() && at::globalContext().deterministicAlgorithms()) {
     reason = "deterministic algorithms";

@@ -1,13 +1,12 @@
 // aten::max_pool2d_with_indices and its backward. F.max_pool2d, F.max_pool1d and their modules end
 // here.
-#include "polyops/ops/pool2d.h"
-
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/max_pool2d_with_indices_backward_cpu_dispatch.h>
 #include <ATen/ops/max_pool2d_with_indices_cpu_dispatch.h>
 
 #include "aten/pool2d_window.h"
 #include "aten/table.h"
+#include "polyops/ops/pool2d.h"
 #include "torch/view.h"
 #include "torch/wrap.h"
 
@@ -61,8 +60,7 @@ bool max_pool2d_out(Call& call, const at::Tensor& self, IntArrayRef size, IntArr
   if (!prepare(call, self, {size, stride, padding, dilation, ceil_mode}, &args, &shape)) {
     return false;
   }
-  const char* reason =
-      check_pool_out(out, shape.results, self, self.scalar_type(), shape.format);
+  const char* reason = check_pool_out(out, shape.results, self, self.scalar_type(), shape.format);
   if (!reason) reason = check_pool_out(indices, shape.results, self, at::kLong, shape.format);
   if (reason) return call.decline(reason);
   if (shares_storage(out, self) || shares_storage(indices, self) || shares_storage(out, indices)) {

@@ -7,8 +7,8 @@ const std::vector<Overload>& overloads() {
     auto* table = new std::vector<Overload>;
     for (auto&& part :
          {gemm_overloads(), softmax_overloads(), layer_norm_overloads(), gelu_overloads(),
-          relu_overloads(), attention_overloads(), convolution_overloads(),
-          max_pool2d_overloads(), avg_pool2d_overloads(), adaptive_avg_pool2d_overloads()}) {
+          relu_overloads(), attention_overloads(), convolution_overloads(), max_pool2d_overloads(),
+          avg_pool2d_overloads(), adaptive_avg_pool2d_overloads()}) {
       table->insert(table->end(), part.begin(), part.end());
     }
     return table;

@@ -55,19 +55,19 @@ void for_each_window(const polyops_tensor& src, const polyops_tensor& dst, TapsO
 
 template <class Divisor>
 auto average(const polyops_tensor& src, const polyops_tensor& dst, Divisor divisor) {
-  return [&src, &dst, divisor](int64_t result, int64_t plane, const Taps& rows,
-                               const Taps& columns) {
-    long double sum = 0;
-    for (int64_t h : rows.inside) {
-      for (int64_t w : columns.inside) sum += load(src, plane + h * src.sizes[3] + w);
-    }
-    store(dst, result, static_cast<double>(sum / divisor(rows, columns)));
-  };
+  return
+      [&src, &dst, divisor](int64_t result, int64_t plane, const Taps& rows, const Taps& columns) {
+        long double sum = 0;
+        for (int64_t h : rows.inside) {
+          for (int64_t w : columns.inside) sum += load(src, plane + h * src.sizes[3] + w);
+        }
+        store(dst, result, static_cast<double>(sum / divisor(rows, columns)));
+      };
 }
 
 template <class Divisor>
-auto average_gradient(const polyops_tensor& grad_dst, std::vector<long double>& sums,
-                      int64_t width, Divisor divisor) {
+auto average_gradient(const polyops_tensor& grad_dst, std::vector<long double>& sums, int64_t width,
+                      Divisor divisor) {
   return [&grad_dst, &sums, width, divisor](int64_t result, int64_t plane, const Taps& rows,
                                             const Taps& columns) {
     const long double share = load(grad_dst, result) / divisor(rows, columns);
@@ -151,9 +151,8 @@ void avg_pool2d_backward(const polyops_avg_pool2d_backward_args& args) {
   const auto taps = [&](int dim, int64_t window) {
     return taps_of(args.window, dim, window, args.grad_src.sizes[2 + dim]);
   };
-  for_each_window(
-      args.grad_src, args.grad_dst, taps,
-      average_gradient(args.grad_dst, sums, args.grad_src.sizes[3], divisor_of(args)));
+  for_each_window(args.grad_src, args.grad_dst, taps,
+                  average_gradient(args.grad_dst, sums, args.grad_src.sizes[3], divisor_of(args)));
   store_all(args.grad_src, sums);
 }
 

@@ -75,8 +75,7 @@ void check_backward(const Case& c, const Sizes& results, bool last, const Buffer
   }
 }
 
-void check_both(const Case& c, bool last, int32_t dtype,
-                const std::function<void(Buffer&)>& fill) {
+void check_both(const Case& c, bool last, int32_t dtype, const std::function<void(Buffer&)>& fill) {
   SCOPED_TRACE(describe(c, last, dtype));
   const Sizes results = {c.sizes[0], c.sizes[1], c.results.high, c.results.wide};
   Buffer src(dtype, c.sizes, layout_strides(c.sizes, last), c.offset);

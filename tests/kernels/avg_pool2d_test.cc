@@ -16,8 +16,8 @@ constexpr Divisor kDivisors[] = {{1, 0}, {0, 0}, {1, 7}, {0, -3}};
 
 // values, and the same call on their magnitudes, by the reference: expectation and scale.
 template <class Args>
-void check(const char* op, void (*reference)(const Args&), Args args, polyops_tensor Args::*in,
-           polyops_tensor Args::*out, const Buffer& values, const Sizes& sizes, bool last,
+void check(const char* op, void (*reference)(const Args&), Args args, polyops_tensor Args::* in,
+           polyops_tensor Args::* out, const Buffer& values, const Sizes& sizes, bool last,
            int64_t offset) {
   const polyops_tensor& view = values.view();
   Buffer size(POLYOPS_FLOAT64, Sizes(view.sizes, view.sizes + 4));
@@ -53,10 +53,10 @@ void check_both(const PoolCase& c, bool last, int32_t dtype, Divisor divisor,
   fill(grad);
   const polyops_avg_pool2d_backward_args backward = {
       sizeof backward, divisor.count_padding, divisor.divisor, c.window(), {}, {}};
-  check<polyops_avg_pool2d_backward_args>(
-      "avg_pool2d_backward", reference::avg_pool2d_backward, backward,
-      &polyops_avg_pool2d_backward_args::grad_dst, &polyops_avg_pool2d_backward_args::grad_src,
-      grad, c.sizes, last, c.offset);
+  check<polyops_avg_pool2d_backward_args>("avg_pool2d_backward", reference::avg_pool2d_backward,
+                                          backward, &polyops_avg_pool2d_backward_args::grad_dst,
+                                          &polyops_avg_pool2d_backward_args::grad_src, grad,
+                                          c.sizes, last, c.offset);
 }
 
 TEST(AvgPool2d, MatchesReference) {

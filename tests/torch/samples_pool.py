@@ -84,9 +84,7 @@ def backward(op: str, m: Make, values: Args, grad: str = "") -> Args:
 
 def both(op: str, what: str, make: Any, expect: str = "hit", dtypes: Any = TAKEN) -> Any:
     yield Sample(op, what, make, expect, dtypes, ROW)
-    yield Sample(
-        f"{op}_backward", what, lambda m: backward(op, m, make(m)), expect, dtypes, ROW
-    )
+    yield Sample(f"{op}_backward", what, lambda m: backward(op, m, make(m)), expect, dtypes, ROW)
 
 
 def windows() -> Iterator[Sample]:
@@ -275,9 +273,7 @@ def out() -> Iterator[Sample]:
                 arguments, _ = backward(op, m, values)
                 return args(*arguments, grad_input=output(kind, m, arguments[1]))
 
-            yield Sample(
-                f"{op}_backward.grad_input", f"out: {kind}", of_backward, expect, dims=ROW
-            )
+            yield Sample(f"{op}_backward.grad_input", f"out: {kind}", of_backward, expect, dims=ROW)
 
 
 def samples() -> Iterator[Sample]:

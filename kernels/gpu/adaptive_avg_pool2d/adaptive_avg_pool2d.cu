@@ -1,6 +1,5 @@
 // adaptive_avg_pool2d and its gradient on GPUs.
 #include "polyops/ops/pool2d.h"
-
 #include "pool2d/average.h"
 #include "pool2d/backward.h"
 #include "pool2d/calls.h"
@@ -38,7 +37,7 @@ int forward(const void* data, const polyops_context* ctx) {
   return with_type(a.src.dtype, [&]<class T>() {
     const Average<T> op = {input<T>(a.src), output<T>(a.dst), plane(a.src) * images.channels,
                            plane(a.dst) * images.channels, 0};
-    return with_width<T>(t, images, [&](auto width) {
+    return with_width<kPack<T>>(t, images, [&](auto width) {
       constexpr int kWide = width.value;
       const Grid grid = make_grid(ctx, images, kWide, wide.out, high.out, 1);
       return gpu::launch(pool2d_taps<Average<T>, kWide, AdaptiveAxis>, grid.shape(), ctx, op, grid,
@@ -57,7 +56,7 @@ int backward(const void* data, const polyops_context* ctx) {
     const AverageGradient<T> op = {input<T>(a.grad_dst), output<T>(a.grad_src),
                                    plane(a.grad_src) * images.channels,
                                    plane(a.grad_dst) * images.channels, 0};
-    return with_width<T>(t, images, [&](auto width) {
+    return with_width<kPack<T>>(t, images, [&](auto width) {
       constexpr int kWide = width.value;
       const Grid grid = make_grid(ctx, images, kWide, wide.in, high.in, 1);
       return gpu::launch(pool2d_backward_windows<AverageGradient<T>, kWide, AdaptiveAxis>,

@@ -1,6 +1,5 @@
 // avg_pool2d and its gradient on GPUs.
 #include "polyops/ops/pool2d.h"
-
 #include "pool2d/average.h"
 #include "pool2d/backward.h"
 #include "pool2d/calls.h"
@@ -40,7 +39,7 @@ int forward(const void* data, const polyops_context* ctx) {
   return with_type(a.src.dtype, [&]<class T>() {
     const Average<T> op = {input<T>(a.src), output<T>(a.dst), plane(a.src) * images.channels,
                            plane(a.dst) * images.channels, static_cast<float>(a.divisor)};
-    return with_width<T>(t, images, [&](auto width) {
+    return with_width<kPack<T>>(t, images, [&](auto width) {
       return launch_windows<Average<T>, width.value>(op, a.window, images, high, wide, ctx);
     });
   });
@@ -57,7 +56,7 @@ int backward(const void* data, const polyops_context* ctx) {
     const AverageGradient<T> op = {
         input<T>(a.grad_dst), output<T>(a.grad_src), plane(a.grad_src) * images.channels,
         plane(a.grad_dst) * images.channels, static_cast<float>(a.divisor)};
-    return with_width<T>(t, images, [&](auto width) {
+    return with_width<kPack<T>>(t, images, [&](auto width) {
       return launch_backward_windows<AverageGradient<T>, width.value>(op, a.window, images, high,
                                                                       wide, ctx);
     });

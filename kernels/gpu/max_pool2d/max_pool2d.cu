@@ -1,6 +1,5 @@
 // max_pool2d and its gradient on GPUs.
 #include "polyops/ops/pool2d.h"
-
 #include "pool2d/backward.h"
 #include "pool2d/calls.h"
 #include "pool2d/forward.h"
@@ -9,6 +8,10 @@
 
 namespace polyops::gpu {
 namespace {
+
+// Channels to a thread where they lie next to each other: their indices are 16 bytes, so that a wave's
+// accesses leave no gaps.
+constexpr int kChannels = 2;
 
 const char* supports(const polyops_pool2d_window& window, const polyops_tensor& src,
                      const polyops_tensor& dst, const polyops_tensor& indices) {
@@ -43,7 +46,7 @@ int forward(const void* data, const polyops_context* ctx) {
                            plane(a.src) * images.channels,
                            plane(a.dst) * images.channels,
                            a.lowest_is_0 != 0};
-    return with_width<T>(t, images, [&](auto width) {
+    return with_width<kChannels>(t, images, [&](auto width) {
       return launch_windows<Largest<T>, width.value>(op, a.window, images, high, wide, ctx);
     });
   });
@@ -59,7 +62,7 @@ int backward(const void* data, const polyops_context* ctx) {
     const LargestGradient<T> op = {input<T>(a.grad_dst), input<int64_t>(a.indices),
                                    output<T>(a.grad_src), plane(a.grad_src) * images.channels,
                                    plane(a.grad_dst) * images.channels};
-    return with_width<T>(t, images, [&](auto width) {
+    return with_width<kChannels>(t, images, [&](auto width) {
       return launch_backward_windows<LargestGradient<T>, width.value>(op, a.window, images, high,
                                                                       wide, ctx);
     });

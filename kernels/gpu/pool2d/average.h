@@ -8,7 +8,6 @@
 #include <cstdint>
 
 #include "gpu.h"
-#include "piece.h"
 #include "tap.h"
 
 namespace polyops::gpu {
@@ -62,7 +61,7 @@ struct Average {
     float x[kWide];
 #pragma unroll
     for (int j = 0; j < kWide; ++j) x[j] = pool.sum[j] * share;
-    Piece<T, kWide>::store(dst + at, x);
+    Tap<T, kWide>::store(dst + at, x);
   }
 };
 

@@ -19,7 +19,7 @@
 #include "forward.h"
 #include "gpu.h"
 #include "layout.h"
-#include "piece.h"
+#include "tap.h"
 
 namespace polyops::gpu {
 namespace {
@@ -44,19 +44,13 @@ pool2d_backward_windows(Op op, Grid grid, int channels, AnyAxis high, AnyAxis wi
         entry.add_to(sum, place);
       }
     }
-    Piece<T, kWide>::store(out + place * channels, sum);
+    Tap<T, kWide>::store(out + place * channels, sum);
   }
 }
 
-// Two elements of a row, in one access where all pairs are aligned to their size.
-template <class T>
-GPU_DEVICE void store_pair(T* p, float first, float second) {
-  if constexpr (sizeof(T) == 2) {
-    *reinterpret_cast<uint32_t*>(p) = narrow2<T>(first, second);
-  } else {
-    *reinterpret_cast<HalfPack*>(p) = {{float_bits(first), float_bits(second)}};
-  }
-}
+// Rows of windows that are loaded at once.
+template <int kWide, int kSize>
+inline constexpr int kSquaresBatch = kWide > 2 || kSize > 3 ? 1 : 2;
 
 // kShift: padding modulo kStride.
 template <class Op, int kWide, int kSize, int kStride, int kShift>
@@ -68,7 +62,7 @@ pool2d_backward_squares(Op op, Grid grid, int all_channels, bool paired, Axis hi
   constexpr int kFirst = -((kSize - 1 - kShift) / kStride);
   constexpr int kWindows = (kStride - 1 + kShift) / kStride - kFirst + 1;
   constexpr int kKept = kWindows - 1;
-  constexpr int kBatch = kWide > 1 ? 1 : 2;
+  constexpr int kBatch = kSquaresBatch<kWide, kSize>;
   const Place at(grid, (high.in + kStride - 1) / kStride);
   if (!at.inside) return;
   const int left = at.column * kStride;
@@ -125,13 +119,14 @@ pool2d_backward_squares(Op op, Grid grid, int all_channels, bool paired, Axis hi
         out += wide.in * channels;
         if constexpr (kWide == 1 && kStride == 2) {
           if (paired) {
-            store_pair(here, sums[0][0], sums[1][0]);
+            const float pair[2] = {sums[0][0], sums[1][0]};
+            Tap<T, 2>::store(here, pair);
             continue;
           }
         }
 #pragma unroll
         for (int j = 0; j < kStride; ++j) {
-          if (left + j < wide.in) Piece<T, kWide>::store(here + j * channels, sums[j]);
+          if (left + j < wide.in) Tap<T, kWide>::store(here + j * channels, sums[j]);
         }
       }
     }
@@ -144,30 +139,34 @@ pool2d_backward_squares(Op op, Grid grid, int all_channels, bool paired, Axis hi
 }
 
 template <class Op, int kWide>
-int launch_backward_windows(const Op& op, const polyops_pool2d_window& window,
-                            const Images& images, const Axis& high, const Axis& wide,
-                            const polyops_context* ctx) {
-  constexpr int kBatch = kWide > 1 ? 1 : 2;
+int launch_backward_windows(const Op& op, const polyops_pool2d_window& window, const Images& images,
+                            const Axis& high, const Axis& wide, const polyops_context* ctx) {
   using T = typename Op::Element;
-  const auto launch_squares = [&](auto kernel, int stride) {
+  const auto launch_squares = [&](auto kernel, int stride, int batch = kSquaresBatch<kWide, 3>) {
     const Grid grid = make_grid(ctx, images, kWide, (wide.in + stride - 1) / stride,
-                                (high.in + stride - 1) / stride, kBatch);
-    const bool paired = wide.in % 2 == 0 &&
-                        reinterpret_cast<uintptr_t>(op.grad_src) % (2 * sizeof(T)) == 0;
+                                (high.in + stride - 1) / stride, batch);
+    // Two elements of a row are one access.
+    const bool paired =
+        wide.in % 2 == 0 && reinterpret_cast<uintptr_t>(op.grad_src) % (2 * sizeof(T)) == 0;
     return gpu::launch(kernel, grid.shape(), ctx, op, grid, images.channels, paired, high, wide);
   };
   const int64_t padding = window.padding[0];
   if (padding == window.padding[1] && (kWide > 1 || images.channels == 1)) {
     if (is_square(window, 3, 2)) {
-      return padding % 2 == 0
-                 ? launch_squares(pool2d_backward_squares<Op, kWide, 3, 2, 0>, 2)
-                 : launch_squares(pool2d_backward_squares<Op, kWide, 3, 2, 1>, 2);
+      return padding % 2 == 0 ? launch_squares(pool2d_backward_squares<Op, kWide, 3, 2, 0>, 2)
+                              : launch_squares(pool2d_backward_squares<Op, kWide, 3, 2, 1>, 2);
     }
     if (is_square(window, 2, 2) && padding == 0) {
       return launch_squares(pool2d_backward_squares<Op, kWide, 2, 2, 0>, 2);
     }
     if (is_square(window, 3, 1)) {
       return launch_squares(pool2d_backward_squares<Op, kWide, 3, 1, 0>, 1);
+    }
+    if constexpr (kWide <= 2) {
+      if (is_square(window, 5, 1)) {
+        return launch_squares(pool2d_backward_squares<Op, kWide, 5, 1, 0>, 1,
+                              kSquaresBatch<kWide, 5>);
+      }
     }
   }
   const Grid grid = make_grid(ctx, images, kWide, wide.in, high.in, 1);

@@ -34,10 +34,10 @@ inline const char* check_window(const polyops_pool2d_window& w, const polyops_te
 
 inline int64_t plane(const polyops_tensor& t) { return t.sizes[2] * t.sizes[3]; }
 
-// Calls f(kWide as a constant) for how channels of T go.
-template <class T, int kTensors, class F>
+// Calls f(a constant), how many channels a thread has: kMost, or one.
+template <int kMost, int kTensors, class F>
 int with_width(const polyops_tensor* const (&t)[kTensors], const Images& images, F f) {
-  if (goes_by_packs(t, images, kPack<T>)) return f(std::integral_constant<int, kPack<T>>());
+  if (goes_by_packs(t, images, kMost)) return f(std::integral_constant<int, kMost>());
   return f(std::integral_constant<int, 1>());
 }
 

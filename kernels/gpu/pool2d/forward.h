@@ -1,6 +1,6 @@
 // Pools: a thread goes down a column of results. Bound: memory, the image once and its results.
-// Windows overlap; who needs an element again finds it in L1, or has it: of windows 2 and 3 high at
-// strides of 1 and 2 each row of taps is reduced once, and kept for the windows below. Any other
+// Windows overlap; who needs an element again finds it in L1, or has it: of the usual windows, 2 to 5
+// high at strides of 1 and 2, each row of taps is reduced once, and kept for the windows below. Any other
 // window goes tap by tap.
 //
 // An op is a type with
@@ -23,7 +23,7 @@ namespace {
 
 // Rows of results whose taps are loaded at once: some 12 loads in flight.
 template <int kWide, int kStride>
-inline constexpr int kRowsBatch = kWide > 1 ? 1 : 4 / kStride;
+inline constexpr int kRowsBatch = kWide > 2 ? 1 : 4 / kStride;
 
 // Where a thread's column of results begins in dst.
 template <int kWide, class Op>
@@ -146,6 +146,11 @@ int launch_windows(const Op& op, const polyops_pool2d_window& window, const Imag
     if (is_square(window, 3, 2)) return launch(pool2d_rows<Op, kWide, 3, 2>, kRowsBatch<kWide, 2>);
     if (is_square(window, 2, 2)) return launch(pool2d_rows<Op, kWide, 2, 2>, kRowsBatch<kWide, 2>);
     if (is_square(window, 3, 1)) return launch(pool2d_rows<Op, kWide, 3, 1>, kRowsBatch<kWide, 1>);
+    if constexpr (kWide <= 2) {
+      if (is_square(window, 5, 1)) {
+        return launch(pool2d_rows<Op, kWide, 5, 1>, kRowsBatch<kWide, 1>);
+      }
+    }
   }
   return launch(pool2d_taps<Op, kWide, Axis>, 1);
 }

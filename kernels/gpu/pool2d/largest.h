@@ -7,7 +7,6 @@
 
 #include "axis.h"
 #include "gpu.h"
-#include "piece.h"
 #include "tap.h"
 
 namespace polyops::gpu {
@@ -95,7 +94,7 @@ struct Largest {
     for (int j = 0; j < kWide; ++j) {
       places[j] = pool.value[j] == LargestPool<kWide>::kAbsent ? lowest : pool.at[j];
     }
-    Piece<T, kWide>::store(dst + at, pool.value);
+    Tap<T, kWide>::store(dst + at, pool.value);
     store_indices(indices + at, places);
   }
 };
@@ -127,8 +126,7 @@ struct LargestGradient {
   int64_t src_image, dst_image;
 
   template <int kWide>
-  GPU_DEVICE void load(Entry<kWide>* entry, int64_t at, int, int, const Axis&,
-                       const Axis&) const {
+  GPU_DEVICE void load(Entry<kWide>* entry, int64_t at, int, int, const Axis&, const Axis&) const {
     entry->grad.load(grad_dst + at);
     load_indices(indices + at, entry->at);
   }

@@ -1,6 +1,5 @@
 // How the tensors of a pool lie, and which thread does what: a thread has kWide channels of one
-// column, all that an access of 16 bytes holds where channels lie next to each other, and goes down
-// some rows of it.
+// column, several where channels lie next to each other, and goes down some rows of it.
 #ifndef POLYOPS_GPU_POOL2D_LAYOUT_H_
 #define POLYOPS_GPU_POOL2D_LAYOUT_H_
 
@@ -58,10 +57,9 @@ const char* check_tensors(const polyops_tensor* const (&t)[kTensors]) {
   return last || all_contiguous(t) ? nullptr : "layout";
 }
 
-// Whether channels go by packs: all tensors' pixels begin at 16 aligned bytes.
+// Whether channels go by packs of so many: all tensors are aligned to 16 bytes.
 template <int kTensors>
-bool goes_by_packs(const polyops_tensor* const (&t)[kTensors], const Images& images,
-                   int per_pack) {
+bool goes_by_packs(const polyops_tensor* const (&t)[kTensors], const Images& images, int per_pack) {
   if (images.channels % per_pack != 0) return false;
   for (const polyops_tensor* each : t) {
     if (reinterpret_cast<uintptr_t>(each->data) % 16 != 0) return false;
