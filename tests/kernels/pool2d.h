@@ -91,6 +91,8 @@ inline std::vector<PoolCase> pool_cases() {
   cases.push_back({{1, 2, 150, 34}, 3, 1, 1});
   cases.push_back({{1, 8, 200, 5}, 2, 2});
   cases.push_back({{1, 1, 1, 700}, {1, 3}, {1, 2}, {0, 1}});
+  cases.push_back({{1, 2, 17, 33}, {5, 11}, {4, 3}, {2, 5}, 1, true, 1});  // a team to a window
+  cases.push_back({{1, 3, 3, 70}, {3, 40}, {1, 15}});
   return cases;
 }
 

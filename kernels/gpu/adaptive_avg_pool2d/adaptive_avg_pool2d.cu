@@ -4,6 +4,7 @@
 #include "pool2d/backward.h"
 #include "pool2d/calls.h"
 #include "pool2d/forward.h"
+#include "pool2d/teams.h"
 #include "table.h"
 
 namespace polyops::gpu {
@@ -37,6 +38,8 @@ int forward(const void* data, const polyops_context* ctx) {
   return with_type(a.src.dtype, [&]<class T>() {
     const Average<T> op = {input<T>(a.src), output<T>(a.dst), plane(a.src) * images.channels,
                            plane(a.dst) * images.channels, 0};
+    const int64_t width = a.src.sizes[3] / a.dst.sizes[3];
+    if (has_teams(images, width)) return launch_teams(op, images, width, high, wide, ctx);
     return with_width<kPack<T>>(t, images, [&](auto width) {
       constexpr int kWide = width.value;
       const Grid grid = make_grid(ctx, images, kWide, wide.out, high.out, 1);

@@ -4,6 +4,7 @@
 #include "pool2d/backward.h"
 #include "pool2d/calls.h"
 #include "pool2d/forward.h"
+#include "pool2d/teams.h"
 #include "table.h"
 
 namespace polyops::gpu {
@@ -39,6 +40,9 @@ int forward(const void* data, const polyops_context* ctx) {
   return with_type(a.src.dtype, [&]<class T>() {
     const Average<T> op = {input<T>(a.src), output<T>(a.dst), plane(a.src) * images.channels,
                            plane(a.dst) * images.channels, static_cast<float>(a.divisor)};
+    if (has_teams(images, a.window.size[1])) {
+      return launch_teams(op, images, a.window.size[1], high, wide, ctx);
+    }
     return with_width<kPack<T>>(t, images, [&](auto width) {
       return launch_windows<Average<T>, width.value>(op, a.window, images, high, wide, ctx);
     });

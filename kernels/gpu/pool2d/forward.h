@@ -38,7 +38,6 @@ pool2d_taps(Op op, Grid grid, int channels, AnyAxis high, AnyAxis wide) {
   const Place at(grid, high.out);
   if (!at.inside) return;
   const T* src = op.src + at.image * op.src_image + at.group * kWide;
-  const int64_t results = results_at<kWide>(op, at, channels);
   const int left = wide.first_tap(at.column), right = wide.taps_end(at.column);
   for (int row = at.begin; row < at.end; ++row) {
     const int top = high.first_tap(row), bottom = high.taps_end(row);
@@ -53,8 +52,8 @@ pool2d_taps(Op op, Grid grid, int channels, AnyAxis high, AnyAxis wide) {
         pool.add(x, place);
       }
     }
-    op.store(pool, results + int64_t{row} * (wide.out * channels), top * wide.in + left, row,
-             at.column, high, wide);
+    op.store(pool, results_at<kWide>(op, at, channels) + int64_t{row} * (wide.out * channels),
+             top * wide.in + left, row, at.column, high, wide);
   }
 }
 

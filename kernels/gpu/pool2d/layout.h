@@ -74,26 +74,15 @@ struct Grid {
   Division segments;  // of a column
   int rows;           // in a segment
 
-  LaunchShape shape() const {
-    return {(int64_t{threads} + kPoolThreads - 1) / kPoolThreads, kPoolThreads};
+  LaunchShape shape(int lanes_log2 = 0) const {
+    return {((int64_t{threads} << lanes_log2) + kPoolThreads - 1) / kPoolThreads, kPoolThreads};
   }
 };
 
-// So many rows to a thread that the device is full several times over, and no more than kMostRows;
-// whole batches of them.
-constexpr int kMostRows = 16;
-constexpr int64_t kTimesFull = 4, kThreadsAtOnce = 2048;
-
-inline Grid make_grid(const polyops_context* ctx, const Images& images, int wide, int64_t columns,
-                      int64_t high, int batch) {
+// With so many rows to a segment.
+inline Grid make_grid(const Images& images, int wide, int64_t columns, int64_t high, int64_t rows) {
   const int64_t groups = images.channels / wide;
-  const int64_t work = images.count * groups * columns * high;
-  int64_t rows = work / (kTimesFull * kThreadsAtOnce * multiprocessors(ctx));
-  rows = rows < 1 ? 1 : rows > kMostRows ? kMostRows : rows;
-  int64_t segments = (high + rows - 1) / rows;
-  rows = (high + segments - 1) / segments;
-  if (rows > 1) rows = (rows + batch - 1) / batch * batch;
-  segments = (high + rows - 1) / rows;
+  const int64_t segments = (high + rows - 1) / rows;
   Grid grid;
   grid.threads = static_cast<uint32_t>(images.count * groups * columns * segments);
   grid.groups = Division(static_cast<uint32_t>(groups));
@@ -103,15 +92,33 @@ inline Grid make_grid(const polyops_context* ctx, const Images& images, int wide
   return grid;
 }
 
+// So many rows to a thread that the device is full several times over, and no more than kMostRows;
+// whole batches of them.
+constexpr int kMostRows = 16;
+constexpr int64_t kTimesFull = 4, kThreadsAtOnce = 2048;
+
+inline Grid make_grid(const polyops_context* ctx, const Images& images, int wide, int64_t columns,
+                      int64_t high, int batch) {
+  const int64_t work = images.count * (images.channels / wide) * columns * high;
+  int64_t rows = work / (kTimesFull * kThreadsAtOnce * multiprocessors(ctx));
+  rows = rows < 1 ? 1 : rows > kMostRows ? kMostRows : rows;
+  const int64_t segments = (high + rows - 1) / rows;
+  rows = (high + segments - 1) / segments;
+  if (rows > 1) rows = (rows + batch - 1) / batch * batch;
+  return make_grid(images, wide, columns, high, rows);
+}
+
 // Where a thread stands.
 struct Place {
   bool inside;
   int64_t image;
   int group, column, begin, end;  // rows
 
-  GPU_DEVICE Place(const Grid& grid, int high) {
-    auto rest = static_cast<uint32_t>(block_id() * kPoolThreads + thread_id());
-    inside = rest < grid.threads;
+  GPU_DEVICE Place(const Grid& grid, int high)
+      : Place(grid, high, block_id() * kPoolThreads + thread_id()) {}
+  GPU_DEVICE Place(const Grid& grid, int high, int64_t number) {
+    auto rest = static_cast<uint32_t>(number);
+    inside = number < grid.threads;
     group = static_cast<int>(take_remainder(grid.groups, &rest));
     column = static_cast<int>(take_remainder(grid.columns, &rest));
     begin = static_cast<int>(take_remainder(grid.segments, &rest)) * grid.rows;
