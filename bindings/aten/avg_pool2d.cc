@@ -198,7 +198,7 @@ std::optional<at::Tensor> adaptive_avg_pool2d_backward(Call& call, const at::Ten
 }  // namespace
 
 std::vector<Overload> avg_pool2d_overloads() {
-  constexpr const char kOp[] = "avg_pool2d", kBackward[] = "avg_pool2d_backward";
+  static constexpr const char kOp[] = "avg_pool2d", kBackward[] = "avg_pool2d_backward";
   return {
       {"avg_pool2d", kOp, kOp, wrap(avg_pool2d, at::cpu::avg_pool2d)},
       {"avg_pool2d.out", kOp, kOp, wrap(avg_pool2d_out, at::cpu::avg_pool2d_outf)},
@@ -210,7 +210,8 @@ std::vector<Overload> avg_pool2d_overloads() {
 }
 
 std::vector<Overload> adaptive_avg_pool2d_overloads() {
-  constexpr const char kOp[] = "adaptive_avg_pool2d", kBackward[] = "adaptive_avg_pool2d_backward";
+  static constexpr const char kOp[] = "adaptive_avg_pool2d",
+                              kBackward[] = "adaptive_avg_pool2d_backward";
   return {
       {"_adaptive_avg_pool2d", kOp, kOp, wrap(adaptive_avg_pool2d, at::cpu::_adaptive_avg_pool2d)},
       {"_adaptive_avg_pool2d.out", kOp, kOp, nullptr,

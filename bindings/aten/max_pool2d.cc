@@ -136,7 +136,7 @@ bool max_pool2d_backward_out(Call& call, const at::Tensor& grad_output, const at
 }  // namespace
 
 std::vector<Overload> max_pool2d_overloads() {
-  constexpr const char kOp[] = "max_pool2d", kBackward[] = "max_pool2d_backward";
+  static constexpr const char kOp[] = "max_pool2d", kBackward[] = "max_pool2d_backward";
   return {
       {"max_pool2d_with_indices", kOp, kOp, wrap(max_pool2d, at::cpu::max_pool2d_with_indices)},
       {"max_pool2d_with_indices.out", kOp, kOp,
