@@ -7,6 +7,7 @@
 #include "polyops/ops/gemm.h"
 #include "polyops/ops/layer_norm.h"
 #include "polyops/ops/nll_loss.h"
+#include "polyops/ops/pool2d.h"
 #include "polyops/ops/relu.h"
 #include "polyops/ops/rms_norm.h"
 #include "polyops/ops/softmax.h"
@@ -18,6 +19,7 @@ namespace {
 constexpr const char kContiguous[] = "contiguous", kStrided[] = "strided";
 constexpr const char kChannelsLast[] = "channels_last";
 constexpr const char kInner[] = "inner";
+constexpr const char kInner[] = "inner", kChannelsLast[] = "channels_last";
 constexpr const char kPlain[] = "plain", kCausal[] = "causal", kMask[] = "mask";
 constexpr const char kDense[] = "dense", kDenseLast[] = "dense_last";
 constexpr const char kPointwise[] = "pointwise", kPointwiseLast[] = "pointwise_last";
@@ -223,6 +225,59 @@ GateKey convolution_prepacked_key(const void* p) {
       static_cast<const polyops_convolution_prepacked_args*>(p)->convolution);
 }
 
+// image: what is pooled, or its gradient; results: what comes of it.
+GateKey pool2d_key(const polyops_tensor& image, const polyops_tensor& results, int64_t taps) {
+  const bool last = !polyops_is_contiguous(&image) && image.strides[1] == 1;
+  return {image.dtype,
+          polyops_is_contiguous(&image) ? kContiguous
+          : last                        ? kChannelsLast
+                                        : kStrided,
+          {product(image, 0, 2), product(image, 2, 4), product(results, 2, 4), taps}};
+}
+
+int64_t taps_of(const polyops_pool2d_window& w) { return w.size[0] * w.size[1]; }
+
+GateKey max_pool2d_key(const void* p) {
+  const auto& a = *static_cast<const polyops_max_pool2d_args*>(p);
+  return pool2d_key(a.src, a.dst, taps_of(a.window));
+}
+
+GateKey max_pool2d_backward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_max_pool2d_backward_args*>(p);
+  return pool2d_key(a.grad_src, a.grad_dst, taps_of(a.window));
+}
+
+GateKey avg_pool2d_key(const void* p) {
+  const auto& a = *static_cast<const polyops_avg_pool2d_args*>(p);
+  return pool2d_key(a.src, a.dst, taps_of(a.window));
+}
+
+GateKey avg_pool2d_backward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_avg_pool2d_backward_args*>(p);
+  return pool2d_key(a.grad_src, a.grad_dst, taps_of(a.window));
+}
+
+// Its taps are what the sizes make them.
+GateKey adaptive_avg_pool2d_key(const void* p) {
+  const auto& a = *static_cast<const polyops_adaptive_avg_pool2d_args*>(p);
+  return pool2d_key(a.src, a.dst, 1);
+}
+
+GateKey adaptive_avg_pool2d_backward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_adaptive_avg_pool2d_backward_args*>(p);
+  return pool2d_key(a.grad_src, a.grad_dst, 1);
+}
+
+KernelOp pool2d_op(const char* name, const char* direction, size_t args_size,
+                   GateKey (*key)(const void*)) {
+  return {name,
+          direction,
+          args_size,
+          {kContiguous, kChannelsLast, kStrided},
+          {"planes", "pixels", "results", "taps"},
+          key};
+}
+
 GateKey convolution_pack_key(const void* p) {
   const auto& a = *static_cast<const polyops_convolution_pack_args*>(p);
   const polyops_tensor& weight = a.weight;
@@ -419,14 +474,27 @@ std::span<const KernelOp> kernel_ops() {
       upsample_backward("upsample_bilinear2d_backward"),
       upsample("upsample_bicubic2d"),
       upsample_backward("upsample_bicubic2d_backward"),
+      pool2d_op("max_pool2d", "forward", sizeof(polyops_max_pool2d_args), max_pool2d_key),
+      pool2d_op("max_pool2d_backward", "backward", sizeof(polyops_max_pool2d_backward_args),
+                max_pool2d_backward_key),
+      pool2d_op("avg_pool2d", "forward", sizeof(polyops_avg_pool2d_args), avg_pool2d_key),
+      pool2d_op("avg_pool2d_backward", "backward", sizeof(polyops_avg_pool2d_backward_args),
+                avg_pool2d_backward_key),
+      pool2d_op("adaptive_avg_pool2d", "forward", sizeof(polyops_adaptive_avg_pool2d_args),
+                adaptive_avg_pool2d_key),
+      pool2d_op("adaptive_avg_pool2d_backward", "backward",
+                sizeof(polyops_adaptive_avg_pool2d_backward_args),
+                adaptive_avg_pool2d_backward_key),
   };
   return *ops;
 }
 
 std::span<const PublicOp> public_ops() {
   static const auto* ops = new std::vector<PublicOp>{
+      {"adaptive_avg_pool2d", {"adaptive_avg_pool2d", "adaptive_avg_pool2d_backward"}},
       {"addmm", {"gemm", "gemm_pack", "gemm_prepacked"}},
       {"addmv", {"gemm"}},
+      {"avg_pool2d", {"avg_pool2d", "avg_pool2d_backward"}},
       {"baddbmm", {"gemm"}},
       {"bmm", {"gemm"}},
       {"cat", {"cat"}},
@@ -436,6 +504,7 @@ std::span<const PublicOp> public_ops() {
       {"gelu", {"gelu", "gelu_backward"}},
       {"layer_norm", {"layer_norm", "layer_norm_backward"}},
       {"log_softmax", {"log_softmax", "log_softmax_backward"}},
+      {"max_pool2d", {"max_pool2d", "max_pool2d_backward"}},
       {"mm", {"gemm", "gemm_pack", "gemm_prepacked"}},
       {"nll_loss", {"nll_loss", "nll_loss_backward"}},
       {"relu", {"relu", "relu_backward"}},

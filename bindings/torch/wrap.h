@@ -3,6 +3,8 @@
 //   functional:      std::optional<Result> attempt(Call&, Args...)  the result, or nothing
 //   in place, out=:  bool attempt(Call&, Args...)                   true if the outputs were written
 //
+// An out= overload of two results writes and returns its last two arguments.
+//
 // An attempt that does not succeed has counted why and allocated nothing that it returns; the stock
 // kernel then gets the very same arguments. Boxing them for the saved kernel costs 0.3-0.6 us on a
 // CPU and up to 2.5 us beside a GPU, so torch's own kernel is called as a function, at::cpu::<op> or
@@ -72,6 +74,26 @@ auto wrap(bool (*attempt)(Call&, Args...), Result (*of_cpu)(Args...)) {
     Result (*stock)(Args...) = named_stock(*slot, of_cpu);
     return torch::CppFunction([=](c10::DispatchKeySet keys, Args... args) -> Result {
       Result out = written<Result>(std::tuple<Args...>(args...));
+      if (slot->enabled->load(std::memory_order_relaxed)) {
+        Call call(*slot, Fingerprint(args...).value());
+        if (!call.declined_before() && attempt(call, args...)) return out;
+      }
+      if (stock != nullptr) return stock(std::forward<Args>(args)...);
+      call_saved<Args...>(*slot, keys, args...);
+      return out;
+    });
+  };
+}
+
+template <class... Args>
+auto wrap(bool (*attempt)(Call&, Args...),
+          std::tuple<at::Tensor&, at::Tensor&> (*of_cpu)(Args...)) {
+  using Two = std::tuple<at::Tensor&, at::Tensor&>;
+  return [=](const WrappedSlot* slot) {
+    Two (*stock)(Args...) = named_stock(*slot, of_cpu);
+    return torch::CppFunction([=](c10::DispatchKeySet keys, Args... args) -> Two {
+      const std::tuple<Args...> all(args...);
+      const Two out(std::get<sizeof...(Args) - 2>(all), std::get<sizeof...(Args) - 1>(all));
       if (slot->enabled->load(std::memory_order_relaxed)) {
         Call call(*slot, Fingerprint(args...).value());
         if (!call.declined_before() && attempt(call, args...)) return out;

@@ -14,6 +14,7 @@
 #include "polyops/ops/gemm.h"
 #include "polyops/ops/layer_norm.h"
 #include "polyops/ops/nll_loss.h"
+#include "polyops/ops/pool2d.h"
 #include "polyops/ops/relu.h"
 #include "polyops/ops/rms_norm.h"
 #include "polyops/ops/softmax.h"
@@ -216,6 +217,22 @@ void add_upsample(std::vector<Call>* calls, const char* layout, const polyops_te
     const polyops_upsample_backward_args backward = {0, 0, 0, 0, {}, dst, src};
     calls->push_back(call((op + "_backward").c_str(), layout, sizes, backward));
   }
+void add_pools(std::vector<Call>* calls, const char* layout, const polyops_tensor& image) {
+  const polyops_tensor results = contiguous({2, 3, 2, 4});
+  const polyops_pool2d_window window = {{3, 1}, {2, 2}, {1, 0}, {1, 1}};
+  const std::vector<int64_t> sizes = {6, 35, 8, 3}, adaptive = {6, 35, 8, 1};
+  calls->push_back(call("max_pool2d", layout, sizes,
+                        polyops_max_pool2d_args{0, 0, window, image, results, results}));
+  calls->push_back(call("max_pool2d_backward", layout, sizes,
+                        polyops_max_pool2d_backward_args{0, window, results, results, image}));
+  calls->push_back(
+      call("avg_pool2d", layout, sizes, polyops_avg_pool2d_args{0, 0, 0, window, image, results}));
+  calls->push_back(call("avg_pool2d_backward", layout, sizes,
+                        polyops_avg_pool2d_backward_args{0, 0, 0, window, results, image}));
+  calls->push_back(call("adaptive_avg_pool2d", layout, adaptive,
+                        polyops_adaptive_avg_pool2d_args{0, image, results}));
+  calls->push_back(call("adaptive_avg_pool2d_backward", layout, adaptive,
+                        polyops_adaptive_avg_pool2d_backward_args{0, results, image}));
 }
 
 std::vector<Call> all_calls() {
@@ -303,6 +320,10 @@ std::vector<Call> all_calls() {
   add_convolution_of_rows(&calls, "dense", 3, {28, 7, 1});
   add_convolution_of_rows(&calls, "dense_last", 3, {28, 1, 4});
   add_convolution_of_rows(&calls, "dense", 9, {4, 1, 1});  // one result: neither, both
+
+  add_pools(&calls, "contiguous", contiguous({2, 3, 5, 7}));
+  add_pools(&calls, "channels_last", channels_last(contiguous({2, 3, 5, 7})));
+  add_pools(&calls, "strided", strided({2, 3, 5, 7}, {210, 70, 14, 2}));
   return calls;
 }
 

@@ -124,6 +124,7 @@ def all_samples() -> list[Sample]:
     import samples_convolution
     import samples_elementwise
     import samples_losses
+    import samples_pool
     import samples_products
     import samples_rms_norm
     import samples_rows
@@ -134,4 +135,5 @@ def all_samples() -> list[Sample]:
     modules += (samples_convolution, samples_vectors, samples_rms_norm)
     modules += (samples_convolution, samples_vectors, samples_cat, samples_losses)
     modules += (samples_convolution, samples_vectors, samples_upsample)
+    modules += (samples_convolution, samples_vectors, samples_pool)
     return [sample for module in modules for sample in module.samples()]

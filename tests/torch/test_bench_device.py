@@ -17,7 +17,7 @@ from polyops._bench.device import Device, find
 from polyops._bench.device_clock import DeviceTiming
 from polyops._bench.inputs import Case
 
-OPS = {"softmax", "log_softmax", "layer_norm", "rms_norm", "gelu", "relu", "cat", "nll_loss", "upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d"}
+OPS = {"softmax", "log_softmax", "layer_norm", "rms_norm", "gelu", "relu", "cat", "nll_loss", "upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"}
 CASE = Case(lambda: None, list, 4000, 0, 4000)
 
 

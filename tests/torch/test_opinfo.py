@@ -94,6 +94,16 @@ UPSAMPLE = {
     "nearest-exact": "_upsample_nearest_exact2d",
     "bilinear": "upsample_bilinear2d",
     "bicubic": "upsample_bicubic2d",
+MAX_POOL = {
+    "forward": ("max_pool2d_with_indices",),
+    "backward": ("max_pool2d_with_indices_backward",),
+    "product": False,
+}
+AVG_POOL = {"forward": ("avg_pool2d",), "backward": ("avg_pool2d_backward",), "product": False}
+ADAPTIVE_POOL = {
+    "forward": ("_adaptive_avg_pool2d",),
+    "backward": ("_adaptive_avg_pool2d_backward",),
+    "product": False,
 }
 CONVOLUTION = {"forward": ("convolution",), "backward": ("convolution_backward",)}
 CASES = [
@@ -133,6 +143,12 @@ CASES = [
     Case("nn.functional.conv1d", **CONVOLUTION),
     Case("nn.functional.conv2d", **CONVOLUTION),
     Case("nn.functional.conv3d", **CONVOLUTION, cpu_alone=True),
+    Case("nn.functional.conv3d", **CONVOLUTION),
+    Case("nn.functional.max_pool2d", **MAX_POOL),
+    Case("nn.functional.avg_pool1d", **AVG_POOL),
+    Case("nn.functional.avg_pool2d", **AVG_POOL),
+    Case("nn.functional.adaptive_avg_pool1d", **ADAPTIVE_POOL),
+    Case("nn.functional.adaptive_avg_pool2d", **ADAPTIVE_POOL),
     Case("nn.functional.conv_transpose1d"),
     Case("nn.functional.conv_transpose2d"),
     Case("nn.functional.conv_transpose3d"),

@@ -8,8 +8,8 @@
 #include "layout.h"
 #include "max_sum.h"
 #include "park.h"
+#include "piece.h"
 #include "reduce.h"
-#include "store.h"
 
 namespace polyops::gpu {
 namespace {
@@ -25,36 +25,6 @@ struct Tiles {
   uint32_t tiles;   // of groups, one to a block
   int across_log2;  // groups in a tile
   int parked;       // chunks
-};
-
-// ---- A thread's columns in one row: kWide elements as they are in memory.
-
-template <class T, int kWide>
-struct Piece {
-  Words words;
-  GPU_DEVICE void load(const T* p) { words = load_words(p); }
-  GPU_DEVICE void fill(float x) {
-    float all[kWide];
-#pragma unroll
-    for (int j = 0; j < kWide; ++j) all[j] = x;
-    words = pack<T>(all);
-  }
-  GPU_DEVICE void get(float (&x)[kWide]) const { unpack<T>(words, x); }
-  template <class U>
-  GPU_DEVICE static void store(U* p, const float (&x)[kWide]) {
-    store_elements(p, x);
-  }
-};
-template <class T>
-struct Piece<T, 1> {
-  float value;
-  GPU_DEVICE void load(const T* p) { value = widen(*p); }
-  GPU_DEVICE void fill(float x) { value = x; }
-  GPU_DEVICE void get(float (&x)[1]) const { x[0] = value; }
-  template <class U>
-  GPU_DEVICE static void store(U* p, const float (&x)[1]) {
-    *p = narrow<U>(x[0]);
-  }
 };
 
 // Where a thread stands.

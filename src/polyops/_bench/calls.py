@@ -8,7 +8,8 @@ Layouts of all others: contiguous; channels_last (rank 4); transposed: dense, la
 swapped; padded: rows cut from a wider tensor; strided: every other element of a row; mixed
 (backward): the gradient contiguous, the other input transposed.
 Layouts of attention: contiguous; tokens: (batch, length, heads, dim) transposed; fused: that, cut
-from one projection to query, key and value. Of convolution: see _bench/convolutions.py.
+from one projection to query, key and value. Of convolution: see _bench/convolutions.py. Of pools:
+_bench/pools.py.
 """
 
 import itertools
@@ -25,6 +26,7 @@ from polyops._bench import joins, losses
 from polyops._bench.convolutions import convolution
 from polyops._bench.inputs import Case, Inputs, in_place, nbytes, new_results
 from polyops._bench.norms import layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
+from polyops._bench.pools import pool
 from polyops._bench.shapes import Spec
 from polyops._bench.upsample import UPSAMPLES, upsample
 
@@ -215,6 +217,9 @@ BUILDERS: dict[str, Callable[[Inputs, str, bool], Case]] = {
     "_scaled_dot_product_flash_attention_for_cpu": _attention,
     "_scaled_dot_product_flash_attention_for_cpu_backward": _attention,
     **dict.fromkeys(["convolution", "convolution_backward"], convolution),
+    **dict.fromkeys(["max_pool2d_with_indices", "max_pool2d_with_indices_backward"], pool),
+    **dict.fromkeys(["avg_pool2d", "avg_pool2d_backward"], pool),
+    **dict.fromkeys(["_adaptive_avg_pool2d", "_adaptive_avg_pool2d_backward"], pool),
     **dict.fromkeys(["gelu", "gelu_", "relu", "relu_"], _activation),
     **dict.fromkeys([*UPSAMPLES, *(f"{name}_backward" for name in UPSAMPLES)], upsample),
     **dict.fromkeys(["gelu_backward", "threshold_backward"], _activation_backward),

@@ -12,6 +12,7 @@ dtypes     f32, bf16, f64, f16, comma-separated: one row each
 sizes      products: m x n x k, batched ones batch x m x n x k, with a vector m x k, dot k;
            attention: batch x heads x queries x keys x dim; others: of the input, for convolution
            batch x channels x height x width, for cat of the first one
+           batch x channels x height x width, as for pools
 layout     as _bench/calls.py and _bench/convolutions.py list them
 key=value  dim (softmax, log_softmax), over (layer_norm, rms_norm: how many trailing dimensions),
            approx (gelu), weight (layer_norm: dtype of weight and bias if not the input's),
@@ -21,6 +22,7 @@ key=value  dim (softmax, log_softmax), over (layer_norm, rms_norm: how many trai
            cat in _bench/joins.py, of nll_loss in _bench/losses.py
            those of convolution, filters, taps and others, are in _bench/convolutions.py, those
            of upsample_*2d, times and align, in _bench/upsample.py
+           pools in _bench/pools.py
 quick      the line is in the quick suite too
 '#' begins a comment.
 """

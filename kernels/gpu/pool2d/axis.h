@@ -1,0 +1,94 @@
+// One dimension of a pool, the height or the width: which elements a window has, and which windows an
+// element is in. Two kinds with the same functions: windows of one size, and those that share a
+// dimension out among a given number of results.
+#ifndef POLYOPS_GPU_POOL2D_AXIS_H_
+#define POLYOPS_GPU_POOL2D_AXIS_H_
+
+#include <cstdint>
+
+#include "division.h"
+#include "gpu.h"
+#include "polyops/ops/pool2d.h"
+
+namespace polyops::gpu {
+namespace {
+
+struct Axis {
+  int in, out;  // elements and windows
+  int size, padding, dilation;
+  Division stride;
+  bool counts_padding;  // in an average's divisor
+
+  Axis() = default;
+  Axis(int64_t elements, int64_t windows, const polyops_pool2d_window& w, int dim, bool counts)
+      : in(static_cast<int>(elements)),
+        out(static_cast<int>(windows)),
+        size(static_cast<int>(w.size[dim])),
+        padding(static_cast<int>(w.padding[dim])),
+        dilation(static_cast<int>(w.dilation[dim])),
+        stride(static_cast<uint32_t>(w.stride[dim])),
+        counts_padding(counts) {}
+
+  GPU_DEVICE int step() const { return dilation; }
+  GPU_DEVICE int reach() const { return (size - 1) * dilation + 1; }
+  GPU_DEVICE int start(int window) const {
+    return window * static_cast<int>(stride.divisor) - padding;
+  }
+  // Of the taps in the image the first, and where they end.
+  GPU_DEVICE int first_tap(int window) const {
+    int at = start(window);
+    while (at < 0) at += dilation;
+    return at;
+  }
+  GPU_DEVICE int taps_end(int window) const {
+    const int end = start(window) + reach();
+    return end < in ? end : in;
+  }
+  // What the window has in an average's divisor.
+  GPU_DEVICE int counted(int window) const {
+    const int begin = start(window), most = in + (counts_padding ? padding : 0);
+    const int end = begin + size < most ? begin + size : most;
+    return end - (begin < 0 && !counts_padding ? 0 : begin);
+  }
+  // The windows that reach over an element.
+  GPU_DEVICE int first_window(int element) const {
+    const int behind = element + padding - reach();
+    return behind < 0 ? 0 : static_cast<int>(stride.quotient(behind)) + 1;
+  }
+  GPU_DEVICE int windows_end(int element) const {
+    const int end = static_cast<int>(stride.quotient(element + padding)) + 1;
+    return end < out ? end : out;
+  }
+};
+
+struct AdaptiveAxis {
+  int in, out;
+  Division by_in, by_out;
+
+  AdaptiveAxis() = default;
+  AdaptiveAxis(int64_t elements, int64_t windows)
+      : in(static_cast<int>(elements)),
+        out(static_cast<int>(windows)),
+        by_in(static_cast<uint32_t>(elements)),
+        by_out(static_cast<uint32_t>(windows)) {}
+
+  GPU_DEVICE int step() const { return 1; }
+  GPU_DEVICE int first_tap(int window) const {
+    return static_cast<int>(by_out.quotient(window * in));
+  }
+  GPU_DEVICE int taps_end(int window) const {
+    return static_cast<int>(by_out.quotient((window + 1) * in + out - 1));
+  }
+  GPU_DEVICE int counted(int window) const { return taps_end(window) - first_tap(window); }
+  GPU_DEVICE int first_window(int element) const {
+    return static_cast<int>(by_in.quotient(element * out));
+  }
+  GPU_DEVICE int windows_end(int element) const {
+    return static_cast<int>(by_in.quotient((element + 1) * out + in - 1));
+  }
+};
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_POOL2D_AXIS_H_

@@ -1,0 +1,180 @@
+// Gradients of pools: a thread gathers the gradients of an element's windows, so that nobody adds to
+// what another one writes, and sums repeat bit for bit. Bound: memory, each gradient once, of largest
+// elements 8 bytes of index with each.
+// Of windows 2 and 3 high at strides of 1 and 2, a thread has a square of kStride elements, whose
+// windows are the same but for constants, and goes down its column; the windows' rows that the next
+// square needs stay in registers.
+//
+// An op is a type with
+//   using Element; template <int kWide> struct Entry             a window, and what it gives
+//   load<kWide>(entry, at, row, column, high, wide); entry.clear() for none
+//   entry.add_to(sum, place)                                     of the element at that place
+//   Element* grad_src; int64_t src_image, dst_image              elements of an image
+#ifndef POLYOPS_GPU_POOL2D_BACKWARD_H_
+#define POLYOPS_GPU_POOL2D_BACKWARD_H_
+
+#include <cstdint>
+
+#include "axis.h"
+#include "forward.h"
+#include "gpu.h"
+#include "layout.h"
+#include "tap.h"
+
+namespace polyops::gpu {
+namespace {
+
+template <class Op, int kWide, class AnyAxis>
+GPU_KERNEL(kPoolThreads)
+pool2d_backward_windows(Op op, Grid grid, int channels, AnyAxis high, AnyAxis wide) {
+  using T = typename Op::Element;
+  const Place at(grid, high.in);
+  if (!at.inside) return;
+  const int64_t dst = at.image * op.dst_image + at.group * kWide;
+  T* out = op.grad_src + at.image * op.src_image + at.group * kWide;
+  const int left = wide.first_window(at.column), right = wide.windows_end(at.column);
+  for (int h = at.begin; h < at.end; ++h) {
+    const int place = h * wide.in + at.column;
+    const int bottom = high.windows_end(h);
+    float sum[kWide] = {};
+    for (int r = high.first_window(h); r < bottom; ++r) {
+      for (int c = left; c < right; ++c) {
+        typename Op::template Entry<kWide> entry;
+        op.load(&entry, dst + (r * wide.out + c) * channels, r, c, high, wide);
+        entry.add_to(sum, place);
+      }
+    }
+    Tap<T, kWide>::store(out + place * channels, sum);
+  }
+}
+
+// Rows of windows that are loaded at once.
+template <int kWide, int kSize>
+inline constexpr int kSquaresBatch = kWide > 2 || kSize > 3 ? 1 : 2;
+
+// kShift: padding modulo kStride.
+template <class Op, int kWide, int kSize, int kStride, int kShift>
+GPU_KERNEL(kPoolThreads)
+pool2d_backward_squares(Op op, Grid grid, int all_channels, bool paired, Axis high, Axis wide) {
+  using T = typename Op::Element;
+  const int channels = kWide == 1 ? 1 : all_channels;
+  // A square's windows, seen from that at its number plus padding / kStride.
+  constexpr int kFirst = -((kSize - 1 - kShift) / kStride);
+  constexpr int kWindows = (kStride - 1 + kShift) / kStride - kFirst + 1;
+  constexpr int kKept = kWindows - 1;
+  constexpr int kBatch = kSquaresBatch<kWide, kSize>;
+  const Place at(grid, (high.in + kStride - 1) / kStride);
+  if (!at.inside) return;
+  const int left = at.column * kStride;
+  const int column = at.column + wide.padding / kStride + kFirst;
+  int row = at.begin + high.padding / kStride + kFirst;
+  int64_t line = at.image * op.dst_image + column * channels + at.group * kWide +
+                 int64_t{row} * (wide.out * channels);
+  T* out = op.grad_src + at.image * op.src_image + left * channels + at.group * kWide +
+           int64_t{at.begin * kStride} * (wide.in * channels);
+  bool inside[kWindows];
+#pragma unroll
+  for (int c = 0; c < kWindows; ++c) inside[c] = column + c >= 0 && column + c < wide.out;
+
+  typename Op::template Entry<kWide> entries[kKept + kBatch][kWindows];
+  // Row row + r, which is the one below the last.
+  const auto load = [&](int r) {
+    const bool there = row + r >= 0 && row + r < high.out;
+#pragma unroll
+    for (int c = 0; c < kWindows; ++c) {
+      entries[r][c].clear();
+      if (there && inside[c]) {
+        op.load(&entries[r][c], line + c * channels, row + r, column + c, high, wide);
+      }
+    }
+    line += wide.out * channels;
+  };
+#pragma unroll
+  for (int r = 0; r < kKept; ++r) load(r);
+  for (int square = at.begin; square < at.end; square += kBatch, row += kBatch) {
+#pragma unroll
+    for (int b = 0; b < kBatch; ++b) load(kKept + b);
+#pragma unroll
+    for (int b = 0; b < kBatch; ++b) {
+#pragma unroll
+      for (int i = 0; i < kStride; ++i) {
+        const int h = (square + b) * kStride + i;
+        if (square + b >= at.end || h >= high.in) break;
+        float sums[kStride][kWide] = {};
+#pragma unroll
+        for (int j = 0; j < kStride; ++j) {
+#pragma unroll
+          for (int r = 0; r < kWindows; ++r) {
+            const int down = i + kShift - (kFirst + r) * kStride;  // the element's tap there
+            if (down < 0 || down >= kSize) continue;
+#pragma unroll
+            for (int c = 0; c < kWindows; ++c) {
+              const int across = j + kShift - (kFirst + c) * kStride;
+              if (across < 0 || across >= kSize) continue;
+              entries[b + r][c].add_to(sums[j], h * wide.in + left + j);
+            }
+          }
+        }
+        T* const here = out;
+        out += wide.in * channels;
+        if constexpr (kWide == 1 && kStride == 2) {
+          if (paired) {
+            const float pair[2] = {sums[0][0], sums[1][0]};
+            Tap<T, 2>::store(here, pair);
+            continue;
+          }
+        }
+#pragma unroll
+        for (int j = 0; j < kStride; ++j) {
+          if (left + j < wide.in) Tap<T, kWide>::store(here + j * channels, sums[j]);
+        }
+      }
+    }
+#pragma unroll
+    for (int r = 0; r < kKept; ++r) {
+#pragma unroll
+      for (int c = 0; c < kWindows; ++c) entries[r][c] = entries[kBatch + r][c];
+    }
+  }
+}
+
+template <class Op, int kWide>
+int launch_backward_windows(const Op& op, const polyops_pool2d_window& window, const Images& images,
+                            const Axis& high, const Axis& wide, const polyops_context* ctx) {
+  using T = typename Op::Element;
+  const auto launch_squares = [&](auto kernel, int stride, int batch = kSquaresBatch<kWide, 3>) {
+    const Grid grid = make_grid(ctx, images, kWide, (wide.in + stride - 1) / stride,
+                                (high.in + stride - 1) / stride, batch);
+    // Two elements of a row are one access.
+    const bool paired =
+        wide.in % 2 == 0 && reinterpret_cast<uintptr_t>(op.grad_src) % (2 * sizeof(T)) == 0;
+    return gpu::launch(kernel, grid.shape(), ctx, op, grid, images.channels, paired, high, wide);
+  };
+  const int64_t padding = window.padding[0];
+  if (padding == window.padding[1] && (kWide > 1 || images.channels == 1)) {
+    if (is_square(window, 3, 2)) {
+      return padding % 2 == 0 ? launch_squares(pool2d_backward_squares<Op, kWide, 3, 2, 0>, 2)
+                              : launch_squares(pool2d_backward_squares<Op, kWide, 3, 2, 1>, 2);
+    }
+    if (is_square(window, 2, 2) && padding == 0) {
+      return launch_squares(pool2d_backward_squares<Op, kWide, 2, 2, 0>, 2);
+    }
+    if (is_square(window, 3, 1)) {
+      return launch_squares(pool2d_backward_squares<Op, kWide, 3, 1, 0>, 1);
+    }
+    if constexpr (kWide <= 2) {
+      if (is_square(window, 5, 1)) {
+        return launch_squares(pool2d_backward_squares<Op, kWide, 5, 1, 0>, 1,
+                              kSquaresBatch<kWide, 5>);
+      }
+    }
+  }
+  const Grid grid = make_grid(ctx, images, kWide, wide.in, high.in, 1);
+  return gpu::launch(pool2d_backward_windows<Op, kWide, Axis>, grid.shape(), ctx, op, grid,
+                     images.channels, high, wide);
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_POOL2D_BACKWARD_H_

@@ -1,0 +1,138 @@
+// The largest element of a window and its place; and what a window's gradient goes to.
+#ifndef POLYOPS_GPU_POOL2D_LARGEST_H_
+#define POLYOPS_GPU_POOL2D_LARGEST_H_
+
+#include <cmath>
+#include <cstdint>
+
+#include "axis.h"
+#include "gpu.h"
+#include "tap.h"
+
+namespace polyops::gpu {
+namespace {
+
+// Indices are int64 in memory, and fit into 32 bits: pairs of them are a pack.
+GPU_DEVICE void store_indices(int64_t* p, const int (&at)[1]) { *p = at[0]; }
+template <int kWide>
+GPU_DEVICE void store_indices(int64_t* p, const int (&at)[kWide]) {
+#pragma unroll
+  for (int j = 0; j < kWide; j += 2) {
+    const Words words = {{static_cast<uint32_t>(at[j]), 0, static_cast<uint32_t>(at[j + 1]), 0}};
+    store_words(p + j, words);
+  }
+}
+
+// What is no place becomes -1.
+GPU_DEVICE int place_of(uint32_t low, uint32_t high) {
+  return high == 0 ? static_cast<int>(low) : -1;
+}
+GPU_DEVICE void load_indices(const int64_t* p, int (&at)[1]) {
+  const auto index = static_cast<uint64_t>(*p);
+  at[0] = place_of(static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32));
+}
+template <int kWide>
+GPU_DEVICE void load_indices(const int64_t* p, int (&at)[kWide]) {
+#pragma unroll
+  for (int j = 0; j < kWide; j += 2) {
+    const Words words = load_words(p + j);
+    at[j] = place_of(words.w[0], words.w[1]);
+    at[j + 1] = place_of(words.w[2], words.w[3]);
+  }
+}
+
+template <int kWide>
+struct LargestPool {
+  static constexpr float kAbsent = -HUGE_VALF;
+  float value[kWide];
+  int at[kWide];
+
+  GPU_DEVICE LargestPool() {
+#pragma unroll
+    for (int j = 0; j < kWide; ++j) value[j] = kAbsent, at[j] = 0;
+  }
+  // Where the tap is -inf, the place is never asked for.
+  GPU_DEVICE void begin(const float (&x)[kWide], int place) {
+#pragma unroll
+    for (int j = 0; j < kWide; ++j) value[j] = x[j], at[j] = place;
+  }
+  // A NaN, or what is larger; so the first of equals, and the last NaN.
+  GPU_DEVICE void take(int j, float x, int place) {
+    const bool larger = x > value[j] || x != x;
+    value[j] = larger ? x : value[j];
+    at[j] = larger ? place : at[j];
+  }
+  GPU_DEVICE void add(const float (&x)[kWide], int place) {
+#pragma unroll
+    for (int j = 0; j < kWide; ++j) take(j, x[j], place);
+  }
+  // What lies behind this one.
+  GPU_DEVICE void merge(const LargestPool& next) {
+#pragma unroll
+    for (int j = 0; j < kWide; ++j) take(j, next.value[j], next.at[j]);
+  }
+};
+
+template <class T>
+struct Largest {
+  using Element = T;
+  template <int kWide>
+  using Pool = LargestPool<kWide>;
+
+  const T* src;
+  T* dst;
+  int64_t* indices;
+  int64_t src_image, dst_image;
+  bool lowest_is_0;
+
+  template <int kWide>
+  GPU_DEVICE void store(const LargestPool<kWide>& pool, int64_t at, int first, int, int,
+                        const Axis&, const Axis&) const {
+    int places[kWide];
+    const int lowest = lowest_is_0 ? 0 : first;
+#pragma unroll
+    for (int j = 0; j < kWide; ++j) {
+      places[j] = pool.value[j] == LargestPool<kWide>::kAbsent ? lowest : pool.at[j];
+    }
+    Tap<T, kWide>::store(dst + at, pool.value);
+    store_indices(indices + at, places);
+  }
+};
+
+template <class T>
+struct LargestGradient {
+  using Element = T;
+  template <int kWide>
+  struct Entry {
+    Tap<T, kWide> grad;
+    int at[kWide];
+
+    GPU_DEVICE void clear() {
+      grad.fill(0);
+#pragma unroll
+      for (int j = 0; j < kWide; ++j) at[j] = -1;
+    }
+    GPU_DEVICE void add_to(float (&sum)[kWide], int place) const {
+      float g[kWide];
+      grad.get(g);
+#pragma unroll
+      for (int j = 0; j < kWide; ++j) sum[j] = at[j] == place ? sum[j] + g[j] : sum[j];
+    }
+  };
+
+  const T* grad_dst;
+  const int64_t* indices;
+  T* grad_src;
+  int64_t src_image, dst_image;
+
+  template <int kWide>
+  GPU_DEVICE void load(Entry<kWide>* entry, int64_t at, int, int, const Axis&, const Axis&) const {
+    entry->grad.load(grad_dst + at);
+    load_indices(indices + at, entry->at);
+  }
+};
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_POOL2D_LARGEST_H_

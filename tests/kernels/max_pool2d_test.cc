@@ -1,0 +1,184 @@
+// max_pool2d and its gradient: every kernel against the reference. Values and indices are exact; a
+// gradient is a sum of a few, in float32, rounded.
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "pool2d.h"
+#include "reference/pool2d.h"
+
+namespace polyops::testing {
+namespace {
+
+constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+
+std::vector<PoolCase> all_cases() {
+  std::vector<PoolCase> cases = pool_cases();
+  for (const PoolCase& c : dilated_cases()) cases.push_back(c);
+  return cases;
+}
+
+// Runs every kernel on src as it is; returns the reference's indices.
+void check_forward(const PoolCase& c, bool last, const Buffer& src) {
+  const int32_t dtype = src.view().dtype;
+  const Sizes results = c.results(), strides = layout_strides(results, last);
+  for (int32_t lowest_is_0 : {0, 1}) {
+    Buffer exact(dtype, results), places(POLYOPS_INT64, results);
+    polyops_max_pool2d_args args = {sizeof args, lowest_is_0,  c.window(),
+                                    src.view(),  exact.view(), places.view()};
+    reference::max_pool2d(args);
+    for (const polyops_kernel* kernel : kernels_of("max_pool2d")) {
+      SCOPED_TRACE(kernel->name);
+      Buffer dst(dtype, results, strides, c.offset);
+      Buffer indices(POLYOPS_INT64, results, strides, c.offset);
+      args.dst = dst.without_data();
+      args.indices = indices.without_data();
+      ASSERT_STREQ(kernel->supports(&args), nullptr);
+      args.dst = dst.view();
+      args.indices = indices.view();
+      ASSERT_EQ(launch(*kernel, &args), POLYOPS_OK);
+      expect_exact(dst, exact.values());
+      expect_exact(indices, places.values());
+    }
+  }
+}
+
+void check_backward(const PoolCase& c, bool last, const Buffer& grad, const Buffer& indices) {
+  const int32_t dtype = grad.view().dtype;
+  Buffer exact(POLYOPS_FLOAT64, c.sizes), scale(POLYOPS_FLOAT64, c.sizes);
+  Buffer size(POLYOPS_FLOAT64, c.results());
+  size.fill([&](int64_t i) { return std::abs(grad.get(i)); });
+  polyops_max_pool2d_backward_args args = {sizeof args, c.window(), size.view(), indices.view(),
+                                           scale.view()};
+  reference::max_pool2d_backward(args);
+  args.grad_dst = grad.view();
+  args.grad_src = exact.view();
+  reference::max_pool2d_backward(args);
+  for (const polyops_kernel* kernel : kernels_of("max_pool2d_backward")) {
+    SCOPED_TRACE(kernel->name);
+    Buffer grad_src(dtype, c.sizes, layout_strides(c.sizes, last), c.offset);
+    args.grad_src = grad_src.without_data();
+    ASSERT_STREQ(kernel->supports(&args), nullptr);
+    args.grad_src = grad_src.view();
+    ASSERT_EQ(launch(*kernel, &args), POLYOPS_OK);
+    expect_close(grad_src, exact.values(), scale.values());
+  }
+}
+
+TEST(MaxPool2d, MatchesReference) {
+  for (const PoolCase& c : all_cases()) {
+    for (bool last : {false, true}) {
+      for (int32_t dtype : kPoolDtypes) {
+        SCOPED_TRACE(c.describe() + (last ? " last " : " ") + polyops_dtype_name(dtype));
+        Buffer src(dtype, c.sizes, layout_strides(c.sizes, last), c.offset);
+        src.fill_normal(7);
+        check_forward(c, last, src);
+        if (::testing::Test::HasFailure()) return;
+      }
+    }
+  }
+}
+
+// Ties, infinities and NaN: of few values, so that every window has several.
+TEST(MaxPool2d, SpecialValues) {
+  constexpr double kValues[] = {0.0, -0.0, 1.0, -kInf, kInf, kNan, -3e38, 1e-40};
+  for (const PoolCase& c : all_cases()) {
+    if (c.sizes[2] < 5) continue;
+    for (int common : {2, 8, 16}) {  // what is not of those values is -inf
+      for (bool last : {false, true}) {
+        SCOPED_TRACE(c.describe() + (last ? " last" : ""));
+        Buffer src(POLYOPS_BFLOAT16, c.sizes, layout_strides(c.sizes, last), c.offset);
+        src.fill([&](int64_t i) {
+          const int64_t of = i * 2654435761 / 64 % common;
+          return of < 8 ? kValues[common == 2 ? 3 - of : of] : -kInf;
+        });
+        check_forward(c, last, src);
+        if (::testing::Test::HasFailure()) return;
+      }
+    }
+  }
+}
+
+TEST(MaxPool2d, GradientMatchesReference) {
+  for (const PoolCase& c : all_cases()) {
+    for (bool last : {false, true}) {
+      for (int32_t dtype : kPoolDtypes) {
+        SCOPED_TRACE(c.describe() + (last ? " last " : " ") + polyops_dtype_name(dtype));
+        const Sizes strides = layout_strides(c.results(), last);
+        Buffer src(POLYOPS_FLOAT32, c.sizes), dst(POLYOPS_FLOAT32, c.results());
+        Buffer grad(dtype, c.results(), strides, c.offset);
+        Buffer indices(POLYOPS_INT64, c.results(), strides, c.offset);
+        src.fill_normal(3);
+        grad.fill_normal(4);
+        reference::max_pool2d({sizeof(polyops_max_pool2d_args), 0, c.window(), src.view(),
+                               dst.view(), indices.view()});
+        check_backward(c, last, grad, indices);
+        if (::testing::Test::HasFailure()) return;
+      }
+    }
+  }
+}
+
+// Indices that are no place, or that of an element which the window does not reach, give nothing.
+TEST(MaxPool2d, GradientOfOtherIndices) {
+  for (const Sizes& sizes : {Sizes{1, 2, 9, 8}, Sizes{1, 8, 9, 8}}) {
+    for (const PoolCase& c : {PoolCase{sizes, 3, 2, 1}, PoolCase{sizes, 5, 1, 2}}) {
+      Buffer grad(POLYOPS_FLOAT32, c.results(), layout_strides(c.results(), true));
+      Buffer indices(POLYOPS_INT64, c.results(), layout_strides(c.results(), true));
+      grad.fill_normal(5);
+      indices.fill([](int64_t i) {
+        constexpr double kIndices[] = {-1, 0, 5, 71, 72, 4294967296.0 + 5, -4294967296.0 + 5, 20};
+        return kIndices[i % 8];
+      });
+      check_backward(c, true, grad, indices);
+    }
+  }
+}
+
+TEST(MaxPool2d, NanGradients) {
+  const PoolCase c = {{1, 8, 6, 6}, 3, 2, 1};
+  for (bool last : {false, true}) {
+    Buffer grad(POLYOPS_FLOAT32, c.results(), layout_strides(c.results(), last));
+    Buffer indices(POLYOPS_INT64, c.results(), layout_strides(c.results(), last));
+    grad.fill([](int64_t i) { return i % 3 == 0 ? kNan : i % 3 == 1 ? kInf : 2.0; });
+    indices.fill([](int64_t i) { return static_cast<double>(i % 9 / 3 * 12 + i % 3 * 2); });
+    check_backward(c, last, grad, indices);
+  }
+}
+
+TEST(MaxPool2d, DeclinesWhatItCannotDo) {
+  const Buffer src(POLYOPS_FLOAT32, {1, 2, 8, 8}), dst(POLYOPS_FLOAT32, {1, 2, 4, 4});
+  const Buffer indices(POLYOPS_INT64, {1, 2, 4, 4});
+  const polyops_pool2d_window window = {{2, 2}, {2, 2}, {0, 0}, {1, 1}};
+  const polyops_max_pool2d_args good = {sizeof good, 0,          window,
+                                        src.view(),  dst.view(), indices.view()};
+  for (const polyops_kernel* kernel : kernels_of("max_pool2d")) {
+    EXPECT_STREQ(kernel->supports(&good), nullptr);
+    polyops_max_pool2d_args args = good;
+    args.indices.dtype = POLYOPS_FLOAT32;
+    EXPECT_STREQ(kernel->supports(&args), "dtype");
+    args = good;
+    args.src.dtype = args.dst.dtype = POLYOPS_FLOAT64;
+    EXPECT_STREQ(kernel->supports(&args), "dtype");
+    args = good;
+    args.src.strides[2] = 16;
+    EXPECT_STREQ(kernel->supports(&args), "layout");
+    args = good;  // one contiguous, one channels last
+    args.src = Buffer(POLYOPS_FLOAT32, {1, 2, 8, 8}, {128, 1, 16, 2}).view();
+    EXPECT_STREQ(kernel->supports(&args), "layout");
+    args = good;
+    args.window.stride[1] = 0;
+    EXPECT_STREQ(kernel->supports(&args), "window");
+    args = good;
+    args.window.dilation[0] = int64_t{1} << 31;
+    EXPECT_STREQ(kernel->supports(&args), "size");
+    args = good;
+    args.src.sizes[0] = int64_t{1} << 25;
+    args.src.strides[0] = 128;
+    EXPECT_STREQ(kernel->supports(&args), "size");
+  }
+}
+
+}  // namespace
+}  // namespace polyops::testing
