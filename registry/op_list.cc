@@ -4,6 +4,7 @@
 #include "polyops/ops/convolution.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/gemm.h"
+#include "polyops/ops/group_norm.h"
 #include "polyops/ops/layer_norm.h"
 #include "polyops/ops/relu.h"
 #include "polyops/ops/softmax.h"
@@ -61,6 +62,20 @@ GateKey layer_norm_forward_key(const void* p) {
 GateKey layer_norm_backward_key(const void* p) {
   const auto& a = *static_cast<const polyops_layer_norm_backward_args*>(p);
   return layer_norm_key(a.src, a.normalized_rank);
+}
+
+GateKey group_norm_key(const polyops_tensor& t, int groups) {
+  return {t.dtype, kContiguous, {t.sizes[0] * groups, t.sizes[1] / groups, t.sizes[2]}};
+}
+
+GateKey group_norm_forward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_group_norm_args*>(p);
+  return group_norm_key(a.src, a.groups);
+}
+
+GateKey group_norm_backward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_group_norm_backward_args*>(p);
+  return group_norm_key(a.src, a.groups);
 }
 
 // Dense in some order of the dimensions, without gaps or overlap.
@@ -240,6 +255,18 @@ std::span<const KernelOp> kernel_ops() {
        {kContiguous, kStrided},
        {"rows", "len"},
        layer_norm_backward_key},
+      {"group_norm",
+       "forward",
+       sizeof(polyops_group_norm_args),
+       {kContiguous},
+       {"rows", "channels", "pixels"},
+       group_norm_forward_key},
+      {"group_norm_backward",
+       "backward",
+       sizeof(polyops_group_norm_backward_args),
+       {kContiguous},
+       {"rows", "channels", "pixels"},
+       group_norm_backward_key},
       {"gelu", "forward", sizeof(polyops_gelu_args), {kContiguous, kStrided}, {"numel"}, gelu_key},
       {"gelu_backward",
        "backward",
@@ -304,6 +331,7 @@ std::span<const PublicOp> public_ops() {
        {"convolution", "convolution_backward", "convolution_pack", "convolution_prepacked"}},
       {"dot", {"gemm"}},
       {"gelu", {"gelu", "gelu_backward"}},
+      {"group_norm", {"group_norm", "group_norm_backward"}},
       {"layer_norm", {"layer_norm", "layer_norm_backward"}},
       {"log_softmax", {"log_softmax", "log_softmax_backward"}},
       {"mm", {"gemm", "gemm_pack", "gemm_prepacked"}},

@@ -21,6 +21,7 @@ struct KernelList {
   X(softmax, __VA_ARGS__)       \
   X(log_softmax, __VA_ARGS__)   \
   X(layer_norm, __VA_ARGS__)    \
+  X(group_norm, __VA_ARGS__)    \
   X(gelu, __VA_ARGS__)          \
   X(relu, __VA_ARGS__)
 

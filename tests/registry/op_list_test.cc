@@ -11,6 +11,7 @@
 #include "polyops/ops/convolution.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/gemm.h"
+#include "polyops/ops/group_norm.h"
 #include "polyops/ops/layer_norm.h"
 #include "polyops/ops/relu.h"
 #include "polyops/ops/softmax.h"
@@ -59,6 +60,18 @@ void add_layer_norm(std::vector<Call>* calls, const char* layout, std::vector<in
   backward.normalized_rank = rank;
   backward.src = backward.grad_dst = t;
   calls->push_back(call("layer_norm_backward", layout, sizes, backward));
+}
+
+void add_group_norm(std::vector<Call>* calls, std::vector<int64_t> sizes, const polyops_tensor& t,
+                    int32_t groups) {
+  polyops_group_norm_args forward = {};
+  forward.groups = groups;
+  forward.src = t;
+  calls->push_back(call("group_norm", "contiguous", sizes, forward));
+  polyops_group_norm_backward_args backward = {};
+  backward.groups = groups;
+  backward.src = backward.grad_dst = t;
+  calls->push_back(call("group_norm_backward", "contiguous", sizes, backward));
 }
 
 void add_unary(std::vector<Call>* calls, const char* layout, int64_t numel,
@@ -192,6 +205,8 @@ std::vector<Call> all_calls() {
   add_layer_norm(&calls, "contiguous", {2, 12}, contiguous({2, 3, 4}), 2);
   add_layer_norm(&calls, "contiguous", {1, 24}, contiguous({2, 3, 4}), 3);
   add_layer_norm(&calls, "strided", {2, 3}, strided({2, 3}, {6, 1}), 1);
+
+  add_group_norm(&calls, {4, 3, 5}, contiguous({2, 6, 5}), 2);
 
   add_unary(&calls, "contiguous", 24, contiguous({2, 3, 4}));
   add_unary(&calls, "contiguous", 1, contiguous({}));

@@ -1,0 +1,122 @@
+// The sums of a backward pass over slices that are planes of one channel: of grad_dst x_hat, and of
+// grad_dst. One read of both tensors. What a task leaves is column c of row (sample, chunk) in the
+// workspace, [rows][weight, bias][channels], which channel_sums() adds up in order.
+#ifndef POLYOPS_GPU_CHANNEL_NORM_SUMS_H_
+#define POLYOPS_GPU_CHANNEL_NORM_SUMS_H_
+
+#include "layer_norm/layout.h"
+#include "reduce.h"
+#include "runs.h"
+
+namespace polyops::gpu {
+namespace {
+
+template <class T>
+struct SumsCall {
+  const T* grad;
+  const T* src;
+  Values mean, rstd;
+  Runs runs;
+  int32_t channels;    // of the tensor
+  int32_t per_moment;  // slices that share a mean
+  float* sums;
+};
+
+constexpr int kSumsPacks = 2;  // of each tensor in flight
+
+template <class T>
+GPU_DEVICE void sum_run(const T* grad, const T* src, int32_t n, int lane, int lanes, float mean,
+                        float (&sums)[2]) {
+  const Cut<T> cut(src, n);
+  for (int32_t first = lane; first < cut.whole; first += kSumsPacks * lanes) {
+    Words g[kSumsPacks], x[kSumsPacks];
+    load_row(cut, grad, first, lanes, 0.0f, g);
+    load_row(cut, src, first, lanes, 0.0f, x);
+#pragma unroll
+    for (int k = 0; k < kSumsPacks; ++k) {
+      if (first + k * lanes >= cut.whole) break;
+      float a[kPack<T>], b[kPack<T>], sum[2], product[2];
+      unpack<T>(g[k], a);
+      unpack<T>(x[k], b);
+#pragma unroll
+      for (int j = 0; j < kPack<T>; ++j) {
+        const float d = b[j] - mean;
+        sum[j % 2] = j < 2 ? a[j] : sum[j % 2] + a[j];
+        product[j % 2] = j < 2 ? a[j] * d : fmaf(a[j], d, product[j % 2]);
+      }
+      sums[0] += product[0] + product[1];
+      sums[1] += sum[0] + sum[1];
+    }
+  }
+  for_each_end<kMostEnds<T>>(cut, lane, lanes, [&](int, int at) {
+    const float g = widen(grad[at]);
+    sums[0] = fmaf(g, widen(src[at]) - mean, sums[0]);
+    sums[1] += g;
+  });
+}
+
+// A team of threads per task, which is a chunk of a slice.
+template <class T>
+GPU_KERNEL(kRunThreads)
+slice_sums(SumsCall<T> call, int team) {
+  GPU_SHARED(float, shared, 2 * kMostWaves);
+  const Runs& runs = call.runs;
+  const int in_team = team == block_threads() ? thread_id() : thread_id() & (team - 1);
+  const int64_t task = block_id() * (block_threads() / team) + thread_id() / team;
+  const int64_t slice = task / runs.chunks;
+  const auto chunk = static_cast<int>(task % runs.chunks);
+  const bool ours = slice < runs.slices;  // the others come along for the shuffles
+  float sums[2] = {};
+  float rstd = 0;
+  if (ours) {
+    const float mean = load_value<T>(call.mean, slice / call.per_moment);
+    rstd = load_value<T>(call.rstd, slice / call.per_moment);
+    runs.for_each_part(slice, chunk, in_team / runs.lanes, team / runs.lanes,
+                       [&](int64_t offset, int32_t, int32_t n) {
+                         sum_run(call.grad + offset, call.src + offset, n,
+                                 in_team & (runs.lanes - 1), runs.lanes, mean, sums);
+                       });
+  }
+  sum_team(sums, team, shared);
+  if (!ours || in_team != 0) return;
+  const int64_t row = slice / call.channels * runs.chunks + chunk;
+  float* out = call.sums + row * 2 * call.channels + slice % call.channels;
+  out[0] = sums[0] * rstd;
+  out[call.channels] = sums[1];
+}
+
+constexpr int kSumColumns = 32;  // a block's channels
+
+// The workspace into grad_weight and grad_bias.
+template <class T>
+GPU_KERNEL(kRunThreads)
+channel_sums(const float* sums, int32_t rows, int32_t channels, Values grad_weight,
+             Values grad_bias) {
+  GPU_SHARED(float, shared, 2 * kRunThreads);
+  const auto c = static_cast<int32_t>(block_id() * kSumColumns + thread_id() % kSumColumns);
+  const int parts = block_threads() / kSumColumns;
+  float weight = 0, bias = 0;
+  if (c < channels) {
+    const float* from = sums + c;
+#pragma unroll 4
+    for (int32_t row = thread_id() / kSumColumns; row < rows; row += parts) {
+      weight += from[int64_t{row} * 2 * channels];
+      bias += from[(int64_t{row} * 2 + 1) * channels];
+    }
+  }
+  shared[thread_id()] = weight;
+  shared[kRunThreads + thread_id()] = bias;
+  barrier();
+  if (thread_id() >= kSumColumns || c >= channels) return;
+  for (int i = 1; i < parts; ++i) {
+    weight += shared[i * kSumColumns + thread_id()];
+    bias += shared[kRunThreads + i * kSumColumns + thread_id()];
+  }
+  if (grad_weight.data != nullptr) store_value<T>(grad_weight, c, weight);
+  if (grad_bias.data != nullptr) store_value<T>(grad_bias, c, bias);
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_CHANNEL_NORM_SUMS_H_
