@@ -12,6 +12,7 @@ std::vector<Overload> attention_overloads();
 std::vector<Overload> convolution_overloads();
 std::vector<Overload> gelu_overloads();
 std::vector<Overload> gemm_overloads();
+std::vector<Overload> group_norm_overloads();
 std::vector<Overload> layer_norm_overloads();
 std::vector<Overload> relu_overloads();
 std::vector<Overload> softmax_overloads();

@@ -75,7 +75,7 @@ GPU_DEVICE void add_run(const T* run, int32_t n, int lane, int lanes, float pivo
   const Cut<T> cut(run, n);
   for (int32_t first = lane; first < cut.whole; first += kRunPacks * lanes) {
     Words x[kRunPacks];
-    load_row(cut, run, first, lanes, 0.0f, x);
+    load_fitting(cut, run, first, lanes, x);
     add_packs_of(cut, x, first, lanes, pivot, w);
   }
   for_each_end<kMostEnds<T>>(cut, lane, lanes,
@@ -94,10 +94,9 @@ slice_moments(const T* src, Runs runs, float* moments) {
   const int lane = thread_id() & (runs.lanes - 1), team = thread_id() / runs.lanes;
   const float pivot = pivot_of(src, runs, slice);
   Welford w;
-  runs.for_each_part(slice, chunk, team, block_threads() / runs.lanes,
-                     [&](int64_t offset, int32_t, int32_t n) {
-                       add_run(src + offset, n, lane, runs.lanes, pivot, &w);
-                     });
+  runs.for_each_part(
+      slice, chunk, team, block_threads() / runs.lanes,
+      [&](int64_t offset, int32_t n) { add_run(src + offset, n, lane, runs.lanes, pivot, &w); });
   w = combine_team(w, block_threads(), shared);
   if (thread_id() != 0) return;
   float* out = moments + block_id() * kMomentsOfChunk;

@@ -25,8 +25,14 @@ struct Runs {
   int32_t chunks;       // of a slice
   int32_t lanes;        // that share a part, a power of two
 
-  // Calls f(offset of the first element in the tensor, in the run, elements) for every step-th part
-  // of the chunk.
+  // The chunk of a slice that is a single run: elements of that.
+  GPU_DEVICE void span(int chunk, int32_t* at, int32_t* elements) const {
+    *at = static_cast<int32_t>(int64_t{parts} * chunk / chunks) * part;
+    const int64_t end = int64_t{parts} * (chunk + 1) / chunks * part;
+    *elements = static_cast<int32_t>(end < n ? end : n) - *at;
+  }
+
+  // Calls f(offset of the first element in the tensor, elements) for every step-th part of the chunk.
   template <class F>
   GPU_DEVICE void for_each_part(int64_t slice, int chunk, int first, int step, F f) const {
     const int64_t all = int64_t{count} * parts;
@@ -34,7 +40,7 @@ struct Runs {
     for (int32_t i = static_cast<int32_t>(all * chunk / chunks) + first; i < end; i += step) {
       const int32_t run = parts == 1 ? i : i / parts;
       const int32_t at = (i - run * parts) * part;
-      f(slice * slice_stride + run * run_stride + at, at, n - at < part ? n - at : part);
+      f(slice * slice_stride + run * run_stride + at, n - at < part ? n - at : part);
     }
   }
 };
@@ -61,6 +67,19 @@ inline int lanes_of(int64_t elements, int64_t pack, int most) {
   int lanes = 4;
   while (lanes < most && lanes * 2 * pack <= elements) lanes *= 2;
   return lanes;
+}
+
+// Packs first, first + step, ... of a run that fits the cut; 0 where there is none. All loads are issued
+// before the first is used.
+template <int kPacks, class T>
+GPU_DEVICE void load_fitting(const Cut<T>& cut, const T* run, int32_t first, int32_t step,
+                             Words (&words)[kPacks]) {
+#pragma unroll
+  for (int k = 0; k < kPacks; ++k) {
+    words[k] = {};
+    const int32_t at = first + k * step;
+    if (at < cut.whole) words[k] = load_words(run + cut.of_pack(at));
+  }
 }
 
 // Which channel an element of a slice belongs to, and how far it is in that.

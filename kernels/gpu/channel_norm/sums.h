@@ -28,10 +28,19 @@ template <class T>
 GPU_DEVICE void sum_run(const T* grad, const T* src, int32_t n, int lane, int lanes, float mean,
                         float (&sums)[2]) {
   const Cut<T> cut(src, n);
+  const auto add = [&](int32_t at) {
+    const float g = widen(grad[at]);
+    sums[0] = fmaf(g, widen(src[at]) - mean, sums[0]);
+    sums[1] += g;
+  };
+  if (!cut.fits(grad)) {
+    for (int32_t at = lane; at < n; at += lanes) add(at);
+    return;
+  }
   for (int32_t first = lane; first < cut.whole; first += kSumsPacks * lanes) {
     Words g[kSumsPacks], x[kSumsPacks];
-    load_row(cut, grad, first, lanes, 0.0f, g);
-    load_row(cut, src, first, lanes, 0.0f, x);
+    load_fitting(cut, grad, first, lanes, g);
+    load_fitting(cut, src, first, lanes, x);
 #pragma unroll
     for (int k = 0; k < kSumsPacks; ++k) {
       if (first + k * lanes >= cut.whole) break;
@@ -48,11 +57,7 @@ GPU_DEVICE void sum_run(const T* grad, const T* src, int32_t n, int lane, int la
       sums[1] += sum[0] + sum[1];
     }
   }
-  for_each_end<kMostEnds<T>>(cut, lane, lanes, [&](int, int at) {
-    const float g = widen(grad[at]);
-    sums[0] = fmaf(g, widen(src[at]) - mean, sums[0]);
-    sums[1] += g;
-  });
+  for_each_end<kMostEnds<T>>(cut, lane, lanes, [&](int, int at) { add(at); });
 }
 
 // A team of threads per task, which is a chunk of a slice.
@@ -72,7 +77,7 @@ slice_sums(SumsCall<T> call, int team) {
     const float mean = load_value<T>(call.mean, slice / call.per_moment);
     rstd = load_value<T>(call.rstd, slice / call.per_moment);
     runs.for_each_part(slice, chunk, in_team / runs.lanes, team / runs.lanes,
-                       [&](int64_t offset, int32_t, int32_t n) {
+                       [&](int64_t offset, int32_t n) {
                          sum_run(call.grad + offset, call.src + offset, n,
                                  in_team & (runs.lanes - 1), runs.lanes, mean, sums);
                        });

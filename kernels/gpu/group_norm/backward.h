@@ -70,11 +70,11 @@ group_gradient(GroupGradient<T> call, Runs runs) {
   const GroupGradientLines<T> line = {
       call.weight, row % call.groups * call.width,      mean,
       rstd,        -rstd * rstd * sums[1] * call.inv_n, -rstd * sums[0] * call.inv_n};
-  runs.for_each_part(
-      row, static_cast<int>(task % runs.chunks), 0, 1, [&](int64_t offset, int32_t at, int32_t n) {
-        map_run<2, T>({{call.grad + offset, call.src + offset}, call.grad_src + offset}, at, n,
-                      thread_id(), block_threads(), call.channels, line);
-      });
+  int32_t at, n;
+  runs.span(static_cast<int>(task % runs.chunks), &at, &n);
+  const int64_t first = row * runs.slice_stride + at;
+  map_run<2, T>({{call.grad + first, call.src + first}, call.grad_src + first}, at, n, thread_id(),
+                block_threads(), call.channels, line);
 }
 
 }  // namespace

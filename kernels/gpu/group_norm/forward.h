@@ -69,7 +69,7 @@ group_rows(GroupCall<T> call, int team) {
   const Cut<T> cut(src, call.n);
   Words x[kGroupPacks];
   float ends[kMostEnds<T>];
-  load_row(cut, src, lane, team, 0.0f, x);
+  load_fitting(cut, src, lane, team, x);
   if (call.ragged) load_ends(cut, src, lane, team, 0.0f, ends);
   const float pivot = pivot_of(src, call.n);
   Welford w;
@@ -81,22 +81,21 @@ group_rows(GroupCall<T> call, int team) {
   if (!ours) return;
   const GroupLines<T> line = lines_of(call, row, pivot, w, lane == 0);
   T* dst = call.dst + int64_t{row} * call.n;
-  const bool fits = cut.fits(dst);
+  const RunPointers<T, 1> run = {{src}, dst};
+  if (!cut.fits(dst)) {
+    for (int32_t i = lane; i < call.n; i += team) map_one(run, 0, i, call.channels, line);
+    return;
+  }
 #pragma unroll
   for (int k = 0; k < kGroupPacks; ++k) {
     const int pack = lane + k * team;
     if (pack >= cut.whole) break;
     const Words words[1] = {x[k]};
-    float y[kPack<T>];
-    map_pack<T>(words, cut.of_pack(pack), call.channels, line, y);
-    store_pack(cut, dst, fits, pack, y);
+    store_mapped(run, words, 0, cut.of_pack(pack), call.channels, line);
   }
   if (!call.ragged) return;
-  for_each_end<kMostEnds<T>>(cut, lane, team, [&](int e, int at) {
-    int32_t place;
-    const float value[1] = {ends[e]};
-    dst[at] = narrow<T>(line(call.channels.of(at, &place))(value));
-  });
+  for_each_end<kMostEnds<T>>(cut, lane, team,
+                             [&](int, int i) { map_one(run, 0, i, call.channels, line); });
 }
 
 // A block per chunk, the last one first.
@@ -109,10 +108,11 @@ group_apply(GroupCall<T> call, Runs runs, const float* moments) {
   const float pivot = pivot_of(call.src, runs, row);
   const Welford w = moments_of(moments, row, runs.chunks);
   const GroupLines<T> line = lines_of(call, row, pivot, w, chunk == 0 && thread_id() == 0);
-  runs.for_each_part(row, chunk, 0, 1, [&](int64_t offset, int32_t at, int32_t n) {
-    map_run<1, T>({{call.src + offset}, call.dst + offset}, at, n, thread_id(), block_threads(),
-                  call.channels, line);
-  });
+  int32_t at, n;
+  runs.span(chunk, &at, &n);
+  const int64_t first = row * runs.slice_stride + at;
+  map_run<1, T>({{call.src + first}, call.dst + first}, at, n, thread_id(), block_threads(),
+                call.channels, line);
 }
 
 }  // namespace
