@@ -1,6 +1,7 @@
 #include "op_list.h"
 
 #include "polyops/ops/attention.h"
+#include "polyops/ops/batch_norm.h"
 #include "polyops/ops/convolution.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/gemm.h"
@@ -13,6 +14,7 @@ namespace polyops {
 namespace {
 
 constexpr const char kContiguous[] = "contiguous", kStrided[] = "strided";
+constexpr const char kChannelsLast[] = "channels_last";
 constexpr const char kInner[] = "inner";
 constexpr const char kPlain[] = "plain", kCausal[] = "causal", kMask[] = "mask";
 constexpr const char kDense[] = "dense", kDenseLast[] = "dense_last";
@@ -76,6 +78,21 @@ GateKey group_norm_forward_key(const void* p) {
 GateKey group_norm_backward_key(const void* p) {
   const auto& a = *static_cast<const polyops_group_norm_backward_args*>(p);
   return group_norm_key(a.src, a.groups);
+}
+
+// Where a tensor is both, it is channels_last.
+GateKey batch_norm_key(const polyops_tensor& t) {
+  const bool last = (t.sizes[1] == 1 || t.strides[1] == 1) &&
+                    (t.sizes[2] == 1 || t.strides[2] == t.sizes[1]);
+  return {t.dtype, last ? kChannelsLast : kContiguous, {t.sizes[0], t.sizes[1], t.sizes[2]}};
+}
+
+GateKey batch_norm_forward_key(const void* p) {
+  return batch_norm_key(static_cast<const polyops_batch_norm_args*>(p)->src);
+}
+
+GateKey batch_norm_backward_key(const void* p) {
+  return batch_norm_key(static_cast<const polyops_batch_norm_backward_args*>(p)->src);
 }
 
 // Dense in some order of the dimensions, without gaps or overlap.
@@ -267,6 +284,18 @@ std::span<const KernelOp> kernel_ops() {
        {kContiguous},
        {"rows", "channels", "pixels"},
        group_norm_backward_key},
+      {"batch_norm",
+       "forward",
+       sizeof(polyops_batch_norm_args),
+       {kContiguous, kChannelsLast},
+       {"samples", "channels", "pixels"},
+       batch_norm_forward_key},
+      {"batch_norm_backward",
+       "backward",
+       sizeof(polyops_batch_norm_backward_args),
+       {kContiguous, kChannelsLast},
+       {"samples", "channels", "pixels"},
+       batch_norm_backward_key},
       {"gelu", "forward", sizeof(polyops_gelu_args), {kContiguous, kStrided}, {"numel"}, gelu_key},
       {"gelu_backward",
        "backward",
@@ -326,6 +355,7 @@ std::span<const PublicOp> public_ops() {
       {"addmm", {"gemm", "gemm_pack", "gemm_prepacked"}},
       {"addmv", {"gemm"}},
       {"baddbmm", {"gemm"}},
+      {"batch_norm", {"batch_norm", "batch_norm_backward"}},
       {"bmm", {"gemm"}},
       {"convolution",
        {"convolution", "convolution_backward", "convolution_pack", "convolution_prepacked"}},

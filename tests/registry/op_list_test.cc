@@ -8,6 +8,7 @@
 
 #include "fakes.h"
 #include "polyops/ops/attention.h"
+#include "polyops/ops/batch_norm.h"
 #include "polyops/ops/convolution.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/gemm.h"
@@ -72,6 +73,15 @@ void add_group_norm(std::vector<Call>* calls, std::vector<int64_t> sizes, const 
   backward.groups = groups;
   backward.src = backward.grad_dst = t;
   calls->push_back(call("group_norm_backward", "contiguous", sizes, backward));
+}
+
+void add_batch_norm(std::vector<Call>* calls, const char* layout, const polyops_tensor& t) {
+  polyops_batch_norm_args forward = {};
+  forward.src = t;
+  calls->push_back(call("batch_norm", layout, {2, 6, 5}, forward));
+  polyops_batch_norm_backward_args backward = {};
+  backward.src = backward.grad_dst = t;
+  calls->push_back(call("batch_norm_backward", layout, {2, 6, 5}, backward));
 }
 
 void add_unary(std::vector<Call>* calls, const char* layout, int64_t numel,
@@ -207,6 +217,8 @@ std::vector<Call> all_calls() {
   add_layer_norm(&calls, "strided", {2, 3}, strided({2, 3}, {6, 1}), 1);
 
   add_group_norm(&calls, {4, 3, 5}, contiguous({2, 6, 5}), 2);
+  add_batch_norm(&calls, "contiguous", contiguous({2, 6, 5}));
+  add_batch_norm(&calls, "channels_last", strided({2, 6, 5}, {30, 1, 6}));
 
   add_unary(&calls, "contiguous", 24, contiguous({2, 3, 4}));
   add_unary(&calls, "contiguous", 1, contiguous({}));

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels/harness.h"
+#include "polyops/ops/group_norm.h"
 #include "polyops/ops/layer_norm.h"
 #include "polyops/ops/softmax.h"
 
@@ -157,6 +158,42 @@ Calls layer_norm_backward() {
   return all;
 }
 
+// Groups of a block each, and split over several; planes likewise.
+const std::vector<Sizes> kImages = {{3, 4, 300}, {1, 2, 9000}, {1, 2, 20001}};
+
+Calls group_norm() {
+  Calls all = {"group_norm", {}};
+  for (const Sizes& sizes : kImages) {
+    all.calls.push_back([sizes](const polyops_kernel& kernel) {
+      const Buffer src = random(sizes, 1), dst(POLYOPS_FLOAT32, sizes);
+      const Buffer mean(POLYOPS_FLOAT32, {sizes[0], 1}), rstd(POLYOPS_FLOAT32, {sizes[0], 1});
+      const polyops_group_norm_args args = {sizeof args, 1,          1e-5,        src.view(), absent(),
+                                            absent(),    dst.view(), mean.view(), rstd.view()};
+      return run(kernel, args, {&dst, &mean, &rstd});
+    });
+  }
+  return all;
+}
+
+Calls group_norm_backward() {
+  Calls all = {"group_norm_backward", {}};
+  for (const Sizes& sizes : kImages) {
+    all.calls.push_back([sizes](const polyops_kernel& kernel) {
+      const Buffer grad = random(sizes, 1), src = random(sizes, 2), weight = random({sizes[1]}, 3);
+      const Buffer mean = random({sizes[0], 1}, 4), rstd = random({sizes[0], 1}, 5);
+      const Buffer grad_src(POLYOPS_FLOAT32, sizes);
+      const Buffer grad_weight(POLYOPS_FLOAT32, {sizes[1]}), grad_bias(POLYOPS_FLOAT32, {sizes[1]});
+      const polyops_group_norm_backward_args args = {sizeof args,        1,
+                                                     grad.view(),        src.view(),
+                                                     mean.view(),        rstd.view(),
+                                                     weight.view(),      grad_src.view(),
+                                                     grad_weight.view(), grad_bias.view()};
+      return run(kernel, args, {&grad_src, &grad_weight, &grad_bias});
+    });
+  }
+  return all;
+}
+
 std::vector<Result> results(const Calls& all) {
   std::vector<Result> found;
   for (const polyops_kernel* kernel : kernels_of(all.op)) {
@@ -194,7 +231,8 @@ TEST_P(Mutation, NoBarrierCanBeLeftOut) {
 
 INSTANTIATE_TEST_SUITE_P(Ops, Mutation,
                          ::testing::Values(softmax, softmax_backward, log_softmax,
-                                           log_softmax_backward, layer_norm, layer_norm_backward),
+                                           log_softmax_backward, layer_norm, layer_norm_backward,
+                                           group_norm, group_norm_backward),
                          [](const auto& info) { return std::string(info.param().op); });
 
 }  // namespace

@@ -122,10 +122,11 @@ def all_samples() -> list[Sample]:
     import samples_attention
     import samples_convolution
     import samples_elementwise
+    import samples_norms
     import samples_products
     import samples_rows
     import samples_vectors
 
     modules = (samples_elementwise, samples_rows, samples_products, samples_attention)
-    modules += (samples_convolution, samples_vectors)
+    modules += (samples_convolution, samples_vectors, samples_norms)
     return [sample for module in modules for sample in module.samples()]

@@ -73,6 +73,11 @@ NORM = {
     "backward": ("native_layer_norm_backward",),
     "product": False,
 }
+GROUP_NORM = {
+    "forward": ("native_group_norm",),
+    "backward": ("native_group_norm_backward",),
+    "product": False,
+}
 ATTENTION = {
     "forward": ("_scaled_dot_product_flash_attention_for_cpu",),
     "backward": ("_scaled_dot_product_flash_attention_for_cpu_backward",),
@@ -89,6 +94,7 @@ CASES = [
     Case("nn.functional.cross_entropy", **LOG_SOFTMAX),
     Case("native_layer_norm", **NORM),
     Case("nn.functional.layer_norm", **NORM),
+    Case("nn.functional.group_norm", **GROUP_NORM),
     Case("nn.functional.gelu", forward=("gelu",), backward=("gelu_backward",), product=False),
     Case("nn.functional.relu", forward=("relu",), backward=("threshold_backward",), product=False),
     Case("nn.functional.threshold", backward=("threshold_backward",), product=False),

@@ -37,6 +37,25 @@ struct GradientLine {
   }
 };
 
+// Lines that an earlier kernel left in the workspace, [channels][...].
+constexpr int kLineFloats = 3, kGradientLineFloats = 4;
+
+struct StoredLines {
+  const float* lines;
+  GPU_DEVICE Line operator()(int32_t channel) const {
+    const float* of = lines + int64_t{channel} * kLineFloats;
+    return {of[0], of[1], of[2]};
+  }
+};
+
+struct StoredGradientLines {
+  const float* lines;
+  GPU_DEVICE GradientLine operator()(int32_t channel) const {
+    const float* of = lines + int64_t{channel} * kGradientLineFloats;
+    return {of[0], of[1], of[2], of[3]};
+  }
+};
+
 // Where a run begins in each tensor.
 template <class T, int kInputs>
 struct RunPointers {

@@ -82,9 +82,17 @@ GPU_DEVICE void add_run(const T* run, int32_t n, int lane, int lanes, float pivo
                              [&](int, int at) { w->add(widen(run[at]) - pivot); });
 }
 
-constexpr int kMomentsOfChunk = 3;
+constexpr int kMomentsOfChunk = 4;
 
-// moments: [slices][chunks][mean - pivot, squares, count].
+GPU_DEVICE void store_chunk(float* moments, int64_t chunk, const Welford& w, float pivot) {
+  float* out = moments + chunk * kMomentsOfChunk;
+  out[0] = w.mean;
+  out[1] = w.square;
+  out[2] = w.count;
+  out[3] = pivot;
+}
+
+// moments: [slices][chunks][mean - pivot, squares, count, pivot].
 template <class T>
 GPU_KERNEL(kRunThreads)
 slice_moments(const T* src, Runs runs, float* moments) {
@@ -98,11 +106,11 @@ slice_moments(const T* src, Runs runs, float* moments) {
       slice, chunk, team, block_threads() / runs.lanes,
       [&](int64_t offset, int32_t n) { add_run(src + offset, n, lane, runs.lanes, pivot, &w); });
   w = combine_team(w, block_threads(), shared);
-  if (thread_id() != 0) return;
-  float* out = moments + block_id() * kMomentsOfChunk;
-  out[0] = w.mean;
-  out[1] = w.square;
-  out[2] = w.count;
+  if (thread_id() == 0) store_chunk(moments, block_id(), w, pivot);
+}
+
+GPU_DEVICE float pivot_of(const float* moments, int64_t slice, int32_t chunks) {
+  return moments[slice * chunks * kMomentsOfChunk + 3];
 }
 
 // Of a slice, from its chunks; by a whole wave, each lane of which gets the same bits.

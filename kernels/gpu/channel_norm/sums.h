@@ -4,6 +4,7 @@
 #ifndef POLYOPS_GPU_CHANNEL_NORM_SUMS_H_
 #define POLYOPS_GPU_CHANNEL_NORM_SUMS_H_
 
+#include "apply.h"
 #include "layer_norm/layout.h"
 #include "reduce.h"
 #include "runs.h"
@@ -11,11 +12,24 @@
 namespace polyops::gpu {
 namespace {
 
+// Mean and rstd, or the variance that this comes of.
+struct Statistics {
+  Values mean, spread;
+  bool is_variance;
+  float eps;
+};
+
+template <class T>
+GPU_DEVICE float rstd_of(const Statistics& of, int64_t at) {
+  const float spread = load_value<T>(of.spread, at);
+  return of.is_variance ? rsqrt_fast(spread + of.eps) : spread;
+}
+
 template <class T>
 struct SumsCall {
   const T* grad;
   const T* src;
-  Values mean, rstd;
+  Statistics statistics;
   Runs runs;
   int32_t channels;    // of the tensor
   int32_t per_moment;  // slices that share a mean
@@ -74,8 +88,8 @@ slice_sums(SumsCall<T> call, int team) {
   float sums[2] = {};
   float rstd = 0;
   if (ours) {
-    const float mean = load_value<T>(call.mean, slice / call.per_moment);
-    rstd = load_value<T>(call.rstd, slice / call.per_moment);
+    const float mean = load_value<T>(call.statistics.mean, slice / call.per_moment);
+    rstd = rstd_of<T>(call.statistics, slice / call.per_moment);
     runs.for_each_part(slice, chunk, in_team / runs.lanes, team / runs.lanes,
                        [&](int64_t offset, int32_t n) {
                          sum_run(call.grad + offset, call.src + offset, n,
@@ -92,33 +106,61 @@ slice_sums(SumsCall<T> call, int team) {
 
 constexpr int kSumColumns = 32;  // a block's channels
 
-// The workspace into grad_weight and grad_bias.
+// What becomes of the sums of a channel; each part null if it is not wanted.
+struct ChannelResults {
+  Values grad_weight, grad_bias;
+  float* lines;  // of grad_src, see StoredGradientLines, from what follows
+  Values weight;
+  Statistics statistics;
+  float inv_n;
+};
+
+template <class T>
+GPU_DEVICE void store_sums(const ChannelResults& to, int32_t c, float product, float sum) {
+  if (to.grad_weight.data != nullptr) store_value<T>(to.grad_weight, c, product);
+  if (to.grad_bias.data != nullptr) store_value<T>(to.grad_bias, c, sum);
+  if (to.lines == nullptr) return;
+  const float rstd = rstd_of<T>(to.statistics, c);
+  const float factor = to.weight.data == nullptr ? rstd : rstd * load_value<T>(to.weight, c);
+  float* line = to.lines + int64_t{c} * kGradientLineFloats;
+  line[0] = factor;
+  line[1] = load_value<T>(to.statistics.mean, c);
+  line[2] = -factor * rstd * product * to.inv_n;
+  line[3] = -factor * sum * to.inv_n;
+}
+
+// The workspace into results.
 template <class T>
 GPU_KERNEL(kRunThreads)
-channel_sums(const float* sums, int32_t rows, int32_t channels, Values grad_weight,
-             Values grad_bias) {
+channel_sums(const float* sums, int32_t rows, int32_t channels, ChannelResults to) {
   GPU_SHARED(float, shared, 2 * kRunThreads);
   const auto c = static_cast<int32_t>(block_id() * kSumColumns + thread_id() % kSumColumns);
   const int parts = block_threads() / kSumColumns;
-  float weight = 0, bias = 0;
+  float product = 0, sum = 0;
   if (c < channels) {
     const float* from = sums + c;
 #pragma unroll 4
     for (int32_t row = thread_id() / kSumColumns; row < rows; row += parts) {
-      weight += from[int64_t{row} * 2 * channels];
-      bias += from[(int64_t{row} * 2 + 1) * channels];
+      product += from[int64_t{row} * 2 * channels];
+      sum += from[(int64_t{row} * 2 + 1) * channels];
     }
   }
-  shared[thread_id()] = weight;
-  shared[kRunThreads + thread_id()] = bias;
+  shared[thread_id()] = product;
+  shared[kRunThreads + thread_id()] = sum;
   barrier();
   if (thread_id() >= kSumColumns || c >= channels) return;
   for (int i = 1; i < parts; ++i) {
-    weight += shared[i * kSumColumns + thread_id()];
-    bias += shared[kRunThreads + i * kSumColumns + thread_id()];
+    product += shared[i * kSumColumns + thread_id()];
+    sum += shared[kRunThreads + i * kSumColumns + thread_id()];
   }
-  if (grad_weight.data != nullptr) store_value<T>(grad_weight, c, weight);
-  if (grad_bias.data != nullptr) store_value<T>(grad_bias, c, bias);
+  store_sums<T>(to, c, product, sum);
+}
+
+template <class T>
+int launch_channel_sums(const float* sums, int64_t rows, int64_t channels, const ChannelResults& to,
+                        const polyops_context* ctx) {
+  return launch(channel_sums<T>, {(channels + kSumColumns - 1) / kSumColumns, kRunThreads}, ctx,
+                sums, static_cast<int32_t>(rows), static_cast<int32_t>(channels), to);
 }
 
 }  // namespace

@@ -105,7 +105,7 @@ group_apply(GroupCall<T> call, Runs runs, const float* moments) {
   const int64_t task = grid_blocks() - 1 - block_id();
   const auto row = static_cast<int32_t>(task / runs.chunks);
   const auto chunk = static_cast<int>(task % runs.chunks);
-  const float pivot = pivot_of(call.src, runs, row);
+  const float pivot = pivot_of(moments, row, runs.chunks);
   const Welford w = moments_of(moments, row, runs.chunks);
   const GroupLines<T> line = lines_of(call, row, pivot, w, chunk == 0 && thread_id() == 0);
   int32_t at, n;

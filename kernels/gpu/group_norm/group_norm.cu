@@ -137,8 +137,7 @@ inline int group_backward(const void* p, const polyops_context* ctx) {
     auto* sums = static_cast<float*>(ctx->scratch);
     const SumsCall<T> call = {static_cast<const T*>(a.grad_dst.data),
                               static_cast<const T*>(a.src.data),
-                              values_of(a.mean),
-                              values_of(a.rstd),
+                              {values_of(a.mean), values_of(a.rstd), false, 0},
                               runs,
                               static_cast<int32_t>(shape.channels),
                               static_cast<int32_t>(shape.width()),
@@ -150,11 +149,12 @@ inline int group_backward(const void* p, const polyops_context* ctx) {
     if (status == POLYOPS_OK && polyops_is_present(&a.grad_src)) {
       status = launch_group_gradient<T>(a, shape, runs.chunks, ctx);
     }
-    const Values weight = values_of(a.grad_weight), bias = values_of(a.grad_bias);
-    if (status != POLYOPS_OK || (weight.data == nullptr && bias.data == nullptr)) return status;
-    return launch(channel_sums<T>, {(shape.channels + kSumColumns - 1) / kSumColumns, kRunThreads},
-                  ctx, sums, static_cast<int32_t>(shape.samples * runs.chunks), call.channels,
-                  weight, bias);
+    ChannelResults to = {};
+    to.grad_weight = values_of(a.grad_weight);
+    to.grad_bias = values_of(a.grad_bias);
+    const bool wanted = to.grad_weight.data != nullptr || to.grad_bias.data != nullptr;
+    if (status != POLYOPS_OK || !wanted) return status;
+    return launch_channel_sums<T>(sums, shape.samples * runs.chunks, shape.channels, to, ctx);
   });
 }
 
