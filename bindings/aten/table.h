@@ -9,6 +9,7 @@
 namespace polyops::torch_binding {
 
 std::vector<Overload> attention_overloads();
+std::vector<Overload> batch_norm_overloads();
 std::vector<Overload> convolution_overloads();
 std::vector<Overload> gelu_overloads();
 std::vector<Overload> gemm_overloads();

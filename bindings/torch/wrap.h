@@ -54,6 +54,12 @@ auto wrap(std::optional<Result> (*attempt)(Call&, Args...), Result (*of_cpu)(Arg
   };
 }
 
+// Of an overload that torch has on no CPU.
+template <class Result, class... Args>
+auto wrap(std::optional<Result> (*attempt)(Call&, Args...)) {
+  return wrap(attempt, static_cast<Result (*)(Args...)>(nullptr));
+}
+
 // The one argument of type at::Tensor& is what the overload writes and returns.
 template <class... Args>
 auto wrap(bool (*attempt)(Call&, Args...), at::Tensor& (*of_cpu)(Args...)) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels/harness.h"
+#include "polyops/ops/batch_norm.h"
 #include "polyops/ops/group_norm.h"
 #include "polyops/ops/layer_norm.h"
 #include "polyops/ops/softmax.h"
@@ -167,8 +168,9 @@ Calls group_norm() {
     all.calls.push_back([sizes](const polyops_kernel& kernel) {
       const Buffer src = random(sizes, 1), dst(POLYOPS_FLOAT32, sizes);
       const Buffer mean(POLYOPS_FLOAT32, {sizes[0], 1}), rstd(POLYOPS_FLOAT32, {sizes[0], 1});
-      const polyops_group_norm_args args = {sizeof args, 1,          1e-5,        src.view(), absent(),
-                                            absent(),    dst.view(), mean.view(), rstd.view()};
+      const polyops_group_norm_args args = {sizeof args, 1,           1e-5,
+                                            src.view(),  absent(),    absent(),
+                                            dst.view(),  mean.view(), rstd.view()};
       return run(kernel, args, {&dst, &mean, &rstd});
     });
   }
@@ -188,6 +190,48 @@ Calls group_norm_backward() {
                                                      mean.view(),        rstd.view(),
                                                      weight.view(),      grad_src.view(),
                                                      grad_weight.view(), grad_bias.view()};
+      return run(kernel, args, {&grad_src, &grad_weight, &grad_bias});
+    });
+  }
+  return all;
+}
+
+// Planes, and channels next to each other.
+struct Images {
+  Sizes sizes, strides = {};
+};
+const std::vector<Images> kBatches = {{{3, 4, 300}}, {{2, 40, 50}, {2000, 1, 40}}};
+
+Calls batch_norm() {
+  Calls all = {"batch_norm", {}};
+  for (const Images& images : kBatches) {
+    all.calls.push_back([images](const polyops_kernel& kernel) {
+      const Sizes channels = {images.sizes[1]};
+      const Buffer src = random(images.sizes, 1, images.strides);
+      const Buffer dst(POLYOPS_FLOAT32, images.sizes, images.strides);
+      const Buffer mean(POLYOPS_FLOAT32, channels), rstd(POLYOPS_FLOAT32, channels);
+      const polyops_batch_norm_args args = {sizeof args, 1,          0.1,         1e-5,
+                                            src.view(),  absent(),   absent(),    absent(),
+                                            absent(),    dst.view(), mean.view(), rstd.view()};
+      return run(kernel, args, {&dst, &mean, &rstd});
+    });
+  }
+  return all;
+}
+
+Calls batch_norm_backward() {
+  Calls all = {"batch_norm_backward", {}};
+  for (const Images& images : kBatches) {
+    all.calls.push_back([images](const polyops_kernel& kernel) {
+      const Sizes channels = {images.sizes[1]};
+      const Buffer grad = random(images.sizes, 1, images.strides);
+      const Buffer src = random(images.sizes, 2, images.strides);
+      const Buffer mean = random(channels, 3), rstd = random(channels, 4);
+      const Buffer grad_src(POLYOPS_FLOAT32, images.sizes, images.strides);
+      const Buffer grad_weight(POLYOPS_FLOAT32, channels), grad_bias(POLYOPS_FLOAT32, channels);
+      const polyops_batch_norm_backward_args args = {
+          sizeof args, 1,        1e-5,     grad.view(),     src.view(),         mean.view(),
+          rstd.view(), absent(), absent(), grad_src.view(), grad_weight.view(), grad_bias.view()};
       return run(kernel, args, {&grad_src, &grad_weight, &grad_bias});
     });
   }
@@ -232,7 +276,8 @@ TEST_P(Mutation, NoBarrierCanBeLeftOut) {
 INSTANTIATE_TEST_SUITE_P(Ops, Mutation,
                          ::testing::Values(softmax, softmax_backward, log_softmax,
                                            log_softmax_backward, layer_norm, layer_norm_backward,
-                                           group_norm, group_norm_backward),
+                                           group_norm, group_norm_backward, batch_norm,
+                                           batch_norm_backward),
                          [](const auto& info) { return std::string(info.param().op); });
 
 }  // namespace

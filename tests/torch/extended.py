@@ -7,16 +7,11 @@ caller compares with stock instead.
 from collections.abc import Callable
 from typing import Any
 
+import extended_norms
 import numpy as np
 import torch
 from accuracy import Array, wide
 from extended_convolution import convolution, convolution_backward
-from extended_norms import (
-    group_norm,
-    group_norm_backward,
-    group_norm_backward_terms,
-    group_norm_terms,
-)
 
 
 @np.errstate(all="ignore")
@@ -231,8 +226,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "_log_softmax_backward_data": log_softmax_backward,
     "native_layer_norm": layer_norm,
     "native_layer_norm_backward": layer_norm_backward,
-    "native_group_norm": group_norm,
-    "native_group_norm_backward": group_norm_backward,
+    **extended_norms.FORMULAS,
     "mm": product,
     "dot": product,
     "bmm": product,
@@ -314,8 +308,7 @@ TERMS: dict[str, Callable[..., Any]] = {
     "_log_softmax_backward_data": log_softmax_backward_terms,
     "native_layer_norm": layer_norm_terms,
     "native_layer_norm_backward": layer_norm_backward_terms,
-    "native_group_norm": group_norm_terms,
-    "native_group_norm_backward": group_norm_backward_terms,
+    **extended_norms.TERMS,
 }
 
 

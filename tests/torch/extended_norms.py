@@ -1,4 +1,4 @@
-"""Reference results of group_norm in numpy's long double, and the sizes of their terms."""
+"""Reference results of group_norm and batch_norm in long double, and the sizes of their terms."""
 
 from typing import Any
 
@@ -33,6 +33,8 @@ def group_norm_terms(
     x: Array, w: Any, b: Any, n: int, c: int, pixels: int, groups: int, eps: float
 ) -> list[Array]:
     """Of the result a group's largest; of the mean its sum's."""
+    if x.size == 0:
+        return []
     plain = np.abs(group_norm(x, w, None, n, c, pixels, groups, eps)[0]).reshape(n, c, pixels)
     sizes = _rows(plain + np.abs(_by_channel(b, plain.shape, c, 0)), n, groups)
     sizes = np.broadcast_to(sizes.max(1, keepdims=True), sizes.shape).reshape(x.shape)
@@ -92,8 +94,148 @@ def group_norm_backward_terms(
     groups: int,
     mask: Any,
 ) -> list[Array]:
+    if x.size == 0:
+        return []
     shape = (n, c, pixels)
     x_hat = np.abs(_x_hat(x, mean, rstd, shape, groups))
     weight = np.abs(_by_channel(w, shape, c, 1))
     every = _gradients(np.abs(grad).reshape(shape), x_hat, rstd, weight, groups, -1)
     return _wanted(every, x, mask)
+
+
+def _channel(values: Array, x: Array) -> Array:
+    """Of each channel, as something that broadcasts with the input."""
+    return values.reshape(1, -1, *[1] * (x.ndim - 2))
+
+
+def _all_but_channels(x: Array) -> tuple[int, ...]:
+    return (0, *range(2, x.ndim))
+
+
+def _moments(x: Array, rm: Any, rv: Any, training: bool, eps: float) -> tuple[Array, Array]:
+    """Mean and rstd."""
+    axes = _all_but_channels(x)
+    mean = x.mean(axes) if training else rm
+    var = ((x - _channel(mean, x)) ** 2).mean(axes) if training else rv
+    return mean, 1 / np.sqrt(var + np.longdouble(eps))
+
+
+def batch_norm(
+    x: Array, w: Any, b: Any, rm: Any, rv: Any, training: bool, momentum: float, eps: float
+) -> list[Array]:
+    mean, rstd = _moments(x, rm, rv, training, eps)
+    y = (x - _channel(mean, x)) * _channel(rstd if w is None else rstd * w, x)
+    return [y if b is None else y + _channel(b, x), mean, rstd]
+
+
+def batch_norm_terms(
+    x: Array, w: Any, b: Any, rm: Any, rv: Any, training: bool, momentum: float, eps: float
+) -> list[Array]:
+    """Of the result a channel's largest; of the mean its sum's. Other moments than the batch's do
+    not follow the input, so that both sides of the difference count.
+    """
+    if x.size == 0:
+        return []
+    axes = _all_but_channels(x)
+    mean, rstd = _moments(x, rm, rv, training, eps)
+    far = np.abs(x - _channel(mean, x)) if training else np.abs(x) + np.abs(_channel(mean, x))
+    sizes = far * np.abs(_channel(rstd if w is None else rstd * w, x))
+    sizes = sizes.max(axes, keepdims=True) + (0 if b is None else np.abs(_channel(b, x)))
+    return [np.broadcast_to(sizes, x.shape), np.abs(x).mean(axes), np.zeros_like(rstd)]
+
+
+def cudnn_batch_norm(*args: Any) -> list[Array]:
+    """With the moments in training alone, and an empty reserve."""
+    results = batch_norm(*args)
+    none = np.zeros(0, np.longdouble)
+    return [*(results if args[5] else [results[0], none, none]), none]
+
+
+def cudnn_batch_norm_terms(*args: Any) -> list[Array]:
+    results = batch_norm_terms(*args)
+    none = np.zeros(0, np.longdouble)
+    return [*(results if args[5] else [*results[:1], none, none]), none]
+
+
+def _channel_gradients(
+    grad: Array, x_hat: Array, factor: Array, training: bool, sign: int
+) -> list[Array]:
+    """sign -1: of the magnitudes of all terms."""
+    axes = _all_but_channels(grad)
+    of_x = grad
+    if training:
+        mean = grad.mean(axes, keepdims=True)
+        of_x = grad - sign * (mean + x_hat * (grad * x_hat).mean(axes, keepdims=True))
+    return [_channel(factor, grad) * of_x, (grad * x_hat).sum(axes), grad.sum(axes)]
+
+
+def batch_norm_backward(
+    grad: Array,
+    x: Array,
+    w: Any,
+    rm: Any,
+    rv: Any,
+    mean: Any,
+    rstd: Any,
+    training: bool,
+    eps: float,
+    mask: Any,
+) -> list[Array]:
+    if not training:
+        mean, rstd = _moments(x, rm, rv, training, eps)
+    x_hat = (x - _channel(mean, x)) * _channel(rstd, x)
+    every = _channel_gradients(grad, x_hat, rstd if w is None else rstd * w, training, 1)
+    return _wanted(every, x, mask)
+
+
+def batch_norm_backward_terms(
+    grad: Array,
+    x: Array,
+    w: Any,
+    rm: Any,
+    rv: Any,
+    mean: Any,
+    rstd: Any,
+    training: bool,
+    eps: float,
+    mask: Any,
+) -> list[Array]:
+    if x.size == 0:
+        return []
+    if not training:
+        mean, rstd = _moments(x, rm, rv, training, eps)
+    x_hat = (np.abs(x) + np.abs(_channel(mean, x))) * _channel(rstd, x)
+    factor = np.abs(rstd if w is None else rstd * w)
+    every = _channel_gradients(np.abs(grad), x_hat, factor, training, -1)
+    every[0] = np.broadcast_to(every[0].max(_all_but_channels(x), keepdims=True), x.shape)
+    return _wanted(every, x, mask)
+
+
+def cudnn_batch_norm_backward(
+    x: Array, grad: Array, w: Array, rm: Any, rv: Any, mean: Array, rstd: Array, eps: float, *_: Any
+) -> list[Array]:
+    return batch_norm_backward(grad, x, w, rm, rv, mean, rstd, True, eps, (True,) * 3)
+
+
+def cudnn_batch_norm_backward_terms(
+    x: Array, grad: Array, w: Array, rm: Any, rv: Any, mean: Array, rstd: Array, eps: float, *_: Any
+) -> list[Array]:
+    return batch_norm_backward_terms(grad, x, w, rm, rv, mean, rstd, True, eps, (True,) * 3)
+
+
+FORMULAS = {
+    "native_group_norm": group_norm,
+    "native_group_norm_backward": group_norm_backward,
+    "native_batch_norm": batch_norm,
+    "native_batch_norm_backward": batch_norm_backward,
+    "cudnn_batch_norm": cudnn_batch_norm,
+    "cudnn_batch_norm_backward": cudnn_batch_norm_backward,
+}
+TERMS = {
+    "native_group_norm": group_norm_terms,
+    "native_group_norm_backward": group_norm_backward_terms,
+    "native_batch_norm": batch_norm_terms,
+    "native_batch_norm_backward": batch_norm_backward_terms,
+    "cudnn_batch_norm": cudnn_batch_norm_terms,
+    "cudnn_batch_norm_backward": cudnn_batch_norm_backward_terms,
+}

@@ -1,4 +1,4 @@
-"""Samples of group_norm, forward and backward."""
+"""Samples of group_norm and batch_norm, forward and backward."""
 
 import math
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any
 
 import torch
-from samples import BF16, F32, F64, LAYOUTS, Args, Make, Sample, args
+from samples import BF16, F16, F32, F64, LAYOUTS, Args, Make, Sample, args
 from samples_elementwise import RANK_9
 
 # Sizes of the input, groups.
@@ -132,8 +132,140 @@ def group_norm_wrong() -> Iterator[Sample]:
     yield bad("meta", "none", lambda m: x(m).to("meta"), None, None, 2, 6, 5, 3)
 
 
+BATCHES = [
+    ((4, 3), "contiguous"),
+    ((3, 8, 5), "contiguous"),
+    ((2, 4, 7, 7), "contiguous"),
+    ((2, 16, 6, 5), "channels_last"),
+    ((5, 3, 9, 11), "channels_last"),
+    ((2, 4, 3, 4, 5), "channels_last"),
+    ((2, 3, 100, 101), "contiguous"),
+    ((2, 3, 4, 5), "offset"),
+    ((1, 2, 1, 3), "contiguous"),
+]
+
+
+def batch_norm_args(
+    m: Make,
+    shape: tuple[int, ...],
+    layout: str = "contiguous",
+    training: bool = True,
+    affine: bool = True,
+    running: bool = True,
+    parameters: torch.dtype | None = None,
+    **special: Any,
+) -> Args:
+    channels = shape[1]
+    w, b = (m(channels, dtype=parameters) if affine else None for _ in range(2))
+    mean = m(channels, dtype=parameters) if running else None
+    var = m(channels, dtype=parameters).abs() + 0.5 if running else None
+    x = m(*shape, layout=layout, scale=2, **special)
+    return args(x, w, b, mean, var, training, 0.25, 1e-5)
+
+
+def batch_norm_backward_args(
+    m: Make, forward: Args, mask: tuple[bool, bool, bool] = (True,) * 3, grad: str = "contiguous"
+) -> Args:
+    """With float32 moments, as devices have them."""
+    (x, w, _, mean, var, training, _, eps), _ = forward
+    wide = x.double()
+    axes = (0, *range(2, x.dim()))
+    kept = [wide.mean(axes), (wide.var(axes, correction=0) + eps).rsqrt()]
+    kept = [t.to(F64 if x.dtype == F64 else F32) for t in kept]
+    mask = (mask[0], mask[1] and w is not None, mask[2] and w is not None)
+    g = m(*x.shape, layout=grad)
+    return args(g, x, w, mean, var, *kept, training, eps, list(mask))
+
+
+def cudnn_backward_args(m: Make, forward: Args) -> Args:
+    (grad, x, w, mean, var, *kept, _, eps, _), _ = batch_norm_backward_args(m, forward)
+    return args(x, grad, w, mean, var, *kept, eps, torch.empty(0, dtype=torch.uint8))
+
+
+def batch_norms() -> Iterator[Sample]:
+    """On a CPU, stock's moments are of other dtypes and, in evaluation, none."""
+    for (shape, layout), training, affine in product(BATCHES, (True, False), (True, False)):
+        what = f"{shape} {layout} training={training} affine={affine}"
+
+        def make(
+            m: Make, s: Any = shape, la: str = layout, t: bool = training, a: bool = affine
+        ) -> Args:
+            return batch_norm_args(m, s, la, t, a)
+
+        where = "devices" if not training else "everywhere"
+        yield Sample("native_batch_norm", what, make, where=where)
+        grad = "channels_last" if layout == "channels_last" else "contiguous"
+        yield Sample(
+            "native_batch_norm_backward",
+            what,
+            lambda m, f=make, g=grad: batch_norm_backward_args(m, f(m), grad=g),
+            where="devices",
+        )
+    for mask in product((True, False), repeat=3):
+        yield Sample(
+            "native_batch_norm_backward",
+            f"mask {mask}",
+            lambda m, k=mask: batch_norm_backward_args(m, batch_norm_args(m, (3, 8, 50)), k),
+            "any",
+            where="devices",
+        )
+    yield Sample(
+        "native_batch_norm",
+        "wide parameters",
+        lambda m: batch_norm_args(m, (3, 8, 50), parameters=F32),
+        dtypes=(F32, BF16, F16),
+        where="devices",
+    )
+    yield Sample(
+        "native_batch_norm",
+        "no running moments",
+        lambda m: batch_norm_args(m, (3, 8, 50), running=False),
+    )
+    yield Sample(
+        "native_batch_norm", "special", lambda m: batch_norm_args(m, (20, 4, 30), special=True)
+    )
+    for layout in ("transposed", "strided", "expanded"):
+        yield Sample(
+            "native_batch_norm",
+            layout,
+            lambda m, la=layout: batch_norm_args(m, (3, 8, 9, 7), la),
+            "layout",
+        )
+    yield Sample("native_batch_norm", "empty", lambda m: batch_norm_args(m, (0, 4, 5)), "empty")
+
+
+def cudnn_batch_norms() -> Iterator[Sample]:
+    for (shape, layout), training in product(BATCHES, (True, False)):
+        if len(shape) < 3:
+            continue
+
+        def make(m: Make, s: Any = shape, la: str = layout, t: bool = training) -> Args:
+            wide = None if m.dtype == F64 else F32
+            return batch_norm_args(m, s, la, t, parameters=wide)
+
+        reserve = training and layout == "channels_last"
+        yield Sample(
+            "cudnn_batch_norm",
+            f"{shape} {layout} training={training}",
+            make,
+            "reserve" if reserve else "hit",
+            (F32, F16),
+            where="devices",
+        )
+        if training and layout != "channels_last":
+            yield Sample(
+                "cudnn_batch_norm_backward",
+                f"{shape} {layout}",
+                lambda m, f=make: cudnn_backward_args(m, f(m)),
+                dtypes=(F32, F16),
+                where="devices",
+            )
+
+
 def samples() -> Iterator[Sample]:
     yield from group_norms()
     yield from group_norm_layouts()
     yield from group_norm_special()
     yield from group_norm_wrong()
+    yield from batch_norms()
+    yield from cudnn_batch_norms()

@@ -78,6 +78,11 @@ GROUP_NORM = {
     "backward": ("native_group_norm_backward",),
     "product": False,
 }
+BATCH_NORM = {
+    "forward": ("native_batch_norm",),
+    "backward": ("native_batch_norm_backward",),
+    "product": False,
+}
 ATTENTION = {
     "forward": ("_scaled_dot_product_flash_attention_for_cpu",),
     "backward": ("_scaled_dot_product_flash_attention_for_cpu_backward",),
@@ -95,6 +100,8 @@ CASES = [
     Case("native_layer_norm", **NORM),
     Case("nn.functional.layer_norm", **NORM),
     Case("nn.functional.group_norm", **GROUP_NORM),
+    Case("nn.functional.batch_norm", **BATCH_NORM),
+    Case("nn.functional.instance_norm", **BATCH_NORM),
     Case("nn.functional.gelu", forward=("gelu",), backward=("gelu_backward",), product=False),
     Case("nn.functional.relu", forward=("relu",), backward=("threshold_backward",), product=False),
     Case("nn.functional.threshold", backward=("threshold_backward",), product=False),

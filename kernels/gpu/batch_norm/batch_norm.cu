@@ -31,6 +31,9 @@ const char* batch_reason(const polyops_tensor& src, Tensors same, Tensors values
 
 const char* batch_supports(const void* p) {
   const auto& a = *static_cast<const BatchArgs*>(p);
+  const bool kept = polyops_is_present(&a.mean) && polyops_is_present(&a.rstd);
+  const bool running = polyops_is_present(&a.running_mean) && polyops_is_present(&a.running_var);
+  if (a.training != 0 ? !kept : !running) return "moments";
   return batch_reason(
       a.src, {&a.src, &a.dst},
       {&a.weight, &a.bias, &a.running_mean, &a.running_var, &a.mean, &a.rstd});
@@ -39,6 +42,8 @@ const char* batch_supports(const void* p) {
 const char* batch_backward_supports(const void* p) {
   const auto& a = *static_cast<const BatchBackwardArgs*>(p);
   if (!wants_sums(a) && !polyops_is_present(&a.grad_src)) return "nothing to compute";
+  const bool spread = polyops_is_present(&a.rstd) || polyops_is_present(&a.var);
+  if (!polyops_is_present(&a.mean) || !spread) return "moments";
   return batch_reason(a.src, {&a.src, &a.grad_dst, &a.grad_src},
                       {&a.mean, &a.rstd, &a.var, &a.weight, &a.grad_weight, &a.grad_bias});
 }

@@ -1,4 +1,7 @@
-"""Calls of group_norm: sizes are the input's, (samples, channels, ...); option groups."""
+"""Calls of group_norm and batch_norm: sizes are the input's, (samples, channels, ...).
+
+Options: groups of group_norm; mode (train, eval) and weight (their dtype) of batch_norm.
+"""
 
 import math
 from functools import partial
@@ -42,3 +45,36 @@ def group_norm(inputs: Inputs, name: str, out: bool) -> Case:
             partial(aten.native_group_norm_backward.out, *backward, **results), moved
         )
     return new_results(partial(aten.native_group_norm_backward.default, *backward), moved)
+
+
+def _batch_norm_inputs(inputs: Inputs) -> tuple[Tensor, list[Tensor], bool]:
+    """Input; weight, bias, running mean and variance; whether in training."""
+    dtype = inputs.spec.option("weight", inputs.spec.dtype)
+    channels = inputs.spec.sizes[1]
+    made = [torch.randn(channels), torch.randn(channels), torch.zeros(channels)]
+    made.append(torch.ones(channels))
+    training = inputs.spec.option("mode", "train") == "train"
+    return inputs.input(), [inputs.typed(t, dtype) for t in made], training
+
+
+def batch_norm(inputs: Inputs, name: str, out: bool) -> Case:
+    """native_batch_norm and its backward, and those of cuDNN."""
+    if out:
+        raise ValueError(f"no call is known for {inputs.spec.overload!r}")
+    x, parameters, training = _batch_norm_inputs(inputs)
+    args = (x, *parameters, training, 0.1, 1e-5)
+    forward = "cudnn_batch_norm" if name.startswith("cudnn") else "native_batch_norm"
+    call = getattr(aten, forward).default
+    if name == forward:
+        return new_results(partial(call, *args), nbytes(x, x, *parameters))
+    grad = inputs.gradient()
+    weight, _, *running = parameters
+    _, mean, rstd, *reserve = call(*args)
+    backward = getattr(aten, name).default
+    moved = nbytes(grad, x, x, weight, weight, weight)
+    if reserve:
+        fn = partial(backward, x, grad, weight, *running, mean, rstd, 1e-5, *reserve)
+        return new_results(fn, moved)
+    mask = [True, True, True]
+    fn = partial(backward, grad, x, weight, *running, mean, rstd, training, 1e-5, mask)
+    return new_results(fn, moved)

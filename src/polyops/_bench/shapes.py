@@ -14,8 +14,8 @@ sizes      products: m x n x k, batched ones batch x m x n x k, with a vector m 
            batch x channels x height x width
 layout     as _bench/calls.py and _bench/convolutions.py list them
 key=value  dim (softmax, log_softmax), over (layer_norm: how many trailing dimensions),
-           approx (gelu), weight (layer_norm: dtype of weight and bias if not the input's),
-           groups (group_norm),
+           approx (gelu), weight (norms: dtype of weight and bias if not the input's),
+           groups (group_norm), mode (batch_norm: train, eval),
            addend (addmm), frozen (addmm, mm: the weight packed by polyops.freeze),
            mask (attention: causal, full, rows, padding), kv_heads (attention: heads of keys);
            those of convolution, filters, taps and others, are in _bench/convolutions.py
