@@ -3,22 +3,17 @@
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 
-#include <cstring>
-#include <functional>
 #include <set>
 #include <string>
 #include <vector>
 
-#include "kernels/harness.h"
-#include "polyops/ops/batch_norm.h"
-#include "polyops/ops/group_norm.h"
+#include "mutation_case.h"
+#include "mutation_norms.h"
 #include "polyops/ops/layer_norm.h"
 #include "polyops/ops/softmax.h"
 
 namespace polyops::testing {
 namespace {
-
-using Sizes = std::vector<int64_t>;
 
 template <class Function>
 Function* symbol(const char* name) {
@@ -36,45 +31,6 @@ std::set<std::string> barriers() {
 void skip(const std::string& barrier) {
   static auto* const skip_barrier = symbol<void(const char*)>("polyops_simt_skip_barrier");
   skip_barrier(barrier.c_str());
-}
-
-// What a call left in its outputs, or its error: bit for bit.
-struct Result {
-  int status;
-  std::vector<double> values;
-  bool operator==(const Result& other) const {
-    return status == other.status && values.size() == other.values.size() &&
-           std::memcmp(values.data(), other.values.data(), 8 * values.size()) == 0;
-  }
-};
-
-using Call = std::function<Result(const polyops_kernel&)>;
-
-struct Calls {
-  const char* op;
-  std::vector<Call> calls;
-};
-
-Result after(int status, std::initializer_list<const Buffer*> outputs) {
-  Result result = {status, {}};
-  for (const Buffer* output : outputs) {
-    const std::vector<double> values = output->values();
-    result.values.insert(result.values.end(), values.begin(), values.end());
-  }
-  return result;
-}
-
-Buffer random(const Sizes& sizes, uint32_t seed, const Sizes& strides = {}) {
-  Buffer buffer(POLYOPS_FLOAT32, sizes, strides);
-  buffer.fill_normal(seed);
-  return buffer;
-}
-
-template <class Args>
-Result run(const polyops_kernel& kernel, const Args& args,
-           std::initializer_list<const Buffer*> outputs) {
-  if (kernel.supports(&args) != nullptr) return {-1, {}};
-  return after(launch(kernel, &args), outputs);
 }
 
 // Rows of every length class, columns, and rows with gaps.
@@ -153,85 +109,6 @@ Calls layer_norm_backward() {
                                                      mean.view(),        rstd.view(),
                                                      weight.view(),      grad_src.view(),
                                                      grad_weight.view(), grad_bias.view()};
-      return run(kernel, args, {&grad_src, &grad_weight, &grad_bias});
-    });
-  }
-  return all;
-}
-
-// Groups of a block each, and split over several; planes likewise.
-const std::vector<Sizes> kImages = {{3, 4, 300}, {1, 2, 9000}, {1, 2, 20001}};
-
-Calls group_norm() {
-  Calls all = {"group_norm", {}};
-  for (const Sizes& sizes : kImages) {
-    all.calls.push_back([sizes](const polyops_kernel& kernel) {
-      const Buffer src = random(sizes, 1), dst(POLYOPS_FLOAT32, sizes);
-      const Buffer mean(POLYOPS_FLOAT32, {sizes[0], 1}), rstd(POLYOPS_FLOAT32, {sizes[0], 1});
-      const polyops_group_norm_args args = {sizeof args, 1,           1e-5,
-                                            src.view(),  absent(),    absent(),
-                                            dst.view(),  mean.view(), rstd.view()};
-      return run(kernel, args, {&dst, &mean, &rstd});
-    });
-  }
-  return all;
-}
-
-Calls group_norm_backward() {
-  Calls all = {"group_norm_backward", {}};
-  for (const Sizes& sizes : kImages) {
-    all.calls.push_back([sizes](const polyops_kernel& kernel) {
-      const Buffer grad = random(sizes, 1), src = random(sizes, 2), weight = random({sizes[1]}, 3);
-      const Buffer mean = random({sizes[0], 1}, 4), rstd = random({sizes[0], 1}, 5);
-      const Buffer grad_src(POLYOPS_FLOAT32, sizes);
-      const Buffer grad_weight(POLYOPS_FLOAT32, {sizes[1]}), grad_bias(POLYOPS_FLOAT32, {sizes[1]});
-      const polyops_group_norm_backward_args args = {sizeof args,        1,
-                                                     grad.view(),        src.view(),
-                                                     mean.view(),        rstd.view(),
-                                                     weight.view(),      grad_src.view(),
-                                                     grad_weight.view(), grad_bias.view()};
-      return run(kernel, args, {&grad_src, &grad_weight, &grad_bias});
-    });
-  }
-  return all;
-}
-
-// Planes, and channels next to each other.
-struct Images {
-  Sizes sizes, strides = {};
-};
-const std::vector<Images> kBatches = {{{3, 4, 300}}, {{2, 40, 50}, {2000, 1, 40}}};
-
-Calls batch_norm() {
-  Calls all = {"batch_norm", {}};
-  for (const Images& images : kBatches) {
-    all.calls.push_back([images](const polyops_kernel& kernel) {
-      const Sizes channels = {images.sizes[1]};
-      const Buffer src = random(images.sizes, 1, images.strides);
-      const Buffer dst(POLYOPS_FLOAT32, images.sizes, images.strides);
-      const Buffer mean(POLYOPS_FLOAT32, channels), rstd(POLYOPS_FLOAT32, channels);
-      const polyops_batch_norm_args args = {sizeof args, 1,          0.1,         1e-5,
-                                            src.view(),  absent(),   absent(),    absent(),
-                                            absent(),    dst.view(), mean.view(), rstd.view()};
-      return run(kernel, args, {&dst, &mean, &rstd});
-    });
-  }
-  return all;
-}
-
-Calls batch_norm_backward() {
-  Calls all = {"batch_norm_backward", {}};
-  for (const Images& images : kBatches) {
-    all.calls.push_back([images](const polyops_kernel& kernel) {
-      const Sizes channels = {images.sizes[1]};
-      const Buffer grad = random(images.sizes, 1, images.strides);
-      const Buffer src = random(images.sizes, 2, images.strides);
-      const Buffer mean = random(channels, 3), rstd = random(channels, 4);
-      const Buffer grad_src(POLYOPS_FLOAT32, images.sizes, images.strides);
-      const Buffer grad_weight(POLYOPS_FLOAT32, channels), grad_bias(POLYOPS_FLOAT32, channels);
-      const polyops_batch_norm_backward_args args = {
-          sizeof args, 1,        1e-5,     grad.view(),     src.view(),         mean.view(),
-          rstd.view(), absent(), absent(), grad_src.view(), grad_weight.view(), grad_bias.view()};
       return run(kernel, args, {&grad_src, &grad_weight, &grad_bias});
     });
   }

@@ -23,7 +23,7 @@ from torch import Tensor
 from polyops import _C
 from polyops._bench.convolutions import convolution
 from polyops._bench.inputs import Case, Inputs, in_place, nbytes, new_results
-from polyops._bench.norms import batch_norm, group_norm
+from polyops._bench.norms import NORMS
 from polyops._bench.shapes import Spec
 
 aten: Any = torch.ops.aten
@@ -240,9 +240,7 @@ BUILDERS: dict[str, Callable[[Inputs, str, bool], Case]] = {
     **dict.fromkeys(["_softmax_backward_data", "_log_softmax_backward_data"], _softmax_backward),
     "native_layer_norm": _layer_norm,
     "native_layer_norm_backward": _layer_norm_backward,
-    **dict.fromkeys(["native_group_norm", "native_group_norm_backward"], group_norm),
-    **dict.fromkeys(["native_batch_norm", "native_batch_norm_backward"], batch_norm),
-    **dict.fromkeys(["cudnn_batch_norm", "cudnn_batch_norm_backward"], batch_norm),
+    **NORMS,
     "_scaled_dot_product_flash_attention_for_cpu": _attention,
     "_scaled_dot_product_flash_attention_for_cpu_backward": _attention,
     **dict.fromkeys(["convolution", "convolution_backward"], convolution),

@@ -4,6 +4,7 @@ Options: groups of group_norm; mode (train, eval) and weight (their dtype) of ba
 """
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -78,3 +79,10 @@ def batch_norm(inputs: Inputs, name: str, out: bool) -> Case:
     mask = [True, True, True]
     fn = partial(backward, grad, x, weight, *running, mean, rstd, training, 1e-5, mask)
     return new_results(fn, moved)
+
+
+NORMS: dict[str, Callable[[Inputs, str, bool], Case]] = {
+    **dict.fromkeys(["native_group_norm", "native_group_norm_backward"], group_norm),
+    **dict.fromkeys(["native_batch_norm", "native_batch_norm_backward"], batch_norm),
+    **dict.fromkeys(["cudnn_batch_norm", "cudnn_batch_norm_backward"], batch_norm),
+}
