@@ -137,8 +137,9 @@ std::optional<Four> cudnn_batch_norm(Call& call, const at::Tensor& input, const 
 }  // namespace
 
 std::vector<Overload> batch_norm_overloads() {
-  constexpr const char kCopies[] = "stock copies the result of the overload that is taken";
-  constexpr const char kExport[] = "what torch.export makes of batch_norm; eager code calls others";
+  static constexpr const char kCopies[] = "stock copies the result of the overload that is taken";
+  static constexpr const char kExport[] =
+      "what torch.export makes of batch_norm; eager code calls others";
   return {
       {"native_batch_norm", "batch_norm", "batch_norm",
        wrap(batch_norm, at::cpu::native_batch_norm)},

@@ -5,9 +5,9 @@ namespace polyops::torch_binding {
 const std::vector<Overload>& overloads() {
   static const auto* all = [] {
     auto* table = new std::vector<Overload>;
-    for (auto&& part :
-         {gemm_overloads(), softmax_overloads(), layer_norm_overloads(), group_norm_overloads(),
-          gelu_overloads(), relu_overloads(), attention_overloads(), convolution_overloads()}) {
+    for (auto&& part : {gemm_overloads(), softmax_overloads(), layer_norm_overloads(),
+                        group_norm_overloads(), batch_norm_overloads(), gelu_overloads(),
+                        relu_overloads(), attention_overloads(), convolution_overloads()}) {
       table->insert(table->end(), part.begin(), part.end());
     }
     return table;

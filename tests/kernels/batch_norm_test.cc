@@ -40,11 +40,11 @@ std::vector<Case> all_cases() {
   for (bool last : {false, true}) {
     for (int64_t pixels : {2, 7, 49, 64, 300}) {
       cases.push_back({2, 6, pixels, last});
-      cases.push_back({5, 16, pixels, last, 1});
+      if (pixels < 300) cases.push_back({5, 16, pixels, last, 1});
     }
     const std::vector<Case> others = {
-        {2, 8, 9, last},     {40, 1, 33, last},      {3, 40, 130, last}, {2, 264, 5, last},
-        {1, 3, 20001, last}, {2, 2, 10000, last, 3}, {70, 2, 400, last}, {3, 1030, 2, last, 1},
+        {2, 8, 9, last},     {40, 1, 33, last},      {3, 24, 130, last}, {2, 264, 5, last},
+        {1, 3, 20001, last}, {2, 2, 10000, last, 3}, {33, 2, 520, last}, {2, 1030, 2, last, 1},
     };
     cases.insert(cases.end(), others.begin(), others.end());
   }

@@ -48,7 +48,7 @@ template <class T>
 int launch_sums(const RunPointers<T, 2>& p, const BatchShape& shape, const Statistics& statistics,
                 float* sums, int32_t* chunks, const polyops_context* ctx) {
   if (!shape.last) {
-    const Runs runs = channel_runs(shape, kPack<T> * kSumsPacks);
+    const Runs runs = channel_runs(shape, kPack<T>);
     *chunks = runs.chunks;
     const SumsCall<T> call = {
         p.in[0], p.in[1], statistics, runs, static_cast<int32_t>(shape.channels), 1, sums};
@@ -87,9 +87,10 @@ inline int batch_backward(const void* args, const polyops_context* ctx) {
       status = launch_channel_sums<T>(sums, chunks, shape.channels, to, ctx);
     }
     if (status != POLYOPS_OK || !wants_src) return status;
-    if (a.training != 0) return launch_map<2>(p, shape, StoredGradientLines{lines}, ctx);
+    if (a.training != 0) return launch_map<2, true>(p, shape, StoredGradientLines{lines}, ctx);
     const RunPointers<T, 1> alone = {{p.in[0]}, p.out};
-    return launch_map<1>(alone, shape, ConstantLines<T>{values_of(a.weight), statistics}, ctx);
+    return launch_map<1, false>(alone, shape, ConstantLines<T>{values_of(a.weight), statistics},
+                                ctx);
   });
 }
 

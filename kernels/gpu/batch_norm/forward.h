@@ -130,7 +130,7 @@ int train(const BatchCall& call, const RunPointers<T, 1>& p, const BatchShape& s
   status = launch(finish_moments<T>, {blocks_of(shape.channels * kWidestWave), kRunThreads}, ctx,
                   call, moments, chunks, lines);
   if (status != POLYOPS_OK) return status;
-  return launch_map<1>(p, shape, StoredLines{lines}, ctx);
+  return launch_map<1, true>(p, shape, StoredLines{lines}, ctx);
 }
 
 inline int batch_forward(const void* args, const polyops_context* ctx) {
@@ -145,7 +145,7 @@ inline int batch_forward(const void* args, const polyops_context* ctx) {
           launch(keep_running<T>, {blocks_of(shape.channels), kRunThreads}, ctx, call);
       if (status != POLYOPS_OK) return status;
     }
-    return launch_map<1>(p, shape, RunningLines<T>{call}, ctx);
+    return launch_map<1, false>(p, shape, RunningLines<T>{call}, ctx);
   });
 }
 

@@ -29,7 +29,7 @@ inline BatchShape batch_shape(const polyops_tensor& src) {
   return {src.sizes[0], src.sizes[1], src.sizes[2], lies(src, true)};
 }
 
-// Channels of all samples as slices.
+// Channels of all samples as slices; two packs or more for each lane.
 inline Runs channel_runs(const BatchShape& shape, int64_t pack) {
   Runs runs = {};
   runs.slices = shape.channels;
@@ -37,7 +37,7 @@ inline Runs channel_runs(const BatchShape& shape, int64_t pack) {
   runs.count = static_cast<int32_t>(shape.samples);
   runs.run_stride = shape.channels * shape.pixels;
   runs.n = static_cast<int32_t>(shape.pixels);
-  runs.lanes = lanes_of(shape.pixels, pack, kRunThreads);
+  runs.lanes = lanes_of(shape.pixels, 2 * pack, kRunThreads);
   split(&runs, 1);
   return runs;
 }
@@ -85,9 +85,47 @@ map_samples(RunPointers<T, kInputs> p, Runs runs, Channels channels, Lines line)
   map_run<kInputs, T>(p, at, n, thread_id(), block_threads(), channels, line);
 }
 
-template <int kInputs, class T, class Lines>
+// The same line for all elements.
+template <class F>
+struct OneLine {
+  F f;
+  GPU_DEVICE F operator()(int32_t) const { return f; }
+};
+
+// As slice_moments() and slice_sums() go through channel_runs(), backwards: what they read last may
+// still be in a cache.
+template <class T, int kInputs, class Lines>
+GPU_KERNEL(kRunThreads)
+map_slices(RunPointers<T, kInputs> p, Runs runs, Lines lines) {
+  const int64_t task = grid_blocks() - 1 - block_id();
+  const auto slice = static_cast<int32_t>(task / runs.chunks);
+  const auto f = lines(slice);
+  const OneLine<decltype(lines(0))> line = {f};
+  runs.for_each_part(slice, static_cast<int>(task % runs.chunks), thread_id() / runs.lanes,
+                     block_threads() / runs.lanes, [&](int64_t offset, int32_t n) {
+                       RunPointers<T, kInputs> run = p;
+#pragma unroll
+                       for (int i = 0; i < kInputs; ++i) run.in[i] += offset;
+                       run.out += offset;
+                       map_run<kInputs, T>(run, 0, n, thread_id() & (runs.lanes - 1), runs.lanes,
+                                           OneChannel(), line);
+                     });
+}
+
+// Runs shorter than this leave a part of their memory's sectors to the next channel's block.
+constexpr int64_t kLeastSliceRun = 512;
+
+// kAgain: channel_runs() were gone through before.
+template <int kInputs, bool kAgain, class T, class Lines>
 int launch_map(const RunPointers<T, kInputs>& p, const BatchShape& shape, const Lines& line,
                const polyops_context* ctx) {
+  if constexpr (kAgain) {
+    if (!shape.last && shape.pixels >= kLeastSliceRun) {
+      const Runs runs = channel_runs(shape, kPack<T>);
+      return launch(map_slices<T, kInputs, Lines>, {runs.slices * runs.chunks, kRunThreads}, ctx, p,
+                    runs, line);
+    }
+  }
   if (!shape.last) {
     const Runs runs = sample_runs(shape);
     return launch(map_samples<T, kInputs, Lines>, {runs.slices * runs.chunks, kRunThreads}, ctx, p,

@@ -63,10 +63,11 @@ struct RunPointers {
   T* out;
 };
 
-// One pack, whose first element is the at-th of the slice. line(c): of the slice's c-th channel. False:
+// One pack, whose first element is the at-th of the slice. channels: Channels or OneChannel; line(c): of
+// the slice's c-th channel. False:
 // nothing was computed, since there may be more than two channels in it.
-template <class T, int kInputs, class Lines>
-GPU_DEVICE bool map_pack(const Words (&words)[kInputs], int32_t at, const Channels& channels,
+template <class T, int kInputs, class Where, class Lines>
+GPU_DEVICE bool map_pack(const Words (&words)[kInputs], int32_t at, const Where& channels,
                          const Lines& line, float (&y)[kPack<T>]) {
   if (channels.inner < kPack<T>) return false;
   float x[kInputs][kPack<T>];
@@ -89,9 +90,9 @@ GPU_DEVICE bool map_pack(const Words (&words)[kInputs], int32_t at, const Channe
 }
 
 // One element of a run, which begins at the at-th of the slice.
-template <int kInputs, class T, class Lines>
+template <int kInputs, class T, class Where, class Lines>
 GPU_DEVICE void map_one(const RunPointers<T, kInputs>& p, int32_t at, int32_t i,
-                        const Channels& channels, const Lines& line) {
+                        const Where& channels, const Lines& line) {
   Operands<kInputs> of;
 #pragma unroll
   for (int k = 0; k < kInputs; ++k) of.x[k] = widen(p.in[k][i]);
@@ -100,9 +101,9 @@ GPU_DEVICE void map_one(const RunPointers<T, kInputs>& p, int32_t at, int32_t i,
 }
 
 // The pack of elements i, i + 1, ... of a run, which came from memory as `words`.
-template <int kInputs, class T, class Lines>
+template <int kInputs, class T, class Where, class Lines>
 GPU_DEVICE void store_mapped(const RunPointers<T, kInputs>& p, const Words (&words)[kInputs],
-                             int32_t at, int32_t i, const Channels& channels, const Lines& line) {
+                             int32_t at, int32_t i, const Where& channels, const Lines& line) {
   float y[kPack<T>];
   if (map_pack<T>(words, at + i, channels, line, y)) {
     store_words(p.out + i, gpu::pack<T>(y));
@@ -114,9 +115,9 @@ GPU_DEVICE void store_mapped(const RunPointers<T, kInputs>& p, const Words (&wor
 }
 
 // The run's n elements, the first the at-th of the slice, by `lanes` lanes.
-template <int kInputs, class T, class Lines>
+template <int kInputs, class T, class Where, class Lines>
 GPU_DEVICE void map_run(const RunPointers<T, kInputs>& p, int32_t at, int32_t n, int lane,
-                        int lanes, const Channels& channels, const Lines& line) {
+                        int lanes, const Where& channels, const Lines& line) {
   constexpr int kPacks = kRunPacks / kInputs;
   const Cut<T> cut(p.in[0], n);
   if (!cut.fits(p.in[kInputs - 1]) || !cut.fits(p.out)) {

@@ -66,8 +66,9 @@ struct ColumnShare {
   bool ours;
 
   GPU_DEVICE ColumnShare(const Columns& of, int64_t block)
-      : column((static_cast<int32_t>(block % of.tiles) * of.across +
-                (thread_id() & (of.across - 1))) * kWidth),
+      : column(
+            (static_cast<int32_t>(block % of.tiles) * of.across + (thread_id() & (of.across - 1))) *
+            kWidth),
         chunk(static_cast<int32_t>(block / of.tiles)),
         row(of.begin(chunk) + thread_id() / of.across),
         end(of.begin(chunk + 1)),
@@ -91,7 +92,8 @@ GPU_DEVICE void for_each_batch(const Columns& of, const ColumnShare<kWidth>& sha
 #pragma unroll
       for (int k = 0; k < kRows; ++k) {
         if (k < rows) {
-          load_columns(in[i] + (row + int64_t{k} * share.step) * of.channels + share.column, x[i][k]);
+          load_columns(in[i] + (row + int64_t{k} * share.step) * of.channels + share.column,
+                       x[i][k]);
         }
       }
     }

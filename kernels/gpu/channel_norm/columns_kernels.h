@@ -47,13 +47,12 @@ column_moments(const T* src, Columns of, float* moments) {
       x[j][2] = count;
     }
   });
-  const auto merge = [](float (&a)[3], const float (&b)[3]) {
+  const auto merge = [](float(&a)[3], const float(&b)[3]) {
     const Welford w = combined({a[0], a[1], a[2]}, {b[0], b[1], b[2]});
     a[0] = w.mean, a[1] = w.square, a[2] = w.count;
   };
-  combine_columns<3, kWidth>(of, x, shared, merge, [&](int at, const float (&all)[3]) {
-    const int32_t column =
-        static_cast<int32_t>(block_id() % of.tiles) * of.across * kWidth + at;
+  combine_columns<3, kWidth>(of, x, shared, merge, [&](int at, const float(&all)[3]) {
+    const int32_t column = static_cast<int32_t>(block_id() % of.tiles) * of.across * kWidth + at;
     if (column >= of.channels) return;
     store_chunk(moments, int64_t{column} * of.chunks + share.chunk, {all[0], all[1], all[2]},
                 pivot_of_column(src, of, column));
@@ -83,13 +82,12 @@ column_gradient_sums(const T* grad, const T* src, Statistics statistics, Columns
       }
     }
   });
-  const auto merge = [](float (&a)[2], const float (&b)[2]) {
+  const auto merge = [](float(&a)[2], const float(&b)[2]) {
     a[0] += b[0];
     a[1] += b[1];
   };
-  combine_columns<2, kWidth>(of, x, shared, merge, [&](int at, const float (&all)[2]) {
-    const int32_t column =
-        static_cast<int32_t>(block_id() % of.tiles) * of.across * kWidth + at;
+  combine_columns<2, kWidth>(of, x, shared, merge, [&](int at, const float(&all)[2]) {
+    const int32_t column = static_cast<int32_t>(block_id() % of.tiles) * of.across * kWidth + at;
     if (column >= of.channels) return;
     float* out = sums + int64_t{share.chunk} * 2 * of.channels + column;
     out[0] = all[0] * rstd_of<T>(statistics, column);

@@ -103,6 +103,15 @@ struct Channels {
   }
 };
 
+// Where there is one alone.
+struct OneChannel {
+  static constexpr int32_t inner = 0x7fffffff;
+  GPU_DEVICE int32_t of(int32_t, int32_t* place) const {
+    *place = 0;
+    return 0;
+  }
+};
+
 inline Channels channels_of(int64_t inner) {
   return {static_cast<int32_t>(inner), 1 / static_cast<float>(inner)};
 }
