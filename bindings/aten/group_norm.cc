@@ -125,6 +125,9 @@ std::optional<Three> group_norm_backward(Call& call, const at::Tensor& grad_out,
   if (!reason) reason = describe_input(input, sizes, &args.src);
   if (!reason) reason = describe_input(grad_out, sizes, &args.grad_dst);
   if (!reason) reason = describe_parameter(weight, input, channels, &args.weight);
+  if (!reason && weight == nullptr && (output_mask[1] || output_mask[2])) {
+    reason = "gradient of an absent parameter";
+  }
   if (!reason) reason = describe_statistics(mean, input, samples * groups, &args.mean);
   if (!reason) reason = describe_statistics(rstd, input, samples * groups, &args.rstd);
   if (reason) {

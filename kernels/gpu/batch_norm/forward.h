@@ -56,7 +56,7 @@ finish_moments(BatchCall call, const float* moments, int32_t chunks, float* line
   if (thread_id() % wave_size() != 0) return;
   const float pivot = pivot_of(moments, c, chunks);
   const float var = w.square < 0 ? 0.0f : w.square * call.inv_n;
-  const float rstd = rsqrt_fast(var + call.eps), mean = pivot + w.mean;
+  const float rstd = rsqrt_fast(var + call.eps), mean = w.mean_from(pivot);
   store_value<T>(call.mean, c, mean);
   store_value<T>(call.rstd, c, rstd);
   if (call.running_mean.data != nullptr) {
@@ -68,7 +68,7 @@ finish_moments(BatchCall call, const float* moments, int32_t chunks, float* line
   float* line = lines + int64_t{c} * kLineFloats;
   line[0] = pivot;
   line[1] = scale;
-  line[2] = fmaf(-w.mean, scale, bias);
+  line[2] = fmaf(-(w.mean + w.low), scale, bias);
 }
 
 using BatchArgs = polyops_batch_norm_args;

@@ -49,7 +49,7 @@ column_moments(const T* src, Columns of, float* moments) {
   });
   const auto merge = [](float(&a)[3], const float(&b)[3]) {
     const Welford w = combined({a[0], a[1], a[2]}, {b[0], b[1], b[2]});
-    a[0] = w.mean, a[1] = w.square, a[2] = w.count;
+    a[0] = w.mean + w.low, a[1] = w.square, a[2] = w.count;
   };
   combine_columns<3, kWidth>(of, x, shared, merge, [&](int at, const float(&all)[3]) {
     const int32_t column = static_cast<int32_t>(block_id() % of.tiles) * of.across * kWidth + at;

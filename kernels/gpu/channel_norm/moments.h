@@ -82,17 +82,18 @@ GPU_DEVICE void add_run(const T* run, int32_t n, int lane, int lanes, float pivo
                              [&](int, int at) { w->add(widen(run[at]) - pivot); });
 }
 
-constexpr int kMomentsOfChunk = 4;
+constexpr int kMomentsOfChunk = 5;
 
 GPU_DEVICE void store_chunk(float* moments, int64_t chunk, const Welford& w, float pivot) {
   float* out = moments + chunk * kMomentsOfChunk;
   out[0] = w.mean;
   out[1] = w.square;
   out[2] = w.count;
-  out[3] = pivot;
+  out[3] = w.low;
+  out[4] = pivot;
 }
 
-// moments: [slices][chunks][mean - pivot, squares, count, pivot].
+// moments: [slices][chunks][mean - pivot, squares, count, low, pivot].
 template <class T>
 GPU_KERNEL(kRunThreads)
 slice_moments(const T* src, Runs runs, float* moments) {
@@ -110,7 +111,7 @@ slice_moments(const T* src, Runs runs, float* moments) {
 }
 
 GPU_DEVICE float pivot_of(const float* moments, int64_t slice, int32_t chunks) {
-  return moments[slice * chunks * kMomentsOfChunk + 3];
+  return moments[slice * chunks * kMomentsOfChunk + 4];
 }
 
 // Of a slice, from its chunks; by a whole wave, each lane of which gets the same bits.
@@ -118,7 +119,7 @@ GPU_DEVICE Welford moments_of(const float* moments, int64_t slice, int32_t chunk
   Welford w;
   for (int32_t i = thread_id() % wave_size(); i < chunks; i += wave_size()) {
     const float* from = moments + (slice * chunks + i) * kMomentsOfChunk;
-    w = combined(w, {from[0], from[1], from[2]});
+    w = combined(w, {from[0], from[1], from[2], from[3]});
   }
   return combine_lanes(w, wave_size());
 }

@@ -50,10 +50,10 @@ GPU_DEVICE GroupLines<T> lines_of(const GroupCall<T>& call, int32_t row, float p
   const float var = w.square < 0 ? 0.0f : w.square * call.inv_n;
   const float rstd = rsqrt_fast(var + call.eps);
   if (stores) {
-    store_value<T>(call.mean, row, pivot + w.mean);
+    store_value<T>(call.mean, row, w.mean_from(pivot));
     store_value<T>(call.rstd, row, rstd);
   }
-  return {call.weight, call.bias, row % call.groups * call.width, pivot, w.mean, rstd};
+  return {call.weight, call.bias, row % call.groups * call.width, pivot, w.mean + w.low, rstd};
 }
 
 template <class T>
