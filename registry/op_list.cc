@@ -1,10 +1,12 @@
 #include "op_list.h"
 
 #include "polyops/ops/attention.h"
+#include "polyops/ops/batch_norm.h"
 #include "polyops/ops/cat.h"
 #include "polyops/ops/convolution.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/gemm.h"
+#include "polyops/ops/group_norm.h"
 #include "polyops/ops/layer_norm.h"
 #include "polyops/ops/nll_loss.h"
 #include "polyops/ops/pool2d.h"
@@ -17,8 +19,6 @@ namespace polyops {
 namespace {
 
 constexpr const char kContiguous[] = "contiguous", kStrided[] = "strided";
-constexpr const char kChannelsLast[] = "channels_last";
-constexpr const char kInner[] = "inner";
 constexpr const char kInner[] = "inner", kChannelsLast[] = "channels_last";
 constexpr const char kPlain[] = "plain", kCausal[] = "causal", kMask[] = "mask";
 constexpr const char kDense[] = "dense", kDenseLast[] = "dense_last";
@@ -78,6 +78,35 @@ GateKey rms_norm_forward_key(const void* p) {
 GateKey rms_norm_backward_key(const void* p) {
   const auto& a = *static_cast<const polyops_rms_norm_backward_args*>(p);
   return layer_norm_key(a.src, a.normalized_rank);
+}
+
+GateKey group_norm_key(const polyops_tensor& t, int groups) {
+  return {t.dtype, kContiguous, {t.sizes[0] * groups, t.sizes[1] / groups, t.sizes[2]}};
+}
+
+GateKey group_norm_forward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_group_norm_args*>(p);
+  return group_norm_key(a.src, a.groups);
+}
+
+GateKey group_norm_backward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_group_norm_backward_args*>(p);
+  return group_norm_key(a.src, a.groups);
+}
+
+// Where a tensor is both, it is channels_last.
+GateKey batch_norm_key(const polyops_tensor& t) {
+  const bool last =
+      (t.sizes[1] == 1 || t.strides[1] == 1) && (t.sizes[2] == 1 || t.strides[2] == t.sizes[1]);
+  return {t.dtype, last ? kChannelsLast : kContiguous, {t.sizes[0], t.sizes[1], t.sizes[2]}};
+}
+
+GateKey batch_norm_forward_key(const void* p) {
+  return batch_norm_key(static_cast<const polyops_batch_norm_args*>(p)->src);
+}
+
+GateKey batch_norm_backward_key(const void* p) {
+  return batch_norm_key(static_cast<const polyops_batch_norm_backward_args*>(p)->src);
 }
 
 // Dense in some order of the dimensions, without gaps or overlap.
@@ -485,6 +514,30 @@ std::span<const KernelOp> kernel_ops() {
       pool2d_op("adaptive_avg_pool2d_backward", "backward",
                 sizeof(polyops_adaptive_avg_pool2d_backward_args),
                 adaptive_avg_pool2d_backward_key),
+      {"group_norm",
+       "forward",
+       sizeof(polyops_group_norm_args),
+       {kContiguous},
+       {"rows", "channels", "pixels"},
+       group_norm_forward_key},
+      {"group_norm_backward",
+       "backward",
+       sizeof(polyops_group_norm_backward_args),
+       {kContiguous},
+       {"rows", "channels", "pixels"},
+       group_norm_backward_key},
+      {"batch_norm",
+       "forward",
+       sizeof(polyops_batch_norm_args),
+       {kContiguous, kChannelsLast},
+       {"samples", "channels", "pixels"},
+       batch_norm_forward_key},
+      {"batch_norm_backward",
+       "backward",
+       sizeof(polyops_batch_norm_backward_args),
+       {kContiguous, kChannelsLast},
+       {"samples", "channels", "pixels"},
+       batch_norm_backward_key},
   };
   return *ops;
 }
@@ -496,12 +549,14 @@ std::span<const PublicOp> public_ops() {
       {"addmv", {"gemm"}},
       {"avg_pool2d", {"avg_pool2d", "avg_pool2d_backward"}},
       {"baddbmm", {"gemm"}},
+      {"batch_norm", {"batch_norm", "batch_norm_backward"}},
       {"bmm", {"gemm"}},
       {"cat", {"cat"}},
       {"convolution",
        {"convolution", "convolution_backward", "convolution_pack", "convolution_prepacked"}},
       {"dot", {"gemm"}},
       {"gelu", {"gelu", "gelu_backward"}},
+      {"group_norm", {"group_norm", "group_norm_backward"}},
       {"layer_norm", {"layer_norm", "layer_norm_backward"}},
       {"log_softmax", {"log_softmax", "log_softmax_backward"}},
       {"max_pool2d", {"max_pool2d", "max_pool2d_backward"}},

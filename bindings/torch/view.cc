@@ -87,7 +87,6 @@ int32_t dtype_of(c10::ScalarType type) {
 
 const char* describe(const at::Tensor& tensor, polyops_tensor* view) {
   if (!tensor.defined()) return "undefined tensor";
-<<<<<<< HEAD
   return describe_as(tensor, dtype_of(tensor.scalar_type()), view);
 }
 
@@ -108,15 +107,12 @@ const char* describe_as(const at::Tensor& tensor, int32_t dtype, polyops_tensor*
     view->strides[d] = strides[d];
   }
   return nullptr;
-=======
-  return describe_as(dtype_of(tensor.scalar_type()), tensor, view);
 }
 
 const char* describe_indices(const at::Tensor& tensor, polyops_tensor* view) {
   if (!tensor.defined()) return "undefined tensor";
   const bool right = tensor.scalar_type() == c10::ScalarType::Long;
-  return describe_as(right ? POLYOPS_INT64 : POLYOPS_INVALID_DTYPE, tensor, view);
->>>>>>> pool
+  return describe_as(tensor, right ? POLYOPS_INT64 : POLYOPS_INVALID_DTYPE, view);
 }
 
 void describe_contiguous(c10::IntArrayRef sizes, c10::ScalarType type, polyops_tensor* view) {

@@ -14,13 +14,10 @@ int32_t dtype_of(c10::ScalarType type);  // POLYOPS_INVALID_DTYPE if the ABI has
 // look at the tensor, else why not: undefined, names, a negative or conjugate view, zeros without
 // memory, rank, empty.
 const char* describe(const at::Tensor& tensor, polyops_tensor* view);
-<<<<<<< HEAD
 // The same of a tensor that goes as that dtype, whatever it is to torch.
 const char* describe_as(const at::Tensor& tensor, int32_t dtype, polyops_tensor* view);
-=======
 // The same of indices, which are int64.
 const char* describe_indices(const at::Tensor& tensor, polyops_tensor* view);
->>>>>>> pool
 
 // Sizes and strides of a tensor that is not allocated yet.
 void describe_contiguous(c10::IntArrayRef sizes, c10::ScalarType type, polyops_tensor* view);

@@ -57,6 +57,12 @@ auto wrap(std::optional<Result> (*attempt)(Call&, Args...), Result (*of_cpu)(Arg
   };
 }
 
+// Of an overload that torch has on no CPU.
+template <class Result, class... Args>
+auto wrap(std::optional<Result> (*attempt)(Call&, Args...)) {
+  return wrap(attempt, static_cast<Result (*)(Args...)>(nullptr));
+}
+
 // What the overload writes and returns: its one argument of type at::Tensor&, or its last two.
 template <class Result, class... Args>
 Result written(std::tuple<Args...> args) {
@@ -74,26 +80,6 @@ auto wrap(bool (*attempt)(Call&, Args...), Result (*of_cpu)(Args...)) {
     Result (*stock)(Args...) = named_stock(*slot, of_cpu);
     return torch::CppFunction([=](c10::DispatchKeySet keys, Args... args) -> Result {
       Result out = written<Result>(std::tuple<Args...>(args...));
-      if (slot->enabled->load(std::memory_order_relaxed)) {
-        Call call(*slot, Fingerprint(args...).value());
-        if (!call.declined_before() && attempt(call, args...)) return out;
-      }
-      if (stock != nullptr) return stock(std::forward<Args>(args)...);
-      call_saved<Args...>(*slot, keys, args...);
-      return out;
-    });
-  };
-}
-
-template <class... Args>
-auto wrap(bool (*attempt)(Call&, Args...),
-          std::tuple<at::Tensor&, at::Tensor&> (*of_cpu)(Args...)) {
-  using Two = std::tuple<at::Tensor&, at::Tensor&>;
-  return [=](const WrappedSlot* slot) {
-    Two (*stock)(Args...) = named_stock(*slot, of_cpu);
-    return torch::CppFunction([=](c10::DispatchKeySet keys, Args... args) -> Two {
-      const std::tuple<Args...> all(args...);
-      const Two out(std::get<sizeof...(Args) - 2>(all), std::get<sizeof...(Args) - 1>(all));
       if (slot->enabled->load(std::memory_order_relaxed)) {
         Call call(*slot, Fingerprint(args...).value());
         if (!call.declined_before() && attempt(call, args...)) return out;

@@ -22,6 +22,8 @@ struct KernelList {
   X(log_softmax, __VA_ARGS__)   \
   X(layer_norm, __VA_ARGS__)    \
   X(rms_norm, __VA_ARGS__)      \
+  X(group_norm, __VA_ARGS__)    \
+  X(batch_norm, __VA_ARGS__)    \
   X(gelu, __VA_ARGS__)          \
   X(relu, __VA_ARGS__)          \
   X(convolution, __VA_ARGS__)   \

@@ -32,7 +32,7 @@ double load(const polyops_tensor& t, int64_t element) {
   uint16_t half;
   _Float16 short_float;
   uint32_t bits;
-  int64_t integer; whole;
+  int64_t integer;
   switch (t.dtype) {
     case POLYOPS_FLOAT64:
       std::memcpy(&d, p, sizeof d);
@@ -49,15 +49,10 @@ double load(const polyops_tensor& t, int64_t element) {
       std::memcpy(&short_float, p, sizeof short_float);
       return static_cast<double>(short_float);
     case POLYOPS_INT64:
-<<<<<<< HEAD
       std::memcpy(&integer, p, sizeof integer);
       return static_cast<double>(integer);
     case POLYOPS_UINT8:
       return *p;
-=======
-      std::memcpy(&whole, p, sizeof whole);
-      return static_cast<double>(whole);
->>>>>>> pool
     default:
       std::abort();
   }
@@ -68,7 +63,6 @@ void store(const polyops_tensor& t, int64_t element, double value) {
   const float f = static_cast<float>(value);
   const uint16_t half = to_bfloat16(f);
   const auto short_float = static_cast<_Float16>(f);
-  const auto whole = std::isfinite(value) ? static_cast<int64_t>(value) : 0;
   switch (t.dtype) {
     case POLYOPS_FLOAT64:
       std::memcpy(p, &value, sizeof value);
@@ -82,7 +76,6 @@ void store(const polyops_tensor& t, int64_t element, double value) {
     case POLYOPS_FLOAT16:
       std::memcpy(p, &short_float, sizeof short_float);
       return;
-<<<<<<< HEAD
     case POLYOPS_INT64: {
       const auto integer = static_cast<int64_t>(value);
       std::memcpy(p, &integer, sizeof integer);
@@ -90,10 +83,6 @@ void store(const polyops_tensor& t, int64_t element, double value) {
     }
     case POLYOPS_UINT8:
       *p = static_cast<uint8_t>(value);
-=======
-    case POLYOPS_INT64:
-      std::memcpy(p, &whole, sizeof whole);
->>>>>>> pool
       return;
     default:
       std::abort();

@@ -101,19 +101,12 @@ double load_element(const unsigned char* p, int32_t dtype) {
       return static_cast<double>(half);
     }
     case POLYOPS_INT64: {
-<<<<<<< HEAD
       int64_t integer;
       std::memcpy(&integer, p, 8);
       return static_cast<double>(integer);
     }
     case POLYOPS_UINT8:
       return *p;
-=======
-      int64_t whole;
-      std::memcpy(&whole, p, 8);
-      return static_cast<double>(whole);
-    }
->>>>>>> pool
     default:
       std::abort();
   }
@@ -146,7 +139,6 @@ void store_element(unsigned char* p, int32_t dtype, double value) {
       break;
     }
     case POLYOPS_INT64: {
-<<<<<<< HEAD
       const auto integer = static_cast<int64_t>(value);
       std::memcpy(p, &integer, 8);
       break;
@@ -154,12 +146,6 @@ void store_element(unsigned char* p, int32_t dtype, double value) {
     case POLYOPS_UINT8:
       *p = static_cast<uint8_t>(value);
       break;
-=======
-      const auto whole = static_cast<int64_t>(value);
-      std::memcpy(p, &whole, 8);
-      break;
-    }
->>>>>>> pool
     default:
       std::abort();
   }

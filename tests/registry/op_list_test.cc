@@ -8,10 +8,12 @@
 
 #include "fakes.h"
 #include "polyops/ops/attention.h"
+#include "polyops/ops/batch_norm.h"
 #include "polyops/ops/cat.h"
 #include "polyops/ops/convolution.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/gemm.h"
+#include "polyops/ops/group_norm.h"
 #include "polyops/ops/layer_norm.h"
 #include "polyops/ops/nll_loss.h"
 #include "polyops/ops/pool2d.h"
@@ -73,6 +75,27 @@ void add_norms(std::vector<Call>* calls, const char* layout, const std::vector<i
                                                                       sizes, t, rank);
   add_norm<polyops_rms_norm_args, polyops_rms_norm_backward_args>(calls, "rms_norm", layout, sizes,
                                                                   t, rank);
+}
+
+void add_group_norm(std::vector<Call>* calls, std::vector<int64_t> sizes, const polyops_tensor& t,
+                    int32_t groups) {
+  polyops_group_norm_args forward = {};
+  forward.groups = groups;
+  forward.src = t;
+  calls->push_back(call("group_norm", "contiguous", sizes, forward));
+  polyops_group_norm_backward_args backward = {};
+  backward.groups = groups;
+  backward.src = backward.grad_dst = t;
+  calls->push_back(call("group_norm_backward", "contiguous", sizes, backward));
+}
+
+void add_batch_norm(std::vector<Call>* calls, const char* layout, const polyops_tensor& t) {
+  polyops_batch_norm_args forward = {};
+  forward.src = t;
+  calls->push_back(call("batch_norm", layout, {2, 6, 5}, forward));
+  polyops_batch_norm_backward_args backward = {};
+  backward.src = backward.grad_dst = t;
+  calls->push_back(call("batch_norm_backward", layout, {2, 6, 5}, backward));
 }
 
 void add_unary(std::vector<Call>* calls, const char* layout, int64_t numel,
@@ -217,6 +240,8 @@ void add_upsample(std::vector<Call>* calls, const char* layout, const polyops_te
     const polyops_upsample_backward_args backward = {0, 0, 0, 0, {}, dst, src};
     calls->push_back(call((op + "_backward").c_str(), layout, sizes, backward));
   }
+}
+
 void add_pools(std::vector<Call>* calls, const char* layout, const polyops_tensor& image) {
   const polyops_tensor results = contiguous({2, 3, 2, 4});
   const polyops_pool2d_window window = {{3, 1}, {2, 2}, {1, 0}, {1, 1}};
@@ -249,6 +274,10 @@ std::vector<Call> all_calls() {
   add_norms(&calls, "contiguous", {2, 12}, contiguous({2, 3, 4}), 2);
   add_norms(&calls, "contiguous", {1, 24}, contiguous({2, 3, 4}), 3);
   add_norms(&calls, "strided", {2, 3}, strided({2, 3}, {6, 1}), 1);
+
+  add_group_norm(&calls, {4, 3, 5}, contiguous({2, 6, 5}), 2);
+  add_batch_norm(&calls, "contiguous", contiguous({2, 6, 5}));
+  add_batch_norm(&calls, "channels_last", strided({2, 6, 5}, {30, 1, 6}));
 
   add_unary(&calls, "contiguous", 24, contiguous({2, 3, 4}));
   add_unary(&calls, "contiguous", 1, contiguous({}));

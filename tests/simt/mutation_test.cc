@@ -3,23 +3,18 @@
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 
-#include <cstring>
-#include <functional>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "kernels/harness.h"
-#include "polyops/ops/convolution.h"
-#include "polyops/ops/layer_norm.h"
-#include "polyops/ops/rms_norm.h"
-#include "polyops/ops/nll_loss.h"
-#include "polyops/ops/softmax.h"
+#include "mutation_case.h"
+#include "mutation_channels.h"
+#include "mutation_images.h"
+#include "mutation_rows.h"
 
 namespace polyops::testing {
 namespace {
-
-using Sizes = std::vector<int64_t>;
 
 template <class Function>
 Function* symbol(const char* name) {
@@ -37,216 +32,6 @@ std::set<std::string> barriers() {
 void skip(const std::string& barrier) {
   static auto* const skip_barrier = symbol<void(const char*)>("polyops_simt_skip_barrier");
   skip_barrier(barrier.c_str());
-}
-
-// What a call left in its outputs, or its error: bit for bit.
-struct Result {
-  int status;
-  std::vector<double> values;
-  bool operator==(const Result& other) const {
-    return status == other.status && values.size() == other.values.size() &&
-           std::memcmp(values.data(), other.values.data(), 8 * values.size()) == 0;
-  }
-};
-
-using Call = std::function<Result(const polyops_kernel&)>;
-
-struct Calls {
-  const char* op;
-  std::vector<Call> calls;
-};
-
-Result after(int status, std::initializer_list<const Buffer*> outputs) {
-  Result result = {status, {}};
-  for (const Buffer* output : outputs) {
-    const std::vector<double> values = output->values();
-    result.values.insert(result.values.end(), values.begin(), values.end());
-  }
-  return result;
-}
-
-Buffer random(const Sizes& sizes, uint32_t seed, const Sizes& strides = {}) {
-  Buffer buffer(POLYOPS_FLOAT32, sizes, strides);
-  buffer.fill_normal(seed);
-  return buffer;
-}
-
-template <class Args>
-Result run(const polyops_kernel& kernel, const Args& args,
-           std::initializer_list<const Buffer*> outputs) {
-  if (kernel.supports(&args) != nullptr) return {-1, {}};
-  return after(launch(kernel, &args), outputs);
-}
-
-// Rows of every length class, columns, and rows with gaps.
-struct Shape {
-  Sizes sizes;
-  int dim;
-  Sizes strides = {};
-};
-const std::vector<Shape> kShapes = {{{5, 33}, 1},     {{3, 300}, 1},        {{3, 1025}, 1},
-                                    {{2, 5000}, 1},   {{2, 20001}, 1},      {{2, 50000}, 1},
-                                    {{1, 140001}, 1}, {{2, 700, 40}, 1},    {{1, 5000, 9}, 1},
-                                    {{30, 70}, 0},    {{3, 500}, 1, {1, 3}}};
-
-Calls softmax_of(const char* op) {
-  Calls all = {op, {}};
-  for (const Shape& s : kShapes) {
-    all.calls.push_back([s](const polyops_kernel& kernel) {
-      const Buffer src = random(s.sizes, 1, s.strides), dst(POLYOPS_FLOAT32, s.sizes);
-      return run(kernel,
-                 polyops_softmax_args{sizeof(polyops_softmax_args), s.dim, src.view(), dst.view()},
-                 {&dst});
-    });
-  }
-  return all;
-}
-
-Calls softmax_backward_of(const char* op) {
-  Calls all = {op, {}};
-  for (const Shape& s : kShapes) {
-    all.calls.push_back([s](const polyops_kernel& kernel) {
-      const Buffer grad = random(s.sizes, 1, s.strides), dst = random(s.sizes, 2);
-      const Buffer result(POLYOPS_FLOAT32, s.sizes);
-      return run(kernel,
-                 polyops_softmax_backward_args{sizeof(polyops_softmax_backward_args), s.dim,
-                                               grad.view(), dst.view(), result.view()},
-                 {&result});
-    });
-  }
-  return all;
-}
-
-Calls softmax() { return softmax_of("softmax"); }
-Calls softmax_backward() { return softmax_backward_of("softmax_backward"); }
-Calls log_softmax() { return softmax_of("log_softmax"); }
-Calls log_softmax_backward() { return softmax_backward_of("log_softmax_backward"); }
-
-const std::vector<Sizes> kRows = {{40, 33}, {9, 300}, {9, 1025}, {7, 5000}, {3, 20001}, {2, 70001}};
-
-Calls layer_norm() {
-  Calls all = {"layer_norm", {}};
-  for (const Sizes& sizes : kRows) {
-    all.calls.push_back([sizes](const polyops_kernel& kernel) {
-      const Buffer src = random(sizes, 1), weight = random({sizes[1]}, 2),
-                   bias = random({sizes[1]}, 3);
-      const Buffer dst(POLYOPS_FLOAT32, sizes), mean(POLYOPS_FLOAT32, {sizes[0], 1});
-      const Buffer rstd(POLYOPS_FLOAT32, {sizes[0], 1});
-      const polyops_layer_norm_args args = {sizeof args,   1,           1e-5,       src.view(),
-                                            weight.view(), bias.view(), dst.view(), mean.view(),
-                                            rstd.view()};
-      return run(kernel, args, {&dst, &mean, &rstd});
-    });
-  }
-  return all;
-}
-
-Calls layer_norm_backward() {
-  Calls all = {"layer_norm_backward", {}};
-  for (const Sizes& sizes : kRows) {
-    all.calls.push_back([sizes](const polyops_kernel& kernel) {
-      const Buffer grad = random(sizes, 1), src = random(sizes, 2), weight = random({sizes[1]}, 3);
-      const Buffer mean = random({sizes[0], 1}, 4), rstd = random({sizes[0], 1}, 5);
-      const Buffer grad_src(POLYOPS_FLOAT32, sizes);
-      const Buffer grad_weight(POLYOPS_FLOAT32, {sizes[1]}), grad_bias(POLYOPS_FLOAT32, {sizes[1]});
-      const polyops_layer_norm_backward_args args = {sizeof args,        1,
-                                                     grad.view(),        src.view(),
-                                                     mean.view(),        rstd.view(),
-                                                     weight.view(),      grad_src.view(),
-                                                     grad_weight.view(), grad_bias.view()};
-      return run(kernel, args, {&grad_src, &grad_weight, &grad_bias});
-    });
-  }
-  return all;
-}
-
-Calls rms_norm() {
-  Calls all = {"rms_norm", {}};
-  for (const Sizes& sizes : kRows) {
-    all.calls.push_back([sizes](const polyops_kernel& kernel) {
-      const Buffer src = random(sizes, 1), weight = random({sizes[1]}, 2);
-      const Buffer dst(POLYOPS_FLOAT32, sizes), rstd(POLYOPS_FLOAT32, {sizes[0], 1});
-      const polyops_rms_norm_args args = {sizeof args,   1,          1e-5,       src.view(),
-                                          weight.view(), dst.view(), rstd.view()};
-      return run(kernel, args, {&dst, &rstd});
-// Images of several planes to a block, and of one whose strips are more than a wave; both orders.
-struct Images {
-  Sizes sizes;
-  Sizes strides = {};
-};
-const std::vector<Images> kImages = {
-    {{8, 6, 7, 7}}, {{5, 2, 35, 40}}, {{4, 8, 6, 9}, {432, 1, 72, 8}}};
-const polyops_convolution_window kWindow = {{1, 1, 1}, {1, 1, 0}, {1, 1, 1}};
-
-Calls convolution() {
-  Calls all = {"convolution", {}};
-  for (const Images& i : kImages) {
-    all.calls.push_back([i](const polyops_kernel& kernel) {
-      const auto groups = static_cast<int32_t>(i.sizes[1]);
-      const Buffer src = random(i.sizes, 1, i.strides), weight = random({groups, 1, 3, 3}, 2);
-      const Buffer dst(POLYOPS_FLOAT32, i.sizes, i.strides);
-      const polyops_convolution_args args = {sizeof args,   groups,   kWindow,   src.view(),
-                                             weight.view(), absent(), dst.view()};
-      return run(kernel, args, {&dst});
-// Of one block, and in two stages; 7 classes.
-Calls nll_loss() {
-  Calls all = {"nll_loss", {}};
-  for (int64_t samples : {300, 9000}) {
-    all.calls.push_back([samples](const polyops_kernel& kernel) {
-      const Buffer src = random({samples, 7}, 1), dst(POLYOPS_FLOAT32, {});
-      const Buffer total(POLYOPS_FLOAT32, {});
-      Buffer target(POLYOPS_INT64, {samples});
-      target.fill([](int64_t i) { return i % 7; });
-      const polyops_nll_loss_args args = {sizeof args, POLYOPS_NLL_LOSS_SUM, -100,
-                                          src.view(),  target.view(),        absent(),
-                                          dst.view(),  total.view()};
-      return run(kernel, args, {&dst, &total});
-    });
-  }
-  return all;
-}
-
-Calls rms_norm_backward() {
-  Calls all = {"rms_norm_backward", {}};
-  for (const Sizes& sizes : kRows) {
-    all.calls.push_back([sizes](const polyops_kernel& kernel) {
-      const Buffer grad = random(sizes, 1), src = random(sizes, 2), weight = random({sizes[1]}, 3);
-      const Buffer rstd = random({sizes[0], 1}, 5);
-      const Buffer grad_src(POLYOPS_FLOAT32, sizes), grad_weight(POLYOPS_FLOAT32, {sizes[1]});
-      const polyops_rms_norm_backward_args args = {sizeof args,     1,
-                                                   grad.view(),     src.view(),
-                                                   rstd.view(),     weight.view(),
-                                                   grad_src.view(), grad_weight.view()};
-      return run(kernel, args, {&grad_src, &grad_weight});
-Calls convolution_backward() {
-  Calls all = {"convolution_backward", {}};
-  for (const Images& i : kImages) {
-    all.calls.push_back([i](const polyops_kernel& kernel) {
-      const auto groups = static_cast<int32_t>(i.sizes[1]);
-      const Buffer grad = random(i.sizes, 1, i.strides), src = random(i.sizes, 2, i.strides);
-      const Buffer weight = random({groups, 1, 3, 3}, 3);
-      const Buffer grad_src(POLYOPS_FLOAT32, i.sizes, i.strides);
-      const Buffer grad_weight(POLYOPS_FLOAT32, {groups, 1, 3, 3});
-      const Buffer grad_bias(POLYOPS_FLOAT32, {groups});
-      const polyops_convolution_backward_args args = {
-          sizeof args,     groups,        kWindow,         grad.view(),
-          src.view(),      weight.view(), grad_src.view(), grad_weight.view(),
-          grad_bias.view()};
-      return run(kernel, args, {&grad_src, &grad_weight, &grad_bias});
-    });
-  }
-Calls nll_loss_backward() {
-  Calls all = {"nll_loss_backward", {}};
-  all.calls.push_back([](const polyops_kernel& kernel) {
-    const Buffer grad = random({40}, 1), result(POLYOPS_FLOAT32, {40, 33});
-    Buffer target(POLYOPS_INT64, {40});
-    target.fill([](int64_t i) { return (i * 5) % 33; });
-    const polyops_nll_loss_backward_args args = {sizeof args, POLYOPS_NLL_LOSS_NONE, -100,
-                                                 grad.view(), target.view(),         absent(),
-                                                 absent(),    result.view()};
-    return run(kernel, args, {&result});
-  });
-  return all;
 }
 
 std::vector<Result> results(const Calls& all) {
@@ -287,9 +72,9 @@ TEST_P(Mutation, NoBarrierCanBeLeftOut) {
 INSTANTIATE_TEST_SUITE_P(Ops, Mutation,
                          ::testing::Values(softmax, softmax_backward, log_softmax,
                                            log_softmax_backward, layer_norm, layer_norm_backward,
-                                           rms_norm, rms_norm_backward),
-                                           convolution, convolution_backward),
-                                           nll_loss, nll_loss_backward),
+                                           rms_norm, rms_norm_backward, nll_loss, nll_loss_backward,
+                                           convolution, convolution_backward, group_norm,
+                                           group_norm_backward, batch_norm, batch_norm_backward),
                          [](const auto& info) { return std::string(info.param().op); });
 
 }  // namespace

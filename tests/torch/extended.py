@@ -7,13 +7,12 @@ caller compares with stock instead.
 from collections.abc import Callable
 from typing import Any
 
+import extended_norms
 import numpy as np
 import torch
 from accuracy import Array, wide
 from extended_convolution import convolution, convolution_backward
 from extended_losses import nll_loss, nll_loss_backward
-from extended_upsample import FORMULAS as UPSAMPLE
-from extended_upsample import TERMS as UPSAMPLE_TERMS
 from extended_pool import (
     adaptive_avg_pool2d,
     adaptive_avg_pool2d_backward,
@@ -21,6 +20,8 @@ from extended_pool import (
     avg_pool2d_backward,
     max_pool2d_backward,
 )
+from extended_upsample import FORMULAS as UPSAMPLE
+from extended_upsample import TERMS as UPSAMPLE_TERMS
 
 
 @np.errstate(all="ignore")
@@ -256,8 +257,6 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "native_layer_norm_backward": layer_norm_backward,
     "_fused_rms_norm": rms_norm,
     "_fused_rms_norm_backward": rms_norm_backward,
-    "nll_loss_forward": nll_loss,
-    "nll_loss_backward": nll_loss_backward,
     "mm": product,
     "dot": product,
     "bmm": product,
@@ -274,6 +273,9 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "_scaled_dot_product_flash_attention_for_cpu": attention,
     "_scaled_dot_product_flash_attention_for_cpu_backward": attention_backward,
     **UPSAMPLE,
+    **extended_norms.FORMULAS,
+    "nll_loss_forward": nll_loss,
+    "nll_loss_backward": nll_loss_backward,
 }
 
 
@@ -358,6 +360,7 @@ TERMS: dict[str, Callable[..., Any]] = {
     "native_layer_norm": layer_norm_terms,
     "native_layer_norm_backward": layer_norm_backward_terms,
     "_fused_rms_norm_backward": rms_norm_backward_terms,
+    **extended_norms.TERMS,
     **UPSAMPLE_TERMS,
 }
 

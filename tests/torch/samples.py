@@ -124,6 +124,7 @@ def all_samples() -> list[Sample]:
     import samples_convolution
     import samples_elementwise
     import samples_losses
+    import samples_norms
     import samples_pool
     import samples_products
     import samples_rms_norm
@@ -132,8 +133,6 @@ def all_samples() -> list[Sample]:
     import samples_vectors
 
     modules = (samples_elementwise, samples_rows, samples_products, samples_attention)
-    modules += (samples_convolution, samples_vectors, samples_rms_norm)
-    modules += (samples_convolution, samples_vectors, samples_cat, samples_losses)
-    modules += (samples_convolution, samples_vectors, samples_upsample)
-    modules += (samples_convolution, samples_vectors, samples_pool)
+    modules += (samples_convolution, samples_vectors, samples_rms_norm, samples_cat)
+    modules += (samples_losses, samples_upsample, samples_pool, samples_norms)
     return [sample for module in modules for sample in module.samples()]

@@ -1,4 +1,4 @@
-"""Samples of rms_norm, forward and backward. The CPU has no kernels of it, and stock no backward."""
+"""Samples of rms_norm, forward and backward: no kernels on the CPU, and no backward of stock's."""
 
 from collections.abc import Iterator
 from itertools import product

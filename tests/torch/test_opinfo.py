@@ -84,6 +84,16 @@ RMS_NORM = {
     "backward": ("_fused_rms_norm_backward",),
     "product": False,
 }
+GROUP_NORM = {
+    "forward": ("native_group_norm",),
+    "backward": ("native_group_norm_backward",),
+    "product": False,
+}
+BATCH_NORM = {
+    "forward": ("native_batch_norm",),
+    "backward": ("native_batch_norm_backward",),
+    "product": False,
+}
 ATTENTION = {
     "forward": ("_scaled_dot_product_flash_attention_for_cpu",),
     "backward": ("_scaled_dot_product_flash_attention_for_cpu_backward",),
@@ -94,6 +104,7 @@ UPSAMPLE = {
     "nearest-exact": "_upsample_nearest_exact2d",
     "bilinear": "upsample_bilinear2d",
     "bicubic": "upsample_bicubic2d",
+}
 MAX_POOL = {
     "forward": ("max_pool2d_with_indices",),
     "backward": ("max_pool2d_with_indices_backward",),
@@ -120,6 +131,9 @@ CASES = [
     Case("native_layer_norm", **NORM),
     Case("nn.functional.layer_norm", **NORM),
     Case("nn.functional.rms_norm", **RMS_NORM),
+    Case("nn.functional.group_norm", **GROUP_NORM),
+    Case("nn.functional.batch_norm", **BATCH_NORM),
+    Case("nn.functional.instance_norm", **BATCH_NORM),
     Case("nn.functional.gelu", forward=("gelu",), backward=("gelu_backward",), product=False),
     Case("nn.functional.relu", forward=("relu",), backward=("threshold_backward",), product=False),
     Case("nn.functional.threshold", backward=("threshold_backward",), product=False),
@@ -139,16 +153,15 @@ CASES = [
     Case("nn.functional.bilinear", forward=("bmm",), backward=("bmm",)),
     Case("einsum", forward=("bmm",), backward=("bmm",)),
     Case("tensordot", forward=("mm",), backward=("mm",)),
-    Case("nn.functional.scaled_dot_product_attention", **ATTENTION),
-    Case("nn.functional.conv1d", **CONVOLUTION),
-    Case("nn.functional.conv2d", **CONVOLUTION),
-    Case("nn.functional.conv3d", **CONVOLUTION, cpu_alone=True),
-    Case("nn.functional.conv3d", **CONVOLUTION),
     Case("nn.functional.max_pool2d", **MAX_POOL),
     Case("nn.functional.avg_pool1d", **AVG_POOL),
     Case("nn.functional.avg_pool2d", **AVG_POOL),
     Case("nn.functional.adaptive_avg_pool1d", **ADAPTIVE_POOL),
     Case("nn.functional.adaptive_avg_pool2d", **ADAPTIVE_POOL),
+    Case("nn.functional.scaled_dot_product_attention", **ATTENTION),
+    Case("nn.functional.conv1d", **CONVOLUTION),
+    Case("nn.functional.conv2d", **CONVOLUTION),
+    Case("nn.functional.conv3d", **CONVOLUTION, cpu_alone=True),
     Case("nn.functional.conv_transpose1d"),
     Case("nn.functional.conv_transpose2d"),
     Case("nn.functional.conv_transpose3d"),

@@ -14,12 +14,8 @@ typedef enum polyops_dtype {
   POLYOPS_FLOAT64 = 2,
   POLYOPS_BFLOAT16 = 3,
   POLYOPS_FLOAT16 = 4,
-<<<<<<< HEAD
   POLYOPS_INT64 = 5,
   POLYOPS_UINT8 = 6,
-=======
-  POLYOPS_INT64 = 5, /* of indices */
->>>>>>> pool
 } polyops_dtype;
 
 /* The name torch uses, e.g. "bfloat16". */
@@ -35,11 +31,8 @@ static inline const char* polyops_dtype_name(int32_t dtype) {
       return "float16";
     case POLYOPS_INT64:
       return "int64";
-<<<<<<< HEAD
     case POLYOPS_UINT8:
       return "uint8";
-=======
->>>>>>> pool
     default:
       return "other";
   }

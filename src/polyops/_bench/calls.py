@@ -23,6 +23,7 @@ from torch import Tensor
 
 from polyops import _C
 from polyops._bench import joins, losses
+from polyops._bench.channel_norms import NORMS
 from polyops._bench.convolutions import convolution
 from polyops._bench.inputs import Case, Inputs, in_place, nbytes, new_results
 from polyops._bench.norms import layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
@@ -225,4 +226,5 @@ BUILDERS: dict[str, Callable[[Inputs, str, bool], Case]] = {
     **dict.fromkeys(["gelu_backward", "threshold_backward"], _activation_backward),
     **joins.BUILDERS,
     **losses.BUILDERS,
+    **NORMS,
 }

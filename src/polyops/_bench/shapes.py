@@ -11,18 +11,15 @@ direction  forward or backward: what the model runs the call for
 dtypes     f32, bf16, f64, f16, comma-separated: one row each
 sizes      products: m x n x k, batched ones batch x m x n x k, with a vector m x k, dot k;
            attention: batch x heads x queries x keys x dim; others: of the input, for convolution
-           batch x channels x height x width, for cat of the first one
-           batch x channels x height x width, as for pools
+           and pools batch x channels x height x width, for cat of the first one
 layout     as _bench/calls.py and _bench/convolutions.py list them
 key=value  dim (softmax, log_softmax), over (layer_norm, rms_norm: how many trailing dimensions),
-           approx (gelu), weight (layer_norm: dtype of weight and bias if not the input's),
+           approx (gelu), weight (norms: dtype of weight and bias if not the input's),
+           groups (group_norm), mode (batch_norm: train, eval),
            addend (addmm), frozen (addmm, mm: the weight packed by polyops.freeze),
            mask (attention: causal, full, rows, padding), kv_heads (attention: heads of keys);
-           those of convolution, filters, taps and others, are in _bench/convolutions.py, those of
-           cat in _bench/joins.py, of nll_loss in _bench/losses.py
-           those of convolution, filters, taps and others, are in _bench/convolutions.py, those
-           of upsample_*2d, times and align, in _bench/upsample.py
-           pools in _bench/pools.py
+           others are listed in the module that makes the calls: _bench/convolutions.py, pools.py,
+           upsample.py, joins.py (cat), losses.py (nll_loss)
 quick      the line is in the quick suite too
 '#' begins a comment.
 """

@@ -20,7 +20,7 @@ def kernel_of(op: str, overload: str, dtype: str) -> str:
         sizes = (64,)
     elif "attention" in name:
         sizes = (1, 2, 32, 32, 32)
-    elif "convolution" in name or "upsample" in name: "pool"
+    elif any(kind in name for kind in ("convolution", "upsample", "pool")):
         sizes = (1, 16, 16, 16)
     layout = "nn" if product else "contiguous"
     spec = Spec(op, overload, "forward", dtype, sizes, layout, (), False, "")

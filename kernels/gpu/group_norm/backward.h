@@ -1,0 +1,83 @@
+// group_norm_backward. Bound: memory, 3 elements moved per element; 5 where the second-level cache has
+// nothing left of the first pass, which takes the sums over each channel of each sample
+// (channel_norm/sums.h). The second makes grad_src of them, in the opposite order.
+#ifndef POLYOPS_GPU_GROUP_NORM_BACKWARD_H_
+#define POLYOPS_GPU_GROUP_NORM_BACKWARD_H_
+
+#include "channel_norm/apply.h"
+#include "channel_norm/sums.h"
+#include "polyops/ops/group_norm.h"
+
+namespace polyops::gpu {
+namespace {
+
+template <class T>
+struct GroupGradient {
+  const T* grad;
+  const T* src;
+  T* grad_src;
+  Values weight, mean, rstd;
+  int32_t groups, width;  // of a sample; channels of a group
+  Channels channels;
+  float inv_n;
+  const float* sums;  // [samples][parts][weight, bias][groups width]
+  int32_t parts;
+};
+
+template <class T>
+struct GroupGradientLines {
+  Values weight;
+  int32_t first;
+  float center, rstd, scale, shift;
+
+  GPU_DEVICE GradientLine operator()(int32_t channel) const {
+    const float factor =
+        weight.data == nullptr ? rstd : rstd * load_value<T>(weight, first + channel);
+    return {factor, center, scale, shift};
+  }
+};
+
+// Sums over the group of g and of g x_hat.
+template <class T>
+GPU_DEVICE void sum_group(const GroupGradient<T>& call, int32_t row, float* shared,
+                          float (&sums)[2]) {
+  const int32_t all = call.groups * call.width;
+  const int32_t sample = row / call.groups, first = row % call.groups * call.width;
+  const float* from = call.sums + int64_t{sample} * call.parts * 2 * all + first;
+  for (int32_t c = thread_id(); c < call.width; c += block_threads()) {
+    float product = 0, sum = 0;
+    for (int32_t part = 0; part < call.parts; ++part) {
+      product += from[int64_t{part} * 2 * all + c];
+      sum += from[(int64_t{part} * 2 + 1) * all + c];
+    }
+    const float weight = call.weight.data == nullptr ? 1.0f : load_value<T>(call.weight, first + c);
+    sums[0] = fmaf(weight, sum, sums[0]);
+    sums[1] = fmaf(weight, product, sums[1]);
+  }
+  sum_team(sums, block_threads(), shared);
+}
+
+// A block per chunk of a group, the last one first.
+template <class T>
+GPU_KERNEL(kRunThreads)
+group_gradient(GroupGradient<T> call, Runs runs) {
+  GPU_SHARED(float, shared, 2 * kMostWaves);
+  const int64_t task = grid_blocks() - 1 - block_id();
+  const auto row = static_cast<int32_t>(task / runs.chunks);
+  const float mean = load_value<T>(call.mean, row), rstd = load_value<T>(call.rstd, row);
+  float sums[2] = {};
+  sum_group(call, row, shared, sums);
+  const GroupGradientLines<T> line = {
+      call.weight, row % call.groups * call.width,      mean,
+      rstd,        -rstd * rstd * sums[1] * call.inv_n, -rstd * sums[0] * call.inv_n};
+  int32_t at, n;
+  runs.span(static_cast<int>(task % runs.chunks), &at, &n);
+  const int64_t first = row * runs.slice_stride + at;
+  map_run<2, T>({{call.grad + first, call.src + first}, call.grad_src + first}, at, n, thread_id(),
+                block_threads(), call.channels, line);
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_GROUP_NORM_BACKWARD_H_

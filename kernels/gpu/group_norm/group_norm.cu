@@ -1,0 +1,206 @@
+// group_norm and group_norm_backward on GPUs.
+// Bound: memory, 2 and 3 elements moved per element.
+#include "backward.h"
+#include "forward.h"
+#include "table.h"
+
+namespace polyops::gpu {
+namespace {
+
+using GroupArgs = polyops_group_norm_args;
+using GroupBackwardArgs = polyops_group_norm_backward_args;
+
+struct GroupShape {
+  int64_t samples, channels, pixels, groups;
+  int64_t width() const { return channels / groups; }
+  int64_t rows() const { return samples * groups; }
+  int64_t n() const { return width() * pixels; }
+};
+
+inline GroupShape group_shape(const polyops_tensor& src, int32_t groups) {
+  return {src.sizes[0], src.sizes[1], src.sizes[2], groups};
+}
+
+// Groups as slices.
+inline Runs group_runs(const GroupShape& shape) {
+  Runs runs = {};
+  runs.slices = shape.rows();
+  runs.slice_stride = shape.n();
+  runs.count = 1;
+  runs.n = static_cast<int32_t>(shape.n());
+  runs.lanes = kRunThreads;
+  split(&runs, 1);
+  return runs;
+}
+
+// Channels of samples as slices, `team` threads for a chunk of one.
+inline Runs plane_runs(const GroupShape& shape, int64_t pack, int* team) {
+  Runs runs = {};
+  runs.slices = shape.samples * shape.channels;
+  runs.slice_stride = shape.pixels;
+  runs.count = 1;
+  runs.n = static_cast<int32_t>(shape.pixels);
+  *team = runs.lanes = lanes_of(shape.pixels, pack * kSumsPacks, kRunThreads);
+  split(&runs, 1);
+  return runs;
+}
+
+// Whether registers have room for a group.
+inline bool fits_rows(const GroupShape& shape, int64_t pack) {
+  return shape.n() / pack <= kGroupPacks * kGroupThreads;
+}
+// Groups so small are worth no second launch, however few they are.
+constexpr int64_t kSmallGroup = 16384;  // bytes
+
+inline int64_t pack_of(int32_t dtype) { return 16 / polyops_dtype_size(dtype); }
+
+inline size_t group_scratch(const void* p, int32_t) {
+  const auto& a = *static_cast<const GroupArgs*>(p);
+  const Runs runs = group_runs(group_shape(a.src, a.groups));
+  return static_cast<size_t>(runs.slices * runs.chunks) * kMomentsOfChunk * sizeof(float);
+}
+
+template <class T>
+GroupCall<T> make_group_call(const GroupArgs& a, const GroupShape& shape) {
+  return {static_cast<const T*>(a.src.data),
+          static_cast<T*>(a.dst.data),
+          values_of(a.weight),
+          values_of(a.bias),
+          values_of(a.mean),
+          values_of(a.rstd),
+          static_cast<int32_t>(shape.rows()),
+          static_cast<int32_t>(shape.n()),
+          static_cast<int32_t>(shape.groups),
+          static_cast<int32_t>(shape.width()),
+          channels_of(shape.pixels),
+          1 / static_cast<float>(shape.n()),
+          static_cast<float>(a.eps),
+          shape.n() % kPack<T> != 0 || reinterpret_cast<uintptr_t>(a.src.data) % 16 != 0};
+}
+
+inline int group_forward(const void* p, const polyops_context* ctx) {
+  const auto& a = *static_cast<const GroupArgs*>(p);
+  const GroupShape shape = group_shape(a.src, a.groups);
+  return with_type(a.src.dtype, [&]<class T>() {
+    const GroupCall<T> call = make_group_call<T>(a, shape);
+    const bool enough = shape.rows() >= multiprocessors(ctx) ||
+                        shape.n() * static_cast<int64_t>(sizeof(T)) <= kSmallGroup;
+    if (enough && fits_rows(shape, kPack<T>)) {
+      const int team = team_of(shape.n() / kPack<T>, kGroupPacks);
+      const int threads = threads_of(shape.rows(), team, kRunThreads);
+      const int64_t teams = threads / team;
+      return launch(group_rows<T>, {(shape.rows() + teams - 1) / teams, threads}, ctx, call, team);
+    }
+    const Runs runs = group_runs(shape);
+    auto* moments = static_cast<float*>(ctx->scratch);
+    const int64_t blocks = runs.slices * runs.chunks;
+    const int status =
+        launch(slice_moments<T>, {blocks, kRunThreads}, ctx, call.src, runs, moments);
+    if (status != POLYOPS_OK) return status;
+    return launch(group_apply<T>, {blocks, kRunThreads}, ctx, call, runs, moments);
+  });
+}
+
+inline size_t group_backward_scratch(const void* p, int32_t) {
+  const auto& a = *static_cast<const GroupBackwardArgs*>(p);
+  const GroupShape shape = group_shape(a.src, a.groups);
+  int team;
+  const Runs runs = plane_runs(shape, pack_of(a.src.dtype), &team);
+  return static_cast<size_t>(runs.slices * runs.chunks) * 2 * sizeof(float);
+}
+
+template <class T>
+int launch_group_gradient(const GroupBackwardArgs& a, const GroupShape& shape, int32_t parts,
+                          const polyops_context* ctx) {
+  const Runs runs = group_runs(shape);
+  const GroupGradient<T> call = {static_cast<const T*>(a.grad_dst.data),
+                                 static_cast<const T*>(a.src.data),
+                                 static_cast<T*>(a.grad_src.data),
+                                 values_of(a.weight),
+                                 values_of(a.mean),
+                                 values_of(a.rstd),
+                                 static_cast<int32_t>(shape.groups),
+                                 static_cast<int32_t>(shape.width()),
+                                 channels_of(shape.pixels),
+                                 1 / static_cast<float>(shape.n()),
+                                 static_cast<const float*>(ctx->scratch),
+                                 parts};
+  return launch(group_gradient<T>, {runs.slices * runs.chunks, kRunThreads}, ctx, call, runs);
+}
+
+inline int group_backward(const void* p, const polyops_context* ctx) {
+  const auto& a = *static_cast<const GroupBackwardArgs*>(p);
+  const GroupShape shape = group_shape(a.src, a.groups);
+  return with_type(a.src.dtype, [&]<class T>() {
+    int team;
+    const Runs runs = plane_runs(shape, kPack<T>, &team);
+    auto* sums = static_cast<float*>(ctx->scratch);
+    const SumsCall<T> call = {static_cast<const T*>(a.grad_dst.data),
+                              static_cast<const T*>(a.src.data),
+                              {values_of(a.mean), values_of(a.rstd), false, 0},
+                              runs,
+                              static_cast<int32_t>(shape.channels),
+                              static_cast<int32_t>(shape.width()),
+                              sums};
+    const int64_t teams = kRunThreads / team;
+    int status =
+        launch(slice_sums<T>, {(runs.slices * runs.chunks + teams - 1) / teams, kRunThreads}, ctx,
+               call, team);
+    if (status == POLYOPS_OK && polyops_is_present(&a.grad_src)) {
+      status = launch_group_gradient<T>(a, shape, runs.chunks, ctx);
+    }
+    ChannelResults to = {};
+    to.grad_weight = values_of(a.grad_weight);
+    to.grad_bias = values_of(a.grad_bias);
+    const bool wanted = to.grad_weight.data != nullptr || to.grad_bias.data != nullptr;
+    if (status != POLYOPS_OK || !wanted) return status;
+    return launch_channel_sums<T>(sums, shape.samples * runs.chunks, shape.channels, to, ctx);
+  });
+}
+
+// ---- What may be asked for.
+
+const char* group_reason(const polyops_tensor& src, int32_t groups,
+                         std::initializer_list<const polyops_tensor*> same,
+                         std::initializer_list<const polyops_tensor*> values) {
+  if (!has_type(src.dtype)) return "dtype";
+  if (src.rank != 3 || groups < 1 || src.sizes[1] % groups != 0) return "shape";
+  for (const polyops_tensor* t : same) {
+    if (!polyops_is_present(t)) continue;
+    if (t->dtype != src.dtype) return "dtype";
+    if (!polyops_is_contiguous(t)) return "layout";
+  }
+  for (const polyops_tensor* t : values) {
+    if (!polyops_is_present(t)) continue;
+    if (t->dtype != POLYOPS_FLOAT32 && t->dtype != src.dtype) return "dtype";
+    if (!polyops_is_contiguous(t)) return "layout";
+  }
+  const GroupShape shape = group_shape(src, groups);
+  const bool fits = shape.n() <= kMostElements && shape.samples * shape.channels <= kMostElements &&
+                    shape.width() < kMostChannels;
+  return fits ? nullptr : "shape";
+}
+
+const char* group_supports(const void* p) {
+  const auto& a = *static_cast<const GroupArgs*>(p);
+  return group_reason(a.src, a.groups, {&a.src, &a.dst}, {&a.weight, &a.bias, &a.mean, &a.rstd});
+}
+
+const char* group_backward_supports(const void* p) {
+  const auto& a = *static_cast<const GroupBackwardArgs*>(p);
+  const bool any = polyops_is_present(&a.grad_src) || polyops_is_present(&a.grad_weight) ||
+                   polyops_is_present(&a.grad_bias);
+  if (!any) return "nothing to compute";
+  return group_reason(a.src, a.groups, {&a.src, &a.grad_dst, &a.grad_src},
+                      {&a.weight, &a.mean, &a.rstd, &a.grad_weight, &a.grad_bias});
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+POLYOPS_GPU_KERNELS(group_norm,
+                    POLYOPS_GPU_KERNEL("group_norm", "group_norm", group_supports, group_scratch,
+                                       group_forward),
+                    POLYOPS_GPU_KERNEL("group_norm_backward", "group_norm_backward",
+                                       group_backward_supports, group_backward_scratch,
+                                       group_backward))

@@ -1,0 +1,58 @@
+// Calls that reach every barrier of depthwise convolutions.
+#ifndef POLYOPS_TESTS_SIMT_MUTATION_IMAGES_H_
+#define POLYOPS_TESTS_SIMT_MUTATION_IMAGES_H_
+
+#include "mutation_case.h"
+#include "polyops/ops/convolution.h"
+
+namespace polyops::testing {
+namespace {
+
+// Several planes to a block, and of one whose strips are more than a wave; both orders.
+struct Planes {
+  Sizes sizes;
+  Sizes strides = {};
+};
+const std::vector<Planes> kPlanes = {
+    {{8, 6, 7, 7}}, {{5, 2, 35, 40}}, {{4, 8, 6, 9}, {432, 1, 72, 8}}};
+const polyops_convolution_window kWindow = {{1, 1, 1}, {1, 1, 0}, {1, 1, 1}};
+
+Calls convolution() {
+  Calls all = {"convolution", {}};
+  for (const Planes& i : kPlanes) {
+    all.calls.push_back([i](const polyops_kernel& kernel) {
+      const auto groups = static_cast<int32_t>(i.sizes[1]);
+      const Buffer src = random(i.sizes, 1, i.strides), weight = random({groups, 1, 3, 3}, 2);
+      const Buffer dst(POLYOPS_FLOAT32, i.sizes, i.strides);
+      const polyops_convolution_args args = {sizeof args,   groups,   kWindow,   src.view(),
+                                             weight.view(), absent(), dst.view()};
+      return run(kernel, args, {&dst});
+    });
+  }
+  return all;
+}
+
+Calls convolution_backward() {
+  Calls all = {"convolution_backward", {}};
+  for (const Planes& i : kPlanes) {
+    all.calls.push_back([i](const polyops_kernel& kernel) {
+      const auto groups = static_cast<int32_t>(i.sizes[1]);
+      const Buffer grad = random(i.sizes, 1, i.strides), src = random(i.sizes, 2, i.strides);
+      const Buffer weight = random({groups, 1, 3, 3}, 3);
+      const Buffer grad_src(POLYOPS_FLOAT32, i.sizes, i.strides);
+      const Buffer grad_weight(POLYOPS_FLOAT32, {groups, 1, 3, 3});
+      const Buffer grad_bias(POLYOPS_FLOAT32, {groups});
+      const polyops_convolution_backward_args args = {
+          sizeof args,     groups,        kWindow,         grad.view(),
+          src.view(),      weight.view(), grad_src.view(), grad_weight.view(),
+          grad_bias.view()};
+      return run(kernel, args, {&grad_src, &grad_weight, &grad_bias});
+    });
+  }
+  return all;
+}
+
+}  // namespace
+}  // namespace polyops::testing
+
+#endif  // POLYOPS_TESTS_SIMT_MUTATION_IMAGES_H_

@@ -1,0 +1,162 @@
+// Calls that reach every barrier of softmax, log_softmax, layer_norm, rms_norm and nll_loss.
+#ifndef POLYOPS_TESTS_SIMT_MUTATION_ROWS_H_
+#define POLYOPS_TESTS_SIMT_MUTATION_ROWS_H_
+
+#include "mutation_case.h"
+#include "polyops/ops/layer_norm.h"
+#include "polyops/ops/nll_loss.h"
+#include "polyops/ops/rms_norm.h"
+#include "polyops/ops/softmax.h"
+
+namespace polyops::testing {
+namespace {
+
+// Rows of every length class, columns, and rows with gaps.
+struct Shape {
+  Sizes sizes;
+  int dim;
+  Sizes strides = {};
+};
+const std::vector<Shape> kShapes = {{{5, 33}, 1},     {{3, 300}, 1},        {{3, 1025}, 1},
+                                    {{2, 5000}, 1},   {{2, 20001}, 1},      {{2, 50000}, 1},
+                                    {{1, 140001}, 1}, {{2, 700, 40}, 1},    {{1, 5000, 9}, 1},
+                                    {{30, 70}, 0},    {{3, 500}, 1, {1, 3}}};
+
+Calls softmax_of(const char* op) {
+  Calls all = {op, {}};
+  for (const Shape& s : kShapes) {
+    all.calls.push_back([s](const polyops_kernel& kernel) {
+      const Buffer src = random(s.sizes, 1, s.strides), dst(POLYOPS_FLOAT32, s.sizes);
+      return run(kernel,
+                 polyops_softmax_args{sizeof(polyops_softmax_args), s.dim, src.view(), dst.view()},
+                 {&dst});
+    });
+  }
+  return all;
+}
+
+Calls softmax_backward_of(const char* op) {
+  Calls all = {op, {}};
+  for (const Shape& s : kShapes) {
+    all.calls.push_back([s](const polyops_kernel& kernel) {
+      const Buffer grad = random(s.sizes, 1, s.strides), dst = random(s.sizes, 2);
+      const Buffer result(POLYOPS_FLOAT32, s.sizes);
+      return run(kernel,
+                 polyops_softmax_backward_args{sizeof(polyops_softmax_backward_args), s.dim,
+                                               grad.view(), dst.view(), result.view()},
+                 {&result});
+    });
+  }
+  return all;
+}
+
+Calls softmax() { return softmax_of("softmax"); }
+Calls softmax_backward() { return softmax_backward_of("softmax_backward"); }
+Calls log_softmax() { return softmax_of("log_softmax"); }
+Calls log_softmax_backward() { return softmax_backward_of("log_softmax_backward"); }
+
+const std::vector<Sizes> kRows = {{40, 33}, {9, 300}, {9, 1025}, {7, 5000}, {3, 20001}, {2, 70001}};
+
+Calls layer_norm() {
+  Calls all = {"layer_norm", {}};
+  for (const Sizes& sizes : kRows) {
+    all.calls.push_back([sizes](const polyops_kernel& kernel) {
+      const Buffer src = random(sizes, 1), weight = random({sizes[1]}, 2),
+                   bias = random({sizes[1]}, 3);
+      const Buffer dst(POLYOPS_FLOAT32, sizes), mean(POLYOPS_FLOAT32, {sizes[0], 1});
+      const Buffer rstd(POLYOPS_FLOAT32, {sizes[0], 1});
+      const polyops_layer_norm_args args = {sizeof args,   1,           1e-5,       src.view(),
+                                            weight.view(), bias.view(), dst.view(), mean.view(),
+                                            rstd.view()};
+      return run(kernel, args, {&dst, &mean, &rstd});
+    });
+  }
+  return all;
+}
+
+Calls layer_norm_backward() {
+  Calls all = {"layer_norm_backward", {}};
+  for (const Sizes& sizes : kRows) {
+    all.calls.push_back([sizes](const polyops_kernel& kernel) {
+      const Buffer grad = random(sizes, 1), src = random(sizes, 2), weight = random({sizes[1]}, 3);
+      const Buffer mean = random({sizes[0], 1}, 4), rstd = random({sizes[0], 1}, 5);
+      const Buffer grad_src(POLYOPS_FLOAT32, sizes);
+      const Buffer grad_weight(POLYOPS_FLOAT32, {sizes[1]}), grad_bias(POLYOPS_FLOAT32, {sizes[1]});
+      const polyops_layer_norm_backward_args args = {sizeof args,        1,
+                                                     grad.view(),        src.view(),
+                                                     mean.view(),        rstd.view(),
+                                                     weight.view(),      grad_src.view(),
+                                                     grad_weight.view(), grad_bias.view()};
+      return run(kernel, args, {&grad_src, &grad_weight, &grad_bias});
+    });
+  }
+  return all;
+}
+
+Calls rms_norm() {
+  Calls all = {"rms_norm", {}};
+  for (const Sizes& sizes : kRows) {
+    all.calls.push_back([sizes](const polyops_kernel& kernel) {
+      const Buffer src = random(sizes, 1), weight = random({sizes[1]}, 2);
+      const Buffer dst(POLYOPS_FLOAT32, sizes), rstd(POLYOPS_FLOAT32, {sizes[0], 1});
+      const polyops_rms_norm_args args = {sizeof args,   1,          1e-5,       src.view(),
+                                          weight.view(), dst.view(), rstd.view()};
+      return run(kernel, args, {&dst, &rstd});
+    });
+  }
+  return all;
+}
+
+Calls rms_norm_backward() {
+  Calls all = {"rms_norm_backward", {}};
+  for (const Sizes& sizes : kRows) {
+    all.calls.push_back([sizes](const polyops_kernel& kernel) {
+      const Buffer grad = random(sizes, 1), src = random(sizes, 2), weight = random({sizes[1]}, 3);
+      const Buffer rstd = random({sizes[0], 1}, 5);
+      const Buffer grad_src(POLYOPS_FLOAT32, sizes), grad_weight(POLYOPS_FLOAT32, {sizes[1]});
+      const polyops_rms_norm_backward_args args = {sizeof args,     1,
+                                                   grad.view(),     src.view(),
+                                                   rstd.view(),     weight.view(),
+                                                   grad_src.view(), grad_weight.view()};
+      return run(kernel, args, {&grad_src, &grad_weight});
+    });
+  }
+  return all;
+}
+
+// Of one block, and in two stages; 7 classes.
+Calls nll_loss() {
+  Calls all = {"nll_loss", {}};
+  for (int64_t samples : {300, 9000}) {
+    all.calls.push_back([samples](const polyops_kernel& kernel) {
+      const Buffer src = random({samples, 7}, 1), dst(POLYOPS_FLOAT32, {});
+      const Buffer total(POLYOPS_FLOAT32, {});
+      Buffer target(POLYOPS_INT64, {samples});
+      target.fill([](int64_t i) { return i % 7; });
+      const polyops_nll_loss_args args = {sizeof args, POLYOPS_NLL_LOSS_SUM, -100,
+                                          src.view(),  target.view(),        absent(),
+                                          dst.view(),  total.view()};
+      return run(kernel, args, {&dst, &total});
+    });
+  }
+  return all;
+}
+
+Calls nll_loss_backward() {
+  Calls all = {"nll_loss_backward", {}};
+  all.calls.push_back([](const polyops_kernel& kernel) {
+    const Buffer grad = random({40}, 1), result(POLYOPS_FLOAT32, {40, 33});
+    Buffer target(POLYOPS_INT64, {40});
+    target.fill([](int64_t i) { return (i * 5) % 33; });
+    const polyops_nll_loss_backward_args args = {sizeof args, POLYOPS_NLL_LOSS_NONE, -100,
+                                                 grad.view(), target.view(),         absent(),
+                                                 absent(),    result.view()};
+    return run(kernel, args, {&result});
+  });
+  return all;
+}
+
+}  // namespace
+}  // namespace polyops::testing
+
+#endif  // POLYOPS_TESTS_SIMT_MUTATION_ROWS_H_
