@@ -31,19 +31,20 @@ GPU_DEVICE void load_taps(const Taps<T>& taps, int32_t channel, float (&w)[W::kT
 // the strip begins to read.
 template <class W, class T>
 GPU_DEVICE void convolve_strip(const Tile& tile, const T* in, int32_t y, int32_t x,
-                               const float (&w)[W::kTaps], float (&sums)[W::kRows][kStripColumns]) {
-  const Columns<W, T> columns(x, tile.in_columns);
+                               const float (&w)[W::kTaps],
+                               float (&sums)[W::kRows][kForwardColumns]) {
+  const Columns<W::template kReads<kForwardColumns>, T> columns(x, tile.in_columns);
 #pragma unroll
   for (int i = 0; i < W::kInRows; ++i) {
     if (static_cast<uint32_t>(y + i) >= static_cast<uint32_t>(tile.in_rows)) continue;
-    float values[W::kInColumns];
+    float values[W::template kReads<kForwardColumns>];
     columns.load(in + (y + i) * tile.in_columns, values);
 #pragma unroll
     for (int r = 0; r < W::kRows; ++r) {
       const int tap = i - r * W::kS;
       if (tap < 0 || tap >= W::kH) continue;
 #pragma unroll
-      for (int c = 0; c < kStripColumns; ++c) {
+      for (int c = 0; c < kForwardColumns; ++c) {
 #pragma unroll
         for (int j = 0; j < W::kW; ++j) {
           sums[r][c] = fmaf(values[c * W::kS + j], w[tap * W::kW + j], sums[r][c]);
@@ -71,7 +72,7 @@ convolve_planes(PlanesCall<T> call) {
   close_copies();
   const T* const in = memory + misplaced(src);
   T* const out = memory + call.out_at + misplaced(dst);
-  const int32_t across = (tile.columns + kStripColumns - 1) / kStripColumns;
+  const int32_t across = (tile.columns + kForwardColumns - 1) / kForwardColumns;
   const int32_t down = (tile.rows + W::kRows - 1) / W::kRows;
   const int32_t strips = tile.planes * down * across;
   int32_t channel = -1;
@@ -79,7 +80,7 @@ convolve_planes(PlanesCall<T> call) {
   wait_copies<0>();
   barrier();
   for (int32_t index = thread_id(); index < strips; index += block_threads()) {
-    const Strip strip(index, across, down, W::kRows);
+    const Strip strip(index, across, down, W::kRows, kForwardColumns);
     const auto its = static_cast<int32_t>(static_cast<uint32_t>(tile.plane + strip.plane) %
                                           static_cast<uint32_t>(s.channels));
     if (its != channel) {
@@ -87,11 +88,11 @@ convolve_planes(PlanesCall<T> call) {
       load_taps<W>(call.taps, channel, w);
       bias = call.bias.at(channel);
     }
-    float sums[W::kRows][kStripColumns];
+    float sums[W::kRows][kForwardColumns];
 #pragma unroll
     for (int r = 0; r < W::kRows; ++r) {
 #pragma unroll
-      for (int c = 0; c < kStripColumns; ++c) sums[r][c] = bias;
+      for (int c = 0; c < kForwardColumns; ++c) sums[r][c] = bias;
     }
     convolve_strip<W>(tile, in + strip.plane * tile.in_rows * tile.in_columns,
                       (tile.row + strip.row) * W::kS - s.h.padding - tile.in_row,
@@ -101,7 +102,7 @@ convolve_planes(PlanesCall<T> call) {
     for (int r = 0; r < W::kRows; ++r) {
       if (strip.row + r >= tile.rows) break;
 #pragma unroll
-      for (int c = 0; c < kStripColumns; ++c) {
+      for (int c = 0; c < kForwardColumns; ++c) {
         if (strip.column + c < tile.columns) to[r * tile.columns + c] = narrow<T>(sums[r][c]);
       }
     }
@@ -150,13 +151,13 @@ inline bool has_square(const Shape& s) {
 template <class T>
 int launch_planes(const Shape& s, const T* src, T* dst, const Taps<T>& taps, const Bias<T>& bias,
                   const polyops_context* ctx) {
-  const Tiling tiling = tiles_of(s, sizeof(T));
+  const Tiling tiling = tiles_of(s, sizeof(T), kForwardColumns);
   const int32_t out_at = room_of<T>(most_in(s, tiling));
   const int32_t out = room_of<T>(int64_t{tiling.planes} * tiling.rows * tiling.columns);
   const PlanesCall<T> call = {s, tiling, src, dst, taps, bias, out_at};
   const int64_t groups = ceil_div(int64_t{s.batch} * s.channels, tiling.planes);
   const LaunchShape shape = {groups * tiling.down * tiling.across, kTileThreads,
-                             (kAround + out_at + out) * sizeof(T)};
+                             (2 * kAround + out_at + out) * sizeof(T)};
   return with_window(s, POLYOPS_DECLINED,
                      [&]<class W>() { return launch(convolve_planes<W, T>, shape, ctx, call); });
 }

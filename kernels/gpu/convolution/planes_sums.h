@@ -26,7 +26,7 @@ struct SumsGrid {
 };
 
 inline SumsGrid sums_grid(const Shape& s, int element_bytes) {
-  SumsGrid g = {tiles_of(s, element_bytes), kTileThreads, 0, 0, 0};
+  SumsGrid g = {tiles_of(s, element_bytes, kStripColumns), kTileThreads, 0, 0, 0};
   const bool whole = g.tiling.down * g.tiling.across == 1;
   const int64_t strips =
       ceil_div(s.w.out, kStripColumns) * (is_row(s) ? 1 : ceil_div(s.h.out, kStripRows));
@@ -60,9 +60,9 @@ struct PlanesSumsCall {
 template <class W, class T>
 GPU_DEVICE void sum_strip(const Tile& tile, const Strip& strip, const T* in, int32_t y, int32_t x,
                           const T* grads, float (&sums)[W::kTaps + 1]) {
-  const Columns<W, T> columns(x, tile.in_columns);
+  const Columns<W::template kReads<kStripColumns>, T> columns(x, tile.in_columns);
   const bool has_second = strip.column + 1 < tile.columns;
-  float values[W::kInRows][W::kInColumns];
+  float values[W::kInRows][W::template kReads<kStripColumns>];
 #pragma unroll
   for (int r = 0; r < W::kRows; ++r) {
     if (strip.row + r >= tile.rows) break;
@@ -126,7 +126,7 @@ sum_planes(PlanesSumsCall<T> call) {
     const T* const in = memory + misplaced(src) + own * tile.in_rows * tile.in_columns;
     const T* const of = memory + call.grad_at + misplaced(grads) + own * tile.rows * tile.columns;
     for (int32_t i = lane; i < strips; i += g.team) {
-      const Strip strip(i, across, strips, W::kRows);
+      const Strip strip(i, across, strips, W::kRows, kStripColumns);
       sum_strip<W>(tile, strip, in, (tile.row + strip.row) * W::kS - s.h.padding - tile.in_row,
                    (tile.column + strip.column) * W::kS - s.w.padding - tile.in_column,
                    of + strip.row * tile.columns + strip.column, sums);
@@ -152,7 +152,7 @@ int launch_planes_sums(const BackwardArgs& a, const Shape& s, const polyops_cont
                                   sums_of<T>(a, grid.splits, ctx),
                                   grad_at};
   const LaunchShape shape = {int64_t{grid.columns} * grid.splits, kTileThreads,
-                             (kAround + grad_at + grads) * sizeof(T)};
+                             (2 * kAround + grad_at + grads) * sizeof(T)};
   const int status = with_window(
       s, POLYOPS_DECLINED, [&]<class W>() { return launch(sum_planes<W, T>, shape, ctx, call); });
   return status == POLYOPS_OK ? launch_add_parts(s, call.sums, ctx) : status;

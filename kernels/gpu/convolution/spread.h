@@ -82,7 +82,7 @@ spread_planes(PlanesCall<T> call) {
   wait_copies<0>();
   barrier();
   for (int32_t index = thread_id(); index < strips; index += block_threads()) {
-    const Strip strip(index, across, down, 2 * kPairs);
+    const Strip strip(index, across, down, 2 * kPairs, 2);
     const auto channel = static_cast<int32_t>(static_cast<uint32_t>(tile.plane + strip.plane) %
                                               static_cast<uint32_t>(s.channels));
     float w[W::kTaps], sums[2 * kPairs][2];
@@ -113,7 +113,7 @@ spread_planes(PlanesCall<T> call) {
 template <class T>
 int launch_spread_planes(const Shape& s, const T* grad, T* dst, const Taps<T>& taps,
                          const polyops_context* ctx) {
-  const Tiling tiling = tiles_of(s, sizeof(T), /*gathers=*/true);
+  const Tiling tiling = tiles_of(s, sizeof(T), 2, /*gathers=*/true);
   const int32_t out_at = room_of<T>(most_in(s, tiling));
   const int32_t out = room_of<T>(int64_t{tiling.planes} * tiling.rows * tiling.columns);
   const PlanesCall<T> call = {s, tiling, grad, dst, taps, {nullptr, 0}, out_at};

@@ -2,9 +2,9 @@
 // a single row. Whatever a block takes of a tensor is one run of elements, so it comes into shared
 // memory by packs of 16 aligned bytes whatever the width, 7 as well as 112, and goes back by such.
 //
-// A strip is what a thread computes at a time: kStripRows x kStripColumns results of one plane, of a
-// single row kStripColumns. Lanes next to each other have columns next to each other: two elements of
-// 16 bits are a bank of shared memory.
+// A strip is what a thread computes at a time: kStripRows rows of one plane, or its only one, of a few
+// results each. Neighbouring lanes have neighbouring columns: two elements of 16 bits are a bank of
+// shared memory.
 #ifndef POLYOPS_GPU_CONVOLUTION_TILE_H_
 #define POLYOPS_GPU_CONVOLUTION_TILE_H_
 
@@ -16,7 +16,10 @@ namespace {
 
 constexpr int kTileThreads = 256;
 // 7: images of 7, 14, 28, 56 and 112 rows leave none over.
-constexpr int kStripRows = 7, kStripColumns = 2;
+constexpr int kStripRows = 7;
+// Of results. 4 take 26 instructions a result under 3x3 taps, 2 take 38, and half the conflicts of banks;
+// where sums of all taps are kept besides, there is no room for more than 2.
+constexpr int kForwardColumns = 4, kStripColumns = 2;
 constexpr int64_t kTileBytes = 40 << 10;
 constexpr int32_t kRowTile = 4096;  // columns, where rows are cut
 
@@ -26,7 +29,8 @@ struct Window {
   static constexpr int kH = kHeight, kW = kWidth, kS = kStride, kTaps = kHeight * kWidth;
   static constexpr int kRows = kHeight == 1 ? 1 : kStripRows;      // of results in a strip
   static constexpr int kInRows = (kRows - 1) * kStride + kHeight;  // that it reads
-  static constexpr int kInColumns = (kStripColumns - 1) * kStride + kWidth;
+  template <int kResults>  // columns that so many results read
+  static constexpr int kReads = (kResults - 1) * kStride + kWidth;
 };
 
 // How results fall into tiles: planes > 1 only where tiles are whole planes.
@@ -39,14 +43,15 @@ struct Tiling {
 
 inline bool is_row(const Shape& s) { return s.h.in == 1 && s.h.out == 1 && s.h.taps == 1; }
 
-inline Tiling tiles_of(const Shape& s, int element_bytes, bool gathers = false) {
+// columns: of a strip.
+inline Tiling tiles_of(const Shape& s, int element_bytes, int columns, bool gathers = false) {
   const int64_t row = int64_t{s.w.in} * s.h.stride + s.w.out;
   const int64_t halo = int64_t{s.w.in} * (s.h.taps - 1);
   const int64_t room = kTileBytes / element_bytes;
   const int64_t plane = int64_t{s.h.in} * s.w.in + int64_t{s.h.out} * s.w.out;
   Tiling t = {1, s.h.out, s.w.out, 1, 1, gathers};
   if (plane <= room) {
-    const int64_t strips = ceil_div(s.w.out, kStripColumns) * ceil_div(s.h.out, kStripRows);
+    const int64_t strips = ceil_div(s.w.out, columns) * ceil_div(s.h.out, kStripRows);
     const int64_t wanted = kTileThreads / strips, fit = room / plane;
     t.planes = static_cast<int32_t>(wanted < 1 ? 1 : wanted < fit ? wanted : fit);
   } else if (is_row(s)) {
@@ -180,8 +185,8 @@ inline int64_t most_in(const Shape& s, const Tiling& t) {
 struct Strip {
   int32_t plane, row, column;
 
-  // across, down: strips of a plane.
-  GPU_DEVICE Strip(int32_t index, int32_t across, int32_t down, int rows) {
+  // across, down: strips of a plane; rows, columns: of results in one.
+  GPU_DEVICE Strip(int32_t index, int32_t across, int32_t down, int rows, int columns) {
     plane = row = 0;
     column = index;
     if (index >= across) {
@@ -190,7 +195,7 @@ struct Strip {
       plane = static_cast<int32_t>(line / static_cast<uint32_t>(down));
       row = (static_cast<int32_t>(line) - plane * down) * rows;
     }
-    column *= kStripColumns;
+    column *= columns;
   }
 };
 
@@ -205,22 +210,22 @@ struct Word {
 // bits, so that a load needs neither a comparison nor a branch. Where there is none another row is
 // read, or what lies around the tile: kAround elements before it at most.
 constexpr int kAround = 8;
-template <class W, class T>
+template <int kCount, class T>
 struct Columns {
   static constexpr bool kByFactor = std::is_same_v<T, bf16>;
   int32_t first;
-  uint32_t inside[W::kInColumns];
+  uint32_t inside[kCount];
 
   GPU_DEVICE Columns(int32_t column, int32_t columns) : first(column) {
 #pragma unroll
-    for (int j = 0; j < W::kInColumns; ++j) {
+    for (int j = 0; j < kCount; ++j) {
       const bool has = static_cast<uint32_t>(column + j) < static_cast<uint32_t>(columns);
       inside[j] = !has ? 0 : kByFactor ? 1u << 16 : ~0u;
     }
   }
-  GPU_DEVICE void load(const T* row, float (&x)[W::kInColumns]) const {
+  GPU_DEVICE void load(const T* row, float (&x)[kCount]) const {
 #pragma unroll
-    for (int j = 0; j < W::kInColumns; ++j) x[j] = one(row + first + j, inside[j]);
+    for (int j = 0; j < kCount; ++j) x[j] = one(row + first + j, inside[j]);
   }
   GPU_DEVICE static float one(const T* p, uint32_t inside) {
     if constexpr (sizeof(T) == 4) {
