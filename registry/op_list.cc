@@ -82,8 +82,8 @@ GateKey group_norm_backward_key(const void* p) {
 
 // Where a tensor is both, it is channels_last.
 GateKey batch_norm_key(const polyops_tensor& t) {
-  const bool last = (t.sizes[1] == 1 || t.strides[1] == 1) &&
-                    (t.sizes[2] == 1 || t.strides[2] == t.sizes[1]);
+  const bool last =
+      (t.sizes[1] == 1 || t.strides[1] == 1) && (t.sizes[2] == 1 || t.strides[2] == t.sizes[1]);
   return {t.dtype, last ? kChannelsLast : kContiguous, {t.sizes[0], t.sizes[1], t.sizes[2]}};
 }
 

@@ -34,9 +34,8 @@ const char* batch_supports(const void* p) {
   const bool kept = polyops_is_present(&a.mean) && polyops_is_present(&a.rstd);
   const bool running = polyops_is_present(&a.running_mean) && polyops_is_present(&a.running_var);
   if (a.training != 0 ? !kept : !running) return "moments";
-  return batch_reason(
-      a.src, {&a.src, &a.dst},
-      {&a.weight, &a.bias, &a.running_mean, &a.running_var, &a.mean, &a.rstd});
+  return batch_reason(a.src, {&a.src, &a.dst},
+                      {&a.weight, &a.bias, &a.running_mean, &a.running_var, &a.mean, &a.rstd});
 }
 
 const char* batch_backward_supports(const void* p) {

@@ -49,9 +49,9 @@ typedef struct polyops_batch_norm_backward_args {
   double eps; /* of rstd where that is absent */
   polyops_tensor grad_dst;
   polyops_tensor src;
-  polyops_tensor mean; /* those of the batch; unless training, running_mean as well */
-  polyops_tensor rstd; /* optional unless training: from var */
-  polyops_tensor var;  /* optional; running_var */
+  polyops_tensor mean;        /* those of the batch; unless training, running_mean as well */
+  polyops_tensor rstd;        /* optional unless training: from var */
+  polyops_tensor var;         /* optional; running_var */
   polyops_tensor weight;      /* optional */
   polyops_tensor grad_src;    /* optional */
   polyops_tensor grad_weight; /* optional */
