@@ -17,30 +17,24 @@ struct KernelList {
 }  // namespace polyops::gpu
 
 // The ops of this folder, in the order in which a backend lists them.
-#define POLYOPS_GPU_OPS(X, ...) \
-  X(softmax, __VA_ARGS__)       \
-  X(log_softmax, __VA_ARGS__)   \
-  X(layer_norm, __VA_ARGS__)    \
-  X(rms_norm, __VA_ARGS__)      \
-  X(group_norm, __VA_ARGS__)    \
-  X(batch_norm, __VA_ARGS__)    \
-  X(gelu, __VA_ARGS__)          \
-  X(relu, __VA_ARGS__)          \
-  X(convolution, __VA_ARGS__)   \
-  X(cat, __VA_ARGS__)           \
-  X(nll_loss, __VA_ARGS__)
 #define POLYOPS_GPU_OPS(X, ...)       \
   X(softmax, __VA_ARGS__)             \
   X(log_softmax, __VA_ARGS__)         \
   X(layer_norm, __VA_ARGS__)          \
+  X(rms_norm, __VA_ARGS__)            \
+  X(group_norm, __VA_ARGS__)          \
+  X(batch_norm, __VA_ARGS__)          \
   X(gelu, __VA_ARGS__)                \
   X(relu, __VA_ARGS__)                \
+  X(convolution, __VA_ARGS__)         \
+  X(cat, __VA_ARGS__)                 \
+  X(nll_loss, __VA_ARGS__)            \
   X(upsample_nearest2d, __VA_ARGS__)  \
   X(upsample_bilinear2d, __VA_ARGS__) \
-  X(upsample_bicubic2d, __VA_ARGS__)
-X(max_pool2d, __VA_ARGS__)
-X(avg_pool2d, __VA_ARGS__)
-X(adaptive_avg_pool2d, __VA_ARGS__)
+  X(upsample_bicubic2d, __VA_ARGS__)  \
+  X(max_pool2d, __VA_ARGS__)          \
+  X(avg_pool2d, __VA_ARGS__)          \
+  X(adaptive_avg_pool2d, __VA_ARGS__)
 
 #define POLYOPS_GPU_CONCAT_(a, b) a##_##b
 #define POLYOPS_GPU_CONCAT(a, b) POLYOPS_GPU_CONCAT_(a, b)
