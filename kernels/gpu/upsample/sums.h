@@ -153,20 +153,20 @@ struct ChannelSums {
   static int64_t groups(const Image<T>& image) { return image.planes / image.channels; }
 
   GPU_DEVICE ChannelSums(const Image<T>& image, uint32_t lane, uint32_t group)
-      : columns_(image.columns), channels_(image.channels) {
+      : columns_(image.columns), in_(image.in), out_(image.out), channels_(image.channels) {
     const uint32_t packs = static_cast<uint32_t>(channels_) / kChannels;
     const uint32_t column = lane / packs, channel = (lane - column * packs) * kChannels;
     place_ = static_cast<int>(column);
     row_ = columns_.to * channels_;
-    row_out_ = columns_.from * channels_;
-    in_ = image.in + int64_t{group} * image.rows.to * row_ + channel;
-    out_ = image.out + int64_t{group} * image.rows.from * row_out_ + column * channels_ + channel;
+    at_out_ =
+        static_cast<int>((group * image.rows.from * columns_.from + column) * channels_ + channel);
     begin_ = Mode::begin_of(columns_, place_);
     end_ = Mode::end_of(columns_, place_);
+    at_in_ = static_cast<int>(group * image.rows.to * row_ + begin_ * channels_ + channel);
   }
 
   GPU_DEVICE void add(int row, float (&sum)[kValues]) const {
-    const T* at = in_ + row * row_ + begin_ * channels_;
+    const T* at = in_ + (at_in_ + row * row_);
     const bool edge = Mode::kTaps > 1 && at_edge(columns_, place_);
     for (int i = begin_; i < end_; ++i, at += channels_) {
       float read[kChannels];
@@ -183,14 +183,14 @@ struct ChannelSums {
   }
 
   GPU_DEVICE void store(int row, const float (&x)[kValues]) const {
-    store_side_by_side(out_ + row * row_out_, x);
+    store_side_by_side(out_ + (at_out_ + row * columns_.from * channels_), x);
   }
 
  private:
   const Axis columns_;
   const T* in_;
   T* out_;
-  int channels_, row_, row_out_;
+  int channels_, row_, at_in_, at_out_;
   int place_, begin_, end_;
 };
 
