@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch._decomp import decompositions
 
-
 # Their results are contiguous, as a GPU's are.
 
 

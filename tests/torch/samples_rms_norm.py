@@ -1,4 +1,4 @@
-"""Samples of rms_norm, forward and backward. The CPU has no kernels of it, and stock no backward."""
+"""Samples of rms_norm, forward and backward; on the CPU stock has no backward, and nobody kernels."""
 
 from collections.abc import Iterator
 from itertools import product
