@@ -1,4 +1,4 @@
-"""Samples of rms_norm, forward and backward; on the CPU stock has no backward, and nobody kernels."""
+"""Samples of rms_norm, forward and backward, which on the CPU is stock's and lacks the latter."""
 
 from collections.abc import Iterator
 from itertools import product
