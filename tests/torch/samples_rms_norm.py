@@ -1,4 +1,4 @@
-"""Samples of rms_norm, forward and backward: no kernels on the CPU, and no backward of stock's."""
+"""Samples of rms_norm, forward and backward, which on the CPU is stock's and lacks the latter."""
 
 from collections.abc import Iterator
 from itertools import product

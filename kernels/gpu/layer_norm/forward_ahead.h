@@ -1,6 +1,7 @@
 // The same rows as forward.h's, through shared memory: while a row is computed, the copies of the
-// block's next one are under way, 64 bytes of a lane. So memory is never idle, whatever a row waits for
-// between its first load and its last store, and it takes half of a multiprocessor's threads.
+// block's next one are under way, 64 bytes of a lane. So loads are in flight whatever a row waits for
+// between its first load and its last store, with the half of a multiprocessor's threads that 64
+// registers leave.
 #ifndef POLYOPS_GPU_LAYER_NORM_FORWARD_AHEAD_H_
 #define POLYOPS_GPU_LAYER_NORM_FORWARD_AHEAD_H_
 
