@@ -221,6 +221,7 @@ struct Columns {
     for (int j = 0; j < kCount; ++j) {
       const bool has = static_cast<uint32_t>(column + j) < static_cast<uint32_t>(columns);
       inside[j] = !has ? 0 : kByFactor ? 1u << 16 : ~0u;
+      forget_bits(&inside[j]);  // else it is compared and chosen again in every row
     }
   }
   GPU_DEVICE void load(const T* row, float (&x)[kCount]) const {
