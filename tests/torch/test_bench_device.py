@@ -17,7 +17,7 @@ from polyops._bench.device import Device, find
 from polyops._bench.device_clock import DeviceTiming
 from polyops._bench.inputs import Case
 
-OPS = {"softmax", "log_softmax", "layer_norm", "gelu", "relu"}
+OPS = {"convolution", "softmax", "log_softmax", "layer_norm", "gelu", "relu"}
 CASE = Case(lambda: None, list, 4000, 0, 4000)
 
 
