@@ -75,14 +75,15 @@ convolve_planes(PlanesCall<T> call) {
   const int32_t across = (tile.columns + kForwardColumns - 1) / kForwardColumns;
   const int32_t down = (tile.rows + W::kRows - 1) / W::kRows;
   const int32_t strips = tile.planes * down * across;
+  const int32_t first_channel = tile.plane % s.channels;
   int32_t channel = -1;
   float w[W::kTaps], bias = 0;
   wait_copies<0>();
   barrier();
   for (int32_t index = thread_id(); index < strips; index += block_threads()) {
     const Strip strip(index, across, down, W::kRows, kForwardColumns);
-    const auto its = static_cast<int32_t>(static_cast<uint32_t>(tile.plane + strip.plane) %
-                                          static_cast<uint32_t>(s.channels));
+    int32_t its = first_channel + strip.plane;
+    if (its >= s.channels) its %= s.channels;  // of the next image
     if (its != channel) {
       channel = its;
       load_taps<W>(call.taps, channel, w);
