@@ -258,7 +258,7 @@ def out() -> Iterator[Sample]:
         def of_max(m: Make, kind: str = kind) -> Args:
             values, _ = forward(MAX, m, (2, 3, 8, 9), PLAIN, "contiguous")
             y, indices = getattr(aten, MAX)(*values)
-            places = torch.empty_like(indices) if kind != "resized" else indices.new_empty(0)
+            places = torch.zeros_like(indices) if kind != "resized" else indices.new_empty(0)
             return args(*values, out=output(kind, m, y), indices=places)
 
         def of_avg(m: Make, kind: str = kind) -> Args:
