@@ -28,6 +28,41 @@ GPU_DEVICE int64_t grid_blocks() { return gridDim.x; }
 GPU_DEVICE constexpr int wave_size() { return 32; }
 
 GPU_DEVICE void barrier() { __syncthreads(); }
+
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
+GPU_DEVICE int cluster_blocks() {
+  uint32_t n;
+  asm("mov.u32 %0, %%cluster_nctarank;" : "=r"(n));
+  return static_cast<int>(n);
+}
+GPU_DEVICE int cluster_rank() {
+  uint32_t rank;
+  asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  return static_cast<int>(rank);
+}
+GPU_DEVICE void cluster_barrier() {
+  asm volatile(
+      "barrier.cluster.arrive.release.aligned;\n"
+      "barrier.cluster.wait.acquire.aligned;" ::
+          : "memory");
+}
+GPU_DEVICE void cluster_send(float* place, int rank, float x) {
+  asm volatile(
+      "{\n"
+      ".reg .b32 there;\n"
+      "mapa.shared::cluster.u32 there, %0, %1;\n"
+      "st.shared::cluster.f32 [there], %2;\n"
+      "}" ::"r"(static_cast<uint32_t>(__cvta_generic_to_shared(place))),
+      "r"(rank), "f"(x)
+      : "memory");
+}
+#else  // no clusters: never launched as more than one block
+GPU_DEVICE int cluster_blocks() { return 1; }
+GPU_DEVICE int cluster_rank() { return 0; }
+GPU_DEVICE void cluster_barrier() { __syncthreads(); }
+GPU_DEVICE void cluster_send(float* place, int, float x) { *place = x; }
+#endif
+
 GPU_DEVICE float shuffle_xor(float x, int mask) { return __shfl_xor_sync(0xffffffffu, x, mask); }
 GPU_DEVICE bool any_lane(bool x) { return __any_sync(0xffffffffu, x) != 0; }
 
@@ -122,6 +157,10 @@ inline int multiprocessors(const polyops_context* ctx) {
 
 inline int64_t most_shared(const polyops_context* ctx) {
   return cuda::most_shared(ctx->device_index);
+}
+
+inline int most_cluster(const polyops_context* ctx) {
+  return cuda::most_cluster(ctx->device_index);
 }
 
 template <class... Params>

@@ -12,6 +12,7 @@ namespace polyops::cuda {
 namespace {
 
 constexpr int kMostDevices = 64;
+constexpr int kPortableCluster = 8;  // what every chip that has clusters allows
 
 const polyops_host* host = nullptr;
 
@@ -72,6 +73,41 @@ int64_t most_shared(int device) {
   return attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device, known, 48 << 10);
 }
 
+// The code for 9.0 is compiled for that chip alone; all others run that for 8.0, made without clusters.
+int most_cluster(int device) {
+  static std::atomic<int> majors[kMostDevices], known[kMostDevices];
+  if (device < 0 || device >= kMostDevices) return 1;
+  int most = known[device].load(std::memory_order_relaxed);
+  if (most != 0) return most;
+  int minor = -1;
+  const bool told =
+      cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device) == cudaSuccess;
+  if (!told) cudaGetLastError();
+  const int major = attribute(cudaDevAttrComputeCapabilityMajor, device, majors, 0);
+  most = major == 9 && minor == 0 ? kPortableCluster : 1;
+  known[device].store(most, std::memory_order_relaxed);
+  return most;
+}
+
+namespace {
+
+cudaError_t launch_cluster(const void* kernel, const gpu::LaunchShape& shape, cudaStream_t stream,
+                           void** args) {
+  cudaLaunchAttribute cluster = {};
+  cluster.id = cudaLaunchAttributeClusterDimension;
+  cluster.val.clusterDim = {static_cast<unsigned>(shape.cluster), 1, 1};
+  cudaLaunchConfig_t config = {};
+  config.gridDim = dim3(static_cast<unsigned>(shape.blocks));
+  config.blockDim = dim3(static_cast<unsigned>(shape.threads));
+  config.dynamicSmemBytes = shape.shared_bytes;
+  config.stream = stream;
+  config.attrs = &cluster;
+  config.numAttrs = 1;
+  return cudaLaunchKernelExC(&config, kernel, args);
+}
+
+}  // namespace
+
 int launch(const void* kernel, const gpu::LaunchShape& shape, const polyops_context* ctx,
            void** args) {
   // torch has made the device current, through a runtime of its own; ours need not have noticed.
@@ -82,9 +118,11 @@ int launch(const void* kernel, const gpu::LaunchShape& shape, const polyops_cont
   if (error != cudaSuccess) return fail("no such device", error);
   if (shape.shared_bytes != 0) error = allow_shared(kernel, ctx->device_index);
   if (error != cudaSuccess) return fail("shared memory", error);
-  error = cudaLaunchKernel(kernel, dim3(static_cast<unsigned>(shape.blocks)),
-                           dim3(static_cast<unsigned>(shape.threads)), args, shape.shared_bytes,
-                           static_cast<cudaStream_t>(ctx->stream));
+  const auto stream = static_cast<cudaStream_t>(ctx->stream);
+  error = shape.cluster > 1 ? launch_cluster(kernel, shape, stream, args)
+                            : cudaLaunchKernel(kernel, dim3(static_cast<unsigned>(shape.blocks)),
+                                               dim3(static_cast<unsigned>(shape.threads)), args,
+                                               shape.shared_bytes, stream);
   return error == cudaSuccess ? POLYOPS_OK : fail("launch", error);
 }
 

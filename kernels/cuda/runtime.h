@@ -15,6 +15,9 @@ int multiprocessors(int device);
 // Bytes of shared memory that a block may have.
 int64_t most_shared(int device);
 
+// Blocks of a cluster; 1 where machine code that knows clusters does not run.
+int most_cluster(int device);
+
 // On the context's device and stream. POLYOPS_ERROR, its text set, if it could not be launched.
 int launch(const void* kernel, const gpu::LaunchShape& shape, const polyops_context* ctx,
            void** args);

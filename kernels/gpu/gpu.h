@@ -24,6 +24,11 @@
 //                               this thread alone may look at them, after the wait
 //   close_copies()              those begun since the last time are a group
 //   wait_copies<n>()            until all groups of this thread but the last n have arrived
+//   cluster_blocks(), cluster_rank()    how many blocks are this one's cluster, and its place there
+//   cluster_barrier()           of all threads of the cluster
+//   cluster_send(p, rank, x)    *p = x, where p is in that block's shared memory what it is in this
+//                               one's. Between two of those barriers: all have begun, all has arrived
+//   most_cluster(ctx)           blocks that a cluster may have; 1: there are none
 //   launch(kernel, shape, ctx, args...)   from the host; returns what a kernel entry returns
 //   multiprocessors(ctx)        how many the device has
 //   most_shared(ctx)            bytes that a block may have, declared and asked for

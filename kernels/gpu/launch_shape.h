@@ -10,6 +10,7 @@ struct LaunchShape {
   int64_t blocks;           // up to 2^31 - 1
   int threads;              // per block, a multiple of the wave
   size_t shared_bytes = 0;  // dynamic
+  int cluster = 1;          // blocks that run at the same time and reach each other's shared memory
 };
 
 inline constexpr int64_t kMostBlocks = 0x7fffffff;

@@ -1,6 +1,6 @@
 // One value of all lanes of a team, the lanes that share a row: a power of two of them within a wave,
-// by shuffles, or whole waves, through shared memory. Every lane gets the same bits, whatever the
-// order in which lanes run.
+// by shuffles; whole waves, through shared memory; the blocks of a cluster, through each other's. Every
+// lane gets the same bits, whatever the order in which lanes run.
 #ifndef POLYOPS_GPU_REDUCE_H_
 #define POLYOPS_GPU_REDUCE_H_
 
@@ -59,6 +59,20 @@ GPU_DEVICE float sum_of_block(float x, float* shared) {
   float sums[1] = {x};
   sum_team(sums, block_threads(), shared);
   return sums[0];
+}
+
+// The most blocks of a cluster that any device has: slots of one value, a power of two.
+inline constexpr int kMostCluster = 8;
+
+// One value of each block goes into `slots` (kMostCluster elements) of all, and with the next
+// cluster_barrier() is there. Before it all blocks have begun, and nobody uses `slots`.
+GPU_DEVICE void send_to_cluster(float x, float* slots) {
+  if (thread_id() < cluster_blocks()) cluster_send(slots + cluster_rank(), thread_id(), x);
+}
+// What a lane has of it, to be merged over kMostCluster lanes.
+GPU_DEVICE float from_cluster(const float* slots, float otherwise) {
+  const int slot = thread_id() % kMostCluster;
+  return slot < cluster_blocks() ? slots[slot] : otherwise;
 }
 
 }  // namespace

@@ -41,6 +41,17 @@ inline int wave_size() { return simt::wave_size(); }
 inline void barrier(const std::source_location& where = std::source_location::current()) {
   simt::barrier(where);
 }
+
+inline int cluster_blocks() { return simt::cluster_blocks(); }
+inline int cluster_rank() { return simt::cluster_rank(); }
+inline void cluster_barrier(const std::source_location& where = std::source_location::current()) {
+  simt::cluster_barrier(where);
+}
+inline void cluster_send(float* place, int rank, float x) {
+  *static_cast<float*>(simt::in_block(rank, place)) = x;
+}
+inline int most_cluster(const polyops_context*) { return simt::kMostCluster; }
+
 inline float shuffle_xor(float x, int mask) {
   return std::bit_cast<float>(
       static_cast<uint32_t>(simt::shuffle_xor(std::bit_cast<uint32_t>(x), mask)));
@@ -124,8 +135,9 @@ template <class... Params>
 int launch(void (*kernel)(Params...), const LaunchShape& shape, const polyops_context*,
            std::type_identity_t<Params>... args) {
   try {
-    simt::run({POLYOPS_SIMT_WAVE, POLYOPS_SIMT_REVERSED != 0}, shape.blocks, shape.threads,
-              shape.shared_bytes, [&] { kernel(args...); });
+    simt::run(
+        {POLYOPS_SIMT_WAVE, POLYOPS_SIMT_REVERSED != 0}, shape.blocks, shape.threads,
+        shape.shared_bytes, [&] { kernel(args...); }, shape.cluster);
     return POLYOPS_OK;
   } catch (const simt::Error& error) {
     return simt::report(error.what());

@@ -1,26 +1,16 @@
 #include "simt.h"
 
 #include <algorithm>
-#include <cstring>
 #include <exception>
 #include <map>
 #include <memory>
 #include <mutex>
 
+#include "arena.h"
 #include "fiber.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#else
-#define ASAN_POISON_MEMORY_REGION(address, bytes) ((void)(address), (void)(bytes))
-#define ASAN_UNPOISON_MEMORY_REGION(address, bytes) ((void)(address), (void)(bytes))
-#endif
 
 namespace simt {
 namespace {
-
-constexpr unsigned char kGuard = 0xa5, kNan = 0xff;
-constexpr size_t kGuardBytes = 64;
 
 // Which barriers there are, and which is passed through. Launches may come from several threads.
 struct Sites {
@@ -32,56 +22,7 @@ Sites& sites() {
   return *all;
 }
 
-// The shared memory of a block: arrays with guards between them.
-class Arena {
- public:
-  Arena() : memory_(kMostStaticShared + kMostDynamicShared + 64 * kGuardBytes) {}
-  ~Arena() { ASAN_UNPOISON_MEMORY_REGION(memory_.data(), memory_.size()); }
-
-  void clear() {
-    ASAN_UNPOISON_MEMORY_REGION(memory_.data(), memory_.size());
-    std::fill(memory_.begin(), memory_.end(), kGuard);
-    ASAN_POISON_MEMORY_REGION(memory_.data(), memory_.size());
-    arrays_.clear();
-    used_ = kGuardBytes;
-  }
-
-  void* array(const void* tag, size_t bytes, size_t most) {
-    for (const Array& a : arrays_) {
-      if (a.tag == tag) return memory_.data() + a.offset;
-    }
-    if (bytes > most) throw Error("shared memory: " + std::to_string(bytes) + " bytes asked for");
-    unsigned char* data = memory_.data() + used_;
-    if (used_ + bytes + 2 * kGuardBytes > memory_.size()) throw Error("shared memory is used up");
-    ASAN_UNPOISON_MEMORY_REGION(data, bytes);
-    std::memset(data, kNan, bytes);
-    arrays_.push_back({tag, used_, bytes});
-    used_ += (bytes + 15) / 16 * 16 + kGuardBytes;
-    return data;
-  }
-
-  void check_guards() {
-    ASAN_UNPOISON_MEMORY_REGION(memory_.data(), memory_.size());
-    std::vector<bool> inside(used_);
-    for (const Array& a : arrays_) {
-      std::fill_n(inside.begin() + static_cast<int64_t>(a.offset), a.bytes, true);
-    }
-    for (size_t i = 0; i < used_; ++i) {
-      if (!inside[i] && memory_[i] != kGuard) throw Error("a write beyond a shared array");
-    }
-  }
-
- private:
-  struct Array {
-    const void* tag;
-    size_t offset, bytes;
-  };
-  std::vector<unsigned char> memory_;
-  std::vector<Array> arrays_;
-  size_t used_ = 0;
-};
-
-enum class State { kReady, kAtBarrier, kAtShuffle, kDone };
+enum class State { kReady, kAtBarrier, kAtShuffle, kAtClusterBarrier, kDone };
 
 struct Lane {
   Fiber fiber;
@@ -91,10 +32,16 @@ struct Lane {
   int mask;
 };
 
+class Cluster;
+
 class Block {
  public:
-  void run(const Order& order, int64_t id, int64_t blocks, int threads, size_t dynamic_bytes,
-           const std::function<void()>& lane);
+  void begin(const Order& order, int64_t id, int64_t blocks, int threads, size_t dynamic_bytes,
+             const std::function<void()>& lane, Cluster* of);
+  // Every lane that can run does, up to where it waits. False: none could.
+  bool step();
+  int count(State state) const { return count(state, 0, threads); }
+  void pass_cluster_barrier();
 
   Lane& current() { return *current_; }
   void stop(State state) {
@@ -107,6 +54,7 @@ class Block {
   int threads;
   size_t dynamic_bytes;
   Arena arena;
+  Cluster* cluster;
 
  private:
   static void enter_lane(void* block);
@@ -187,13 +135,28 @@ void Block::release_barrier() {
   }
 }
 
-void Block::run(const Order& the_order, int64_t the_id, int64_t all_blocks, int all_threads,
-                size_t bytes, const std::function<void()>& lane) {
+bool Block::step() {
+  running = this;
+  const bool ran = run_ready();
+  if (ran) {
+    release_waves();
+    release_barrier();
+  }
+  return ran;
+}
+
+void Block::pass_cluster_barrier() {
+  for (const auto& lane : lanes_) lane->state = State::kReady;
+}
+
+void Block::begin(const Order& the_order, int64_t the_id, int64_t all_blocks, int all_threads,
+                  size_t bytes, const std::function<void()>& lane, Cluster* of) {
   order = the_order;
   id = the_id;
   blocks = all_blocks;
   threads = all_threads;
   dynamic_bytes = bytes;
+  cluster = of;
   body_ = &lane;
   failure_ = nullptr;
   arena.clear();
@@ -204,34 +167,82 @@ void Block::run(const Order& the_order, int64_t the_id, int64_t all_blocks, int 
     lanes_[i]->state = State::kReady;
     lanes_[i]->fiber.prepare(enter_lane, this);
   }
-  while (run_ready()) {
-    release_waves();
-    release_barrier();
-  }
-  arena.check_guards();
 }
 
-// The state of a launch of this thread; kept, for its stacks and its memory.
-Block& block_of_thread() {
-  thread_local Block block;
-  return block;
+class Cluster {
+ public:
+  void run(const Order& order, int64_t first, int64_t blocks, int threads, size_t dynamic_bytes,
+           const std::function<void()>& lane, int size);
+  Block& block(int rank) { return *blocks_[rank]; }
+  int size() const { return size_; }
+
+ private:
+  bool step();
+  void release_barrier();
+
+  std::vector<std::unique_ptr<Block>> blocks_;  // kept, for their stacks and their memory
+  int size_ = 0;
+  bool reversed_ = false;
+};
+
+// Each block goes as far as it can before the next one begins.
+bool Cluster::step() {
+  bool ran = false;
+  for (int i = 0; i < size_; ++i) {
+    while (block(reversed_ ? size_ - 1 - i : i).step()) ran = true;
+  }
+  return ran;
+}
+
+void Cluster::release_barrier() {
+  int waiting = 0, ready = 0;
+  for (int i = 0; i < size_; ++i) {
+    waiting += block(i).count(State::kAtClusterBarrier);
+    ready += block(i).count(State::kReady);
+  }
+  if (waiting == 0 || ready != 0) return;
+  if (waiting != size_ * block(0).threads) {
+    throw Error("a barrier that only a part of its cluster reaches");
+  }
+  for (int i = 0; i < size_; ++i) block(i).pass_cluster_barrier();
+}
+
+void Cluster::run(const Order& order, int64_t first, int64_t blocks, int threads, size_t bytes,
+                  const std::function<void()>& lane, int size) {
+  size_ = size;
+  reversed_ = order.reversed;
+  while (blocks_.size() < static_cast<size_t>(size)) blocks_.push_back(std::make_unique<Block>());
+  for (int i = 0; i < size; ++i) {
+    block(i).begin(order, first + i, blocks, threads, bytes, lane, this);
+  }
+  while (step()) release_barrier();
+  for (int i = 0; i < size; ++i) block(i).arena.check_guards();
+}
+
+// The state of a launch of this thread.
+Cluster& cluster_of_thread() {
+  thread_local Cluster cluster;
+  return cluster;
 }
 
 }  // namespace
 
 void run(const Order& order, int64_t blocks, int threads, size_t dynamic_bytes,
-         const std::function<void()>& lane) {
+         const std::function<void()>& lane, int size) {
   if (running != nullptr) throw Error("a launch within a kernel");
   if (blocks < 1) throw Error("a launch of no blocks");
   if (threads < 1 || threads > kMostThreads || threads % order.wave != 0) {
     throw Error("blocks of " + std::to_string(threads) + " threads");
   }
   if (dynamic_bytes > kMostDynamicShared) throw Error("too much dynamic shared memory");
-  Block& block = block_of_thread();
-  running = &block;
+  if (size < 1 || size > kMostCluster || blocks % size != 0) {
+    throw Error("clusters of " + std::to_string(size) + " blocks");
+  }
+  Cluster& cluster = cluster_of_thread();
   try {
-    for (int64_t i = 0; i < blocks; ++i) {
-      block.run(order, order.reversed ? blocks - 1 - i : i, blocks, threads, dynamic_bytes, lane);
+    for (int64_t i = 0; i < blocks; i += size) {
+      cluster.run(order, order.reversed ? blocks - size - i : i, blocks, threads, dynamic_bytes,
+                  lane, size);
     }
   } catch (...) {
     running = nullptr;
@@ -260,6 +271,20 @@ bool is_skipped(const std::source_location& where) {
 // What stops here may never go on: nothing that owns memory is alive.
 void barrier(const std::source_location& where) {
   if (!is_skipped(where)) running->stop(State::kAtBarrier);
+}
+
+void cluster_barrier(const std::source_location& where) {
+  if (!is_skipped(where)) running->stop(State::kAtClusterBarrier);
+}
+
+int cluster_blocks() { return running->cluster->size(); }
+int cluster_rank() { return static_cast<int>(running->id % cluster_blocks()); }
+
+void* in_block(int rank, void* mine) {
+  if (rank < 0 || rank >= cluster_blocks()) throw Error("a block beyond the cluster");
+  void* place = running->arena.counterpart(mine, running->cluster->block(rank).arena);
+  if (place == nullptr) throw Error("shared memory of a block that has not begun");
+  return place;
 }
 
 uint64_t shuffle_xor(uint64_t value, int mask) {

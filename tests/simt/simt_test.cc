@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -23,6 +24,16 @@ std::string failure(const Order& order, int threads, const std::function<void()>
                     size_t dynamic_bytes = 0, int64_t blocks = 1) {
   try {
     run(order, blocks, threads, dynamic_bytes, lane);
+    return "";
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
+// The same of a cluster of two blocks.
+std::string failure_of_cluster(const Order& order, const std::function<void()>& lane) {
+  try {
+    run(order, 2, 64, 0, lane, 2);
     return "";
   } catch (const Error& error) {
     return error.what();
@@ -50,6 +61,58 @@ TEST(Simt, LanesRunInTheOrderAskedFor) {
     EXPECT_EQ(ran.front(), order.reversed ? 63 : 0);
     EXPECT_EQ(ran.back(), order.reversed ? 0 : 63);
   }
+}
+
+void pass_cluster_barrier(const std::source_location& where = std::source_location::current()) {
+  cluster_barrier(where);
+}
+
+float* slot_of_block() {
+  static const char tag = 0;
+  return static_cast<float*>(shared(&tag, sizeof(float)));
+}
+
+void send(int rank, float x) { *static_cast<float*>(in_block(rank, slot_of_block())) = x; }
+
+TEST(Simt, BlocksOfAClusterReachEachOther) {
+  for (const Order& order : kOrders) {
+    std::map<int64_t, float> got;
+    run(
+        order, 8, 64, 0,
+        [&] {
+          slot_of_block();
+          pass_cluster_barrier();
+          EXPECT_EQ(cluster_blocks(), 4);
+          EXPECT_EQ(cluster_rank(), block_id() % 4);
+          if (thread_id() == 0) send((cluster_rank() + 1) % 4, static_cast<float>(block_id()));
+          pass_cluster_barrier();
+          got[block_id()] = *slot_of_block();
+        },
+        4);
+    const std::map<int64_t, float> expected = {{0, 3}, {1, 0}, {2, 1}, {3, 2},
+                                               {4, 7}, {5, 4}, {6, 5}, {7, 6}};
+    EXPECT_EQ(got, expected);
+  }
+}
+
+TEST(Simt, WhatAClusterLeavesUndefinedIsFound) {
+  for (const Order& order : kOrders) {
+    EXPECT_EQ(failure_of_cluster(order, [] { send(1 - cluster_rank(), 1.0f); }),
+              "shared memory of a block that has not begun");
+    EXPECT_EQ(failure_of_cluster(order, [] { send(2, 1.0f); }), "a block beyond the cluster");
+    EXPECT_EQ(failure_of_cluster(order,
+                                 [] {
+                                   if (cluster_rank() == 0) pass_cluster_barrier();
+                                 }),
+              "a barrier that only a part of its cluster reaches");
+    EXPECT_EQ(failure_of_cluster(order,
+                                 [] {
+                                   if (thread_id() != 5) pass_cluster_barrier();
+                                 }),
+              "a barrier that only a part of its cluster reaches");
+  }
+  EXPECT_THROW(run({32, false}, 3, 64, 0, [] {}, 2), Error);
+  EXPECT_THROW(run({32, false}, kMostCluster + 1, 64, 0, [] {}, kMostCluster + 1), Error);
 }
 
 TEST(Simt, ShufflesStayWithinTheWave) {

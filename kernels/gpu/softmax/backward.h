@@ -144,17 +144,6 @@ int launch_backward_team(const BackwardRows<T, U>& p, int lanes_log2, const poly
                      {blocks, kTeamThreads}, ctx, p, lanes_log2);
 }
 
-template <class Op, class T, class U>
-int launch_backward_rows(const BackwardRows<T, U>& p, const polyops_context* ctx) {
-  const int packs = p.n / kPack<T>;
-  if (packs <= 16) return launch_backward_team<Op, 4>(p, 2, ctx);
-  if (packs <= 32) return launch_backward_team<Op, 8>(p, 3, ctx);
-  if (packs <= 64) return launch_backward_team<Op, 16>(p, 4, ctx);
-  if (packs <= 128) return launch_backward_team<Op, 16>(p, 5, ctx);
-  return gpu::launch(softmax_backward_block<Op, T, U>, {p.rows, block_for(packs, kGradientPacks)},
-                     ctx, p);
-}
-
 }  // namespace
 }  // namespace polyops::gpu
 

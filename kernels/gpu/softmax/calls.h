@@ -3,9 +3,8 @@
 #ifndef POLYOPS_GPU_SOFTMAX_CALLS_H_
 #define POLYOPS_GPU_SOFTMAX_CALLS_H_
 
-#include "backward.h"
+#include "cluster.h"
 #include "columns_kernels.h"
-#include "forward.h"
 #include "op.h"
 #include "polyops/ops/softmax.h"
 #include "strided.h"

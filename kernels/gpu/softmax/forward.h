@@ -162,17 +162,6 @@ inline int block_for(int64_t packs, int packs_per_thread) {
   return static_cast<int>(threads < 1024 ? threads : 1024);
 }
 
-template <class Op, class T, class U>
-int launch_rows(const ForwardRows<T, U>& p, const polyops_context* ctx) {
-  const int packs = p.n / kPack<T>;
-  if (packs <= 16) return launch_team<Op, 4, 4>(p, 2, ctx);
-  if (packs <= 32) return launch_team<Op, 4, 8>(p, 3, ctx);
-  if (packs <= 64) return launch_team<Op, 4, 16>(p, 4, ctx);
-  if (packs <= 128) return launch_team<Op, 4, 16>(p, 5, ctx);
-  if (packs <= 256) return launch_team<Op, 8, 32>(p, 5, ctx);
-  return gpu::launch(softmax_block<Op, T, U>, {p.rows, block_for(packs, kRowPacks)}, ctx, p);
-}
-
 }  // namespace
 }  // namespace polyops::gpu
 

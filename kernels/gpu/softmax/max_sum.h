@@ -62,6 +62,17 @@ GPU_DEVICE MaxSum merge_block(MaxSum x, float* shared) {
   return merge_lanes(x, wave_size());
 }
 
+// Of the cluster, given that of each of its blocks. `slots` has 2 kMostCluster elements; all blocks have
+// begun.
+GPU_DEVICE MaxSum merge_cluster(MaxSum x, float* slots) {
+  send_to_cluster(x.max, slots);
+  send_to_cluster(x.sum, slots + kMostCluster);
+  cluster_barrier();
+  x.max = from_cluster(slots, kMinusInf);
+  x.sum = from_cluster(slots + kMostCluster, 0.0f);
+  return merge_lanes(x, kMostCluster);
+}
+
 // exp(x - max) / sum, in float32 with denormals. For results of 16 bits the division goes into the
 // exponent, one instruction less; it is off by up to 2^-20, where bfloat16 and float16 see 2^-14 and
 // 2^-17. Where max is -inf, all are NaN.

@@ -1,0 +1,137 @@
+// Rows that a block would fill a multiprocessor with, and few rows: a cluster of blocks per row, each of
+// which holds its packs in registers, so that the row is read once. Blocks are small, and those of
+// other rows on the same multiprocessor load while these store. The blocks meet once, each writing
+// what it has of the row into the others' shared memory.
+#ifndef POLYOPS_GPU_SOFTMAX_CLUSTER_H_
+#define POLYOPS_GPU_SOFTMAX_CLUSTER_H_
+
+#include "backward.h"
+#include "forward.h"
+#include "reduce.h"
+#include "row.h"
+
+namespace polyops::gpu {
+namespace {
+
+constexpr int kClusterThreads = 512;
+
+template <class Op, class T, class U>
+GPU_KERNEL(kClusterThreads)
+softmax_cluster(ForwardRows<T, U> p) {
+  GPU_SHARED(float, shared, 2 * kMostWaves);
+  GPU_SHARED(float, slots, 2 * kMostCluster);
+  const int lane = cluster_rank() * block_threads() + thread_id();
+  const int lanes = cluster_blocks() * block_threads();
+  int64_t at[2];
+  p.walk.offsets(static_cast<uint32_t>(block_id()) / cluster_blocks(), at);
+  const T* src = p.src + at[0];
+  U* dst = p.dst + at[1];
+  const Cut<T> cut(src, p.n);
+  const int packs = p.n / kPack<T>;
+  Words words[kRowPacks];
+  float ends[1];
+  load_row(cut, src, lane, lanes, kMinusInf, words);
+  load_ends(cut, src, lane, lanes, kMinusInf, ends);
+  cluster_barrier();  // all have begun
+  MaxSum sum;
+  absorb<T>(words, lanes, packs, &sum);
+  absorb_ends(ends, &sum);
+  sum = merge_cluster(merge_block(sum, shared), slots);
+  const typename Op::template Normalize<U> normalize(sum);
+  store_normalized(normalize, cut, dst, lane, lanes, packs, words);
+  store_normalized_ends(normalize, cut, dst, lane, lanes, ends);
+}
+
+template <class Op, class T, class U>
+GPU_KERNEL(kClusterThreads)
+softmax_backward_cluster(BackwardRows<T, U> p) {
+  GPU_SHARED(float, shared, kMostWaves);
+  GPU_SHARED(float, slots, kMostCluster);
+  const int lane = cluster_rank() * block_threads() + thread_id();
+  const int lanes = cluster_blocks() * block_threads();
+  int64_t at[3];
+  p.walk.offsets(static_cast<uint32_t>(block_id()) / cluster_blocks(), at);
+  const T* grad_row = p.grad + at[0];
+  const T* y_row = p.y + at[1];
+  U* out = p.out + at[2];
+  const Cut<T> cut(grad_row, p.n);
+  const int packs = p.n / kPack<T>;
+  Words grad[kGradientPacks], y[kGradientPacks];
+  GradientEnds<Op, T, 1> ends;
+  load_row(cut, grad_row, lane, lanes, 0.0f, grad);
+  load_row(cut, y_row, lane, lanes, 0.0f, y);
+  float sum = ends.load(cut, grad_row, y_row, lane, lanes);
+  cluster_barrier();  // all have begun
+  sum += sum_terms<Op, T>(grad, y, lanes, packs);
+  send_to_cluster(sum_of_block(sum, shared), slots);
+  cluster_barrier();
+  sum = sum_of_lanes(from_cluster(slots, 0.0f), kMostCluster);
+  store_gradient<Op>(sum, cut, out, lane, lanes, packs, grad, y);
+  ends.store(sum, cut, out, lane, lanes);
+}
+
+// Up to here one block per row is as fast, if there are rows enough.
+constexpr int kBlockPacks = 4096;
+
+// Blocks per row, and threads in each; one block: no cluster.
+struct RowCluster {
+  int blocks, threads;
+};
+
+inline RowCluster cluster_for(int64_t packs, uint32_t rows, int threads, int packs_per_thread,
+                              const polyops_context* ctx) {
+  const int most = most_cluster(ctx);
+  int blocks = 1;
+  if (packs > kBlockPacks) {
+    while (blocks < most && packs > int64_t{blocks} * threads * packs_per_thread) blocks *= 2;
+  }
+  // Few rows leave multiprocessors idle.
+  while (blocks < most && int64_t{rows} * 2 * blocks <= multiprocessors(ctx) &&
+         packs > int64_t{blocks} * 64 * packs_per_thread) {
+    blocks *= 2;
+  }
+  if (packs > int64_t{blocks} * kClusterThreads * packs_per_thread) blocks = 1;
+  return {blocks, block_for((packs + blocks - 1) / blocks, packs_per_thread)};
+}
+
+// Rows beyond what a part of a wave has.
+template <class Op, class T, class U>
+int launch_long_rows(const ForwardRows<T, U>& p, const polyops_context* ctx) {
+  const RowCluster c = cluster_for(p.n / kPack<T>, p.rows, kClusterThreads / 2, kRowPacks, ctx);
+  return gpu::launch(c.blocks > 1 ? softmax_cluster<Op, T, U> : softmax_block<Op, T, U>,
+                     {int64_t{p.rows} * c.blocks, c.threads, 0, c.blocks}, ctx, p);
+}
+
+template <class Op, class T, class U>
+int launch_long_backward_rows(const BackwardRows<T, U>& p, const polyops_context* ctx) {
+  const RowCluster c = cluster_for(p.n / kPack<T>, p.rows, kClusterThreads, kGradientPacks, ctx);
+  return gpu::launch(
+      c.blocks > 1 ? softmax_backward_cluster<Op, T, U> : softmax_backward_block<Op, T, U>,
+      {int64_t{p.rows} * c.blocks, c.threads, 0, c.blocks}, ctx, p);
+}
+
+template <class Op, class T, class U>
+int launch_rows(const ForwardRows<T, U>& p, const polyops_context* ctx) {
+  const int packs = p.n / kPack<T>;
+  if (packs <= 16) return launch_team<Op, 4, 4>(p, 2, ctx);
+  if (packs <= 32) return launch_team<Op, 4, 8>(p, 3, ctx);
+  if (packs <= 64) return launch_team<Op, 4, 16>(p, 4, ctx);
+  if (packs <= 128) return launch_team<Op, 4, 16>(p, 5, ctx);
+  if (packs <= 256) return launch_team<Op, 8, 32>(p, 5, ctx);
+  return launch_long_rows<Op>(p, ctx);
+}
+
+template <class Op, class T, class U>
+int launch_backward_rows(const BackwardRows<T, U>& p, const polyops_context* ctx) {
+  const int packs = p.n / kPack<T>;
+  if (packs <= 16) return launch_backward_team<Op, 4>(p, 2, ctx);
+  if (packs <= 32) return launch_backward_team<Op, 8>(p, 3, ctx);
+  if (packs <= 64) return launch_backward_team<Op, 16>(p, 4, ctx);
+  if (packs <= 128) return launch_backward_team<Op, 16>(p, 5, ctx);
+  return launch_long_backward_rows<Op>(p, ctx);
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_SOFTMAX_CLUSTER_H_

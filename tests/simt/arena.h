@@ -1,0 +1,88 @@
+// The shared memory of a block: arrays with guards between them, which AddressSanitizer is told of.
+#ifndef POLYOPS_TESTS_SIMT_ARENA_H_
+#define POLYOPS_TESTS_SIMT_ARENA_H_
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "simt.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(address, bytes) ((void)(address), (void)(bytes))
+#define ASAN_UNPOISON_MEMORY_REGION(address, bytes) ((void)(address), (void)(bytes))
+#endif
+
+namespace simt {
+
+class Arena {
+ public:
+  Arena() : memory_(kMostStaticShared + kMostDynamicShared + 64 * kGuardBytes) {}
+  ~Arena() { ASAN_UNPOISON_MEMORY_REGION(memory_.data(), memory_.size()); }
+
+  void clear() {
+    ASAN_UNPOISON_MEMORY_REGION(memory_.data(), memory_.size());
+    std::fill(memory_.begin(), memory_.end(), kGuard);
+    ASAN_POISON_MEMORY_REGION(memory_.data(), memory_.size());
+    arrays_.clear();
+    used_ = kGuardBytes;
+  }
+
+  void* array(const void* tag, size_t bytes, size_t most) {
+    for (const Array& a : arrays_) {
+      if (a.tag == tag) return memory_.data() + a.offset;
+    }
+    if (bytes > most) throw Error("shared memory: " + std::to_string(bytes) + " bytes asked for");
+    unsigned char* data = memory_.data() + used_;
+    if (used_ + bytes + 2 * kGuardBytes > memory_.size()) throw Error("shared memory is used up");
+    ASAN_UNPOISON_MEMORY_REGION(data, bytes);
+    std::memset(data, kNan, bytes);
+    arrays_.push_back({tag, used_, bytes});
+    used_ += (bytes + 15) / 16 * 16 + kGuardBytes;
+    return data;
+  }
+
+  // The same place of the same array in another block's memory; NULL if it is not there.
+  void* counterpart(const void* mine, Arena& other) const {
+    const auto place =
+        static_cast<size_t>(static_cast<const unsigned char*>(mine) - memory_.data());
+    for (const Array& a : arrays_) {
+      if (place < a.offset || place >= a.offset + a.bytes) continue;
+      for (const Array& b : other.arrays_) {
+        if (b.tag == a.tag) return other.memory_.data() + b.offset + (place - a.offset);
+      }
+    }
+    return nullptr;
+  }
+
+  void check_guards() {
+    ASAN_UNPOISON_MEMORY_REGION(memory_.data(), memory_.size());
+    std::vector<bool> inside(used_);
+    for (const Array& a : arrays_) {
+      std::fill_n(inside.begin() + static_cast<int64_t>(a.offset), a.bytes, true);
+    }
+    for (size_t i = 0; i < used_; ++i) {
+      if (!inside[i] && memory_[i] != kGuard) throw Error("a write beyond a shared array");
+    }
+  }
+
+ private:
+  static constexpr unsigned char kGuard = 0xa5, kNan = 0xff;
+  static constexpr size_t kGuardBytes = 64;
+
+  struct Array {
+    const void* tag;
+    size_t offset, bytes;
+  };
+  std::vector<unsigned char> memory_;
+  std::vector<Array> arrays_;
+  size_t used_ = 0;
+};
+
+}  // namespace simt
+
+#endif  // POLYOPS_TESTS_SIMT_ARENA_H_
