@@ -28,6 +28,9 @@ def kernel_of(op: str, overload: str, dtype: str) -> str:
         case = make(spec)
     except (RuntimeError, ValueError):
         return "?"
-    with lifted():
-        kernel, reason = served_by(case, overload)
+    try:
+        with lifted():
+            kernel, reason = served_by(case, overload)
+    except NotImplementedError:  # torch has the overload on no CPU
+        return "?"
     return kernel or f"stock ({reason})"
