@@ -6,14 +6,16 @@ const std::vector<Overload>& overloads() {
   static const auto* all = [] {
     auto* table = new std::vector<Overload>;
     for (auto&& part :
-         {gemm_overloads(), softmax_overloads(), layer_norm_overloads(), gelu_overloads(),
-          relu_overloads(), rms_norm_overloads(), attention_overloads(), convolution_overloads(),
-          cat_overloads(), nll_loss_overloads(), upsample_overloads(), max_pool2d_overloads(),
-          avg_pool2d_overloads(), adaptive_avg_pool2d_overloads(), group_norm_overloads(),
-          batch_norm_overloads()}) {
+         {gemm_overloads(), softmax_overloads(), layer_norm_overloads(), rms_norm_overloads(),
+          group_norm_overloads(), batch_norm_overloads(), gelu_overloads(), relu_overloads(),
+          attention_overloads(), convolution_overloads(), max_pool2d_overloads(),
+          avg_pool2d_overloads(), adaptive_avg_pool2d_overloads(), upsample_overloads(),
+          cat_overloads(), nll_loss_overloads()}) {
+      table->insert(table->end(), part.begin(), part.end());
     }
-    ();
-    return *all;
-  }
+    return table;
+  }();
+  return *all;
+}
 
 }  // namespace polyops::torch_binding

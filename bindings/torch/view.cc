@@ -49,25 +49,6 @@ bool may_overlap_itself(const at::Tensor& tensor) {
   return false;
 }
 
-const char* describe_as(int32_t dtype, const at::Tensor& tensor, polyops_tensor* view) {
-  if (dtype == POLYOPS_INVALID_DTYPE) return "dtype";
-  const auto rank = tensor.dim();
-  if (rank > POLYOPS_MAX_RANK) return "rank";
-  if (tensor.layout() != c10::kStrided) return "layout";
-  if (tensor.key_set().has_any(kLazy)) return "lazy negation, conjugation or zeros";
-  if (has_names(tensor)) return "named tensor";
-  const auto sizes = tensor.sizes(), strides = tensor.strides();
-  view->data = nullptr;
-  view->dtype = dtype;
-  view->rank = static_cast<int32_t>(rank);
-  for (int64_t d = 0; d < rank; ++d) {
-    if (sizes[d] == 0) return "empty";
-    view->sizes[d] = sizes[d];
-    view->strides[d] = strides[d];
-  }
-  return nullptr;
-}
-
 }  // namespace
 
 int32_t dtype_of(c10::ScalarType type) {
