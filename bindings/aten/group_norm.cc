@@ -1,7 +1,5 @@
-// aten::native_group_norm and its backward. F.group_norm and nn.GroupNorm end here.
-//
-// As stock's kernels of devices do, the input is first made contiguous, in whatever layout it comes, and
-// so are the results.
+// aten::native_group_norm and its backward. F.group_norm and nn.GroupNorm end here, which make their
+// input contiguous first; the overloads themselves reject other layouts, but for a CPU's channels_last.
 #include "polyops/ops/group_norm.h"
 
 #include <ATen/core/Tensor.h>
@@ -40,8 +38,7 @@ struct Sizes {
 // As (samples, channels, pixels), contiguous.
 const char* describe_input(const at::Tensor& input, const Sizes& sizes, polyops_tensor* view) {
   if (const char* reason = describe(input, view)) return reason;
-  // On a CPU stock keeps channels_last.
-  if (input.is_cpu() && !input.is_contiguous()) return "layout";
+  if (!input.is_contiguous()) return "layout";
   describe_contiguous({sizes.samples, sizes.channels, sizes.pixels}, input.scalar_type(), view);
   return nullptr;
 }
@@ -89,11 +86,10 @@ std::optional<Three> group_norm(Call& call, const at::Tensor& input, const Optio
   args.rstd = args.mean;
   if (!call.choose(&args)) return std::nullopt;
 
-  const at::Tensor dense = input.contiguous();
   at::Tensor out = allocate(input, input.sizes(), input.scalar_type());
   at::Tensor mean = allocate(input, {samples, groups}, input.scalar_type());
   at::Tensor rstd = allocate(input, {samples, groups}, input.scalar_type());
-  set_input(&args.src, dense);
+  set_input(&args.src, input);
   if (weight) set_input(&args.weight, *weight);
   if (bias) set_input(&args.bias, *bias);
   set_output(&args.dst, out);
@@ -142,10 +138,9 @@ std::optional<Three> group_norm_backward(Call& call, const at::Tensor& grad_out,
   if (output_mask[2]) describe_contiguous({channels}, input.scalar_type(), &args.grad_bias);
   if (!call.choose(&args)) return std::nullopt;
 
-  const at::Tensor dense_grad = grad_out.contiguous(), dense = input.contiguous();
   at::Tensor grad_input, grad_weight, grad_bias;
-  set_input(&args.grad_dst, dense_grad);
-  set_input(&args.src, dense);
+  set_input(&args.grad_dst, grad_out);
+  set_input(&args.src, input);
   set_input(&args.mean, mean);
   set_input(&args.rstd, rstd);
   if (weight) set_input(&args.weight, *weight);

@@ -104,14 +104,14 @@ std::set<std::string> ops_served(const DeviceKey& device) {
   return ops;
 }
 
-// Whether torch has every overload there that we would take of the op: a forward alone would be
-// differentiated by a gradient that is not there.
-bool is_whole(const char* op, const DeviceKey& device, const std::set<std::string>& served) {
-  for (const Overload& overload : overloads()) {
-    if (!overload.wrap || !served.contains(overload.kernel_op)) continue;
-    if (std::string(op) == overload.op && slot_of(overload, device) == nullptr) return false;
+// Whether torch has the overload there, and what differentiates it if we take that: a forward alone
+// would have a gradient that is not there.
+bool is_whole(const Overload& overload, const DeviceKey& device) {
+  const std::string name = overload.name, backward = name.substr(0, name.find('.')) + "_backward";
+  for (const Overload& other : overloads()) {
+    if (other.wrap && other.name == backward && slot_of(other, device) == nullptr) return false;
   }
-  return true;
+  return slot_of(overload, device) != nullptr;
 }
 
 }  // namespace
@@ -129,7 +129,7 @@ void patch() {
     for (const Overload& overload : overloads()) {
       if (!overload.wrap || !served.contains(overload.kernel_op)) continue;
       if (!policy().op_enabled(overload.op)) continue;
-      if (!is_whole(overload.op, device, served)) continue;
+      if (!is_whole(overload, device)) continue;
       library->impl(overload.name, overload.wrap(slot_of(overload, device)));
       state().registered.emplace_back(&overload, &device);
     }

@@ -43,7 +43,8 @@ CASES = [(s, dtype) for s, dtype in ON_CPU if has_kernels(s, "cpu")]
 PRODUCT_OPS = ("mm", "addmm", "addmv", "bmm", "baddbmm", "dot")
 PRODUCT_OPS += ("convolution", "convolution_backward")
 EXACT = ("relu", "threshold_backward", "cat", "max_pool2d_with_indices")
-EXACT += ("upsample_nearest2d", "_upsample_nearest_exact2d")
+EXACT += ("upsample_nearest2d", "upsample_nearest2d_backward")
+EXACT += ("_upsample_nearest_exact2d", "_upsample_nearest_exact2d_backward")
 
 
 def is_exact(sample: Sample) -> bool:
@@ -160,23 +161,17 @@ def test_every_taken_overload_has_a_sample_that_is_hit() -> None:
 
 def test_what_is_left_to_stock_says_why() -> None:
     """What is taken is registered on every device whose families have kernels of it, if torch has
-    all of the op's overloads there, and on no other.
+    the overload and what differentiates it there, and on no other.
     """
     computed = torch._C._dispatch_has_computed_kernel_for_dispatch_key
     keys = {"cpu": "CPU", "cuda": "CUDA", "xpu": "XPU", "privateuseone": "PrivateUse1"}
+    taken = {o["name"] for o in polyops._C.overloads() if o["taken"]}
     for overload in polyops._C.overloads():
+        name = overload["name"]
         assert overload["taken"] != bool(overload["note"]), overload
         served = {device for device, op in WITH_KERNELS if op == overload["kernel_op"]}
-        siblings = [o for o in polyops._C.overloads() if o["taken"] and o["op"] == overload["op"]]
-        there = {
-            device
-            for device in served
-            if all(
-                computed(o["name"], keys[device])
-                for o in siblings
-                if (device, o["kernel_op"]) in WITH_KERNELS
-            )
-        }
+        both = {name, f"{name.partition('.')[0]}_backward"} & taken
+        there = {d for d in served if all(computed(each, keys[d]) for each in both)}
         assert set(overload["device"]) == (there if overload["taken"] else set()), overload
 
 
