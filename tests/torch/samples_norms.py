@@ -256,7 +256,7 @@ def batch_norms() -> Iterator[Sample]:
 
 def cudnn_batch_norms() -> Iterator[Sample]:
     for (shape, layout), training in product(BATCHES, (True, False)):
-        if len(shape) < 3:
+        if len(shape) < 3 or layout == "offset":  # cuDNN's kernels fault on the latter
             continue
 
         def make(m: Make, s: Any = shape, la: str = layout, t: bool = training) -> Args:

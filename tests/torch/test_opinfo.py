@@ -203,9 +203,8 @@ def fresh(tree: Any) -> Any:
             return leaf
         new = leaf.detach().clone(memory_format=torch.preserve_format)
         if new.stride() != leaf.stride():
-            new = torch.empty_strided(leaf.shape, leaf.stride(), dtype=leaf.dtype).copy_(
-                leaf.detach()
-            )
+            place = leaf.storage_offset(), leaf.shape, leaf.stride()
+            new = torch.empty(0, dtype=leaf.dtype).set_(leaf.untyped_storage().clone(), *place)
         return new.requires_grad_(leaf.requires_grad)
 
     return torch.utils._pytree.tree_map(copy, tree)
@@ -402,7 +401,10 @@ def as_function(case: Case, sample: SampleInput) -> tuple[Callable[..., Any], li
     return function, [leaves[i] for i in where]
 
 
-@pytest.mark.parametrize("case", CASES, ids=name_of)
+ON_CPU = [case for case in CASES if case.expected(F64, "forward") | case.expected(F64, "backward")]
+
+
+@pytest.mark.parametrize("case", ON_CPU, ids=name_of)
 def test_gradcheck(case: Case) -> None:
     """In reverse and in forward mode, and a batch of gradients through vmap. Every element of small
     samples, random directions (fast mode) for more than 40 elements.

@@ -192,5 +192,7 @@ def test_an_op_without_kernels_on_the_cpu_is_as_if_we_were_not_there() -> None:
         stock, ours = run_stock(call), run(call)
         assert ours.calls == ()
         assert_same_but_values(stock, ours)
+        if sample.expect in ("any", "undefined"):  # some of which read what they should not
+            continue
         for mine, theirs in zip(values(ours), values(stock), strict=True):
             assert_equal(mine, theirs)

@@ -210,7 +210,9 @@ def _layout(result: Tensor) -> tuple[Any, ...]:
 
 
 def _error(found: Tensor, truth: Tensor) -> float:
-    """The largest difference, of the largest true value."""
+    """The largest difference, of the largest true value; 0 if there is none."""
+    if truth.numel() == 0:
+        return 0.0
     scale = truth.double().abs().max().item() or 1.0
     return (found.double() - truth.double()).abs().max().item() / scale
 
