@@ -1,7 +1,8 @@
 // Rows that a block would fill a multiprocessor with, and few rows: a cluster of blocks per row, each of
 // which holds its packs in registers, so that the row is read once. Blocks are small, and those of
 // other rows on the same multiprocessor load while these store. The blocks meet once, each writing
-// what it has of the row into the others' shared memory.
+// what it has of the row into the others' shared memory. Of a copy on an H200, by one block and by
+// clusters: bfloat16 rows of 131072 70 and 79 %, their gradient 68 and 90 %; of 65536 77 and 93 %.
 #ifndef POLYOPS_GPU_SOFTMAX_CLUSTER_H_
 #define POLYOPS_GPU_SOFTMAX_CLUSTER_H_
 
@@ -70,19 +71,22 @@ softmax_backward_cluster(BackwardRows<T, U> p) {
   ends.store(sum, cut, out, lane, lanes);
 }
 
-// Up to here one block per row is as fast, if there are rows enough.
-constexpr int kBlockPacks = 4096;
+// Up to here one block per row is as fast, if there are rows enough. Twice as far forward in float32,
+// which takes half as many exps (rows of 32768: 96 % of copy by blocks, 88 % by clusters).
+template <class T>
+constexpr int kBlockPacks = sizeof(T) == 4 ? 8192 : 4096;
+constexpr int kBackwardBlockPacks = 4096;
 
 // Blocks per row, and threads in each; one block: no cluster.
 struct RowCluster {
   int blocks, threads;
 };
 
-inline RowCluster cluster_for(int64_t packs, uint32_t rows, int threads, int packs_per_thread,
-                              const polyops_context* ctx) {
+inline RowCluster cluster_for(int64_t packs, int block_packs, uint32_t rows, int threads,
+                              int packs_per_thread, const polyops_context* ctx) {
   const int most = most_cluster(ctx);
   int blocks = 1;
-  if (packs > kBlockPacks) {
+  if (packs > block_packs) {
     while (blocks < most && packs > int64_t{blocks} * threads * packs_per_thread) blocks *= 2;
   }
   // Few rows leave multiprocessors idle.
@@ -97,14 +101,16 @@ inline RowCluster cluster_for(int64_t packs, uint32_t rows, int threads, int pac
 // Rows beyond what a part of a wave has.
 template <class Op, class T, class U>
 int launch_long_rows(const ForwardRows<T, U>& p, const polyops_context* ctx) {
-  const RowCluster c = cluster_for(p.n / kPack<T>, p.rows, kClusterThreads / 2, kRowPacks, ctx);
+  const RowCluster c =
+      cluster_for(p.n / kPack<T>, kBlockPacks<T>, p.rows, kClusterThreads / 2, kRowPacks, ctx);
   return gpu::launch(c.blocks > 1 ? softmax_cluster<Op, T, U> : softmax_block<Op, T, U>,
                      {int64_t{p.rows} * c.blocks, c.threads, 0, c.blocks}, ctx, p);
 }
 
 template <class Op, class T, class U>
 int launch_long_backward_rows(const BackwardRows<T, U>& p, const polyops_context* ctx) {
-  const RowCluster c = cluster_for(p.n / kPack<T>, p.rows, kClusterThreads, kGradientPacks, ctx);
+  const RowCluster c = cluster_for(p.n / kPack<T>, kBackwardBlockPacks, p.rows, kClusterThreads,
+                                   kGradientPacks, ctx);
   return gpu::launch(
       c.blocks > 1 ? softmax_backward_cluster<Op, T, U> : softmax_backward_block<Op, T, U>,
       {int64_t{p.rows} * c.blocks, c.threads, 0, c.blocks}, ctx, p);
