@@ -11,10 +11,8 @@
 #include "simt.h"
 #include "table.h"
 
-#if defined(POLYOPS_SIMT_FOR_TORCH)
+#ifdef POLYOPS_SIMT_ONE_WAY
 #define POLYOPS_SIMT_TARGETS(X, op) X(op, wave32)
-#elif defined(POLYOPS_SIMT_TWO_WAYS)
-#define POLYOPS_SIMT_TARGETS(X, op) X(op, wave32) X(op, wave64_reversed)
 #else
 #define POLYOPS_SIMT_TARGETS(X, op) \
   X(op, wave32) X(op, wave32_reversed) X(op, wave64) X(op, wave64_reversed)
