@@ -1,5 +1,6 @@
 #include "op_list.h"
 
+#include "gate_keys.h"
 #include "polyops/ops/attention.h"
 #include "polyops/ops/batch_norm.h"
 #include "polyops/ops/cat.h"
@@ -18,285 +19,6 @@
 namespace polyops {
 namespace {
 
-constexpr const char kContiguous[] = "contiguous", kStrided[] = "strided";
-constexpr const char kInner[] = "inner", kChannelsLast[] = "channels_last";
-constexpr const char kPlain[] = "plain", kCausal[] = "causal", kMask[] = "mask";
-constexpr const char kDense[] = "dense", kDenseLast[] = "dense_last";
-constexpr const char kPointwise[] = "pointwise", kPointwiseLast[] = "pointwise_last";
-constexpr const char kDepthwise[] = "depthwise", kDepthwiseLast[] = "depthwise_last";
-constexpr const char kGrouped[] = "grouped", kGroupedLast[] = "grouped_last";
-constexpr const char kNn[] = "nn", kNt[] = "nt", kTn[] = "tn", kTt[] = "tt";
-
-int64_t product(const polyops_tensor& t, int begin, int end) {
-  int64_t n = 1;
-  for (int d = begin; d < end; ++d) n *= t.sizes[d];
-  return n;
-}
-
-GateKey softmax_key(const polyops_tensor& t, int dim) {
-  const bool contiguous = polyops_is_contiguous(&t);
-  const int64_t inner = product(t, dim + 1, t.rank);
-  return {t.dtype,
-          !contiguous  ? kStrided
-          : inner == 1 ? kContiguous
-                       : kInner,
-          {product(t, 0, dim), t.sizes[dim], inner}};
-}
-
-GateKey softmax_forward_key(const void* p) {
-  const auto& a = *static_cast<const polyops_softmax_args*>(p);
-  return softmax_key(a.src, a.dim);
-}
-
-GateKey softmax_backward_key(const void* p) {
-  const auto& a = *static_cast<const polyops_softmax_backward_args*>(p);
-  return softmax_key(a.grad_dst, a.dim);
-}
-
-GateKey layer_norm_key(const polyops_tensor& t, int normalized_rank) {
-  const int first = t.rank - normalized_rank;
-  return {t.dtype,
-          polyops_is_contiguous(&t) ? kContiguous : kStrided,
-          {product(t, 0, first), product(t, first, t.rank)}};
-}
-
-GateKey layer_norm_forward_key(const void* p) {
-  const auto& a = *static_cast<const polyops_layer_norm_args*>(p);
-  return layer_norm_key(a.src, a.normalized_rank);
-}
-
-GateKey layer_norm_backward_key(const void* p) {
-  const auto& a = *static_cast<const polyops_layer_norm_backward_args*>(p);
-  return layer_norm_key(a.src, a.normalized_rank);
-}
-
-GateKey rms_norm_forward_key(const void* p) {
-  const auto& a = *static_cast<const polyops_rms_norm_args*>(p);
-  return layer_norm_key(a.src, a.normalized_rank);
-}
-
-GateKey rms_norm_backward_key(const void* p) {
-  const auto& a = *static_cast<const polyops_rms_norm_backward_args*>(p);
-  return layer_norm_key(a.src, a.normalized_rank);
-}
-
-GateKey group_norm_key(const polyops_tensor& t, int groups) {
-  return {t.dtype, kContiguous, {t.sizes[0] * groups, t.sizes[1] / groups, t.sizes[2]}};
-}
-
-GateKey group_norm_forward_key(const void* p) {
-  const auto& a = *static_cast<const polyops_group_norm_args*>(p);
-  return group_norm_key(a.src, a.groups);
-}
-
-GateKey group_norm_backward_key(const void* p) {
-  const auto& a = *static_cast<const polyops_group_norm_backward_args*>(p);
-  return group_norm_key(a.src, a.groups);
-}
-
-// Where a tensor is both, it is channels_last.
-GateKey batch_norm_key(const polyops_tensor& t) {
-  const bool last =
-      (t.sizes[1] == 1 || t.strides[1] == 1) && (t.sizes[2] == 1 || t.strides[2] == t.sizes[1]);
-  return {t.dtype, last ? kChannelsLast : kContiguous, {t.sizes[0], t.sizes[1], t.sizes[2]}};
-}
-
-GateKey batch_norm_forward_key(const void* p) {
-  return batch_norm_key(static_cast<const polyops_batch_norm_args*>(p)->src);
-}
-
-GateKey batch_norm_backward_key(const void* p) {
-  return batch_norm_key(static_cast<const polyops_batch_norm_backward_args*>(p)->src);
-}
-
-// Dense in some order of the dimensions, without gaps or overlap.
-bool is_dense(const polyops_tensor& t) {
-  int64_t extent = 1;
-  for (int d = 0; d < t.rank; ++d) {
-    if (t.sizes[d] > 1 && t.strides[d] == 0) return false;
-    extent += (t.sizes[d] - 1) * t.strides[d];
-  }
-  return extent == polyops_numel(&t);
-}
-
-GateKey unary_key(const polyops_tensor& src) {
-  return {src.dtype, is_dense(src) ? kContiguous : kStrided, {polyops_numel(&src)}};
-}
-
-GateKey binary_key(const polyops_tensor& a, const polyops_tensor& b) {
-  bool same = is_dense(a);
-  for (int d = 0; d < a.rank; ++d) same &= a.sizes[d] == 1 || a.strides[d] == b.strides[d];
-  return {a.dtype, same ? kContiguous : kStrided, {polyops_numel(&a)}};
-}
-
-GateKey gelu_key(const void* p) { return unary_key(static_cast<const polyops_gelu_args*>(p)->src); }
-GateKey relu_key(const void* p) { return unary_key(static_cast<const polyops_relu_args*>(p)->src); }
-
-GateKey gelu_backward_key(const void* p) {
-  const auto& a = *static_cast<const polyops_gelu_backward_args*>(p);
-  return binary_key(a.grad_dst, a.src);
-}
-
-GateKey relu_backward_key(const void* p) {
-  const auto& a = *static_cast<const polyops_relu_backward_args*>(p);
-  return binary_key(a.grad_dst, a.src);
-}
-
-// Dense, its dimensions in dst's order.
-bool lies_as(const polyops_tensor& t, const polyops_tensor& dst) {
-  if (!is_dense(t)) return false;
-  for (int d = 0; d < t.rank; ++d) {
-    for (int e = 0; e < t.rank; ++e) {
-      if (t.sizes[d] == 1 || t.sizes[e] == 1) continue;
-      if (dst.strides[d] < dst.strides[e] && t.strides[d] > t.strides[e]) return false;
-    }
-  }
-  return true;
-}
-
-// outer: how many rows dst has, in each of which every src has its part.
-GateKey cat_key(const void* p) {
-  const auto& a = *static_cast<const polyops_cat_args*>(p);
-  const polyops_tensor& dst = a.dst;
-  bool contiguous = is_dense(dst);
-  for (int64_t i = 0; contiguous && i < a.count; ++i) contiguous = lies_as(a.srcs[i], dst);
-  int64_t outer = 1;
-  for (int d = 0; d < dst.rank; ++d) {
-    if (dst.sizes[d] != 1 && dst.strides[d] > dst.strides[a.dim]) outer *= dst.sizes[d];
-  }
-  return {dst.dtype,
-          contiguous ? kContiguous : kStrided,
-          {a.count, outer, polyops_numel(&dst) / outer}};
-}
-
-GateKey nll_loss_key(const void* p) {
-  const polyops_tensor& src = static_cast<const polyops_nll_loss_args*>(p)->src;
-  return {src.dtype,
-          polyops_is_contiguous(&src) ? kContiguous : kStrided,
-          {src.sizes[0], src.sizes[1]}};
-}
-
-GateKey nll_loss_backward_key(const void* p) {
-  const polyops_tensor& grad = static_cast<const polyops_nll_loss_backward_args*>(p)->grad_src;
-  return {grad.dtype, kContiguous, {grad.sizes[0], grad.sizes[1]}};
-}
-
-// 0: rows are unit-stride; 1: columns are ("transposed"); 2: neither.
-int orientation(const polyops_tensor& t) {
-  if (t.strides[2] == 1 || t.sizes[2] == 1) return 0;
-  return t.strides[1] == 1 || t.sizes[1] == 1 ? 1 : 2;
-}
-
-GateKey gemm_key(const void* p) {
-  const auto& a = *static_cast<const polyops_gemm_args*>(p);
-  constexpr const char* kLayouts[3][3] = {
-      {kNn, kNt, kStrided}, {kTn, kTt, kStrided}, {kStrided, kStrided, kStrided}};
-  return {a.lhs.dtype,
-          kLayouts[orientation(a.lhs)][orientation(a.rhs)],
-          {a.lhs.sizes[0], a.lhs.sizes[1], a.rhs.sizes[2], a.lhs.sizes[2]}};
-}
-
-GateKey gemm_pack_key(const void* p) {
-  const polyops_tensor& rhs = static_cast<const polyops_gemm_pack_args*>(p)->rhs;
-  constexpr const char* kLayouts[3] = {kNn, kNt, kStrided};
-  return {rhs.dtype, kLayouts[orientation(rhs)], {rhs.sizes[1], rhs.sizes[2]}};
-}
-
-GateKey gemm_prepacked_key(const void* p) {
-  return gemm_key(static_cast<const polyops_gemm_prepacked_args*>(p)->gemm);
-}
-
-template <class Args>
-GateKey attention_key(const void* p) {
-  const auto& a = *static_cast<const Args*>(p);
-  const char* layout = a.causal != 0 ? kCausal : polyops_is_present(&a.mask) != 0 ? kMask : kPlain;
-  const int64_t* q = a.query.sizes;
-  return {a.query.dtype, layout, {q[0] * q[1], q[2], a.key.sizes[2], q[3]}};
-}
-
-// result: dst, or its gradient.
-template <class Args>
-GateKey convolution_key(const Args& a, const polyops_tensor& result) {
-  const polyops_tensor& weight = a.weight;
-  bool pointwise = a.groups == 1;
-  for (int d = 2; d < weight.rank; ++d) {
-    pointwise &=
-        weight.sizes[d] == 1 && a.window.stride[d - 2] == 1 && a.window.padding[d - 2] == 0;
-  }
-  const bool depthwise = a.groups > 1 && weight.sizes[1] == 1;
-  // Channels are what lies next to each other.
-  const bool last = result.strides[1] == 1 && result.strides[result.rank - 1] != 1;
-  constexpr const char* kNames[4][2] = {{kPointwise, kPointwiseLast},
-                                        {kDepthwise, kDepthwiseLast},
-                                        {kGrouped, kGroupedLast},
-                                        {kDense, kDenseLast}};
-  return {result.dtype,
-          kNames[pointwise      ? 0
-                 : depthwise    ? 1
-                 : a.groups > 1 ? 2
-                                : 3][last],
-          {result.sizes[0], product(result, 2, result.rank), weight.sizes[0],
-           product(weight, 1, weight.rank)}};
-}
-
-GateKey convolution_forward_key(const void* p) {
-  const auto& a = *static_cast<const polyops_convolution_args*>(p);
-  return convolution_key(a, a.dst);
-}
-
-GateKey convolution_backward_key(const void* p) {
-  const auto& a = *static_cast<const polyops_convolution_backward_args*>(p);
-  return convolution_key(a, a.grad_dst);
-}
-
-GateKey convolution_prepacked_key(const void* p) {
-  return convolution_forward_key(
-      static_cast<const polyops_convolution_prepacked_args*>(p)->convolution);
-}
-
-// image: what is pooled, or its gradient; results: what comes of it.
-GateKey pool2d_key(const polyops_tensor& image, const polyops_tensor& results, int64_t taps) {
-  const bool last = !polyops_is_contiguous(&image) && image.strides[1] == 1;
-  return {image.dtype,
-          polyops_is_contiguous(&image) ? kContiguous
-          : last                        ? kChannelsLast
-                                        : kStrided,
-          {product(image, 0, 2), product(image, 2, 4), product(results, 2, 4), taps}};
-}
-
-int64_t taps_of(const polyops_pool2d_window& w) { return w.size[0] * w.size[1]; }
-
-GateKey max_pool2d_key(const void* p) {
-  const auto& a = *static_cast<const polyops_max_pool2d_args*>(p);
-  return pool2d_key(a.src, a.dst, taps_of(a.window));
-}
-
-GateKey max_pool2d_backward_key(const void* p) {
-  const auto& a = *static_cast<const polyops_max_pool2d_backward_args*>(p);
-  return pool2d_key(a.grad_src, a.grad_dst, taps_of(a.window));
-}
-
-GateKey avg_pool2d_key(const void* p) {
-  const auto& a = *static_cast<const polyops_avg_pool2d_args*>(p);
-  return pool2d_key(a.src, a.dst, taps_of(a.window));
-}
-
-GateKey avg_pool2d_backward_key(const void* p) {
-  const auto& a = *static_cast<const polyops_avg_pool2d_backward_args*>(p);
-  return pool2d_key(a.grad_src, a.grad_dst, taps_of(a.window));
-}
-
-// Its taps are what the sizes make them.
-GateKey adaptive_avg_pool2d_key(const void* p) {
-  const auto& a = *static_cast<const polyops_adaptive_avg_pool2d_args*>(p);
-  return pool2d_key(a.src, a.dst, 1);
-}
-
-GateKey adaptive_avg_pool2d_backward_key(const void* p) {
-  const auto& a = *static_cast<const polyops_adaptive_avg_pool2d_backward_args*>(p);
-  return pool2d_key(a.grad_src, a.grad_dst, 1);
-}
-
 KernelOp pool2d_op(const char* name, const char* direction, size_t args_size,
                    GateKey (*key)(const void*)) {
   return {name,
@@ -305,35 +27,6 @@ KernelOp pool2d_op(const char* name, const char* direction, size_t args_size,
           {kContiguous, kChannelsLast, kStrided},
           {"planes", "pixels", "results", "taps"},
           key};
-}
-
-GateKey convolution_pack_key(const void* p) {
-  const auto& a = *static_cast<const polyops_convolution_pack_args*>(p);
-  const polyops_tensor& weight = a.weight;
-  return {weight.dtype,
-          polyops_is_contiguous(&weight) ? kContiguous : kStrided,
-          {weight.sizes[0], product(weight, 1, weight.rank)}};
-}
-
-// Planes, and the pixels of src and of dst.
-GateKey upsample_key(const polyops_tensor& first, const polyops_tensor& src,
-                     const polyops_tensor& dst) {
-  const bool last = first.strides[1] == 1 && first.strides[3] == first.sizes[1] &&
-                    first.strides[2] == first.sizes[3] * first.sizes[1];
-  const char* layout = polyops_is_contiguous(&first) ? kContiguous
-                       : last                        ? kChannelsLast
-                                                     : kStrided;
-  return {first.dtype, layout, {product(src, 0, 2), product(src, 2, 4), product(dst, 2, 4)}};
-}
-
-GateKey upsample_forward_key(const void* p) {
-  const auto& a = *static_cast<const polyops_upsample_args*>(p);
-  return upsample_key(a.src, a.src, a.dst);
-}
-
-GateKey upsample_backward_key(const void* p) {
-  const auto& a = *static_cast<const polyops_upsample_backward_args*>(p);
-  return upsample_key(a.grad_dst, a.grad_src, a.grad_dst);
 }
 
 KernelOp upsample(const char* name) {
@@ -466,13 +159,13 @@ std::span<const KernelOp> kernel_ops() {
        sizeof(polyops_attention_args),
        {kPlain, kCausal, kMask},
        {"heads", "q", "kv", "dim"},
-       attention_key<polyops_attention_args>},
+       attention_forward_key},
       {"attention_backward",
        "backward",
        sizeof(polyops_attention_backward_args),
        {kPlain, kCausal, kMask},
        {"heads", "q", "kv", "dim"},
-       attention_key<polyops_attention_backward_args>},
+       attention_backward_key},
       {"convolution",
        "forward",
        sizeof(polyops_convolution_args),

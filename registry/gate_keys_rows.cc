@@ -1,0 +1,187 @@
+// Of ops over rows and over elements.
+#include "gate_keys.h"
+#include "polyops/ops/batch_norm.h"
+#include "polyops/ops/cat.h"
+#include "polyops/ops/gelu.h"
+#include "polyops/ops/group_norm.h"
+#include "polyops/ops/layer_norm.h"
+#include "polyops/ops/nll_loss.h"
+#include "polyops/ops/relu.h"
+#include "polyops/ops/rms_norm.h"
+#include "polyops/ops/softmax.h"
+
+namespace polyops {
+
+namespace {
+
+GateKey softmax_key(const polyops_tensor& t, int dim) {
+  const bool contiguous = polyops_is_contiguous(&t);
+  const int64_t inner = extent(t, dim + 1, t.rank);
+  return {t.dtype,
+          !contiguous  ? kStrided
+          : inner == 1 ? kContiguous
+                       : kInner,
+          {extent(t, 0, dim), t.sizes[dim], inner}};
+}
+
+}  // namespace
+
+GateKey softmax_forward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_softmax_args*>(p);
+  return softmax_key(a.src, a.dim);
+}
+
+GateKey softmax_backward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_softmax_backward_args*>(p);
+  return softmax_key(a.grad_dst, a.dim);
+}
+
+namespace {
+
+GateKey layer_norm_key(const polyops_tensor& t, int normalized_rank) {
+  const int first = t.rank - normalized_rank;
+  return {t.dtype,
+          polyops_is_contiguous(&t) ? kContiguous : kStrided,
+          {extent(t, 0, first), extent(t, first, t.rank)}};
+}
+
+}  // namespace
+
+GateKey layer_norm_forward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_layer_norm_args*>(p);
+  return layer_norm_key(a.src, a.normalized_rank);
+}
+
+GateKey layer_norm_backward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_layer_norm_backward_args*>(p);
+  return layer_norm_key(a.src, a.normalized_rank);
+}
+
+GateKey rms_norm_forward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_rms_norm_args*>(p);
+  return layer_norm_key(a.src, a.normalized_rank);
+}
+
+GateKey rms_norm_backward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_rms_norm_backward_args*>(p);
+  return layer_norm_key(a.src, a.normalized_rank);
+}
+
+namespace {
+
+GateKey group_norm_key(const polyops_tensor& t, int groups) {
+  return {t.dtype, kContiguous, {t.sizes[0] * groups, t.sizes[1] / groups, t.sizes[2]}};
+}
+
+}  // namespace
+
+GateKey group_norm_forward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_group_norm_args*>(p);
+  return group_norm_key(a.src, a.groups);
+}
+
+GateKey group_norm_backward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_group_norm_backward_args*>(p);
+  return group_norm_key(a.src, a.groups);
+}
+
+namespace {
+
+// Where a tensor is both, it is channels_last.
+GateKey batch_norm_key(const polyops_tensor& t) {
+  const bool last =
+      (t.sizes[1] == 1 || t.strides[1] == 1) && (t.sizes[2] == 1 || t.strides[2] == t.sizes[1]);
+  return {t.dtype, last ? kChannelsLast : kContiguous, {t.sizes[0], t.sizes[1], t.sizes[2]}};
+}
+
+}  // namespace
+
+GateKey batch_norm_forward_key(const void* p) {
+  return batch_norm_key(static_cast<const polyops_batch_norm_args*>(p)->src);
+}
+
+GateKey batch_norm_backward_key(const void* p) {
+  return batch_norm_key(static_cast<const polyops_batch_norm_backward_args*>(p)->src);
+}
+
+namespace {
+
+// Dense in some order of the dimensions, without gaps or overlap.
+bool is_dense(const polyops_tensor& t) {
+  int64_t extent = 1;
+  for (int d = 0; d < t.rank; ++d) {
+    if (t.sizes[d] > 1 && t.strides[d] == 0) return false;
+    extent += (t.sizes[d] - 1) * t.strides[d];
+  }
+  return extent == polyops_numel(&t);
+}
+
+GateKey unary_key(const polyops_tensor& src) {
+  return {src.dtype, is_dense(src) ? kContiguous : kStrided, {polyops_numel(&src)}};
+}
+
+GateKey binary_key(const polyops_tensor& a, const polyops_tensor& b) {
+  bool same = is_dense(a);
+  for (int d = 0; d < a.rank; ++d) same &= a.sizes[d] == 1 || a.strides[d] == b.strides[d];
+  return {a.dtype, same ? kContiguous : kStrided, {polyops_numel(&a)}};
+}
+
+}  // namespace
+
+GateKey gelu_key(const void* p) { return unary_key(static_cast<const polyops_gelu_args*>(p)->src); }
+GateKey relu_key(const void* p) { return unary_key(static_cast<const polyops_relu_args*>(p)->src); }
+
+GateKey gelu_backward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_gelu_backward_args*>(p);
+  return binary_key(a.grad_dst, a.src);
+}
+
+GateKey relu_backward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_relu_backward_args*>(p);
+  return binary_key(a.grad_dst, a.src);
+}
+
+namespace {
+
+// Dense, its dimensions in dst's order.
+bool lies_as(const polyops_tensor& t, const polyops_tensor& dst) {
+  if (!is_dense(t)) return false;
+  for (int d = 0; d < t.rank; ++d) {
+    for (int e = 0; e < t.rank; ++e) {
+      if (t.sizes[d] == 1 || t.sizes[e] == 1) continue;
+      if (dst.strides[d] < dst.strides[e] && t.strides[d] > t.strides[e]) return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+// outer: how many rows dst has, in each of which every src has its part.
+GateKey cat_key(const void* p) {
+  const auto& a = *static_cast<const polyops_cat_args*>(p);
+  const polyops_tensor& dst = a.dst;
+  bool contiguous = is_dense(dst);
+  for (int64_t i = 0; contiguous && i < a.count; ++i) contiguous = lies_as(a.srcs[i], dst);
+  int64_t outer = 1;
+  for (int d = 0; d < dst.rank; ++d) {
+    if (dst.sizes[d] != 1 && dst.strides[d] > dst.strides[a.dim]) outer *= dst.sizes[d];
+  }
+  return {dst.dtype,
+          contiguous ? kContiguous : kStrided,
+          {a.count, outer, polyops_numel(&dst) / outer}};
+}
+
+GateKey nll_loss_key(const void* p) {
+  const polyops_tensor& src = static_cast<const polyops_nll_loss_args*>(p)->src;
+  return {src.dtype,
+          polyops_is_contiguous(&src) ? kContiguous : kStrided,
+          {src.sizes[0], src.sizes[1]}};
+}
+
+GateKey nll_loss_backward_key(const void* p) {
+  const polyops_tensor& grad = static_cast<const polyops_nll_loss_backward_args*>(p)->grad_src;
+  return {grad.dtype, kContiguous, {grad.sizes[0], grad.sizes[1]}};
+}
+
+}  // namespace polyops
