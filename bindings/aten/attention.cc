@@ -20,7 +20,6 @@
 namespace polyops::torch_binding {
 namespace {
 
-using OptionalTensor = std::optional<at::Tensor>;
 using Two = std::tuple<at::Tensor, at::Tensor>;
 using Three = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
 

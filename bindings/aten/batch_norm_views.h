@@ -7,14 +7,9 @@
 #include <optional>
 
 #include "polyops/tensor_view.h"
+#include "torch/view.h"
 
 namespace polyops::torch_binding {
-
-using OptionalTensor = std::optional<at::Tensor>;
-
-inline const at::Tensor* present(const OptionalTensor& tensor) {
-  return tensor.has_value() && tensor->defined() ? &*tensor : nullptr;
-}
 
 // Dense, channels next to each other.
 bool is_channels_last(const at::Tensor& t);

@@ -20,7 +20,6 @@ namespace polyops::torch_binding {
 namespace {
 
 using at::IntArrayRef;
-using OptionalTensor = std::optional<at::Tensor>;
 using Three = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
 using Sizes = c10::SmallVector<int64_t, 2 + POLYOPS_MAX_SPATIAL>;
 using Format = ConvolutionFormat;

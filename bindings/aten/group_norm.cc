@@ -15,12 +15,7 @@
 namespace polyops::torch_binding {
 namespace {
 
-using OptionalTensor = std::optional<at::Tensor>;
 using Three = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
-
-const at::Tensor* present(const OptionalTensor& tensor) {
-  return tensor.has_value() && tensor->defined() ? &*tensor : nullptr;
-}
 
 // What stock asks of the numbers; more it does not look at.
 struct Sizes {

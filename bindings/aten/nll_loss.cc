@@ -15,12 +15,7 @@
 namespace polyops::torch_binding {
 namespace {
 
-using OptionalTensor = std::optional<at::Tensor>;
 using Two = std::tuple<at::Tensor, at::Tensor>;
-
-const at::Tensor* present(const OptionalTensor& tensor) {
-  return tensor.has_value() && tensor->defined() ? &*tensor : nullptr;
-}
 
 const char* describe_target(const at::Tensor& target, const at::Tensor& self,
                             polyops_tensor* view) {

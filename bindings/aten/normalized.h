@@ -12,12 +12,6 @@
 
 namespace polyops::torch_binding {
 
-using OptionalTensor = std::optional<at::Tensor>;
-
-inline const at::Tensor* present(const OptionalTensor& tensor) {
-  return tensor.has_value() && tensor->defined() ? &*tensor : nullptr;
-}
-
 inline const char* check_normalized(const at::Tensor& input, at::IntArrayRef normalized_shape) {
   if (!input.defined()) return "undefined tensor";
   const auto count = normalized_shape.size();

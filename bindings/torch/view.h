@@ -4,6 +4,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <optional>
+
 #include "polyops/tensor_view.h"
 
 namespace polyops::torch_binding {
@@ -32,6 +34,13 @@ void append_dimension(polyops_tensor* view);
 
 // As torch.broadcast_to: expands to the sizes, with stride 0. False if it does not fit.
 bool expand(polyops_tensor* view, c10::IntArrayRef sizes);
+
+using OptionalTensor = std::optional<at::Tensor>;
+
+// nullptr where there is none.
+inline const at::Tensor* present(const OptionalTensor& tensor) {
+  return tensor.has_value() && tensor->defined() ? &*tensor : nullptr;
+}
 
 // Same dtype and device.
 inline bool same_kind(const at::Tensor& a, const at::Tensor& b) {
