@@ -7,7 +7,6 @@
 #include "polyops/ops/upsample.h"
 
 namespace polyops {
-
 namespace {
 
 // 0: rows are unit-stride; 1: columns are ("transposed"); 2: neither.
@@ -15,29 +14,6 @@ int orientation(const polyops_tensor& t) {
   if (t.strides[2] == 1 || t.sizes[2] == 1) return 0;
   return t.strides[1] == 1 || t.sizes[1] == 1 ? 1 : 2;
 }
-
-}  // namespace
-
-GateKey gemm_key(const void* p) {
-  const auto& a = *static_cast<const polyops_gemm_args*>(p);
-  constexpr const char* kLayouts[3][3] = {
-      {kNn, kNt, kStrided}, {kTn, kTt, kStrided}, {kStrided, kStrided, kStrided}};
-  return {a.lhs.dtype,
-          kLayouts[orientation(a.lhs)][orientation(a.rhs)],
-          {a.lhs.sizes[0], a.lhs.sizes[1], a.rhs.sizes[2], a.lhs.sizes[2]}};
-}
-
-GateKey gemm_pack_key(const void* p) {
-  const polyops_tensor& rhs = static_cast<const polyops_gemm_pack_args*>(p)->rhs;
-  constexpr const char* kLayouts[3] = {kNn, kNt, kStrided};
-  return {rhs.dtype, kLayouts[orientation(rhs)], {rhs.sizes[1], rhs.sizes[2]}};
-}
-
-GateKey gemm_prepacked_key(const void* p) {
-  return gemm_key(static_cast<const polyops_gemm_prepacked_args*>(p)->gemm);
-}
-
-namespace {
 
 template <class Args>
 GateKey attention_key(const void* p) {
@@ -72,7 +48,49 @@ GateKey convolution_key(const Args& a, const polyops_tensor& result) {
            extent(weight, 1, weight.rank)}};
 }
 
+// image: what is pooled, or its gradient; results: what comes of it.
+GateKey pool2d_key(const polyops_tensor& image, const polyops_tensor& results, int64_t taps) {
+  const bool last = !polyops_is_contiguous(&image) && image.strides[1] == 1;
+  return {image.dtype,
+          polyops_is_contiguous(&image) ? kContiguous
+          : last                        ? kChannelsLast
+                                        : kStrided,
+          {extent(image, 0, 2), extent(image, 2, 4), extent(results, 2, 4), taps}};
+}
+
+int64_t taps_of(const polyops_pool2d_window& w) { return w.size[0] * w.size[1]; }
+
+// Planes, and the pixels of src and of dst.
+GateKey upsample_key(const polyops_tensor& first, const polyops_tensor& src,
+                     const polyops_tensor& dst) {
+  const bool last = first.strides[1] == 1 && first.strides[3] == first.sizes[1] &&
+                    first.strides[2] == first.sizes[3] * first.sizes[1];
+  const char* layout = polyops_is_contiguous(&first) ? kContiguous
+                       : last                        ? kChannelsLast
+                                                     : kStrided;
+  return {first.dtype, layout, {extent(src, 0, 2), extent(src, 2, 4), extent(dst, 2, 4)}};
+}
+
 }  // namespace
+
+GateKey gemm_key(const void* p) {
+  const auto& a = *static_cast<const polyops_gemm_args*>(p);
+  constexpr const char* kLayouts[3][3] = {
+      {kNn, kNt, kStrided}, {kTn, kTt, kStrided}, {kStrided, kStrided, kStrided}};
+  return {a.lhs.dtype,
+          kLayouts[orientation(a.lhs)][orientation(a.rhs)],
+          {a.lhs.sizes[0], a.lhs.sizes[1], a.rhs.sizes[2], a.lhs.sizes[2]}};
+}
+
+GateKey gemm_pack_key(const void* p) {
+  const polyops_tensor& rhs = static_cast<const polyops_gemm_pack_args*>(p)->rhs;
+  constexpr const char* kLayouts[3] = {kNn, kNt, kStrided};
+  return {rhs.dtype, kLayouts[orientation(rhs)], {rhs.sizes[1], rhs.sizes[2]}};
+}
+
+GateKey gemm_prepacked_key(const void* p) {
+  return gemm_key(static_cast<const polyops_gemm_prepacked_args*>(p)->gemm);
+}
 
 GateKey convolution_forward_key(const void* p) {
   const auto& a = *static_cast<const polyops_convolution_args*>(p);
@@ -88,22 +106,6 @@ GateKey convolution_prepacked_key(const void* p) {
   return convolution_forward_key(
       static_cast<const polyops_convolution_prepacked_args*>(p)->convolution);
 }
-
-namespace {
-
-// image: what is pooled, or its gradient; results: what comes of it.
-GateKey pool2d_key(const polyops_tensor& image, const polyops_tensor& results, int64_t taps) {
-  const bool last = !polyops_is_contiguous(&image) && image.strides[1] == 1;
-  return {image.dtype,
-          polyops_is_contiguous(&image) ? kContiguous
-          : last                        ? kChannelsLast
-                                        : kStrided,
-          {extent(image, 0, 2), extent(image, 2, 4), extent(results, 2, 4), taps}};
-}
-
-int64_t taps_of(const polyops_pool2d_window& w) { return w.size[0] * w.size[1]; }
-
-}  // namespace
 
 GateKey max_pool2d_key(const void* p) {
   const auto& a = *static_cast<const polyops_max_pool2d_args*>(p);
@@ -143,21 +145,6 @@ GateKey convolution_pack_key(const void* p) {
           polyops_is_contiguous(&weight) ? kContiguous : kStrided,
           {weight.sizes[0], extent(weight, 1, weight.rank)}};
 }
-
-namespace {
-
-// Planes, and the pixels of src and of dst.
-GateKey upsample_key(const polyops_tensor& first, const polyops_tensor& src,
-                     const polyops_tensor& dst) {
-  const bool last = first.strides[1] == 1 && first.strides[3] == first.sizes[1] &&
-                    first.strides[2] == first.sizes[3] * first.sizes[1];
-  const char* layout = polyops_is_contiguous(&first) ? kContiguous
-                       : last                        ? kChannelsLast
-                                                     : kStrided;
-  return {first.dtype, layout, {extent(src, 0, 2), extent(src, 2, 4), extent(dst, 2, 4)}};
-}
-
-}  // namespace
 
 GateKey upsample_forward_key(const void* p) {
   const auto& a = *static_cast<const polyops_upsample_args*>(p);

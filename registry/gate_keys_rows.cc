@@ -11,7 +11,6 @@
 #include "polyops/ops/softmax.h"
 
 namespace polyops {
-
 namespace {
 
 GateKey softmax_key(const polyops_tensor& t, int dim) {
@@ -24,20 +23,6 @@ GateKey softmax_key(const polyops_tensor& t, int dim) {
           {extent(t, 0, dim), t.sizes[dim], inner}};
 }
 
-}  // namespace
-
-GateKey softmax_forward_key(const void* p) {
-  const auto& a = *static_cast<const polyops_softmax_args*>(p);
-  return softmax_key(a.src, a.dim);
-}
-
-GateKey softmax_backward_key(const void* p) {
-  const auto& a = *static_cast<const polyops_softmax_backward_args*>(p);
-  return softmax_key(a.grad_dst, a.dim);
-}
-
-namespace {
-
 GateKey layer_norm_key(const polyops_tensor& t, int normalized_rank) {
   const int first = t.rank - normalized_rank;
   return {t.dtype,
@@ -45,47 +30,9 @@ GateKey layer_norm_key(const polyops_tensor& t, int normalized_rank) {
           {extent(t, 0, first), extent(t, first, t.rank)}};
 }
 
-}  // namespace
-
-GateKey layer_norm_forward_key(const void* p) {
-  const auto& a = *static_cast<const polyops_layer_norm_args*>(p);
-  return layer_norm_key(a.src, a.normalized_rank);
-}
-
-GateKey layer_norm_backward_key(const void* p) {
-  const auto& a = *static_cast<const polyops_layer_norm_backward_args*>(p);
-  return layer_norm_key(a.src, a.normalized_rank);
-}
-
-GateKey rms_norm_forward_key(const void* p) {
-  const auto& a = *static_cast<const polyops_rms_norm_args*>(p);
-  return layer_norm_key(a.src, a.normalized_rank);
-}
-
-GateKey rms_norm_backward_key(const void* p) {
-  const auto& a = *static_cast<const polyops_rms_norm_backward_args*>(p);
-  return layer_norm_key(a.src, a.normalized_rank);
-}
-
-namespace {
-
 GateKey group_norm_key(const polyops_tensor& t, int groups) {
   return {t.dtype, kContiguous, {t.sizes[0] * groups, t.sizes[1] / groups, t.sizes[2]}};
 }
-
-}  // namespace
-
-GateKey group_norm_forward_key(const void* p) {
-  const auto& a = *static_cast<const polyops_group_norm_args*>(p);
-  return group_norm_key(a.src, a.groups);
-}
-
-GateKey group_norm_backward_key(const void* p) {
-  const auto& a = *static_cast<const polyops_group_norm_backward_args*>(p);
-  return group_norm_key(a.src, a.groups);
-}
-
-namespace {
 
 // Where a tensor is both, it is channels_last.
 GateKey batch_norm_key(const polyops_tensor& t) {
@@ -93,18 +40,6 @@ GateKey batch_norm_key(const polyops_tensor& t) {
       (t.sizes[1] == 1 || t.strides[1] == 1) && (t.sizes[2] == 1 || t.strides[2] == t.sizes[1]);
   return {t.dtype, last ? kChannelsLast : kContiguous, {t.sizes[0], t.sizes[1], t.sizes[2]}};
 }
-
-}  // namespace
-
-GateKey batch_norm_forward_key(const void* p) {
-  return batch_norm_key(static_cast<const polyops_batch_norm_args*>(p)->src);
-}
-
-GateKey batch_norm_backward_key(const void* p) {
-  return batch_norm_key(static_cast<const polyops_batch_norm_backward_args*>(p)->src);
-}
-
-namespace {
 
 // Dense in some order of the dimensions, without gaps or overlap.
 bool is_dense(const polyops_tensor& t) {
@@ -126,23 +61,6 @@ GateKey binary_key(const polyops_tensor& a, const polyops_tensor& b) {
   return {a.dtype, same ? kContiguous : kStrided, {polyops_numel(&a)}};
 }
 
-}  // namespace
-
-GateKey gelu_key(const void* p) { return unary_key(static_cast<const polyops_gelu_args*>(p)->src); }
-GateKey relu_key(const void* p) { return unary_key(static_cast<const polyops_relu_args*>(p)->src); }
-
-GateKey gelu_backward_key(const void* p) {
-  const auto& a = *static_cast<const polyops_gelu_backward_args*>(p);
-  return binary_key(a.grad_dst, a.src);
-}
-
-GateKey relu_backward_key(const void* p) {
-  const auto& a = *static_cast<const polyops_relu_backward_args*>(p);
-  return binary_key(a.grad_dst, a.src);
-}
-
-namespace {
-
 // Dense, its dimensions in dst's order.
 bool lies_as(const polyops_tensor& t, const polyops_tensor& dst) {
   if (!is_dense(t)) return false;
@@ -156,6 +74,67 @@ bool lies_as(const polyops_tensor& t, const polyops_tensor& dst) {
 }
 
 }  // namespace
+
+GateKey softmax_forward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_softmax_args*>(p);
+  return softmax_key(a.src, a.dim);
+}
+
+GateKey softmax_backward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_softmax_backward_args*>(p);
+  return softmax_key(a.grad_dst, a.dim);
+}
+
+GateKey layer_norm_forward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_layer_norm_args*>(p);
+  return layer_norm_key(a.src, a.normalized_rank);
+}
+
+GateKey layer_norm_backward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_layer_norm_backward_args*>(p);
+  return layer_norm_key(a.src, a.normalized_rank);
+}
+
+GateKey rms_norm_forward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_rms_norm_args*>(p);
+  return layer_norm_key(a.src, a.normalized_rank);
+}
+
+GateKey rms_norm_backward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_rms_norm_backward_args*>(p);
+  return layer_norm_key(a.src, a.normalized_rank);
+}
+
+GateKey group_norm_forward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_group_norm_args*>(p);
+  return group_norm_key(a.src, a.groups);
+}
+
+GateKey group_norm_backward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_group_norm_backward_args*>(p);
+  return group_norm_key(a.src, a.groups);
+}
+
+GateKey batch_norm_forward_key(const void* p) {
+  return batch_norm_key(static_cast<const polyops_batch_norm_args*>(p)->src);
+}
+
+GateKey batch_norm_backward_key(const void* p) {
+  return batch_norm_key(static_cast<const polyops_batch_norm_backward_args*>(p)->src);
+}
+
+GateKey gelu_key(const void* p) { return unary_key(static_cast<const polyops_gelu_args*>(p)->src); }
+GateKey relu_key(const void* p) { return unary_key(static_cast<const polyops_relu_args*>(p)->src); }
+
+GateKey gelu_backward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_gelu_backward_args*>(p);
+  return binary_key(a.grad_dst, a.src);
+}
+
+GateKey relu_backward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_relu_backward_args*>(p);
+  return binary_key(a.grad_dst, a.src);
+}
 
 // outer: how many rows dst has, in each of which every src has its part.
 GateKey cat_key(const void* p) {

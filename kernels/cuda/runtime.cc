@@ -75,15 +75,16 @@ int64_t most_shared(int device) {
 
 // The code for 9.0 is compiled for that chip alone; all others run that for 8.0, made without clusters.
 int most_cluster(int device) {
-  static std::atomic<int> majors[kMostDevices], known[kMostDevices];
+  static std::atomic<int> known[kMostDevices];
   if (device < 0 || device >= kMostDevices) return 1;
   int most = known[device].load(std::memory_order_relaxed);
   if (most != 0) return most;
-  int minor = -1;
-  const bool told =
-      cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device) == cudaSuccess;
-  if (!told) cudaGetLastError();
-  const int major = attribute(cudaDevAttrComputeCapabilityMajor, device, majors, 0);
+  int major = 0, minor = 0;
+  if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) != cudaSuccess ||
+      cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device) != cudaSuccess) {
+    cudaGetLastError();
+    return 1;
+  }
   most = major == 9 && minor == 0 ? kPortableCluster : 1;
   known[device].store(most, std::memory_order_relaxed);
   return most;
