@@ -75,6 +75,18 @@ GPU_DEVICE float from_cluster(const float* slots, float otherwise) {
   return slot < cluster_blocks() ? slots[slot] : otherwise;
 }
 
+// Sums over the blocks of a cluster, given those of each. `slots`: kSums * kMostCluster elements that no
+// block uses since all met the last time but one.
+template <int kSums>
+GPU_DEVICE void sum_cluster(float (&x)[kSums], float* slots) {
+#pragma unroll
+  for (int i = 0; i < kSums; ++i) send_to_cluster(x[i], slots + i * kMostCluster);
+  cluster_barrier();
+#pragma unroll
+  for (int i = 0; i < kSums; ++i) x[i] = from_cluster(slots + i * kMostCluster, 0.0f);
+  sum_lanes(x, kMostCluster);
+}
+
 }  // namespace
 }  // namespace polyops::gpu
 

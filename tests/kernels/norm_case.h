@@ -56,6 +56,7 @@ inline std::vector<Case> all_cases() {
       {"contiguous", {1030, 3}, 1},                    // few columns
       {"contiguous", {200, 700}, 1, {}, {}, 1},        // several threads
       {"contiguous", {1, 70001}, 1},                   // one long row
+      {"contiguous", {1, 270001}, 1},                  // beyond what a cluster takes
       {"contiguous", {6, 20000}, 1},                   // rows taken one at a time
       {"contiguous", {40, 9001}, 1, {}, {}, 1},        // odd, beyond what lanes keep of columns
       {"contiguous", {3, 4, 33}, 1, {33, 99, 1}, {}},  // rows in another order

@@ -1,6 +1,7 @@
-// The gradients of layer_norm and rms_norm for rows whose elements lie next to each other. Bound: memory, 3 elements moved
-// per element: a row's packs of grad and src are read once, into shared memory, and used twice, for
-// its two sums and for grad_src.
+// The gradients of layer_norm and rms_norm for rows whose elements lie next to each other. Bound:
+// memory, 3 elements moved per element: a row's packs of grad and src are read once, into shared memory,
+// and used twice, for its two sums and for grad_src. Of rows beyond 16384 elements each block of a
+// cluster has a piece.
 //
 // Blocks stay for many rows. Each lane owns some columns and sums their grad_weight and grad_bias over
 // its rows in registers; the block's sums go to its row of the workspace, which column_sums() adds up
@@ -95,17 +96,17 @@ struct BackwardRow {
 
   GPU_DEVICE float x_hat(float x) const { return Norm::kCentered ? (x - mean) * rstd : x * rstd; }
 
-  // Begins its copies.
-  GPU_DEVICE void open(const BackwardCall<Norm, T, P>& call, uint32_t row, const Cut<T>& cut,
-                       int lane, int team, const Slots<T>& slots, int stage) {
+  // Begins the copies of what follows its first `begin` elements.
+  GPU_DEVICE void open(const BackwardCall<Norm, T, P>& call, int32_t begin, uint32_t row,
+                       const Cut<T>& cut, int lane, int team, const Slots<T>& slots, int stage) {
     if (row >= static_cast<uint32_t>(call.row_count)) return;
     int64_t at[3];
     call.rows.offsets(row, at);
-    const T* grad = call.grad + at[0];
-    const T* src = call.src + at[1];
+    const T* grad = call.grad + at[0] + begin;
+    const T* src = call.src + at[1] + begin;
     grad_shift = misplaced(grad);
     src_shift = misplaced(src);
-    out = call.grad_src + at[2];
+    out = call.grad_src + at[2] + begin;
     if constexpr (Norm::kCentered) mean = load_value<T>(call.mean, row);
     rstd = load_value<T>(call.rstd, row);
     copy_row(cut, grad, lane, team, call.ragged, slots, stage, 0);

@@ -44,10 +44,14 @@ inline Tiling tile(const Shape& shape, int64_t columns) {
 inline int64_t pack_elements(int32_t dtype) { return 16 / polyops_dtype_size(dtype); }
 inline int64_t sums_stride(const Shape& shape) { return round_up(shape.n, 4); }
 
-// Beyond the lanes of a block, 32 elements each.
-inline bool is_long(const Shape& shape, int64_t pack) {
-  return shape.n / pack > 32 / pack * kBackwardMost.threads;
-}
+// What the lanes of a block take of a row, 32 elements each.
+constexpr int64_t kWalkElements = 32 * kBackwardMost.threads;
+// Of a workspace of up to half a megabyte each.
+constexpr int64_t kMostClusters = 80;
+// Of the shared memory that a block has, what is neither weight nor rows.
+template <class Norm>
+constexpr int64_t kBackwardBesides =
+    1024 + int64_t{sizeof(float)} * (4 * kMostWaves + 2 * Norm::kSums * kMostCluster);
 
 template <class Norm>
 size_t sums_bytes(const Shape& shape, int64_t rows) {
@@ -61,9 +65,9 @@ size_t backward_scratch(const void* p, int32_t) {
   const Shape shape = shape_of(a.src, a.normalized_rank);
   const int64_t pack = pack_elements(a.src.dtype);
   const int64_t chunks = tile(shape, kTileThreads * pack).chunks;
-  // Where shared memory is small, rows that are not long go the same way.
-  if (is_long(shape, pack)) return sums_bytes<Norm>(shape, chunks);
-  const int64_t walkers = smaller(kMostWalkers<Norm>, round_up(shape.rows, pack));
+  // Where shared memory is small, or there are no clusters, rows go in chunks.
+  const int64_t most = shape.n > kWalkElements ? kMostClusters : kMostWalkers<Norm>;
+  const int64_t walkers = smaller(most, round_up(shape.rows, pack));
   return sums_bytes<Norm>(shape, chunks > walkers ? chunks : walkers);
 }
 
@@ -125,20 +129,21 @@ struct Walkers {
   int64_t blocks, bytes;  // blocks per multiprocessor
 };
 
-// Two rows under way if there is shared memory for them, and as many blocks as registers allow.
+// Of n elements of so many rows at a time. Two rows under way if there is shared memory for them, and as
+// many blocks as registers allow.
 template <class Norm, class T, class P>
-Walkers plan_walkers(BackwardCall<Norm, T, P>* call, const polyops_context* ctx) {
+Walkers plan_walkers(BackwardCall<Norm, T, P>* call, int64_t n, int64_t rows, const Fitting& few,
+                     const polyops_context* ctx) {
   Walkers w = {};
-  w.team = team_of(call->n / kPack<T>, kBackwardPacks<T>);
-  w.threads = threads_of(call->row_count, w.team, kWalkThreads);
-  call->staged = static_cast<int32_t>(packs_of(call->n, kPack<T>, !call->ragged));
+  w.team = team_of(n / kPack<T>, kBackwardPacks<T>);
+  w.threads = threads_of(rows, w.team, kWalkThreads);
+  call->staged = static_cast<int32_t>(packs_of(n, kPack<T>, !call->ragged));
   call->slots = kBackwardPacks<T> + (call->ragged ? ends_of<T>(w.team) : 0);
   const int64_t stage = int64_t{call->slots} * 2 * 16 * w.threads;
   const int64_t weight = call->staged * kPack<T> * int64_t{sizeof(P)};
-  const bool fits = w.threads <= Norm::kBackward.threads;
-  w.blocks = walkers_of(fits ? Norm::kBackward : kBackwardMost, w.threads);
+  w.blocks = walkers_of(w.threads <= few.threads ? few : kBackwardMost, w.threads);
   for (; w.blocks > 0; --w.blocks) {
-    const int64_t room = (most_shared(ctx) + 1024) / w.blocks - 1024 - 4 * kMostWaves * 4 - weight;
+    const int64_t room = (most_shared(ctx) + 1024) / w.blocks - kBackwardBesides<Norm> - weight;
     w.stages = static_cast<int>(smaller(2, room > 0 ? room / stage : 0));
     w.bytes = weight + w.stages * stage;
     if (w.stages > 0) break;
@@ -155,26 +160,52 @@ int launch_walk(BackwardCall<Norm, T, P> call, const Walkers& w,
   call.turns = plan.turns;
   constexpr Fitting kMost = kBackwardMost, kFew = Norm::kBackward;
   const auto kernel = w.threads <= kFew.threads
-                          ? backward_rows<Norm, T, P, kFew.threads, kFew.blocks>
-                          : backward_rows<Norm, T, P, kMost.threads, kMost.blocks>;
+                          ? backward_rows<false, Norm, T, P, kFew.threads, kFew.blocks>
+                          : backward_rows<false, Norm, T, P, kMost.threads, kMost.blocks>;
   const int status =
-      launch(kernel, {plan.blocks, w.threads, size_t(w.bytes)}, ctx, call, w.team, w.stages);
+      launch(kernel, {plan.blocks, w.threads, size_t(w.bytes)}, ctx, call, w.team, w.stages, 0);
   return status != POLYOPS_OK ? status : launch_sums(call, a, plan.blocks, ctx);
 }
 
 template <class Norm, class T, class P>
 int launch_long(const BackwardCall<Norm, T, P>& call, const typename Norm::BackwardArgs& a,
-                const Shape& shape, const polyops_context* ctx) {
+                const polyops_context* ctx) {
   if (call.grad_src != nullptr) {
     const int status =
-        launch(backward_long<Norm, T, P>, {shape.rows, kBackwardMost.threads}, ctx, call);
+        launch(backward_long<Norm, T, P>, {call.row_count, kBackwardMost.threads}, ctx, call);
     if (status != POLYOPS_OK) return status;
   }
   if (call.sums == nullptr) return POLYOPS_OK;
-  const Tiling t = tile(shape, kTileThreads * kPack<T>);
+  const Tiling t = tile({0, call.row_count, call.n}, kTileThreads * kPack<T>);
   const int status = launch(backward_columns<Norm, T, P>, {t.tiles * t.chunks, kTileThreads}, ctx,
                             call, static_cast<int32_t>(t.tiles), static_cast<int32_t>(t.chunks));
   return status != POLYOPS_OK ? status : launch_sums(call, a, t.chunks, ctx);
+}
+
+// As many blocks per row as let two of them be under way, or the next best.
+template <class Norm, class T, class P>
+int launch_cluster(BackwardCall<Norm, T, P> call, const typename Norm::BackwardArgs& a,
+                   const polyops_context* ctx) {
+  const BackwardCall<Norm, T, P> given = call;
+  Walkers w = {};
+  Pieces pieces = {};
+  for (int blocks = 2; blocks <= most_cluster(ctx) && w.stages < 2; blocks *= 2) {
+    if (call.n > blocks * kWalkElements) continue;
+    pieces = cut_in_pieces(call.n, blocks, kPack<T>);
+    w = plan_walkers(&call, pieces.elements, 1, kBackwardMost, ctx);
+  }
+  if (w.blocks == 0) return launch_long(given, a, ctx);
+  const int64_t at_a_time = multiprocessors(ctx) * w.blocks / pieces.blocks;
+  const int64_t few_turns = (call.row_count + kClusterTurns - 1) / kClusterTurns;
+  const Plan plan = plan_turns(
+      call.row_count, 1, call.ragged ? kPack<T> : 1,
+      smaller(at_a_time > few_turns ? at_a_time : few_turns, kMostClusters), kMostElements);
+  call.turns = plan.turns;
+  const int status =
+      launch(backward_rows<true, Norm, T, P, kBackwardMost.threads, kBackwardMost.blocks>,
+             {plan.blocks * pieces.blocks, w.threads, size_t(w.bytes), pieces.blocks}, ctx, call,
+             w.team, w.stages, pieces.elements);
+  return status != POLYOPS_OK ? status : launch_sums(call, a, plan.blocks, ctx);
 }
 
 template <class Norm>
@@ -183,10 +214,9 @@ int backward_contiguous(const void* p, const polyops_context* ctx) {
   const Shape shape = shape_of(a.src, a.normalized_rank);
   return with_types<Norm>(a.src.dtype, a.weight, [&]<class T, class P>() {
     BackwardCall<Norm, T, P> call = make_backward<Norm, T, P>(a, shape, ctx);
-    if (is_long(shape, kPack<T>)) return launch_long(call, a, shape, ctx);
-    const Walkers walkers = plan_walkers(&call, ctx);
-    return walkers.blocks > 0 ? launch_walk(call, walkers, a, ctx)
-                              : launch_long(call, a, shape, ctx);
+    if (shape.n > kWalkElements) return launch_cluster(call, a, ctx);
+    const Walkers walkers = plan_walkers(&call, shape.n, shape.rows, Norm::kBackward, ctx);
+    return walkers.blocks > 0 ? launch_walk(call, walkers, a, ctx) : launch_long(call, a, ctx);
   });
 }
 

@@ -1,4 +1,4 @@
-// The gradients for rows that do not fit beside their sums over rows in registers, in 5 passes
+// The gradients for rows that no cluster has registers for beside their sums over rows, in 5 passes
 // instead of 3: grad_src, a block per row, that reads it a second time for the result, from its end
 // to its begin, out of a cache; then grad_weight and grad_bias, each block taking a tile of columns
 // of some rows. And column_sums(), which adds up what blocks left in the workspace.

@@ -1,8 +1,9 @@
-// layer_norm and rms_norm of rows whose elements lie next to each other. Bound: memory, one read and one write.
+// layer_norm and rms_norm of rows whose elements lie next to each other. Bound: memory, one read and
+// one write.
 //
-// A row's packs stay in registers as they came, 64 bytes per lane, and 16 bits are widened twice:
-// layer_norm's are 15 instructions per element of the 27 that fit beside its bytes at 4.3 TB/s. Rows of up to 128 packs
-// share a block, others have one of their own; beyond 64 KB, forward_long.h.
+// 16 bits are widened twice: layer_norm's are 15 instructions per element of the 27 that fit beside its
+// bytes at 4.3 TB/s. Rows of up to 128 packs share a block, others have one of their own, beyond 64 KB
+// a cluster of them, or where there are none, forward_long.h.
 //
 // Blocks stay for many rows, whose parameters are then in shared memory once (parameters.h): an H200
 // reads 2.1 TB/s of rows, and twice that from the second-level cache beside it was its limit. Where
@@ -39,14 +40,13 @@ struct ForwardCall {
 template <class Norm, class T, class P>
 using ParametersOf = Parameters<T, P, Norm::kParameters>;
 
+// Of a piece of rows that begin in memory as `src` does.
 template <class Norm, class T, class P>
-GPU_DEVICE ParametersOf<Norm, T, P> parameters_of(const ForwardCall<Norm, T, P>& call, int64_t row,
-                                                  Words* memory) {
-  int64_t at[2];
-  call.rows.offsets(row, at);
+GPU_DEVICE ParametersOf<Norm, T, P> parameters_of(const ForwardCall<Norm, T, P>& call,
+                                                  const Piece& piece, const T* src, Words* memory) {
   ParametersOf<Norm, T, P> parameters = {
-      {call.weight}, memory, call.staged, {call.n, misplaced(call.src + at[0]), kPack<T>}};
-  if constexpr (Norm::kCentered) parameters.given[1] = call.bias;
+      {piece.of(call.weight)}, memory, call.staged, {piece.n, misplaced(src), kPack<T>}};
+  if constexpr (Norm::kCentered) parameters.given[1] = piece.of(call.bias);
   return parameters;
 }
 
@@ -61,11 +61,6 @@ template <class Norm>
 GPU_DEVICE float affine(float x, float weight, float bias) {
   if constexpr (!Norm::kCentered) return x * weight;
   return fmaf(x, weight, bias);
-}
-
-template <class T, int kPacks>
-GPU_DEVICE void load_ends(const Share<T>& of, const T* src, Part<T, kPacks>* x) {
-  load_ends(of.cut, src, of.lane, of.team, 0.0f, x->ends);
 }
 
 // y of packs first, first + step, ... kQuick: their parameters are all in shared memory, and dst lies
@@ -118,48 +113,6 @@ GPU_DEVICE void store_ends(const Part<T, kPacks>& x, const Moments& m,
     dst[at] = narrow<T>(affine<Norm>(m.normal<Norm>(x.ends[e]), parameters.one(0, at),
                                      parameters.one(Norm::kParameters - 1, at)));
   });
-}
-
-template <class Norm, class T, class P>
-GPU_KERNEL(kForwardThreads)
-forward_rows(ForwardCall<Norm, T, P> call, int team) {
-  GPU_SHARED(float, shared, 4 * kMomentsShared);
-  GPU_DYNAMIC_SHARED(Words, memory);
-  const Turns& turns = call.turns;
-  const auto rows = static_cast<uint32_t>(call.row_count);
-  const int lane = turns.teams == 1 ? thread_id() : thread_id() & (team - 1);
-  uint32_t begin = turns.first(block_id());  // the first team's row
-  if (begin >= rows) return;
-  const ParametersOf<Norm, T, P> parameters = parameters_of(call, begin, memory);
-  const uint32_t mine = static_cast<uint32_t>(thread_id() / team * turns.classes);
-  Share<T> of(call.src, 0, lane, team);
-  for (int turn = 0; turn < turns.count && begin < rows; ++turn) {
-    // A team without a row comes along for the shuffles.
-    const bool ours = begin + mine < rows;
-    const uint32_t row = ours ? begin + mine : begin;
-    int64_t at[2];
-    call.rows.offsets(row, at);
-    const T* src = call.src + at[0];
-    if (turn == 0 || misplaced(src) != of.cut.shift) {
-      of = Share<T>(src, call.n, lane, team);
-    }
-    Part<T, kForwardPacks> x;
-    load_row(of.cut, src, lane, team, 0.0f, x.packs);
-    if (call.ragged) load_ends(of, src, &x);
-    const Moments m = row_moments<Norm>(&x, of, call.ragged, shared + turn % 2 * 2 * kMomentsShared,
-                                        call.inv_n, call.eps);
-    if (turn == 0) {
-      parameters.stage();
-      barrier();
-    }
-    if (ours) {
-      if (lane == 0) store_moments(call, row, m);
-      T* dst = call.dst + at[1];
-      store_chunk<Norm>(x.packs, m, parameters, dst, of.cut, lane, team);
-      if (call.ragged) store_ends<Norm>(x, m, parameters, dst, of);
-    }
-    begin += turns.step();
-  }
 }
 
 }  // namespace

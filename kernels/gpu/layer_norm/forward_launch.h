@@ -1,11 +1,12 @@
-// Which kernels of layer_norm and rms_norm a call takes, in how many blocks, and what they get of shared memory.
+// Which kernels of layer_norm and rms_norm a call takes, in how many blocks, and what they get of
+// shared memory.
 #ifndef POLYOPS_GPU_LAYER_NORM_FORWARD_LAUNCH_H_
 #define POLYOPS_GPU_LAYER_NORM_FORWARD_LAUNCH_H_
 
 #include "forward.h"
-#include "forward_ahead.h"
 #include "forward_long.h"
 #include "forward_strided.h"
+#include "forward_walk.h"
 
 namespace polyops::gpu {
 namespace {
@@ -34,16 +35,17 @@ ForwardCall<Norm, T, P> make_forward(const typename Norm::Args& a, const Shape& 
 constexpr int64_t kMostTurns = 64;
 
 // What a block may ask for, so many of which share a multiprocessor: less what they have besides.
-constexpr int64_t kBesides = 1024 + 4 * kMomentsShared * sizeof(float);
+constexpr int64_t kBesides =
+    1024 + sizeof(float) * (4 * kMomentsShared + 2 * kSpreadValues * kMostCluster);
 inline int64_t shared_of_block(const polyops_context* ctx, int blocks) {
   return (most_shared(ctx) + 1024) / blocks - kBesides;
 }
 
-// As many packs of the parameters as there is room for; returns their bytes.
+// As many packs of the parameters of n elements as there is room for; returns their bytes.
 template <class Norm, class T, class P>
-int64_t stage_parameters(ForwardCall<Norm, T, P>* call, int64_t room) {
+int64_t stage_parameters(ForwardCall<Norm, T, P>* call, int64_t n, int64_t room) {
   constexpr int64_t kBytes = Norm::kParameters * kPack<T> * sizeof(P);
-  const int64_t packs = packs_of(call->n, kPack<T>, !call->ragged);
+  const int64_t packs = packs_of(n, kPack<T>, !call->ragged);
   room = room > 0 ? room / kBytes : 0;
   call->staged = static_cast<int32_t>(packs < room ? packs : room);
   return call->staged * kBytes;
@@ -61,10 +63,16 @@ int launch_long(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
   int64_t parked = room / (kChunk * 16);
   if (parked > before) parked = before;
   room -= parked * kChunk * 16;
-  const int64_t bytes = stage_parameters(&call, room) + parked * kChunk * 16;
+  const int64_t bytes = stage_parameters(&call, call.n, room) + parked * kChunk * 16;
   return launch(forward_long<Norm, T, P>,
                 {plan.blocks, kForwardThreads, static_cast<size_t>(bytes)}, ctx, call,
                 static_cast<int>(parked));
+}
+
+// Of shared memory, for the rows of a block.
+template <class Form>
+int64_t row_slots(int threads) {
+  return int64_t{16} * Form::kPacks * threads;
 }
 
 template <class Norm, class T, class P>
@@ -72,20 +80,38 @@ int launch_rows(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
   const int team = team_of(call.n / kPack<T>, kForwardPacks);
   const int threads = team <= kHalfWave ? threads_of(call.row_count, team, kShortThreads) : team;
   int blocks = kForwardThreads / threads;
-  const int64_t slots = Norm::kAhead ? int64_t{16} * kForwardPacks * threads : 0;
+  const int64_t slots = row_slots<RaggedRows>(threads);
   while (blocks > 0 && shared_of_block(ctx, blocks) < slots) --blocks;
   if (blocks == 0) return launch_long(call, ctx);
   const Plan plan = plan_turns(call.row_count, threads / team, call.ragged ? kPack<T> : 1,
                                multiprocessors(ctx) * blocks, kMostTurns);
   call.turns = plan.turns;
-  const int64_t bytes = slots + stage_parameters(&call, shared_of_block(ctx, blocks) - slots);
+  const int64_t bytes =
+      slots + stage_parameters(&call, call.n, shared_of_block(ctx, blocks) - slots);
   const LaunchShape shape = {plan.blocks, threads, static_cast<size_t>(bytes)};
-  if constexpr (Norm::kAhead) {
-    return call.ragged ? launch(forward_ahead<true, Norm, T, P>, shape, ctx, call, team)
-                       : launch(forward_ahead<false, Norm, T, P>, shape, ctx, call, team);
-  } else {
-    return launch(forward_rows<Norm, T, P>, shape, ctx, call, team);
-  }
+  return launch(
+      call.ragged ? forward_rows<RaggedRows, Norm, T, P> : forward_rows<AlignedRows, Norm, T, P>,
+      shape, ctx, call, team, 0);
+}
+
+template <class T>
+constexpr int64_t kBlockElements = int64_t{kForwardPacks} * kForwardThreads * kPack<T>;
+
+template <class Norm, class T, class P>
+int launch_cluster(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
+  int blocks = 2;
+  while (call.n > blocks * kBlockElements<T>) blocks *= 2;
+  const Pieces pieces = cut_in_pieces(call.n, blocks, kPack<T>);
+  const int threads = team_of(pieces.elements / kPack<T>, ClusterRows::kPacks);
+  const int64_t slots = row_slots<ClusterRows>(threads), room = shared_of_block(ctx, 1);
+  if (blocks > most_cluster(ctx) || room < slots) return launch_long(call, ctx);
+  const Plan plan = plan_turns(call.row_count, 1, call.ragged ? kPack<T> : 1,
+                               multiprocessors(ctx) / blocks, kClusterTurns);
+  call.turns = plan.turns;
+  const int64_t bytes = slots + stage_parameters(&call, pieces.elements, room - slots);
+  return launch(forward_rows<ClusterRows, Norm, T, P>,
+                {plan.blocks * blocks, threads, static_cast<size_t>(bytes), blocks}, ctx, call,
+                threads, pieces.elements);
 }
 
 // A parameter that is there, if any is.
@@ -100,8 +126,7 @@ int forward_contiguous(const void* p, const polyops_context* ctx) {
   const Shape shape = shape_of(a.src, a.normalized_rank);
   return with_types<Norm>(a.src.dtype, any_parameter<Norm>(a), [&]<class T, class P>() {
     const ForwardCall<Norm, T, P> call = make_forward<Norm, T, P>(a, shape);
-    const bool fits = shape.n / kPack<T> <= kForwardPacks * kForwardThreads;
-    return fits ? launch_rows(call, ctx) : launch_long(call, ctx);
+    return shape.n <= kBlockElements<T> ? launch_rows(call, ctx) : launch_cluster(call, ctx);
   });
 }
 

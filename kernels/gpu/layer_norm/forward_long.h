@@ -1,4 +1,4 @@
-// layer_norm and rms_norm of rows beyond 64 KB: in chunks of up to 128 KB, of which the last stays in registers.
+// layer_norm and rms_norm of rows beyond 64 KB that no cluster takes: in chunks of up to 128 KB, of which the last stays in registers.
 // Those before it are parked in shared memory, beside the parameters; what finds no room there either
 // is read again, from the row's end to its begin, out of the second-level cache if it is still there.
 #ifndef POLYOPS_GPU_LAYER_NORM_FORWARD_LONG_H_
@@ -54,7 +54,7 @@ GPU_DEVICE Moments long_moments(const LongRow<T>& row, float* shared, float inv_
   float pivot = 0, sums[2] = {};
   for (int c = 0; c < chunks; ++c) {
     if (c == 0) {
-      if (row.ragged) load_ends(of, row.src, x);
+      if (row.ragged) load_ends(of.cut, row.src, of.lane, of.team, 0.0f, x->ends);
       if (row.scale != 1) make_smaller(x->ends);
     }
     row.load(c, x);
@@ -65,7 +65,7 @@ GPU_DEVICE Moments long_moments(const LongRow<T>& row, float* shared, float inv_
     add_packs<T>(x->packs, pivot, of.cut, row.begin(c) + of.lane, of.team, sums);
     if (c + 1 < chunks) row.keep(c, *x);
   }
-  return combine<Norm>(pivot, sums, of, shared, row.scale, inv_n, eps);
+  return make_moments(combine<Norm>(pivot, sums, of, shared, inv_n), row.scale, inv_n, eps);
 }
 
 template <class Norm, class T, class P>
@@ -77,7 +77,10 @@ forward_long(ForwardCall<Norm, T, P> call, int parked) {
   const auto rows = static_cast<uint32_t>(call.row_count);
   uint32_t row = call.turns.first(block_id());
   if (row >= rows) return;
-  const ParametersOf<Norm, T, P> parameters = parameters_of(call, row, memory);
+  int64_t first[2];
+  call.rows.offsets(row, first);
+  const ParametersOf<Norm, T, P> parameters =
+      parameters_of(call, {0, call.n}, call.src + first[0], memory);
   for (int turn = 0; turn < call.turns.count && row < rows; ++turn) {
     int64_t at[2];
     call.rows.offsets(row, at);

@@ -27,7 +27,7 @@ GPU_DEVICE Moments strided_moments(const ForwardCall<Norm, T, P>& call, const Wa
     for_each([&](float x) { squares.add(x * x); });
     float square[1] = {squares.sum};
     sum_team(square, block_threads(), shared + (scale == 1 ? 0 : kMostWaves));
-    return make_moments(0, 0, square[0] * call.inv_n, scale, call.eps);
+    return make_moments({0, 0, square[0]}, scale, call.inv_n, call.eps);
   }
   LongSum values;
   for_each([&](float x) { values.add(x); });
@@ -42,8 +42,8 @@ GPU_DEVICE Moments strided_moments(const ForwardCall<Norm, T, P>& call, const Wa
   float sums[2] = {deviations.sum, squares.sum};
   sum_team(sums, block_threads(), shared + kMostWaves);
   const float further = sums[0] * call.inv_n;
-  const float var = fmaf(sums[1], call.inv_n, -further * further);
-  return make_moments(center, further, var, scale, call.eps);
+  const float square = fmaf(-sums[0], further, sums[1]);
+  return make_moments({center, further, square}, scale, call.inv_n, call.eps);
 }
 
 template <class Norm, class T, class P>

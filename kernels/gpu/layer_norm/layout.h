@@ -123,7 +123,33 @@ struct LongSum {
   }
 };
 
-// Which rows a block takes: `count` times as many as it has teams, all of a class, whose rows follow
+// What a block has of its rows: all of each, or of each the same piece, whose beginning is as aligned as
+// the row's.
+struct Piece {
+  int32_t begin, n;
+
+  template <class P>
+  GPU_DEVICE const P* of(const P* parameters) const {
+    return parameters == nullptr ? nullptr : parameters + begin;
+  }
+};
+
+// Pieces of a row, for the blocks of a cluster.
+struct Pieces {
+  int blocks;
+  int32_t elements;  // of each but the last, which has the rest
+};
+inline Pieces cut_in_pieces(int64_t n, int blocks, int per_pack) {
+  const int64_t packs = (n + per_pack - 1) / per_pack;
+  return {blocks, static_cast<int32_t>((packs + blocks - 1) / blocks * per_pack)};
+}
+// This block's.
+GPU_DEVICE Piece piece_of_cluster(int32_t elements, int32_t n) {
+  const int32_t begin = cluster_rank() * elements;
+  return {begin, n - begin < elements ? n - begin : elements};
+}
+
+// Which rows a block, or a cluster, takes: `count` times as many as it has teams, all of a class, whose rows follow
 // each other by `classes`.
 struct Turns {
   int32_t classes, count, teams;
@@ -150,6 +176,9 @@ inline Plan plan_turns(int64_t rows, int teams, int classes, int64_t slots, int6
   while (count > most_turns) count = (count + 1) / 2;
   return {{classes, static_cast<int32_t>(count), teams}, (chunks + count - 1) / count * classes};
 }
+
+// Of a cluster, so few that others don't wait long for one that finds its multiprocessors last.
+constexpr int64_t kClusterTurns = 8;
 
 // Lanes of a team that takes so many packs, kPacks each. Half the largest wave is a part of every
 // wave, and twice that is a multiple of every wave.

@@ -45,13 +45,17 @@ struct Moments {
   }
 };
 
-// Of a mean of pivot + further.
-GPU_DEVICE Moments make_moments(float pivot, float further, float var, float scale, float eps) {
-  const float center = pivot + further;
-  if (var < 0) var = 0;
+// Of some of a row: a mean of pivot + further, and the sum of the squares about it.
+struct Spread {
+  float pivot, further, square;
+};
+
+GPU_DEVICE Moments make_moments(const Spread& of, float scale, float inv_n, float eps) {
+  const float center = of.pivot + of.further;
+  const float var = of.square < 0 ? 0 : of.square * inv_n;
   float factor = rsqrt_fast(var + eps);
   if (scale != 1) factor = var == 0 ? rsqrt_fast(eps) * kLarger : rsqrt_fast(var);
-  return {center, (pivot - center) + further, factor, scale};
+  return {center, (of.pivot - center) + of.further, factor, scale};
 }
 
 // What a lane has of a row.
@@ -134,48 +138,55 @@ GPU_DEVICE void add_ends(const Part<T, kPacks>& x, float pivot, const Share<T>& 
   });
 }
 
-constexpr int kMomentsShared = 4 * kMostWaves;
+// The spreads of a row's parts, each with a slot of a table: `stride` pivots, as many means from them,
+// squares about the means, and counts. Each lane merges its slot, if it has one, with those of the
+// `lanes` beside it.
+constexpr int kSpreadValues = 4;
+GPU_DEVICE Spread merge_spreads(const float* table, int stride, int slot, bool has, int lanes,
+                                float inv_n) {
+  const float count = has ? table[3 * stride + slot] : 0.0f;
+  const float first = table[0];
+  float mean = 0, square = 0;  // of this part; the mean from `first`
+  if (count > 0) {
+    mean = (table[slot] - first) + table[stride + slot];
+    square = table[2 * stride + slot];
+  }
+  float total[1] = {count * mean};
+  sum_lanes(total, lanes);
+  const float further = total[0] * inv_n;
+  float squares[1] = {fmaf(count * (mean - further), mean - further, square)};
+  sum_lanes(squares, lanes);
+  return {first, further, squares[0]};
+}
 
-// From the sums of each lane. `shared`: kMomentsShared elements that nobody uses since the last
-// barrier.
+constexpr int kMomentsShared = kSpreadValues * kMostWaves;
+
+// Of what the team has, n elements, from the sums of each lane. `shared`: kMomentsShared elements that
+// nobody uses since the last barrier.
 template <class Norm, class T>
-GPU_DEVICE Moments combine(float pivot, float (&sums)[2], const Share<T>& of, float* shared,
-                           float scale, float inv_n, float eps) {
+GPU_DEVICE Spread combine(float pivot, float (&sums)[2], const Share<T>& of, float* shared,
+                          float inv_n) {
   if constexpr (!Norm::kCentered) {
     float square[1] = {sums[1]};
     sum_team(square, of.team, shared);
-    return make_moments(0, 0, square[0] * inv_n, scale, eps);
+    return {0, 0, square[0]};
   }
   sum_lanes(sums, of.team);
   if (of.team <= wave_size()) {
     const float further = sums[0] * inv_n;
-    return make_moments(pivot, further, fmaf(sums[1], inv_n, -further * further), scale, eps);
+    return {pivot, further, fmaf(-sums[0], further, sums[1])};
   }
   const int in_wave = thread_id() % wave_size(), wave = thread_id() / wave_size();
   if (in_wave == 0) {
+    const float further = of.count > 0 ? sums[0] * reciprocal_fast(of.count) : 0.0f;
     shared[wave] = pivot;
-    shared[kMostWaves + wave] = sums[0];
-    shared[2 * kMostWaves + wave] = sums[1];
+    shared[kMostWaves + wave] = further;
+    shared[2 * kMostWaves + wave] = fmaf(-sums[0], further, sums[1]);
     shared[3 * kMostWaves + wave] = of.count;
   }
   barrier();
-  const int waves = of.team / wave_size();
-  const bool has = in_wave < waves;
-  const float count = has ? shared[3 * kMostWaves + in_wave] : 0.0f;
-  const float first = shared[0];
-  float mean = 0, square = 0;  // of the wave that this lane stands for; the mean from `first`
-  if (count > 0) {
-    const float deviation = shared[kMostWaves + in_wave];
-    const float further = deviation * reciprocal_fast(count);
-    mean = (shared[in_wave] - first) + further;
-    square = fmaf(-deviation, further, shared[2 * kMostWaves + in_wave]);
-  }
-  float total[1] = {count * mean};
-  sum_lanes(total, wave_size());
-  const float further = total[0] * inv_n;
-  float squares[1] = {fmaf(count * (mean - further), mean - further, square)};
-  sum_lanes(squares, wave_size());
-  return make_moments(first, further, squares[0] * inv_n, scale, eps);
+  const bool has = in_wave < of.team / wave_size();
+  return merge_spreads(shared, kMostWaves, in_wave, has, wave_size(), inv_n);
 }
 
 template <class T, int kPacks>
@@ -195,16 +206,17 @@ GPU_DEVICE void make_smaller(float (&x)[kCount]) {
   for (int e = 0; e < kCount; ++e) x[e] *= kSmaller;
 }
 
-// Of the team's row. `shared`: twice as many elements, for a second try.
-template <class Norm, class T, int kPacks>
+// Of a row whose part x is this lane's. combine(pivot, sums, shared): the row's spread, from the lane's
+// sums. `shared`: twice as many elements as for combine() above, for a second try.
+template <class Norm, class T, int kPacks, class Combine>
 GPU_DEVICE Moments row_moments(Part<T, kPacks>* x, const Share<T>& of, bool ragged, float* shared,
-                               float inv_n, float eps) {
+                               float inv_n, float eps, Combine combine) {
   for (float scale = 1;;) {
     const float pivot = pivot_of<Norm>(*x, of, ragged);
     float sums[2] = {};
     add_packs<T>(x->packs, pivot, of.cut, of.lane, of.team, sums);
     if (ragged) add_ends(*x, pivot, of, sums);
-    const Moments m = combine<Norm>(pivot, sums, of, shared, scale, inv_n, eps);
+    const Moments m = make_moments(combine(pivot, sums, shared), scale, inv_n, eps);
     if constexpr (!kWideRange<T>) return m;
     const bool again = scale == 1 && !(m.factor > 0);
     if (!any_lane(again)) return m;

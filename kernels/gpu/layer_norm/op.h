@@ -15,7 +15,6 @@ constexpr polyops_tensor kNone = {nullptr, POLYOPS_FLOAT32, -1, {}, {}};
 // kParameters  weight, and bias
 // kSums        over a row of the gradient: of g, and of g x_hat, the last one
 // kMixed       whether parameters may be float32 beside 16 bits, and statistics of 16 bits
-// kAhead       whether rows go through shared memory, the next one's copies under way (forward)
 // kBackward    in what blocks registers leave room for the most threads
 struct Fitting {
   int threads;  // of a block at most
@@ -24,7 +23,7 @@ struct Fitting {
 struct LayerNorm {
   using Args = polyops_layer_norm_args;
   using BackwardArgs = polyops_layer_norm_backward_args;
-  static constexpr bool kCentered = true, kMixed = true, kAhead = false;
+  static constexpr bool kCentered = true, kMixed = true;
   static constexpr int kParameters = 2, kSums = 2;
   static constexpr Fitting kBackward = {512, 1};
 
@@ -37,7 +36,7 @@ struct LayerNorm {
 struct RmsNorm {
   using Args = polyops_rms_norm_args;
   using BackwardArgs = polyops_rms_norm_backward_args;
-  static constexpr bool kCentered = false, kMixed = false, kAhead = true;
+  static constexpr bool kCentered = false, kMixed = false;
   static constexpr int kParameters = 1, kSums = 1;
   static constexpr Fitting kBackward = {256, 3};
 

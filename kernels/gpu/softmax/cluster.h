@@ -43,7 +43,7 @@ softmax_cluster(ForwardRows<T, U> p) {
   store_normalized_ends(normalize, cut, dst, lane, lanes, ends);
 }
 
-template <class Op, class T, class U>
+template <class Op, int kPacks, class T, class U>
 GPU_KERNEL(kClusterThreads)
 softmax_backward_cluster(BackwardRows<T, U> p) {
   GPU_SHARED(float, shared, kMostWaves);
@@ -57,7 +57,7 @@ softmax_backward_cluster(BackwardRows<T, U> p) {
   U* out = p.out + at[2];
   const Cut<T> cut(grad_row, p.n);
   const int packs = p.n / kPack<T>;
-  Words grad[kGradientPacks], y[kGradientPacks];
+  Words grad[kPacks], y[kPacks];
   GradientEnds<Op, T, 1> ends;
   load_row(cut, grad_row, lane, lanes, 0.0f, grad);
   load_row(cut, y_row, lane, lanes, 0.0f, y);
@@ -109,11 +109,18 @@ int launch_long_rows(const ForwardRows<T, U>& p, const polyops_context* ctx) {
 
 template <class Op, class T, class U>
 int launch_long_backward_rows(const BackwardRows<T, U>& p, const polyops_context* ctx) {
-  const RowCluster c = cluster_for(p.n / kPack<T>, kBackwardBlockPacks, p.rows, kClusterThreads,
-                                   kGradientPacks, ctx);
-  return gpu::launch(
-      c.blocks > 1 ? softmax_backward_cluster<Op, T, U> : softmax_backward_block<Op, T, U>,
-      {int64_t{p.rows} * c.blocks, c.threads, 0, c.blocks}, ctx, p);
+  const auto launch_for = [&](auto kernel, const RowCluster& c) {
+    return gpu::launch(kernel, {int64_t{p.rows} * c.blocks, c.threads, 0, c.blocks}, ctx, p);
+  };
+  const int packs = p.n / kPack<T>;
+  const RowCluster c =
+      cluster_for(packs, kBackwardBlockPacks, p.rows, kClusterThreads, kGradientPacks, ctx);
+  if (c.blocks > 1) return launch_for(softmax_backward_cluster<Op, kGradientPacks, T, U>, c);
+  const RowCluster most =
+      cluster_for(packs, kBackwardBlockPacks, p.rows, kClusterThreads, 2 * kGradientPacks, ctx);
+  if (most.blocks > 1)
+    return launch_for(softmax_backward_cluster<Op, 2 * kGradientPacks, T, U>, most);
+  return launch_for(softmax_backward_block<Op, T, U>, c);
 }
 
 template <class Op, class T, class U>

@@ -5,6 +5,7 @@ percentage of samples that are (0).
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -33,7 +34,7 @@ def _call(inputs: Inputs) -> tuple[Tensor, Tensor, Tensor | None, int, int]:
 
 
 def _nll_loss(inputs: Inputs, name: str, out: bool) -> Case:
-    """Of the samples, one element of each is read."""
+    """Of the samples, one element of each is read: few bytes, but the scores are all there."""
     args = _call(inputs)
     x, target, weight, reduction, _ = args
     moved = nbytes(target, weight) + target.numel() * x.element_size()
@@ -42,8 +43,9 @@ def _nll_loss(inputs: Inputs, name: str, out: bool) -> Case:
     if out:
         loss, total = aten.nll_loss_forward.default(*args)
         fn = partial(aten.nll_loss_forward.output, *args, output=loss, total_weight=total)
-        return new_results(fn, moved)
-    return new_results(partial(aten.nll_loss_forward.default, *args), moved)
+    else:
+        fn = partial(aten.nll_loss_forward.default, *args)
+    return replace(new_results(fn, moved), footprint=nbytes(x, target, weight))
 
 
 def _nll_loss_backward(inputs: Inputs, name: str, out: bool) -> Case:
