@@ -2,6 +2,7 @@
 // Bound: memory, 2 and 3 elements moved per element.
 #include "backward.h"
 #include "forward.h"
+#include "held.h"
 #include "table.h"
 
 namespace polyops::gpu {
@@ -45,13 +46,6 @@ inline Runs plane_runs(const GroupShape& shape, int64_t pack, int* team) {
   return runs;
 }
 
-// Whether registers have room for a group.
-inline bool fits_rows(const GroupShape& shape, int64_t pack) {
-  return shape.n() / pack <= kGroupPacks * kGroupThreads;
-}
-// Groups so small are worth no second launch, however few they are.
-constexpr int64_t kSmallGroup = 16384;  // bytes
-
 inline int64_t pack_of(int32_t dtype) { return 16 / polyops_dtype_size(dtype); }
 
 inline size_t group_scratch(const void* p, int32_t) {
@@ -83,13 +77,17 @@ inline int group_forward(const void* p, const polyops_context* ctx) {
   const GroupShape shape = group_shape(a.src, a.groups);
   return with_type(a.src.dtype, [&]<class T>() {
     const GroupCall<T> call = make_group_call<T>(a, shape);
-    const bool enough = shape.rows() >= multiprocessors(ctx) ||
-                        shape.n() * static_cast<int64_t>(sizeof(T)) <= kSmallGroup;
-    if (enough && fits_rows(shape, kPack<T>)) {
+    if (shape.n() / kPack<T> <= kGroupPacks * kHalfWave) {
       const int team = team_of(shape.n() / kPack<T>, kGroupPacks);
       const int threads = threads_of(shape.rows(), team, kRunThreads);
       const int64_t teams = threads / team;
       return launch(group_rows<T>, {(shape.rows() + teams - 1) / teams, threads}, ctx, call, team);
+    }
+    const HeldPlan held = plan_held(shape.rows(), shape.n(), shape.width(), kPack<T>, ctx);
+    if (held.blocks > 0) {
+      return launch(group_held<T>,
+                    {shape.rows() * held.blocks, held.threads, held.shared, held.blocks}, ctx, call,
+                    held.shape);
     }
     const Runs runs = group_runs(shape);
     auto* moments = static_cast<float*>(ctx->scratch);

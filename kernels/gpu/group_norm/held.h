@@ -1,0 +1,205 @@
+// group_norm of groups that shared memory has room for: that of a block, or of a cluster of blocks.
+// Every thread copies its packs there, all of them at once, and looks at them three times: for about
+// the mean of the block, for the deviations from that, and for the results. So a group is read once,
+// and as its packs take no registers, several blocks share a multiprocessor: some load while others
+// store.
+#ifndef POLYOPS_GPU_GROUP_NORM_HELD_H_
+#define POLYOPS_GPU_GROUP_NORM_HELD_H_
+
+#include "forward.h"
+
+namespace polyops::gpu {
+namespace {
+
+constexpr int kHeldThreads = 640;  // at most, twice: 48 registers
+
+struct alignas(8) Affine {
+  float weight, bias;
+};
+
+// A block's part of its group.
+struct HeldShape {
+  int32_t packs;     // of every block but the last, which may have fewer
+  int32_t channels;  // that they lie in, at most
+};
+
+struct HeldLines {
+  const Affine* affine;  // of the block's first channel
+  int32_t first;
+  float center, shift, factor;
+
+  GPU_DEVICE Line operator()(int32_t channel) const {
+    const Affine of = affine[channel - first];
+    const float scale = factor * of.weight;
+    return {center, scale, fmaf(-shift, scale, of.bias)};
+  }
+};
+
+// The channels from `first` on, by the whole block.
+template <class T>
+GPU_DEVICE void copy_affine(const GroupCall<T>& call, int32_t row, int32_t first, int32_t count,
+                            Affine* affine) {
+  const int32_t in_group = row % call.groups * call.width;
+  for (int32_t c = thread_id(); c < count && first + c < call.width; c += block_threads()) {
+    const int32_t at = in_group + first + c;
+    affine[c].weight = call.weight.data == nullptr ? 1.0f : load_value<T>(call.weight, at);
+    affine[c].bias = call.bias.data == nullptr ? 0.0f : load_value<T>(call.bias, at);
+  }
+}
+
+// What a block has of its group.
+template <class T>
+struct Held {
+  const Words* words;
+  int32_t packs;
+  bool has_end;  // this thread has an element that is in no pack
+  float end;
+
+  template <class F>
+  GPU_DEVICE void for_each_pack(F f) const {
+#pragma unroll 4
+    for (int32_t k = thread_id(); k < packs; k += block_threads()) f(k, words[k]);
+  }
+};
+
+// Around the mean of the block as well as one sum finds that; what it lacks is `low`.
+template <class T>
+GPU_DEVICE Welford moments_of(const Held<T>& held, int32_t elements, float* shared) {
+  const auto count = static_cast<float>(elements);
+  const float inverse = reciprocal_fast(count);
+  float means[2] = {};
+  held.for_each_pack([&](int32_t, const Words& words) {
+    float x[kPack<T>];
+    unpack<T>(words, x);
+#pragma unroll
+    for (int j = 0; j < kPack<T>; ++j) means[j % 2] = fmaf(x[j], inverse, means[j % 2]);
+  });
+  if (held.has_end) means[0] = fmaf(held.end, inverse, means[0]);
+  const float center = sum_of_block(means[0] + means[1], shared);
+  float sums[2] = {};
+  held.for_each_pack(
+      [&](int32_t, const Words& words) { add_pack<T>(words, center, 0.0f, sums); });
+  if (held.has_end) {
+    const float d = held.end - center;
+    sums[0] += d;
+    sums[1] = fmaf(d, d, sums[1]);
+  }
+  sum_team(sums, block_threads(), shared + kMostWaves);
+  const float low = sums[0] * inverse;
+  return {center, fmaf(-sums[0], low, sums[1]), count, low};
+}
+
+// Of the cluster, given those of each of its blocks. `slots`: 4 kMostCluster elements.
+GPU_DEVICE Welford combine_cluster(const Welford& w, float* slots) {
+  send_to_cluster(w.mean, slots);
+  send_to_cluster(w.square, slots + kMostCluster);
+  send_to_cluster(w.count, slots + 2 * kMostCluster);
+  send_to_cluster(w.low, slots + 3 * kMostCluster);
+  cluster_barrier();
+  return combine_lanes({from_cluster(slots, 0.0f), from_cluster(slots + kMostCluster, 0.0f),
+                        from_cluster(slots + 2 * kMostCluster, 0.0f),
+                        from_cluster(slots + 3 * kMostCluster, 0.0f)},
+                       kMostCluster);
+}
+
+template <class T>
+GPU_KERNEL(kHeldThreads, 2)
+group_held(GroupCall<T> call, HeldShape shape) {
+  GPU_SHARED(float, shared, 3 * kMostWaves);
+  GPU_SHARED(float, slots, 4 * kMostCluster);
+  GPU_DYNAMIC_SHARED(Words, memory);
+  const int blocks = cluster_blocks(), rank = cluster_rank(), lane = thread_id();
+  const auto row = static_cast<int32_t>(static_cast<uint32_t>(block_id()) / blocks);
+  const T* src = call.src + int64_t{row} * call.n;
+  T* dst = call.dst + int64_t{row} * call.n;
+  const Cut<T> cut(src, call.n);
+  const bool last = rank == blocks - 1;
+  const int32_t from = rank * shape.packs < cut.whole ? rank * shape.packs : cut.whole;
+  const int32_t packs = cut.whole - from < shape.packs ? cut.whole - from : shape.packs;
+  const int32_t first = cut.of_pack(from);  // element
+  for (int32_t k = lane; k < packs; k += block_threads()) {
+    copy_16_later(memory + k, src + first + k * kPack<T>);
+  }
+  close_copies();
+  int32_t place;
+  auto* const affine = reinterpret_cast<Affine*>(memory + shape.packs);
+  const int32_t channel = call.channels.of(first, &place);
+  copy_affine(call, row, channel, shape.channels, affine);
+  const int end = last && call.ragged && lane < 2 * kPack<T> ? cut.of_end(lane) : -1;
+  const Held<T> held = {memory, packs, end >= 0, end >= 0 ? widen(src[end]) : 0.0f};
+  wait_copies<0>();
+  cluster_barrier();  // all have begun; `affine` is there
+  Welford w = moments_of(held, packs * kPack<T> + (last ? cut.ends() : 0), shared);
+  if (blocks > 1) w = combine_cluster(w, slots);
+  const float rstd = store_statistics(call, row, w.mean, {0, w.square, w.count, w.low},
+                                   rank == 0 && lane == 0);
+  const HeldLines line = {affine, channel, w.mean, w.low, rstd};
+  const RunPointers<T, 1> run = {{src + first}, dst + first};
+  if (cut.fits(dst)) {
+    held.for_each_pack([&](int32_t k, const Words& of_pack) {
+      const Words words[1] = {of_pack};
+      store_mapped(run, words, first, k * kPack<T>, call.channels, line);
+    });
+  } else {
+    for (int32_t i = lane; i < packs * kPack<T>; i += block_threads()) {
+      map_one(run, first, i, call.channels, line);
+    }
+  }
+  if (end < 0) return;
+  const GroupLines<T> of_end = {call.weight, call.bias, row % call.groups * call.width,
+                                w.mean,      w.low,     rstd};
+  map_one<1, T>({{src}, dst}, 0, end, call.channels, of_end);
+}
+
+// ---- Which groups, and by how many blocks.
+
+// Of a block, as long as a cluster can have more of them: five share a multiprocessor.
+constexpr int64_t kHeldBytes = 44 << 10;
+constexpr int64_t kHeldSlack = 2 << 10;     // its own arrays, and what the device takes
+constexpr int64_t kHeldChannels = 1024;     // of a block
+constexpr int64_t kLeastHeldPacks = 128;    // of a block of a cluster
+constexpr int64_t kResidentThreads = 1280;  // of a multiprocessor
+
+struct HeldPlan {
+  int blocks;  // of a cluster; 0: there is no room
+  int threads;
+  HeldShape shape;
+  size_t shared;
+};
+
+inline int64_t shared_of(const HeldShape& shape) {
+  return int64_t{16} * shape.packs + static_cast<int64_t>(sizeof(Affine)) * shape.channels;
+}
+
+// Groups of so many packs, each of a channel `per_channel` of them, or a fraction.
+inline HeldPlan plan_held(int64_t rows, int64_t n, int64_t width, int per_pack,
+                          const polyops_context* ctx) {
+  const auto up = [](int64_t a, int64_t b) { return (a + b - 1) / b; };
+  const int64_t packs = n / per_pack, most = most_cluster(ctx);
+  int64_t blocks = 1;
+  while (2 * blocks <= most && packs >= 2 * blocks * kLeastHeldPacks) {
+    const bool small = up(packs, blocks) * 16 <= kHeldBytes;
+    if (small && rows * blocks > multiprocessors(ctx)) break;
+    blocks *= 2;
+  }
+  const int64_t of_block = up(packs, blocks), pixels = n / width;
+  const int64_t touched = of_block * per_pack / pixels + 2;
+  const int64_t channels = touched < width ? touched : width;
+  const HeldShape shape = {static_cast<int32_t>(of_block), static_cast<int32_t>(channels)};
+  const int64_t bytes = shared_of(shape) + kHeldSlack, room = most_shared(ctx);
+  if (channels > kHeldChannels || bytes > room) return {};
+  int64_t resident = room / bytes;
+  const int64_t wanted = up(rows * blocks, multiprocessors(ctx));
+  if (resident > wanted) resident = wanted;
+  int64_t threads = kResidentThreads / resident;
+  if (threads > up(of_block, kGroupPacks)) threads = up(of_block, kGroupPacks);
+  threads = up(threads, kWholeWaves) * kWholeWaves;
+  if (threads > kHeldThreads) threads = kHeldThreads;
+  return {static_cast<int>(blocks), static_cast<int>(threads), shape,
+          static_cast<size_t>(shared_of(shape))};
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_GROUP_NORM_HELD_H_
