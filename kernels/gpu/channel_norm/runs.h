@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "division.h"
 #include "gpu.h"
 #include "row.h"
 
@@ -85,21 +86,12 @@ GPU_DEVICE void load_fitting(const Cut<T>& cut, const T* run, int32_t first, int
 // Which channel an element of a slice belongs to, and how far it is in that.
 struct Channels {
   int32_t inner;  // elements of a channel
-  float inverse;
+  Division by;
 
-  // Exact for quotients below 2^20, which the float's is off by one at most.
   GPU_DEVICE int32_t of(int32_t at, int32_t* place) const {
-    auto quotient = static_cast<int32_t>(static_cast<float>(at) * inverse);
-    int32_t rest = at - quotient * inner;
-    if (rest < 0) {
-      --quotient;
-      rest += inner;
-    } else if (rest >= inner) {
-      ++quotient;
-      rest -= inner;
-    }
-    *place = rest;
-    return quotient;
+    const auto channel = static_cast<int32_t>(by.quotient(static_cast<uint32_t>(at)));
+    *place = at - channel * inner;
+    return channel;
   }
 };
 
@@ -113,7 +105,7 @@ struct OneChannel {
 };
 
 inline Channels channels_of(int64_t inner) {
-  return {static_cast<int32_t>(inner), 1 / static_cast<float>(inner)};
+  return {static_cast<int32_t>(inner), Division(static_cast<uint32_t>(inner))};
 }
 
 constexpr int64_t kMostChannels = int64_t{1} << 20;

@@ -62,6 +62,23 @@ struct Held {
   }
 };
 
+// Over the block. `shared`: kSums * kMostWaves elements that nobody uses since the last barrier.
+template <int kSums>
+GPU_DEVICE void sum_block(float (&x)[kSums], float* shared) {
+  sum_lanes(x, wave_size());
+  const int lane = thread_id() % wave_size();
+  if (lane == 0) {
+#pragma unroll
+    for (int i = 0; i < kSums; ++i) shared[i * kMostWaves + thread_id() / wave_size()] = x[i];
+  }
+  barrier();
+#pragma unroll
+  for (int i = 0; i < kSums; ++i) {
+    x[i] = lane < block_threads() / wave_size() ? shared[i * kMostWaves + lane] : 0.0f;
+  }
+  sum_lanes(x, wave_size());
+}
+
 // Around the mean of the block as well as one sum finds that; what it lacks is `low`.
 template <class T>
 GPU_DEVICE Welford moments_of(const Held<T>& held, int32_t elements, float* shared) {
@@ -75,7 +92,9 @@ GPU_DEVICE Welford moments_of(const Held<T>& held, int32_t elements, float* shar
     for (int j = 0; j < kPack<T>; ++j) means[j % 2] = fmaf(x[j], inverse, means[j % 2]);
   });
   if (held.has_end) means[0] = fmaf(held.end, inverse, means[0]);
-  const float center = sum_of_block(means[0] + means[1], shared);
+  float mean[1] = {means[0] + means[1]};
+  sum_block(mean, shared);
+  const float center = mean[0];
   float sums[2] = {};
   held.for_each_pack(
       [&](int32_t, const Words& words) { add_pack<T>(words, center, 0.0f, sums); });
@@ -84,7 +103,7 @@ GPU_DEVICE Welford moments_of(const Held<T>& held, int32_t elements, float* shar
     sums[0] += d;
     sums[1] = fmaf(d, d, sums[1]);
   }
-  sum_team(sums, block_threads(), shared + kMostWaves);
+  sum_block(sums, shared + kMostWaves);
   const float low = sums[0] * inverse;
   return {center, fmaf(-sums[0], low, sums[1]), count, low};
 }
@@ -135,10 +154,13 @@ group_held(GroupCall<T> call, HeldShape shape) {
                                    rank == 0 && lane == 0);
   const HeldLines line = {affine, channel, w.mean, w.low, rstd};
   const RunPointers<T, 1> run = {{src + first}, dst + first};
-  if (cut.fits(dst)) {
+  if (cut.fits(dst) && call.channels.inner >= kPack<T>) {
     held.for_each_pack([&](int32_t k, const Words& of_pack) {
       const Words words[1] = {of_pack};
-      store_mapped(run, words, first, k * kPack<T>, call.channels, line);
+      float y[kPack<T>];
+      if (map_pack<T>(words, first + k * kPack<T>, call.channels, line, y)) {
+        store_words(run.out + k * kPack<T>, pack<T>(y));
+      }
     });
   } else {
     for (int32_t i = lane; i < packs * kPack<T>; i += block_threads()) {
