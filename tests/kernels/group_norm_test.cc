@@ -236,9 +236,11 @@ Gradients backward_terms(const Case& c, const Buffer& grad, const Buffer& src, c
   return terms;
 }
 
-void check_backward(const Case& c, NormTypes types, bool weighted, int wanted) {
-  SCOPED_TRACE(describe(c, types) + (weighted ? " weight" : ""));
-  Buffer grad(types.src, c.sizes(), {}, c.offset), src(types.src, c.sizes(), {}, 1);
+void check_backward(const Case& c, NormTypes types, bool weighted, int wanted,
+                    int64_t src_offset) {
+  SCOPED_TRACE(describe(c, types) + (weighted ? " weight" : "") + ", src at " +
+               std::to_string(src_offset));
+  Buffer grad(types.src, c.sizes(), {}, c.offset), src(types.src, c.sizes(), {}, src_offset);
   Buffer mean(types.statistics, c.rows(), {}, 1), rstd(types.statistics, c.rows());
   Buffer weight(types.parameter, {c.channels}, {}, 1), unused(POLYOPS_FLOAT64, c.sizes());
   grad.fill_normal(41);
@@ -288,7 +290,24 @@ TEST(GroupNormBackward, MatchesReference) {
   size_t turn = 0;
   for (const Case& c : all_cases()) {
     for (NormTypes types : types_of_turn(turn++)) {
-      check_backward(c, types, turn % 3 != 0, 7);
+      for (int64_t offset : {0, 1}) {
+        if (offset == 1 || c.offset == 0) check_backward(c, types, turn % 3 != 0, 7, offset);
+      }
+      if (HasFailure()) return;
+    }
+  }
+}
+
+// Groups held in shared memory: where a channel is one unit and several, of one piece and several, by
+// one block and four, some of them without any; and groups that do not fit.
+TEST(GroupNormBackward, HeldGroups) {
+  size_t turn = 0;
+  for (const Case& c :
+       {Case{5, 6, 8, 3}, Case{4, 3, 24, 1}, Case{7, 20, 208, 1}, Case{4, 2, 3136, 1},
+        Case{1, 10, 4096, 1}, Case{1, 3, 1040, 1}, Case{1, 1, 8024, 1}, Case{1, 40, 512, 1},
+        Case{2, 600, 64, 1}, Case{1, 1, 8008, 1}, Case{1, 5, 24000, 1}}) {
+    for (NormTypes types : types_of_turn(turn++)) {
+      check_backward(c, types, turn % 4 != 0, 7, 0);
       if (HasFailure()) return;
     }
   }
@@ -296,7 +315,10 @@ TEST(GroupNormBackward, MatchesReference) {
 
 TEST(GroupNormBackward, AnySubsetOfTheGradients) {
   for (int wanted = 1; wanted < 8; ++wanted) {
-    check_backward({3, 6, 65, 2}, kTypes[wanted % std::size(kTypes)], wanted % 2 != 0, wanted);
+    for (int64_t pixels : {65, 64}) {
+      check_backward({3, 6, pixels, 2}, kTypes[wanted % std::size(kTypes)], wanted % 2 != 0, wanted,
+                     0);
+    }
     if (HasFailure()) return;
   }
 }

@@ -20,7 +20,7 @@ struct GroupGradient {
   int32_t groups, width;  // of a sample; channels of a group
   Channels channels;
   float inv_n;
-  const float* sums;  // [samples][parts][weight, bias][groups width]
+  float* sums;  // [samples][parts][weight, bias][groups width]
   int32_t parts;
 };
 

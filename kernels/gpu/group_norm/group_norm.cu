@@ -1,6 +1,7 @@
 // group_norm and group_norm_backward on GPUs.
 // Bound: memory, 2 and 3 elements moved per element.
 #include "backward.h"
+#include "backward_held.h"
 #include "forward.h"
 #include "held.h"
 #include "table.h"
@@ -83,7 +84,7 @@ inline int group_forward(const void* p, const polyops_context* ctx) {
       const int64_t teams = threads / team;
       return launch(group_rows<T>, {(shape.rows() + teams - 1) / teams, threads}, ctx, call, team);
     }
-    const HeldPlan held = plan_held(shape.rows(), shape.n(), shape.width(), kPack<T>, ctx);
+    const auto held = plan_held(shape.rows(), shape.n(), shape.width(), kPack<T>, ctx);
     if (held.blocks > 0) {
       return launch(group_held<T>,
                     {shape.rows() * held.blocks, held.threads, held.shared, held.blocks}, ctx, call,
@@ -104,55 +105,81 @@ inline size_t group_backward_scratch(const void* p, int32_t) {
   const GroupShape shape = group_shape(a.src, a.groups);
   int team;
   const Runs runs = plane_runs(shape, pack_of(a.src.dtype), &team);
-  return static_cast<size_t>(runs.slices * runs.chunks) * 2 * sizeof(float);
+  const int64_t parts = runs.chunks < kMostUnitParts ? kMostUnitParts : runs.chunks;
+  return static_cast<size_t>(runs.slices * parts) * 2 * sizeof(float);
 }
 
 template <class T>
-int launch_group_gradient(const GroupBackwardArgs& a, const GroupShape& shape, int32_t parts,
-                          const polyops_context* ctx) {
+GroupGradient<T> make_group_gradient(const GroupBackwardArgs& a, const GroupShape& shape,
+                                     int32_t parts, const polyops_context* ctx) {
+  return {static_cast<const T*>(a.grad_dst.data),
+          static_cast<const T*>(a.src.data),
+          static_cast<T*>(a.grad_src.data),
+          values_of(a.weight),
+          values_of(a.mean),
+          values_of(a.rstd),
+          static_cast<int32_t>(shape.groups),
+          static_cast<int32_t>(shape.width()),
+          channels_of(shape.pixels),
+          1 / static_cast<float>(shape.n()),
+          static_cast<float*>(ctx->scratch),
+          parts};
+}
+
+// Whether every channel is whole packs.
+inline bool planes_fit(const GroupBackwardArgs& a, const GroupShape& shape, int64_t pack) {
+  const auto aligned = [](const polyops_tensor& t) {
+    return reinterpret_cast<uintptr_t>(t.data) % 16 == 0;
+  };
+  return shape.pixels % pack == 0 && aligned(a.grad_dst) && aligned(a.src) && aligned(a.grad_src);
+}
+
+// Leaves the sums of every channel of each sample, in so many parts.
+template <class T>
+int launch_group_gradient(const GroupBackwardArgs& a, const GroupShape& shape,
+                          const polyops_context* ctx, int32_t* parts) {
+  const bool wanted = polyops_is_present(&a.grad_src);
+  if (wanted && planes_fit(a, shape, kPack<T>)) {
+    const auto held =
+        plan_held_gradient(shape.rows(), shape.width(), shape.pixels / kPack<T>, ctx);
+    *parts = held.shape.parts;
+    if (held.blocks > 0) {
+      return launch(group_gradient_held<T>,
+                    {shape.rows() * held.blocks, held.threads, held.shared, held.blocks}, ctx,
+                    make_group_gradient<T>(a, shape, *parts, ctx), held.shape);
+    }
+  }
+  int team;
+  const Runs planes = plane_runs(shape, kPack<T>, &team);
+  *parts = planes.chunks;
+  const SumsCall<T> call = {static_cast<const T*>(a.grad_dst.data),
+                            static_cast<const T*>(a.src.data),
+                            {values_of(a.mean), values_of(a.rstd), false, 0},
+                            planes,
+                            static_cast<int32_t>(shape.channels),
+                            static_cast<int32_t>(shape.width()),
+                            static_cast<float*>(ctx->scratch)};
+  const int64_t blocks = (planes.slices * planes.chunks * team + kRunThreads - 1) / kRunThreads;
+  const int status = launch(slice_sums<T>, {blocks, kRunThreads}, ctx, call, team);
+  if (status != POLYOPS_OK || !wanted) return status;
   const Runs runs = group_runs(shape);
-  const GroupGradient<T> call = {static_cast<const T*>(a.grad_dst.data),
-                                 static_cast<const T*>(a.src.data),
-                                 static_cast<T*>(a.grad_src.data),
-                                 values_of(a.weight),
-                                 values_of(a.mean),
-                                 values_of(a.rstd),
-                                 static_cast<int32_t>(shape.groups),
-                                 static_cast<int32_t>(shape.width()),
-                                 channels_of(shape.pixels),
-                                 1 / static_cast<float>(shape.n()),
-                                 static_cast<const float*>(ctx->scratch),
-                                 parts};
-  return launch(group_gradient<T>, {runs.slices * runs.chunks, kRunThreads}, ctx, call, runs);
+  return launch(group_gradient<T>, {runs.slices * runs.chunks, kRunThreads}, ctx,
+                make_group_gradient<T>(a, shape, *parts, ctx), runs);
 }
 
 inline int group_backward(const void* p, const polyops_context* ctx) {
   const auto& a = *static_cast<const GroupBackwardArgs*>(p);
   const GroupShape shape = group_shape(a.src, a.groups);
   return with_type(a.src.dtype, [&]<class T>() {
-    int team;
-    const Runs runs = plane_runs(shape, kPack<T>, &team);
-    auto* sums = static_cast<float*>(ctx->scratch);
-    const SumsCall<T> call = {static_cast<const T*>(a.grad_dst.data),
-                              static_cast<const T*>(a.src.data),
-                              {values_of(a.mean), values_of(a.rstd), false, 0},
-                              runs,
-                              static_cast<int32_t>(shape.channels),
-                              static_cast<int32_t>(shape.width()),
-                              sums};
-    const int64_t teams = kRunThreads / team;
-    int status =
-        launch(slice_sums<T>, {(runs.slices * runs.chunks + teams - 1) / teams, kRunThreads}, ctx,
-               call, team);
-    if (status == POLYOPS_OK && polyops_is_present(&a.grad_src)) {
-      status = launch_group_gradient<T>(a, shape, runs.chunks, ctx);
-    }
+    int32_t parts;
+    const int status = launch_group_gradient<T>(a, shape, ctx, &parts);
     ChannelResults to = {};
     to.grad_weight = values_of(a.grad_weight);
     to.grad_bias = values_of(a.grad_bias);
     const bool wanted = to.grad_weight.data != nullptr || to.grad_bias.data != nullptr;
     if (status != POLYOPS_OK || !wanted) return status;
-    return launch_channel_sums<T>(sums, shape.samples * runs.chunks, shape.channels, to, ctx);
+    return launch_channel_sums<T>(static_cast<const float*>(ctx->scratch), shape.samples * parts,
+                                  shape.channels, to, ctx);
   });
 }
 

@@ -7,11 +7,10 @@
 #define POLYOPS_GPU_GROUP_NORM_HELD_H_
 
 #include "forward.h"
+#include "held_plan.h"
 
 namespace polyops::gpu {
 namespace {
-
-constexpr int kHeldThreads = 640;  // at most, twice: 48 registers
 
 struct alignas(8) Affine {
   float weight, bias;
@@ -61,23 +60,6 @@ struct Held {
     for (int32_t k = thread_id(); k < packs; k += block_threads()) f(k, words[k]);
   }
 };
-
-// Over the block. `shared`: kSums * kMostWaves elements that nobody uses since the last barrier.
-template <int kSums>
-GPU_DEVICE void sum_block(float (&x)[kSums], float* shared) {
-  sum_lanes(x, wave_size());
-  const int lane = thread_id() % wave_size();
-  if (lane == 0) {
-#pragma unroll
-    for (int i = 0; i < kSums; ++i) shared[i * kMostWaves + thread_id() / wave_size()] = x[i];
-  }
-  barrier();
-#pragma unroll
-  for (int i = 0; i < kSums; ++i) {
-    x[i] = lane < block_threads() / wave_size() ? shared[i * kMostWaves + lane] : 0.0f;
-  }
-  sum_lanes(x, wave_size());
-}
 
 // Around the mean of the block as well as one sum finds that; what it lacks is `low`.
 template <class T>
@@ -173,52 +155,22 @@ group_held(GroupCall<T> call, HeldShape shape) {
   map_one<1, T>({{src}, dst}, 0, end, call.channels, of_end);
 }
 
-// ---- Which groups, and by how many blocks.
-
-// Of a block, as long as a cluster can have more of them: five share a multiprocessor.
-constexpr int64_t kHeldBytes = 44 << 10;
-constexpr int64_t kHeldSlack = 2 << 10;     // its own arrays, and what the device takes
-constexpr int64_t kHeldChannels = 1024;     // of a block
-constexpr int64_t kLeastHeldPacks = 128;    // of a block of a cluster
-constexpr int64_t kResidentThreads = 1280;  // of a multiprocessor
-
-struct HeldPlan {
-  int blocks;  // of a cluster; 0: there is no room
-  int threads;
-  HeldShape shape;
-  size_t shared;
-};
-
 inline int64_t shared_of(const HeldShape& shape) {
   return int64_t{16} * shape.packs + static_cast<int64_t>(sizeof(Affine)) * shape.channels;
 }
 
-// Groups of so many packs, each of a channel `per_channel` of them, or a fraction.
-inline HeldPlan plan_held(int64_t rows, int64_t n, int64_t width, int per_pack,
-                          const polyops_context* ctx) {
-  const auto up = [](int64_t a, int64_t b) { return (a + b - 1) / b; };
-  const int64_t packs = n / per_pack, most = most_cluster(ctx);
-  int64_t blocks = 1;
-  while (2 * blocks <= most && packs >= 2 * blocks * kLeastHeldPacks) {
-    const bool small = up(packs, blocks) * 16 <= kHeldBytes;
-    if (small && rows * blocks > multiprocessors(ctx)) break;
-    blocks *= 2;
-  }
-  const int64_t of_block = up(packs, blocks), pixels = n / width;
-  const int64_t touched = of_block * per_pack / pixels + 2;
+constexpr int64_t kHeldChannels = 1024;  // of a block
+
+// Without blocks where there is no room.
+inline HeldPlan<HeldShape> plan_held(int64_t rows, int64_t n, int64_t width, int per_pack,
+                                     const polyops_context* ctx) {
+  const int64_t packs = n / per_pack, blocks = held_blocks(rows, packs, 16, ctx);
+  const int64_t of_block = round_up_quotient(packs, blocks);
+  const int64_t touched = of_block * per_pack / (n / width) + 2;
   const int64_t channels = touched < width ? touched : width;
+  if (channels > kHeldChannels) return {};
   const HeldShape shape = {static_cast<int32_t>(of_block), static_cast<int32_t>(channels)};
-  const int64_t bytes = shared_of(shape) + kHeldSlack, room = most_shared(ctx);
-  if (channels > kHeldChannels || bytes > room) return {};
-  int64_t resident = room / bytes;
-  const int64_t wanted = up(rows * blocks, multiprocessors(ctx));
-  if (resident > wanted) resident = wanted;
-  int64_t threads = kResidentThreads / resident;
-  if (threads > up(of_block, kGroupPacks)) threads = up(of_block, kGroupPacks);
-  threads = up(threads, kWholeWaves) * kWholeWaves;
-  if (threads > kHeldThreads) threads = kHeldThreads;
-  return {static_cast<int>(blocks), static_cast<int>(threads), shape,
-          static_cast<size_t>(shared_of(shape))};
+  return plan_blocks(shape, rows, blocks, of_block, shared_of(shape), ctx);
 }
 
 }  // namespace

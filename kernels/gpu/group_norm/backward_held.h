@@ -1,0 +1,194 @@
+// group_norm_backward of groups that shared memory has room for, x and its gradient: one read of both,
+// as in held.h. A block has some of its cluster's units, each a channel or an equal part of one; a team
+// of lanes takes the sums over a piece of a unit, of which several make a unit. The units' sums are
+// what slice_sums() leaves elsewhere, for channel_sums().
+#ifndef POLYOPS_GPU_GROUP_NORM_BACKWARD_HELD_H_
+#define POLYOPS_GPU_GROUP_NORM_BACKWARD_HELD_H_
+
+#include "backward.h"
+#include "division.h"
+#include "held_plan.h"
+
+namespace polyops::gpu {
+namespace {
+
+struct HeldUnits {
+  int32_t count;  // of a block, at most
+  int32_t packs;  // of one
+  int32_t parts;  // that are a channel
+  int32_t piece;  // packs
+  int32_t pieces;  // of a unit
+  int team;
+  Division by_packs, by_parts;
+};
+
+// What a block has, in shared memory.
+struct HeldGradient {
+  Words *grad, *src;
+  float* sums;     // [grad x_hat / rstd, grad][pieces]
+  float* weights;  // of the units
+  int32_t first, units, pieces;
+
+  GPU_DEVICE HeldGradient(Words* memory, const HeldUnits& shape, int32_t all) {
+    const int64_t rank = cluster_rank();
+    first = static_cast<int32_t>(all * rank / cluster_blocks());
+    units = static_cast<int32_t>(all * (rank + 1) / cluster_blocks()) - first;
+    pieces = units * shape.pieces;
+    grad = memory;
+    src = grad + shape.count * shape.packs;
+    sums = reinterpret_cast<float*>(src + shape.count * shape.packs);
+    weights = sums + 2 * shape.count * shape.pieces;
+  }
+};
+
+// Each sum in two parts, which do not wait for each other.
+template <class T>
+GPU_DEVICE void add_products(const Words& grad, const Words& src, float mean,
+                             float (&products)[2], float (&sums)[2]) {
+  float g[kPack<T>], x[kPack<T>];
+  unpack<T>(grad, g);
+  unpack<T>(src, x);
+#pragma unroll
+  for (int j = 0; j < kPack<T>; ++j) {
+    products[j % 2] = fmaf(g[j], x[j] - mean, products[j % 2]);
+    sums[j % 2] += g[j];
+  }
+}
+
+// Every piece by a team, whose lanes come along for the shuffles.
+template <class T>
+GPU_DEVICE void sum_pieces(const HeldGradient& held, const HeldUnits& shape, float mean) {
+  const int lane = thread_id() & (shape.team - 1), teams = block_threads() / shape.team;
+  for (int32_t first = 0; first < held.pieces; first += teams) {
+    const int32_t piece = first + thread_id() / shape.team;
+    const bool ours = piece < held.pieces;
+    float products[2] = {}, sums[2] = {};
+    const int32_t at = piece * shape.piece;
+#pragma unroll 2
+    for (int32_t k = lane; ours && k < shape.piece; k += shape.team) {
+      add_products<T>(held.grad[at + k], held.src[at + k], mean, products, sums);
+    }
+    float both[2] = {products[0] + products[1], sums[0] + sums[1]};
+    sum_lanes(both, shape.team);
+    if (!ours || lane != 0) continue;
+    held.sums[piece] = both[0];
+    held.sums[held.pieces + piece] = both[1];
+  }
+}
+
+// Of the block: sums of weight grad and weight grad x_hat. Leaves the units' sums in the workspace.
+template <class T>
+GPU_DEVICE void sum_units(const GroupGradient<T>& call, const HeldGradient& held,
+                          const HeldUnits& shape, int32_t row, float rstd, float (&sums)[2]) {
+  const int32_t all = call.groups * call.width;
+  for (int32_t u = thread_id(); u < held.units; u += block_threads()) {
+    float product = 0, sum = 0;
+    for (int32_t i = u * shape.pieces; i < (u + 1) * shape.pieces; ++i) {
+      product += held.sums[i];
+      sum += held.sums[held.pieces + i];
+    }
+    product *= rstd;
+    auto channel = static_cast<uint32_t>(held.first + u);
+    const auto part = static_cast<int32_t>(take_remainder(shape.by_parts, &channel));
+    const int64_t to = int64_t{row / call.groups} * shape.parts + part;
+    float* out = call.sums + to * 2 * all + row % call.groups * call.width + channel;
+    out[0] = product;
+    out[all] = sum;
+    sums[0] = fmaf(held.weights[u], sum, sums[0]);
+    sums[1] = fmaf(held.weights[u], product, sums[1]);
+  }
+}
+
+template <class T>
+GPU_DEVICE void load_weights(const GroupGradient<T>& call, const HeldGradient& held,
+                             const HeldUnits& shape, int32_t row) {
+  for (int32_t u = thread_id(); u < held.units; u += block_threads()) {
+    const auto channel =
+        static_cast<int32_t>(shape.by_parts.quotient(static_cast<uint32_t>(held.first + u)));
+    held.weights[u] = call.weight.data == nullptr
+                          ? 1.0f
+                          : load_value<T>(call.weight, row % call.groups * call.width + channel);
+  }
+}
+
+template <class T>
+GPU_KERNEL(kHeldThreads, 2)
+group_gradient_held(GroupGradient<T> call, HeldUnits shape) {
+  GPU_SHARED(float, shared, 2 * kMostWaves);
+  GPU_SHARED(float, slots, 2 * kMostCluster);
+  GPU_DYNAMIC_SHARED(Words, memory);
+  const auto row = static_cast<int32_t>(static_cast<uint32_t>(block_id()) / cluster_blocks());
+  const int32_t all = call.width * shape.parts;
+  const HeldGradient held(memory, shape, all);
+  const int64_t at = (int64_t{row} * all + held.first) * shape.packs * kPack<T>;
+  const int32_t packs = held.units * shape.packs;
+  for (int32_t k = thread_id(); k < packs; k += block_threads()) {
+    copy_16_later(held.grad + k, call.grad + at + k * kPack<T>);
+    copy_16_later(held.src + k, call.src + at + k * kPack<T>);
+  }
+  close_copies();
+  load_weights(call, held, shape, row);
+  const float mean = load_value<T>(call.mean, row), rstd = load_value<T>(call.rstd, row);
+  wait_copies<0>();
+  cluster_barrier();  // all have begun, and what they copied is there
+  sum_pieces<T>(held, shape, mean);
+  barrier();
+  float sums[2] = {};
+  sum_units(call, held, shape, row, rstd, sums);
+  sum_block(sums, shared);
+  if (cluster_blocks() > 1) {
+    send_to_cluster(sums[0], slots);
+    send_to_cluster(sums[1], slots + kMostCluster);
+    cluster_barrier();
+    sums[0] = sum_of_lanes(from_cluster(slots, 0.0f), kMostCluster);
+    sums[1] = sum_of_lanes(from_cluster(slots + kMostCluster, 0.0f), kMostCluster);
+  }
+  const float scale = -rstd * rstd * sums[1] * call.inv_n, shift = -rstd * sums[0] * call.inv_n;
+#pragma unroll 2
+  for (int32_t k = thread_id(); k < packs; k += block_threads()) {
+    const auto unit = shape.by_packs.quotient(static_cast<uint32_t>(k));
+    const GradientLine line = {rstd * held.weights[unit], mean, scale, shift};
+    float x[2][kPack<T>], y[kPack<T>];
+    unpack<T>(held.grad[k], x[0]);
+    unpack<T>(held.src[k], x[1]);
+#pragma unroll
+    for (int j = 0; j < kPack<T>; ++j) y[j] = line(operands(x, j));
+    store_words(call.grad_src + at + k * kPack<T>, pack<T>(y));
+  }
+}
+
+constexpr int64_t kMostUnitParts = 8;  // what the workspace has room for
+constexpr int64_t kPiecePacks = 64;    // or fewer; an odd number cannot be halved
+
+// Without blocks where there is no room. Channels of so many packs.
+inline HeldPlan<HeldUnits> plan_held_gradient(int64_t rows, int64_t width, int64_t packs,
+                                              const polyops_context* ctx) {
+  const int64_t blocks = held_blocks(rows, width * packs, 32, ctx);
+  int64_t parts = 1, unit = packs;
+  const auto count = [&] { return round_up_quotient(width * parts, blocks); };
+  // Blocks with a unit more than others are at most an eighth larger.
+  while (unit % 2 == 0 && parts < kMostUnitParts && count() * blocks * 8 > width * parts * 9) {
+    parts *= 2;
+    unit /= 2;
+  }
+  int64_t piece = unit;
+  while (piece % 2 == 0 && piece > kPiecePacks) piece /= 2;
+  const int64_t pieces = unit / piece;
+  const int team = lanes_of(piece, 1, kHalfWave);
+  const int64_t bytes = count() * (unit * 32 + pieces * 8 + 4);
+  if (bytes > most_shared(ctx)) return {};  // before anything is narrowed
+  const HeldUnits shape = {static_cast<int32_t>(count()),
+                           static_cast<int32_t>(unit),
+                           static_cast<int32_t>(parts),
+                           static_cast<int32_t>(piece),
+                           static_cast<int32_t>(pieces),
+                           team,
+                           Division(static_cast<uint32_t>(unit)),
+                           Division(static_cast<uint32_t>(parts))};
+  return plan_blocks(shape, rows, blocks, count() * unit, bytes, ctx);
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_GROUP_NORM_BACKWARD_HELD_H_
