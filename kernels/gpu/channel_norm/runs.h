@@ -46,10 +46,9 @@ struct Runs {
   }
 };
 
-// So many that a slice's blocks, `tasks` of them in one block, are kRunBlocks over all slices.
-inline void split(Runs* runs, int64_t tasks) {
+// Into so many chunks of a slice, or fewer.
+inline void split_into(Runs* runs, int64_t wanted) {
   const auto up = [](int64_t a, int64_t b) { return (a + b - 1) / b; };
-  const int64_t wanted = up(kRunBlocks * tasks, runs->slices);
   int64_t parts = up(wanted, runs->count);
   const int64_t most = up(runs->n, kLeastPart);
   if (parts > most) parts = most;
@@ -61,6 +60,11 @@ inline void split(Runs* runs, int64_t tasks) {
   int64_t chunks = wanted < all ? wanted : all;
   if (chunks > whole) chunks = whole;
   runs->chunks = static_cast<int32_t>(chunks);
+}
+
+// So many that a slice's blocks, `tasks` of them in one block, are kRunBlocks over all slices.
+inline void split(Runs* runs, int64_t tasks) {
+  split_into(runs, (kRunBlocks * tasks + runs->slices - 1) / runs->slices);
 }
 
 // Lanes for a part, up to `most`: a pack for each of them or more.

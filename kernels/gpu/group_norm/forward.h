@@ -2,8 +2,8 @@
 //
 // Groups that fit into the registers of half a wave, 64 bytes per lane, are read once: group_rows(). So
 // are those that the shared memory of a cluster has room for: held.h. Larger ones are split over
-// several blocks, which leave their moments in the workspace; then group_apply() reads src again,
-// in the opposite order, so that what was read last comes from the second-level cache.
+// several blocks, which leave their moments in the workspace; the next launch reads src again, as
+// long as it is in the second-level cache: group_step() goes a few groups at a time.
 #ifndef POLYOPS_GPU_GROUP_NORM_FORWARD_H_
 #define POLYOPS_GPU_GROUP_NORM_FORWARD_H_
 
@@ -103,11 +103,10 @@ group_rows(GroupCall<T> call, int team) {
                              [&](int, int i) { map_one(run, 0, i, call.channels, line); });
 }
 
-// A block per chunk, the last one first.
+// By a block.
 template <class T>
-GPU_KERNEL(kRunThreads)
-group_apply(GroupCall<T> call, Runs runs, const float* moments) {
-  const int64_t task = grid_blocks() - 1 - block_id();
+GPU_DEVICE void apply_chunk(const GroupCall<T>& call, const Runs& runs, int64_t task,
+                            const float* moments) {
   const auto row = static_cast<int32_t>(task / runs.chunks);
   const auto chunk = static_cast<int>(task % runs.chunks);
   const float pivot = pivot_of(moments, row, runs.chunks);
@@ -118,6 +117,27 @@ group_apply(GroupCall<T> call, Runs runs, const float* moments) {
   const int64_t first = row * runs.slice_stride + at;
   map_run<1, T>({{call.src + first}, call.dst + first}, at, n, thread_id(), block_threads(),
                 call.channels, line);
+}
+
+// Chunks from those of some groups on.
+struct Tasks {
+  int64_t first, count;
+};
+
+// Takes the moments of some groups and applies those of the groups before them, by turns while there
+// are both; the last chunk is applied first.
+template <class T>
+GPU_KERNEL(kRunThreads)
+group_step(GroupCall<T> call, Runs runs, Tasks read, Tasks apply, float* moments) {
+  const int64_t both = read.count < apply.count ? read.count : apply.count;
+  const bool paired = block_id() < 2 * both;
+  const int64_t task = paired ? block_id() / 2 : block_id() - both;
+  const bool reads = paired ? block_id() % 2 != 0 : task < read.count;
+  if (reads) {
+    chunk_moments(call.src, runs, read.first + task, moments);
+  } else {
+    apply_chunk(call, runs, apply.first + apply.count - 1 - task, moments);
+  }
 }
 
 }  // namespace
