@@ -1,91 +1,102 @@
 // group_norm_backward of groups that shared memory has room for, x and its gradient: one read of both,
 // as in held.h. A block has some of its cluster's units, each a channel or an equal part of one; a team
-// of lanes takes the sums over a piece of a unit, of which several make a unit. The units' sums are
-// what slice_sums() leaves elsewhere, for channel_sums().
+// of lanes takes the sums over a strip, of which one or several are a unit. The units' sums are what
+// slice_sums() leaves elsewhere, for channel_sums(). All of it in pieces, packs where every channel is
+// made of those, or else elements.
 #ifndef POLYOPS_GPU_GROUP_NORM_BACKWARD_HELD_H_
 #define POLYOPS_GPU_GROUP_NORM_BACKWARD_HELD_H_
 
 #include "backward.h"
 #include "division.h"
 #include "held_plan.h"
+#include "piece.h"
 
 namespace polyops::gpu {
 namespace {
 
 struct HeldUnits {
-  int32_t count;  // of a block, at most
-  int32_t packs;  // of one
-  int32_t parts;  // that are a channel
-  int32_t piece;  // packs
-  int32_t pieces;  // of a unit
+  int32_t count;          // of a block, at most
+  int32_t pieces, parts;  // of a unit; units of a channel
+  int32_t strip, strips;  // pieces of one; of a unit
   int team;
-  Division by_packs, by_parts;
+  Division by_pieces, by_parts;
 };
 
 // What a block has, in shared memory.
+template <class T, int kWide>
 struct HeldGradient {
-  Words *grad, *src;
-  float* sums;     // [grad x_hat / rstd, grad][pieces]
+  Piece<T, kWide>*grad, *src;
+  float* sums;     // [grad x_hat / rstd, grad][strips]
   float* weights;  // of the units
-  int32_t first, units, pieces;
+  int32_t first, units, strips;
 
   GPU_DEVICE HeldGradient(Words* memory, const HeldUnits& shape, int32_t all) {
     const int64_t rank = cluster_rank();
     first = static_cast<int32_t>(all * rank / cluster_blocks());
     units = static_cast<int32_t>(all * (rank + 1) / cluster_blocks()) - first;
-    pieces = units * shape.pieces;
-    grad = memory;
-    src = grad + shape.count * shape.packs;
-    sums = reinterpret_cast<float*>(src + shape.count * shape.packs);
-    weights = sums + 2 * shape.count * shape.pieces;
+    strips = units * shape.strips;
+    grad = reinterpret_cast<Piece<T, kWide>*>(memory);
+    src = grad + shape.count * shape.pieces;
+    sums = reinterpret_cast<float*>(src + shape.count * shape.pieces);
+    weights = sums + 2 * shape.count * shape.strips;
   }
 };
 
+template <class T, int kWide>
+GPU_DEVICE void copy_piece(Piece<T, kWide>* to, const T* from) {
+  if constexpr (kWide == 1) {
+    to->load(from);
+  } else {
+    copy_16_later(to, from);
+  }
+}
+
 // Each sum in two parts, which do not wait for each other.
-template <class T>
-GPU_DEVICE void add_products(const Words& grad, const Words& src, float mean,
+template <class T, int kWide>
+GPU_DEVICE void add_products(const Piece<T, kWide>& grad, const Piece<T, kWide>& src, float mean,
                              float (&products)[2], float (&sums)[2]) {
-  float g[kPack<T>], x[kPack<T>];
-  unpack<T>(grad, g);
-  unpack<T>(src, x);
+  float g[kWide], x[kWide];
+  grad.get(g);
+  src.get(x);
 #pragma unroll
-  for (int j = 0; j < kPack<T>; ++j) {
+  for (int j = 0; j < kWide; ++j) {
     products[j % 2] = fmaf(g[j], x[j] - mean, products[j % 2]);
     sums[j % 2] += g[j];
   }
 }
 
-// Every piece by a team, whose lanes come along for the shuffles.
-template <class T>
-GPU_DEVICE void sum_pieces(const HeldGradient& held, const HeldUnits& shape, float mean) {
+// Every strip by a team, whose lanes come along for the shuffles.
+template <class T, int kWide>
+GPU_DEVICE void sum_strips(const HeldGradient<T, kWide>& held, const HeldUnits& shape, float mean) {
   const int lane = thread_id() & (shape.team - 1), teams = block_threads() / shape.team;
-  for (int32_t first = 0; first < held.pieces; first += teams) {
-    const int32_t piece = first + thread_id() / shape.team;
-    const bool ours = piece < held.pieces;
+  for (int32_t first = 0; first < held.strips; first += teams) {
+    const int32_t strip = first + thread_id() / shape.team;
+    const bool ours = strip < held.strips;
     float products[2] = {}, sums[2] = {};
-    const int32_t at = piece * shape.piece;
+    const int32_t at = strip * shape.strip;
 #pragma unroll 2
-    for (int32_t k = lane; ours && k < shape.piece; k += shape.team) {
-      add_products<T>(held.grad[at + k], held.src[at + k], mean, products, sums);
+    for (int32_t k = lane; ours && k < shape.strip; k += shape.team) {
+      add_products(held.grad[at + k], held.src[at + k], mean, products, sums);
     }
     float both[2] = {products[0] + products[1], sums[0] + sums[1]};
     sum_lanes(both, shape.team);
     if (!ours || lane != 0) continue;
-    held.sums[piece] = both[0];
-    held.sums[held.pieces + piece] = both[1];
+    held.sums[strip] = both[0];
+    held.sums[held.strips + strip] = both[1];
   }
 }
 
 // Of the block: sums of weight grad and weight grad x_hat. Leaves the units' sums in the workspace.
-template <class T>
-GPU_DEVICE void sum_units(const GroupGradient<T>& call, const HeldGradient& held,
+template <class T, int kWide>
+GPU_DEVICE void sum_units(const GroupGradient<T>& call, const HeldGradient<T, kWide>& held,
                           const HeldUnits& shape, int32_t row, float rstd, float (&sums)[2]) {
   const int32_t all = call.groups * call.width;
   for (int32_t u = thread_id(); u < held.units; u += block_threads()) {
     float product = 0, sum = 0;
-    for (int32_t i = u * shape.pieces; i < (u + 1) * shape.pieces; ++i) {
+#pragma unroll 1
+    for (int32_t i = u * shape.strips; i < (u + 1) * shape.strips; ++i) {
       product += held.sums[i];
-      sum += held.sums[held.pieces + i];
+      sum += held.sums[held.strips + i];
     }
     product *= rstd;
     auto channel = static_cast<uint32_t>(held.first + u);
@@ -99,8 +110,8 @@ GPU_DEVICE void sum_units(const GroupGradient<T>& call, const HeldGradient& held
   }
 }
 
-template <class T>
-GPU_DEVICE void load_weights(const GroupGradient<T>& call, const HeldGradient& held,
+template <class T, int kWide>
+GPU_DEVICE void load_weights(const GroupGradient<T>& call, const HeldGradient<T, kWide>& held,
                              const HeldUnits& shape, int32_t row) {
   for (int32_t u = thread_id(); u < held.units; u += block_threads()) {
     const auto channel =
@@ -111,7 +122,7 @@ GPU_DEVICE void load_weights(const GroupGradient<T>& call, const HeldGradient& h
   }
 }
 
-template <class T>
+template <class T, int kWide>
 GPU_KERNEL(kHeldThreads, 2)
 group_gradient_held(GroupGradient<T> call, HeldUnits shape) {
   GPU_SHARED(float, shared, 2 * kMostWaves);
@@ -119,19 +130,20 @@ group_gradient_held(GroupGradient<T> call, HeldUnits shape) {
   GPU_DYNAMIC_SHARED(Words, memory);
   const auto row = static_cast<int32_t>(static_cast<uint32_t>(block_id()) / cluster_blocks());
   const int32_t all = call.width * shape.parts;
-  const HeldGradient held(memory, shape, all);
-  const int64_t at = (int64_t{row} * all + held.first) * shape.packs * kPack<T>;
-  const int32_t packs = held.units * shape.packs;
-  for (int32_t k = thread_id(); k < packs; k += block_threads()) {
-    copy_16_later(held.grad + k, call.grad + at + k * kPack<T>);
-    copy_16_later(held.src + k, call.src + at + k * kPack<T>);
+  const HeldGradient<T, kWide> held(memory, shape, all);
+  const int64_t at = (int64_t{row} * all + held.first) * shape.pieces * kWide;
+  const int32_t pieces = held.units * shape.pieces;
+#pragma unroll 4
+  for (int32_t k = thread_id(); k < pieces; k += block_threads()) {
+    copy_piece(held.grad + k, call.grad + at + k * kWide);
+    copy_piece(held.src + k, call.src + at + k * kWide);
   }
   close_copies();
   load_weights(call, held, shape, row);
   const float mean = load_value<T>(call.mean, row), rstd = load_value<T>(call.rstd, row);
   wait_copies<0>();
   cluster_barrier();  // all have begun, and what they copied is there
-  sum_pieces<T>(held, shape, mean);
+  sum_strips(held, shape, mean);
   barrier();
   float sums[2] = {};
   sum_units(call, held, shape, row, rstd, sums);
@@ -145,47 +157,46 @@ group_gradient_held(GroupGradient<T> call, HeldUnits shape) {
   }
   const float scale = -rstd * rstd * sums[1] * call.inv_n, shift = -rstd * sums[0] * call.inv_n;
 #pragma unroll 2
-  for (int32_t k = thread_id(); k < packs; k += block_threads()) {
-    const auto unit = shape.by_packs.quotient(static_cast<uint32_t>(k));
+  for (int32_t k = thread_id(); k < pieces; k += block_threads()) {
+    const auto unit = shape.by_pieces.quotient(static_cast<uint32_t>(k));
     const GradientLine line = {rstd * held.weights[unit], mean, scale, shift};
-    float x[2][kPack<T>], y[kPack<T>];
-    unpack<T>(held.grad[k], x[0]);
-    unpack<T>(held.src[k], x[1]);
+    float x[2][kWide], y[kWide];
+    held.grad[k].get(x[0]);
+    held.src[k].get(x[1]);
 #pragma unroll
-    for (int j = 0; j < kPack<T>; ++j) y[j] = line(operands(x, j));
-    store_words(call.grad_src + at + k * kPack<T>, pack<T>(y));
+    for (int j = 0; j < kWide; ++j) y[j] = line(operands(x, j));
+    Piece<T, kWide>::store(call.grad_src + at + k * kWide, y);
   }
 }
 
 constexpr int64_t kMostUnitParts = 8;  // what the workspace has room for
-constexpr int64_t kPiecePacks = 64;    // or fewer; an odd number cannot be halved
+constexpr int64_t kStripPieces = 64;   // or fewer; an odd number cannot be halved
 
-// Without blocks where there is no room. Channels of so many packs.
-inline HeldPlan<HeldUnits> plan_held_gradient(int64_t rows, int64_t width, int64_t packs,
-                                              const polyops_context* ctx) {
-  const int64_t blocks = held_blocks(rows, width * packs, 32, ctx);
-  int64_t parts = 1, unit = packs;
+// Without blocks where there is no room. Channels of so many pieces of so many bytes.
+inline HeldPlan<HeldUnits> plan_held_gradient(int64_t rows, int64_t width, int64_t pieces,
+                                              int64_t bytes, const polyops_context* ctx) {
+  const int64_t blocks = held_blocks(rows, width * pieces, 2 * bytes, ctx);
+  int64_t parts = 1, unit = pieces;
   const auto count = [&] { return round_up_quotient(width * parts, blocks); };
   // Blocks with a unit more than others are at most an eighth larger.
   while (unit % 2 == 0 && parts < kMostUnitParts && count() * blocks * 8 > width * parts * 9) {
     parts *= 2;
     unit /= 2;
   }
-  int64_t piece = unit;
-  while (piece % 2 == 0 && piece > kPiecePacks) piece /= 2;
-  const int64_t pieces = unit / piece;
-  const int team = lanes_of(piece, 1, kHalfWave);
-  const int64_t bytes = count() * (unit * 32 + pieces * 8 + 4);
-  if (bytes > most_shared(ctx)) return {};  // before anything is narrowed
+  int64_t strip = unit;
+  while (strip % 2 == 0 && strip > kStripPieces) strip /= 2;
+  const int64_t strips = unit / strip;
+  const int64_t shared = count() * (unit * 2 * bytes + strips * 8 + 4);
+  if (shared > most_shared(ctx)) return {};  // before anything is narrowed
   const HeldUnits shape = {static_cast<int32_t>(count()),
                            static_cast<int32_t>(unit),
                            static_cast<int32_t>(parts),
-                           static_cast<int32_t>(piece),
-                           static_cast<int32_t>(pieces),
-                           team,
+                           static_cast<int32_t>(strip),
+                           static_cast<int32_t>(strips),
+                           lanes_of(strip, 1, kHalfWave),
                            Division(static_cast<uint32_t>(unit)),
                            Division(static_cast<uint32_t>(parts))};
-  return plan_blocks(shape, rows, blocks, count() * unit, bytes, ctx);
+  return plan_blocks(shape, rows, blocks, count() * unit, shared, ctx);
 }
 
 }  // namespace

@@ -153,20 +153,27 @@ inline bool planes_fit(const GroupBackwardArgs& a, const GroupShape& shape, int6
   return shape.pixels % pack == 0 && aligned(a.grad_dst) && aligned(a.src) && aligned(a.grad_src);
 }
 
+template <class T, int kWide>
+int launch_held(const HeldPlan<HeldUnits>& held, const GroupBackwardArgs& a,
+                const GroupShape& shape, const polyops_context* ctx) {
+  return launch(group_gradient_held<T, kWide>,
+                {shape.rows() * held.blocks, held.threads, held.shared, held.blocks}, ctx,
+                make_group_gradient<T>(a, shape, held.shape.parts, ctx), held.shape);
+}
+
 // Leaves the sums of every channel of each sample, in so many parts.
 template <class T>
 int launch_group_gradient(const GroupBackwardArgs& a, const GroupShape& shape,
                           const polyops_context* ctx, int32_t* parts) {
   const bool wanted = polyops_is_present(&a.grad_src);
-  if (wanted && planes_fit(a, shape, kPack<T>)) {
+  if (wanted) {
+    const int wide = planes_fit(a, shape, kPack<T>) ? kPack<T> : 1;
+    const int64_t bytes = wide == 1 ? sizeof(Piece<T, 1>) : sizeof(Words);
     const auto held =
-        plan_held_gradient(shape.rows(), shape.width(), shape.pixels / kPack<T>, ctx);
+        plan_held_gradient(shape.rows(), shape.width(), shape.pixels / wide, bytes, ctx);
     *parts = held.shape.parts;
-    if (held.blocks > 0) {
-      return launch(group_gradient_held<T>,
-                    {shape.rows() * held.blocks, held.threads, held.shared, held.blocks}, ctx,
-                    make_group_gradient<T>(a, shape, *parts, ctx), held.shape);
-    }
+    if (held.blocks > 0 && wide == 1) return launch_held<T, 1>(held, a, shape, ctx);
+    if (held.blocks > 0) return launch_held<T, kPack<T>>(held, a, shape, ctx);
   }
   int team;
   const Runs planes = plane_runs(shape, kPack<T>, &team);
