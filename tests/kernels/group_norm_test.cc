@@ -298,14 +298,16 @@ TEST(GroupNormBackward, MatchesReference) {
   }
 }
 
-// Groups held in shared memory: where a channel is one unit and several, of one piece and several, by
-// one block and four, some of them without any; and groups that do not fit.
+// Groups held in shared memory: where a channel is one unit and several, of one strip and several, by
+// one block and four, some of them without any; and groups that do not fit, some of them in several
+// steps.
 TEST(GroupNormBackward, HeldGroups) {
   size_t turn = 0;
   for (const Case& c :
        {Case{5, 6, 8, 3}, Case{4, 3, 24, 1}, Case{7, 20, 208, 1}, Case{4, 2, 3136, 1},
         Case{1, 10, 4096, 1}, Case{1, 3, 1040, 1}, Case{1, 1, 8024, 1}, Case{1, 40, 512, 1},
-        Case{2, 600, 64, 1}, Case{1, 1, 8008, 1}, Case{1, 5, 24000, 1}}) {
+        Case{2, 600, 64, 1}, Case{1, 1, 8008, 1}, Case{5, 4, 49, 1}, Case{2, 4, 24000, 1},
+        Case{2, 90, 1000, 1}, Case{2, 90, 999, 1}}) {
     for (NormTypes types : types_of_turn(turn++)) {
       check_backward(c, types, turn % 4 != 0, 7, 0);
       if (HasFailure()) return;

@@ -2,14 +2,13 @@
 //
 // Groups that fit into the registers of half a wave, 64 bytes per lane, are read once: group_rows(). So
 // are those that the shared memory of a cluster has room for: held.h. Larger ones are split over
-// several blocks, which leave their moments in the workspace; the next launch reads src again, as
-// long as it is in the second-level cache: group_step() goes a few groups at a time.
+// several blocks, which leave their moments in the workspace, for the launch after them: steps.h.
 #ifndef POLYOPS_GPU_GROUP_NORM_FORWARD_H_
 #define POLYOPS_GPU_GROUP_NORM_FORWARD_H_
 
 #include "channel_norm/apply.h"
 #include "channel_norm/moments.h"
-#include "polyops/ops/group_norm.h"
+#include "steps.h"
 
 namespace polyops::gpu {
 namespace {
@@ -119,24 +118,15 @@ GPU_DEVICE void apply_chunk(const GroupCall<T>& call, const Runs& runs, int64_t 
                 call.channels, line);
 }
 
-// Chunks from those of some groups on.
-struct Tasks {
-  int64_t first, count;
-};
-
-// Takes the moments of some groups and applies those of the groups before them, by turns while there
-// are both; the last chunk is applied first.
+// Takes the moments of some groups and applies those of the groups before them.
 template <class T>
 GPU_KERNEL(kRunThreads)
-group_step(GroupCall<T> call, Runs runs, Tasks read, Tasks apply, float* moments) {
-  const int64_t both = read.count < apply.count ? read.count : apply.count;
-  const bool paired = block_id() < 2 * both;
-  const int64_t task = paired ? block_id() / 2 : block_id() - both;
-  const bool reads = paired ? block_id() % 2 != 0 : task < read.count;
-  if (reads) {
-    chunk_moments(call.src, runs, read.first + task, moments);
+group_step(GroupCall<T> call, Runs runs, Step step, float* moments) {
+  int64_t task;
+  if (step.reads(&task)) {
+    chunk_moments(call.src, runs, task, moments);
   } else {
-    apply_chunk(call, runs, apply.first + apply.count - 1 - task, moments);
+    apply_chunk(call, runs, task, moments);
   }
 }
 
