@@ -43,14 +43,14 @@ std::vector<Case> all_cases() {
     cases.push_back({5, 4, pixels, 4, 1});
   }
   const std::vector<Case> others = {
-      {1, 1, 1, 1},       {3, 1, 1000, 1, 3},  {2, 320, 16, 32},
-      {1, 1030, 1, 2},                                            // more channels than threads
-      {7, 12, 300, 1},                                            // a group is all
-      {4, 4, 1025, 1},    {4, 3, 171, 1, 1},                      // a block per group
-      {3, 2, 8000, 1},    {1, 2, 9000, 1},     {1, 4, 1024, 1, 1},  // held by several blocks
-      {1, 6, 5001, 2, 1}, {1, 6, 5001, 2, 3},  {2, 3, 10001, 1, 5},
-      {1, 2, 20001, 2},   {1, 4, 34000, 1},                       // blocks of much memory
-      {1, 4500, 8, 1},    {3, 4501, 9, 1, 1},                     // held by none: read twice
+      {1, 1, 1, 1},       {3, 1, 1000, 1, 3}, {2, 320, 16, 32},
+      {1, 1030, 1, 2},                                             // more channels than threads
+      {7, 12, 300, 1},                                             // a group is all
+      {4, 4, 1025, 1},    {4, 3, 171, 1, 1},                       // a block per group
+      {3, 2, 8000, 1},    {1, 2, 9000, 1},    {1, 4, 1024, 1, 1},  // held by several blocks
+      {1, 6, 5001, 2, 1}, {1, 6, 5001, 2, 3}, {2, 3, 10001, 1, 5},
+      {1, 2, 20001, 2},   {1, 4, 34000, 1},    // blocks of much memory
+      {1, 4500, 8, 1},    {2, 4501, 9, 1, 1},  // held by none: read twice
   };
   cases.insert(cases.end(), others.begin(), others.end());
   return cases;
@@ -165,8 +165,8 @@ TEST(GroupNorm, OutliersCostTheOthersNothing) {
 }
 
 TEST(GroupNorm, NanAndInfinitySpoilTheirGroup) {
-  for (const Case& c : {Case{3, 2, 5, 1}, Case{3, 2, 300, 1}, Case{3, 2, 9000, 1},
-                        Case{3, 4500, 8, 1}}) {
+  for (const Case& c :
+       {Case{3, 2, 5, 1}, Case{3, 2, 300, 1}, Case{3, 2, 9000, 1}, Case{3, 4500, 8, 1}}) {
     for (double bad :
          {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(),
           -std::numeric_limits<double>::infinity()}) {
@@ -236,8 +236,7 @@ Gradients backward_terms(const Case& c, const Buffer& grad, const Buffer& src, c
   return terms;
 }
 
-void check_backward(const Case& c, NormTypes types, bool weighted, int wanted,
-                    int64_t src_offset) {
+void check_backward(const Case& c, NormTypes types, bool weighted, int wanted, int64_t src_offset) {
   SCOPED_TRACE(describe(c, types) + (weighted ? " weight" : "") + ", src at " +
                std::to_string(src_offset));
   Buffer grad(types.src, c.sizes(), {}, c.offset), src(types.src, c.sizes(), {}, src_offset);
@@ -290,9 +289,7 @@ TEST(GroupNormBackward, MatchesReference) {
   size_t turn = 0;
   for (const Case& c : all_cases()) {
     for (NormTypes types : types_of_turn(turn++)) {
-      for (int64_t offset : {0, 1}) {
-        if (offset == 1 || c.offset == 0) check_backward(c, types, turn % 3 != 0, 7, offset);
-      }
+      check_backward(c, types, turn % 3 != 0, 7, 1);
       if (HasFailure()) return;
     }
   }
@@ -306,8 +303,8 @@ TEST(GroupNormBackward, HeldGroups) {
   for (const Case& c :
        {Case{5, 6, 8, 3}, Case{4, 3, 24, 1}, Case{7, 20, 208, 1}, Case{4, 2, 3136, 1},
         Case{1, 10, 4096, 1}, Case{1, 3, 1040, 1}, Case{1, 1, 8024, 1}, Case{1, 40, 512, 1},
-        Case{2, 600, 64, 1}, Case{1, 1, 8008, 1}, Case{5, 4, 49, 1}, Case{2, 4, 24000, 1},
-        Case{2, 90, 1000, 1}, Case{2, 90, 999, 1}}) {
+        Case{2, 600, 64, 1}, Case{2, 6, 64, 3}, Case{1, 1, 8008, 1}, Case{5, 4, 49, 1},
+        Case{2, 4, 24000, 1}, Case{2, 90, 1000, 1}, Case{2, 90, 999, 1}}) {
     for (NormTypes types : types_of_turn(turn++)) {
       check_backward(c, types, turn % 4 != 0, 7, 0);
       if (HasFailure()) return;

@@ -188,14 +188,11 @@ inline HeldPlan<HeldUnits> plan_held_gradient(int64_t rows, int64_t width, int64
   const int64_t strips = unit / strip;
   const int64_t shared = count() * (unit * 2 * bytes + strips * 8 + 4);
   if (shared > most_shared(ctx)) return {};  // before anything is narrowed
-  const HeldUnits shape = {static_cast<int32_t>(count()),
-                           static_cast<int32_t>(unit),
-                           static_cast<int32_t>(parts),
-                           static_cast<int32_t>(strip),
-                           static_cast<int32_t>(strips),
-                           lanes_of(strip, 1, kHalfWave),
-                           Division(static_cast<uint32_t>(unit)),
-                           Division(static_cast<uint32_t>(parts))};
+  const HeldUnits shape = {
+      static_cast<int32_t>(count()),         static_cast<int32_t>(unit),
+      static_cast<int32_t>(parts),           static_cast<int32_t>(strip),
+      static_cast<int32_t>(strips),          lanes_of(strip, 1, kHalfWave),
+      Division(static_cast<uint32_t>(unit)), Division(static_cast<uint32_t>(parts))};
   return plan_blocks(shape, rows, blocks, count() * unit, shared, ctx);
 }
 

@@ -78,8 +78,7 @@ GPU_DEVICE Welford moments_of(const Held<T>& held, int32_t elements, float* shar
   sum_block(mean, shared);
   const float center = mean[0];
   float sums[2] = {};
-  held.for_each_pack(
-      [&](int32_t, const Words& words) { add_pack<T>(words, center, 0.0f, sums); });
+  held.for_each_pack([&](int32_t, const Words& words) { add_pack<T>(words, center, 0.0f, sums); });
   if (held.has_end) {
     const float d = held.end - center;
     sums[0] += d;
@@ -97,10 +96,10 @@ GPU_DEVICE Welford combine_cluster(const Welford& w, float* slots) {
   send_to_cluster(w.count, slots + 2 * kMostCluster);
   send_to_cluster(w.low, slots + 3 * kMostCluster);
   cluster_barrier();
-  return combine_lanes({from_cluster(slots, 0.0f), from_cluster(slots + kMostCluster, 0.0f),
-                        from_cluster(slots + 2 * kMostCluster, 0.0f),
-                        from_cluster(slots + 3 * kMostCluster, 0.0f)},
-                       kMostCluster);
+  return combine_lanes(
+      {from_cluster(slots, 0.0f), from_cluster(slots + kMostCluster, 0.0f),
+       from_cluster(slots + 2 * kMostCluster, 0.0f), from_cluster(slots + 3 * kMostCluster, 0.0f)},
+      kMostCluster);
 }
 
 template <class T>
@@ -132,8 +131,8 @@ group_held(GroupCall<T> call, HeldShape shape) {
   cluster_barrier();  // all have begun; `affine` is there
   Welford w = moments_of(held, packs * kPack<T> + (last ? cut.ends() : 0), shared);
   if (blocks > 1) w = combine_cluster(w, slots);
-  const float rstd = store_statistics(call, row, w.mean, {0, w.square, w.count, w.low},
-                                   rank == 0 && lane == 0);
+  const float rstd =
+      store_statistics(call, row, w.mean, {0, w.square, w.count, w.low}, rank == 0 && lane == 0);
   const HeldLines line = {affine, channel, w.mean, w.low, rstd};
   const RunPointers<T, 1> run = {{src + first}, dst + first};
   if (cut.fits(dst) && call.channels.inner >= kPack<T>) {
