@@ -86,27 +86,40 @@ GPU_DEVICE void sum_strips(const HeldGradient<T, kWide>& held, const HeldUnits& 
   }
 }
 
-// Of the block: sums of weight grad and weight grad x_hat. Leaves the units' sums in the workspace.
+// Of the block: sums of weight grad and weight grad x_hat. A unit's sums take the place of those of its
+// first strip.
 template <class T, int kWide>
-GPU_DEVICE void sum_units(const GroupGradient<T>& call, const HeldGradient<T, kWide>& held,
-                          const HeldUnits& shape, int32_t row, float rstd, float (&sums)[2]) {
+GPU_DEVICE void sum_units(const HeldGradient<T, kWide>& held, const HeldUnits& shape, float rstd,
+                          float (&sums)[2]) {
+  for (int32_t u = thread_id(); u < held.units; u += block_threads()) {
+    float* const products = held.sums + u * shape.strips;
+    float* const grads = products + held.strips;
+    float product = products[0], sum = grads[0];
+#pragma unroll 1
+    for (int32_t i = 1; i < shape.strips; ++i) {
+      product += products[i];
+      sum += grads[i];
+    }
+    products[0] = product *= rstd;
+    grads[0] = sum;
+    sums[0] = fmaf(held.weights[u], sum, sums[0]);
+    sums[1] = fmaf(held.weights[u], product, sums[1]);
+  }
+}
+
+// The units' sums to the workspace, each by the thread that took them. After the cluster's last
+// barrier, which would wait for the stores.
+template <class T, int kWide>
+GPU_DEVICE void store_units(const GroupGradient<T>& call, const HeldGradient<T, kWide>& held,
+                            const HeldUnits& shape, int32_t row) {
   const int32_t all = call.groups * call.width;
   for (int32_t u = thread_id(); u < held.units; u += block_threads()) {
-    float product = 0, sum = 0;
-#pragma unroll 1
-    for (int32_t i = u * shape.strips; i < (u + 1) * shape.strips; ++i) {
-      product += held.sums[i];
-      sum += held.sums[held.strips + i];
-    }
-    product *= rstd;
     auto channel = static_cast<uint32_t>(held.first + u);
     const auto part = static_cast<int32_t>(take_remainder(shape.by_parts, &channel));
     const int64_t to = int64_t{row / call.groups} * shape.parts + part;
     float* out = call.sums + to * 2 * all + row % call.groups * call.width + channel;
-    out[0] = product;
-    out[all] = sum;
-    sums[0] = fmaf(held.weights[u], sum, sums[0]);
-    sums[1] = fmaf(held.weights[u], product, sums[1]);
+    out[0] = held.sums[u * shape.strips];
+    out[all] = held.sums[held.strips + u * shape.strips];
   }
 }
 
@@ -133,10 +146,14 @@ group_gradient_held(GroupGradient<T> call, HeldUnits shape) {
   const HeldGradient<T, kWide> held(memory, shape, all);
   const int64_t at = (int64_t{row} * all + held.first) * shape.pieces * kWide;
   const int32_t pieces = held.units * shape.pieces;
+  const int64_t own = at + thread_id() * kWide;
+  const T *grad = call.grad + own, *src = call.src + own;
 #pragma unroll 4
   for (int32_t k = thread_id(); k < pieces; k += block_threads()) {
-    copy_piece(held.grad + k, call.grad + at + k * kWide);
-    copy_piece(held.src + k, call.src + at + k * kWide);
+    copy_piece(held.grad + k, grad);
+    copy_piece(held.src + k, src);
+    grad += block_threads() * kWide;
+    src += block_threads() * kWide;
   }
   close_copies();
   load_weights(call, held, shape, row);
@@ -146,7 +163,7 @@ group_gradient_held(GroupGradient<T> call, HeldUnits shape) {
   sum_strips(held, shape, mean);
   barrier();
   float sums[2] = {};
-  sum_units(call, held, shape, row, rstd, sums);
+  sum_units(held, shape, rstd, sums);
   sum_block(sums, shared);
   if (cluster_blocks() > 1) {
     send_to_cluster(sums[0], slots);
@@ -155,6 +172,7 @@ group_gradient_held(GroupGradient<T> call, HeldUnits shape) {
     sums[0] = sum_of_lanes(from_cluster(slots, 0.0f), kMostCluster);
     sums[1] = sum_of_lanes(from_cluster(slots + kMostCluster, 0.0f), kMostCluster);
   }
+  store_units(call, held, shape, row);
   const float scale = -rstd * rstd * sums[1] * call.inv_n, shift = -rstd * sums[0] * call.inv_n;
 #pragma unroll 2
   for (int32_t k = thread_id(); k < pieces; k += block_threads()) {

@@ -117,8 +117,11 @@ group_held(GroupCall<T> call, HeldShape shape) {
   const int32_t from = rank * shape.packs < cut.whole ? rank * shape.packs : cut.whole;
   const int32_t packs = cut.whole - from < shape.packs ? cut.whole - from : shape.packs;
   const int32_t first = cut.of_pack(from);  // element
+  const T* from_lane = src + first + lane * kPack<T>;
+#pragma unroll 4
   for (int32_t k = lane; k < packs; k += block_threads()) {
-    copy_16_later(memory + k, src + first + k * kPack<T>);
+    copy_16_later(memory + k, from_lane);
+    from_lane += block_threads() * kPack<T>;
   }
   close_copies();
   int32_t place;
