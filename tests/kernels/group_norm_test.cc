@@ -164,6 +164,23 @@ TEST(GroupNorm, OutliersCostTheOthersNothing) {
   }
 }
 
+// The moments of a group are taken around the mean of a part of it.
+TEST(GroupNorm, ChannelsFarFromEachOther) {
+  size_t turn = 0;
+  for (const Case& c : {Case{5, 8, 500, 1}, Case{1, 8, 2000, 1}, Case{1, 4500, 8, 1}}) {
+    for (int64_t far : {0, 7}) {
+      const NormTypes types = kTypes[turn++ % std::size(kTypes)];
+      Buffer src(types.src, c.sizes());
+      src.fill_normal(5);
+      for (int64_t i = 0; i < src.numel(); ++i) {
+        if (i / c.pixels % 8 == far) src.set(i, src.get(i) + 1e4);
+      }
+      check_forward(c, types, src, true, true);
+      if (HasFailure()) return;
+    }
+  }
+}
+
 TEST(GroupNorm, NanAndInfinitySpoilTheirGroup) {
   for (const Case& c :
        {Case{3, 2, 5, 1}, Case{3, 2, 300, 1}, Case{3, 2, 9000, 1}, Case{3, 4500, 8, 1}}) {

@@ -1,8 +1,7 @@
 // group_norm of groups that shared memory has room for: that of a block, or of a cluster of blocks.
-// Every thread copies its packs there, all of them at once, and looks at them three times: for about
-// the mean of the block, for the deviations from that, and for the results. So a group is read once,
-// and as its packs take no registers, several blocks share a multiprocessor: some load while others
-// store.
+// Every thread copies its packs there, all of them at once, and looks at them twice: for the moments, as
+// they arrive, and for the results. So a group is read once, and as its packs take no registers,
+// several blocks share a multiprocessor: some load while others store.
 #ifndef POLYOPS_GPU_GROUP_NORM_HELD_H_
 #define POLYOPS_GPU_GROUP_NORM_HELD_H_
 
@@ -20,6 +19,7 @@ struct alignas(8) Affine {
 struct HeldShape {
   int32_t packs;     // of every block but the last, which may have fewer
   int32_t channels;  // that they lie in, at most
+  int32_t stage;     // packs
 };
 
 struct HeldLines {
@@ -46,47 +46,71 @@ GPU_DEVICE void copy_affine(const GroupCall<T>& call, int32_t row, int32_t first
   }
 }
 
+constexpr int kStages = 4;  // in which a block's packs arrive
+
 // What a block has of its group.
 template <class T>
 struct Held {
-  const Words* words;
-  int32_t packs;
-  bool has_end;  // this thread has an element that is in no pack
+  Words* words;
+  int32_t packs, stage;  // packs of a stage, the last one may have fewer
+  bool has_end;          // this thread has an element that is in no pack
   float end;
 
+  // Calls f(pack) for those of this thread, in one stage or all.
   template <class F>
-  GPU_DEVICE void for_each_pack(F f) const {
+  GPU_DEVICE void for_each_pack(int32_t from, int32_t to, F f) const {
+    if (to > packs) to = packs;
 #pragma unroll 4
-    for (int32_t k = thread_id(); k < packs; k += block_threads()) f(k, words[k]);
+    for (int32_t k = from + thread_id(); k < to; k += block_threads()) f(k);
+  }
+  template <class F>
+  GPU_DEVICE void for_each_in(int of_stage, F f) const {
+    for_each_pack(of_stage * stage, (of_stage + 1) * stage, f);
+  }
+  GPU_DEVICE void copy(const T* from) const {
+#pragma unroll
+    for (int s = 0; s < kStages; ++s) {
+      for_each_in(s, [&](int32_t k) { copy_16_later(words + k, from + k * kPack<T>); });
+      close_copies();
+    }
+  }
+  template <int kStage>
+  GPU_DEVICE void add_stages(float center, float (&sums)[2]) const {
+    if constexpr (kStage < kStages) {
+      wait_copies<kStages - 1 - kStage>();
+      for_each_in(kStage, [&](int32_t k) { add_pack<T>(words[k], center, 0.0f, sums); });
+      add_stages<kStage + 1>(center, sums);
+    }
   }
 };
 
-// Around the mean of the block as well as one sum finds that; what it lacks is `low`.
+// Around the mean of the first stage, while the others arrive: a quarter of the packs, so that the
+// squares are at most four times those around the mean of all.
 template <class T>
 GPU_DEVICE Welford moments_of(const Held<T>& held, int32_t elements, float* shared) {
-  const auto count = static_cast<float>(elements);
-  const float inverse = reciprocal_fast(count);
+  const int32_t first = held.packs < held.stage ? held.packs : held.stage;
+  const float weight = reciprocal_fast(static_cast<float>(first * kPack<T>));
   float means[2] = {};
-  held.for_each_pack([&](int32_t, const Words& words) {
+  wait_copies<kStages - 1>();
+  held.for_each_in(0, [&](int32_t k) {
     float x[kPack<T>];
-    unpack<T>(words, x);
+    unpack<T>(held.words[k], x);
 #pragma unroll
-    for (int j = 0; j < kPack<T>; ++j) means[j % 2] = fmaf(x[j], inverse, means[j % 2]);
+    for (int j = 0; j < kPack<T>; ++j) means[j % 2] = fmaf(x[j], weight, means[j % 2]);
   });
-  if (held.has_end) means[0] = fmaf(held.end, inverse, means[0]);
-  float mean[1] = {means[0] + means[1]};
-  sum_block(mean, shared);
-  const float center = mean[0];
+  float center[1] = {means[0] + means[1]};
+  sum_block(center, shared);
   float sums[2] = {};
-  held.for_each_pack([&](int32_t, const Words& words) { add_pack<T>(words, center, 0.0f, sums); });
+  held.template add_stages<0>(center[0], sums);
   if (held.has_end) {
-    const float d = held.end - center;
+    const float d = held.end - center[0];
     sums[0] += d;
     sums[1] = fmaf(d, d, sums[1]);
   }
   sum_block(sums, shared + kMostWaves);
-  const float low = sums[0] * inverse;
-  return {center, fmaf(-sums[0], low, sums[1]), count, low};
+  const auto count = static_cast<float>(elements);
+  const float shift = sums[0] * reciprocal_fast(count), mean = center[0] + shift;
+  return {mean, fmaf(-sums[0], shift, sums[1]), count, shift - (mean - center[0])};
 }
 
 // Of the cluster, given those of each of its blocks. `slots`: 4 kMostCluster elements.
@@ -117,21 +141,16 @@ group_held(GroupCall<T> call, HeldShape shape) {
   const int32_t from = rank * shape.packs < cut.whole ? rank * shape.packs : cut.whole;
   const int32_t packs = cut.whole - from < shape.packs ? cut.whole - from : shape.packs;
   const int32_t first = cut.of_pack(from);  // element
-  const T* from_lane = src + first + lane * kPack<T>;
-#pragma unroll 4
-  for (int32_t k = lane; k < packs; k += block_threads()) {
-    copy_16_later(memory + k, from_lane);
-    from_lane += block_threads() * kPack<T>;
-  }
-  close_copies();
+  Held<T> held = {memory, packs, shape.stage, false, 0};
+  held.copy(src + first);
   int32_t place;
   auto* const affine = reinterpret_cast<Affine*>(memory + shape.packs);
   const int32_t channel = call.channels.of(first, &place);
   copy_affine(call, row, channel, shape.channels, affine);
   const int end = last && call.ragged && lane < 2 * kPack<T> ? cut.of_end(lane) : -1;
-  const Held<T> held = {memory, packs, end >= 0, end >= 0 ? widen(src[end]) : 0.0f};
-  wait_copies<0>();
-  cluster_barrier();  // all have begun; `affine` is there
+  held.has_end = end >= 0;
+  if (held.has_end) held.end = widen(src[end]);
+  if (blocks > 1) cluster_barrier();  // all have begun
   Welford w = moments_of(held, packs * kPack<T> + (last ? cut.ends() : 0), shared);
   if (blocks > 1) w = combine_cluster(w, slots);
   const float rstd =
@@ -139,8 +158,8 @@ group_held(GroupCall<T> call, HeldShape shape) {
   const HeldLines line = {affine, channel, w.mean, w.low, rstd};
   const RunPointers<T, 1> run = {{src + first}, dst + first};
   if (cut.fits(dst) && call.channels.inner >= kPack<T>) {
-    held.for_each_pack([&](int32_t k, const Words& of_pack) {
-      const Words words[1] = {of_pack};
+    held.for_each_pack(0, packs, [&](int32_t k) {
+      const Words words[1] = {memory[k]};
       float y[kPack<T>];
       if (map_pack<T>(words, first + k * kPack<T>, call.channels, line, y)) {
         store_words(run.out + k * kPack<T>, pack<T>(y));
@@ -171,8 +190,13 @@ inline HeldPlan<HeldShape> plan_held(int64_t rows, int64_t n, int64_t width, int
   const int64_t touched = of_block * per_pack / (n / width) + 2;
   const int64_t channels = touched < width ? touched : width;
   if (channels > kHeldChannels) return {};
-  const HeldShape shape = {static_cast<int32_t>(of_block), static_cast<int32_t>(channels)};
-  return plan_blocks(shape, rows, blocks, of_block, shared_of(shape), ctx);
+  const HeldShape shape = {static_cast<int32_t>(of_block), static_cast<int32_t>(channels), 0};
+  auto plan = plan_blocks(shape, rows, blocks, of_block, shared_of(shape), ctx);
+  if (plan.blocks > 0) {
+    const int64_t of_thread = round_up_quotient(of_block, plan.threads);
+    plan.shape.stage = static_cast<int32_t>(round_up_quotient(of_thread, kStages) * plan.threads);
+  }
+  return plan;
 }
 
 }  // namespace
