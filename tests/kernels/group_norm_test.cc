@@ -43,12 +43,14 @@ std::vector<Case> all_cases() {
     cases.push_back({5, 4, pixels, 4, 1});
   }
   const std::vector<Case> others = {
-      {1, 1, 1, 1},       {3, 1, 1000, 1, 3},  {2, 320, 16, 32},
-      {1, 1030, 1, 2},                                            // more channels than threads
-      {7, 12, 300, 1},                                            // a group is all
-      {4, 4, 1025, 1},                                            // a block per group
-      {3, 2, 8000, 1},    {1, 2, 9000, 1},                        // split over blocks
-      {1, 6, 5001, 2, 1}, {2, 3, 10001, 1, 5}, {1, 2, 20001, 2},  // planes split, too
+      {1, 1, 1, 1},       {3, 1, 1000, 1, 3}, {2, 320, 16, 32},
+      {1, 1030, 1, 2},                                             // more channels than threads
+      {7, 12, 300, 1},                                             // a group is all
+      {4, 4, 1025, 1},    {4, 3, 171, 1, 1},                       // a block per group
+      {3, 2, 8000, 1},    {1, 2, 9000, 1},    {1, 4, 1024, 1, 1},  // held by several blocks
+      {1, 6, 5001, 2, 1}, {1, 6, 5001, 2, 3}, {2, 3, 10001, 1, 5},
+      {1, 2, 20001, 2},   {1, 4, 34000, 1},    // blocks of much memory
+      {1, 4500, 8, 1},    {2, 4501, 9, 1, 1},  // held by none: read twice
   };
   cases.insert(cases.end(), others.begin(), others.end());
   return cases;
@@ -103,7 +105,7 @@ void check_forward(const Case& c, NormTypes types, const Buffer& src, bool weigh
   const std::vector<double> before = src.values();
   for (const polyops_kernel* kernel : kernels_of("group_norm")) {
     SCOPED_TRACE(kernel->name);
-    Buffer dst(types.src, c.sizes(), {}, c.offset);
+    Buffer dst(types.src, c.sizes(), {}, c.offset < 3 ? c.offset : c.offset / 2);
     Buffer mean(types.statistics, c.rows(), {}, 1), rstd(types.statistics, c.rows());
     args.dst = dst.without_data();
     args.mean = args.rstd = rstd.without_data();
@@ -138,7 +140,7 @@ TEST(GroupNorm, MatchesReference) {
 TEST(GroupNorm, HardGroups) {
   size_t turn = 0;
   for (const Case& c : {Case{2, 20, 3, 10}, Case{1, 20, 65, 10}, Case{1, 10, 3000, 10, 1},
-                        Case{1, 10, 17000, 10}}) {
+                        Case{1, 10, 17000, 10}, Case{1, 4500, 8, 1}}) {
     for (NormTypes types : types_of_turn(turn++)) {
       Buffer src(types.src, c.sizes(), {}, c.offset);
       fill_hard(&src, [&](int64_t i) { return i / c.n(); });
@@ -150,7 +152,8 @@ TEST(GroupNorm, HardGroups) {
 
 // An element far from the others, where it is the pivot or the first of a lane.
 TEST(GroupNorm, OutliersCostTheOthersNothing) {
-  for (const Case& c : {Case{3, 2, 500, 1}, Case{1, 2, 9000, 1}}) {
+  for (const Case& c :
+       {Case{3, 4, 100, 1}, Case{3, 2, 500, 1}, Case{1, 2, 9000, 1}, Case{1, 4500, 8, 1}}) {
     for (int64_t place : {0, 4, 1001}) {
       Buffer src(POLYOPS_FLOAT32, c.sizes());
       src.fill_normal(3);
@@ -161,8 +164,26 @@ TEST(GroupNorm, OutliersCostTheOthersNothing) {
   }
 }
 
+// The moments of a group are taken around the mean of a part of it.
+TEST(GroupNorm, ChannelsFarFromEachOther) {
+  size_t turn = 0;
+  for (const Case& c : {Case{5, 8, 500, 1}, Case{1, 8, 2000, 1}, Case{1, 4500, 8, 1}}) {
+    for (int64_t far : {0, 7}) {
+      const NormTypes types = kTypes[turn++ % std::size(kTypes)];
+      Buffer src(types.src, c.sizes());
+      src.fill_normal(5);
+      for (int64_t i = 0; i < src.numel(); ++i) {
+        if (i / c.pixels % 8 == far) src.set(i, src.get(i) + 1e4);
+      }
+      check_forward(c, types, src, true, true);
+      if (HasFailure()) return;
+    }
+  }
+}
+
 TEST(GroupNorm, NanAndInfinitySpoilTheirGroup) {
-  for (const Case& c : {Case{3, 2, 5, 1}, Case{3, 2, 300, 1}, Case{3, 2, 9000, 1}}) {
+  for (const Case& c :
+       {Case{3, 2, 5, 1}, Case{3, 2, 300, 1}, Case{3, 2, 9000, 1}, Case{3, 4500, 8, 1}}) {
     for (double bad :
          {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(),
           -std::numeric_limits<double>::infinity()}) {
@@ -232,9 +253,10 @@ Gradients backward_terms(const Case& c, const Buffer& grad, const Buffer& src, c
   return terms;
 }
 
-void check_backward(const Case& c, NormTypes types, bool weighted, int wanted) {
-  SCOPED_TRACE(describe(c, types) + (weighted ? " weight" : ""));
-  Buffer grad(types.src, c.sizes(), {}, c.offset), src(types.src, c.sizes(), {}, 1);
+void check_backward(const Case& c, NormTypes types, bool weighted, int wanted, int64_t src_offset) {
+  SCOPED_TRACE(describe(c, types) + (weighted ? " weight" : "") + ", src at " +
+               std::to_string(src_offset));
+  Buffer grad(types.src, c.sizes(), {}, c.offset), src(types.src, c.sizes(), {}, src_offset);
   Buffer mean(types.statistics, c.rows(), {}, 1), rstd(types.statistics, c.rows());
   Buffer weight(types.parameter, {c.channels}, {}, 1), unused(POLYOPS_FLOAT64, c.sizes());
   grad.fill_normal(41);
@@ -284,7 +306,24 @@ TEST(GroupNormBackward, MatchesReference) {
   size_t turn = 0;
   for (const Case& c : all_cases()) {
     for (NormTypes types : types_of_turn(turn++)) {
-      check_backward(c, types, turn % 3 != 0, 7);
+      check_backward(c, types, turn % 3 != 0, 7, 1);
+      if (HasFailure()) return;
+    }
+  }
+}
+
+// Groups held in shared memory: where a channel is one unit and several, of one strip and several, by
+// one block and four, some of them without any; and groups that do not fit, some of them in several
+// steps.
+TEST(GroupNormBackward, HeldGroups) {
+  size_t turn = 0;
+  for (const Case& c :
+       {Case{5, 6, 8, 3}, Case{4, 3, 24, 1}, Case{7, 20, 208, 1}, Case{4, 2, 3136, 1},
+        Case{1, 10, 4096, 1}, Case{1, 3, 1040, 1}, Case{1, 1, 8024, 1}, Case{1, 40, 512, 1},
+        Case{2, 600, 64, 1}, Case{2, 6, 64, 3}, Case{1, 1, 8008, 1}, Case{5, 4, 49, 1},
+        Case{2, 4, 24000, 1}, Case{2, 90, 1000, 1}, Case{2, 90, 999, 1}}) {
+    for (NormTypes types : types_of_turn(turn++)) {
+      check_backward(c, types, turn % 4 != 0, 7, 0);
       if (HasFailure()) return;
     }
   }
@@ -292,7 +331,10 @@ TEST(GroupNormBackward, MatchesReference) {
 
 TEST(GroupNormBackward, AnySubsetOfTheGradients) {
   for (int wanted = 1; wanted < 8; ++wanted) {
-    check_backward({3, 6, 65, 2}, kTypes[wanted % std::size(kTypes)], wanted % 2 != 0, wanted);
+    for (int64_t pixels : {65, 64}) {
+      check_backward({3, 6, pixels, 2}, kTypes[wanted % std::size(kTypes)], wanted % 2 != 0, wanted,
+                     0);
+    }
     if (HasFailure()) return;
   }
 }

@@ -9,8 +9,9 @@
 namespace polyops::testing {
 namespace {
 
-// Groups of a block each, and split over several; planes likewise.
-const std::vector<Sizes> kImages = {{3, 4, 300}, {1, 2, 9000}, {1, 2, 20001}};
+// Groups of a block each, of a cluster, and split over several blocks; planes likewise.
+const std::vector<Sizes> kImages = {
+    {4, 4, 300}, {1, 2, 9000}, {1, 2, 20001}, {1, 4500, 8}, {1, 2, 45000}};
 
 Calls group_norm() {
   Calls all = {"group_norm", {}};

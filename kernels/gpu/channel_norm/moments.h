@@ -93,13 +93,13 @@ GPU_DEVICE void store_chunk(float* moments, int64_t chunk, const Welford& w, flo
   out[4] = pivot;
 }
 
-// moments: [slices][chunks][mean - pivot, squares, count, low, pivot].
+// By a block. moments: [slices][chunks][mean - pivot, squares, count, low, pivot]; of it the task-th
+// chunk.
 template <class T>
-GPU_KERNEL(kRunThreads)
-slice_moments(const T* src, Runs runs, float* moments) {
+GPU_DEVICE void chunk_moments(const T* src, const Runs& runs, int64_t task, float* moments) {
   GPU_SHARED(float, shared, kWelfordShared);
-  const int64_t slice = block_id() / runs.chunks;
-  const auto chunk = static_cast<int>(block_id() % runs.chunks);
+  const int64_t slice = task / runs.chunks;
+  const auto chunk = static_cast<int>(task % runs.chunks);
   const int lane = thread_id() & (runs.lanes - 1), team = thread_id() / runs.lanes;
   const float pivot = pivot_of(src, runs, slice);
   Welford w;
@@ -107,7 +107,13 @@ slice_moments(const T* src, Runs runs, float* moments) {
       slice, chunk, team, block_threads() / runs.lanes,
       [&](int64_t offset, int32_t n) { add_run(src + offset, n, lane, runs.lanes, pivot, &w); });
   w = combine_team(w, block_threads(), shared);
-  if (thread_id() == 0) store_chunk(moments, block_id(), w, pivot);
+  if (thread_id() == 0) store_chunk(moments, task, w, pivot);
+}
+
+template <class T>
+GPU_KERNEL(kRunThreads)
+slice_moments(const T* src, Runs runs, float* moments) {
+  chunk_moments(src, runs, block_id(), moments);
 }
 
 GPU_DEVICE float pivot_of(const float* moments, int64_t slice, int32_t chunks) {

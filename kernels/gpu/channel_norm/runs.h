@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "division.h"
 #include "gpu.h"
 #include "row.h"
 
@@ -45,10 +46,9 @@ struct Runs {
   }
 };
 
-// So many that a slice's blocks, `tasks` of them in one block, are kRunBlocks over all slices.
-inline void split(Runs* runs, int64_t tasks) {
+// Into so many chunks of a slice, or fewer.
+inline void split_into(Runs* runs, int64_t wanted) {
   const auto up = [](int64_t a, int64_t b) { return (a + b - 1) / b; };
-  const int64_t wanted = up(kRunBlocks * tasks, runs->slices);
   int64_t parts = up(wanted, runs->count);
   const int64_t most = up(runs->n, kLeastPart);
   if (parts > most) parts = most;
@@ -60,6 +60,11 @@ inline void split(Runs* runs, int64_t tasks) {
   int64_t chunks = wanted < all ? wanted : all;
   if (chunks > whole) chunks = whole;
   runs->chunks = static_cast<int32_t>(chunks);
+}
+
+// So many that a slice's blocks, `tasks` of them in one block, are kRunBlocks over all slices.
+inline void split(Runs* runs, int64_t tasks) {
+  split_into(runs, (kRunBlocks * tasks + runs->slices - 1) / runs->slices);
 }
 
 // Lanes for a part, up to `most`: a pack for each of them or more.
@@ -85,21 +90,12 @@ GPU_DEVICE void load_fitting(const Cut<T>& cut, const T* run, int32_t first, int
 // Which channel an element of a slice belongs to, and how far it is in that.
 struct Channels {
   int32_t inner;  // elements of a channel
-  float inverse;
+  Division by;
 
-  // Exact for quotients below 2^20, which the float's is off by one at most.
   GPU_DEVICE int32_t of(int32_t at, int32_t* place) const {
-    auto quotient = static_cast<int32_t>(static_cast<float>(at) * inverse);
-    int32_t rest = at - quotient * inner;
-    if (rest < 0) {
-      --quotient;
-      rest += inner;
-    } else if (rest >= inner) {
-      ++quotient;
-      rest -= inner;
-    }
-    *place = rest;
-    return quotient;
+    const auto channel = static_cast<int32_t>(by.quotient(static_cast<uint32_t>(at)));
+    *place = at - channel * inner;
+    return channel;
   }
 };
 
@@ -113,7 +109,7 @@ struct OneChannel {
 };
 
 inline Channels channels_of(int64_t inner) {
-  return {static_cast<int32_t>(inner), 1 / static_cast<float>(inner)};
+  return {static_cast<int32_t>(inner), Division(static_cast<uint32_t>(inner))};
 }
 
 constexpr int64_t kMostChannels = int64_t{1} << 20;

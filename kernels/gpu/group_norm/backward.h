@@ -1,12 +1,12 @@
-// group_norm_backward. Bound: memory, 3 elements moved per element; 5 where the second-level cache has
-// nothing left of the first pass, which takes the sums over each channel of each sample
-// (channel_norm/sums.h). The second makes grad_src of them, in the opposite order.
+// group_norm_backward of groups that are split over several blocks. Bound: memory, 3 elements moved per
+// element, and 2 from the second-level cache, which has them from the first read: that takes the sums
+// over each channel of each sample (channel_norm/sums.h), the next launch makes grad_src of them.
 #ifndef POLYOPS_GPU_GROUP_NORM_BACKWARD_H_
 #define POLYOPS_GPU_GROUP_NORM_BACKWARD_H_
 
 #include "channel_norm/apply.h"
 #include "channel_norm/sums.h"
-#include "polyops/ops/group_norm.h"
+#include "steps.h"
 
 namespace polyops::gpu {
 namespace {
@@ -20,7 +20,7 @@ struct GroupGradient {
   int32_t groups, width;  // of a sample; channels of a group
   Channels channels;
   float inv_n;
-  const float* sums;  // [samples][parts][weight, bias][groups width]
+  float* sums;  // [samples][parts][weight, bias][groups width]
   int32_t parts;
 };
 
@@ -44,25 +44,20 @@ GPU_DEVICE void sum_group(const GroupGradient<T>& call, int32_t row, float* shar
   const int32_t all = call.groups * call.width;
   const int32_t sample = row / call.groups, first = row % call.groups * call.width;
   const float* from = call.sums + int64_t{sample} * call.parts * 2 * all + first;
-  for (int32_t c = thread_id(); c < call.width; c += block_threads()) {
-    float product = 0, sum = 0;
-    for (int32_t part = 0; part < call.parts; ++part) {
-      product += from[int64_t{part} * 2 * all + c];
-      sum += from[(int64_t{part} * 2 + 1) * all + c];
-    }
+  for (int32_t i = thread_id(); i < call.width * call.parts; i += block_threads()) {
+    const int32_t part = i / call.width, c = i - part * call.width;
+    const float* at = from + int64_t{part} * 2 * all + c;
     const float weight = call.weight.data == nullptr ? 1.0f : load_value<T>(call.weight, first + c);
-    sums[0] = fmaf(weight, sum, sums[0]);
-    sums[1] = fmaf(weight, product, sums[1]);
+    sums[0] = fmaf(weight, at[all], sums[0]);
+    sums[1] = fmaf(weight, at[0], sums[1]);
   }
   sum_team(sums, block_threads(), shared);
 }
 
-// A block per chunk of a group, the last one first.
+// By a block.
 template <class T>
-GPU_KERNEL(kRunThreads)
-group_gradient(GroupGradient<T> call, Runs runs) {
+GPU_DEVICE void gradient_chunk(const GroupGradient<T>& call, const Runs& runs, int64_t task) {
   GPU_SHARED(float, shared, 2 * kMostWaves);
-  const int64_t task = grid_blocks() - 1 - block_id();
   const auto row = static_cast<int32_t>(task / runs.chunks);
   const float mean = load_value<T>(call.mean, row), rstd = load_value<T>(call.rstd, row);
   float sums[2] = {};
@@ -75,6 +70,18 @@ group_gradient(GroupGradient<T> call, Runs runs) {
   const int64_t first = row * runs.slice_stride + at;
   map_run<2, T>({{call.grad + first, call.src + first}, call.grad_src + first}, at, n, thread_id(),
                 block_threads(), call.channels, line);
+}
+
+// Takes the sums of some groups' planes and makes the gradients of the groups before them.
+template <class T>
+GPU_KERNEL(kRunThreads)
+gradient_step(SumsCall<T> sums, int team, GroupGradient<T> call, Runs runs, Step step) {
+  int64_t task;
+  if (step.reads(&task)) {
+    sum_chunks(sums, team, task);
+  } else {
+    gradient_chunk(call, runs, task);
+  }
 }
 
 }  // namespace

@@ -1,21 +1,19 @@
 // group_norm. Bound: memory, one read and one write.
 //
-// Groups that fit into the registers of a block, 64 bytes per lane, and are enough to occupy the chip,
-// are read once: group_rows(). All others, of which there may be fewer than multiprocessors, are split
-// over several blocks, which leave their moments in the workspace; then group_apply() reads src again,
-// in the opposite order, so that what was read last comes from the second-level cache.
+// Groups that fit into the registers of half a wave, 64 bytes per lane, are read once: group_rows(). So
+// are those that the shared memory of a cluster has room for: held.h. Larger ones are split over
+// several blocks, which leave their moments in the workspace, for the launch after them: steps.h.
 #ifndef POLYOPS_GPU_GROUP_NORM_FORWARD_H_
 #define POLYOPS_GPU_GROUP_NORM_FORWARD_H_
 
 #include "channel_norm/apply.h"
 #include "channel_norm/moments.h"
-#include "polyops/ops/group_norm.h"
+#include "steps.h"
 
 namespace polyops::gpu {
 namespace {
 
-constexpr int kGroupThreads = 1024;  // at most: 64 registers
-constexpr int kGroupPacks = 4;
+constexpr int kGroupPacks = 4;  // of a lane
 
 template <class T>
 struct GroupCall {
@@ -43,9 +41,9 @@ struct GroupLines {
   }
 };
 
-// From the moments of a group; `stores`: this thread writes mean and rstd.
+// From the moments of a group, around the pivot: rstd. `stores`: this thread writes mean and rstd.
 template <class T>
-GPU_DEVICE GroupLines<T> lines_of(const GroupCall<T>& call, int32_t row, float pivot,
+GPU_DEVICE float store_statistics(const GroupCall<T>& call, int32_t row, float pivot,
                                   const Welford& w, bool stores) {
   const float var = w.square < 0 ? 0.0f : w.square * call.inv_n;
   const float rstd = rsqrt_fast(var + call.eps);
@@ -53,15 +51,21 @@ GPU_DEVICE GroupLines<T> lines_of(const GroupCall<T>& call, int32_t row, float p
     store_value<T>(call.mean, row, w.mean_from(pivot));
     store_value<T>(call.rstd, row, rstd);
   }
+  return rstd;
+}
+
+template <class T>
+GPU_DEVICE GroupLines<T> lines_of(const GroupCall<T>& call, int32_t row, float pivot,
+                                  const Welford& w, bool stores) {
+  const float rstd = store_statistics(call, row, pivot, w, stores);
   return {call.weight, call.bias, row % call.groups * call.width, pivot, w.mean + w.low, rstd};
 }
 
 template <class T>
-GPU_KERNEL(kGroupThreads)
+GPU_KERNEL(kRunThreads)
 group_rows(GroupCall<T> call, int team) {
-  GPU_SHARED(float, shared, kWelfordShared);
   const int teams = block_threads() / team;
-  const int lane = teams == 1 ? thread_id() : thread_id() & (team - 1);
+  const int lane = thread_id() & (team - 1);
   auto row = static_cast<int32_t>(block_id() * teams + thread_id() / team);
   const bool ours = row < call.rows;  // the others come along for the shuffles
   if (!ours) row = call.rows - 1;
@@ -77,7 +81,7 @@ group_rows(GroupCall<T> call, int team) {
   if (call.ragged) {
     for_each_end<kMostEnds<T>>(cut, lane, team, [&](int e, int) { w.add(ends[e] - pivot); });
   }
-  w = combine_team(w, team, shared);
+  w = combine_lanes(w, team);
   if (!ours) return;
   const GroupLines<T> line = lines_of(call, row, pivot, w, lane == 0);
   T* dst = call.dst + int64_t{row} * call.n;
@@ -98,11 +102,10 @@ group_rows(GroupCall<T> call, int team) {
                              [&](int, int i) { map_one(run, 0, i, call.channels, line); });
 }
 
-// A block per chunk, the last one first.
+// By a block.
 template <class T>
-GPU_KERNEL(kRunThreads)
-group_apply(GroupCall<T> call, Runs runs, const float* moments) {
-  const int64_t task = grid_blocks() - 1 - block_id();
+GPU_DEVICE void apply_chunk(const GroupCall<T>& call, const Runs& runs, int64_t task,
+                            const float* moments) {
   const auto row = static_cast<int32_t>(task / runs.chunks);
   const auto chunk = static_cast<int>(task % runs.chunks);
   const float pivot = pivot_of(moments, row, runs.chunks);
@@ -113,6 +116,18 @@ group_apply(GroupCall<T> call, Runs runs, const float* moments) {
   const int64_t first = row * runs.slice_stride + at;
   map_run<1, T>({{call.src + first}, call.dst + first}, at, n, thread_id(), block_threads(),
                 call.channels, line);
+}
+
+// Takes the moments of some groups and applies those of the groups before them.
+template <class T>
+GPU_KERNEL(kRunThreads)
+group_step(GroupCall<T> call, Runs runs, Step step, float* moments) {
+  int64_t task;
+  if (step.reads(&task)) {
+    chunk_moments(call.src, runs, task, moments);
+  } else {
+    apply_chunk(call, runs, task, moments);
+  }
 }
 
 }  // namespace

@@ -1,0 +1,220 @@
+// group_norm_backward of groups that shared memory has room for, x and its gradient: one read of both,
+// as in held.h. A block has some of its cluster's units, each a channel or an equal part of one; a team
+// of lanes takes the sums over a strip, of which one or several are a unit. The units' sums are what
+// slice_sums() leaves elsewhere, for channel_sums(). All of it in pieces, packs where every channel is
+// made of those, or else elements.
+#ifndef POLYOPS_GPU_GROUP_NORM_BACKWARD_HELD_H_
+#define POLYOPS_GPU_GROUP_NORM_BACKWARD_HELD_H_
+
+#include "backward.h"
+#include "division.h"
+#include "held_plan.h"
+#include "piece.h"
+
+namespace polyops::gpu {
+namespace {
+
+struct HeldUnits {
+  int32_t count;          // of a block, at most
+  int32_t pieces, parts;  // of a unit; units of a channel
+  int32_t strip, strips;  // pieces of one; of a unit
+  int team;
+  Division by_pieces, by_parts;
+};
+
+// What a block has, in shared memory.
+template <class T, int kWide>
+struct HeldGradient {
+  Piece<T, kWide>*grad, *src;
+  float* sums;     // [grad x_hat / rstd, grad][strips]
+  float* weights;  // of the units
+  int32_t first, units, strips;
+
+  GPU_DEVICE HeldGradient(Words* memory, const HeldUnits& shape, int32_t all) {
+    const int64_t rank = cluster_rank();
+    first = static_cast<int32_t>(all * rank / cluster_blocks());
+    units = static_cast<int32_t>(all * (rank + 1) / cluster_blocks()) - first;
+    strips = units * shape.strips;
+    grad = reinterpret_cast<Piece<T, kWide>*>(memory);
+    src = grad + shape.count * shape.pieces;
+    sums = reinterpret_cast<float*>(src + shape.count * shape.pieces);
+    weights = sums + 2 * shape.count * shape.strips;
+  }
+};
+
+template <class T, int kWide>
+GPU_DEVICE void copy_piece(Piece<T, kWide>* to, const T* from) {
+  if constexpr (kWide == 1) {
+    to->load(from);
+  } else {
+    copy_16_later(to, from);
+  }
+}
+
+// Each sum in two parts, which do not wait for each other.
+template <class T, int kWide>
+GPU_DEVICE void add_products(const Piece<T, kWide>& grad, const Piece<T, kWide>& src, float mean,
+                             float (&products)[2], float (&sums)[2]) {
+  float g[kWide], x[kWide];
+  grad.get(g);
+  src.get(x);
+#pragma unroll
+  for (int j = 0; j < kWide; ++j) {
+    products[j % 2] = fmaf(g[j], x[j] - mean, products[j % 2]);
+    sums[j % 2] += g[j];
+  }
+}
+
+// Every strip by a team, whose lanes come along for the shuffles.
+template <class T, int kWide>
+GPU_DEVICE void sum_strips(const HeldGradient<T, kWide>& held, const HeldUnits& shape, float mean) {
+  const int lane = thread_id() & (shape.team - 1), teams = block_threads() / shape.team;
+  for (int32_t first = 0; first < held.strips; first += teams) {
+    const int32_t strip = first + thread_id() / shape.team;
+    const bool ours = strip < held.strips;
+    float products[2] = {}, sums[2] = {};
+    const int32_t at = strip * shape.strip;
+#pragma unroll 2
+    for (int32_t k = lane; ours && k < shape.strip; k += shape.team) {
+      add_products(held.grad[at + k], held.src[at + k], mean, products, sums);
+    }
+    float both[2] = {products[0] + products[1], sums[0] + sums[1]};
+    sum_lanes(both, shape.team);
+    if (!ours || lane != 0) continue;
+    held.sums[strip] = both[0];
+    held.sums[held.strips + strip] = both[1];
+  }
+}
+
+// Of the block: sums of weight grad and weight grad x_hat. A unit's sums take the place of those of its
+// first strip.
+template <class T, int kWide>
+GPU_DEVICE void sum_units(const HeldGradient<T, kWide>& held, const HeldUnits& shape, float rstd,
+                          float (&sums)[2]) {
+  for (int32_t u = thread_id(); u < held.units; u += block_threads()) {
+    float* const products = held.sums + u * shape.strips;
+    float* const grads = products + held.strips;
+    float product = products[0], sum = grads[0];
+#pragma unroll 1
+    for (int32_t i = 1; i < shape.strips; ++i) {
+      product += products[i];
+      sum += grads[i];
+    }
+    products[0] = product *= rstd;
+    grads[0] = sum;
+    sums[0] = fmaf(held.weights[u], sum, sums[0]);
+    sums[1] = fmaf(held.weights[u], product, sums[1]);
+  }
+}
+
+// The units' sums to the workspace, each by the thread that took them. After the cluster's last
+// barrier, which would wait for the stores.
+template <class T, int kWide>
+GPU_DEVICE void store_units(const GroupGradient<T>& call, const HeldGradient<T, kWide>& held,
+                            const HeldUnits& shape, int32_t row) {
+  const int32_t all = call.groups * call.width;
+  for (int32_t u = thread_id(); u < held.units; u += block_threads()) {
+    auto channel = static_cast<uint32_t>(held.first + u);
+    const auto part = static_cast<int32_t>(take_remainder(shape.by_parts, &channel));
+    const int64_t to = int64_t{row / call.groups} * shape.parts + part;
+    float* out = call.sums + to * 2 * all + row % call.groups * call.width + channel;
+    out[0] = held.sums[u * shape.strips];
+    out[all] = held.sums[held.strips + u * shape.strips];
+  }
+}
+
+template <class T, int kWide>
+GPU_DEVICE void load_weights(const GroupGradient<T>& call, const HeldGradient<T, kWide>& held,
+                             const HeldUnits& shape, int32_t row) {
+  for (int32_t u = thread_id(); u < held.units; u += block_threads()) {
+    const auto channel =
+        static_cast<int32_t>(shape.by_parts.quotient(static_cast<uint32_t>(held.first + u)));
+    held.weights[u] = call.weight.data == nullptr
+                          ? 1.0f
+                          : load_value<T>(call.weight, row % call.groups * call.width + channel);
+  }
+}
+
+template <class T, int kWide>
+GPU_KERNEL(kHeldThreads, 2)
+group_gradient_held(GroupGradient<T> call, HeldUnits shape) {
+  GPU_SHARED(float, shared, 2 * kMostWaves);
+  GPU_SHARED(float, slots, 2 * kMostCluster);
+  GPU_DYNAMIC_SHARED(Words, memory);
+  const auto row = static_cast<int32_t>(static_cast<uint32_t>(block_id()) / cluster_blocks());
+  const int32_t all = call.width * shape.parts;
+  const HeldGradient<T, kWide> held(memory, shape, all);
+  const int64_t at = (int64_t{row} * all + held.first) * shape.pieces * kWide;
+  const int32_t pieces = held.units * shape.pieces;
+  const int64_t own = at + thread_id() * kWide;
+  const T *grad = call.grad + own, *src = call.src + own;
+#pragma unroll 4
+  for (int32_t k = thread_id(); k < pieces; k += block_threads()) {
+    copy_piece(held.grad + k, grad);
+    copy_piece(held.src + k, src);
+    grad += block_threads() * kWide;
+    src += block_threads() * kWide;
+  }
+  close_copies();
+  load_weights(call, held, shape, row);
+  const float mean = load_value<T>(call.mean, row), rstd = load_value<T>(call.rstd, row);
+  wait_copies<0>();
+  cluster_barrier();  // all have begun, and what they copied is there
+  sum_strips(held, shape, mean);
+  barrier();
+  float sums[2] = {};
+  sum_units(held, shape, rstd, sums);
+  sum_block(sums, shared);
+  if (cluster_blocks() > 1) {
+    send_to_cluster(sums[0], slots);
+    send_to_cluster(sums[1], slots + kMostCluster);
+    cluster_barrier();
+    sums[0] = sum_of_lanes(from_cluster(slots, 0.0f), kMostCluster);
+    sums[1] = sum_of_lanes(from_cluster(slots + kMostCluster, 0.0f), kMostCluster);
+  }
+  store_units(call, held, shape, row);
+  const float scale = -rstd * rstd * sums[1] * call.inv_n, shift = -rstd * sums[0] * call.inv_n;
+#pragma unroll 2
+  for (int32_t k = thread_id(); k < pieces; k += block_threads()) {
+    const auto unit = shape.by_pieces.quotient(static_cast<uint32_t>(k));
+    const GradientLine line = {rstd * held.weights[unit], mean, scale, shift};
+    float x[2][kWide], y[kWide];
+    held.grad[k].get(x[0]);
+    held.src[k].get(x[1]);
+#pragma unroll
+    for (int j = 0; j < kWide; ++j) y[j] = line(operands(x, j));
+    Piece<T, kWide>::store(call.grad_src + at + k * kWide, y);
+  }
+}
+
+constexpr int64_t kMostUnitParts = 8;  // what the workspace has room for
+constexpr int64_t kStripPieces = 64;   // or fewer; an odd number cannot be halved
+
+// Without blocks where there is no room. Channels of so many pieces of so many bytes.
+inline HeldPlan<HeldUnits> plan_held_gradient(int64_t rows, int64_t width, int64_t pieces,
+                                              int64_t bytes, const polyops_context* ctx) {
+  const int64_t blocks = held_blocks(rows, width * pieces, 2 * bytes, ctx);
+  int64_t parts = 1, unit = pieces;
+  const auto count = [&] { return round_up_quotient(width * parts, blocks); };
+  // Blocks with a unit more than others are at most an eighth larger.
+  while (unit % 2 == 0 && parts < kMostUnitParts && count() * blocks * 8 > width * parts * 9) {
+    parts *= 2;
+    unit /= 2;
+  }
+  int64_t strip = unit;
+  while (strip % 2 == 0 && strip > kStripPieces) strip /= 2;
+  const int64_t strips = unit / strip;
+  const int64_t shared = count() * (unit * 2 * bytes + strips * 8 + 4);
+  if (shared > most_shared(ctx)) return {};  // before anything is narrowed
+  const HeldUnits shape = {
+      static_cast<int32_t>(count()),         static_cast<int32_t>(unit),
+      static_cast<int32_t>(parts),           static_cast<int32_t>(strip),
+      static_cast<int32_t>(strips),          lanes_of(strip, 1, kHalfWave),
+      Division(static_cast<uint32_t>(unit)), Division(static_cast<uint32_t>(parts))};
+  return plan_blocks(shape, rows, blocks, count() * unit, shared, ctx);
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_GROUP_NORM_BACKWARD_HELD_H_

@@ -1,0 +1,131 @@
+// Which kernels take the gradients of groups of a size.
+#ifndef POLYOPS_GPU_GROUP_NORM_BACKWARD_LAUNCH_H_
+#define POLYOPS_GPU_GROUP_NORM_BACKWARD_LAUNCH_H_
+
+#include "backward.h"
+#include "backward_held.h"
+#include "layout.h"
+
+namespace polyops::gpu {
+namespace {
+
+using GroupBackwardArgs = polyops_group_norm_backward_args;
+
+// Half as much for each of two tensors.
+inline Runs gradient_runs(const GroupShape& shape, int64_t pack) {
+  return runs_of(shape.rows(), shape.n(), kChunkPacks / 2 * pack, kRunThreads);
+}
+
+// Channels of samples as slices, `lanes` threads for a chunk of one.
+inline Runs plane_runs(const GroupShape& shape, int64_t pack) {
+  const int lanes = lanes_of(shape.pixels, pack * kSumsPacks, kRunThreads);
+  return runs_of(shape.samples * shape.channels, shape.pixels, kChunkPacks / 2 * pack, lanes);
+}
+
+inline size_t group_backward_scratch(const void* p, int32_t) {
+  const auto& a = *static_cast<const GroupBackwardArgs*>(p);
+  const GroupShape shape = group_shape(a.src, a.groups);
+  const Runs runs = plane_runs(shape, pack_of(a.src.dtype));
+  const int64_t parts = runs.chunks < kMostUnitParts ? kMostUnitParts : runs.chunks;
+  return static_cast<size_t>(runs.slices * parts) * 2 * sizeof(float);
+}
+
+template <class T>
+GroupGradient<T> make_group_gradient(const GroupBackwardArgs& a, const GroupShape& shape,
+                                     int32_t parts, const polyops_context* ctx) {
+  return {static_cast<const T*>(a.grad_dst.data),
+          static_cast<const T*>(a.src.data),
+          static_cast<T*>(a.grad_src.data),
+          values_of(a.weight),
+          values_of(a.mean),
+          values_of(a.rstd),
+          static_cast<int32_t>(shape.groups),
+          static_cast<int32_t>(shape.width()),
+          channels_of(shape.pixels),
+          1 / static_cast<float>(shape.n()),
+          static_cast<float*>(ctx->scratch),
+          parts};
+}
+
+// Whether every channel is whole packs.
+inline bool planes_fit(const GroupBackwardArgs& a, const GroupShape& shape, int64_t pack) {
+  const auto aligned = [](const polyops_tensor& t) {
+    return reinterpret_cast<uintptr_t>(t.data) % 16 == 0;
+  };
+  return shape.pixels % pack == 0 && aligned(a.grad_dst) && aligned(a.src) && aligned(a.grad_src);
+}
+
+template <class T, int kWide>
+int launch_held(const HeldPlan<HeldUnits>& held, const GroupBackwardArgs& a,
+                const GroupShape& shape, const polyops_context* ctx) {
+  return launch(group_gradient_held<T, kWide>,
+                {shape.rows() * held.blocks, held.threads, held.shared, held.blocks}, ctx,
+                make_group_gradient<T>(a, shape, held.shape.parts, ctx), held.shape);
+}
+
+// By several blocks each; leaves the sums as the held ones do.
+template <class T>
+int launch_gradient_steps(const GroupBackwardArgs& a, const GroupShape& shape,
+                          const polyops_context* ctx, int32_t* parts) {
+  const Runs planes = plane_runs(shape, kPack<T>), runs = gradient_runs(shape, kPack<T>);
+  *parts = planes.chunks;
+  const SumsCall<T> sums = {static_cast<const T*>(a.grad_dst.data),
+                            static_cast<const T*>(a.src.data),
+                            {values_of(a.mean), values_of(a.rstd), false, 0},
+                            planes,
+                            static_cast<int32_t>(shape.channels),
+                            static_cast<int32_t>(shape.width()),
+                            static_cast<float*>(ctx->scratch)};
+  const int team = planes.lanes;
+  const int64_t blocks = (planes.slices * planes.chunks * team + kRunThreads - 1) / kRunThreads;
+  if (!polyops_is_present(&a.grad_src)) {
+    return launch(slice_sums<T>, {blocks, kRunThreads}, ctx, sums, team);
+  }
+  const GroupGradient<T> call = make_group_gradient<T>(a, shape, *parts, ctx);
+  const auto launch_step = [&](const Step& step) {
+    return launch(gradient_step<T>, {step.blocks(), kRunThreads}, ctx, sums, team, call, runs,
+                  step);
+  };
+  if (team < kRunThreads) {  // a block may have planes of two groups: all groups at a time
+    return for_each_step(1, 1, blocks, shape.rows() * runs.chunks, launch_step);
+  }
+  const int64_t step = rows_of_step(2 * shape.n() * static_cast<int64_t>(sizeof(T)), ctx);
+  return for_each_step(shape.rows(), step, shape.width() * planes.chunks, runs.chunks, launch_step);
+}
+
+// Leaves the sums of every channel of each sample, in so many parts.
+template <class T>
+int launch_group_gradient(const GroupBackwardArgs& a, const GroupShape& shape,
+                          const polyops_context* ctx, int32_t* parts) {
+  if (polyops_is_present(&a.grad_src)) {
+    const int wide = planes_fit(a, shape, kPack<T>) ? kPack<T> : 1;
+    const int64_t bytes = wide == 1 ? sizeof(Piece<T, 1>) : sizeof(Words);
+    const auto held =
+        plan_held_gradient(shape.rows(), shape.width(), shape.pixels / wide, bytes, ctx);
+    *parts = held.shape.parts;
+    if (held.blocks > 0 && wide == 1) return launch_held<T, 1>(held, a, shape, ctx);
+    if (held.blocks > 0) return launch_held<T, kPack<T>>(held, a, shape, ctx);
+  }
+  return launch_gradient_steps<T>(a, shape, ctx, parts);
+}
+
+inline int group_backward(const void* p, const polyops_context* ctx) {
+  const auto& a = *static_cast<const GroupBackwardArgs*>(p);
+  const GroupShape shape = group_shape(a.src, a.groups);
+  return with_type(a.src.dtype, [&]<class T>() {
+    int32_t parts;
+    const int status = launch_group_gradient<T>(a, shape, ctx, &parts);
+    ChannelResults to = {};
+    to.grad_weight = values_of(a.grad_weight);
+    to.grad_bias = values_of(a.grad_bias);
+    const bool wanted = to.grad_weight.data != nullptr || to.grad_bias.data != nullptr;
+    if (status != POLYOPS_OK || !wanted) return status;
+    return launch_channel_sums<T>(static_cast<const float*>(ctx->scratch), shape.samples * parts,
+                                  shape.channels, to, ctx);
+  });
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_GROUP_NORM_BACKWARD_LAUNCH_H_
