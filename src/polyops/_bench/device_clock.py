@@ -28,6 +28,7 @@ from polyops._bench.measure import (
     timing_of,
 )
 
+ROUNDS = 5  # a device's times spread less than a CPU's
 SAMPLE_US = 2_000.0
 SAMPLES = 3  # of a round, of which the median counts
 MOST_CALLS = 100  # of a sample: what it launches has to fit into the device's queue
@@ -146,7 +147,7 @@ def interleaved(
         for turn in range(MOST_ROUNDS):
             for side in sides if turn % 2 == 0 else reversed(sides):
                 side.run(clock)
-            if is_enough(stock.device_us, ours.device_us, start, hopeless):
+            if is_enough(stock.device_us, ours.device_us, ROUNDS, start, hopeless):
                 break
     return DeviceTiming(
         **vars(timing_of(stock.device_us, ours.device_us)),

@@ -164,21 +164,24 @@ def interleaved(
             times = [batch_ns(sides[on], calls) for _ in range(samples)]
             found[on].append(statistics.median(times) / 1e3)
         round_done()
-        if is_enough(*found, start, hopeless):
+        if is_enough(*found, ROUNDS, start, hopeless):
             break
     return timing_of(*found)
 
 
 def is_enough(
-    stock_us: list[float], polyops_us: list[float], start_ns: int, hopeless: float
+    stock_us: list[float], polyops_us: list[float], least: int, start_ns: int, hopeless: float
 ) -> bool:
-    """Whether these rounds, begun at start_ns, say what the ratio is, or that it is hopeless."""
+    """Whether these rounds, begun at start_ns, say what the ratio is, or that it is hopeless.
+
+    least: rounds, but for a hopeless ratio.
+    """
     ratios = [stock / ours for stock, ours in zip(stock_us, polyops_us, strict=True)]
     if len(ratios) == LEAST_ROUNDS and max(ratios) < hopeless:
         return True
     spread = percentile(ratios, 0.8) - percentile(ratios, 0.2)
     known = spread / math.sqrt(len(ratios)) < KNOWN
-    return len(ratios) >= ROUNDS and (known or time.perf_counter_ns() - start_ns > MOST_NS)
+    return len(ratios) >= least and (known or time.perf_counter_ns() - start_ns > MOST_NS)
 
 
 def disagreement(spec: Spec, case: Case) -> str | None:
