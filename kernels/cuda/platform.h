@@ -47,21 +47,70 @@ GPU_DEVICE void cluster_barrier() {
       "barrier.cluster.wait.acquire.aligned;" ::
           : "memory");
 }
+GPU_DEVICE uint32_t address_of(const void* shared) {
+  return static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+}
 GPU_DEVICE void cluster_send(float* place, int rank, float x) {
   asm volatile(
       "{\n"
       ".reg .b32 there;\n"
       "mapa.shared::cluster.u32 there, %0, %1;\n"
       "st.shared::cluster.f32 [there], %2;\n"
-      "}" ::"r"(static_cast<uint32_t>(__cvta_generic_to_shared(place))),
+      "}" ::"r"(address_of(place)),
       "r"(rank), "f"(x)
       : "memory");
+}
+// Of the turns that are even and odd: whoever is a turn ahead counts in the other one.
+struct Mailbox {
+  uint64_t turns[2];  // mbarriers
+};
+GPU_DEVICE void open_mailbox(Mailbox* box) {
+  if (threadIdx.x != 0) return;
+  for (uint64_t& turn : box->turns) {
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(address_of(&turn)) : "memory");
+  }
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+GPU_DEVICE void mail(Mailbox* box, int turn, float* place, int rank, float x) {
+  asm volatile(
+      "{\n"
+      ".reg .b32 there, count;\n"
+      "mapa.shared::cluster.u32 there, %0, %2;\n"
+      "mapa.shared::cluster.u32 count, %1, %2;\n"
+      "st.async.shared::cluster.mbarrier::complete_tx::bytes.b32 [there], %3, [count];\n"
+      "}" ::"r"(address_of(place)),
+      "r"(address_of(&box->turns[turn % 2])), "r"(rank), "r"(__float_as_uint(x))
+      : "memory");
+}
+GPU_DEVICE void await_mail(Mailbox* box, int turn, int values) {
+  const uint32_t at = address_of(&box->turns[turn % 2]);
+  if (threadIdx.x == 0) {
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(at),
+                 "r"(values * static_cast<int>(sizeof(float)))
+                 : "memory");
+  }
+  uint32_t done;
+  do {
+    asm volatile(
+        "{\n"
+        ".reg .pred arrived;\n"
+        "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 arrived, [%1], %2;\n"
+        "selp.u32 %0, 1, 0, arrived;\n"
+        "}"
+        : "=r"(done)
+        : "r"(at), "r"(turn / 2 % 2)
+        : "memory");
+  } while (done == 0);
 }
 #else  // no clusters: never launched as more than one block
 GPU_DEVICE int cluster_blocks() { return 1; }
 GPU_DEVICE int cluster_rank() { return 0; }
 GPU_DEVICE void cluster_barrier() { __syncthreads(); }
 GPU_DEVICE void cluster_send(float* place, int, float x) { *place = x; }
+struct Mailbox {};
+GPU_DEVICE void open_mailbox(Mailbox*) {}
+GPU_DEVICE void mail(Mailbox*, int, float* place, int, float x) { *place = x; }
+GPU_DEVICE void await_mail(Mailbox*, int, int) { __syncthreads(); }
 #endif
 
 GPU_DEVICE float shuffle_xor(float x, int mask) { return __shfl_xor_sync(0xffffffffu, x, mask); }

@@ -31,6 +31,12 @@
 //   cluster_barrier()           of all threads of the cluster
 //   cluster_send(p, rank, x)    *p = x, where p is in that block's shared memory what it is in this
 //                               one's. Between two of those barriers: all have begun, all has arrived
+//   Mailbox                     in shared memory, for turns in which blocks of a cluster tell each other
+//                               something, where a barrier would wait for all stores under way, too
+//   open_mailbox(box)           before the first turn, 0; a cluster_barrier() follows
+//   mail(box, turn, p, rank, x) cluster_send(p, rank, x), counted in that block's box; what it replaces
+//                               nobody reads, which two places in turn and a barrier() in each see to
+//   await_mail(box, turn, n)    by all threads: n such values have arrived in this block
 //   most_cluster(ctx)           blocks that a cluster may have; 1: there are none
 //   halt_unless(x)              fails the launch as an assertion does: nothing after it happens
 //   launch(kernel, shape, ctx, args...)   from the host; returns what a kernel entry returns

@@ -75,15 +75,35 @@ GPU_DEVICE float from_cluster(const float* slots, float otherwise) {
   return slot < cluster_blocks() ? slots[slot] : otherwise;
 }
 
-// Sums over the blocks of a cluster, given those of each. `slots`: kSums * kMostCluster elements that no
-// block uses since all met the last time but one.
+// A value of each block of a cluster, turn after turn, into two tables of kValues * kMostCluster elements
+// in turn; a turn has a barrier() before it posts.
+template <int kValues>
+struct ClusterTable {
+  Mailbox* box;
+  float* tables;
+  int turn = 0;
+
+  GPU_DEVICE float* values(int which) const {
+    return tables + (turn % 2 * kValues + which) * kMostCluster;
+  }
+  GPU_DEVICE void post(int which, float x) const {
+    if (thread_id() < cluster_blocks()) {
+      mail(box, turn, values(which) + cluster_rank(), thread_id(), x);
+    }
+  }
+  // All values are posted, of all blocks.
+  GPU_DEVICE void wait() const { await_mail(box, turn, kValues * cluster_blocks()); }
+};
+
+// Sums over the blocks of a cluster, given those of each.
 template <int kSums>
-GPU_DEVICE void sum_cluster(float (&x)[kSums], float* slots) {
+GPU_DEVICE void sum_cluster(float (&x)[kSums], ClusterTable<kSums>* table) {
 #pragma unroll
-  for (int i = 0; i < kSums; ++i) send_to_cluster(x[i], slots + i * kMostCluster);
-  cluster_barrier();
+  for (int i = 0; i < kSums; ++i) table->post(i, x[i]);
+  table->wait();
 #pragma unroll
-  for (int i = 0; i < kSums; ++i) x[i] = from_cluster(slots + i * kMostCluster, 0.0f);
+  for (int i = 0; i < kSums; ++i) x[i] = from_cluster(table->values(i), 0.0f);
+  ++table->turn;
   sum_lanes(x, kMostCluster);
 }
 

@@ -51,7 +51,8 @@ constexpr int64_t kMostClusters = 80;
 // Of the shared memory that a block has, what is neither weight nor rows.
 template <class Norm>
 constexpr int64_t kBackwardBesides =
-    1024 + int64_t{sizeof(float)} * (4 * kMostWaves + 2 * Norm::kSums * kMostCluster);
+    1024 + int64_t{sizeof(float)} *
+               (4 * kMostWaves + 2 * Norm::kSums * kMostCluster + 4);  // and the mailbox
 
 template <class Norm>
 size_t sums_bytes(const Shape& shape, int64_t rows) {
@@ -182,20 +183,21 @@ int launch_long(const BackwardCall<Norm, T, P>& call, const typename Norm::Backw
   return status != POLYOPS_OK ? status : launch_sums(call, a, t.chunks, ctx);
 }
 
-// As many blocks per row as let two of them be under way, or the next best.
+// As many blocks per row as let two sections be under way in each of two blocks of a multiprocessor, or
+// the next best.
 template <class Norm, class T, class P>
 int launch_cluster(BackwardCall<Norm, T, P> call, const typename Norm::BackwardArgs& a,
                    const polyops_context* ctx) {
   const BackwardCall<Norm, T, P> given = call;
   Walkers w = {};
-  Pieces pieces = {};
-  for (int blocks = 2; blocks <= most_cluster(ctx) && w.stages < 2; blocks *= 2) {
+  Sections sections = {};
+  for (int blocks = 2; blocks <= most_cluster(ctx) && w.stages * w.blocks < 4; blocks *= 2) {
     if (call.n > blocks * kWalkElements) continue;
-    pieces = cut_in_pieces(call.n, blocks, kPack<T>);
-    w = plan_walkers(&call, pieces.elements, 1, kBackwardMost, ctx);
+    sections = cut_in_sections(call.n, blocks, kPack<T>);
+    w = plan_walkers(&call, sections.elements, 1, kBackwardMost, ctx);
   }
   if (w.blocks == 0) return launch_long(given, a, ctx);
-  const int64_t at_a_time = multiprocessors(ctx) * w.blocks / pieces.blocks;
+  const int64_t at_a_time = multiprocessors(ctx) * w.blocks / sections.blocks;
   const int64_t few_turns = (call.row_count + kClusterTurns - 1) / kClusterTurns;
   const Plan plan = plan_turns(
       call.row_count, 1, call.ragged ? kPack<T> : 1,
@@ -203,8 +205,8 @@ int launch_cluster(BackwardCall<Norm, T, P> call, const typename Norm::BackwardA
   call.turns = plan.turns;
   const int status =
       launch(backward_rows<true, Norm, T, P, kBackwardMost.threads, kBackwardMost.blocks>,
-             {plan.blocks * pieces.blocks, w.threads, size_t(w.bytes), pieces.blocks}, ctx, call,
-             w.team, w.stages, pieces.elements);
+             {plan.blocks * sections.blocks, w.threads, size_t(w.bytes), sections.blocks}, ctx,
+             call, w.team, w.stages, sections.elements);
   return status != POLYOPS_OK ? status : launch_sums(call, a, plan.blocks, ctx);
 }
 

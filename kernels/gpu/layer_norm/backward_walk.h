@@ -31,35 +31,40 @@ GPU_DEVICE void store_columns(const float (&packs)[kBackwardPacks<T>][kPack<T>],
   }
 }
 
-// stages: rows whose copies are under way or in use at a time, 1 or 2. elements: of the pieces of a
+// stages: rows whose copies are under way or in use at a time, 1 or 2. elements: of the sections of a
 // row, but the last; kCluster alone.
 template <bool kCluster, class Norm, class T, class P, int kThreads, int kBlocks>
 GPU_KERNEL(kThreads, kBlocks)
 backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t elements) {
   GPU_SHARED(float, shared, 4 * kMostWaves);
-  GPU_SHARED(float, tables, kCluster ? 2 * Norm::kSums* kMostCluster : 1);
+  GPU_SHARED(Mailbox, box, 1);
+  GPU_SHARED(float, tables, (kCluster ? 2 * Norm::kSums * kMostCluster : 1));
   GPU_DYNAMIC_SHARED(Words, memory);
   const Turns& turns = call.turns;
   const auto rows = static_cast<uint32_t>(call.row_count);
   const int lane = turns.teams == 1 ? thread_id() : thread_id() & (team - 1);
-  Piece piece = {0, call.n};
-  if constexpr (kCluster) piece = piece_of_cluster(elements, call.n);
+  Section section = {0, call.n};
+  if constexpr (kCluster) section = section_of_cluster(elements, call.n);
   const int64_t walker = kCluster ? block_id() / cluster_blocks() : block_id();
   uint32_t begin = turns.first(walker);  // the first team's row
   const uint32_t mine = static_cast<uint32_t>(thread_id() / team * turns.classes);
   int64_t at[3];
   call.rows.offsets(begin < rows ? begin : 0, at);
-  const Cut<T> cut(call.grad + at[0] + piece.begin, piece.n);
+  const Cut<T> cut(call.grad + at[0] + section.begin, section.n);
   const Weight<T, P> weights = {
-      {piece.of(call.weight)}, memory, call.staged, {piece.n, cut.shift, kPack<T>}};
+      {section.of(call.weight)}, memory, call.staged, {section.n, cut.shift, kPack<T>}};
   const Slots<T> slots = {memory + weights.words(), call.slots};
   ColumnSums<Norm, T> columns = {};
   BackwardRow<Norm, T, P> row = {};
-  row.open(call, piece.begin, begin + mine, cut, lane, team, slots, 0);
+  row.open(call, section.begin, begin + mine, cut, lane, team, slots, 0);
   close_copies();
   weights.stage();
   barrier();
-  if constexpr (kCluster) cluster_barrier();  // all have begun
+  ClusterTable<Norm::kSums> table = {box, tables};
+  if constexpr (kCluster) {
+    open_mailbox(box);
+    cluster_barrier();  // all have begun
+  }
   for (int turn = 0; turn < turns.count && begin < rows; ++turn) {
     const bool ours = begin + mine < rows;
     const int stage = stages == 2 ? turn % 2 : 0;
@@ -67,7 +72,7 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
     const bool more = turn + 1 < turns.count;
     BackwardRow<Norm, T, P> next = row;
     if (stages == 2) {
-      if (more) next.open(call, piece.begin, begin + mine, cut, lane, team, slots, 1 - stage);
+      if (more) next.open(call, section.begin, begin + mine, cut, lane, team, slots, 1 - stage);
       close_copies();
       wait_copies<1>();
     } else {
@@ -79,13 +84,13 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
     }
     if (call.grad_src != nullptr) {
       sum_team(sums, team, shared + turn % 2 * 2 * kMostWaves);
-      if constexpr (kCluster) sum_cluster(sums, tables + turn % 2 * Norm::kSums * kMostCluster);
+      if constexpr (kCluster) sum_cluster(sums, &table);
       if (ours) {
         store_row(row, slots, stage, weights, cut, lane, team, call.ragged, sums, call.inv_n);
       }
     }
     if (stages == 1 && more) {
-      next.open(call, piece.begin, begin + mine, cut, lane, team, slots, 0);
+      next.open(call, section.begin, begin + mine, cut, lane, team, slots, 0);
       close_copies();
     }
     row = next;
@@ -93,7 +98,7 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
   if (call.sums == nullptr) return;
   wait_copies<0>();
   float* const all = reinterpret_cast<float*>(memory);
-  float* const out = call.sums + walker * Norm::kParameters * call.stride + piece.begin;
+  float* const out = call.sums + walker * Norm::kParameters * call.stride + section.begin;
   barrier();
 #pragma unroll
   for (int i = 0; i < Norm::kParameters; ++i) {

@@ -40,13 +40,14 @@ struct ForwardCall {
 template <class Norm, class T, class P>
 using ParametersOf = Parameters<T, P, Norm::kParameters>;
 
-// Of a piece of rows that begin in memory as `src` does.
+// Of a section of rows that begin in memory as `src` does.
 template <class Norm, class T, class P>
 GPU_DEVICE ParametersOf<Norm, T, P> parameters_of(const ForwardCall<Norm, T, P>& call,
-                                                  const Piece& piece, const T* src, Words* memory) {
+                                                  const Section& section, const T* src,
+                                                  Words* memory) {
   ParametersOf<Norm, T, P> parameters = {
-      {piece.of(call.weight)}, memory, call.staged, {piece.n, misplaced(src), kPack<T>}};
-  if constexpr (Norm::kCentered) parameters.given[1] = piece.of(call.bias);
+      {section.of(call.weight)}, memory, call.staged, {section.n, misplaced(src), kPack<T>}};
+  if constexpr (Norm::kCentered) parameters.given[1] = section.of(call.bias);
   return parameters;
 }
 

@@ -36,7 +36,8 @@ constexpr int64_t kMostTurns = 64;
 
 // What a block may ask for, so many of which share a multiprocessor: less what they have besides.
 constexpr int64_t kBesides =
-    1024 + sizeof(float) * (4 * kMomentsShared + 2 * kSpreadValues * kMostCluster);
+    1024 +
+    sizeof(float) * (4 * kMomentsShared + 2 * kSpreadValues * kMostCluster + 4);  // and the mailbox
 inline int64_t shared_of_block(const polyops_context* ctx, int blocks) {
   return (most_shared(ctx) + 1024) / blocks - kBesides;
 }
@@ -97,21 +98,25 @@ int launch_rows(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
 template <class T>
 constexpr int64_t kBlockElements = int64_t{kForwardPacks} * kForwardThreads * kPack<T>;
 
+// Of two blocks of a multiprocessor one loads while the other one waits for its cluster.
 template <class Norm, class T, class P>
 int launch_cluster(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
+  constexpr int64_t kSection = int64_t{ClusterRows::kPacks} * kPack<T> * ClusterRows::kThreads;
+  const int most = most_cluster(ctx);
   int blocks = 2;
-  while (call.n > blocks * kBlockElements<T>) blocks *= 2;
-  const Pieces pieces = cut_in_pieces(call.n, blocks, kPack<T>);
-  const int threads = team_of(pieces.elements / kPack<T>, ClusterRows::kPacks);
-  const int64_t slots = row_slots<ClusterRows>(threads), room = shared_of_block(ctx, 1);
-  if (blocks > most_cluster(ctx) || room < slots) return launch_long(call, ctx);
+  while (blocks < most && call.n > blocks * kSection / 2) blocks *= 2;
+  const Sections sections = cut_in_sections(call.n, blocks, kPack<T>);
+  const int threads = team_of(sections.elements / kPack<T>, ClusterRows::kPacks);
+  const int together = 2 * threads <= ClusterRows::kThreads ? 2 : 1;
+  const int64_t slots = row_slots<ClusterRows>(threads), room = shared_of_block(ctx, together);
+  if (most == 1 || call.n > blocks * kSection || room < slots) return launch_long(call, ctx);
   const Plan plan = plan_turns(call.row_count, 1, call.ragged ? kPack<T> : 1,
-                               multiprocessors(ctx) / blocks, kClusterTurns);
+                               multiprocessors(ctx) * together / blocks, kClusterTurns);
   call.turns = plan.turns;
-  const int64_t bytes = slots + stage_parameters(&call, pieces.elements, room - slots);
+  const int64_t bytes = slots + stage_parameters(&call, sections.elements, room - slots);
   return launch(forward_rows<ClusterRows, Norm, T, P>,
                 {plan.blocks * blocks, threads, static_cast<size_t>(bytes), blocks}, ctx, call,
-                threads, pieces.elements);
+                threads, sections.elements);
 }
 
 // A parameter that is there, if any is.

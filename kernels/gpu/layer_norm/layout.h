@@ -123,9 +123,9 @@ struct LongSum {
   }
 };
 
-// What a block has of its rows: all of each, or of each the same piece, whose beginning is as aligned as
+// What a block has of its rows: all of each, or of each the same section, whose beginning is as aligned as
 // the row's.
-struct Piece {
+struct Section {
   int32_t begin, n;
 
   template <class P>
@@ -134,17 +134,17 @@ struct Piece {
   }
 };
 
-// Pieces of a row, for the blocks of a cluster.
-struct Pieces {
+// Sections of a row, for the blocks of a cluster.
+struct Sections {
   int blocks;
   int32_t elements;  // of each but the last, which has the rest
 };
-inline Pieces cut_in_pieces(int64_t n, int blocks, int per_pack) {
+inline Sections cut_in_sections(int64_t n, int blocks, int per_pack) {
   const int64_t packs = (n + per_pack - 1) / per_pack;
   return {blocks, static_cast<int32_t>((packs + blocks - 1) / blocks * per_pack)};
 }
 // This block's.
-GPU_DEVICE Piece piece_of_cluster(int32_t elements, int32_t n) {
+GPU_DEVICE Section section_of_cluster(int32_t elements, int32_t n) {
   const int32_t begin = cluster_rank() * elements;
   return {begin, n - begin < elements ? n - begin : elements};
 }
