@@ -33,7 +33,7 @@ inline size_t batch_backward_scratch(const void* p, int32_t) {
   const auto& a = *static_cast<const BatchBackwardArgs*>(p);
   if (!wants_sums(a)) return 0;
   const BatchShape shape = batch_shape(a.src);
-  const int64_t chunks = most_chunks(shape, 16 / polyops_dtype_size(a.src.dtype));
+  const int64_t chunks = most_chunks(shape, 16 / polyops_dtype_size(a.src.dtype), 2);
   return static_cast<size_t>(shape.channels * (chunks * 2 + kGradientLineFloats)) * sizeof(float);
 }
 
@@ -55,7 +55,7 @@ int launch_sums(const RunPointers<T, 2>& p, const BatchShape& shape, const Stati
     return launch(slice_sums<T>, {runs.slices * runs.chunks, kRunThreads}, ctx, call, kRunThreads);
   }
   return with_width<T>(shape, {p.in[0], p.in[1]}, [&]<int kWidth>() {
-    const Columns of = columns_of(shape.n(), shape.channels, kWidth);
+    const Columns of = columns_of(shape.n(), shape.channels, kWidth, 2);
     *chunks = of.chunks;
     return launch(column_gradient_sums<T, kWidth>, {int64_t{of.tiles} * of.chunks, kRunThreads},
                   ctx, p.in[0], p.in[1], statistics, of, sums);

@@ -104,7 +104,7 @@ slice_sums(SumsCall<T> call, int team) {
   out[call.channels] = sums[1];
 }
 
-constexpr int kSumColumns = 32;  // a block's channels
+constexpr int kSumColumns = 8;  // a block's channels: 32 bytes of a row
 
 // What becomes of the sums of a channel; each part null if it is not wanted.
 struct ChannelResults {
@@ -139,7 +139,7 @@ channel_sums(const float* sums, int32_t rows, int32_t channels, ChannelResults t
   float product = 0, sum = 0;
   if (c < channels) {
     const float* from = sums + c;
-#pragma unroll 4
+#pragma unroll 8
     for (int32_t row = thread_id() / kSumColumns; row < rows; row += parts) {
       product += from[int64_t{row} * 2 * channels];
       sum += from[(int64_t{row} * 2 + 1) * channels];
