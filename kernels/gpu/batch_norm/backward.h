@@ -1,9 +1,11 @@
-// batch_norm_backward. Bound: memory, 3 elements moved per element; in training 5 where the second-level
-// cache has nothing left of the first pass, which takes each channel's sums. From these follow
-// grad_weight, grad_bias and each channel's line; the last pass makes grad_src of it.
+// batch_norm_backward. Bound: memory, 3 elements moved per element; in training 5 where neither shared
+// memory has room for a channel (held.h) nor the second-level cache anything left of the first pass,
+// which takes each channel's sums. From these follow grad_weight, grad_bias and each channel's line;
+// the last pass makes grad_src of it.
 #ifndef POLYOPS_GPU_BATCH_NORM_BACKWARD_H_
 #define POLYOPS_GPU_BATCH_NORM_BACKWARD_H_
 
+#include "held_launch.h"
 #include "layout.h"
 #include "polyops/ops/batch_norm.h"
 
@@ -74,16 +76,19 @@ inline int batch_backward(const void* args, const polyops_context* ctx) {
     auto* lines = static_cast<float*>(ctx->scratch);
     int status = POLYOPS_OK;
     if (wants_sums(a)) {
+      ChannelResults to = {values_of(a.grad_weight),
+                           values_of(a.grad_bias),
+                           nullptr,
+                           values_of(a.weight),
+                           statistics,
+                           static_cast<float>(1 / static_cast<double>(shape.n()))};
+      const bool both = a.training != 0 && wants_src;
+      if (both && launch_held(p, shape, to, ctx, &status)) return status;
+      if (both) to.lines = lines;
       float* sums = lines + shape.channels * kGradientLineFloats;
       int32_t chunks = 0;
       status = launch_sums(p, shape, statistics, sums, &chunks, ctx);
       if (status != POLYOPS_OK) return status;
-      const ChannelResults to = {values_of(a.grad_weight),
-                                 values_of(a.grad_bias),
-                                 a.training != 0 && wants_src ? lines : nullptr,
-                                 values_of(a.weight),
-                                 statistics,
-                                 static_cast<float>(1 / static_cast<double>(shape.n()))};
       status = launch_channel_sums<T>(sums, chunks, shape.channels, to, ctx);
     }
     if (status != POLYOPS_OK || !wants_src) return status;

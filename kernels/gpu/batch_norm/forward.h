@@ -1,20 +1,17 @@
-// batch_norm. Bound: memory, one read and one write; in training a second read, which the second-level
-// cache has part of. In training: each channel's moments, by several blocks; what follows from them
-// for each channel; then the lines of all elements. Otherwise the lines at once.
+// batch_norm. Bound: memory, one read and one write; in training a second read where shared memory has
+// no room for a channel (held.h), of which the second-level cache has a part. Then: each channel's
+// moments, by several blocks; what follows from them for each channel; then the lines of all elements.
+// Not in training: the lines at once.
 #ifndef POLYOPS_GPU_BATCH_NORM_FORWARD_H_
 #define POLYOPS_GPU_BATCH_NORM_FORWARD_H_
 
+#include "call.h"
+#include "held_launch.h"
 #include "layout.h"
 #include "polyops/ops/batch_norm.h"
 
 namespace polyops::gpu {
 namespace {
-
-struct BatchCall {
-  Values weight, bias, running_mean, running_var, mean, rstd;
-  int32_t channels;
-  float eps, momentum, inv_n, unbiased;  // unbiased: n / (n - 1)
-};
 
 // With the running moments.
 template <class T>
@@ -38,11 +35,6 @@ keep_running(BatchCall call) {
   if (c >= call.channels) return;
   store_value<T>(call.mean, c, load_value<T>(call.running_mean, c));
   store_value<T>(call.rstd, c, rsqrt_fast(load_value<T>(call.running_var, c) + call.eps));
-}
-
-template <class T>
-GPU_DEVICE void update(const Values& running, int32_t c, float x, float momentum) {
-  store_value<T>(running, c, x * momentum + (1 - momentum) * load_value<T>(running, c));
 }
 
 // What the kernels of moments leave: of slices, and of columns.
@@ -79,21 +71,11 @@ finish_moments(BatchCall call, Moments moments, float* lines) {
   if (c >= call.channels) return;
   const Welford w = moments.of(c);
   if (thread_id() % wave_size() != 0) return;
-  const float pivot = moments.pivot(c);
-  const float var = w.square < 0 ? 0.0f : w.square * call.inv_n;
-  const float rstd = rsqrt_fast(var + call.eps), mean = w.mean_from(pivot);
-  store_value<T>(call.mean, c, mean);
-  store_value<T>(call.rstd, c, rstd);
-  if (call.running_mean.data != nullptr) {
-    update<T>(call.running_mean, c, mean, call.momentum);
-    update<T>(call.running_var, c, var * call.unbiased, call.momentum);
-  }
-  const float scale = call.weight.data == nullptr ? rstd : rstd * load_value<T>(call.weight, c);
-  const float bias = call.bias.data == nullptr ? 0.0f : load_value<T>(call.bias, c);
-  float* line = lines + int64_t{c} * kLineFloats;
-  line[0] = pivot;
-  line[1] = scale;
-  line[2] = fmaf(-(w.mean + w.low), scale, bias);
+  const Line line = finish_channel<T>(call, c, {moments.pivot(c), w.mean, w.low, w.square}, true);
+  float* to = lines + int64_t{c} * kLineFloats;
+  to[0] = line.center;
+  to[1] = line.scale;
+  to[2] = line.shift;
 }
 
 using BatchArgs = polyops_batch_norm_args;
@@ -160,8 +142,10 @@ int make_lines(const BatchCall& call, const T* src, const BatchShape& shape, flo
 template <class T>
 int train(const BatchCall& call, const RunPointers<T, 1>& p, const BatchShape& shape,
           const polyops_context* ctx) {
+  int status = POLYOPS_OK;
+  if (launch_held(p, shape, call, ctx, &status)) return status;
   auto* lines = static_cast<float*>(ctx->scratch);
-  const int status = make_lines(call, p.in[0], shape, lines, ctx);
+  status = make_lines(call, p.in[0], shape, lines, ctx);
   if (status != POLYOPS_OK) return status;
   return launch_map<1, true>(p, shape, StoredLines{lines}, ctx);
 }

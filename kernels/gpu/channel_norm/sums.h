@@ -116,17 +116,25 @@ struct ChannelResults {
 };
 
 template <class T>
+GPU_DEVICE GradientLine gradient_line(const ChannelResults& to, int32_t c, float product,
+                                      float sum) {
+  const float rstd = rstd_of<T>(to.statistics, c);
+  const float factor = to.weight.data == nullptr ? rstd : rstd * load_value<T>(to.weight, c);
+  return {factor, load_value<T>(to.statistics.mean, c), -factor * rstd * product * to.inv_n,
+          -factor * sum * to.inv_n};
+}
+
+template <class T>
 GPU_DEVICE void store_sums(const ChannelResults& to, int32_t c, float product, float sum) {
   if (to.grad_weight.data != nullptr) store_value<T>(to.grad_weight, c, product);
   if (to.grad_bias.data != nullptr) store_value<T>(to.grad_bias, c, sum);
   if (to.lines == nullptr) return;
-  const float rstd = rstd_of<T>(to.statistics, c);
-  const float factor = to.weight.data == nullptr ? rstd : rstd * load_value<T>(to.weight, c);
+  const GradientLine made = gradient_line<T>(to, c, product, sum);
   float* line = to.lines + int64_t{c} * kGradientLineFloats;
-  line[0] = factor;
-  line[1] = load_value<T>(to.statistics.mean, c);
-  line[2] = -factor * rstd * product * to.inv_n;
-  line[3] = -factor * sum * to.inv_n;
+  line[0] = made.factor;
+  line[1] = made.center;
+  line[2] = made.scale;
+  line[3] = made.shift;
 }
 
 // The workspace into results.

@@ -1,0 +1,153 @@
+// Channels whose elements find room in the shared memory of a cluster of blocks, so that memory is read
+// once: how tiles of such channels lie, and sums over each of them.
+//
+// A tensor is rows of `stride` elements: samples of planes, or pixels of channels next to each other. A
+// tile is so many packs next to each other of every row, whole channels. Of a tile that is a part of
+// one channel's planes any thread takes any pack; otherwise a thread keeps to its place in the rows, so
+// that it has the same channels in all of them.
+#ifndef POLYOPS_GPU_BATCH_NORM_HELD_H_
+#define POLYOPS_GPU_BATCH_NORM_HELD_H_
+
+#include "channel_norm/apply.h"
+#include "division.h"
+#include "reduce.h"
+
+namespace polyops::gpu {
+namespace {
+
+constexpr int kHeldThreads = 512;  // at most
+
+struct HeldTiles {
+  int64_t stride;
+  int32_t rows, width;      // of a tile; packs of its row
+  int32_t tiles, channels;  // of a tile
+  int32_t inner;            // elements of a channel in a row
+  Division by_width, by_inner;
+  int32_t blocks, threads;                     // of a cluster, of a block
+  int32_t packs;                               // of a thread and a tensor, at most
+  int32_t parts_at, slots_at, lines_at, ends;  // floats behind the packs
+};
+
+// What a thread takes: packs first, first + step, ... of the tile, or of the rows at its place.
+template <class T, bool kOne>
+struct HeldShare {
+  int32_t tile, place, first, step, count;
+
+  GPU_DEVICE explicit HeldShare(const HeldTiles& of)
+      : tile(static_cast<int32_t>(block_id()) / of.blocks), place(0), step(block_threads()) {
+    const int64_t all = kOne ? int64_t{of.rows} * of.width : of.rows;
+    const auto end = static_cast<int32_t>(all * (cluster_rank() + 1) / of.blocks);
+    int32_t at = thread_id();
+    if constexpr (!kOne) {
+      step = block_threads() / of.width;
+      uint32_t row = thread_id();
+      place = static_cast<int32_t>(take_remainder(of.by_width, &row));
+      at = static_cast<int32_t>(row);
+    }
+    first = static_cast<int32_t>(all * cluster_rank() / of.blocks) + at;
+    count = at < step && first < end ? (end - first + step - 1) / step : 0;
+  }
+  // Of the k-th pack's first element.
+  GPU_DEVICE int64_t offset(const HeldTiles& of, int k) const {
+    auto row = static_cast<uint32_t>(first + k * step);
+    auto at = static_cast<uint32_t>(place);
+    if constexpr (kOne) at = take_remainder(of.by_width, &row);
+    return row * of.stride + (int64_t{tile} * of.width + at) * kPack<T>;
+  }
+  // Of the tile, that of the j-th element of each pack.
+  GPU_DEVICE int32_t channel(const HeldTiles& of, int j) const {
+    return kOne ? 0 : static_cast<int32_t>(of.by_inner.quotient(place * kPack<T> + j));
+  }
+};
+
+// Registers for values of a pack's channels.
+template <class T, bool kOne>
+constexpr int kHeldColumns = kOne ? 1 : kPack<T>;
+
+// Of each element's channel, from an array of the tile's.
+template <class T, bool kOne>
+GPU_DEVICE void gather(const HeldTiles& of, const HeldShare<T, kOne>& share, const float* from,
+                       float (&x)[kHeldColumns<T, kOne>]) {
+#pragma unroll
+  for (int j = 0; j < kHeldColumns<T, kOne>; ++j) x[j] = from[share.channel(of, j)];
+}
+
+// Whose sums come together in one wave, where channels lie next to each other.
+GPU_DEVICE int held_team(const HeldTiles& of) {
+  return of.inner == 1 && of.width < wave_size() ? wave_size() : of.width;
+}
+
+// Each thread's sums by element of a pack go to `parts`, [kValues][teams][elements of a row].
+template <int kValues, int kCount>
+GPU_DEVICE void store_parts(const HeldTiles& of, float (&x)[kValues][kCount], float* parts) {
+  const int team = held_team(of), teams = block_threads() / team;
+  if (team > of.width) {
+    for (int mask = of.width; mask < wave_size(); mask *= 2) {
+#pragma unroll
+      for (int v = 0; v < kValues; ++v) {
+#pragma unroll
+        for (int j = 0; j < kCount; ++j) x[v][j] += shuffle_xor(x[v][j], mask);
+      }
+    }
+  }
+  const int mine = thread_id() / team, place = thread_id() - mine * team;
+  if (mine >= teams || place >= of.width) return;
+#pragma unroll
+  for (int v = 0; v < kValues; ++v) {
+#pragma unroll
+    for (int j = 0; j < kCount; ++j) {
+      parts[((v * teams + mine) * of.width + place) * kCount + j] = x[v][j];
+    }
+  }
+}
+
+// What the block has of each channel goes into all blocks' slots, [blocks][kValues][channels]; it is
+// there after the next cluster_barrier().
+template <bool kOne, int kValues, int kCount>
+GPU_DEVICE void send_sums(const HeldTiles& of, float (&x)[kValues][kCount], float* parts,
+                          float* slots) {
+  slots += cluster_rank() * kValues * of.channels;
+  if constexpr (kOne) {
+    float sums[kValues] = {};
+#pragma unroll
+    for (int v = 0; v < kValues; ++v) {
+#pragma unroll
+      for (int j = 0; j < kCount; ++j) sums[v] += x[v][j];
+    }
+    sum_team(sums, block_threads(), parts);
+    if (thread_id() >= cluster_blocks()) return;
+#pragma unroll
+    for (int v = 0; v < kValues; ++v) cluster_send(slots + v, thread_id(), sums[v]);
+  } else {
+    store_parts(of, x, parts);
+    barrier();
+    const int teams = block_threads() / held_team(of), lane = thread_id() % wave_size();
+    const int waves = block_threads() / wave_size(), all = teams * of.inner;
+    for (int i = thread_id() / wave_size(); i < kValues * of.channels; i += waves) {
+      const int v = i / of.channels, c = i - v * of.channels;
+      const float* from = parts + v * teams * of.width * kCount + c * of.inner;
+      float sum = 0;
+#pragma unroll 4
+      for (int e = lane; e < all; e += wave_size()) {
+        auto row = static_cast<uint32_t>(e);
+        const uint32_t column = take_remainder(of.by_inner, &row);
+        sum += from[row * of.width * kCount + column];
+      }
+      sum = sum_of_lanes(sum, wave_size());
+      if (lane < cluster_blocks()) cluster_send(slots + i, lane, sum);
+    }
+  }
+}
+
+// Of channel c of the tile, from all blocks.
+template <int kValues>
+GPU_DEVICE float sum_sent(const HeldTiles& of, const float* slots, int v, int c) {
+  float sum = 0;
+  for (int rank = 0; rank < of.blocks; ++rank) sum += slots[(rank * kValues + v) * of.channels + c];
+  return sum;
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_BATCH_NORM_HELD_H_

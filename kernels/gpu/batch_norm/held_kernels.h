@@ -1,0 +1,171 @@
+// Batches whose channels fit into the shared memory of a cluster: all of a pass in one kernel, each
+// tensor once. Bound: memory, 2 elements moved per element forward, 3 backward.
+#ifndef POLYOPS_GPU_BATCH_NORM_HELD_KERNELS_H_
+#define POLYOPS_GPU_BATCH_NORM_HELD_KERNELS_H_
+
+#include "call.h"
+#include "channel_norm/moments.h"
+#include "channel_norm/sums.h"
+#include "held.h"
+
+namespace polyops::gpu {
+namespace {
+
+// Of the c-th channel of the tensor.
+template <class T>
+GPU_DEVICE float pivot_of_channel(const HeldTiles& of, const T* src, int32_t c) {
+  const T* first = src + int64_t{c} * of.inner;
+  const T* middle = first + int64_t{of.rows / 2} * of.stride;
+  const T* last = first + int64_t{of.rows - 1} * of.stride;
+  return median(widen(first[0]), widen(middle[of.inner / 2]), widen(last[of.inner - 1]));
+}
+
+// All of a thread's packs on their way into `held`, one after the other block_threads() apart.
+template <class T, bool kOne>
+GPU_DEVICE void begin_copies(const HeldTiles& of, const HeldShare<T, kOne>& share, const T* src,
+                             Words* held) {
+#pragma unroll 4
+  for (int k = 0; k < share.count; ++k) {
+    copy_16_later(held + k * block_threads(), src + share.offset(of, k));
+  }
+}
+
+// The mean first, then the squares around that, both of deviations from the pivot.
+template <class T, bool kOne>
+GPU_KERNEL(kHeldThreads)
+hold_forward(HeldTiles of, BatchCall call, RunPointers<T, 1> p) {
+  GPU_DYNAMIC_SHARED(Words, held);
+  constexpr int kColumns = kHeldColumns<T, kOne>;
+  auto* floats = reinterpret_cast<float*>(held + of.packs * block_threads());
+  float *parts = floats + of.parts_at, *slots = floats + of.slots_at, *lines = floats + of.lines_at;
+  float* later_slots = slots + of.blocks * of.channels;
+  const HeldShare<T, kOne> share(of);
+  Words* mine = held + thread_id();
+  begin_copies(of, share, p.in[0], mine);
+  close_copies();
+  const int32_t first = share.tile * of.channels;
+  for (int c = thread_id(); c < of.channels; c += block_threads()) {
+    lines[c] = pivot_of_channel(of, p.in[0], first + c);
+  }
+  cluster_barrier();  // all have begun, and the pivots are there
+  float pivot[kColumns], mean[kColumns], scale[kColumns], shift[kColumns];
+  gather(of, share, lines, pivot);
+  wait_copies<0>();
+  float sums[1][kPack<T>] = {}, squares[1][kPack<T>] = {};
+#pragma unroll 2
+  for (int k = 0; k < share.count; ++k) {
+    float x[kPack<T>];
+    unpack<T>(mine[k * block_threads()], x);
+#pragma unroll
+    for (int j = 0; j < kPack<T>; ++j) sums[0][j] += x[j] - pivot[kOne ? 0 : j];
+  }
+  send_sums<kOne>(of, sums, parts, slots);
+  cluster_barrier();
+  float *means = lines + of.channels, *shifts = means + of.channels;
+  for (int c = thread_id(); c < of.channels; c += block_threads()) {
+    means[c] = sum_sent<1>(of, slots, 0, c) * call.inv_n;
+  }
+  barrier();
+  gather(of, share, means, mean);
+#pragma unroll 2
+  for (int k = 0; k < share.count; ++k) {
+    float x[kPack<T>];
+    unpack<T>(mine[k * block_threads()], x);
+#pragma unroll
+    for (int j = 0; j < kPack<T>; ++j) {
+      const float d = (x[j] - pivot[kOne ? 0 : j]) - mean[kOne ? 0 : j];
+      squares[0][j] = fmaf(d, d, squares[0][j]);
+    }
+  }
+  send_sums<kOne>(of, squares, parts, later_slots);
+  cluster_barrier();
+  for (int c = thread_id(); c < of.channels; c += block_threads()) {
+    const ChannelMoments moments = {lines[c], means[c], 0, sum_sent<1>(of, later_slots, 0, c)};
+    const Line line = finish_channel<T>(call, first + c, moments, cluster_rank() == 0);
+    means[c] = line.scale;
+    shifts[c] = line.shift;
+  }
+  barrier();
+  gather(of, share, means, scale);
+  gather(of, share, shifts, shift);
+#pragma unroll 2
+  for (int k = 0; k < share.count; ++k) {
+    float x[kPack<T>];
+    unpack<T>(mine[k * block_threads()], x);
+#pragma unroll
+    for (int j = 0; j < kPack<T>; ++j) {
+      const int c = kOne ? 0 : j;
+      x[j] = Line{pivot[c], scale[c], shift[c]}({{x[j]}});
+    }
+    store_words(p.out + share.offset(of, k), pack<T>(x));
+  }
+}
+
+// In training; p.in: the gradient and src.
+template <class T, bool kOne>
+GPU_KERNEL(kHeldThreads)
+hold_backward(HeldTiles of, ChannelResults to, RunPointers<T, 2> p) {
+  GPU_DYNAMIC_SHARED(Words, held);
+  constexpr int kColumns = kHeldColumns<T, kOne>;
+  auto* floats = reinterpret_cast<float*>(held + 2 * of.packs * block_threads());
+  float *parts = floats + of.parts_at, *slots = floats + of.slots_at, *lines = floats + of.lines_at;
+  const HeldShare<T, kOne> share(of);
+  Words *grads = held + thread_id(), *srcs = grads + of.packs * block_threads();
+  begin_copies(of, share, p.in[0], grads);
+  begin_copies(of, share, p.in[1], srcs);
+  close_copies();
+  const int32_t first = share.tile * of.channels;
+  for (int c = thread_id(); c < of.channels; c += block_threads()) {
+    lines[c] = load_value<T>(to.statistics.mean, first + c);
+  }
+  cluster_barrier();  // all have begun, and the means are there
+  float mean[kColumns], factor[kColumns], scale[kColumns], shift[kColumns];
+  gather(of, share, lines, mean);
+  wait_copies<0>();
+  float sums[2][kPack<T>] = {};
+#pragma unroll 2
+  for (int k = 0; k < share.count; ++k) {
+    float g[kPack<T>], x[kPack<T>];
+    unpack<T>(grads[k * block_threads()], g);
+    unpack<T>(srcs[k * block_threads()], x);
+#pragma unroll
+    for (int j = 0; j < kPack<T>; ++j) {
+      sums[0][j] = fmaf(g[j], x[j] - mean[kOne ? 0 : j], sums[0][j]);
+      sums[1][j] += g[j];
+    }
+  }
+  send_sums<kOne>(of, sums, parts, slots);
+  cluster_barrier();
+  float *factors = lines + of.channels, *scales = factors + of.channels;
+  float* shifts = scales + of.channels;
+  for (int c = thread_id(); c < of.channels; c += block_threads()) {
+    const float product = sum_sent<2>(of, slots, 0, c) * rstd_of<T>(to.statistics, first + c);
+    const float sum = sum_sent<2>(of, slots, 1, c);
+    if (cluster_rank() == 0) store_sums<T>(to, first + c, product, sum);
+    const GradientLine line = gradient_line<T>(to, first + c, product, sum);
+    factors[c] = line.factor;
+    scales[c] = line.scale;
+    shifts[c] = line.shift;
+  }
+  barrier();
+  gather(of, share, factors, factor);
+  gather(of, share, scales, scale);
+  gather(of, share, shifts, shift);
+#pragma unroll 2
+  for (int k = 0; k < share.count; ++k) {
+    float g[kPack<T>], x[kPack<T>];
+    unpack<T>(grads[k * block_threads()], g);
+    unpack<T>(srcs[k * block_threads()], x);
+#pragma unroll
+    for (int j = 0; j < kPack<T>; ++j) {
+      const int c = kOne ? 0 : j;
+      x[j] = GradientLine{factor[c], mean[c], scale[c], shift[c]}({{g[j], x[j]}});
+    }
+    store_words(p.out + share.offset(of, k), pack<T>(x));
+  }
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_BATCH_NORM_HELD_KERNELS_H_
