@@ -18,41 +18,56 @@ namespace {
 constexpr int kHeldThreads = 512;  // at most
 
 struct HeldTiles {
-  int64_t stride;
+  int64_t stride, step;     // from a row to the next, from a thread's pack to its next
   int32_t rows, width;      // of a tile; packs of its row
   int32_t tiles, channels;  // of a tile
   int32_t inner;            // elements of a channel in a row
   Division by_width, by_inner;
-  int32_t blocks, threads;                     // of a cluster, of a block
-  int32_t packs;                               // of a thread and a tensor, at most
-  int32_t parts_at, slots_at, lines_at, ends;  // floats behind the packs
+  int32_t blocks, threads;        // of a cluster, of a block
+  int32_t part;                   // packs or rows of a block
+  int32_t packs;                  // of a thread and a tensor, at most
+  int32_t step_at;                // by which `step` goes on in a row
+  int32_t parts, lines_at, ends;  // floats of store_parts(), before the lines, of all
 };
 
 // What a thread takes: packs first, first + step, ... of the tile, or of the rows at its place.
 template <class T, bool kOne>
 struct HeldShare {
-  int32_t tile, place, first, step, count;
+  int32_t tile, place;
+  int64_t offset;  // of the first pack
+  int32_t count;
 
   GPU_DEVICE explicit HeldShare(const HeldTiles& of)
-      : tile(static_cast<int32_t>(block_id()) / of.blocks), place(0), step(block_threads()) {
-    const int64_t all = kOne ? int64_t{of.rows} * of.width : of.rows;
-    const auto end = static_cast<int32_t>(all * (cluster_rank() + 1) / of.blocks);
-    int32_t at = thread_id();
-    if constexpr (!kOne) {
-      step = block_threads() / of.width;
-      uint32_t row = thread_id();
-      place = static_cast<int32_t>(take_remainder(of.by_width, &row));
-      at = static_cast<int32_t>(row);
-    }
-    first = static_cast<int32_t>(all * cluster_rank() / of.blocks) + at;
-    count = at < step && first < end ? (end - first + step - 1) / step : 0;
+      : tile(static_cast<int32_t>(block_id()) / of.blocks) {
+    auto row = static_cast<uint32_t>(thread_id());
+    const int32_t all = kOne ? of.rows * of.width : of.rows, begin = cluster_rank() * of.part;
+    const int32_t end = all - begin < of.part ? all : begin + of.part;
+    if constexpr (kOne) row += begin;
+    place = static_cast<int32_t>(take_remainder(of.by_width, &row));
+    const int32_t step = kOne ? block_threads() : block_threads() / of.width;
+    const int32_t first = kOne ? begin + thread_id() : begin + static_cast<int32_t>(row);
+    const bool idle = !kOne && static_cast<int32_t>(row) >= step;
+    count = idle || first >= end ? 0 : (end - first + step - 1) / step;
+    if constexpr (!kOne) row = first;
+    offset = row * of.stride + (int64_t{tile} * of.width + place) * kPack<T>;
   }
-  // Of the k-th pack's first element.
-  GPU_DEVICE int64_t offset(const HeldTiles& of, int k) const {
-    auto row = static_cast<uint32_t>(first + k * step);
-    auto at = static_cast<uint32_t>(place);
-    if constexpr (kOne) at = take_remainder(of.by_width, &row);
-    return row * of.stride + (int64_t{tile} * of.width + at) * kPack<T>;
+  // Calls f(k, offset of the k-th pack).
+  template <class F>
+  GPU_DEVICE void for_each(const HeldTiles& of, F f) const {
+    int64_t to = offset;
+    int32_t at = place;
+#pragma unroll 2
+    for (int k = 0; k < count; ++k) {
+      f(k, to);
+      to += of.step;
+      if constexpr (kOne) {
+        at += of.step_at;
+        if (at >= of.width) {
+          at -= of.width;
+          to += of.stride - of.width * kPack<T>;
+        }
+      }
+    }
   }
   // Of the tile, that of the j-th element of each pack.
   GPU_DEVICE int32_t channel(const HeldTiles& of, int j) const {
@@ -72,7 +87,8 @@ GPU_DEVICE void gather(const HeldTiles& of, const HeldShare<T, kOne>& share, con
   for (int j = 0; j < kHeldColumns<T, kOne>; ++j) x[j] = from[share.channel(of, j)];
 }
 
-// Whose sums come together in one wave, where channels lie next to each other.
+// Threads of which those in the same place add up by shuffles, where channels lie next to each other;
+// the others take a row together.
 GPU_DEVICE int held_team(const HeldTiles& of) {
   return of.inner == 1 && of.width < wave_size() ? wave_size() : of.width;
 }

@@ -24,10 +24,8 @@ GPU_DEVICE float pivot_of_channel(const HeldTiles& of, const T* src, int32_t c) 
 template <class T, bool kOne>
 GPU_DEVICE void begin_copies(const HeldTiles& of, const HeldShare<T, kOne>& share, const T* src,
                              Words* held) {
-#pragma unroll 4
-  for (int k = 0; k < share.count; ++k) {
-    copy_16_later(held + k * block_threads(), src + share.offset(of, k));
-  }
+  share.for_each(
+      of, [&](int k, int64_t offset) { copy_16_later(held + k * block_threads(), src + offset); });
 }
 
 // The mean first, then the squares around that, both of deviations from the pivot.
@@ -37,7 +35,7 @@ hold_forward(HeldTiles of, BatchCall call, RunPointers<T, 1> p) {
   GPU_DYNAMIC_SHARED(Words, held);
   constexpr int kColumns = kHeldColumns<T, kOne>;
   auto* floats = reinterpret_cast<float*>(held + of.packs * block_threads());
-  float *parts = floats + of.parts_at, *slots = floats + of.slots_at, *lines = floats + of.lines_at;
+  float *parts = floats, *slots = floats + of.parts, *lines = floats + of.lines_at;
   float* later_slots = slots + of.blocks * of.channels;
   const HeldShare<T, kOne> share(of);
   Words* mine = held + thread_id();
@@ -88,8 +86,7 @@ hold_forward(HeldTiles of, BatchCall call, RunPointers<T, 1> p) {
   barrier();
   gather(of, share, means, scale);
   gather(of, share, shifts, shift);
-#pragma unroll 2
-  for (int k = 0; k < share.count; ++k) {
+  share.for_each(of, [&](int k, int64_t offset) {
     float x[kPack<T>];
     unpack<T>(mine[k * block_threads()], x);
 #pragma unroll
@@ -97,8 +94,8 @@ hold_forward(HeldTiles of, BatchCall call, RunPointers<T, 1> p) {
       const int c = kOne ? 0 : j;
       x[j] = Line{pivot[c], scale[c], shift[c]}({{x[j]}});
     }
-    store_words(p.out + share.offset(of, k), pack<T>(x));
-  }
+    store_words(p.out + offset, pack<T>(x));
+  });
 }
 
 // In training; p.in: the gradient and src.
@@ -108,7 +105,7 @@ hold_backward(HeldTiles of, ChannelResults to, RunPointers<T, 2> p) {
   GPU_DYNAMIC_SHARED(Words, held);
   constexpr int kColumns = kHeldColumns<T, kOne>;
   auto* floats = reinterpret_cast<float*>(held + 2 * of.packs * block_threads());
-  float *parts = floats + of.parts_at, *slots = floats + of.slots_at, *lines = floats + of.lines_at;
+  float *parts = floats, *slots = floats + of.parts, *lines = floats + of.lines_at;
   const HeldShare<T, kOne> share(of);
   Words *grads = held + thread_id(), *srcs = grads + of.packs * block_threads();
   begin_copies(of, share, p.in[0], grads);
@@ -151,8 +148,7 @@ hold_backward(HeldTiles of, ChannelResults to, RunPointers<T, 2> p) {
   gather(of, share, factors, factor);
   gather(of, share, scales, scale);
   gather(of, share, shifts, shift);
-#pragma unroll 2
-  for (int k = 0; k < share.count; ++k) {
+  share.for_each(of, [&](int k, int64_t offset) {
     float g[kPack<T>], x[kPack<T>];
     unpack<T>(grads[k * block_threads()], g);
     unpack<T>(srcs[k * block_threads()], x);
@@ -161,8 +157,8 @@ hold_backward(HeldTiles of, ChannelResults to, RunPointers<T, 2> p) {
       const int c = kOne ? 0 : j;
       x[j] = GradientLine{factor[c], mean[c], scale[c], shift[c]}({{g[j], x[j]}});
     }
-    store_words(p.out + share.offset(of, k), pack<T>(x));
-  }
+    store_words(p.out + offset, pack<T>(x));
+  });
 }
 
 }  // namespace

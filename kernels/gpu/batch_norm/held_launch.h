@@ -72,27 +72,25 @@ inline bool divide_held(const BatchShape& shape, int64_t pack, int inputs, int v
     blocks *= 2;
   }
   if (bytes > blocks * kMostHeldBytes) return false;
-  const int64_t all = (rows * width + blocks - 1) / blocks;
-  const int64_t threads = held_threads(all, width, one), step = one ? threads : threads / width;
-  const int64_t steps = ((one ? all : (rows + blocks - 1) / blocks) + step - 1) / step;
+  const auto up = [](int64_t a, int64_t b) { return (a + b - 1) / b; };
   const auto i32 = [](int64_t x) { return static_cast<int32_t>(x); };
-  *of = {row_of_tiles(shape, inner),
-         i32(rows),
-         i32(width),
-         i32(tiles),
-         i32(channels),
-         i32(inner),
-         Division(static_cast<uint32_t>(width)),
-         Division(static_cast<uint32_t>(inner)),
-         i32(blocks),
-         i32(threads),
-         i32(steps),
-         0,
-         0,
-         0,
-         0};
-  of->slots_at = i32(one ? values * kMostWaves : values * threads * pack);
-  of->lines_at = of->slots_at + i32(2 * blocks * values * channels);
+  const int64_t part = up(one ? rows * width : rows, blocks);
+  const int64_t threads = held_threads(one ? part : part * width, width, one);
+  const int64_t step = one ? threads : threads / width, stride = shape.channels * inner;
+  *of = {};
+  of->stride = stride;
+  of->step = threads / width * stride + (one ? threads % width * pack : 0);
+  of->rows = i32(rows), of->width = i32(width);
+  of->tiles = i32(tiles), of->channels = i32(channels), of->inner = i32(inner);
+  of->by_width = Division(static_cast<uint32_t>(width));
+  of->by_inner = Division(static_cast<uint32_t>(inner));
+  of->blocks = i32(blocks), of->threads = i32(threads);
+  of->part = i32(part), of->packs = i32(up(part, step));
+  of->step_at = i32(threads % width);
+  // As held_team() in the narrowest wave there is.
+  const int64_t team = shape.last && width < kLeastWave ? kLeastWave : width;
+  of->parts = i32(one ? values * kMostWaves : values * (threads / team) * width * pack);
+  of->lines_at = of->parts + i32(2 * blocks * values * channels);
   of->ends = of->lines_at + i32(4 * channels);
   return true;
 }
