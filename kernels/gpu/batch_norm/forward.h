@@ -27,14 +27,16 @@ struct RunningLines {
   }
 };
 
-// mean and rstd from the running moments.
+// mean and rstd, where they are wanted, from the running moments.
 template <class T>
-GPU_KERNEL(kRunThreads)
-keep_running(BatchCall call) {
-  const int64_t c = block_id() * block_threads() + thread_id();
-  if (c >= call.channels) return;
-  store_value<T>(call.mean, c, load_value<T>(call.running_mean, c));
-  store_value<T>(call.rstd, c, rsqrt_fast(load_value<T>(call.running_var, c) + call.eps));
+GPU_DEVICE void keep_moments(const RunningLines<T>& of) {
+  const BatchCall& call = of.call;
+  if (call.mean.data == nullptr) return;
+  const int64_t threads = grid_blocks() * block_threads();
+  for (int64_t c = block_id() * block_threads() + thread_id(); c < call.channels; c += threads) {
+    store_value<T>(call.mean, c, load_value<T>(call.running_mean, c));
+    store_value<T>(call.rstd, c, rsqrt_fast(load_value<T>(call.running_var, c) + call.eps));
+  }
 }
 
 // What the kernels of moments leave: of slices, and of columns.
@@ -157,11 +159,6 @@ inline int batch_forward(const void* args, const polyops_context* ctx) {
   return with_type(a.src.dtype, [&]<class T>() {
     const RunPointers<T, 1> p = {{static_cast<const T*>(a.src.data)}, static_cast<T*>(a.dst.data)};
     if (a.training != 0) return train(call, p, shape, ctx);
-    if (call.mean.data != nullptr) {
-      const int status =
-          launch(keep_running<T>, {blocks_of(shape.channels), kRunThreads}, ctx, call);
-      if (status != POLYOPS_OK) return status;
-    }
     return launch_map<1, false>(p, shape, RunningLines<T>{call}, ctx);
   });
 }

@@ -15,7 +15,7 @@
 namespace polyops::gpu {
 namespace {
 
-constexpr int kHeldThreads = 512;  // at most
+constexpr int kHeldThreads = 1024;  // at most: 64 registers
 
 struct HeldTiles {
   int64_t stride, step;     // from a row to the next, from a thread's pack to its next

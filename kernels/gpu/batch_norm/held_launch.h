@@ -11,8 +11,8 @@ namespace polyops::gpu {
 namespace {
 
 // A block's packs: of three blocks a multiprocessor has room for, some of which load while another one
-// stores; of two at most.
-constexpr int64_t kHeldBytes = 72 << 10, kMostHeldBytes = 104 << 10;
+// stores; or of one at most.
+constexpr int64_t kHeldBytes = 72 << 10, kMostHeldBytes = 208 << 10;
 constexpr int64_t kLeastHeldBytes = 8 << 10;  // worth another block
 constexpr int64_t kMostAcrossHeld = 8;        // packs, of channels next to each other
 constexpr int kHeldPacks = 16;                // of a thread, for whose sake there are more threads

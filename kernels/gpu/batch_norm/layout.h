@@ -76,6 +76,7 @@ inline int64_t most_chunks(const BatchShape& shape, int64_t pack, int inputs) {
 template <class T, int kInputs, class Lines>
 GPU_KERNEL(kRunThreads)
 map_samples(RunPointers<T, kInputs> p, Runs runs, Channels channels, Lines line) {
+  keep_moments(line);
   const int64_t task = grid_blocks() - 1 - block_id();
   int32_t at, n;
   runs.span(static_cast<int>(task % runs.chunks), &at, &n);

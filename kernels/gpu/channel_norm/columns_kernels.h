@@ -147,6 +147,10 @@ GPU_DEVICE void share_lines(const Columns& of, const ColumnShare<kWidth>& share,
   }
 }
 
+// What a kernel stores besides; of lines that have something, another one.
+template <class Lines>
+GPU_DEVICE void keep_moments(const Lines&) {}
+
 // The last rows first, which an earlier pass may have left in a cache.
 template <class T, int kInputs, int kWidth, class Lines>
 GPU_KERNEL(kRunThreads, column_blocks(kInputs))
@@ -154,6 +158,7 @@ map_columns(RunPointers<T, kInputs> p, Columns of, Lines line) {
   using F = decltype(line(0));
   GPU_SHARED(float, shared, sizeof(F) / sizeof(float) * kMostAcross * kWidth);
   const ColumnShare<kWidth> share(of, grid_blocks() - 1 - block_id());
+  keep_moments(line);
   F f[kWidth];
   share_lines(of, share, line, shared, f);
   const auto map = [&]<int kRows>(int64_t at, int64_t stride,
