@@ -95,32 +95,42 @@ struct ColumnShare {
   }
 };
 
-// Calls f(offset of the first row's element, elements from a row to the next, x[kInputs][rows]) for
-// batches of the share's rows, of kRows and then of one.
 template <int kRows, int kInputs, int kWidth, class T, class F>
+GPU_DEVICE void load_batch(const T* const (&in)[kInputs], int64_t at, int64_t stride, F f) {
+  Held<T, kWidth> x[kInputs][kRows];
+#pragma unroll
+  for (int i = 0; i < kInputs; ++i) {
+#pragma unroll
+    for (int k = 0; k < kRows; ++k) x[i][k] = Held<T, kWidth>::load(in[i] + at + k * stride);
+  }
+  f(at, stride, x);
+}
+
+// Calls f(offset of the first row's element, elements from a row to the next, x[kInputs][rows]) for
+// batches of the share's rows, of kRows and at the end of one; backwards the end comes first.
+template <int kRows, bool kBackwards, int kInputs, int kWidth, class T, class F>
 GPU_DEVICE void for_each_batch(const Columns& of, const ColumnShare<kWidth>& share,
                                const T* const (&in)[kInputs], F f) {
   const int64_t stride = int64_t{share.step} * of.channels;
-  int64_t at = int64_t{share.row} * of.channels + share.column;
-  int32_t row = share.row;
-  for (; row < share.end - (kRows - 1) * share.step; row += kRows * share.step) {
-    Held<T, kWidth> x[kInputs][kRows];
-#pragma unroll
-    for (int i = 0; i < kInputs; ++i) {
-#pragma unroll
-      for (int k = 0; k < kRows; ++k) x[i][k] = Held<T, kWidth>::load(in[i] + at + k * stride);
+  const int32_t rows =
+      share.row < share.end ? (share.end - share.row + share.step - 1) / share.step : 0;
+  const int32_t whole = rows / kRows * kRows;
+  const int64_t first = int64_t{share.row} * of.channels + share.column;
+  const auto batches = [&] {
+    int64_t at = kBackwards ? first + (whole - kRows) * stride : first;
+    for (int32_t row = 0; row < whole; row += kRows) {
+      load_batch<kRows, kInputs, kWidth>(in, at, stride, f);
+      at += kBackwards ? -kRows * stride : kRows * stride;
     }
-    f(at, stride, x);
-    at += kRows * stride;
-  }
+  };
+  if (!kBackwards) batches();
+  int64_t at = first + whole * stride;
 #pragma unroll 1
-  for (; row < share.end; row += share.step) {
-    Held<T, kWidth> x[kInputs][1];
-#pragma unroll
-    for (int i = 0; i < kInputs; ++i) x[i][0] = Held<T, kWidth>::load(in[i] + at);
-    f(at, stride, x);
+  for (int32_t row = whole; row < rows; ++row) {
+    load_batch<1, kInputs, kWidth>(in, at, stride, f);
     at += stride;
   }
+  if (kBackwards) batches();
 }
 
 // Combines what threads with the same columns have: lanes by shuffles, then waves, in order, through

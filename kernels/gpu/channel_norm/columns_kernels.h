@@ -64,7 +64,8 @@ column_moments(const T* src, Columns of, float* moments, float* pivots) {
     for (int j = 0; j < kWidth; ++j) pivots[share.column + j] = w.pivot[j];
   }
   const T* const in[1] = {src};
-  for_each_batch<kColumnRows>(of, share, in, [&](int64_t, int64_t, const auto& x) { w.add(x[0]); });
+  for_each_batch<kColumnRows, false>(of, share, in,
+                                     [&](int64_t, int64_t, const auto& x) { w.add(x[0]); });
   float x[kWidth][kColumnMoments];
 #pragma unroll
   for (int j = 0; j < kWidth; ++j) x[j][0] = w.mean[j], x[j][1] = w.square[j], x[j][2] = w.count;
@@ -108,7 +109,7 @@ column_gradient_sums(const T* grad, const T* src, Statistics statistics, Columns
       x[j][1] += sum;
     }
   };
-  for_each_batch<kColumnRows>(of, share, in, add);
+  for_each_batch<kColumnRows, false>(of, share, in, add);
   const auto merge = [](float(&a)[2], const float(&b)[2]) {
     a[0] += b[0];
     a[1] += b[1];
@@ -151,13 +152,13 @@ GPU_DEVICE void share_lines(const Columns& of, const ColumnShare<kWidth>& share,
 template <class Lines>
 GPU_DEVICE void keep_moments(const Lines&) {}
 
-// The last rows first, which an earlier pass may have left in a cache.
+// Each thread's last rows first, which an earlier pass may have left in a cache.
 template <class T, int kInputs, int kWidth, class Lines>
 GPU_KERNEL(kRunThreads, column_blocks(kInputs))
 map_columns(RunPointers<T, kInputs> p, Columns of, Lines line) {
   using F = decltype(line(0));
   GPU_SHARED(float, shared, sizeof(F) / sizeof(float) * kMostAcross * kWidth);
-  const ColumnShare<kWidth> share(of, grid_blocks() - 1 - block_id());
+  const ColumnShare<kWidth> share(of, block_id());
   keep_moments(line);
   F f[kWidth];
   share_lines(of, share, line, shared, f);
@@ -176,7 +177,7 @@ map_columns(RunPointers<T, kInputs> p, Columns of, Lines line) {
       store_columns(p.out + at + k * stride, y);
     }
   };
-  for_each_batch<kColumnRows>(of, share, p.in, map);
+  for_each_batch<kColumnRows, true>(of, share, p.in, map);
 }
 
 }  // namespace
