@@ -118,7 +118,7 @@ GPU_DEVICE void store_parts(const HeldTiles& of, float (&x)[kValues][kCount], fl
 }
 
 // What the block has of each channel goes into all blocks' slots, [blocks][kValues][channels]; it is
-// there after the next cluster_barrier().
+// there after the next cluster_barrier(). Of parts, first each column is added up, then each channel.
 template <bool kOne, int kValues, int kCount>
 GPU_DEVICE void send_sums(const HeldTiles& of, float (&x)[kValues][kCount], float* parts,
                           float* slots) {
@@ -131,26 +131,37 @@ GPU_DEVICE void send_sums(const HeldTiles& of, float (&x)[kValues][kCount], floa
       for (int j = 0; j < kCount; ++j) sums[v] += x[v][j];
     }
     sum_team(sums, block_threads(), parts);
-    if (thread_id() >= cluster_blocks()) return;
+    if (thread_id() >= of.blocks) return;
 #pragma unroll
     for (int v = 0; v < kValues; ++v) cluster_send(slots + v, thread_id(), sums[v]);
   } else {
     store_parts(of, x, parts);
     barrier();
-    const int teams = block_threads() / held_team(of), lane = thread_id() % wave_size();
-    const int waves = block_threads() / wave_size(), all = teams * of.inner;
+    const int teams = block_threads() / held_team(of), row = of.width * kCount;
+#pragma unroll
+    for (int v = 0; v < kValues; ++v) {
+      for (int column = thread_id(); column < row; column += block_threads()) {
+        float* at = parts + v * teams * row + column;
+        float sum = *at;
+        for (int team = 1; team < teams; ++team) sum += at[team * row];
+        *at = sum;
+        if (of.inner != 1) continue;
+        for (int rank = 0; rank < of.blocks; ++rank) {
+          cluster_send(slots + v * of.channels + column, rank, sum);
+        }
+      }
+    }
+    if (of.inner == 1) return;
+    barrier();
+    const int waves = block_threads() / wave_size(), lane = thread_id() % wave_size();
     for (int i = thread_id() / wave_size(); i < kValues * of.channels; i += waves) {
-      const int v = i / of.channels, c = i - v * of.channels;
-      const float* from = parts + v * teams * of.width * kCount + c * of.inner;
+      const int v = i < of.channels ? 0 : 1;
+      const float* from = parts + v * teams * row + (i - v * of.channels) * of.inner;
       float sum = 0;
 #pragma unroll 4
-      for (int e = lane; e < all; e += wave_size()) {
-        auto row = static_cast<uint32_t>(e);
-        const uint32_t column = take_remainder(of.by_inner, &row);
-        sum += from[row * of.width * kCount + column];
-      }
+      for (int e = lane; e < of.inner; e += wave_size()) sum += from[e];
       sum = sum_of_lanes(sum, wave_size());
-      if (lane < cluster_blocks()) cluster_send(slots + i, lane, sum);
+      if (lane < of.blocks) cluster_send(slots + i, lane, sum);
     }
   }
 }
