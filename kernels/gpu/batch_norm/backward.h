@@ -64,6 +64,19 @@ int launch_sums(const RunPointers<T, 2>& p, const BatchShape& shape, const Stati
   });
 }
 
+// Whether it was launched, see launch_held().
+template <class T>
+bool launch_held_backward(const RunPointers<T, 2>& p, const BatchShape& shape,
+                          const ChannelResults& to, bool constant, const polyops_context* ctx,
+                          int* status) {
+  if (constant) {
+    return launch_held(p, shape, to, hold_backward<T, true, true>, hold_backward<T, false, true>,
+                       ctx, status);
+  }
+  return launch_held(p, shape, to, hold_backward<T, true, false>, hold_backward<T, false, false>,
+                     ctx, status);
+}
+
 inline int batch_backward(const void* args, const polyops_context* ctx) {
   const auto& a = *static_cast<const BatchBackwardArgs*>(args);
   const BatchShape shape = batch_shape(a.src);
@@ -82,9 +95,10 @@ inline int batch_backward(const void* args, const polyops_context* ctx) {
                            values_of(a.weight),
                            statistics,
                            static_cast<float>(1 / static_cast<double>(shape.n()))};
-      const bool both = a.training != 0 && wants_src;
-      if (both && launch_held(p, shape, to, ctx, &status)) return status;
-      if (both) to.lines = lines;
+      if (wants_src && launch_held_backward(p, shape, to, a.training == 0, ctx, &status)) {
+        return status;
+      }
+      if (a.training != 0 && wants_src) to.lines = lines;
       float* sums = lines + shape.channels * kGradientLineFloats;
       int32_t chunks = 0;
       status = launch_sums(p, shape, statistics, sums, &chunks, ctx);

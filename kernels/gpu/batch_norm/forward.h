@@ -145,7 +145,9 @@ template <class T>
 int train(const BatchCall& call, const RunPointers<T, 1>& p, const BatchShape& shape,
           const polyops_context* ctx) {
   int status = POLYOPS_OK;
-  if (launch_held(p, shape, call, ctx, &status)) return status;
+  if (launch_held(p, shape, call, hold_forward<T, true>, hold_forward<T, false>, ctx, &status)) {
+    return status;
+  }
   auto* lines = static_cast<float*>(ctx->scratch);
   status = make_lines(call, p.in[0], shape, lines, ctx);
   if (status != POLYOPS_OK) return status;

@@ -122,6 +122,7 @@ GPU_DEVICE void store_parts(const HeldTiles& of, float (&x)[kValues][kCount], fl
 template <bool kOne, int kValues, int kCount>
 GPU_DEVICE void send_sums(const HeldTiles& of, float (&x)[kValues][kCount], float* parts,
                           float* slots) {
+  static_assert(kValues <= 2);
   slots += cluster_rank() * kValues * of.channels;
   if constexpr (kOne) {
     float sums[kValues] = {};

@@ -98,8 +98,8 @@ hold_forward(HeldTiles of, BatchCall call, RunPointers<T, 1> p) {
   });
 }
 
-// In training; p.in: the gradient and src.
-template <class T, bool kOne>
+// p.in: the gradient and src. kConstant: the moments are no function of src, as in evaluation.
+template <class T, bool kOne, bool kConstant>
 GPU_KERNEL(kHeldThreads)
 hold_backward(HeldTiles of, ChannelResults to, RunPointers<T, 2> p) {
   GPU_DYNAMIC_SHARED(Words, held);
@@ -155,7 +155,8 @@ hold_backward(HeldTiles of, ChannelResults to, RunPointers<T, 2> p) {
 #pragma unroll
     for (int j = 0; j < kPack<T>; ++j) {
       const int c = kOne ? 0 : j;
-      x[j] = GradientLine{factor[c], mean[c], scale[c], shift[c]}({{g[j], x[j]}});
+      const GradientLine line = {factor[c], mean[c], scale[c], shift[c]};
+      x[j] = kConstant ? g[j] * line.factor : line({{g[j], x[j]}});
     }
     store_words(p.out + offset, pack<T>(x));
   });

@@ -105,23 +105,20 @@ inline bool aligned(std::initializer_list<const void*> tensors) {
   return all;
 }
 
-// Whether it was launched; `status` then says how that went.
+// Whether it was launched, as `one` or `many`, by the channels of a tile; `status` then says how that
+// went.
 template <class T, int kInputs, class What>
 bool launch_held(const RunPointers<T, kInputs>& p, const BatchShape& shape, const What& what,
-                 const polyops_context* ctx, int* status) {
+                 void (*one)(HeldTiles, What, RunPointers<T, kInputs>),
+                 void (*many)(HeldTiles, What, RunPointers<T, kInputs>), const polyops_context* ctx,
+                 int* status) {
   HeldTiles of;
   if (!aligned({p.in[0], p.in[kInputs - 1], p.out})) return false;
   if (!divide_held(shape, kPack<T>, kInputs, kInputs, ctx, &of)) return false;
   const size_t bytes = held_bytes(of, kInputs);
   if (static_cast<int64_t>(bytes) > most_shared(ctx)) return false;
-  const LaunchShape grid = {int64_t{of.tiles} * of.blocks, of.threads, bytes, of.blocks};
-  if constexpr (kInputs == 1) {
-    *status = launch(of.channels == 1 ? hold_forward<T, true> : hold_forward<T, false>, grid, ctx,
-                     of, what, p);
-  } else {
-    *status = launch(of.channels == 1 ? hold_backward<T, true> : hold_backward<T, false>, grid, ctx,
-                     of, what, p);
-  }
+  *status = launch(of.channels == 1 ? one : many,
+                   {int64_t{of.tiles} * of.blocks, of.threads, bytes, of.blocks}, ctx, of, what, p);
   return true;
 }
 
