@@ -52,7 +52,7 @@ std::vector<Case> all_cases() {
   // block and by more; one channel.
   const std::vector<Case> held = {
       {41, 8, 49},       {5, 16, 7},        {41, 4, 49},  {3, 32, 701, true},
-      {3, 32, 70, true}, {9, 16, 90, true}, {70, 4, 104},
+      {3, 32, 70, true}, {9, 16, 90, true}, {70, 4, 104}, {1, 2, 6000},
   };
   cases.insert(cases.end(), held.begin(), held.end());
   cases.push_back({50, 40, 1});

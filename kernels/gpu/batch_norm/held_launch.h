@@ -17,10 +17,6 @@ constexpr int64_t kLeastHeldBytes = 8 << 10;  // worth another block
 constexpr int64_t kMostAcrossHeld = 8;        // packs, of channels next to each other
 constexpr int kHeldPacks = 16;                // of a thread, for whose sake there are more threads
 
-inline int64_t row_of_tiles(const BatchShape& shape, int64_t inner) {
-  return shape.channels * inner;
-}
-
 // Packs of a tile's row; 0: there are no such tiles.
 inline int64_t held_width(const BatchShape& shape, int64_t pack, int64_t most_bytes) {
   if (!shape.last) {
@@ -53,8 +49,8 @@ inline int32_t held_threads(int64_t packs, int64_t width, bool one) {
   return best;
 }
 
-// False: not to be held. `inputs`: tensors that are read; `values`: sums of each channel at a time.
-inline bool divide_held(const BatchShape& shape, int64_t pack, int inputs, int values,
+// False: not to be held. `inputs`: tensors that are read, and sums that are taken at a time.
+inline bool divide_held(const BatchShape& shape, int64_t pack, int inputs,
                         const polyops_context* ctx, HeldTiles* of) {
   const int64_t inner = shape.last ? 1 : shape.pixels;
   const int64_t rows = shape.last ? shape.n() : shape.samples;
@@ -66,7 +62,7 @@ inline bool divide_held(const BatchShape& shape, int64_t pack, int inputs, int v
   if (!one && width > kHeldThreads) return false;
   const int64_t tiles = shape.channels / channels, bytes = rows * width * 16 * inputs;
   int64_t blocks = 1;
-  while (blocks < most && blocks * 2 <= rows &&
+  while (blocks < most && blocks * 2 <= (one ? rows * width : rows) &&
          (bytes > blocks * kHeldBytes ||
           (tiles * blocks < multiprocessors(ctx) && bytes > blocks * kLeastHeldBytes))) {
     blocks *= 2;
@@ -89,8 +85,8 @@ inline bool divide_held(const BatchShape& shape, int64_t pack, int inputs, int v
   of->step_at = i32(threads % width);
   // As held_team() in the narrowest wave there is.
   const int64_t team = shape.last && width < kLeastWave ? kLeastWave : width;
-  of->parts = i32(one ? values * kMostWaves : values * (threads / team) * width * pack);
-  of->lines_at = of->parts + i32(2 * blocks * values * channels);
+  of->parts = i32(one ? inputs * kMostWaves : inputs * (threads / team) * width * pack);
+  of->lines_at = of->parts + i32(2 * blocks * inputs * channels);
   of->ends = of->lines_at + i32(4 * channels);
   return true;
 }
@@ -114,7 +110,7 @@ bool launch_held(const RunPointers<T, kInputs>& p, const BatchShape& shape, cons
                  int* status) {
   HeldTiles of;
   if (!aligned({p.in[0], p.in[kInputs - 1], p.out})) return false;
-  if (!divide_held(shape, kPack<T>, kInputs, kInputs, ctx, &of)) return false;
+  if (!divide_held(shape, kPack<T>, kInputs, ctx, &of)) return false;
   const size_t bytes = held_bytes(of, kInputs);
   if (static_cast<int64_t>(bytes) > most_shared(ctx)) return false;
   *status = launch(of.channels == 1 ? one : many,
