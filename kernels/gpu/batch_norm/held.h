@@ -117,6 +117,15 @@ GPU_DEVICE void store_parts(const HeldTiles& of, float (&x)[kValues][kCount], fl
   }
 }
 
+// To a block of the cluster, which may be this one alone and then is not launched as a cluster.
+GPU_DEVICE void send(const HeldTiles& of, float* place, int rank, float x) {
+  if (of.blocks == 1) {
+    *place = x;
+  } else {
+    cluster_send(place, rank, x);
+  }
+}
+
 // What the block has of each channel goes into all blocks' slots, [blocks][kValues][channels]; it is
 // there after the next cluster_barrier(). Of parts, first each column is added up, then each channel.
 template <bool kOne, int kValues, int kCount>
@@ -134,7 +143,7 @@ GPU_DEVICE void send_sums(const HeldTiles& of, float (&x)[kValues][kCount], floa
     sum_team(sums, block_threads(), parts);
     if (thread_id() >= of.blocks) return;
 #pragma unroll
-    for (int v = 0; v < kValues; ++v) cluster_send(slots + v, thread_id(), sums[v]);
+    for (int v = 0; v < kValues; ++v) send(of, slots + v, thread_id(), sums[v]);
   } else {
     store_parts(of, x, parts);
     barrier();
@@ -148,7 +157,7 @@ GPU_DEVICE void send_sums(const HeldTiles& of, float (&x)[kValues][kCount], floa
         *at = sum;
         if (of.inner != 1) continue;
         for (int rank = 0; rank < of.blocks; ++rank) {
-          cluster_send(slots + v * of.channels + column, rank, sum);
+          send(of, slots + v * of.channels + column, rank, sum);
         }
       }
     }
@@ -162,7 +171,7 @@ GPU_DEVICE void send_sums(const HeldTiles& of, float (&x)[kValues][kCount], floa
 #pragma unroll 4
       for (int e = lane; e < of.inner; e += wave_size()) sum += from[e];
       sum = sum_of_lanes(sum, wave_size());
-      if (lane < of.blocks) cluster_send(slots + i, lane, sum);
+      if (lane < of.blocks) send(of, slots + i, lane, sum);
     }
   }
 }
