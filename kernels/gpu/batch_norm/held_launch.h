@@ -32,15 +32,18 @@ inline int64_t held_width(const BatchShape& shape, int64_t pack, int64_t most_by
   return width;
 }
 
-// So that few of a block's threads have no place in a row.
-inline int32_t held_threads(int64_t packs, int64_t width, bool one) {
+// So that few of a block's threads have no place in a row, and there are enough for its packs: more of
+// them where a multiprocessor has no other block.
+inline int32_t held_threads(int64_t packs, int64_t width, bool one, int inputs) {
+  const int64_t each = packs * inputs * 16 * 2 > kMostHeldBytes ? kHeldPacks / 2 : kHeldPacks;
   int32_t best = 256;
   int64_t most = 0;
   for (int32_t threads = 128; threads <= kHeldThreads; threads += 64) {
     if (!one && threads < width) continue;
     const int64_t used = one ? threads : threads / width * width;
-    const int64_t waste = packs > used * kHeldPacks ? 2 : 1;
-    const int64_t score = used * 1024 / threads / waste - (threads > 256 ? 64 : 0);
+    int64_t score = used * 1024 / threads;
+    if (packs > used * each) score = score * used * each / packs;
+    if (threads > 256) score -= 64;
     if (score > most) {
       most = score;
       best = threads;
@@ -71,7 +74,7 @@ inline bool divide_held(const BatchShape& shape, int64_t pack, int inputs,
   const auto up = [](int64_t a, int64_t b) { return (a + b - 1) / b; };
   const auto i32 = [](int64_t x) { return static_cast<int32_t>(x); };
   const int64_t part = up(one ? rows * width : rows, blocks);
-  const int64_t threads = held_threads(one ? part : part * width, width, one);
+  const int64_t threads = held_threads(one ? part : part * width, width, one, inputs);
   const int64_t step = one ? threads : threads / width, stride = shape.channels * inner;
   *of = {};
   of->stride = stride;
