@@ -28,15 +28,41 @@ GPU_DEVICE void begin_copies(const HeldTiles& of, const HeldShare<T, kOne>& shar
       of, [&](int k, int64_t offset) { copy_16_later(held + k * block_threads(), src + offset); });
 }
 
+// Calls f(x) for a thread's packs that are there.
+template <class T, class F>
+GPU_DEVICE void for_each_held(const Words* held, int count, F f) {
+#pragma unroll 2
+  for (int k = 0; k < count; ++k) {
+    float x[kPack<T>];
+    unpack<T>(held[k * block_threads()], x);
+    f(x);
+  }
+}
+
+// From the sums of squares that all blocks have sent. lines: [pivot, mean, ...][channels] becomes
+// [pivot, scale, shift][channels].
+template <class T>
+GPU_DEVICE void finish_tile(const HeldTiles& of, const BatchCall& call, int32_t first,
+                            const float* slots, float* lines) {
+  float *means = lines + of.channels, *shifts = means + of.channels;
+  for (int c = thread_id(); c < of.channels; c += block_threads()) {
+    const ChannelMoments moments = {lines[c], means[c], 0, sum_sent<1>(of, slots, 0, c)};
+    const Line line = finish_channel<T>(call, first + c, moments, cluster_rank() == 0);
+    means[c] = line.scale;
+    shifts[c] = line.shift;
+  }
+  barrier();
+}
+
 // The mean first, then the squares around that, both of deviations from the pivot.
 template <class T, bool kOne>
 GPU_KERNEL(kHeldThreads)
 hold_forward(HeldTiles of, BatchCall call, RunPointers<T, 1> p) {
   GPU_DYNAMIC_SHARED(Words, held);
   constexpr int kColumns = kHeldColumns<T, kOne>;
-  auto* floats = reinterpret_cast<float*>(held + of.packs * block_threads());
-  float *parts = floats, *slots = floats + of.parts, *lines = floats + of.lines_at;
-  float* later_slots = slots + of.blocks * of.channels;
+  auto* parts = reinterpret_cast<float*>(held + of.packs * block_threads());
+  float *slots = parts + of.parts, *lines = parts + of.lines_at;
+  float *later_slots = slots + of.blocks * of.channels, *means = lines + of.channels;
   const HeldShare<T, kOne> share(of);
   Words* mine = held + thread_id();
   begin_copies(of, share, p.in[0], mine);
@@ -50,42 +76,29 @@ hold_forward(HeldTiles of, BatchCall call, RunPointers<T, 1> p) {
   gather(of, share, lines, pivot);
   wait_copies<0>();
   float sums[1][kPack<T>] = {}, squares[1][kPack<T>] = {};
-#pragma unroll 2
-  for (int k = 0; k < share.count; ++k) {
-    float x[kPack<T>];
-    unpack<T>(mine[k * block_threads()], x);
+  for_each_held<T>(mine, share.count, [&](const float(&x)[kPack<T>]) {
 #pragma unroll
     for (int j = 0; j < kPack<T>; ++j) sums[0][j] += x[j] - pivot[kOne ? 0 : j];
-  }
+  });
   send_sums<kOne>(of, sums, parts, slots);
   cluster_barrier();
-  float *means = lines + of.channels, *shifts = means + of.channels;
   for (int c = thread_id(); c < of.channels; c += block_threads()) {
     means[c] = sum_sent<1>(of, slots, 0, c) * call.inv_n;
   }
   barrier();
   gather(of, share, means, mean);
-#pragma unroll 2
-  for (int k = 0; k < share.count; ++k) {
-    float x[kPack<T>];
-    unpack<T>(mine[k * block_threads()], x);
+  for_each_held<T>(mine, share.count, [&](const float(&x)[kPack<T>]) {
 #pragma unroll
     for (int j = 0; j < kPack<T>; ++j) {
       const float d = (x[j] - pivot[kOne ? 0 : j]) - mean[kOne ? 0 : j];
       squares[0][j] = fmaf(d, d, squares[0][j]);
     }
-  }
+  });
   send_sums<kOne>(of, squares, parts, later_slots);
   cluster_barrier();
-  for (int c = thread_id(); c < of.channels; c += block_threads()) {
-    const ChannelMoments moments = {lines[c], means[c], 0, sum_sent<1>(of, later_slots, 0, c)};
-    const Line line = finish_channel<T>(call, first + c, moments, cluster_rank() == 0);
-    means[c] = line.scale;
-    shifts[c] = line.shift;
-  }
-  barrier();
+  finish_tile<T>(of, call, first, later_slots, lines);
   gather(of, share, means, scale);
-  gather(of, share, shifts, shift);
+  gather(of, share, means + of.channels, shift);
   share.for_each(of, [&](int k, int64_t offset) {
     float x[kPack<T>];
     unpack<T>(mine[k * block_threads()], x);
@@ -98,14 +111,31 @@ hold_forward(HeldTiles of, BatchCall call, RunPointers<T, 1> p) {
   });
 }
 
+// From what all blocks have sent. lines: [mean, factor, scale, shift][channels], of which the means
+// are there.
+template <class T>
+GPU_DEVICE void finish_gradient_tile(const HeldTiles& of, const ChannelResults& to, int32_t first,
+                                     const float* slots, float* lines) {
+  for (int c = thread_id(); c < of.channels; c += block_threads()) {
+    const float product = sum_sent<2>(of, slots, 0, c) * rstd_of<T>(to.statistics, first + c);
+    const float sum = sum_sent<2>(of, slots, 1, c);
+    if (cluster_rank() == 0) store_sums<T>(to, first + c, product, sum);
+    const GradientLine line = gradient_line<T>(to, first + c, product, sum);
+    lines[of.channels + c] = line.factor;
+    lines[2 * of.channels + c] = line.scale;
+    lines[3 * of.channels + c] = line.shift;
+  }
+  barrier();
+}
+
 // p.in: the gradient and src. kConstant: the moments are no function of src, as in evaluation.
 template <class T, bool kOne, bool kConstant>
 GPU_KERNEL(kHeldThreads)
 hold_backward(HeldTiles of, ChannelResults to, RunPointers<T, 2> p) {
   GPU_DYNAMIC_SHARED(Words, held);
   constexpr int kColumns = kHeldColumns<T, kOne>;
-  auto* floats = reinterpret_cast<float*>(held + 2 * of.packs * block_threads());
-  float *parts = floats, *slots = floats + of.parts, *lines = floats + of.lines_at;
+  auto* parts = reinterpret_cast<float*>(held + 2 * of.packs * block_threads());
+  float *slots = parts + of.parts, *lines = parts + of.lines_at;
   const HeldShare<T, kOne> share(of);
   Words *grads = held + thread_id(), *srcs = grads + of.packs * block_threads();
   begin_copies(of, share, p.in[0], grads);
@@ -133,21 +163,10 @@ hold_backward(HeldTiles of, ChannelResults to, RunPointers<T, 2> p) {
   }
   send_sums<kOne>(of, sums, parts, slots);
   cluster_barrier();
-  float *factors = lines + of.channels, *scales = factors + of.channels;
-  float* shifts = scales + of.channels;
-  for (int c = thread_id(); c < of.channels; c += block_threads()) {
-    const float product = sum_sent<2>(of, slots, 0, c) * rstd_of<T>(to.statistics, first + c);
-    const float sum = sum_sent<2>(of, slots, 1, c);
-    if (cluster_rank() == 0) store_sums<T>(to, first + c, product, sum);
-    const GradientLine line = gradient_line<T>(to, first + c, product, sum);
-    factors[c] = line.factor;
-    scales[c] = line.scale;
-    shifts[c] = line.shift;
-  }
-  barrier();
-  gather(of, share, factors, factor);
-  gather(of, share, scales, scale);
-  gather(of, share, shifts, shift);
+  finish_gradient_tile<T>(of, to, first, slots, lines);
+  gather(of, share, lines + of.channels, factor);
+  gather(of, share, lines + 2 * of.channels, scale);
+  gather(of, share, lines + 3 * of.channels, shift);
   share.for_each(of, [&](int k, int64_t offset) {
     float g[kPack<T>], x[kPack<T>];
     unpack<T>(grads[k * block_threads()], g);
