@@ -43,11 +43,18 @@ std::vector<Case> all_cases() {
       if (pixels < 300) cases.push_back({5, 16, pixels, last, 1});
     }
     const std::vector<Case> others = {
-        {2, 8, 9, last},     {40, 1, 33, last},      {3, 24, 130, last}, {2, 264, 5, last},
-        {1, 3, 20001, last}, {2, 2, 10000, last, 3}, {33, 2, 520, last}, {2, 1030, 2, last, 1},
+        {2, 8, 9, last},    {40, 1, 33, last},     {3, 24, 130, last}, {2, 264, 5, last},
+        {1, 3, 9001, last}, {2, 2, 8200, last, 3}, {17, 2, 520, last}, {2, 1030, 2, last, 1},
     };
     cases.insert(cases.end(), others.begin(), others.end());
   }
+  // Held in a cluster's shared memory: several channels to a tile, on planes and next to each other, by a
+  // block and by more; one channel.
+  const std::vector<Case> held = {
+      {41, 8, 49},       {5, 16, 7},        {41, 4, 49},  {3, 32, 701, true},
+      {3, 32, 70, true}, {9, 16, 90, true}, {70, 4, 104}, {1, 2, 6000},
+  };
+  cases.insert(cases.end(), held.begin(), held.end());
   cases.push_back({50, 40, 1});
   cases.push_back({1, 1, 2});
   return cases;
@@ -169,8 +176,10 @@ TEST(BatchNorm, MatchesReference) {
 
 TEST(BatchNorm, HardChannels) {
   size_t turn = 0;
-  for (const Case& c : {Case{3, 10, 33}, Case{3, 16, 33, true}, Case{2, 10, 1500},
-                        Case{2, 10, 1500, true}, Case{40, 16, 70, true}}) {
+  for (const Case& c :
+       {Case{3, 10, 33}, Case{3, 16, 33, true}, Case{2, 10, 1500}, Case{2, 10, 1500, true},
+        Case{40, 16, 70, true}, Case{40, 24, 70, true}, Case{3, 20, 700, true}, Case{5, 10, 400},
+        Case{4, 20, 49}, Case{3, 10, 400}}) {
     const NormTypes& types = types_of_turn(turn++);
     Buffer src(types.src, c.sizes(), c.strides());
     fill_hard(&src, [&](int64_t i) { return c.channel(i); });
@@ -180,7 +189,8 @@ TEST(BatchNorm, HardChannels) {
 }
 
 TEST(BatchNorm, OutliersCostTheOthersNothing) {
-  for (const Case& c : {Case{3, 2, 500}, Case{3, 8, 500, true}}) {
+  for (const Case& c :
+       {Case{3, 2, 500}, Case{3, 8, 500, true}, Case{3, 12, 500, true}, Case{3, 2, 501}}) {
     for (int64_t place : {0, 4, 101}) {
       Buffer src(POLYOPS_FLOAT32, c.sizes(), c.strides());
       src.fill_normal(3);
@@ -192,7 +202,8 @@ TEST(BatchNorm, OutliersCostTheOthersNothing) {
 }
 
 TEST(BatchNorm, NanAndInfinitySpoilTheirChannel) {
-  for (const Case& c : {Case{3, 2, 5}, Case{3, 8, 50, true}, Case{2, 2, 9000}}) {
+  for (const Case& c : {Case{3, 2, 5}, Case{3, 8, 50, true}, Case{3, 12, 50, true}, Case{3, 8, 50},
+                        Case{2, 2, 9000}}) {
     for (double bad :
          {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
       Buffer src(POLYOPS_FLOAT32, c.sizes(), c.strides()),

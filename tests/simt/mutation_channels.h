@@ -47,11 +47,15 @@ Calls group_norm_backward() {
   return all;
 }
 
-// Planes, and channels next to each other.
+// Planes, and channels next to each other; held in shared memory, by one channel and by more, and not.
 struct Images {
   Sizes sizes, strides = {};
 };
-const std::vector<Images> kBatches = {{{3, 4, 300}}, {{2, 40, 50}, {2000, 1, 40}}};
+const std::vector<Images> kBatches = {{{40, 2, 300}},
+                                      {{41, 4, 49}},
+                                      {{3, 5, 301}},
+                                      {{2, 40, 50}, {2000, 1, 40}},
+                                      {{2, 20, 50}, {1000, 1, 20}}};
 
 Calls batch_norm() {
   Calls all = {"batch_norm", {}};

@@ -1,9 +1,11 @@
-// batch_norm_backward. Bound: memory, 3 elements moved per element; in training 5 where the second-level
-// cache has nothing left of the first pass, which takes each channel's sums. From these follow
-// grad_weight, grad_bias and each channel's line; the last pass makes grad_src of it.
+// batch_norm_backward. Bound: memory, 3 elements moved per element; in training 5 where neither shared
+// memory has room for a channel (held.h) nor the second-level cache anything left of the first pass,
+// which takes each channel's sums. From these follow grad_weight, grad_bias and each channel's line;
+// the last pass makes grad_src of it.
 #ifndef POLYOPS_GPU_BATCH_NORM_BACKWARD_H_
 #define POLYOPS_GPU_BATCH_NORM_BACKWARD_H_
 
+#include "held_launch.h"
 #include "layout.h"
 #include "polyops/ops/batch_norm.h"
 
@@ -33,7 +35,7 @@ inline size_t batch_backward_scratch(const void* p, int32_t) {
   const auto& a = *static_cast<const BatchBackwardArgs*>(p);
   if (!wants_sums(a)) return 0;
   const BatchShape shape = batch_shape(a.src);
-  const int64_t chunks = most_chunks(shape, 16 / polyops_dtype_size(a.src.dtype));
+  const int64_t chunks = most_chunks(shape, 16 / polyops_dtype_size(a.src.dtype), 2);
   return static_cast<size_t>(shape.channels * (chunks * 2 + kGradientLineFloats)) * sizeof(float);
 }
 
@@ -55,11 +57,24 @@ int launch_sums(const RunPointers<T, 2>& p, const BatchShape& shape, const Stati
     return launch(slice_sums<T>, {runs.slices * runs.chunks, kRunThreads}, ctx, call, kRunThreads);
   }
   return with_width<T>(shape, {p.in[0], p.in[1]}, [&]<int kWidth>() {
-    const Columns of = columns_of(shape.n(), shape.channels, kWidth);
+    const Columns of = columns_of(shape.n(), shape.channels, kWidth, 2);
     *chunks = of.chunks;
     return launch(column_gradient_sums<T, kWidth>, {int64_t{of.tiles} * of.chunks, kRunThreads},
                   ctx, p.in[0], p.in[1], statistics, of, sums);
   });
+}
+
+// Whether it was launched, see launch_held().
+template <class T>
+bool launch_held_backward(const RunPointers<T, 2>& p, const BatchShape& shape,
+                          const ChannelResults& to, bool constant, const polyops_context* ctx,
+                          int* status) {
+  if (constant) {
+    return launch_held(p, shape, to, hold_backward<T, true, true>, hold_backward<T, false, true>,
+                       ctx, status);
+  }
+  return launch_held(p, shape, to, hold_backward<T, true, false>, hold_backward<T, false, false>,
+                     ctx, status);
 }
 
 inline int batch_backward(const void* args, const polyops_context* ctx) {
@@ -74,16 +89,20 @@ inline int batch_backward(const void* args, const polyops_context* ctx) {
     auto* lines = static_cast<float*>(ctx->scratch);
     int status = POLYOPS_OK;
     if (wants_sums(a)) {
+      ChannelResults to = {values_of(a.grad_weight),
+                           values_of(a.grad_bias),
+                           nullptr,
+                           values_of(a.weight),
+                           statistics,
+                           static_cast<float>(1 / static_cast<double>(shape.n()))};
+      if (wants_src && launch_held_backward(p, shape, to, a.training == 0, ctx, &status)) {
+        return status;
+      }
+      if (a.training != 0 && wants_src) to.lines = lines;
       float* sums = lines + shape.channels * kGradientLineFloats;
       int32_t chunks = 0;
       status = launch_sums(p, shape, statistics, sums, &chunks, ctx);
       if (status != POLYOPS_OK) return status;
-      const ChannelResults to = {values_of(a.grad_weight),
-                                 values_of(a.grad_bias),
-                                 a.training != 0 && wants_src ? lines : nullptr,
-                                 values_of(a.weight),
-                                 statistics,
-                                 static_cast<float>(1 / static_cast<double>(shape.n()))};
       status = launch_channel_sums<T>(sums, chunks, shape.channels, to, ctx);
     }
     if (status != POLYOPS_OK || !wants_src) return status;

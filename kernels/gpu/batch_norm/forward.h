@@ -1,20 +1,17 @@
-// batch_norm. Bound: memory, one read and one write; in training a second read, which the second-level
-// cache has part of. In training: each channel's moments, by several blocks; what follows from them
-// for each channel; then the lines of all elements. Otherwise the lines at once.
+// batch_norm. Bound: memory, one read and one write; in training a second read where shared memory has
+// no room for a channel (held.h), of which the second-level cache has a part. Then: each channel's
+// moments, by several blocks; what follows from them for each channel; then the lines of all elements.
+// Not in training: the lines at once.
 #ifndef POLYOPS_GPU_BATCH_NORM_FORWARD_H_
 #define POLYOPS_GPU_BATCH_NORM_FORWARD_H_
 
+#include "call.h"
+#include "held_launch.h"
 #include "layout.h"
 #include "polyops/ops/batch_norm.h"
 
 namespace polyops::gpu {
 namespace {
-
-struct BatchCall {
-  Values weight, bias, running_mean, running_var, mean, rstd;
-  int32_t channels;
-  float eps, momentum, inv_n, unbiased;  // unbiased: n / (n - 1)
-};
 
 // With the running moments.
 template <class T>
@@ -30,45 +27,57 @@ struct RunningLines {
   }
 };
 
-// mean and rstd from the running moments.
+// mean and rstd, where they are wanted, from the running moments.
 template <class T>
-GPU_KERNEL(kRunThreads)
-keep_running(BatchCall call) {
-  const int64_t c = block_id() * block_threads() + thread_id();
-  if (c >= call.channels) return;
-  store_value<T>(call.mean, c, load_value<T>(call.running_mean, c));
-  store_value<T>(call.rstd, c, rsqrt_fast(load_value<T>(call.running_var, c) + call.eps));
+GPU_DEVICE void keep_moments(const RunningLines<T>& of) {
+  const BatchCall& call = of.call;
+  if (call.mean.data == nullptr) return;
+  const int64_t threads = grid_blocks() * block_threads();
+  for (int64_t c = block_id() * block_threads() + thread_id(); c < call.channels; c += threads) {
+    store_value<T>(call.mean, c, load_value<T>(call.running_mean, c));
+    store_value<T>(call.rstd, c, rsqrt_fast(load_value<T>(call.running_var, c) + call.eps));
+  }
 }
 
-template <class T>
-GPU_DEVICE void update(const Values& running, int32_t c, float x, float momentum) {
-  store_value<T>(running, c, x * momentum + (1 - momentum) * load_value<T>(running, c));
-}
+// What the kernels of moments leave: of slices, and of columns.
+struct SliceMoments {
+  const float* data;
+  int32_t chunks;
+
+  GPU_DEVICE Welford of(int32_t c) const { return moments_of(data, c, chunks); }
+  GPU_DEVICE float pivot(int32_t c) const { return pivot_of(data, c, chunks); }
+};
+struct ColumnMoments {
+  const float* data;
+  const float* pivots;
+  int32_t channels, chunks;
+
+  GPU_DEVICE Welford of(int32_t c) const {
+    Welford w;
+#pragma unroll 4
+    for (int32_t i = thread_id() % wave_size(); i < chunks; i += wave_size()) {
+      const float* from = data + int64_t{i} * kColumnMoments * channels + c;
+      w = combined(w, {from[0], from[channels], from[int64_t{2} * channels]});
+    }
+    return combine_lanes(w, wave_size());
+  }
+  GPU_DEVICE float pivot(int32_t c) const { return pivots[c]; }
+};
 
 // A wave per channel: its chunks into its line, its moments and the running ones.
-template <class T>
+template <class T, class Moments>
 GPU_KERNEL(kRunThreads)
-finish_moments(BatchCall call, const float* moments, int32_t chunks, float* lines) {
+finish_moments(BatchCall call, Moments moments, float* lines) {
   const int waves = block_threads() / wave_size();
   const auto c = static_cast<int32_t>(block_id() * waves + thread_id() / wave_size());
   if (c >= call.channels) return;
-  const Welford w = moments_of(moments, c, chunks);
+  const Welford w = moments.of(c);
   if (thread_id() % wave_size() != 0) return;
-  const float pivot = pivot_of(moments, c, chunks);
-  const float var = w.square < 0 ? 0.0f : w.square * call.inv_n;
-  const float rstd = rsqrt_fast(var + call.eps), mean = w.mean_from(pivot);
-  store_value<T>(call.mean, c, mean);
-  store_value<T>(call.rstd, c, rstd);
-  if (call.running_mean.data != nullptr) {
-    update<T>(call.running_mean, c, mean, call.momentum);
-    update<T>(call.running_var, c, var * call.unbiased, call.momentum);
-  }
-  const float scale = call.weight.data == nullptr ? rstd : rstd * load_value<T>(call.weight, c);
-  const float bias = call.bias.data == nullptr ? 0.0f : load_value<T>(call.bias, c);
-  float* line = lines + int64_t{c} * kLineFloats;
-  line[0] = pivot;
-  line[1] = scale;
-  line[2] = fmaf(-(w.mean + w.low), scale, bias);
+  const Line line = finish_channel<T>(call, c, {moments.pivot(c), w.mean, w.low, w.square}, true);
+  float* to = lines + int64_t{c} * kLineFloats;
+  to[0] = line.center;
+  to[1] = line.scale;
+  to[2] = line.shift;
 }
 
 using BatchArgs = polyops_batch_norm_args;
@@ -77,9 +86,9 @@ inline size_t batch_scratch(const void* p, int32_t) {
   const auto& a = *static_cast<const BatchArgs*>(p);
   if (a.training == 0) return 0;
   const BatchShape shape = batch_shape(a.src);
-  const int64_t chunks = most_chunks(shape, 16 / polyops_dtype_size(a.src.dtype));
-  return static_cast<size_t>(shape.channels * (chunks * kMomentsOfChunk + kLineFloats)) *
-         sizeof(float);
+  const int64_t chunks = most_chunks(shape, 16 / polyops_dtype_size(a.src.dtype), 1);
+  constexpr int kMost = kMomentsOfChunk > kColumnMoments + 1 ? kMomentsOfChunk : kColumnMoments + 1;
+  return static_cast<size_t>(shape.channels * (chunks * kMost + kLineFloats)) * sizeof(float);
 }
 
 inline BatchCall make_batch_call(const BatchArgs& a, const BatchShape& shape) {
@@ -97,38 +106,50 @@ inline BatchCall make_batch_call(const BatchArgs& a, const BatchShape& shape) {
           static_cast<float>(n / (n - 1))};
 }
 
-// Returns the chunks of a channel through `chunks`.
-template <class T>
-int launch_moments(const T* src, const BatchShape& shape, float* moments, int32_t* chunks,
-                   const polyops_context* ctx) {
-  if (!shape.last) {
-    const Runs runs = channel_runs(shape, kPack<T>);
-    *chunks = runs.chunks;
-    return launch(slice_moments<T>, {runs.slices * runs.chunks, kRunThreads}, ctx, src, runs,
-                  moments);
-  }
-  return with_width<T>(shape, {src}, [&]<int kWidth>() {
-    const Columns of = columns_of(shape.n(), shape.channels, kWidth);
-    *chunks = of.chunks;
-    return launch(column_moments<T, kWidth>, {int64_t{of.tiles} * of.chunks, kRunThreads}, ctx, src,
-                  of, moments);
-  });
-}
-
 // Blocks of so many threads, one for each.
 inline int64_t blocks_of(int64_t threads) { return (threads + kRunThreads - 1) / kRunThreads; }
+
+template <class T, class Moments>
+int launch_finish(const BatchCall& call, const Moments& moments, float* lines,
+                  const polyops_context* ctx) {
+  constexpr int64_t kWidestWave = 64;
+  return launch(finish_moments<T, Moments>, {blocks_of(call.channels * kWidestWave), kRunThreads},
+                ctx, call, moments, lines);
+}
+
+// The lines of all channels, by way of their moments.
+template <class T>
+int make_lines(const BatchCall& call, const T* src, const BatchShape& shape, float* lines,
+               const polyops_context* ctx) {
+  float* moments = lines + shape.channels * kLineFloats;
+  if (!shape.last) {
+    const Runs runs = channel_runs(shape, kPack<T>);
+    const int status =
+        launch(slice_moments<T>, {runs.slices * runs.chunks, kRunThreads}, ctx, src, runs, moments);
+    if (status != POLYOPS_OK) return status;
+    return launch_finish<T>(call, SliceMoments{moments, runs.chunks}, lines, ctx);
+  }
+  return with_width<T>(shape, {src}, [&]<int kWidth>() {
+    const Columns of = columns_of(shape.n(), shape.channels, kWidth, 1);
+    float* pivots = moments + shape.channels * of.chunks * kColumnMoments;
+    const int status =
+        launch(column_moments<T, kWidth>, {int64_t{of.tiles} * of.chunks, kRunThreads}, ctx, src,
+               of, moments, pivots);
+    if (status != POLYOPS_OK) return status;
+    return launch_finish<T>(call, ColumnMoments{moments, pivots, of.channels, of.chunks}, lines,
+                            ctx);
+  });
+}
 
 template <class T>
 int train(const BatchCall& call, const RunPointers<T, 1>& p, const BatchShape& shape,
           const polyops_context* ctx) {
+  int status = POLYOPS_OK;
+  if (launch_held(p, shape, call, hold_forward<T, true>, hold_forward<T, false>, ctx, &status)) {
+    return status;
+  }
   auto* lines = static_cast<float*>(ctx->scratch);
-  float* moments = lines + shape.channels * kLineFloats;
-  int32_t chunks = 0;
-  int status = launch_moments(p.in[0], shape, moments, &chunks, ctx);
-  if (status != POLYOPS_OK) return status;
-  constexpr int64_t kWidestWave = 64;
-  status = launch(finish_moments<T>, {blocks_of(shape.channels * kWidestWave), kRunThreads}, ctx,
-                  call, moments, chunks, lines);
+  status = make_lines(call, p.in[0], shape, lines, ctx);
   if (status != POLYOPS_OK) return status;
   return launch_map<1, true>(p, shape, StoredLines{lines}, ctx);
 }
@@ -140,11 +161,6 @@ inline int batch_forward(const void* args, const polyops_context* ctx) {
   return with_type(a.src.dtype, [&]<class T>() {
     const RunPointers<T, 1> p = {{static_cast<const T*>(a.src.data)}, static_cast<T*>(a.dst.data)};
     if (a.training != 0) return train(call, p, shape, ctx);
-    if (call.mean.data != nullptr) {
-      const int status =
-          launch(keep_running<T>, {blocks_of(shape.channels), kRunThreads}, ctx, call);
-      if (status != POLYOPS_OK) return status;
-    }
     return launch_map<1, false>(p, shape, RunningLines<T>{call}, ctx);
   });
 }

@@ -63,11 +63,12 @@ int with_width(const BatchShape& shape, std::initializer_list<const void*> tenso
 }
 
 // Chunks of a channel, at most: memory may turn out to be aligned for columns or not.
-inline int64_t most_chunks(const BatchShape& shape, int64_t pack) {
+inline int64_t most_chunks(const BatchShape& shape, int64_t pack, int inputs) {
   if (!shape.last) return channel_runs(shape, pack).chunks;
-  const int64_t one = columns_of(shape.n(), shape.channels, 1).chunks;
+  const int64_t one = columns_of(shape.n(), shape.channels, 1, inputs).chunks;
   if (shape.channels % pack != 0) return one;
-  const int64_t packs = columns_of(shape.n(), shape.channels, static_cast<int>(pack)).chunks;
+  const int64_t packs =
+      columns_of(shape.n(), shape.channels, static_cast<int>(pack), inputs).chunks;
   return packs > one ? packs : one;
 }
 
@@ -75,6 +76,7 @@ inline int64_t most_chunks(const BatchShape& shape, int64_t pack) {
 template <class T, int kInputs, class Lines>
 GPU_KERNEL(kRunThreads)
 map_samples(RunPointers<T, kInputs> p, Runs runs, Channels channels, Lines line) {
+  keep_moments(line);
   const int64_t task = grid_blocks() - 1 - block_id();
   int32_t at, n;
   runs.span(static_cast<int>(task % runs.chunks), &at, &n);
@@ -132,7 +134,7 @@ int launch_map(const RunPointers<T, kInputs>& p, const BatchShape& shape, const 
                   runs, channels_of(shape.pixels), line);
   }
   return with_width<T>(shape, {p.in[0], p.in[kInputs - 1], p.out}, [&]<int kWidth>() {
-    const Columns of = columns_of(shape.n(), shape.channels, kWidth);
+    const Columns of = columns_of(shape.n(), shape.channels, kWidth, kInputs);
     return launch(map_columns<T, kInputs, kWidth, Lines>,
                   {int64_t{of.tiles} * of.chunks, kRunThreads}, ctx, p, of, line);
   });

@@ -37,13 +37,14 @@ struct GradientLine {
   }
 };
 
-// Lines that an earlier kernel left in the workspace, [channels][...].
-constexpr int kLineFloats = 3, kGradientLineFloats = 4;
+// Lines that an earlier kernel left in the workspace, [channels][...], 16 bytes each.
+constexpr int kLineFloats = 4, kGradientLineFloats = 4;
 
 struct StoredLines {
   const float* lines;
   GPU_DEVICE Line operator()(int32_t channel) const {
-    const float* of = lines + int64_t{channel} * kLineFloats;
+    float of[4];
+    unpack<float>(load_words(lines + int64_t{channel} * kLineFloats), of);
     return {of[0], of[1], of[2]};
   }
 };
@@ -51,7 +52,8 @@ struct StoredLines {
 struct StoredGradientLines {
   const float* lines;
   GPU_DEVICE GradientLine operator()(int32_t channel) const {
-    const float* of = lines + int64_t{channel} * kGradientLineFloats;
+    float of[4];
+    unpack<float>(load_words(lines + int64_t{channel} * kGradientLineFloats), of);
     return {of[0], of[1], of[2], of[3]};
   }
 };

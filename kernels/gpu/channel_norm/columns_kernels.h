@@ -7,61 +7,85 @@
 namespace polyops::gpu {
 namespace {
 
-template <class T>
-GPU_DEVICE float pivot_of_column(const T* src, const Columns& of, int32_t column) {
+// Of the first row, one in the middle and the last.
+template <class T, int kWidth>
+GPU_DEVICE void pivots_of(const T* src, const Columns& of, int32_t column, float (&pivot)[kWidth]) {
   const T* p = src + column;
-  return median(widen(p[0]), widen(p[of.rows / 2 * of.channels]),
-                widen(p[(of.rows - 1) * of.channels]));
+  const auto first = Held<T, kWidth>::load(p);
+  const auto middle = Held<T, kWidth>::load(p + int64_t{of.rows / 2} * of.channels);
+  const auto last = Held<T, kWidth>::load(p + int64_t{of.rows - 1} * of.channels);
+#pragma unroll
+  for (int j = 0; j < kWidth; ++j) pivot[j] = median(first[j], middle[j], last[j]);
 }
 
-// moments: as slice_moments() leaves them, a column being a slice.
-template <class T, int kWidth>
-GPU_KERNEL(kRunThreads)
-column_moments(const T* src, Columns of, float* moments) {
-  GPU_SHARED(float, shared, (kColumnShared<3, kWidth>));
-  const ColumnShare<kWidth> share(of, block_id());
-  float pivot[kWidth] = {}, x[kWidth][3] = {};  // mean, squares, count
-  float count = 0;
-  if (share.ours) {
-#pragma unroll
-    for (int j = 0; j < kWidth; ++j) pivot[j] = pivot_of_column(src, of, share.column + j);
-  }
-  const T* const in[1] = {src};
-  for_each_batch<1>(of, share, in, [&](int64_t, int rows, const auto& batch) {
-    count += static_cast<float>(rows);
-    const float share_of_one = reciprocal_fast(count);
+// Of the columns of a thread: deviations from the pivots.
+template <int kWidth>
+struct ColumnWelford {
+  float pivot[kWidth], mean[kWidth], square[kWidth], count;
+
+  // As Welford::add_batch() of each column.
+  template <int kRows, class T>
+  GPU_DEVICE void add(const Held<T, kWidth> (&x)[kRows]) {
+    count += kRows;
+    const float inverse = reciprocal_fast(count);
 #pragma unroll
     for (int j = 0; j < kWidth; ++j) {
-      if (x[j][2] == 0) x[j][0] = batch[0][0][j] - pivot[j];
       float deviations = 0, squares = 0;
 #pragma unroll
-      for (int k = 0; k < kColumnRows; ++k) {
-        if (k >= rows) break;
-        const float d = (batch[0][k][j] - pivot[j]) - x[j][0];
+      for (int k = 0; k < kRows; ++k) {
+        const float d = (x[k][j] - pivot[j]) - mean[j];
         deviations += d;
         squares = fmaf(d, d, squares);
       }
-      const float shift = deviations * share_of_one;
-      x[j][0] += shift;
-      x[j][1] += fmaf(-deviations, shift, squares);
-      x[j][2] = count;
+      const float shift = deviations * inverse;
+      mean[j] += shift;
+      square[j] += fmaf(-deviations, shift, squares);
     }
-  });
-  const auto merge = [](float(&a)[3], const float(&b)[3]) {
-    const Welford w = combined({a[0], a[1], a[2]}, {b[0], b[1], b[2]});
-    a[0] = w.mean + w.low, a[1] = w.square, a[2] = w.count;
+  }
+};
+
+constexpr int kColumnMoments = 3;
+
+// moments: [chunks][mean - pivot, squares, count][channels]; pivots: [channels].
+template <class T, int kWidth>
+GPU_KERNEL(kRunThreads, column_blocks(1))
+column_moments(const T* src, Columns of, float* moments, float* pivots) {
+  GPU_SHARED(float, shared, (kColumnShared<kColumnMoments, kWidth>));
+  const ColumnShare<kWidth> share(of, block_id());
+  ColumnWelford<kWidth> w = {};
+  if (share.row < share.end) {
+    pivots_of(src, of, share.column, w.pivot);
+    const auto first = Held<T, kWidth>::load(src + int64_t{share.row} * of.channels + share.column);
+#pragma unroll
+    for (int j = 0; j < kWidth; ++j) w.mean[j] = first[j] - w.pivot[j];
+  }
+  if (share.ours && share.chunk == 0 && thread_id() < of.across) {
+#pragma unroll
+    for (int j = 0; j < kWidth; ++j) pivots[share.column + j] = w.pivot[j];
+  }
+  const T* const in[1] = {src};
+  for_each_batch<kColumnRows, false>(of, share, in,
+                                     [&](int64_t, int64_t, const auto& x) { w.add(x[0]); });
+  float x[kWidth][kColumnMoments];
+#pragma unroll
+  for (int j = 0; j < kWidth; ++j) x[j][0] = w.mean[j], x[j][1] = w.square[j], x[j][2] = w.count;
+  const auto merge = [](float(&a)[kColumnMoments], const float(&b)[kColumnMoments]) {
+    const Welford both = combined({a[0], a[1], a[2]}, {b[0], b[1], b[2]});
+    a[0] = both.mean + both.low, a[1] = both.square, a[2] = both.count;
   };
-  combine_columns<3, kWidth>(of, x, shared, merge, [&](int at, const float(&all)[3]) {
-    const int32_t column = static_cast<int32_t>(block_id() % of.tiles) * of.across * kWidth + at;
-    if (column >= of.channels) return;
-    store_chunk(moments, int64_t{column} * of.chunks + share.chunk, {all[0], all[1], all[2]},
-                pivot_of_column(src, of, column));
-  });
+  combine_columns<kColumnMoments, kWidth>(
+      of, x, shared, merge, [&](int at, const float(&all)[kColumnMoments]) {
+        const int32_t column = share.tile * of.across * kWidth + at;
+        if (column >= of.channels) return;
+        float* out = moments + int64_t{share.chunk} * kColumnMoments * of.channels + column;
+#pragma unroll
+        for (int v = 0; v < kColumnMoments; ++v) out[int64_t{v} * of.channels] = all[v];
+      });
 }
 
 // sums: as slice_sums() leaves them, [chunks][weight, bias][channels].
 template <class T, int kWidth>
-GPU_KERNEL(kRunThreads)
+GPU_KERNEL(kRunThreads, column_blocks(2))
 column_gradient_sums(const T* grad, const T* src, Statistics statistics, Columns of, float* sums) {
   GPU_SHARED(float, shared, (kColumnShared<2, kWidth>));
   const ColumnShare<kWidth> share(of, block_id());
@@ -71,23 +95,27 @@ column_gradient_sums(const T* grad, const T* src, Statistics statistics, Columns
     for (int j = 0; j < kWidth; ++j) mean[j] = load_value<T>(statistics.mean, share.column + j);
   }
   const T* const in[2] = {grad, src};
-  for_each_batch<2>(of, share, in, [&](int64_t, int rows, const auto& batch) {
+  const auto add = [&]<int kRows>(int64_t, int64_t, const Held<T, kWidth>(&batch)[2][kRows]) {
 #pragma unroll
-    for (int k = 0; k < kColumnRows / 2; ++k) {
-      if (k >= rows) break;
+    for (int j = 0; j < kWidth; ++j) {
+      float product = 0, sum = 0;
 #pragma unroll
-      for (int j = 0; j < kWidth; ++j) {
-        x[j][0] = fmaf(batch[0][k][j], batch[1][k][j] - mean[j], x[j][0]);
-        x[j][1] += batch[0][k][j];
+      for (int k = 0; k < kRows; ++k) {
+        const float g = batch[0][k][j];
+        product = fmaf(g, batch[1][k][j] - mean[j], product);
+        sum += g;
       }
+      x[j][0] += product;
+      x[j][1] += sum;
     }
-  });
+  };
+  for_each_batch<kColumnRows, false>(of, share, in, add);
   const auto merge = [](float(&a)[2], const float(&b)[2]) {
     a[0] += b[0];
     a[1] += b[1];
   };
   combine_columns<2, kWidth>(of, x, shared, merge, [&](int at, const float(&all)[2]) {
-    const int32_t column = static_cast<int32_t>(block_id() % of.tiles) * of.across * kWidth + at;
+    const int32_t column = share.tile * of.across * kWidth + at;
     if (column >= of.channels) return;
     float* out = sums + int64_t{share.chunk} * 2 * of.channels + column;
     out[0] = all[0] * rstd_of<T>(statistics, column);
@@ -95,19 +123,49 @@ column_gradient_sums(const T* grad, const T* src, Statistics statistics, Columns
   });
 }
 
-// The last rows first, which an earlier pass may have left in a cache.
-template <class T, int kInputs, int kWidth, class Lines>
-GPU_KERNEL(kRunThreads)
-map_columns(RunPointers<T, kInputs> p, Columns of, Lines line) {
-  const ColumnShare<kWidth> share(of, grid_blocks() - 1 - block_id());
+// The lines of a thread's columns, which the block has made together, a thread a column: each field
+// of all columns, then the next one, in `shared`.
+template <int kWidth, class F, class Lines>
+GPU_DEVICE void share_lines(const Columns& of, const ColumnShare<kWidth>& share, const Lines& line,
+                            float* shared, F (&f)[kWidth]) {
+  constexpr int kFields = sizeof(F) / sizeof(float);
+  const int32_t columns = of.across * kWidth, first = share.tile * columns;
+  for (int32_t at = thread_id(); at < columns && first + at < of.channels; at += block_threads()) {
+    const F one = line(first + at);
+#pragma unroll
+    for (int v = 0; v < kFields; ++v) {
+      shared[v * columns + at] = reinterpret_cast<const float*>(&one)[v];
+    }
+  }
+  barrier();
   if (!share.ours) return;
-  decltype(line(0)) f[kWidth];
 #pragma unroll
-  for (int j = 0; j < kWidth; ++j) f[j] = line(share.column + j);
-  for_each_batch<kInputs>(of, share, p.in, [&](int64_t row, int rows, const auto& batch) {
+  for (int v = 0; v < kFields; ++v) {
 #pragma unroll
-    for (int k = 0; k < kColumnRows / kInputs; ++k) {
-      if (k >= rows) break;
+    for (int j = 0; j < kWidth; ++j) {
+      reinterpret_cast<float*>(&f[j])[v] = shared[v * columns + share.column - first + j];
+    }
+  }
+}
+
+// What a kernel stores besides; of lines that have something, another one.
+template <class Lines>
+GPU_DEVICE void keep_moments(const Lines&) {}
+
+// Each thread's last rows first, which an earlier pass may have left in a cache.
+template <class T, int kInputs, int kWidth, class Lines>
+GPU_KERNEL(kRunThreads, column_blocks(kInputs))
+map_columns(RunPointers<T, kInputs> p, Columns of, Lines line) {
+  using F = decltype(line(0));
+  GPU_SHARED(float, shared, sizeof(F) / sizeof(float) * kMostAcross * kWidth);
+  const ColumnShare<kWidth> share(of, block_id());
+  keep_moments(line);
+  F f[kWidth];
+  share_lines(of, share, line, shared, f);
+  const auto map = [&]<int kRows>(int64_t at, int64_t stride,
+                                  const Held<T, kWidth>(&batch)[kInputs][kRows]) {
+#pragma unroll
+    for (int k = 0; k < kRows; ++k) {
       float y[kWidth];
 #pragma unroll
       for (int j = 0; j < kWidth; ++j) {
@@ -116,9 +174,10 @@ map_columns(RunPointers<T, kInputs> p, Columns of, Lines line) {
         for (int i = 0; i < kInputs; ++i) operands.x[i] = batch[i][k][j];
         y[j] = f[j](operands);
       }
-      store_columns(p.out + (row + int64_t{k} * share.step) * of.channels + share.column, y);
+      store_columns(p.out + at + k * stride, y);
     }
-  });
+  };
+  for_each_batch<kColumnRows, true>(of, share, p.in, map);
 }
 
 }  // namespace

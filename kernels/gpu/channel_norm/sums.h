@@ -109,7 +109,7 @@ slice_sums(SumsCall<T> call, int team) {
   sum_chunks(call, team, block_id());
 }
 
-constexpr int kSumColumns = 32;  // a block's channels
+constexpr int kSumColumns = 8;  // a block's channels: 32 bytes of a row
 
 // What becomes of the sums of a channel; each part null if it is not wanted.
 struct ChannelResults {
@@ -121,17 +121,25 @@ struct ChannelResults {
 };
 
 template <class T>
+GPU_DEVICE GradientLine gradient_line(const ChannelResults& to, int32_t c, float product,
+                                      float sum) {
+  const float rstd = rstd_of<T>(to.statistics, c);
+  const float factor = to.weight.data == nullptr ? rstd : rstd * load_value<T>(to.weight, c);
+  return {factor, load_value<T>(to.statistics.mean, c), -factor * rstd * product * to.inv_n,
+          -factor * sum * to.inv_n};
+}
+
+template <class T>
 GPU_DEVICE void store_sums(const ChannelResults& to, int32_t c, float product, float sum) {
   if (to.grad_weight.data != nullptr) store_value<T>(to.grad_weight, c, product);
   if (to.grad_bias.data != nullptr) store_value<T>(to.grad_bias, c, sum);
   if (to.lines == nullptr) return;
-  const float rstd = rstd_of<T>(to.statistics, c);
-  const float factor = to.weight.data == nullptr ? rstd : rstd * load_value<T>(to.weight, c);
+  const GradientLine made = gradient_line<T>(to, c, product, sum);
   float* line = to.lines + int64_t{c} * kGradientLineFloats;
-  line[0] = factor;
-  line[1] = load_value<T>(to.statistics.mean, c);
-  line[2] = -factor * rstd * product * to.inv_n;
-  line[3] = -factor * sum * to.inv_n;
+  line[0] = made.factor;
+  line[1] = made.center;
+  line[2] = made.scale;
+  line[3] = made.shift;
 }
 
 // The workspace into results.
@@ -144,7 +152,7 @@ channel_sums(const float* sums, int32_t rows, int32_t channels, ChannelResults t
   float product = 0, sum = 0;
   if (c < channels) {
     const float* from = sums + c;
-#pragma unroll 4
+#pragma unroll 8
     for (int32_t row = thread_id() / kSumColumns; row < rows; row += parts) {
       product += from[int64_t{row} * 2 * channels];
       sum += from[(int64_t{row} * 2 + 1) * channels];
