@@ -63,8 +63,8 @@ int backward(const void* data, const polyops_context* ctx) {
                                    output<T>(a.grad_src), plane(a.grad_src) * images.channels,
                                    plane(a.grad_dst) * images.channels};
     return with_width<kChannels>(t, images, [&](auto width) {
-      return launch_backward_windows<LargestGradient<T>, width.value>(op, a.window, images, high,
-                                                                      wide, ctx);
+      return launch_backward<LargestGradient<T>, width.value>(op, a.window, images, high, wide,
+                                                              ctx);
     });
   });
 }

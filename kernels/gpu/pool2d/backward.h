@@ -7,7 +7,8 @@
 //
 // An op is a type with
 //   using Element; template <int kWide> struct Entry             a window, and what it gives
-//   load<kWide>(entry, at, row, column, high, wide); entry.clear() for none
+//   of_row(row, high)                                            what load() wants of a row
+//   load<kWide>(entry, at, of_row, column, wide)
 //   entry.add_to(sum, place)                                     of the element at that place
 //   Element* grad_src; int64_t src_image, dst_image              elements of an image
 #ifndef POLYOPS_GPU_POOL2D_BACKWARD_H_
@@ -38,9 +39,10 @@ pool2d_backward_windows(Op op, Grid grid, int channels, AnyAxis high, AnyAxis wi
     const int bottom = high.windows_end(h);
     float sum[kWide] = {};
     for (int r = high.first_window(h); r < bottom; ++r) {
+      const auto of_row = op.of_row(r, high);
       for (int c = left; c < right; ++c) {
         typename Op::template Entry<kWide> entry;
-        op.load(&entry, dst + (r * wide.out + c) * channels, r, c, high, wide);
+        op.load(&entry, dst + (r * wide.out + c) * channels, of_row, c, wide);
         entry.add_to(sum, place);
       }
     }
@@ -84,7 +86,7 @@ pool2d_backward_squares(Op op, Grid grid, int all_channels, bool paired, Axis hi
     for (int c = 0; c < kWindows; ++c) {
       entries[r][c].clear();
       if (there && inside[c]) {
-        op.load(&entries[r][c], line + c * channels, row + r, column + c, high, wide);
+        op.load(&entries[r][c], line + c * channels);
       }
     }
     line += wide.out * channels;
@@ -138,40 +140,57 @@ pool2d_backward_squares(Op op, Grid grid, int all_channels, bool paired, Axis hi
   }
 }
 
-template <class Op, int kWide>
-int launch_backward_windows(const Op& op, const polyops_pool2d_window& window, const Images& images,
-                            const Axis& high, const Axis& wide, const polyops_context* ctx) {
-  using T = typename Op::Element;
-  const auto launch_squares = [&](auto kernel, int stride, int batch = kSquaresBatch<kWide, 3>) {
-    const Grid grid = make_grid(ctx, images, kWide, (wide.in + stride - 1) / stride,
-                                (high.in + stride - 1) / stride, batch);
-    // Two elements of a row are one access.
-    const bool paired =
-        wide.in % 2 == 0 && reinterpret_cast<uintptr_t>(op.grad_src) % (2 * sizeof(T)) == 0;
-    return gpu::launch(kernel, grid.shape(), ctx, op, grid, images.channels, paired, high, wide);
-  };
-  const int64_t padding = window.padding[0];
-  if (padding == window.padding[1] && (kWide > 1 || images.channels == 1)) {
-    if (is_square(window, 3, 2)) {
-      return padding % 2 == 0 ? launch_squares(pool2d_backward_squares<Op, kWide, 3, 2, 0>, 2)
-                              : launch_squares(pool2d_backward_squares<Op, kWide, 3, 2, 1>, 2);
+// Calls f.operator()<kSize, kStride, kShift>() if squares are made for these windows.
+template <bool kWithFive, class F>
+bool with_squares(const polyops_pool2d_window& w, F f) {
+  const int64_t padding = w.padding[0];
+  if (padding != w.padding[1]) return false;
+  if (is_square(w, 3, 2)) {
+    if (padding % 2 == 0) {
+      f.template operator()<3, 2, 0>();
+    } else {
+      f.template operator()<3, 2, 1>();
     }
-    if (is_square(window, 2, 2) && padding == 0) {
-      return launch_squares(pool2d_backward_squares<Op, kWide, 2, 2, 0>, 2);
-    }
-    if (is_square(window, 3, 1)) {
-      return launch_squares(pool2d_backward_squares<Op, kWide, 3, 1, 0>, 1);
-    }
-    if constexpr (kWide <= 2) {
-      if (is_square(window, 5, 1)) {
-        return launch_squares(pool2d_backward_squares<Op, kWide, 5, 1, 0>, 1,
-                              kSquaresBatch<kWide, 5>);
-      }
-    }
+    return true;
   }
+  if (is_square(w, 2, 2) && padding == 0) return f.template operator()<2, 2, 0>(), true;
+  if (is_square(w, 3, 1)) return f.template operator()<3, 1, 0>(), true;
+  if constexpr (kWithFive) {
+    if (is_square(w, 5, 1)) return f.template operator()<5, 1, 0>(), true;
+  }
+  return false;
+}
+
+// Two elements of a row are one access.
+template <class T>
+bool goes_by_pairs(const T* grad_src, const Axis& wide) {
+  return wide.in % 2 == 0 && reinterpret_cast<uintptr_t>(grad_src) % (2 * sizeof(T)) == 0;
+}
+
+template <class Op, int kWide, class AnyAxis>
+int launch_backward_windows(const Op& op, const Images& images, const AnyAxis& high,
+                            const AnyAxis& wide, const polyops_context* ctx) {
   const Grid grid = make_grid(ctx, images, kWide, wide.in, high.in, 1);
-  return gpu::launch(pool2d_backward_windows<Op, kWide, Axis>, grid.shape(), ctx, op, grid,
+  return gpu::launch(pool2d_backward_windows<Op, kWide, AnyAxis>, grid.shape(), ctx, op, grid,
                      images.channels, high, wide);
+}
+
+template <class Op, int kWide>
+int launch_backward(const Op& op, const polyops_pool2d_window& window, const Images& images,
+                    const Axis& high, const Axis& wide, const polyops_context* ctx) {
+  int status = POLYOPS_OK;
+  const auto squares = [&]<int kSize, int kStride, int kShift>() {
+    const Grid grid =
+        make_grid(ctx, images, kWide, (wide.in + kStride - 1) / kStride,
+                  (high.in + kStride - 1) / kStride, kSquaresBatch<kWide, kSize>);
+    status = gpu::launch(pool2d_backward_squares<Op, kWide, kSize, kStride, kShift>, grid.shape(),
+                         ctx, op, grid, images.channels, goes_by_pairs(op.grad_src, wide), high,
+                         wide);
+  };
+  if ((kWide > 1 || images.channels == 1) && with_squares<kWide <= 2>(window, squares)) {
+    return status;
+  }
+  return launch_backward_windows<Op, kWide>(op, images, high, wide, ctx);
 }
 
 }  // namespace

@@ -41,8 +41,8 @@ pool2d_teams(Average<T> op, Grid grid, int lanes_log2, AnyAxis high, AnyAxis wid
   }
   pool.sum[0] = sum_of_lanes(pool.sum[0], lanes);
   if (!at.inside || lane != 0) return;
-  op.store(pool, at.image * op.dst_image + int64_t{at.begin} * wide.out + at.column, 0, at.begin,
-           at.column, high, wide);
+  op.store(pool, at.image * op.dst_image + int64_t{at.begin} * wide.out + at.column, 0,
+           op.of_column(at.column, wide), at.begin, high);
 }
 
 // width: of the windows, at least.

@@ -1,0 +1,141 @@
+// Pools of contiguous planes through shared memory: a block copies the rows that it needs, a run of
+// memory, in 16 bytes each, so that many are in flight and odd rows cost what even ones do; then each
+// thread goes down a column of it. Planes that are small come several to a block, large ones are cut
+// into slabs of rows. Bound: memory, the image once and its results.
+//
+// What is done is a type with
+//   using Element; const Element* src            the planes that are copied
+//   column(line, plane, column, begin, end)      units [begin, end) of a column, results or squares
+//                                                of them; line: the first row that they need,
+//                                                whether it is in the image or not
+#ifndef POLYOPS_GPU_POOL2D_STAGE_H_
+#define POLYOPS_GPU_POOL2D_STAGE_H_
+
+#include <cstdint>
+
+#include "division.h"
+#include "gpu.h"
+#include "layout.h"
+
+namespace polyops::gpu {
+namespace {
+
+constexpr int kStageThreads = 128;
+// Of a block's rows: twelve blocks and more find room.
+constexpr int64_t kStageBytes = 12 * 1024;
+constexpr int64_t kLeastBlocks = 8;  // per multiprocessor, if there is as much to do
+
+// Unit u needs rows [u * step + offset, u * step + offset + reach).
+struct Reach {
+  int step, offset, reach;
+};
+
+struct Stage {
+  int planes, all_planes;  // of a block, and together
+  int high, wide;          // of a plane that is copied
+  int columns, units;      // of what is computed
+  int slab_units, segment_units;
+  Division slabs, by_columns, by_segments;
+  Reach reach;
+};
+
+// slab_units is 0 if a block has no room for enough of them.
+inline Stage make_stage(const polyops_context* ctx, int64_t planes, int64_t high, int64_t wide,
+                        int64_t columns, int64_t units, Reach reach, int64_t element) {
+  Stage s = {};
+  s.all_planes = static_cast<int>(planes);
+  s.high = static_cast<int>(high);
+  s.wide = static_cast<int>(wide);
+  s.columns = static_cast<int>(columns);
+  s.units = static_cast<int>(units);
+  s.reach = reach;
+  const int64_t row = wide * element, plane = high * row;
+  const int64_t enough = kLeastBlocks * multiprocessors(ctx);
+  int64_t slabs = 1, of_block = 1;
+  if (plane <= kStageBytes) {
+    of_block = kStageBytes / plane;
+    if (of_block > (planes + enough - 1) / enough) of_block = (planes + enough - 1) / enough;
+  } else {
+    const int64_t fit = (kStageBytes / row - (reach.reach - reach.step)) / reach.step;
+    if (fit < 4) return s;
+    slabs = (units + fit - 1) / fit;
+  }
+  const int64_t slab_units = (units + slabs - 1) / slabs;
+  slabs = (units + slab_units - 1) / slab_units;
+  s.planes = static_cast<int>(of_block);
+  s.slab_units = static_cast<int>(slab_units);
+  s.slabs = Division(static_cast<uint32_t>(slabs));
+  // As many segments of columns as keep the threads busy, none shorter than 4.
+  int64_t segments = 2 * kStageThreads / (of_block * columns);
+  if (segments > slab_units / 4) segments = slab_units / 4;
+  if (segments < 1) segments = 1;
+  const int64_t segment_units = (slab_units + segments - 1) / segments;
+  segments = (slab_units + segment_units - 1) / segment_units;
+  s.segment_units = static_cast<int>(segment_units);
+  s.by_columns = Division(static_cast<uint32_t>(columns));
+  s.by_segments = Division(static_cast<uint32_t>(segments));
+  return s;
+}
+
+// Copies a run of elements, the 16 bytes that its ends lie in as a whole: its first element is at
+// tile + misplaced(first). Whoever looks at it waits for the block.
+template <class T>
+GPU_DEVICE void copy_run(const T* first, int count, T* tile) {
+  const int shift = misplaced(first);
+  const int packs = (shift + count + kPack<T> - 1) / kPack<T>;
+  for (int pack = thread_id(); pack < packs; pack += kStageThreads) {
+    copy_16_later(tile + pack * kPack<T>, first - shift + int64_t{pack} * kPack<T>);
+  }
+  close_copies();
+  wait_copies<0>();
+}
+
+template <class Work>
+GPU_KERNEL(kStageThreads)
+pool2d_staged(Work work, Stage s) {
+  using T = typename Work::Element;
+  GPU_DYNAMIC_SHARED(T, tile);
+  auto rest = static_cast<uint32_t>(block_id());
+  const int begin = static_cast<int>(take_remainder(s.slabs, &rest)) * s.slab_units;
+  const int end = begin + s.slab_units < s.units ? begin + s.slab_units : s.units;
+  const int plane = static_cast<int>(rest) * s.planes;
+  const int planes = s.planes < s.all_planes - plane ? s.planes : s.all_planes - plane;
+  int top = 0, bottom = s.high;
+  if (s.slabs.divisor > 1) {
+    const int first = begin * s.reach.step + s.reach.offset;
+    const int last = (end - 1) * s.reach.step + s.reach.offset + s.reach.reach;
+    top = first > 0 ? first : 0;
+    bottom = last < s.high ? last : s.high;
+  }
+  const int rows = bottom > top ? bottom - top : 0;
+  const T* first = work.src + (int64_t{plane} * s.high + top) * s.wide;
+  if (rows > 0) copy_run(first, planes * rows * s.wide, tile);
+  barrier();
+  const T* const run = tile + misplaced(first);
+  const int columns = planes * static_cast<int>(s.by_segments.divisor) * s.columns;
+  for (int i = thread_id(); i < columns; i += kStageThreads) {
+    auto number = static_cast<uint32_t>(i);
+    const int column = static_cast<int>(take_remainder(s.by_columns, &number));
+    const int segment = static_cast<int>(take_remainder(s.by_segments, &number));
+    const int p = static_cast<int>(number);
+    const int from = begin + segment * s.segment_units, most = from + s.segment_units;
+    if (from >= end) continue;
+    const int line = p * rows + from * s.reach.step + s.reach.offset - top;
+    work.column(run + line * s.wide, plane + p, column, from, most < end ? most : end);
+  }
+}
+
+template <class Work>
+int launch_stage(const Work& work, const Stage& s, const polyops_context* ctx) {
+  const int64_t blocks = (s.all_planes + s.planes - 1) / s.planes * int64_t{s.slabs.divisor};
+  const int64_t slab_rows = int64_t{s.slab_units - 1} * s.reach.step + s.reach.reach;
+  const int64_t rows = s.slabs.divisor > 1 && slab_rows < s.high ? slab_rows : s.high;
+  const int64_t bytes = s.planes * rows * s.wide * sizeof(typename Work::Element);
+  const LaunchShape shape = {blocks, kStageThreads, static_cast<size_t>(bytes / 16 * 16 + 32)};
+  return gpu::launch(pool2d_staged<Work>, shape, ctx, work, s);
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_POOL2D_STAGE_H_
