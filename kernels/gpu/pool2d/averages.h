@@ -12,6 +12,7 @@
 #include "forward.h"
 #include "gpu.h"
 #include "layout.h"
+#include "slide.h"
 #include "spread.h"
 #include "sums.h"
 #include "teams.h"
@@ -57,6 +58,10 @@ inline int launch_averages(const polyops_tensor& src, const polyops_tensor& dst,
   return with_type(src.dtype, [&]<class T>() {
     const Average<T> op = average_of<T>(src, dst, images, windows.share);
     if (has_teams(images, wide.size)) return launch_teams(op, images, wide.size, high, wide, ctx);
+    int status;
+    if (launch_slide(op.src, op.dst, op.share, window, images, false, high, wide, ctx, &status)) {
+      return status;
+    }
     return with_width<kPack<T>>(t, images, [&](auto width) {
       return launch_windows<Average<T>, width.value>(op, window, images, high, wide, ctx);
     });
@@ -69,6 +74,10 @@ int launch_gradients(const AverageGradient<T>& op, const polyops_pool2d_window& 
                      const polyops_context* ctx) {
   if (lies_side_by_side(images, high, wide)) return launch_spread(op, images, high, wide, ctx);
   int status = POLYOPS_OK;
+  if (launch_slide(op.grad_dst, op.grad_src, op.share, window, images, true, high, wide, ctx,
+                   &status)) {
+    return status;
+  }
   const auto sums = [&]<int kSize, int kStride, int kShift>() {
     status = launch_sums<T, kWide, kSize, kStride, kShift>(op, images, high, wide, ctx);
   };

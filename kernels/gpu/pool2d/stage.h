@@ -25,6 +25,9 @@ constexpr int kStageThreads = 128;
 constexpr int64_t kStageBytes = 12 * 1024;
 constexpr int64_t kLeastBlocks = 8;  // per multiprocessor, if there is as much to do
 
+// Before and behind the run, in packs: what a row's taps may look at beside it, for no use.
+constexpr int kBefore = 1, kBehind = 2;
+
 // Unit u needs rows [u * step + offset, u * step + offset + reach).
 struct Reach {
   int step, offset, reach;
@@ -94,7 +97,7 @@ template <class Work>
 GPU_KERNEL(kStageThreads)
 pool2d_staged(Work work, Stage s) {
   using T = typename Work::Element;
-  GPU_DYNAMIC_SHARED(T, tile);
+  GPU_DYNAMIC_SHARED(T, memory);
   auto rest = static_cast<uint32_t>(block_id());
   const int begin = static_cast<int>(take_remainder(s.slabs, &rest)) * s.slab_units;
   const int end = begin + s.slab_units < s.units ? begin + s.slab_units : s.units;
@@ -109,6 +112,7 @@ pool2d_staged(Work work, Stage s) {
   }
   const int rows = bottom > top ? bottom - top : 0;
   const T* first = work.src + (int64_t{plane} * s.high + top) * s.wide;
+  T* const tile = memory + kBefore * kPack<T>;
   if (rows > 0) copy_run(first, planes * rows * s.wide, tile);
   barrier();
   const T* const run = tile + misplaced(first);
@@ -131,7 +135,8 @@ int launch_stage(const Work& work, const Stage& s, const polyops_context* ctx) {
   const int64_t slab_rows = int64_t{s.slab_units - 1} * s.reach.step + s.reach.reach;
   const int64_t rows = s.slabs.divisor > 1 && slab_rows < s.high ? slab_rows : s.high;
   const int64_t bytes = s.planes * rows * s.wide * sizeof(typename Work::Element);
-  const LaunchShape shape = {blocks, kStageThreads, static_cast<size_t>(bytes / 16 * 16 + 32)};
+  const int64_t packs = bytes / 16 + 2 + kBefore + kBehind;
+  const LaunchShape shape = {blocks, kStageThreads, static_cast<size_t>(packs) * 16};
   return gpu::launch(pool2d_staged<Work>, shape, ctx, work, s);
 }
 
