@@ -182,7 +182,8 @@ int launch_backward(const Op& op, const polyops_pool2d_window& window, const Ima
   const auto squares = [&]<int kSize, int kStride, int kShift>() {
     const Grid grid =
         make_grid(ctx, images, kWide, (wide.in + kStride - 1) / kStride,
-                  (high.in + kStride - 1) / kStride, kSquaresBatch<kWide, kSize>);
+                  (high.in + kStride - 1) / kStride, kSquaresBatch<kWide, kSize>,
+                  (kSize - 1) / kStride);
     status = gpu::launch(pool2d_backward_squares<Op, kWide, kSize, kStride, kShift>, grid.shape(),
                          ctx, op, grid, images.channels, goes_by_pairs(op.grad_src, wide), high,
                          wide);

@@ -192,32 +192,31 @@ bool launch_staged_rows(const Op& op, const Images& images, const Axis& high, co
 template <class Op, int kWide>
 int launch_windows(const Op& op, const polyops_pool2d_window& window, const Images& images,
                    const Axis& high, const Axis& wide, const polyops_context* ctx) {
-  const auto launch = [&](auto kernel, int batch) {
-    const Grid grid = make_grid(ctx, images, kWide, wide.out, high.out, batch);
+  const auto launch = [&](auto kernel, int batch, int kept) {
+    const Grid grid = make_grid(ctx, images, kWide, wide.out, high.out, batch, kept);
     return gpu::launch(kernel, grid.shape(), ctx, op, grid, images.channels, high, wide);
   };
-  if constexpr (kWide == 1) {
-    int status;
-    const auto staged = [&]<int kSize, int kStride>() {
-      return images.channels == 1 && is_square(window, kSize, kStride) &&
-             launch_staged_rows<Op, kSize, kStride>(op, images, high, wide, ctx, &status);
-    };
-    if (staged.template operator()<3, 2>() || staged.template operator()<2, 2>() ||
-        staged.template operator()<3, 1>() || staged.template operator()<5, 1>()) {
+  int status = POLYOPS_OK;
+  // Whether the window is one of those that rows are made for.
+  const auto rows = [&]<int kSize, int kStride>() {
+    if (!is_square(window, kSize, kStride)) return false;
+    if constexpr (kWide == 1) {
+      if (launch_staged_rows<Op, kSize, kStride>(op, images, high, wide, ctx, &status)) return true;
+    }
+    status = launch(pool2d_rows<Op, kWide, kSize, kStride>, kRowsBatch<kWide, kStride>,
+                    kSize - kStride);
+    return true;
+  };
+  if (kWide > 1 || images.channels == 1) {
+    if (rows.template operator()<3, 2>() || rows.template operator()<2, 2>() ||
+        rows.template operator()<3, 1>()) {
       return status;
     }
-  }
-  if (kWide > 1 || images.channels == 1) {
-    if (is_square(window, 3, 2)) return launch(pool2d_rows<Op, kWide, 3, 2>, kRowsBatch<kWide, 2>);
-    if (is_square(window, 2, 2)) return launch(pool2d_rows<Op, kWide, 2, 2>, kRowsBatch<kWide, 2>);
-    if (is_square(window, 3, 1)) return launch(pool2d_rows<Op, kWide, 3, 1>, kRowsBatch<kWide, 1>);
     if constexpr (kWide <= 2) {
-      if (is_square(window, 5, 1)) {
-        return launch(pool2d_rows<Op, kWide, 5, 1>, kRowsBatch<kWide, 1>);
-      }
+      if (rows.template operator()<5, 1>()) return status;
     }
   }
-  return launch(pool2d_taps<Op, kWide, Axis>, 1);
+  return launch(pool2d_taps<Op, kWide, Axis>, 1, 0);
 }
 
 }  // namespace

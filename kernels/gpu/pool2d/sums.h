@@ -173,7 +173,7 @@ int launch_sums(const AverageGradient<T>& op, const Images& images, const Axis& 
       return launch_stage(work, stage, ctx);
     }
   }
-  const Grid grid = make_grid(ctx, images, kWide, columns, squares, 1);
+  const Grid grid = make_grid(ctx, images, kWide, columns, squares, 1, Windows::kCount - 1);
   return gpu::launch(pool2d_sums<T, kWide, kSize, kStride, kShift>, grid.shape(), ctx, op, grid,
                      images.channels, paired, high, wide);
 }
