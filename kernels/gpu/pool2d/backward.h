@@ -40,6 +40,7 @@ pool2d_backward_windows(Op op, Grid grid, int channels, AnyAxis high, AnyAxis wi
     float sum[kWide] = {};
     for (int r = high.first_window(h); r < bottom; ++r) {
       const auto of_row = op.of_row(r, high);
+#pragma unroll 1
       for (int c = left; c < right; ++c) {
         typename Op::template Entry<kWide> entry;
         op.load(&entry, dst + (r * wide.out + c) * channels, of_row, c, wide);
