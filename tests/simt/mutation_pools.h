@@ -58,6 +58,25 @@ Calls max_pool2d() {
   return all;
 }
 
+Calls max_pool2d_backward() {
+  Calls all = {"max_pool2d_backward", {}};
+  for (const Pool& p : kPools) {
+    all.calls.push_back([p](const polyops_kernel& kernel) {
+      const Buffer grad = random(p.results, 1), grad_src(POLYOPS_FLOAT32, p.sizes);
+      Buffer indices(POLYOPS_INT64, p.results);
+      const int64_t columns = p.results[3], plane = p.results[2] * columns;
+      indices.fill([&](int64_t i) {  // in the window, if it does not hang out
+        const int64_t row = i % plane / columns, column = i % columns;
+        return static_cast<double>((row * p.sizes[3] + column) * p.window.stride[0]);
+      });
+      const polyops_max_pool2d_backward_args args = {sizeof args,    p.window,       grad.view(),
+                                                     indices.view(), grad_src.view()};
+      return run(kernel, args, {&grad_src});
+    });
+  }
+  return all;
+}
+
 }  // namespace
 }  // namespace polyops::testing
 

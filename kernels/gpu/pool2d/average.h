@@ -35,6 +35,7 @@ struct Average {
   using Element = T;
   template <int kWide>
   using Pool = AveragePool<kWide>;
+  static constexpr bool kSlides = true;
 
   const T* src;
   T* dst;

@@ -7,6 +7,7 @@
 //   using Element; template <int kWide> using Pool    what is reduced: begin() with one tap, add()
 //                                                     those behind it; kAbsent changes nothing
 //   const Element* src; int64_t src_image, dst_image  elements of an image
+//   static constexpr bool kSlides                     slide.h does it at stride 1
 //   of_column(column, wide)                           what store() wants of a column
 //   store<kWide>(pool, at, first, of_column, row, high)    the result at that element of dst; first:
 //                                                     the place of the first tap
@@ -181,6 +182,8 @@ inline bool is_square(const polyops_pool2d_window& w, int64_t size, int64_t stri
 template <class Op, int kSize, int kStride>
 bool launch_staged_rows(const Op& op, const Images& images, const Axis& high, const Axis& wide,
                         const polyops_context* ctx, int* status) {
+  // Even rows of float32 are as fast straight from memory.
+  if (kStride > 1 && sizeof(typename Op::Element) == 4 && wide.in % 8 == 0) return false;
   const Stage stage =
       make_stage(ctx, images.count, high.in, wide.in, wide.out, high.out,
                  {kStride, -high.padding, kSize}, sizeof(typename Op::Element));
@@ -200,7 +203,7 @@ int launch_windows(const Op& op, const polyops_pool2d_window& window, const Imag
   // Whether the window is one of those that rows are made for.
   const auto rows = [&]<int kSize, int kStride>() {
     if (!is_square(window, kSize, kStride)) return false;
-    if constexpr (kWide == 1) {
+    if constexpr (kWide == 1 && !(Op::kSlides && kStride == 1)) {
       if (launch_staged_rows<Op, kSize, kStride>(op, images, high, wide, ctx, &status)) return true;
     }
     status = launch(pool2d_rows<Op, kWide, kSize, kStride>, kRowsBatch<kWide, kStride>,

@@ -78,6 +78,7 @@ struct Largest {
   using Element = T;
   template <int kWide>
   using Pool = LargestPool<kWide>;
+  static constexpr bool kSlides = false;
 
   const T* src;
   T* dst;

@@ -80,64 +80,96 @@ inline Stage make_stage(const polyops_context* ctx, int64_t planes, int64_t high
   return s;
 }
 
-// Copies a run of elements, the 16 bytes that its ends lie in as a whole: its first element is at
-// tile + misplaced(first). Whoever looks at it waits for the block.
+// Begins to copy a run of elements, the 16 bytes that its ends lie in as a whole: its first element is at
+// tile + misplaced(first).
 template <class T>
-GPU_DEVICE void copy_run(const T* first, int count, T* tile) {
+GPU_DEVICE void copy_run_later(const T* first, int count, T* tile) {
   const int shift = misplaced(first);
   const int packs = (shift + count + kPack<T> - 1) / kPack<T>;
   for (int pack = thread_id(); pack < packs; pack += kStageThreads) {
     copy_16_later(tile + pack * kPack<T>, first - shift + int64_t{pack} * kPack<T>);
   }
   close_copies();
-  wait_copies<0>();
 }
+
+// What a block does: units [begin, end) of some planes, and where the rows that they need lie.
+struct Slab {
+  int begin, end, plane, planes;
+  int top, rows;  // of each plane
+
+  GPU_DEVICE explicit Slab(const Stage& s) {
+    auto rest = static_cast<uint32_t>(block_id());
+    begin = static_cast<int>(take_remainder(s.slabs, &rest)) * s.slab_units;
+    end = least(begin + s.slab_units, s.units);
+    plane = static_cast<int>(rest) * s.planes;
+    planes = least(s.planes, s.all_planes - plane);
+    top = 0;
+    rows = s.high;
+    if (s.slabs.divisor > 1) {
+      const int first = begin * s.reach.step + s.reach.offset;
+      const int last = (end - 1) * s.reach.step + s.reach.offset + s.reach.reach;
+      top = first > 0 ? first : 0;
+      rows = least(last, s.high) - top;
+      if (rows < 0) rows = 0;
+    }
+  }
+  GPU_DEVICE static int least(int a, int b) { return a < b ? a : b; }
+
+  // Of the run of memory.
+  GPU_DEVICE int64_t first(const Stage& s) const {
+    return (int64_t{plane} * s.high + top) * s.wide;
+  }
+  GPU_DEVICE int count(const Stage& s) const { return planes * rows * s.wide; }
+
+  // Calls f(row, plane, column, begin, end) for this thread's columns; row: the first that they need,
+  // as the run counts its rows.
+  template <class F>
+  GPU_DEVICE void for_each_column(const Stage& s, F f) const {
+    const int columns = planes * static_cast<int>(s.by_segments.divisor) * s.columns;
+    for (int i = thread_id(); i < columns; i += kStageThreads) {
+      auto number = static_cast<uint32_t>(i);
+      const int column = static_cast<int>(take_remainder(s.by_columns, &number));
+      const int segment = static_cast<int>(take_remainder(s.by_segments, &number));
+      const int p = static_cast<int>(number), from = begin + segment * s.segment_units;
+      if (from >= end) continue;
+      f(p * rows + from * s.reach.step + s.reach.offset - top, plane + p, column, from,
+        least(from + s.segment_units, end));
+    }
+  }
+};
 
 template <class Work>
 GPU_KERNEL(kStageThreads)
 pool2d_staged(Work work, Stage s) {
   using T = typename Work::Element;
   GPU_DYNAMIC_SHARED(T, memory);
-  auto rest = static_cast<uint32_t>(block_id());
-  const int begin = static_cast<int>(take_remainder(s.slabs, &rest)) * s.slab_units;
-  const int end = begin + s.slab_units < s.units ? begin + s.slab_units : s.units;
-  const int plane = static_cast<int>(rest) * s.planes;
-  const int planes = s.planes < s.all_planes - plane ? s.planes : s.all_planes - plane;
-  int top = 0, bottom = s.high;
-  if (s.slabs.divisor > 1) {
-    const int first = begin * s.reach.step + s.reach.offset;
-    const int last = (end - 1) * s.reach.step + s.reach.offset + s.reach.reach;
-    top = first > 0 ? first : 0;
-    bottom = last < s.high ? last : s.high;
-  }
-  const int rows = bottom > top ? bottom - top : 0;
-  const T* first = work.src + (int64_t{plane} * s.high + top) * s.wide;
+  const Slab slab(s);
+  const T* first = work.src + slab.first(s);
   T* const tile = memory + kBefore * kPack<T>;
-  if (rows > 0) copy_run(first, planes * rows * s.wide, tile);
+  if (slab.rows > 0) copy_run_later(first, slab.count(s), tile);
+  wait_copies<0>();
   barrier();
   const T* const run = tile + misplaced(first);
-  const int columns = planes * static_cast<int>(s.by_segments.divisor) * s.columns;
-  for (int i = thread_id(); i < columns; i += kStageThreads) {
-    auto number = static_cast<uint32_t>(i);
-    const int column = static_cast<int>(take_remainder(s.by_columns, &number));
-    const int segment = static_cast<int>(take_remainder(s.by_segments, &number));
-    const int p = static_cast<int>(number);
-    const int from = begin + segment * s.segment_units, most = from + s.segment_units;
-    if (from >= end) continue;
-    const int line = p * rows + from * s.reach.step + s.reach.offset - top;
-    work.column(run + line * s.wide, plane + p, column, from, most < end ? most : end);
-  }
+  slab.for_each_column(s, [&](int row, int plane, int column, int begin, int end) {
+    work.column(run + row * s.wide, plane, column, begin, end);
+  });
+}
+
+// Elements of a block's run, at most.
+inline int64_t most_elements(const Stage& s) {
+  const int64_t slab_rows = int64_t{s.slab_units - 1} * s.reach.step + s.reach.reach;
+  return s.planes * (s.slabs.divisor > 1 && slab_rows < s.high ? slab_rows : s.high) * s.wide;
+}
+inline LaunchShape stage_shape(const Stage& s, int64_t bytes) {
+  const int64_t blocks = (s.all_planes + s.planes - 1) / s.planes * int64_t{s.slabs.divisor};
+  const int64_t packs = bytes / 16 + 2 + kBefore + kBehind;
+  return {blocks, kStageThreads, static_cast<size_t>(packs) * 16};
 }
 
 template <class Work>
 int launch_stage(const Work& work, const Stage& s, const polyops_context* ctx) {
-  const int64_t blocks = (s.all_planes + s.planes - 1) / s.planes * int64_t{s.slabs.divisor};
-  const int64_t slab_rows = int64_t{s.slab_units - 1} * s.reach.step + s.reach.reach;
-  const int64_t rows = s.slabs.divisor > 1 && slab_rows < s.high ? slab_rows : s.high;
-  const int64_t bytes = s.planes * rows * s.wide * sizeof(typename Work::Element);
-  const int64_t packs = bytes / 16 + 2 + kBefore + kBehind;
-  const LaunchShape shape = {blocks, kStageThreads, static_cast<size_t>(packs) * 16};
-  return gpu::launch(pool2d_staged<Work>, shape, ctx, work, s);
+  const int64_t bytes = most_elements(s) * sizeof(typename Work::Element);
+  return gpu::launch(pool2d_staged<Work>, stage_shape(s, bytes), ctx, work, s);
 }
 
 }  // namespace

@@ -18,23 +18,6 @@
 namespace polyops::gpu {
 namespace {
 
-// The windows of a square along an axis, seen from that at its number plus padding / kStride. kShift:
-// padding modulo kStride.
-template <int kSize, int kStride, int kShift>
-struct SquareWindows {
-  static constexpr int kFirst = -((kSize - 1 - kShift) / kStride);
-  static constexpr int kCount = (kStride - 1 + kShift) / kStride - kFirst + 1;
-
-  // Whether the square's i-th element is in its n-th window.
-  GPU_DEVICE static constexpr bool has(int n, int i) {
-    const int tap = i + kShift - (kFirst + n) * kStride;
-    return tap >= 0 && tap < kSize;
-  }
-  GPU_DEVICE static int first(int square, const Axis& axis) {
-    return square + axis.padding / kStride + kFirst;
-  }
-};
-
 // A row of windows, as a thread's squares have it: per column of the square.
 template <int kWide, int kStride>
 struct RowSums {
@@ -164,7 +147,7 @@ int launch_sums(const AverageGradient<T>& op, const Images& images, const Axis& 
   using Windows = SquareWindows<kSize, kStride, kShift>;
   const int columns = (wide.in + kStride - 1) / kStride, squares = (high.in + kStride - 1) / kStride;
   const bool paired = goes_by_pairs(op.grad_src, wide);
-  if constexpr (kWide == 1) {
+  if constexpr (kWide == 1 && kStride > 1) {  // at stride 1 slide.h does it
     const Reach reach = {1, high.padding / kStride + Windows::kFirst, Windows::kCount};
     const Stage stage = make_stage(ctx, images.count, high.out, wide.out, columns, squares, reach,
                                    sizeof(T));
