@@ -69,7 +69,7 @@ Calls max_pool2d_backward() {
         const int64_t row = i % plane / columns, column = i % columns;
         return static_cast<double>((row * p.sizes[3] + column) * p.window.stride[0]);
       });
-      const polyops_max_pool2d_backward_args args = {sizeof args,    p.window,       grad.view(),
+      const polyops_max_pool2d_backward_args args = {sizeof args, p.window, grad.view(),
                                                      indices.view(), grad_src.view()};
       return run(kernel, args, {&grad_src});
     });

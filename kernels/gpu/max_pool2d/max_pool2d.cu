@@ -66,7 +66,8 @@ int backward(const void* data, const polyops_context* ctx) {
     int status;
     if (images.channels == 1 &&
         ((is_square(a.window, 3, 1) && launch_gather<T, 3>(op, images, high, wide, ctx, &status)) ||
-         (is_square(a.window, 5, 1) && launch_gather<T, 5>(op, images, high, wide, ctx, &status)))) {
+         (is_square(a.window, 5, 1) &&
+          launch_gather<T, 5>(op, images, high, wide, ctx, &status)))) {
       return status;
     }
     return with_width<kChannels>(t, images, [&](auto width) {

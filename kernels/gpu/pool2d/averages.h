@@ -39,8 +39,8 @@ struct Windows {
 template <class T>
 Average<T> average_of(const polyops_tensor& src, const polyops_tensor& dst, const Images& images,
                       float share) {
-  return {input<T>(src), output<T>(dst), plane(src) * images.channels,
-          plane(dst) * images.channels, share};
+  return {input<T>(src), output<T>(dst), plane(src) * images.channels, plane(dst) * images.channels,
+          share};
 }
 template <class T>
 AverageGradient<T> gradient_of(const polyops_tensor& grad_src, const polyops_tensor& grad_dst,

@@ -148,8 +148,7 @@ pool2d_rows(Op op, Grid grid, int all_channels, Axis high, Axis wide) {
   if (!at.inside) return;
   const int top = at.begin * kStride - high.padding;
   reduce_column<Op, kWide, kSize, kStride, kRowsBatch<kWide, kStride>>(
-      op,
-      op.src + at.image * op.src_image + at.group * kWide + int64_t{top} * (wide.in * channels),
+      op, op.src + at.image * op.src_image + at.group * kWide + int64_t{top} * (wide.in * channels),
       results_at<kWide>(op, at, channels) + int64_t{at.begin} * (wide.out * channels), channels,
       at.column, at.begin, at.end, high, wide);
 }
@@ -184,9 +183,8 @@ bool launch_staged_rows(const Op& op, const Images& images, const Axis& high, co
                         const polyops_context* ctx, int* status) {
   // Even rows of float32 are as fast straight from memory.
   if (kStride > 1 && sizeof(typename Op::Element) == 4 && wide.in % 8 == 0) return false;
-  const Stage stage =
-      make_stage(ctx, images.count, high.in, wide.in, wide.out, high.out,
-                 {kStride, -high.padding, kSize}, sizeof(typename Op::Element));
+  const Stage stage = make_stage(ctx, images.count, high.in, wide.in, wide.out, high.out,
+                                 {kStride, -high.padding, kSize}, sizeof(typename Op::Element));
   if (stage.slab_units == 0) return false;
   *status = launch_stage(StagedRows<Op, kSize, kStride>{op.src, op, high, wide}, stage, ctx);
   return true;
@@ -206,8 +204,8 @@ int launch_windows(const Op& op, const polyops_pool2d_window& window, const Imag
     if constexpr (kWide == 1 && !(Op::kSlides && kStride == 1)) {
       if (launch_staged_rows<Op, kSize, kStride>(op, images, high, wide, ctx, &status)) return true;
     }
-    status = launch(pool2d_rows<Op, kWide, kSize, kStride>, kRowsBatch<kWide, kStride>,
-                    kSize - kStride);
+    status =
+        launch(pool2d_rows<Op, kWide, kSize, kStride>, kRowsBatch<kWide, kStride>, kSize - kStride);
     return true;
   };
   if (kWide > 1 || images.channels == 1) {

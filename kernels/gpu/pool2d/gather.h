@@ -88,9 +88,9 @@ bool launch_gather(const LargestGradient<T>& op, const Images& images, const Axi
                                  sizeof(T) + sizeof(int));
   if (stage.slab_units == 0) return false;
   const int64_t most = most_elements(stage), place_packs = (most + 3) / 4;
-  *status = gpu::launch(pool2d_gather<T, kSize>,
-                        stage_shape(stage, place_packs * 16 + most * sizeof(T)), ctx, op, stage,
-                        static_cast<int>(place_packs), high, wide);
+  *status =
+      gpu::launch(pool2d_gather<T, kSize>, stage_shape(stage, place_packs * 16 + most * sizeof(T)),
+                  ctx, op, stage, static_cast<int>(place_packs), high, wide);
   return true;
 }
 

@@ -154,9 +154,9 @@ bool launch_slide(const T* src, T* dst, float share, const Images& images, bool 
                                       high,
                                       wide};
     work.paired = work.out_wide % 2 == 0 && reinterpret_cast<uintptr_t>(dst) % (2 * sizeof(T)) == 0;
-    const Stage stage = make_stage(ctx, images.count, work.in_high, work.in_wide,
-                                   (work.out_wide + 1) / 2, work.out_high, {1, -work.above, kSize},
-                                   sizeof(T));
+    const Stage stage =
+        make_stage(ctx, images.count, work.in_high, work.in_wide, (work.out_wide + 1) / 2,
+                   work.out_high, {1, -work.above, kSize}, sizeof(T));
     if (stage.slab_units == 0) return false;
     *status = launch_stage(work, stage, ctx);
     return true;

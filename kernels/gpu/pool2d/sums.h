@@ -145,12 +145,13 @@ template <class T, int kWide, int kSize, int kStride, int kShift>
 int launch_sums(const AverageGradient<T>& op, const Images& images, const Axis& high,
                 const Axis& wide, const polyops_context* ctx) {
   using Windows = SquareWindows<kSize, kStride, kShift>;
-  const int columns = (wide.in + kStride - 1) / kStride, squares = (high.in + kStride - 1) / kStride;
+  const int columns = (wide.in + kStride - 1) / kStride,
+            squares = (high.in + kStride - 1) / kStride;
   const bool paired = goes_by_pairs(op.grad_src, wide);
   if constexpr (kWide == 1 && kStride > 1) {  // at stride 1 slide.h does it
     const Reach reach = {1, high.padding / kStride + Windows::kFirst, Windows::kCount};
-    const Stage stage = make_stage(ctx, images.count, high.out, wide.out, columns, squares, reach,
-                                   sizeof(T));
+    const Stage stage =
+        make_stage(ctx, images.count, high.out, wide.out, columns, squares, reach, sizeof(T));
     if (stage.slab_units > 0) {
       const StagedSums<T, kSize, kStride, kShift> work = {op.grad_dst, op, paired, high, wide};
       return launch_stage(work, stage, ctx);

@@ -68,8 +68,7 @@ inline bool goes_by_packs(const Axis& wide, int pack) {
 template <class T, class AnyAxis>
 int launch_teams(const Average<T>& op, const Images& images, int64_t width, const AnyAxis& high,
                  const AnyAxis& wide, const polyops_context* ctx) {
-  const bool packs =
-      reinterpret_cast<uintptr_t>(op.src) % 16 == 0 && goes_by_packs(wide, kPack<T>);
+  const bool packs = reinterpret_cast<uintptr_t>(op.src) % 16 == 0 && goes_by_packs(wide, kPack<T>);
   const int64_t loads = packs ? width / kPack<T> : width;
   int lanes_log2 = 0;
   while (lanes_log2 < kMostLanesLog2 && int64_t{2} << lanes_log2 <= loads) ++lanes_log2;
