@@ -209,7 +209,7 @@ def test_disagreement_is_seen(monkeypatch):
     assert "result 0 is off by" in (measure.disagreement(spec, wrong) or "")
     astray = inputs.Case(
         case.fn,
-        lambda: [t + 10 - polyops.is_patched() for t in case.check()],
+        lambda: [t + (10 - polyops.is_patched()) for t in case.check()],
         *(case.bytes, case.flops, case.footprint),
     )
     assert "result 0 is off by" in (measure.disagreement(spec, astray) or "")
