@@ -90,6 +90,14 @@ inline std::vector<PoolCase> pool_cases() {
   cases.push_back({{1, 2, 150, 34}, 3, 2, 1});  // several rows to a thread
   cases.push_back({{1, 2, 150, 34}, 3, 1, 1});
   cases.push_back({{1, 8, 200, 5}, 2, 2});
+  for (const Pair& window : {Pair(3, 1), Pair(3, 2), Pair(2, 2), Pair(5, 1)}) {
+    const int64_t size = window.high, stride = window.wide, padding = (size - 1) / 2;
+    cases.push_back({{1, 33, 7, 9}, size, stride, padding});  // several planes to a block
+    cases.push_back({{1, 33, 6, 8}, size, stride, padding, 1, false, 1});
+    cases.push_back({{1, 1, 62, 101}, size, stride, padding, 1, true, 3});  // slabs of rows
+    cases.push_back({{1, 1, 6, 600}, size, stride, padding});  // no room for one of float32
+  }
+  cases.push_back({{1, 8, 17, 17}, 3, 1, 1});
   cases.push_back({{1, 1, 1, 700}, {1, 3}, {1, 2}, {0, 1}});
   cases.push_back({{1, 2, 17, 33}, {5, 11}, {4, 3}, {2, 5}, 1, true, 1});  // a team to a window
   cases.push_back({{1, 3, 3, 70}, {3, 40}, {1, 15}});

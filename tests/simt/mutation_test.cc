@@ -11,6 +11,7 @@
 #include "mutation_case.h"
 #include "mutation_channels.h"
 #include "mutation_images.h"
+#include "mutation_pools.h"
 #include "mutation_rows.h"
 
 namespace polyops::testing {
@@ -74,7 +75,9 @@ INSTANTIATE_TEST_SUITE_P(Ops, Mutation,
                                            log_softmax_backward, layer_norm, layer_norm_backward,
                                            rms_norm, rms_norm_backward, nll_loss, nll_loss_backward,
                                            convolution, convolution_backward, group_norm,
-                                           group_norm_backward, batch_norm, batch_norm_backward),
+                                           group_norm_backward, batch_norm, batch_norm_backward,
+                                           avg_pool2d, avg_pool2d_backward, max_pool2d,
+                                           max_pool2d_backward),
                          [](const auto& info) { return std::string(info.param().op); });
 
 }  // namespace

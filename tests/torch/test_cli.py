@@ -207,6 +207,12 @@ def test_disagreement_is_seen(monkeypatch):
         *(case.bytes, case.flops, case.footprint),
     )
     assert "result 0 is off by" in (measure.disagreement(spec, wrong) or "")
+    astray = inputs.Case(
+        case.fn,
+        lambda: [t + (10 - polyops.is_patched()) for t in case.check()],
+        *(case.bytes, case.flops, case.footprint),
+    )
+    assert "result 0 is off by" in (measure.disagreement(spec, astray) or "")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -216,6 +222,7 @@ def test_exact_calls_have_the_same_values(dtype):
         small("_softmax_backward_data", (4, 5), "contiguous", dtype),
         small("native_layer_norm_backward", (4, 5), "transposed", dtype),
         small("gelu_", (4, 5), "padded", dtype),
+        small("avg_pool2d_backward", (2, 4, 6, 6), "channels_last", dtype, taps="3", pad="1"),
     ):
         found, exact = calls.make(spec).check(), calls.make(spec, exact=True).check()
         for a, b in zip(found, exact, strict=True):

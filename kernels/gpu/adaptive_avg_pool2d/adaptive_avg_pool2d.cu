@@ -1,10 +1,7 @@
 // adaptive_avg_pool2d and its gradient on GPUs.
 #include "polyops/ops/pool2d.h"
-#include "pool2d/average.h"
-#include "pool2d/backward.h"
+#include "pool2d/averages.h"
 #include "pool2d/calls.h"
-#include "pool2d/forward.h"
-#include "pool2d/teams.h"
 #include "table.h"
 
 namespace polyops::gpu {
@@ -30,14 +27,26 @@ const char* backward_supports(const void* data) {
   return supports(a.grad_src, a.grad_dst);
 }
 
+// Where the results divide the image, windows are all of one size, side by side.
+bool divides(const polyops_tensor& src, const polyops_tensor& dst) {
+  return src.sizes[2] % dst.sizes[2] == 0 && src.sizes[3] % dst.sizes[3] == 0;
+}
+polyops_pool2d_window window_of(const polyops_tensor& src, const polyops_tensor& dst) {
+  const int64_t high = src.sizes[2] / dst.sizes[2], wide = src.sizes[3] / dst.sizes[3];
+  return {{high, wide}, {high, wide}, {0, 0}, {1, 1}};
+}
+
 int forward(const void* data, const polyops_context* ctx) {
   const auto& a = *static_cast<const polyops_adaptive_avg_pool2d_args*>(data);
+  if (divides(a.src, a.dst)) {
+    const polyops_pool2d_window window = window_of(a.src, a.dst);
+    return launch_averages(a.src, a.dst, window, Windows(a.src, a.dst, window, true, 0), ctx);
+  }
   const polyops_tensor* const t[] = {&a.src, &a.dst};
   const Images images = images_of(t);
   const AdaptiveAxis high(a.src.sizes[2], a.dst.sizes[2]), wide(a.src.sizes[3], a.dst.sizes[3]);
   return with_type(a.src.dtype, [&]<class T>() {
-    const Average<T> op = {input<T>(a.src), output<T>(a.dst), plane(a.src) * images.channels,
-                           plane(a.dst) * images.channels, 0};
+    const Average<T> op = average_of<T>(a.src, a.dst, images, 1);
     const int64_t width = a.src.sizes[3] / a.dst.sizes[3];
     if (has_teams(images, width)) return launch_teams(op, images, width, high, wide, ctx);
     return with_width<kPack<T>>(t, images, [&](auto width) {
@@ -51,19 +60,19 @@ int forward(const void* data, const polyops_context* ctx) {
 
 int backward(const void* data, const polyops_context* ctx) {
   const auto& a = *static_cast<const polyops_adaptive_avg_pool2d_backward_args*>(data);
+  if (divides(a.grad_src, a.grad_dst)) {
+    const polyops_pool2d_window window = window_of(a.grad_src, a.grad_dst);
+    const Windows windows(a.grad_src, a.grad_dst, window, true, 0);
+    return launch_gradients(a.grad_src, a.grad_dst, window, windows, ctx);
+  }
   const polyops_tensor* const t[] = {&a.grad_src, &a.grad_dst};
   const Images images = images_of(t);
   const AdaptiveAxis high(a.grad_src.sizes[2], a.grad_dst.sizes[2]);
   const AdaptiveAxis wide(a.grad_src.sizes[3], a.grad_dst.sizes[3]);
   return with_type(a.grad_src.dtype, [&]<class T>() {
-    const AverageGradient<T> op = {input<T>(a.grad_dst), output<T>(a.grad_src),
-                                   plane(a.grad_src) * images.channels,
-                                   plane(a.grad_dst) * images.channels, 0};
+    const AverageGradient<T> op = gradient_of<T>(a.grad_src, a.grad_dst, images, 1);
     return with_width<kPack<T>>(t, images, [&](auto width) {
-      constexpr int kWide = width.value;
-      const Grid grid = make_grid(ctx, images, kWide, wide.in, high.in, 1);
-      return gpu::launch(pool2d_backward_windows<AverageGradient<T>, kWide, AdaptiveAxis>,
-                         grid.shape(), ctx, op, grid, images.channels, high, wide);
+      return launch_backward_windows<AverageGradient<T>, width.value>(op, images, high, wide, ctx);
     });
   });
 }

@@ -1,10 +1,7 @@
 // avg_pool2d and its gradient on GPUs.
 #include "polyops/ops/pool2d.h"
-#include "pool2d/average.h"
-#include "pool2d/backward.h"
+#include "pool2d/averages.h"
 #include "pool2d/calls.h"
-#include "pool2d/forward.h"
-#include "pool2d/teams.h"
 #include "table.h"
 
 namespace polyops::gpu {
@@ -32,39 +29,14 @@ const char* backward_supports(const void* data) {
 
 int forward(const void* data, const polyops_context* ctx) {
   const auto& a = *static_cast<const polyops_avg_pool2d_args*>(data);
-  const polyops_tensor* const t[] = {&a.src, &a.dst};
-  const Images images = images_of(t);
-  const bool counts = a.count_padding != 0;
-  const Axis high(a.src.sizes[2], a.dst.sizes[2], a.window, 0, counts);
-  const Axis wide(a.src.sizes[3], a.dst.sizes[3], a.window, 1, counts);
-  return with_type(a.src.dtype, [&]<class T>() {
-    const Average<T> op = {input<T>(a.src), output<T>(a.dst), plane(a.src) * images.channels,
-                           plane(a.dst) * images.channels, static_cast<float>(a.divisor)};
-    if (has_teams(images, a.window.size[1])) {
-      return launch_teams(op, images, a.window.size[1], high, wide, ctx);
-    }
-    return with_width<kPack<T>>(t, images, [&](auto width) {
-      return launch_windows<Average<T>, width.value>(op, a.window, images, high, wide, ctx);
-    });
-  });
+  const Windows windows(a.src, a.dst, a.window, a.count_padding != 0, a.divisor);
+  return launch_averages(a.src, a.dst, a.window, windows, ctx);
 }
 
 int backward(const void* data, const polyops_context* ctx) {
   const auto& a = *static_cast<const polyops_avg_pool2d_backward_args*>(data);
-  const polyops_tensor* const t[] = {&a.grad_src, &a.grad_dst};
-  const Images images = images_of(t);
-  const bool counts = a.count_padding != 0;
-  const Axis high(a.grad_src.sizes[2], a.grad_dst.sizes[2], a.window, 0, counts);
-  const Axis wide(a.grad_src.sizes[3], a.grad_dst.sizes[3], a.window, 1, counts);
-  return with_type(a.grad_src.dtype, [&]<class T>() {
-    const AverageGradient<T> op = {
-        input<T>(a.grad_dst), output<T>(a.grad_src), plane(a.grad_src) * images.channels,
-        plane(a.grad_dst) * images.channels, static_cast<float>(a.divisor)};
-    return with_width<kPack<T>>(t, images, [&](auto width) {
-      return launch_backward_windows<AverageGradient<T>, width.value>(op, a.window, images, high,
-                                                                      wide, ctx);
-    });
-  });
+  const Windows windows(a.grad_src, a.grad_dst, a.window, a.count_padding != 0, a.divisor);
+  return launch_gradients(a.grad_src, a.grad_dst, a.window, windows, ctx);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include "pool2d/backward.h"
 #include "pool2d/calls.h"
 #include "pool2d/forward.h"
+#include "pool2d/gather.h"
 #include "pool2d/largest.h"
 #include "table.h"
 
@@ -62,9 +63,16 @@ int backward(const void* data, const polyops_context* ctx) {
     const LargestGradient<T> op = {input<T>(a.grad_dst), input<int64_t>(a.indices),
                                    output<T>(a.grad_src), plane(a.grad_src) * images.channels,
                                    plane(a.grad_dst) * images.channels};
+    int status;
+    if (images.channels == 1 &&
+        ((is_square(a.window, 3, 1) && launch_gather<T, 3>(op, images, high, wide, ctx, &status)) ||
+         (is_square(a.window, 5, 1) &&
+          launch_gather<T, 5>(op, images, high, wide, ctx, &status)))) {
+      return status;
+    }
     return with_width<kChannels>(t, images, [&](auto width) {
-      return launch_backward_windows<LargestGradient<T>, width.value>(op, a.window, images, high,
-                                                                      wide, ctx);
+      return launch_backward<LargestGradient<T>, width.value>(op, a.window, images, high, wide,
+                                                              ctx);
     });
   });
 }

@@ -1,10 +1,8 @@
-// The average of a window, summed in float32; and the share of an element in a window's gradient. What
-// a window's number of elements divides is multiplied by its inverse: a division per element took more
-// registers than there were.
+// The average of a window, summed in float32; and the share of an element in a window's gradient: that
+// of a window as large as they get, times a row's and a column's weight, most of which are 1.
 #ifndef POLYOPS_GPU_POOL2D_AVERAGE_H_
 #define POLYOPS_GPU_POOL2D_AVERAGE_H_
 
-#include <cmath>
 #include <cstdint>
 
 #include "gpu.h"
@@ -32,35 +30,29 @@ struct AveragePool {
   }
 };
 
-// By which a window's sum is multiplied, right to the last place. divisor: 0 where it is the number of
-// elements.
-template <class AnyAxis>
-GPU_DEVICE float share_of(float divisor, int row, int column, const AnyAxis& high,
-                          const AnyAxis& wide) {
-  const float by =
-      divisor != 0 ? divisor : static_cast<float>(high.counted(row) * wide.counted(column));
-  const float near = reciprocal_fast(by);
-  return fmaf(near, fmaf(-by, near, 1.0f), near);
-}
-
 template <class T>
 struct Average {
   using Element = T;
   template <int kWide>
   using Pool = AveragePool<kWide>;
+  static constexpr bool kSlides = true;
 
   const T* src;
   T* dst;
   int64_t src_image, dst_image;
-  float divisor;
+  float share;  // of a window's elements, where its weights are 1
 
+  template <class AnyAxis>
+  GPU_DEVICE float of_column(int column, const AnyAxis& wide) const {
+    return share * wide.weight(column);
+  }
   template <int kWide, class AnyAxis>
-  GPU_DEVICE void store(const AveragePool<kWide>& pool, int64_t at, int, int row, int column,
-                        const AnyAxis& high, const AnyAxis& wide) const {
-    const float share = share_of(divisor, row, column, high, wide);
+  GPU_DEVICE void store(const AveragePool<kWide>& pool, int64_t at, int, float of_column, int row,
+                        const AnyAxis& high) const {
+    const float by = of_column * high.weight(row);
     float x[kWide];
 #pragma unroll
-    for (int j = 0; j < kWide; ++j) x[j] = pool.sum[j] * share;
+    for (int j = 0; j < kWide; ++j) x[j] = pool.sum[j] * by;
     Tap<T, kWide>::store(dst + at, x);
   }
 };
@@ -72,10 +64,6 @@ struct AverageGradient {
   struct Entry {
     float grad[kWide];
 
-    GPU_DEVICE void clear() {
-#pragma unroll
-      for (int j = 0; j < kWide; ++j) grad[j] = 0;
-    }
     GPU_DEVICE void add_to(float (&sum)[kWide], int) const {
 #pragma unroll
       for (int j = 0; j < kWide; ++j) sum[j] += grad[j];
@@ -85,17 +73,21 @@ struct AverageGradient {
   const T* grad_dst;
   T* grad_src;
   int64_t src_image, dst_image;
-  float divisor;
+  float share;  // of a window's elements, where its weights are 1
 
+  template <class AnyAxis>
+  GPU_DEVICE float of_row(int row, const AnyAxis& high) const {
+    return share * high.weight(row);
+  }
   template <int kWide, class AnyAxis>
-  GPU_DEVICE void load(Entry<kWide>* entry, int64_t at, int row, int column, const AnyAxis& high,
+  GPU_DEVICE void load(Entry<kWide>* entry, int64_t at, float of_row, int column,
                        const AnyAxis& wide) const {
     Tap<T, kWide> tap;
     tap.load(grad_dst + at);
     tap.get(entry->grad);
-    const float share = share_of(divisor, row, column, high, wide);
+    const float by = of_row * wide.weight(column);
 #pragma unroll
-    for (int j = 0; j < kWide; ++j) entry->grad[j] *= share;
+    for (int j = 0; j < kWide; ++j) entry->grad[j] *= by;
   }
 };
 

@@ -4,6 +4,7 @@
 #ifndef POLYOPS_GPU_POOL2D_AXIS_H_
 #define POLYOPS_GPU_POOL2D_AXIS_H_
 
+#include <cmath>
 #include <cstdint>
 
 #include "division.h"
@@ -13,11 +14,18 @@
 namespace polyops::gpu {
 namespace {
 
+// Right to the last place.
+GPU_DEVICE float reciprocal(float x) {
+  const float near = reciprocal_fast(x);
+  return fmaf(near, fmaf(-x, near, 1.0f), near);
+}
+
 struct Axis {
   int in, out;  // elements and windows
   int size, padding, dilation;
   Division stride;
   bool counts_padding;  // in an average's divisor
+  bool even;            // all windows have the same there
 
   Axis() = default;
   Axis(int64_t elements, int64_t windows, const polyops_pool2d_window& w, int dim, bool counts)
@@ -27,7 +35,10 @@ struct Axis {
         padding(static_cast<int>(w.padding[dim])),
         dilation(static_cast<int>(w.dilation[dim])),
         stride(static_cast<uint32_t>(w.stride[dim])),
-        counts_padding(counts) {}
+        counts_padding(counts) {
+    const int64_t beyond = (windows - 1) * w.stride[dim] + w.size[dim];
+    even = beyond <= elements + (counts ? 2 * w.padding[dim] : 0) && (counts || padding == 0);
+  }
 
   GPU_DEVICE int step() const { return dilation; }
   GPU_DEVICE int reach() const { return (size - 1) * dilation + 1; }
@@ -49,6 +60,12 @@ struct Axis {
     const int begin = start(window), most = in + (counts_padding ? padding : 0);
     const int end = begin + size < most ? begin + size : most;
     return end - (begin < 0 && !counts_padding ? 0 : begin);
+  }
+  // By which a sum's share grows because the window has fewer than its size; mostly 1.
+  GPU_DEVICE float weight(int window) const {
+    if (even) return 1;
+    const int count = counted(window);
+    return count == size ? 1 : static_cast<float>(size) * reciprocal(static_cast<float>(count));
   }
   // The windows that reach over an element.
   GPU_DEVICE int first_window(int element) const {
@@ -79,7 +96,10 @@ struct AdaptiveAxis {
   GPU_DEVICE int taps_end(int window) const {
     return static_cast<int>(by_out.quotient((window + 1) * in + out - 1));
   }
-  GPU_DEVICE int counted(int window) const { return taps_end(window) - first_tap(window); }
+  // Of a window's elements.
+  GPU_DEVICE float weight(int window) const {
+    return reciprocal(static_cast<float>(taps_end(window) - first_tap(window)));
+  }
   GPU_DEVICE int first_window(int element) const {
     return static_cast<int>(by_in.quotient(element * out));
   }

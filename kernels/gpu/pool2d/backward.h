@@ -7,7 +7,8 @@
 //
 // An op is a type with
 //   using Element; template <int kWide> struct Entry             a window, and what it gives
-//   load<kWide>(entry, at, row, column, high, wide); entry.clear() for none
+//   of_row(row, high)                                            what load() wants of a row
+//   load<kWide>(entry, at, of_row, column, wide)
 //   entry.add_to(sum, place)                                     of the element at that place
 //   Element* grad_src; int64_t src_image, dst_image              elements of an image
 #ifndef POLYOPS_GPU_POOL2D_BACKWARD_H_
@@ -38,9 +39,11 @@ pool2d_backward_windows(Op op, Grid grid, int channels, AnyAxis high, AnyAxis wi
     const int bottom = high.windows_end(h);
     float sum[kWide] = {};
     for (int r = high.first_window(h); r < bottom; ++r) {
+      const auto of_row = op.of_row(r, high);
+#pragma unroll 1
       for (int c = left; c < right; ++c) {
         typename Op::template Entry<kWide> entry;
-        op.load(&entry, dst + (r * wide.out + c) * channels, r, c, high, wide);
+        op.load(&entry, dst + (r * wide.out + c) * channels, of_row, c, wide);
         entry.add_to(sum, place);
       }
     }
@@ -48,50 +51,60 @@ pool2d_backward_windows(Op op, Grid grid, int channels, AnyAxis high, AnyAxis wi
   }
 }
 
+// The windows of a square along an axis, seen from that at its number plus padding / kStride. kShift:
+// padding modulo kStride.
+template <int kSize, int kStride, int kShift>
+struct SquareWindows {
+  static constexpr int kFirst = -((kSize - 1 - kShift) / kStride);
+  static constexpr int kCount = (kStride - 1 + kShift) / kStride - kFirst + 1;
+
+  // Whether the square's i-th element is in its n-th window.
+  GPU_DEVICE static constexpr bool has(int n, int i) {
+    const int tap = i + kShift - (kFirst + n) * kStride;
+    return tap >= 0 && tap < kSize;
+  }
+  GPU_DEVICE static int first(int square, const Axis& axis) {
+    return square + axis.padding / kStride + kFirst;
+  }
+};
+
 // Rows of windows that are loaded at once.
 template <int kWide, int kSize>
 inline constexpr int kSquaresBatch = kWide > 2 || kSize > 3 ? 1 : 2;
 
-// kShift: padding modulo kStride.
-template <class Op, int kWide, int kSize, int kStride, int kShift>
-GPU_KERNEL(kPoolThreads)
-pool2d_backward_squares(Op op, Grid grid, int all_channels, bool paired, Axis high, Axis wide) {
-  using T = typename Op::Element;
-  const int channels = kWide == 1 ? 1 : all_channels;
-  // A square's windows, seen from that at its number plus padding / kStride.
-  constexpr int kFirst = -((kSize - 1 - kShift) / kStride);
-  constexpr int kWindows = (kStride - 1 + kShift) / kStride - kFirst + 1;
-  constexpr int kKept = kWindows - 1;
+// Goes down a column of squares. source: an op, or its windows in shared memory; line: of row
+// Windows::first(begin) of windows, the image's first; out: the first square's first element, of this
+// thread's channels. Two elements of a row are one access if `paired`.
+template <class T, int kWide, int kSize, int kStride, int kShift, class Entry, class Source>
+GPU_DEVICE void gather_column(const Source& source, int64_t line, T* out, int channels,
+                              int square_column, int begin, int end, bool paired, const Axis& high,
+                              const Axis& wide) {
+  using Windows = SquareWindows<kSize, kStride, kShift>;
+  constexpr int kWindows = Windows::kCount, kKept = kWindows - 1;
   constexpr int kBatch = kSquaresBatch<kWide, kSize>;
-  const Place at(grid, (high.in + kStride - 1) / kStride);
-  if (!at.inside) return;
-  const int left = at.column * kStride;
-  const int column = at.column + wide.padding / kStride + kFirst;
-  int row = at.begin + high.padding / kStride + kFirst;
-  int64_t line = at.image * op.dst_image + column * channels + at.group * kWide +
-                 int64_t{row} * (wide.out * channels);
-  T* out = op.grad_src + at.image * op.src_image + left * channels + at.group * kWide +
-           int64_t{at.begin * kStride} * (wide.in * channels);
+  const int left = square_column * kStride, column = Windows::first(square_column, wide);
+  int row = Windows::first(begin, high);
+  const int needed = Windows::first(end - 1, high) + kWindows;
+  const int bottom = needed < high.out ? needed : high.out;
+  line += column * channels;
   bool inside[kWindows];
 #pragma unroll
   for (int c = 0; c < kWindows; ++c) inside[c] = column + c >= 0 && column + c < wide.out;
 
-  typename Op::template Entry<kWide> entries[kKept + kBatch][kWindows];
+  Entry entries[kKept + kBatch][kWindows];
   // Row row + r, which is the one below the last.
   const auto load = [&](int r) {
-    const bool there = row + r >= 0 && row + r < high.out;
+    const bool there = row + r >= 0 && row + r < bottom;
 #pragma unroll
     for (int c = 0; c < kWindows; ++c) {
       entries[r][c].clear();
-      if (there && inside[c]) {
-        op.load(&entries[r][c], line + c * channels, row + r, column + c, high, wide);
-      }
+      if (there && inside[c]) source.load(&entries[r][c], line + c * channels);
     }
     line += wide.out * channels;
   };
 #pragma unroll
   for (int r = 0; r < kKept; ++r) load(r);
-  for (int square = at.begin; square < at.end; square += kBatch, row += kBatch) {
+  for (int square = begin; square < end; square += kBatch, row += kBatch) {
 #pragma unroll
     for (int b = 0; b < kBatch; ++b) load(kKept + b);
 #pragma unroll
@@ -99,18 +112,16 @@ pool2d_backward_squares(Op op, Grid grid, int all_channels, bool paired, Axis hi
 #pragma unroll
       for (int i = 0; i < kStride; ++i) {
         const int h = (square + b) * kStride + i;
-        if (square + b >= at.end || h >= high.in) break;
+        if (square + b >= end || h >= high.in) break;
         float sums[kStride][kWide] = {};
 #pragma unroll
         for (int j = 0; j < kStride; ++j) {
 #pragma unroll
           for (int r = 0; r < kWindows; ++r) {
-            const int down = i + kShift - (kFirst + r) * kStride;  // the element's tap there
-            if (down < 0 || down >= kSize) continue;
+            if (!Windows::has(r, i)) continue;
 #pragma unroll
             for (int c = 0; c < kWindows; ++c) {
-              const int across = j + kShift - (kFirst + c) * kStride;
-              if (across < 0 || across >= kSize) continue;
+              if (!Windows::has(c, j)) continue;
               entries[b + r][c].add_to(sums[j], h * wide.in + left + j);
             }
           }
@@ -138,40 +149,73 @@ pool2d_backward_squares(Op op, Grid grid, int all_channels, bool paired, Axis hi
   }
 }
 
-template <class Op, int kWide>
-int launch_backward_windows(const Op& op, const polyops_pool2d_window& window, const Images& images,
-                            const Axis& high, const Axis& wide, const polyops_context* ctx) {
+template <class Op, int kWide, int kSize, int kStride, int kShift>
+GPU_KERNEL(kPoolThreads)
+pool2d_backward_squares(Op op, Grid grid, int all_channels, bool paired, Axis high, Axis wide) {
   using T = typename Op::Element;
-  const auto launch_squares = [&](auto kernel, int stride, int batch = kSquaresBatch<kWide, 3>) {
-    const Grid grid = make_grid(ctx, images, kWide, (wide.in + stride - 1) / stride,
-                                (high.in + stride - 1) / stride, batch);
-    // Two elements of a row are one access.
-    const bool paired =
-        wide.in % 2 == 0 && reinterpret_cast<uintptr_t>(op.grad_src) % (2 * sizeof(T)) == 0;
-    return gpu::launch(kernel, grid.shape(), ctx, op, grid, images.channels, paired, high, wide);
-  };
-  const int64_t padding = window.padding[0];
-  if (padding == window.padding[1] && (kWide > 1 || images.channels == 1)) {
-    if (is_square(window, 3, 2)) {
-      return padding % 2 == 0 ? launch_squares(pool2d_backward_squares<Op, kWide, 3, 2, 0>, 2)
-                              : launch_squares(pool2d_backward_squares<Op, kWide, 3, 2, 1>, 2);
+  const int channels = kWide == 1 ? 1 : all_channels;
+  const Place at(grid, (high.in + kStride - 1) / kStride);
+  if (!at.inside) return;
+  const int row = SquareWindows<kSize, kStride, kShift>::first(at.begin, high);
+  const int64_t line =
+      at.image * op.dst_image + at.group * kWide + int64_t{row} * (wide.out * channels);
+  T* out = op.grad_src + at.image * op.src_image + at.column * kStride * channels +
+           at.group * kWide + int64_t{at.begin * kStride} * (wide.in * channels);
+  gather_column<T, kWide, kSize, kStride, kShift, typename Op::template Entry<kWide>>(
+      op, line, out, channels, at.column, at.begin, at.end, paired, high, wide);
+}
+
+// Calls f.operator()<kSize, kStride, kShift>() if squares are made for these windows.
+template <bool kWithFive, class F>
+bool with_squares(const polyops_pool2d_window& w, F f) {
+  const int64_t padding = w.padding[0];
+  if (padding != w.padding[1]) return false;
+  if (is_square(w, 3, 2)) {
+    if (padding % 2 == 0) {
+      f.template operator()<3, 2, 0>();
+    } else {
+      f.template operator()<3, 2, 1>();
     }
-    if (is_square(window, 2, 2) && padding == 0) {
-      return launch_squares(pool2d_backward_squares<Op, kWide, 2, 2, 0>, 2);
-    }
-    if (is_square(window, 3, 1)) {
-      return launch_squares(pool2d_backward_squares<Op, kWide, 3, 1, 0>, 1);
-    }
-    if constexpr (kWide <= 2) {
-      if (is_square(window, 5, 1)) {
-        return launch_squares(pool2d_backward_squares<Op, kWide, 5, 1, 0>, 1,
-                              kSquaresBatch<kWide, 5>);
-      }
-    }
+    return true;
   }
+  if (is_square(w, 2, 2) && padding == 0) return f.template operator()<2, 2, 0>(), true;
+  if (is_square(w, 3, 1)) return f.template operator()<3, 1, 0>(), true;
+  if constexpr (kWithFive) {
+    if (is_square(w, 5, 1)) return f.template operator()<5, 1, 0>(), true;
+  }
+  return false;
+}
+
+// Two elements of a row are one access.
+template <class T>
+bool goes_by_pairs(const T* grad_src, const Axis& wide) {
+  return wide.in % 2 == 0 && reinterpret_cast<uintptr_t>(grad_src) % (2 * sizeof(T)) == 0;
+}
+
+template <class Op, int kWide, class AnyAxis>
+int launch_backward_windows(const Op& op, const Images& images, const AnyAxis& high,
+                            const AnyAxis& wide, const polyops_context* ctx) {
   const Grid grid = make_grid(ctx, images, kWide, wide.in, high.in, 1);
-  return gpu::launch(pool2d_backward_windows<Op, kWide, Axis>, grid.shape(), ctx, op, grid,
+  return gpu::launch(pool2d_backward_windows<Op, kWide, AnyAxis>, grid.shape(), ctx, op, grid,
                      images.channels, high, wide);
+}
+
+template <class Op, int kWide>
+int launch_backward(const Op& op, const polyops_pool2d_window& window, const Images& images,
+                    const Axis& high, const Axis& wide, const polyops_context* ctx) {
+  int status = POLYOPS_OK;
+  const auto squares = [&]<int kSize, int kStride, int kShift>() {
+    const Grid grid = make_grid(ctx, images, kWide, (wide.in + kStride - 1) / kStride,
+                                (high.in + kStride - 1) / kStride, kSquaresBatch<kWide, kSize>,
+                                (kSize - 1) / kStride);
+    status =
+        gpu::launch(pool2d_backward_squares<Op, kWide, kSize, kStride, kShift>, grid.shape(), ctx,
+                    op, grid, images.channels, goes_by_pairs(op.grad_src, wide), high, wide);
+  };
+  if ((kWide > 1 || images.channels == 1) && with_squares<kWide <= 2>(window, squares)) {
+    return status;
+  }
+  return launch_backward_windows<Op, kWide>(op, images, high, wide, ctx);
 }
 
 }  // namespace

@@ -7,7 +7,10 @@
 //   using Element; template <int kWide> using Pool    what is reduced: begin() with one tap, add()
 //                                                     those behind it; kAbsent changes nothing
 //   const Element* src; int64_t src_image, dst_image  elements of an image
-//   store<kWide>(pool, at, first, rows, columns)      the result at that element of dst
+//   static constexpr bool kSlides                     slide.h does it at stride 1
+//   of_column(column, wide)                           what store() wants of a column
+//   store<kWide>(pool, at, first, of_column, row, high)    the result at that element of dst; first:
+//                                                     the place of the first tap
 #ifndef POLYOPS_GPU_POOL2D_FORWARD_H_
 #define POLYOPS_GPU_POOL2D_FORWARD_H_
 
@@ -16,6 +19,7 @@
 #include "axis.h"
 #include "gpu.h"
 #include "layout.h"
+#include "stage.h"
 #include "tap.h"
 
 namespace polyops::gpu {
@@ -39,6 +43,7 @@ pool2d_taps(Op op, Grid grid, int channels, AnyAxis high, AnyAxis wide) {
   if (!at.inside) return;
   const T* src = op.src + at.image * op.src_image + at.group * kWide;
   const int left = wide.first_tap(at.column), right = wide.taps_end(at.column);
+  const auto of_column = op.of_column(at.column, wide);
   for (int row = at.begin; row < at.end; ++row) {
     const int top = high.first_tap(row), bottom = high.taps_end(row);
     typename Op::template Pool<kWide> pool;
@@ -53,26 +58,26 @@ pool2d_taps(Op op, Grid grid, int channels, AnyAxis high, AnyAxis wide) {
       }
     }
     op.store(pool, results_at<kWide>(op, at, channels) + int64_t{row} * (wide.out * channels),
-             top * wide.in + left, row, at.column, high, wide);
+             top * wide.in + left, of_column, row, high);
   }
 }
 
-// Windows kSize wide and high. Of one channel of contiguous planes, or of packs.
-template <class Op, int kWide, int kSize, int kStride>
-GPU_KERNEL(kPoolThreads)
-pool2d_rows(Op op, Grid grid, int all_channels, Axis high, Axis wide) {
+// A column of results, kBatch rows of it at a time. line: the first window's first row, from the
+// image's first column on, of this thread's channels; result: where the first one goes in dst.
+template <class Op, int kWide, int kSize, int kStride, int kBatch>
+GPU_DEVICE void reduce_column(const Op& op, const typename Op::Element* line, int64_t result,
+                              int channels, int column, int begin, int end, const Axis& high,
+                              const Axis& wide) {
   using T = typename Op::Element;
   using Pool = typename Op::template Pool<kWide>;
   constexpr int kKept = kSize - kStride;  // rows that the next window has, too
-  constexpr int kNew = kRowsBatch<kWide, kStride> * kStride;
-  const int channels = kWide == 1 ? 1 : all_channels;
-  const Place at(grid, high.out);
-  if (!at.inside) return;
-  const int left = at.column * kStride - wide.padding;
-  int top = at.begin * kStride - high.padding;
-  const T* line = op.src + at.image * op.src_image + at.group * kWide + left * channels +
-                  int64_t{top} * (wide.in * channels);
-  int64_t result = results_at<kWide>(op, at, channels) + int64_t{at.begin} * (wide.out * channels);
+  constexpr int kNew = kBatch * kStride;
+  const int left = column * kStride - wide.padding;
+  int top = begin * kStride - high.padding;
+  const int needed = (end - 1) * kStride - high.padding + kSize;
+  const int bottom = needed < high.in ? needed : high.in;
+  const auto of_column = op.of_column(column, wide);
+  line += left * channels;
   bool inside[kSize];
 #pragma unroll
   for (int k = 0; k < kSize; ++k) inside[k] = left + k >= 0 && left + k < wide.in;
@@ -80,8 +85,7 @@ pool2d_rows(Op op, Grid grid, int all_channels, Axis high, Axis wide) {
   Tap<T, kWide> taps[kNew][kSize];
   Pool rows[kKept + kNew];
   // Row h, which is the one below the last.
-  const auto load = [&](int r, int h) {
-    const bool there = h >= 0 && h < high.in;
+  const auto load = [&](int r, bool there) {
 #pragma unroll
     for (int k = 0; k < kSize; ++k) {
       taps[r][k].fill(Pool::kAbsent);
@@ -102,28 +106,67 @@ pool2d_rows(Op op, Grid grid, int all_channels, Axis high, Axis wide) {
       }
     }
   };
+  const auto is_there = [&](int h) { return h >= 0 && h < bottom; };
 #pragma unroll
-  for (int r = 0; r < kKept; ++r) load(r % kNew, top + r), reduce(r % kNew, top + r, &rows[r]);
-  for (int row = at.begin; row < at.end; row += kNew / kStride, top += kNew) {
+  for (int r = 0; r < kKept; ++r) {
+    load(r % kNew, is_there(top + r));
+    reduce(r % kNew, top + r, &rows[r]);
+  }
+  for (int row = begin; row < end; row += kBatch, top += kNew) {
+    const int next = top + kKept;
+    if (next >= 0 && next + kNew <= bottom) {
 #pragma unroll
-    for (int r = 0; r < kNew; ++r) load(r, top + kKept + r);
+      for (int r = 0; r < kNew; ++r) load(r, true);
+    } else {
 #pragma unroll
-    for (int r = 0; r < kNew; ++r) reduce(r, top + kKept + r, &rows[kKept + r]);
+      for (int r = 0; r < kNew; ++r) load(r, is_there(next + r));
+    }
 #pragma unroll
-    for (int b = 0; b < kNew / kStride; ++b) {
-      if (row + b >= at.end) break;
+    for (int r = 0; r < kNew; ++r) reduce(r, next + r, &rows[kKept + r]);
+#pragma unroll
+    for (int b = 0; b < kBatch; ++b) {
+      if (b > 0 && row + b >= end) break;
       Pool pool = rows[b * kStride];
 #pragma unroll
       for (int r = 1; r < kSize; ++r) pool.merge(rows[b * kStride + r]);
       const int first_h = top + b * kStride < 0 ? 0 : top + b * kStride;
       const int first_w = left < 0 ? 0 : left;
-      op.store(pool, result, first_h * wide.in + first_w, row + b, at.column, high, wide);
+      op.store(pool, result, first_h * wide.in + first_w, of_column, row + b, high);
       result += wide.out * channels;
     }
 #pragma unroll
     for (int r = 0; r < kKept; ++r) rows[r] = rows[kNew + r];
   }
 }
+
+// Windows kSize wide and high. Of one channel of contiguous planes, or of packs.
+template <class Op, int kWide, int kSize, int kStride>
+GPU_KERNEL(kPoolThreads)
+pool2d_rows(Op op, Grid grid, int all_channels, Axis high, Axis wide) {
+  const int channels = kWide == 1 ? 1 : all_channels;
+  const Place at(grid, high.out);
+  if (!at.inside) return;
+  const int top = at.begin * kStride - high.padding;
+  reduce_column<Op, kWide, kSize, kStride, kRowsBatch<kWide, kStride>>(
+      op, op.src + at.image * op.src_image + at.group * kWide + int64_t{top} * (wide.in * channels),
+      results_at<kWide>(op, at, channels) + int64_t{at.begin} * (wide.out * channels), channels,
+      at.column, at.begin, at.end, high, wide);
+}
+
+// The same of planes that a block has in shared memory.
+template <class Op, int kSize, int kStride>
+struct StagedRows {
+  using Element = typename Op::Element;
+  const Element* src;
+  Op op;
+  Axis high, wide;
+
+  GPU_DEVICE void column(const Element* line, int plane, int column, int begin, int end) const {
+    const int64_t result = plane * op.dst_image + begin * wide.out + column;
+    reduce_column<Op, 1, kSize, kStride, kStride == 1 ? 2 : 1>(op, line, result, 1, column, begin,
+                                                               end, high, wide);
+  }
+};
 
 // Windows kSize wide and high at a stride.
 inline bool is_square(const polyops_pool2d_window& w, int64_t size, int64_t stride) {
@@ -134,24 +177,47 @@ inline bool is_square(const polyops_pool2d_window& w, int64_t size, int64_t stri
   return square;
 }
 
+// Whether it was launched, and what that returned.
+template <class Op, int kSize, int kStride>
+bool launch_staged_rows(const Op& op, const Images& images, const Axis& high, const Axis& wide,
+                        const polyops_context* ctx, int* status) {
+  // Even rows of float32 are as fast straight from memory.
+  if (kStride > 1 && sizeof(typename Op::Element) == 4 && wide.in % 8 == 0) return false;
+  const Stage stage = make_stage(ctx, images.count, high.in, wide.in, wide.out, high.out,
+                                 {kStride, -high.padding, kSize}, sizeof(typename Op::Element));
+  if (stage.slab_units == 0) return false;
+  *status = launch_stage(StagedRows<Op, kSize, kStride>{op.src, op, high, wide}, stage, ctx);
+  return true;
+}
+
 template <class Op, int kWide>
 int launch_windows(const Op& op, const polyops_pool2d_window& window, const Images& images,
                    const Axis& high, const Axis& wide, const polyops_context* ctx) {
-  const auto launch = [&](auto kernel, int batch) {
-    const Grid grid = make_grid(ctx, images, kWide, wide.out, high.out, batch);
+  const auto launch = [&](auto kernel, int batch, int kept) {
+    const Grid grid = make_grid(ctx, images, kWide, wide.out, high.out, batch, kept);
     return gpu::launch(kernel, grid.shape(), ctx, op, grid, images.channels, high, wide);
   };
+  int status = POLYOPS_OK;
+  // Whether the window is one of those that rows are made for.
+  const auto rows = [&]<int kSize, int kStride>() {
+    if (!is_square(window, kSize, kStride)) return false;
+    if constexpr (kWide == 1 && !(Op::kSlides && kStride == 1)) {
+      if (launch_staged_rows<Op, kSize, kStride>(op, images, high, wide, ctx, &status)) return true;
+    }
+    status =
+        launch(pool2d_rows<Op, kWide, kSize, kStride>, kRowsBatch<kWide, kStride>, kSize - kStride);
+    return true;
+  };
   if (kWide > 1 || images.channels == 1) {
-    if (is_square(window, 3, 2)) return launch(pool2d_rows<Op, kWide, 3, 2>, kRowsBatch<kWide, 2>);
-    if (is_square(window, 2, 2)) return launch(pool2d_rows<Op, kWide, 2, 2>, kRowsBatch<kWide, 2>);
-    if (is_square(window, 3, 1)) return launch(pool2d_rows<Op, kWide, 3, 1>, kRowsBatch<kWide, 1>);
+    if (rows.template operator()<3, 2>() || rows.template operator()<2, 2>() ||
+        rows.template operator()<3, 1>()) {
+      return status;
+    }
     if constexpr (kWide <= 2) {
-      if (is_square(window, 5, 1)) {
-        return launch(pool2d_rows<Op, kWide, 5, 1>, kRowsBatch<kWide, 1>);
-      }
+      if (rows.template operator()<5, 1>()) return status;
     }
   }
-  return launch(pool2d_taps<Op, kWide, Axis>, 1);
+  return launch(pool2d_taps<Op, kWide, Axis>, 1, 0);
 }
 
 }  // namespace

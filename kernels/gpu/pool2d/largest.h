@@ -78,6 +78,7 @@ struct Largest {
   using Element = T;
   template <int kWide>
   using Pool = LargestPool<kWide>;
+  static constexpr bool kSlides = false;
 
   const T* src;
   T* dst;
@@ -85,9 +86,10 @@ struct Largest {
   int64_t src_image, dst_image;
   bool lowest_is_0;
 
+  GPU_DEVICE int of_column(int, const Axis&) const { return 0; }
   template <int kWide>
   GPU_DEVICE void store(const LargestPool<kWide>& pool, int64_t at, int first, int, int,
-                        const Axis&, const Axis&) const {
+                        const Axis&) const {
     int places[kWide];
     const int lowest = lowest_is_0 ? 0 : first;
 #pragma unroll
@@ -125,8 +127,9 @@ struct LargestGradient {
   T* grad_src;
   int64_t src_image, dst_image;
 
+  GPU_DEVICE int of_row(int, const Axis&) const { return 0; }
   template <int kWide>
-  GPU_DEVICE void load(Entry<kWide>* entry, int64_t at, int, int, const Axis&, const Axis&) const {
+  GPU_DEVICE void load(Entry<kWide>* entry, int64_t at, int = 0, int = 0, const Axis& = {}) const {
     entry->grad.load(grad_dst + at);
     load_indices(indices + at, entry->at);
   }

@@ -93,14 +93,16 @@ inline Grid make_grid(const Images& images, int wide, int64_t columns, int64_t h
 }
 
 // So many rows to a thread that the device is full several times over, and no more than kMostRows;
-// whole batches of them.
+// whole batches of them. Where a thread begins with `kept` rows that it shares with the one above, the
+// device is full less often.
 constexpr int kMostRows = 16;
 constexpr int64_t kTimesFull = 4, kThreadsAtOnce = 2048;
 
 inline Grid make_grid(const polyops_context* ctx, const Images& images, int wide, int64_t columns,
-                      int64_t high, int batch) {
+                      int64_t high, int batch, int kept = 0) {
   const int64_t work = images.count * (images.channels / wide) * columns * high;
-  int64_t rows = work / (kTimesFull * kThreadsAtOnce * multiprocessors(ctx));
+  const int64_t times = kept > 1 ? (kTimesFull + kept - 1) / kept : kTimesFull;
+  int64_t rows = work / (times * kThreadsAtOnce * multiprocessors(ctx));
   rows = rows < 1 ? 1 : rows > kMostRows ? kMostRows : rows;
   const int64_t segments = (high + rows - 1) / rows;
   rows = (high + segments - 1) / segments;

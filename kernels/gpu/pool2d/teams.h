@@ -4,19 +4,22 @@
 #define POLYOPS_GPU_POOL2D_TEAMS_H_
 
 #include <cstdint>
+#include <type_traits>
 
 #include "average.h"
 #include "gpu.h"
 #include "layout.h"
 #include "reduce.h"
+#include "tap.h"
 
 namespace polyops::gpu {
 namespace {
 
-constexpr int kTeamRows = 4;  // whose loads are in flight at once
+constexpr int kTeamRows = 8;  // whose loads are in flight at once
 constexpr int kMostLanesLog2 = 5;
 
-template <class T, class AnyAxis>
+// kWide: elements of a lane's load, which every window begins at a multiple of and is one long.
+template <class T, int kWide, class AnyAxis>
 GPU_KERNEL(kPoolThreads)
 pool2d_teams(Average<T> op, Grid grid, int lanes_log2, AnyAxis high, AnyAxis wide) {
   const int lanes = 1 << lanes_log2, lane = thread_id() & (lanes - 1);
@@ -27,22 +30,27 @@ pool2d_teams(Average<T> op, Grid grid, int lanes_log2, AnyAxis high, AnyAxis wid
     const int top = high.first_tap(at.begin), bottom = high.taps_end(at.begin);
     const T* line = op.src + at.image * op.src_image + int64_t{top} * wide.in;
     for (int h = top; h < bottom; h += kTeamRows, line += kTeamRows * wide.in) {
-      for (int w = left + lane; w < right; w += lanes) {
-        T x[kTeamRows];
+      for (int w = left + lane * kWide; w < right; w += lanes * kWide) {
+        Tap<T, kWide> taps[kTeamRows];
 #pragma unroll
         for (int r = 0; r < kTeamRows; ++r) {
-          x[r] = narrow<T>(0.0f);
-          if (h + r < bottom) x[r] = line[r * wide.in + w];
+          taps[r].fill(0);
+          if (h + r < bottom) taps[r].load(line + r * wide.in + w);
         }
 #pragma unroll
-        for (int r = 0; r < kTeamRows; ++r) pool.sum[0] += widen(x[r]);
+        for (int r = 0; r < kTeamRows; ++r) {
+          float x[kWide];
+          taps[r].get(x);
+#pragma unroll
+          for (int j = 0; j < kWide; ++j) pool.sum[0] += x[j];
+        }
       }
     }
   }
   pool.sum[0] = sum_of_lanes(pool.sum[0], lanes);
   if (!at.inside || lane != 0) return;
-  op.store(pool, at.image * op.dst_image + int64_t{at.begin} * wide.out + at.column, 0, at.begin,
-           at.column, high, wide);
+  op.store(pool, at.image * op.dst_image + int64_t{at.begin} * wide.out + at.column, 0,
+           op.of_column(at.column, wide), at.begin, high);
 }
 
 // width: of the windows, at least.
@@ -50,14 +58,28 @@ inline bool has_teams(const Images& images, int64_t width) {
   return images.channels == 1 && width >= 8;
 }
 
+// Whether packs of so many begin where windows do. Of windows that differ nothing is known.
+inline bool goes_by_packs(const AdaptiveAxis&, int) { return false; }
+inline bool goes_by_packs(const Axis& wide, int pack) {
+  return wide.size % pack == 0 && wide.padding % pack == 0 && wide.in % pack == 0 &&
+         static_cast<int>(wide.stride.divisor) % pack == 0;
+}
+
 template <class T, class AnyAxis>
 int launch_teams(const Average<T>& op, const Images& images, int64_t width, const AnyAxis& high,
                  const AnyAxis& wide, const polyops_context* ctx) {
-  int lanes_log2 = 3;
-  while (lanes_log2 < kMostLanesLog2 && int64_t{2} << lanes_log2 <= width) ++lanes_log2;
+  const bool packs = reinterpret_cast<uintptr_t>(op.src) % 16 == 0 && goes_by_packs(wide, kPack<T>);
+  const int64_t loads = packs ? width / kPack<T> : width;
+  int lanes_log2 = 0;
+  while (lanes_log2 < kMostLanesLog2 && int64_t{2} << lanes_log2 <= loads) ++lanes_log2;
   const Grid grid = make_grid(images, 1, wide.out, high.out, 1);
-  return gpu::launch(pool2d_teams<T, AnyAxis>, grid.shape(lanes_log2), ctx, op, grid, lanes_log2,
-                     high, wide);
+  const auto launch = [&](auto kernel) {
+    return gpu::launch(kernel, grid.shape(lanes_log2), ctx, op, grid, lanes_log2, high, wide);
+  };
+  if constexpr (std::is_same_v<AnyAxis, Axis>) {
+    if (packs) return launch(pool2d_teams<T, kPack<T>, Axis>);
+  }
+  return launch(pool2d_teams<T, 1, AnyAxis>);
 }
 
 }  // namespace

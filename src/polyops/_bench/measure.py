@@ -42,6 +42,8 @@ LONG_NS = 10_000_000  # from here on a sample is one call, and a round one sampl
 TINY_US = 10.0
 # Of the largest value. A sanity check: the tests have the real bounds.
 TOLERANCE = {"float32": 1e-5, "bfloat16": 2**-7, "float16": 2**-10, "float64": 1e-12}
+# Of the largest value, too: no rounding is so large, stock's result is another function's.
+WRONG = 0.25
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,8 @@ def disagreement(spec: Spec, case: Case) -> str | None:
     """Runs the call once each way. None: the same answer, or one as near to the exact one.
 
     Where the two differ by more than the dtype's TOLERANCE, both are held against the call on the
-    same values in float64: polyops' error may be twice stock's, and the tolerance.
+    same values in float64: polyops' error may be twice stock's, and the tolerance. An error of
+    stock's beyond WRONG excuses none.
     """
     with patched(False):
         stock = case.check()
@@ -202,7 +205,8 @@ def disagreement(spec: Spec, case: Case) -> str | None:
     with patched(False):
         exact = make(spec, exact=True).check()
     for index, (a, b, truth) in enumerate(zip(ours, stock, exact, strict=True)):
-        found, allowed = _error(a, truth), 2 * _error(b, truth) + tolerance
+        found, excuse = _error(a, truth), 2 * _error(b, truth)
+        allowed = tolerance + (excuse if excuse <= 2 * WRONG else 0)
         if not found <= allowed:
             return f"result {index} is off by {found:.1e} of the largest value, not {allowed:.1e}"
     return None

@@ -1,0 +1,104 @@
+// The launches of averages, of windows of one size: forward and backward, for avg_pool2d and for
+// adaptive_avg_pool2d where it comes to the same.
+#ifndef POLYOPS_GPU_POOL2D_AVERAGES_H_
+#define POLYOPS_GPU_POOL2D_AVERAGES_H_
+
+#include <cstdint>
+
+#include "average.h"
+#include "axis.h"
+#include "backward.h"
+#include "calls.h"
+#include "forward.h"
+#include "gpu.h"
+#include "layout.h"
+#include "slide.h"
+#include "spread.h"
+#include "sums.h"
+#include "teams.h"
+
+namespace polyops::gpu {
+namespace {
+
+// Both dimensions of windows, and an element's share in one. divisor: 0 where it is the number of
+// elements.
+struct Windows {
+  Axis high, wide;
+  float share;
+
+  Windows(const polyops_tensor& src, const polyops_tensor& dst, const polyops_pool2d_window& w,
+          bool counts_padding, int64_t divisor)
+      : high(src.sizes[2], dst.sizes[2], w, 0, counts_padding),
+        wide(src.sizes[3], dst.sizes[3], w, 1, counts_padding) {
+    if (divisor != 0) high.even = wide.even = true;
+    if (divisor == 0) divisor = w.size[0] * w.size[1];
+    share = static_cast<float>(1.0 / static_cast<double>(divisor));
+  }
+};
+
+template <class T>
+Average<T> average_of(const polyops_tensor& src, const polyops_tensor& dst, const Images& images,
+                      float share) {
+  return {input<T>(src), output<T>(dst), plane(src) * images.channels, plane(dst) * images.channels,
+          share};
+}
+template <class T>
+AverageGradient<T> gradient_of(const polyops_tensor& grad_src, const polyops_tensor& grad_dst,
+                               const Images& images, float share) {
+  return {input<T>(grad_dst), output<T>(grad_src), plane(grad_src) * images.channels,
+          plane(grad_dst) * images.channels, share};
+}
+
+inline int launch_averages(const polyops_tensor& src, const polyops_tensor& dst,
+                           const polyops_pool2d_window& window, const Windows& windows,
+                           const polyops_context* ctx) {
+  const polyops_tensor* const t[] = {&src, &dst};
+  const Images images = images_of(t);
+  const Axis &high = windows.high, &wide = windows.wide;
+  return with_type(src.dtype, [&]<class T>() {
+    const Average<T> op = average_of<T>(src, dst, images, windows.share);
+    if (has_teams(images, wide.size)) return launch_teams(op, images, wide.size, high, wide, ctx);
+    int status;
+    if (launch_slide(op.src, op.dst, op.share, window, images, false, high, wide, ctx, &status)) {
+      return status;
+    }
+    return with_width<kPack<T>>(t, images, [&](auto width) {
+      return launch_windows<Average<T>, width.value>(op, window, images, high, wide, ctx);
+    });
+  });
+}
+
+template <class T, int kWide>
+int launch_gradients(const AverageGradient<T>& op, const polyops_pool2d_window& window,
+                     const Images& images, const Axis& high, const Axis& wide,
+                     const polyops_context* ctx) {
+  if (lies_side_by_side(images, high, wide)) return launch_spread(op, images, high, wide, ctx);
+  int status = POLYOPS_OK;
+  if (launch_slide(op.grad_dst, op.grad_src, op.share, window, images, true, high, wide, ctx,
+                   &status)) {
+    return status;
+  }
+  const auto sums = [&]<int kSize, int kStride, int kShift>() {
+    status = launch_sums<T, kWide, kSize, kStride, kShift>(op, images, high, wide, ctx);
+  };
+  if ((kWide > 1 || images.channels == 1) && with_squares<true>(window, sums)) return status;
+  return launch_backward_windows<AverageGradient<T>, kWide>(op, images, high, wide, ctx);
+}
+
+inline int launch_gradients(const polyops_tensor& grad_src, const polyops_tensor& grad_dst,
+                            const polyops_pool2d_window& window, const Windows& windows,
+                            const polyops_context* ctx) {
+  const polyops_tensor* const t[] = {&grad_src, &grad_dst};
+  const Images images = images_of(t);
+  return with_type(grad_src.dtype, [&]<class T>() {
+    const AverageGradient<T> op = gradient_of<T>(grad_src, grad_dst, images, windows.share);
+    return with_width<kPack<T>>(t, images, [&](auto width) {
+      return launch_gradients<T, width.value>(op, window, images, windows.high, windows.wide, ctx);
+    });
+  });
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_POOL2D_AVERAGES_H_

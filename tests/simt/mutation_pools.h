@@ -1,0 +1,83 @@
+// Calls that reach every barrier of pools.
+#ifndef POLYOPS_TESTS_SIMT_MUTATION_POOLS_H_
+#define POLYOPS_TESTS_SIMT_MUTATION_POOLS_H_
+
+#include "mutation_case.h"
+#include "polyops/ops/pool2d.h"
+
+namespace polyops::testing {
+namespace {
+
+// An image and its results: several planes to a block, and one that is cut into slabs.
+struct Pool {
+  Sizes sizes, results;
+  polyops_pool2d_window window;
+};
+const std::vector<Pool> kPools = {
+    {{9, 6, 7, 7}, {9, 6, 7, 7}, {{3, 3}, {1, 1}, {1, 1}, {1, 1}}},
+    {{1, 2, 90, 51}, {1, 2, 90, 51}, {{5, 5}, {1, 1}, {2, 2}, {1, 1}}},
+    {{9, 6, 7, 7}, {9, 6, 4, 4}, {{3, 3}, {2, 2}, {1, 1}, {1, 1}}},
+};
+
+Calls avg_pool2d() {
+  Calls all = {"avg_pool2d", {}};
+  for (const Pool& p : kPools) {
+    all.calls.push_back([p](const polyops_kernel& kernel) {
+      const Buffer src = random(p.sizes, 1), dst(POLYOPS_FLOAT32, p.results);
+      const polyops_avg_pool2d_args args = {sizeof args, 1, 0, p.window, src.view(), dst.view()};
+      return run(kernel, args, {&dst});
+    });
+  }
+  return all;
+}
+
+Calls avg_pool2d_backward() {
+  Calls all = {"avg_pool2d_backward", {}};
+  for (const Pool& p : kPools) {
+    all.calls.push_back([p](const polyops_kernel& kernel) {
+      const Buffer grad = random(p.results, 1), grad_src(POLYOPS_FLOAT32, p.sizes);
+      const polyops_avg_pool2d_backward_args args = {sizeof args, 1,           0,
+                                                     p.window,    grad.view(), grad_src.view()};
+      return run(kernel, args, {&grad_src});
+    });
+  }
+  return all;
+}
+
+Calls max_pool2d() {
+  Calls all = {"max_pool2d", {}};
+  for (const Pool& p : kPools) {
+    all.calls.push_back([p](const polyops_kernel& kernel) {
+      const Buffer src = random(p.sizes, 1), dst(POLYOPS_FLOAT32, p.results);
+      const Buffer indices(POLYOPS_INT64, p.results);
+      const polyops_max_pool2d_args args = {sizeof args, 0,          p.window,
+                                            src.view(),  dst.view(), indices.view()};
+      return run(kernel, args, {&dst, &indices});
+    });
+  }
+  return all;
+}
+
+Calls max_pool2d_backward() {
+  Calls all = {"max_pool2d_backward", {}};
+  for (const Pool& p : kPools) {
+    all.calls.push_back([p](const polyops_kernel& kernel) {
+      const Buffer grad = random(p.results, 1), grad_src(POLYOPS_FLOAT32, p.sizes);
+      Buffer indices(POLYOPS_INT64, p.results);
+      const int64_t columns = p.results[3], plane = p.results[2] * columns;
+      indices.fill([&](int64_t i) {  // in the window, if it does not hang out
+        const int64_t row = i % plane / columns, column = i % columns;
+        return static_cast<double>((row * p.sizes[3] + column) * p.window.stride[0]);
+      });
+      const polyops_max_pool2d_backward_args args = {sizeof args, p.window, grad.view(),
+                                                     indices.view(), grad_src.view()};
+      return run(kernel, args, {&grad_src});
+    });
+  }
+  return all;
+}
+
+}  // namespace
+}  // namespace polyops::testing
+
+#endif  // POLYOPS_TESTS_SIMT_MUTATION_POOLS_H_
