@@ -66,6 +66,17 @@ inline Cases tiles() {
       all.push_back(in_layout(c, Layout::kLast));
     }
   }
+  // Blocks of some of the channels, images in stretches of rows, and threads with several strips.
+  for (const Case& c : {
+           Case{.groups = 264, .in = {9, 10}, .taps = {3, 3}, .padding = {1}},
+           Case{.groups = 136, .in = {14, 13}, .taps = {5, 5}, .stride = {2}, .padding = {2}},
+           Case{.batch = 2, .groups = 8, .in = {61, 14}, .taps = {3, 3}, .padding = {0, 1}},
+           Case{.groups = 16, .in = {40, 21}, .taps = {5, 5}, .padding = {2, 4}},
+           Case{.groups = 8, .in = {75, 9}, .taps = {3, 3}, .stride = {2}, .padding = {1}},
+           Case{.groups = 1032, .in = {1, 357}, .taps = {5, 5}, .stride = {2}, .padding = {2}},
+       }) {
+    all.push_back(in_layout(c, Layout::kLast));
+  }
   Dice dice(11);
   for (Case& c : all) {
     c.bias = dice.coin();

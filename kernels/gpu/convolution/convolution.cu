@@ -8,7 +8,7 @@
 #include "planes.h"
 #include "planes_sums.h"
 #include "rows.h"
-#include "spread.h"
+#include "spread_last.h"
 #include "sums.h"
 #include "table.h"
 
@@ -121,10 +121,8 @@ size_t last_scratch(const void* p, int32_t threads) {
   const auto& a = *static_cast<const BackwardArgs*>(p);
   if (!wants_sums(a)) return 0;
   const Shape shape = shape_of(a);
-  const auto bytes = static_cast<int>(polyops_dtype_size(a.src.dtype));
-  const int32_t strips = last_grid(shape, 16 / bytes).strips;
-  const int32_t splits = last_sums_grid(shape, strips, kSumsLanes * 4 / bytes).splits;
-  const size_t own = sums_bytes(shape, splits), any = any_scratch(p, threads);
+  const size_t own = sums_bytes(shape, last_splits(shape, a.src.dtype));
+  const size_t any = any_scratch(p, threads);
   return own > any ? own : any;
 }
 
