@@ -6,6 +6,7 @@
 #define POLYOPS_GPU_CONVOLUTION_LAST_H_
 
 #include "slide.h"
+#include "sliding_sums.h"
 
 namespace polyops::gpu {
 namespace {
@@ -50,63 +51,23 @@ GPU_DEVICE void stage_taps(const LastCall<T>& call, const SlideLane<LastSlide<W,
   }
 }
 
-// The sums of a strip. m: by how many steps results began before this one.
-template <class W, class T>
-struct LastSums {
-  using Own = LastSlide<W, T>;
-  float unfinished[Own::kBefore][Own::kResults][Own::kElements] = {};
-  float done[Own::kResults][Own::kElements];
-
-  // Adds to the results of m what is read now, and passes them on to m + 1.
-  GPU_DEVICE void add(int m, const float (&values)[W::kS][Own::kPixels][Own::kElements],
-                      const float (&w)[W::kTaps][Own::kElements],
-                      const float (&bias)[Own::kElements]) {
+// done: of the thread's channels, as to is, of the first of so many results.
+template <class Own, class T>
+GPU_DEVICE void store_pixels(const float (&done)[Own::kResults][Own::kElements], T* to,
+                             int32_t channels, int32_t results) {
+  Few<T, Own::kElements> few[Own::kResults];
 #pragma unroll
-    for (int c = 0; c < Own::kResults; ++c) {
+  for (int c = 0; c < Own::kResults; ++c) few[c].set(done[c]);
+  if (results >= Own::kResults) {
 #pragma unroll
-      for (int e = 0; e < Own::kElements; ++e) {
-        float sum = m == 0 ? bias[e] : unfinished[m == 0 ? 0 : m - 1][c][e];
-#pragma unroll
-        for (int i = 0; i < W::kS && m * W::kS + i < W::kH; ++i) {
-#pragma unroll
-          for (int j = 0; j < W::kW; ++j) {
-            sum = fmaf(values[i][c * W::kS + j][e], w[(m * W::kS + i) * W::kW + j][e], sum);
-          }
-        }
-        (m == Own::kBefore ? done : unfinished[m == Own::kBefore ? 0 : m])[c][e] = sum;
-      }
-    }
+    for (int c = 0; c < Own::kResults; ++c) few[c].store(ahead(to, channels, c));
+    return;
   }
-  // By a step of a stretch of so many rows. Those before and behind it have no results; of small
-  // filters they are computed nevertheless, which is less than the branches.
-  GPU_DEVICE void add_step(int32_t step, int32_t rows,
-                           const float (&values)[W::kS][Own::kPixels][Own::kElements],
-                           const float (&w)[W::kTaps][Own::kElements],
-                           const float (&bias)[Own::kElements]) {
 #pragma unroll
-    for (int m = Own::kBefore; m >= 0; --m) {
-      if (W::kH <= 3 || static_cast<uint32_t>(step - m) < static_cast<uint32_t>(rows)) {
-        add(m, values, w, bias);
-      }
-    }
+  for (int c = 0; c < Own::kResults - 1; ++c) {
+    if (c < results) few[c].store(ahead(to, channels, c));
   }
-  // to: of the thread's channels, of the first of so many results.
-  GPU_DEVICE void store(T* to, int32_t channels, int32_t results) const {
-    Few<T, Own::kElements> few[Own::kResults];
-#pragma unroll
-    for (int c = 0; c < Own::kResults; ++c) few[c].set(done[c]);
-    if (results >= Own::kResults) {
-#pragma unroll
-      for (int c = 0; c < Own::kResults; ++c) few[c].store(ahead(to, channels, c));
-      return;
-    }
-#pragma unroll
-    for (int c = 0; c < Own::kResults - 1; ++c) {
-      if (c < results) few[c].store(ahead(to, channels, c));
-    }
-  }
-};
-
+}
 template <class W, class T>
 GPU_KERNEL(LastSlide<W, T>::kThreads, LastSlide<W, T>::kBlocks)
 convolve_last_channels(LastCall<T> call) {
@@ -136,7 +97,7 @@ convolve_last_channels(LastCall<T> call) {
   for (int i = 0; i < W::kTaps; ++i) load_few(taps + i * Own::kStride + lane.own, w[i]);
   load_few(taps + W::kTaps * Own::kStride + lane.own, bias);
   T* to = call.dst + (strip.out(s) + lane.channel + lane.own);
-  LastSums<W, T> sums;
+  SlidingSums<W, Own> sums;
 #pragma unroll 1
   for (int32_t step = 0; step < strip.rows + Own::kBefore; ++step) {
     float values[W::kS][Own::kPixels][Own::kElements];
@@ -152,7 +113,7 @@ convolve_last_channels(LastCall<T> call) {
     }
     sums.add_step(step, strip.rows, values, w, bias);
     if (step < Own::kBefore) continue;
-    sums.store(to, s.channels, strip.results);
+    store_pixels<Own>(sums.done, to, s.channels, strip.results);
     to = ahead(to, s.w.out * s.channels, 1);
   }
 }

@@ -6,7 +6,7 @@
 #define POLYOPS_GPU_CONVOLUTION_LAST_SUMS_H_
 
 #include "slide.h"
-#include "sums.h"
+#include "strip_sums.h"
 
 namespace polyops::gpu {
 namespace {
@@ -26,9 +26,6 @@ struct SumSlide {
   static constexpr int kPass = kIsLarge ? (kSums + 1) / 2 : kSums;  // that threads add up at a time
 };
 
-// scratch_bytes() cannot see the device: the largest chip of today.
-constexpr int64_t kSumMultiprocessors = 132;
-
 // Blocks of the same channels.
 inline int32_t splits_of(const SlideGrid& g) {
   return static_cast<int32_t>(ceil_div(g.strips, int64_t{g.lines} * g.turns));
@@ -43,69 +40,10 @@ struct LastSumsCall {
   Sums<T> sums;
 };
 
-template <class W, class T>
-struct StripSums {
-  using Own = SumSlide<W, T>;
-  float sums[Own::kSums][Own::kElements] = {};
-  float grads[Own::kBefore + 1][Own::kResults][Own::kElements];  // of m rows back
-
-  // One row of results on. Those beyond the stretch are left as they are.
-  GPU_DEVICE void shift() {
-#pragma unroll
-    for (int m = Own::kBefore; m > 0; --m) {
-#pragma unroll
-      for (int c = 0; c < Own::kResults; ++c) {
-#pragma unroll
-        for (int e = 0; e < Own::kElements; ++e) grads[m][c][e] = grads[m - 1][c][e];
-      }
-    }
-  }
-  GPU_DEVICE void take(const PixelRow<T, Own::kElements, Own::kResults>& row) {
-    row.get(grads[0]);
-#pragma unroll
-    for (int c = 0; c < Own::kResults; ++c) {
-#pragma unroll
-      for (int e = 0; e < Own::kElements; ++e) sums[W::kTaps][e] += grads[0][c][e];
-    }
-  }
-  // The products of the results of m rows back with what is read now. Results that the image has not
-  // are skipped, not multiplied by 0: what is read may be infinite.
-  GPU_DEVICE void add(int m, int32_t results,
-                      const float (&values)[W::kS][Own::kPixels][Own::kElements]) {
-#pragma unroll
-    for (int c = 0; c < Own::kResults; ++c) {
-      if (c >= results) break;
-#pragma unroll
-      for (int i = 0; i < W::kS && m * W::kS + i < W::kH; ++i) {
-#pragma unroll
-        for (int j = 0; j < W::kW; ++j) {
-#pragma unroll
-          for (int e = 0; e < Own::kElements; ++e) {
-            float& sum = sums[(m * W::kS + i) * W::kW + j][e];
-            sum = fmaf(values[i][c * W::kS + j][e], grads[m][c][e], sum);
-          }
-        }
-      }
-    }
-  }
-  GPU_DEVICE void add_step(int32_t step, int32_t rows, int32_t results,
-                           const float (&values)[W::kS][Own::kPixels][Own::kElements]) {
-#pragma unroll
-    for (int m = 0; m <= Own::kBefore; ++m) {
-      if (static_cast<uint32_t>(step - m) >= static_cast<uint32_t>(rows)) continue;
-      if (results >= Own::kResults) {
-        add(m, Own::kResults, values);
-      } else {
-        add(m, results, values);
-      }
-    }
-  }
-};
-
 // Slides down one strip. src, grad: of the thread's channels.
 template <class W, class T>
 GPU_DEVICE void sum_strip(const Shape& s, const SlideStrip<SumSlide<W, T>>& strip, const T* src,
-                          const T* grad, StripSums<W, T>* sums) {
+                          const T* grad, StripSums<W, SumSlide<W, T>>* sums) {
   using Own = SumSlide<W, T>;
   int32_t y = strip.row * W::kS - s.h.padding;
   const int32_t x = strip.column * W::kS - s.w.padding, pitch = s.w.in * s.channels;
@@ -125,7 +63,10 @@ GPU_DEVICE void sum_strip(const Shape& s, const SlideStrip<SumSlide<W, T>>& stri
 #pragma unroll
     for (int i = 0; i < W::kS; ++i) next[i].get(values[i]);
     sums->shift();
-    if (step < strip.rows) sums->take(next_grads);
+    if (step < strip.rows) {
+      next_grads.get(sums->grads[0]);
+      sums->add_grads();
+    }
     y += W::kS;
     row = ahead(row, pitch, W::kS);
     of = ahead(of, out_pitch, 1);
@@ -151,7 +92,7 @@ sum_last_channels(LastSumsCall<T> call) {
   const Shape& s = call.shape;
   const SlideGrid& g = call.grid;
   const SlideLane<Own> lane(s, g);
-  StripSums<W, T> sums;
+  StripSums<W, SumSlide<W, T>> sums;
   if (lane.has) {
     const int32_t first = lane.block * g.turns * g.lines + lane.line;
     for (int32_t turn = 0; turn < g.turns; ++turn) {

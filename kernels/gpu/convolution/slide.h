@@ -27,32 +27,43 @@ struct SlideGrid {
   Division across, down;   // strips of a row, stretches of an image
 };
 
-// Stretches as long as keep the device busy: of each kBefore steps finish nothing, and it takes the
-// time of some more to begin.
+// How an image's rows are cut into stretches; how many there are, and how many one after the other.
+struct Stretches {
+  int32_t rows;
+  int64_t count, turns;
+};
+
+// As long as keep the device busy: of each kBefore steps finish nothing, and it takes the time of some
+// more to begin. of_row: how many stretches begin in each row that is cut; at_once: that run.
+inline Stretches stretches_of(int32_t height, int before, int64_t of_row, int64_t at_once) {
+  constexpr int64_t kToBegin = 4;
+  Stretches best = {height, 0, 0};
+  int64_t least = INT64_MAX;
+  for (int32_t rows = height;; rows = (rows + 1) / 2) {
+    const int64_t count = of_row * ceil_div(height, rows), turns = ceil_div(count, at_once);
+    const int64_t time = turns * (rows + before + kToBegin);
+    if (time < least) {
+      least = time;
+      best = {rows, count, turns};
+    }
+    if (rows == 1) return best;
+  }
+}
+
 template <class Own>
 SlideGrid slide_grid(const Shape& s, int64_t multiprocessors) {
-  constexpr int64_t kToBegin = 4;
   SlideGrid g;
   const int32_t lanes = s.channels / Own::kElements;
   g.columns = static_cast<int32_t>(ceil_div(lanes, Own::kLanes));
   g.width = static_cast<int32_t>(ceil_div(lanes, g.columns));
   g.lines = Own::kThreads / g.width;
   const int64_t across = ceil_div(s.w.out, Own::kResults);
-  const int64_t blocks = multiprocessors * Own::kBlocks / g.columns,
-                at_once = blocks > 1 ? blocks : 1;
-  int64_t least = INT64_MAX;
-  for (int32_t rows = s.h.out;; rows = (rows + 1) / 2) {
-    const int64_t strips = s.batch * across * ceil_div(s.h.out, rows);
-    const int64_t turns = ceil_div(strips, g.lines * at_once);
-    const int64_t time = turns * (rows + Own::kBefore + kToBegin);
-    if (time < least) {
-      least = time;
-      g.rows = rows;
-      g.strips = static_cast<int32_t>(strips);
-      g.turns = static_cast<int32_t>(turns);
-    }
-    if (rows == 1) break;
-  }
+  const int64_t blocks = multiprocessors * Own::kBlocks / g.columns;
+  const Stretches stretches =
+      stretches_of(s.h.out, Own::kBefore, s.batch * across, g.lines * (blocks > 1 ? blocks : 1));
+  g.rows = stretches.rows;
+  g.strips = static_cast<int32_t>(stretches.count);
+  g.turns = static_cast<int32_t>(stretches.turns);
   g.across = Division(static_cast<uint32_t>(across));
   g.down = Division(static_cast<uint32_t>(ceil_div(s.h.out, g.rows)));
   return g;
