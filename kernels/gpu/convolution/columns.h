@@ -152,7 +152,7 @@ int launch_columns(const Shape& s, const T* src, T* dst, const Taps<T>& taps, co
   return with_columns(s, [&]<class W, class Own>() {
     const int64_t across = s.w.out / Own::kResults;
     const Stretches stretches =
-        stretches_of(s.h.out, Own::kBefore, int64_t{s.batch} * s.channels * across,
+        stretches_of(s.h.out, kMore<Own>, int64_t{s.batch} * s.channels * across,
                      int64_t{multiprocessors(ctx)} * Own::kBlocks * Own::kThreads);
     const ColumnsCall<T> call = {s,
                                  src,

@@ -91,7 +91,7 @@ sum_columns(ColumnsSumsCall<T> call) {
 template <class Own>
 Stretches columns_sums_grid(const Shape& s) {
   const int64_t blocks = kSumMultiprocessors * Own::kBlocks / s.channels;
-  return stretches_of(s.h.out, Own::kBefore, int64_t{s.batch} * (s.w.out / Own::kResults),
+  return stretches_of(s.h.out, kMore<Own>, int64_t{s.batch} * (s.w.out / Own::kResults),
                       (blocks > 1 ? blocks : 1) * Own::kThreads);
 }
 template <class Own>

@@ -18,10 +18,9 @@ struct LastSlide {
   static constexpr int kResults = W::kS == 1 ? 4 : 2;                       // of a row
   static constexpr int kPixels = (kResults - 1) * W::kS + W::kW;
   static constexpr int kBefore = (W::kH - 1) / W::kS;
-  static constexpr bool kIsLarge = W::kTaps > 9;
-  static constexpr int kThreads = kIsLarge ? 128 : 256;
-  // Of a multiprocessor, by its registers.
-  static constexpr int kBlocks = W::kTaps == 25 || kElements * W::kTaps == 18 ? 3 : 2;
+  // So many threads of a multiprocessor have registers.
+  static constexpr int kThreads = W::kTaps == 25 ? 192 : 256;
+  static constexpr int kBlocks = W::kTaps == 49 ? 1 : kElements * W::kTaps == 18 ? 3 : 2;
   static constexpr int kLanes = 64;                       // of a block with other channels, at most
   static constexpr int kStride = kLanes * kElements + 4;  // of taps in shared memory
 };

@@ -18,12 +18,13 @@ struct SumSlide {
   static constexpr int kResults = W::kS == 1 ? 4 : 2;
   static constexpr int kPixels = (kResults - 1) * W::kS + W::kW;
   static constexpr int kBefore = (W::kH - 1) / W::kS;
-  static constexpr int kThreads = kIsLarge ? 128 : sizeof(T) == 4 ? 256 : 192;
-  // Of a multiprocessor, by its registers.
-  static constexpr int kBlocks = W::kTaps == 25 ? 3 : 2;
+  // So many threads of a multiprocessor have registers.
+  static constexpr int kThreads = W::kTaps == 49 || kElements * W::kTaps == 18 ? 256 : 192;
+  static constexpr int kBlocks = W::kTaps == 49 ? 1 : 2;
   static constexpr int kLanes = 64;
   static constexpr int kSums = W::kTaps + 1;
-  static constexpr int kPass = kIsLarge ? (kSums + 1) / 2 : kSums;  // that threads add up at a time
+  // That threads add up at a time: all, or what 48 KB hold.
+  static constexpr int kPass = !kIsLarge ? kSums : W::kTaps == 25 ? kSums / 2 : (kSums + 2) / 3;
 };
 
 // Blocks of the same channels.

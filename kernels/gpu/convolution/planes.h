@@ -78,17 +78,23 @@ convolve_planes(PlanesCall<T> call) {
   const int32_t first_channel = tile.plane % s.channels;
   int32_t channel = -1;
   float w[W::kTaps], bias = 0;
+  const auto take_filter = [&](const Strip& strip) {
+    int32_t its = first_channel + strip.plane;
+    if (its >= s.channels) its %= s.channels;  // of the next image
+    if (its == channel) return;
+    channel = its;
+    load_taps<W>(call.taps, channel, w);
+    bias = call.bias.at(channel);
+  };
+  // The first one comes along with the tile.
+  if (thread_id() < strips) {
+    take_filter(Strip(thread_id(), across, down, W::kRows, kForwardColumns));
+  }
   wait_copies<0>();
   barrier();
   for (int32_t index = thread_id(); index < strips; index += block_threads()) {
     const Strip strip(index, across, down, W::kRows, kForwardColumns);
-    int32_t its = first_channel + strip.plane;
-    if (its >= s.channels) its %= s.channels;  // of the next image
-    if (its != channel) {
-      channel = its;
-      load_taps<W>(call.taps, channel, w);
-      bias = call.bias.at(channel);
-    }
+    take_filter(strip);
     float sums[W::kRows][kForwardColumns];
 #pragma unroll
     for (int r = 0; r < W::kRows; ++r) {

@@ -33,15 +33,15 @@ struct Stretches {
   int64_t count, turns;
 };
 
-// As long as keep the device busy: of each kBefore steps finish nothing, and it takes the time of some
-// more to begin. of_row: how many stretches begin in each row that is cut; at_once: that run.
-inline Stretches stretches_of(int32_t height, int before, int64_t of_row, int64_t at_once) {
+// As long as keep the device busy: each has `more` steps that finish nothing, and it takes the time of
+// some others to begin. of_row: how many stretches begin in each row that is cut; at_once: that run.
+inline Stretches stretches_of(int32_t height, int more, int64_t of_row, int64_t at_once) {
   constexpr int64_t kToBegin = 4;
   Stretches best = {height, 0, 0};
   int64_t least = INT64_MAX;
   for (int32_t rows = height;; rows = (rows + 1) / 2) {
     const int64_t count = of_row * ceil_div(height, rows), turns = ceil_div(count, at_once);
-    const int64_t time = turns * (rows + before + kToBegin);
+    const int64_t time = turns * (rows + more + kToBegin);
     if (time < least) {
       least = time;
       best = {rows, count, turns};
@@ -49,6 +49,10 @@ inline Stretches stretches_of(int32_t height, int before, int64_t of_row, int64_
     if (rows == 1) return best;
   }
 }
+
+// Those steps: of large filters most products are left out.
+template <class Own>
+inline constexpr int kMore = Own::kBefore > 2 ? Own::kBefore / 3 : Own::kBefore;
 
 template <class Own>
 SlideGrid slide_grid(const Shape& s, int64_t multiprocessors) {
@@ -60,7 +64,7 @@ SlideGrid slide_grid(const Shape& s, int64_t multiprocessors) {
   const int64_t across = ceil_div(s.w.out, Own::kResults);
   const int64_t blocks = multiprocessors * Own::kBlocks / g.columns;
   const Stretches stretches =
-      stretches_of(s.h.out, Own::kBefore, s.batch * across, g.lines * (blocks > 1 ? blocks : 1));
+      stretches_of(s.h.out, kMore<Own>, s.batch * across, g.lines * (blocks > 1 ? blocks : 1));
   g.rows = stretches.rows;
   g.strips = static_cast<int32_t>(stretches.count);
   g.turns = static_cast<int32_t>(stretches.turns);
