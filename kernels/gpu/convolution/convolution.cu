@@ -9,6 +9,7 @@
 #include "layout.h"
 #include "planes.h"
 #include "planes_sums.h"
+#include "row_packs.h"
 #include "rows.h"
 #include "spread_last.h"
 #include "sums.h"
@@ -32,6 +33,7 @@ const char* planes_supports(const void* p) {
 template <class T>
 int launch_contiguous(const Shape& s, const T* src, T* dst, const Taps<T>& taps,
                       const Bias<T>& bias, const polyops_context* ctx) {
+  if (is_row(s)) return launch_row_packs(s, src, dst, taps, bias, ctx);
   if (has_columns(s) && is_aligned(src) && is_aligned(dst)) {
     return launch_columns(s, src, dst, taps, bias, ctx);
   }

@@ -165,7 +165,7 @@ int launch_planes(const Shape& s, const T* src, T* dst, const Taps<T>& taps, con
   const int64_t groups = ceil_div(int64_t{s.batch} * s.channels, tiling.planes);
   const LaunchShape shape = {groups * tiling.down * tiling.across, kTileThreads,
                              (2 * kAround + out_at + out) * sizeof(T)};
-  return with_window(s, POLYOPS_DECLINED,
+  return with_square(s, POLYOPS_DECLINED,
                      [&]<class W>() { return launch(convolve_planes<W, T>, shape, ctx, call); });
 }
 
