@@ -9,7 +9,7 @@
 #include "layout.h"
 #include "planes.h"
 #include "planes_sums.h"
-#include "row_packs.h"
+#include "row_packs_sums.h"
 #include "rows.h"
 #include "spread_last.h"
 #include "sums.h"
@@ -121,6 +121,7 @@ size_t planes_scratch(const void* p, int32_t) {
   if (!wants_sums(a)) return 0;
   const Shape shape = shape_of(a);
   const auto bytes = static_cast<int>(polyops_dtype_size(a.src.dtype));
+  if (is_row(shape)) return sums_bytes(shape, row_packs_grid(shape, 16 / bytes).splits);
   const int64_t splits = sums_grid(shape, bytes).splits, of_columns = columns_splits(shape);
   return sums_bytes(shape, splits > of_columns ? splits : of_columns);
 }
@@ -173,6 +174,7 @@ int backward_planes(const void* p, const polyops_context* ctx) {
     int status = POLYOPS_OK;
     if (polyops_is_present(&a.grad_src)) status = input_planes<T>(a, s, ctx);
     if (status != POLYOPS_OK || !wants_sums(a)) return status;
+    if (is_row(s)) return launch_row_packs_sums<T>(a, s, ctx);
     const bool columns = has_columns(s) && is_aligned(a.src.data) && is_aligned(a.grad_dst.data);
     return columns ? launch_columns_sums<T>(a, s, ctx) : launch_planes_sums<T>(a, s, ctx);
   });
