@@ -56,6 +56,25 @@ TEST(DepthwiseBackward, EverySize) { check(depthwise_of(depthwise(), 6)); }
 TEST(DepthwiseBackward, EveryTile) { check(tiles()); }
 TEST(DepthwiseBackward, EveryLayout) { check(depthwise_layouts()); }
 
+// So many results that a thread adds up several strips of them, however large the device.
+TEST(DepthwiseBackward, ManyResults) {
+  const Case last =
+      in_layout({.groups = 1032, .in = {1, 357}, .taps = {5, 5}, .stride = {2}, .padding = {2}},
+                Layout::kLast);
+  const Case dense = {.groups = 1056, .in = {1, 262}, .taps = {3, 3}, .padding = {1}};
+  for (const Case& c : {last, dense}) {
+    Call call(c, POLYOPS_BFLOAT16);
+    call.expect();
+    for (const polyops_kernel* kernel : kernels_of("convolution_backward")) {
+      SCOPED_TRACE(std::string(kernel->name) + " " + describe(c, POLYOPS_BFLOAT16));
+      Gradients got;
+      const bool slow = std::string(kernel->name).find("strided") != std::string::npos;
+      if (slow || !call.run(*kernel, 1, kWeight | kBias, &got)) continue;
+      call.check(got, kWeight | kBias);
+    }
+  }
+}
+
 TEST(DepthwiseBackward, EverySubsetOfTheGradients) {
   for (const Case& c : depthwise_kinds()) {
     Call call(c, POLYOPS_FLOAT32);

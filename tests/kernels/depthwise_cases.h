@@ -54,6 +54,10 @@ inline Cases tiles() {
       {.groups = 2, .in = {4200}, .taps = {9}, .padding = {2}},
       {.batch = 2, .groups = 2, .in = {4, 5}, .taps = {3, 3}, .padding = {6, 5}},
       {.groups = 2, .in = {6}, .taps = {4}, .padding = {9}},
+      {.batch = 5, .groups = 3, .in = {263}, .taps = {4}, .padding = {3}},
+      {.batch = 3, .groups = 7, .in = {5}, .taps = {2}},
+      {.batch = 2, .groups = 3, .in = {1}, .taps = {2}, .padding = {1}},
+      {.batch = 9, .groups = 3, .in = {1531}, .taps = {3}, .padding = {2}},
       {.groups = 2, .in = {1, 9}, .taps = {3, 3}, .padding = {1}},
       {.groups = 2, .in = {1, 9}, .taps = {1, 3}, .padding = {2, 1}},
       {.batch = 2, .groups = 3, .in = {1, 1}, .taps = {3, 3}, .padding = {1}},
@@ -66,10 +70,37 @@ inline Cases tiles() {
       all.push_back(in_layout(c, Layout::kLast));
     }
   }
+  // Blocks of some of the channels, images in stretches of rows.
+  for (const Case& c : {
+           Case{.groups = 264, .in = {9, 10}, .taps = {3, 3}, .padding = {1}},
+           Case{.groups = 136, .in = {14, 13}, .taps = {5, 5}, .stride = {2}, .padding = {2}},
+           Case{.batch = 2, .groups = 8, .in = {61, 14}, .taps = {3, 3}, .padding = {0, 1}},
+           Case{.groups = 16, .in = {40, 21}, .taps = {5, 5}, .padding = {2, 4}},
+           Case{.groups = 8, .in = {75, 9}, .taps = {3, 3}, .stride = {2}, .padding = {1}},
+       }) {
+    all.push_back(in_layout(c, Layout::kLast));
+  }
   Dice dice(11);
   for (Case& c : all) {
     c.bias = dice.coin();
     c.offset = dice.pick<int64_t>({0, 1, 3, 13});
+  }
+  // Rows of whole groups of 4 or 2, aligned: planes that are cut into stretches, and others.
+  for (const Case& c : {
+           Case{.batch = 2, .groups = 3, .in = {9, 8}, .taps = {5, 5}, .padding = {2}},
+           Case{.groups = 3, .in = {61, 44}, .taps = {3, 3}, .padding = {1}},
+           Case{.groups = 3, .in = {62, 48}, .taps = {3, 3}, .stride = {2}, .padding = {1}},
+           Case{.groups = 3, .in = {12, 16}, .taps = {5, 5}, .stride = {2}, .padding = {2}},
+           Case{.batch = 2, .groups = 2, .in = {13, 20}, .taps = {7, 7}, .padding = {3}},
+           Case{.batch = 2, .groups = 5, .in = {1, 4}, .taps = {3, 3}, .padding = {1}},
+           Case{.batch = 3, .groups = 20, .in = {14, 14}, .taps = {3, 3}, .padding = {1}},
+           Case{.groups = 3, .in = {12, 20}, .taps = {3, 3}, .stride = {2}, .padding = {1}},
+           Case{.groups = 3, .in = {14, 14}, .taps = {5, 5}, .padding = {2}},
+           Case{.groups = 3, .in = {28, 28}, .taps = {5, 5}, .stride = {2}, .padding = {2}},
+           Case{.groups = 3, .in = {14, 14}, .taps = {7, 7}, .padding = {3}},
+           Case{.batch = 2, .groups = 3, .in = {5, 2}, .taps = {7, 7}, .padding = {3}},
+       }) {
+    all.push_back(c);
   }
   return all;
 }

@@ -8,23 +8,31 @@
 namespace polyops::testing {
 namespace {
 
-// Several planes to a block, and of one whose strips are more than a wave; both orders.
+// Several planes to a block, and of one whose strips are more than a wave; both orders, and of channels
+// next to each other sums that are added up in one pass and in two.
 struct Planes {
   Sizes sizes;
   Sizes strides = {};
+  int64_t taps = 3;
 };
-const std::vector<Planes> kPlanes = {
-    {{8, 6, 7, 7}}, {{5, 2, 35, 40}}, {{4, 8, 6, 9}, {432, 1, 72, 8}}};
-const polyops_convolution_window kWindow = {{1, 1, 1}, {1, 1, 0}, {1, 1, 1}};
+const std::vector<Planes> kPlanes = {{{8, 6, 7, 7}},
+                                     {{5, 2, 35, 40}},
+                                     {{4, 8, 6, 9}, {432, 1, 72, 8}},
+                                     {{1, 8, 6, 9}, {432, 1, 72, 8}, 5}};
+
+polyops_convolution_window window_of(int64_t taps) {
+  return {{1, 1, 1}, {taps / 2, taps / 2, 0}, {1, 1, 1}};
+}
 
 Calls convolution() {
   Calls all = {"convolution", {}};
   for (const Planes& i : kPlanes) {
     all.calls.push_back([i](const polyops_kernel& kernel) {
       const auto groups = static_cast<int32_t>(i.sizes[1]);
-      const Buffer src = random(i.sizes, 1, i.strides), weight = random({groups, 1, 3, 3}, 2);
+      const Buffer src = random(i.sizes, 1, i.strides);
+      const Buffer weight = random({groups, 1, i.taps, i.taps}, 2);
       const Buffer dst(POLYOPS_FLOAT32, i.sizes, i.strides);
-      const polyops_convolution_args args = {sizeof args,   groups,   kWindow,   src.view(),
+      const polyops_convolution_args args = {sizeof args,   groups,   window_of(i.taps), src.view(),
                                              weight.view(), absent(), dst.view()};
       return run(kernel, args, {&dst});
     });
@@ -38,14 +46,13 @@ Calls convolution_backward() {
     all.calls.push_back([i](const polyops_kernel& kernel) {
       const auto groups = static_cast<int32_t>(i.sizes[1]);
       const Buffer grad = random(i.sizes, 1, i.strides), src = random(i.sizes, 2, i.strides);
-      const Buffer weight = random({groups, 1, 3, 3}, 3);
+      const Buffer weight = random({groups, 1, i.taps, i.taps}, 3);
       const Buffer grad_src(POLYOPS_FLOAT32, i.sizes, i.strides);
-      const Buffer grad_weight(POLYOPS_FLOAT32, {groups, 1, 3, 3});
+      const Buffer grad_weight(POLYOPS_FLOAT32, {groups, 1, i.taps, i.taps});
       const Buffer grad_bias(POLYOPS_FLOAT32, {groups});
       const polyops_convolution_backward_args args = {
-          sizeof args,     groups,        kWindow,         grad.view(),
-          src.view(),      weight.view(), grad_src.view(), grad_weight.view(),
-          grad_bias.view()};
+          sizeof args,   groups,          window_of(i.taps),  grad.view(),     src.view(),
+          weight.view(), grad_src.view(), grad_weight.view(), grad_bias.view()};
       return run(kernel, args, {&grad_src, &grad_weight, &grad_bias});
     });
   }

@@ -2,13 +2,16 @@
 // dimensions. All others are declined by the first comparison. Bound: memory, 2 elements moved per
 // result, backward 5.
 #include "anywhere.h"
+#include "columns.h"
+#include "columns_sums.h"
 #include "last.h"
 #include "last_sums.h"
 #include "layout.h"
 #include "planes.h"
 #include "planes_sums.h"
+#include "row_packs_sums.h"
 #include "rows.h"
-#include "spread.h"
+#include "spread_last.h"
 #include "sums.h"
 #include "table.h"
 
@@ -26,12 +29,23 @@ const char* planes_supports(const void* p) {
   return fits_tiles(shape, polyops_dtype_size(a.src.dtype)) ? nullptr : "shape";
 }
 
+// Planes of rows, at any stride; of a filter turned, at stride 1.
+template <class T>
+int launch_contiguous(const Shape& s, const T* src, T* dst, const Taps<T>& taps,
+                      const Bias<T>& bias, const polyops_context* ctx) {
+  if (is_row(s)) return launch_row_packs(s, src, dst, taps, bias, ctx);
+  if (has_columns(s) && is_aligned(src) && is_aligned(dst)) {
+    return launch_columns(s, src, dst, taps, bias, ctx);
+  }
+  return launch_planes(s, src, dst, taps, bias, ctx);
+}
+
 int forward_planes(const void* p, const polyops_context* ctx) {
   const auto& a = *static_cast<const ForwardArgs*>(p);
   return with_type(a.src.dtype, [&]<class T>() {
-    return launch_planes(shape_of(a), static_cast<const T*>(a.src.data),
-                         static_cast<T*>(a.dst.data), taps_of<T>(a.weight), bias_of<T>(a.bias),
-                         ctx);
+    return launch_contiguous(shape_of(a), static_cast<const T*>(a.src.data),
+                             static_cast<T*>(a.dst.data), taps_of<T>(a.weight), bias_of<T>(a.bias),
+                             ctx);
   });
 }
 
@@ -107,7 +121,9 @@ size_t planes_scratch(const void* p, int32_t) {
   if (!wants_sums(a)) return 0;
   const Shape shape = shape_of(a);
   const auto bytes = static_cast<int>(polyops_dtype_size(a.src.dtype));
-  return sums_bytes(shape, sums_grid(shape, bytes).splits);
+  if (is_row(shape)) return sums_bytes(shape, row_packs_grid(shape, 16 / bytes).splits);
+  const int64_t splits = sums_grid(shape, bytes).splits, of_columns = columns_splits(shape);
+  return sums_bytes(shape, splits > of_columns ? splits : of_columns);
 }
 
 size_t any_scratch(const void* p, int32_t) {
@@ -121,10 +137,8 @@ size_t last_scratch(const void* p, int32_t threads) {
   const auto& a = *static_cast<const BackwardArgs*>(p);
   if (!wants_sums(a)) return 0;
   const Shape shape = shape_of(a);
-  const auto bytes = static_cast<int>(polyops_dtype_size(a.src.dtype));
-  const int32_t strips = last_grid(shape, 16 / bytes).strips;
-  const int32_t splits = last_sums_grid(shape, strips, kSumsLanes * 4 / bytes).splits;
-  const size_t own = sums_bytes(shape, splits), any = any_scratch(p, threads);
+  const size_t own = sums_bytes(shape, last_splits(shape, a.src.dtype));
+  const size_t any = any_scratch(p, threads);
   return own > any ? own : any;
 }
 
@@ -142,7 +156,7 @@ int input_planes(const BackwardArgs& a, const Shape& s, const polyops_context* c
   auto* dst = static_cast<T*>(a.grad_src.data);
   const Taps<T> taps = taps_of<T>(a.weight);
   if (s.w.stride == 2) return launch_spread_planes(spread(s), grad, dst, taps, ctx);
-  return launch_planes(turned(s), grad, dst, turned(taps, s), Bias<T>{nullptr, 0}, ctx);
+  return launch_contiguous(turned(s), grad, dst, turned(taps, s), Bias<T>{nullptr, 0}, ctx);
 }
 template <class T>
 int input_last(const BackwardArgs& a, const Shape& s, const polyops_context* ctx) {
@@ -159,7 +173,10 @@ int backward_planes(const void* p, const polyops_context* ctx) {
   return with_type(a.src.dtype, [&]<class T>() {
     int status = POLYOPS_OK;
     if (polyops_is_present(&a.grad_src)) status = input_planes<T>(a, s, ctx);
-    return status == POLYOPS_OK && wants_sums(a) ? launch_planes_sums<T>(a, s, ctx) : status;
+    if (status != POLYOPS_OK || !wants_sums(a)) return status;
+    if (is_row(s)) return launch_row_packs_sums<T>(a, s, ctx);
+    const bool columns = has_columns(s) && is_aligned(a.src.data) && is_aligned(a.grad_dst.data);
+    return columns ? launch_columns_sums<T>(a, s, ctx) : launch_planes_sums<T>(a, s, ctx);
   });
 }
 

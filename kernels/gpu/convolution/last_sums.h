@@ -1,163 +1,155 @@
 // Gradients of weight and bias of images whose channels lie next to each other. Bound: memory, input
-// and gradient once. A thread has 4 bytes of channels, so that the sums of all taps, 49 of a 7x7
-// filter, stay in registers; a block has 128 bytes of channels and some strips of results, of which
-// its threads add up their own, then each other's.
+// and gradient once. As in slide.h a thread has a few channels of some neighbouring results and slides
+// down the image: it keeps the sums of all taps, and the gradients of the rows of results that still
+// read pixels. A block's threads have some strips each, add up their own and then each other's.
 #ifndef POLYOPS_GPU_CONVOLUTION_LAST_SUMS_H_
 #define POLYOPS_GPU_CONVOLUTION_LAST_SUMS_H_
 
-#include "last.h"
-#include "sums.h"
+#include "slide.h"
+#include "strip_sums.h"
 
 namespace polyops::gpu {
 namespace {
 
-constexpr int kSumsLanes = 32;                         // threads next to each other, of a pixel
-constexpr int kSumsLines = kLastThreads / kSumsLanes;  // of one lane's channels
-constexpr int64_t kLastSumBlocks = 132 * 8;
-constexpr int64_t kLeastStrips = 8 * kSumsLines;  // of a block
-
-template <class T>
-inline constexpr int kWordElements = 4 / static_cast<int>(sizeof(T));
-template <class T>
-inline constexpr int kSumsChannels = kSumsLanes * kWordElements<T>;
-
-struct LastSumsGrid {
-  int32_t columns, splits, per_split;
+template <class W, class T>
+struct SumSlide {
+  static constexpr bool kIsLarge = W::kTaps > 9;
+  static constexpr int kElements = kIsLarge || sizeof(T) == 4 ? 2 : 4;
+  static constexpr int kResults = W::kS == 1 ? 4 : 2;
+  static constexpr int kPixels = (kResults - 1) * W::kS + W::kW;
+  static constexpr int kBefore = (W::kH - 1) / W::kS;
+  // So many threads of a multiprocessor have registers.
+  static constexpr int kThreads = W::kTaps == 49 || kElements * W::kTaps == 18 ? 256 : 192;
+  static constexpr int kBlocks = W::kTaps == 49 ? 1 : 2;
+  static constexpr int kLanes = 64;
+  static constexpr int kSums = W::kTaps + 1;
+  // That threads add up at a time: all, or what 48 KB hold.
+  static constexpr int kPass = !kIsLarge ? kSums : W::kTaps == 25 ? kSums / 2 : (kSums + 2) / 3;
 };
 
-// strips: of all results; channels: of a block.
-inline LastSumsGrid last_sums_grid(const Shape& s, int strips, int channels) {
-  LastSumsGrid g;
-  g.columns = static_cast<int32_t>(ceil_div(s.channels, channels));
-  const int64_t splits = ceil_div(kLastSumBlocks, g.columns);
-  const int64_t most = ceil_div(strips, kLeastStrips);
-  g.per_split = static_cast<int32_t>(ceil_div(strips, splits < most ? splits : most));
-  g.splits = static_cast<int32_t>(ceil_div(strips, g.per_split));
-  return g;
+// Blocks of the same channels.
+inline int32_t splits_of(const SlideGrid& g) {
+  return static_cast<int32_t>(ceil_div(g.strips, int64_t{g.lines} * g.turns));
 }
 
 template <class T>
 struct LastSumsCall {
   Shape shape;
-  LastGrid strips;
-  LastSumsGrid grid;
+  SlideGrid grid;
   const T* grad;
   const T* src;
   Sums<T> sums;
 };
 
-// 4 bytes at p, or 0.
-template <class T>
-GPU_DEVICE void load_word(const T* p, bool has, float (&x)[kWordElements<T>]) {
-  const uint32_t word = has ? reinterpret_cast<const Word*>(p)->w : 0;
-  if constexpr (sizeof(T) == 4) {
-    x[0] = float_of_bits(word);
-  } else {
-    widen2<T>(word, &x[0], &x[1]);
-  }
-}
-
+// Slides down one strip. src, grad: of the thread's channels.
 template <class W, class T>
-using LastSums = float[W::kTaps + 1][kWordElements<T>];
-
-// Adds a strip's products. src, grad: of the thread's channels, of the image's first pixel and of the
-// strip's first result.
-template <class W, class T>
-GPU_DEVICE void sum_last_strip(const Shape& s, const LastStrip& strip, const T* src, const T* grad,
-                               LastSums<W, T>& sums) {
-  constexpr int kElements = kWordElements<T>, kPixels = (kLastResults - 1) * W::kS + W::kW;
-  const int32_t y = strip.row * W::kS - s.h.padding, x = strip.column * W::kS - s.w.padding;
-  float grads[kLastResults][kElements];
+GPU_DEVICE void sum_strip(const Shape& s, const SlideStrip<SumSlide<W, T>>& strip, const T* src,
+                          const T* grad, StripSums<W, SumSlide<W, T>>* sums) {
+  using Own = SumSlide<W, T>;
+  int32_t y = strip.row * W::kS - s.h.padding;
+  const int32_t x = strip.column * W::kS - s.w.padding, pitch = s.w.in * s.channels;
+  const T* row = src + strip.in(s, y, x);
+  const T* of = grad + strip.out(s);
+  const int32_t out_pitch = s.w.out * s.channels;
+  PixelRow<T, Own::kElements, Own::kPixels> next[W::kS];
+  PixelRow<T, Own::kElements, Own::kResults> next_grads;
 #pragma unroll
-  for (int r = 0; r < kLastResults; ++r) {
-    load_word(grad + int64_t{r} * s.channels, strip.column + r < s.w.out, grads[r]);
-#pragma unroll
-    for (int e = 0; e < kElements; ++e) sums[W::kTaps][e] += grads[r][e];
+  for (int i = 0; i < W::kS; ++i) {
+    next[i].load(ahead(row, pitch, i), s.channels, x, s.w.in, y + i, s.h.in);
   }
+  next_grads.load(of, s.channels, strip.column, s.w.out, strip.row, s.h.out);
+#pragma unroll 1
+  for (int32_t step = 0; step < strip.rows + Own::kBefore; ++step) {
+    float values[W::kS][Own::kPixels][Own::kElements];
 #pragma unroll
-  for (int i = 0; i < W::kH; ++i) {
-    if (static_cast<uint32_t>(y + i) >= static_cast<uint32_t>(s.h.in)) continue;
-    const T* const row = src + int64_t{y + i} * s.w.in * s.channels;
-    float values[kPixels][kElements];
-#pragma unroll
-    for (int j = 0; j < kPixels; ++j) {
-      const bool inside = static_cast<uint32_t>(x + j) < static_cast<uint32_t>(s.w.in);
-      load_word(row + int64_t{x + j} * s.channels, inside, values[j]);
+    for (int i = 0; i < W::kS; ++i) next[i].get(values[i]);
+    sums->shift();
+    if (step < strip.rows) {
+      next_grads.get(sums->grads[0]);
+      sums->add_grads();
     }
+    y += W::kS;
+    row = ahead(row, pitch, W::kS);
+    of = ahead(of, out_pitch, 1);
+    if (step + 1 < strip.rows + Own::kBefore) {
 #pragma unroll
-    for (int r = 0; r < kLastResults; ++r) {
-      if (strip.column + r >= s.w.out) break;  // 0 times infinity is not 0
-#pragma unroll
-      for (int j = 0; j < W::kW; ++j) {
-#pragma unroll
-        for (int e = 0; e < kElements; ++e) {
-          float& sum = sums[i * W::kW + j][e];
-          sum = fmaf(values[r * W::kS + j][e], grads[r][e], sum);
-        }
+      for (int i = 0; i < W::kS; ++i) {
+        next[i].load(ahead(row, pitch, i), s.channels, x, s.w.in, y + i, s.h.in);
+      }
+      if (step + 1 < strip.rows) {
+        next_grads.load(of, s.channels, strip.column, s.w.out, 0, 1);
       }
     }
+    sums->add_step(step, strip.rows, strip.results, values);
   }
 }
 
 template <class W, class T>
-GPU_KERNEL(kLastThreads)
+GPU_KERNEL(SumSlide<W, T>::kThreads, SumSlide<W, T>::kBlocks)
 sum_last_channels(LastSumsCall<T> call) {
-  constexpr int kElements = kWordElements<T>, kChannels = kSumsChannels<T>;
-  GPU_SHARED(float, shared, kLastThreads* kElements);
+  using Own = SumSlide<W, T>;
+  // Of a pass, by line.
+  GPU_SHARED(float, shared, Own::kPass* Own::kThreads* Own::kElements);
   const Shape& s = call.shape;
-  const LastSumsGrid& g = call.grid;
-  const auto block = static_cast<uint32_t>(block_id());
-  const auto split = static_cast<int32_t>(block / static_cast<uint32_t>(g.columns));
-  const int32_t first = static_cast<int32_t>(block % static_cast<uint32_t>(g.columns)) * kChannels;
-  const int32_t lane = thread_id() % kSumsLanes, line = thread_id() / kSumsLanes;
-  const int32_t channel = first + lane * kElements;
-  const int32_t stop = (split + 1) * g.per_split;
-  int32_t end = stop < call.strips.strips ? stop : call.strips.strips;
-  if (channel >= s.channels) end = 0;
-  LastSums<W, T> sums;
-#pragma unroll
-  for (int i = 0; i <= W::kTaps; ++i) {
-#pragma unroll
-    for (int e = 0; e < kElements; ++e) sums[i][e] = 0;
+  const SlideGrid& g = call.grid;
+  const SlideLane<Own> lane(s, g);
+  StripSums<W, SumSlide<W, T>> sums;
+  if (lane.has) {
+    const int32_t first = lane.block * g.turns * g.lines + lane.line;
+    for (int32_t turn = 0; turn < g.turns; ++turn) {
+      const int32_t index = first + turn * g.lines;
+      if (index >= g.strips) break;
+      sum_strip<W, T>(s, SlideStrip<Own>(index, s, g), call.src + lane.channel + lane.own,
+                      call.grad + lane.channel + lane.own, &sums);
+    }
   }
-  for (int32_t index = split * g.per_split + line; index < end; index += kSumsLines) {
-    const LastStrip strip(index, s, call.strips);
-    const int64_t pixel = int64_t{strip.n} * s.out() + strip.row * s.w.out + strip.column;
-    sum_last_strip<W, T>(s, strip, call.src + int64_t{strip.n} * s.in() * s.channels + channel,
-                         call.grad + pixel * s.channels + channel, sums);
-  }
+  const int32_t width = g.width * Own::kElements;
 #pragma unroll
-  for (int i = 0; i <= W::kTaps; ++i) {
+  for (int from = 0; from < Own::kSums; from += Own::kPass) {
+    if (from > 0) barrier();
 #pragma unroll
-    for (int e = 0; e < kElements; ++e) {
-      shared[line * kChannels + lane * kElements + e] = sums[i][e];
+    for (int i = 0; i < Own::kPass && from + i < Own::kSums; ++i) {
+#pragma unroll
+      for (int e = 0; e < Own::kElements; ++e) {
+        if (lane.has)
+          shared[(i * g.lines + lane.line) * width + lane.own + e] = sums.sums[from + i][e];
+      }
     }
     barrier();
-    if (thread_id() < kChannels && first + thread_id() < s.channels) {
+    const int32_t count = Own::kSums - from < Own::kPass ? Own::kSums - from : Own::kPass;
+    for (int32_t at = thread_id(); at < count * lane.channels; at += Own::kThreads) {
+      const int32_t i = at / lane.channels, c = at - i * lane.channels;
       float sum = 0;
-#pragma unroll
-      for (int k = 0; k < kSumsLines; ++k) sum += shared[k * kChannels + thread_id()];
-      *call.sums.part(s, split, first + thread_id(), i) = sum;
+      for (int32_t line = 0; line < g.lines; ++line)
+        sum += shared[(i * g.lines + line) * width + c];
+      *call.sums.part(s, lane.block, lane.channel + c, from + i) = sum;
     }
-    barrier();
   }
+}
+
+inline int32_t last_splits(const Shape& s, int32_t dtype) {
+  int32_t splits = 0;
+  with_type(dtype, [&]<class T>() {
+    return with_square(s, 0, [&]<class W>() {
+      splits = splits_of(slide_grid<SumSlide<W, T>>(s, kSumMultiprocessors));
+      return 0;
+    });
+  });
+  return splits;
 }
 
 template <class T>
 int launch_last_sums(const BackwardArgs& a, const Shape& s, const polyops_context* ctx) {
-  const LastGrid strips = last_grid(s, kPack<T>);
-  const LastSumsGrid grid = last_sums_grid(s, strips.strips, kSumsChannels<T>);
-  const LastSumsCall<T> call = {s,
-                                strips,
-                                grid,
-                                static_cast<const T*>(a.grad_dst.data),
-                                static_cast<const T*>(a.src.data),
-                                sums_of<T>(a, grid.splits, ctx)};
-  const LaunchShape shape = {int64_t{grid.columns} * grid.splits, kLastThreads};
-  const int status = with_square(s, POLYOPS_DECLINED, [&]<class W>() {
-    return launch(sum_last_channels<W, T>, shape, ctx, call);
+  return with_square(s, POLYOPS_DECLINED, [&]<class W>() {
+    using Own = SumSlide<W, T>;
+    const SlideGrid grid = slide_grid<Own>(s, kSumMultiprocessors);
+    const LastSumsCall<T> call = {s, grid, static_cast<const T*>(a.grad_dst.data),
+                                  static_cast<const T*>(a.src.data),
+                                  sums_of<T>(a, splits_of(grid), ctx)};
+    const LaunchShape shape = {int64_t{grid.columns} * splits_of(grid), Own::kThreads};
+    const int status = launch(sum_last_channels<W, T>, shape, ctx, call);
+    return status == POLYOPS_OK ? launch_add_parts(s, call.sums, ctx) : status;
   });
-  return status == POLYOPS_OK ? launch_add_parts(s, call.sums, ctx) : status;
 }
 
 }  // namespace

@@ -78,17 +78,23 @@ convolve_planes(PlanesCall<T> call) {
   const int32_t first_channel = tile.plane % s.channels;
   int32_t channel = -1;
   float w[W::kTaps], bias = 0;
+  const auto take_filter = [&](const Strip& strip) {
+    int32_t its = first_channel + strip.plane;
+    if (its >= s.channels) its %= s.channels;  // of the next image
+    if (its == channel) return;
+    channel = its;
+    load_taps<W>(call.taps, channel, w);
+    bias = call.bias.at(channel);
+  };
+  // The first one comes along with the tile.
+  if (thread_id() < strips) {
+    take_filter(Strip(thread_id(), across, down, W::kRows, kForwardColumns));
+  }
   wait_copies<0>();
   barrier();
   for (int32_t index = thread_id(); index < strips; index += block_threads()) {
     const Strip strip(index, across, down, W::kRows, kForwardColumns);
-    int32_t its = first_channel + strip.plane;
-    if (its >= s.channels) its %= s.channels;  // of the next image
-    if (its != channel) {
-      channel = its;
-      load_taps<W>(call.taps, channel, w);
-      bias = call.bias.at(channel);
-    }
+    take_filter(strip);
     float sums[W::kRows][kForwardColumns];
 #pragma unroll
     for (int r = 0; r < W::kRows; ++r) {
@@ -159,7 +165,7 @@ int launch_planes(const Shape& s, const T* src, T* dst, const Taps<T>& taps, con
   const int64_t groups = ceil_div(int64_t{s.batch} * s.channels, tiling.planes);
   const LaunchShape shape = {groups * tiling.down * tiling.across, kTileThreads,
                              (2 * kAround + out_at + out) * sizeof(T)};
-  return with_window(s, POLYOPS_DECLINED,
+  return with_square(s, POLYOPS_DECLINED,
                      [&]<class W>() { return launch(convolve_planes<W, T>, shape, ctx, call); });
 }
 

@@ -153,7 +153,7 @@ int launch_planes_sums(const BackwardArgs& a, const Shape& s, const polyops_cont
                                   grad_at};
   const LaunchShape shape = {int64_t{grid.columns} * grid.splits, kTileThreads,
                              (2 * kAround + grad_at + grads) * sizeof(T)};
-  const int status = with_window(
+  const int status = with_square(
       s, POLYOPS_DECLINED, [&]<class W>() { return launch(sum_planes<W, T>, shape, ctx, call); });
   return status == POLYOPS_OK ? launch_add_parts(s, call.sums, ctx) : status;
 }

@@ -5,7 +5,6 @@
 #ifndef POLYOPS_GPU_CONVOLUTION_SPREAD_H_
 #define POLYOPS_GPU_CONVOLUTION_SPREAD_H_
 
-#include "last.h"
 #include "planes.h"
 
 namespace polyops::gpu {
@@ -122,88 +121,6 @@ int launch_spread_planes(const Shape& s, const T* grad, T* dst, const Taps<T>& t
                              (out_at + out) * sizeof(T)};
   return with_square(s, POLYOPS_DECLINED, [&]<class W>() -> int {
     if constexpr (W::kS == 2) return launch(spread_planes<W, T>, shape, ctx, call);
-    return POLYOPS_DECLINED;
-  });
-}
-
-// ---- Channels last: a pack of channels of a pair of places per thread and turn.
-
-// Adds to both places of a pair in a row, of the gradients of one row, by that row of the filter.
-template <class W, class T>
-GPU_DEVICE void spread_pair(const Shape& s, const T* row, int32_t x, const float* w,
-                            float (&sums)[2][kPack<T>]) {
-  constexpr int kBefore = (W::kW - 1) / 2, kStride = kLastPacks * kPack<T>;
-  Words words[kBefore + 1];
-#pragma unroll
-  for (int j = 0; j <= kBefore; ++j) {
-    words[j] = {{0, 0, 0, 0}};
-    if (static_cast<uint32_t>(x + j) < static_cast<uint32_t>(s.w.in)) {
-      words[j] = load_words(row + int64_t{x + j} * s.channels);
-    }
-  }
-#pragma unroll
-  for (int j = 0; j <= kBefore; ++j) {
-    float values[kPack<T>];
-    unpack<T>(words[j], values);
-#pragma unroll
-    for (int c = 0; c < 2; ++c) {
-      const int tap = c + 2 * (kBefore - j);
-      if (tap >= W::kW) continue;
-      float taps[kPack<T>];
-      load_floats(w + tap * kStride, taps);
-#pragma unroll
-      for (int e = 0; e < kPack<T>; ++e) sums[c][e] = fmaf(values[e], taps[e], sums[c][e]);
-    }
-  }
-}
-
-template <class W, class T>
-GPU_KERNEL(kLastThreads)
-spread_last(LastCall<T> call) {
-  constexpr int kStride = kLastPacks * kPack<T>, kBefore = (W::kH - 1) / 2;
-  GPU_SHARED(Words, memory, (W::kTaps + 1) * kStride / kPack<float>);
-  auto* const taps = reinterpret_cast<float*>(memory);
-  const Shape& s = call.shape;
-  const LastGrid& g = call.grid;
-  const LastBlock<T> block(s, g);
-  stage_taps<W>(call, block, taps);
-  barrier();
-  const int32_t line = thread_id() / g.width, own = thread_id() % g.width * kPack<T>;
-  if (line >= g.lines || own >= block.channels) return;
-  const int32_t end = block.first + g.per_block < g.strips ? block.first + g.per_block : g.strips;
-  for (int32_t index = block.first + line; index < end; index += g.lines) {
-    const LastStrip strip(index, s, g, 2);
-    const int32_t column = strip.column - (s.w.padding & 1);
-    const int32_t x = (column + s.w.padding) / 2 - kBefore;
-    const T* const image = call.src + int64_t{strip.n} * s.in() * s.channels + block.channel + own;
-    float sums[2][kPack<T>] = {};
-    const int32_t place = strip.row + s.h.padding;
-#pragma unroll 1
-    for (int i = place & 1; i < W::kH; i += 2) {
-      const int32_t y = (place - i) / 2;
-      if (place < i || y >= s.h.in) continue;
-      spread_pair<W>(s, image + int64_t{y} * s.w.in * s.channels, x,
-                     taps + own + i * W::kW * kStride, sums);
-    }
-    const int64_t pixel = int64_t{strip.n} * s.out() + strip.row * s.w.out + column;
-    T* const to = call.dst + pixel * s.channels + block.channel + own;
-#pragma unroll
-    for (int c = 0; c < 2; ++c) {
-      if (static_cast<uint32_t>(column + c) >= static_cast<uint32_t>(s.w.out)) continue;
-      store_words(to + int64_t{c} * s.channels, pack<T>(sums[c]));
-    }
-  }
-}
-
-// s: spread().
-template <class T>
-int launch_spread_last(const Shape& s, const T* grad, T* dst, const Taps<T>& taps,
-                       const polyops_context* ctx) {
-  const LastGrid grid = last_grid(s, kPack<T>, s.w.out + (s.w.padding & 1), 2);
-  const LastCall<T> call = {s, grid, grad, dst, taps, {nullptr, 0}};
-  const LaunchShape shape = {ceil_div(grid.strips, grid.per_block) * grid.columns, kLastThreads};
-  return with_square(s, POLYOPS_DECLINED, [&]<class W>() -> int {
-    if constexpr (W::kS == 2) return launch(spread_last<W, T>, shape, ctx, call);
     return POLYOPS_DECLINED;
   });
 }

@@ -52,8 +52,8 @@ inline size_t sums_bytes(const Shape& s, int64_t splits) {
   return static_cast<size_t>(splits * sums_of_split(s)) * sizeof(float);
 }
 
-// 32 neighbouring sums per block, by 8 threads each, of every eighth split.
-constexpr int kSumColumns = 32, kSumRows = 8;
+// 32 neighbouring sums per block, by 16 threads each, of every sixteenth split.
+constexpr int kSumColumns = 32, kSumRows = 16;
 
 template <class T>
 GPU_KERNEL(kSumColumns* kSumRows)
@@ -63,7 +63,7 @@ add_parts(Shape shape, Sums<T> sums) {
   const int64_t at = block_id() * kSumColumns + thread_id() % kSumColumns;
   float sum = 0;
   if (at < row) {
-#pragma unroll 4
+#pragma unroll 8
     for (int32_t split = thread_id() / kSumColumns; split < sums.splits; split += kSumRows) {
       sum += sums.parts[split * row + at];
     }

@@ -1,0 +1,112 @@
+// Gradients of weight and bias of what row_packs.h convolves. Bound: memory, input and gradient once. A
+// block has one channel and some packs of its gradients, in all rows; its threads add up their own, then
+// each other's.
+#ifndef POLYOPS_GPU_CONVOLUTION_ROW_PACKS_SUMS_H_
+#define POLYOPS_GPU_CONVOLUTION_ROW_PACKS_SUMS_H_
+
+#include "reduce.h"
+#include "row_packs.h"
+#include "strip_sums.h"
+
+namespace polyops::gpu {
+namespace {
+
+constexpr int kRowSumsThreads = 128;
+constexpr int64_t kRowSumsBlocks = kSumMultiprocessors * 10;  // that keep it busy
+constexpr int64_t kLeastPacks = 4;                            // of a thread
+
+template <class T>
+struct RowPacksSumsCall {
+  Shape shape;
+  const T* grad;
+  const T* src;
+  Sums<T> sums;
+  Division packs;            // of a row; the last may be empty
+  int32_t count, per_split;  // packs of a channel, of a block
+};
+
+struct RowPacksGrid {
+  int64_t packs, per_split, splits;
+};
+
+inline RowPacksGrid row_packs_grid(const Shape& s, int per_pack) {
+  RowPacksGrid g;
+  g.packs = ceil_div(int64_t{s.w.out} + per_pack - 1, per_pack);
+  const int64_t count = g.packs * s.batch, most = ceil_div(count, kRowSumsThreads * kLeastPacks);
+  const int64_t splits = ceil_div(kRowSumsBlocks, s.channels);
+  g.per_split = ceil_div(count, splits < most ? splits : most);
+  g.splits = ceil_div(count, g.per_split);
+  return g;
+}
+
+// Adds the products of a pack of gradients. Those that the row has not are skipped, not multiplied by 0:
+// what is read may be infinite.
+template <class W, class T>
+GPU_DEVICE void sum_row_pack(const Shape& s, const T* grad, const T* src, int32_t first,
+                             float (&sums)[W::kTaps + 1]) {
+  constexpr int kCount = kPack<T> + W::kW - 1;
+  if (first >= s.w.out) return;
+  AnyRun<kCount, T> run;
+  const Words words = load_words(grad + first);
+  run.load(src, s.w.in, first - s.w.padding);
+  float values[kCount], grads[kPack<T>];
+  run.get(src, s.w.in, first - s.w.padding, values);
+  unpack<T>(words, grads);
+  const bool whole = first >= 0 && first + kPack<T> <= s.w.out;
+#pragma unroll
+  for (int r = 0; r < kPack<T>; ++r) {
+    if (!whole && static_cast<uint32_t>(first + r) >= static_cast<uint32_t>(s.w.out)) continue;
+#pragma unroll
+    for (int j = 0; j < W::kW; ++j) sums[j] = fmaf(values[r + j], grads[r], sums[j]);
+    sums[W::kTaps] += grads[r];
+  }
+}
+
+template <class W, class T>
+GPU_KERNEL(kRowSumsThreads)
+sum_row_packs(RowPacksSumsCall<T> call) {
+  GPU_SHARED(float, shared, (W::kTaps + 1) * kMostWaves);
+  const Shape& s = call.shape;
+  const auto block = static_cast<uint32_t>(block_id()),
+             channels = static_cast<uint32_t>(s.channels);
+  const auto split = static_cast<int32_t>(block / channels);
+  const auto channel = static_cast<int32_t>(block % channels);
+  const int32_t begin = split * call.per_split;
+  const int32_t end = begin + call.per_split < call.count ? begin + call.per_split : call.count;
+  float sums[W::kTaps + 1] = {};
+  for (int32_t index = begin + thread_id(); index < end; index += kRowSumsThreads) {
+    auto rest = static_cast<uint32_t>(index);
+    const auto pack_of_row = static_cast<int32_t>(take_remainder(call.packs, &rest));
+    const int64_t plane = int64_t{rest} * s.channels + channel;
+    const T* const grad = call.grad + plane * s.w.out;
+    sum_row_pack<W>(s, grad, call.src + plane * s.w.in, pack_of_row * kPack<T> - misplaced(grad),
+                    sums);
+  }
+  sum_team(sums, kRowSumsThreads, shared);
+  if (thread_id() != 0) return;
+#pragma unroll
+  for (int i = 0; i <= W::kTaps; ++i) *call.sums.part(s, split, channel, i) = sums[i];
+}
+
+template <class T>
+int launch_row_packs_sums(const BackwardArgs& a, const Shape& s, const polyops_context* ctx) {
+  const RowPacksGrid g = row_packs_grid(s, kPack<T>);
+  const RowPacksSumsCall<T> call = {s,
+                                    static_cast<const T*>(a.grad_dst.data),
+                                    static_cast<const T*>(a.src.data),
+                                    sums_of<T>(a, g.splits, ctx),
+                                    Division(static_cast<uint32_t>(g.packs)),
+                                    static_cast<int32_t>(g.packs * s.batch),
+                                    static_cast<int32_t>(g.per_split)};
+  const LaunchShape shape = {g.splits * s.channels, kRowSumsThreads};
+  const int status = with_window(s, POLYOPS_DECLINED, [&]<class W>() -> int {
+    if constexpr (W::kH == 1) return launch(sum_row_packs<W, T>, shape, ctx, call);
+    return POLYOPS_DECLINED;
+  });
+  return status == POLYOPS_OK ? launch_add_parts(s, call.sums, ctx) : status;
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_CONVOLUTION_ROW_PACKS_SUMS_H_

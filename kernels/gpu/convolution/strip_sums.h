@@ -1,0 +1,83 @@
+// Products of the gradients of a strip and the pixels that it reads, by a thread that slides down the
+// image: see slide.h, which says what Own is. It keeps the sums of all taps and, for the bias, of the
+// gradients, and the gradients of the rows of results that still read pixels.
+#ifndef POLYOPS_GPU_CONVOLUTION_STRIP_SUMS_H_
+#define POLYOPS_GPU_CONVOLUTION_STRIP_SUMS_H_
+
+#include "sums.h"
+#include "tile.h"
+
+namespace polyops::gpu {
+namespace {
+
+// scratch_bytes() cannot see the device: the largest chip of today.
+constexpr int64_t kSumMultiprocessors = 132;
+
+template <class W, class Own>
+struct StripSums {
+  float sums[W::kTaps + 1][Own::kElements] = {};
+  float grads[Own::kBefore + 1][Own::kResults][Own::kElements] = {};  // of m rows back
+
+  // One row of results on. Those beyond the stretch are left as they are.
+  GPU_DEVICE void shift() {
+#pragma unroll
+    for (int m = Own::kBefore; m > 0; --m) {
+#pragma unroll
+      for (int c = 0; c < Own::kResults; ++c) {
+#pragma unroll
+        for (int e = 0; e < Own::kElements; ++e) grads[m][c][e] = grads[m - 1][c][e];
+      }
+    }
+  }
+  // Those of the row that begins, into the last sum.
+  GPU_DEVICE void add_grads() {
+#pragma unroll
+    for (int c = 0; c < Own::kResults; ++c) {
+#pragma unroll
+      for (int e = 0; e < Own::kElements; ++e) sums[W::kTaps][e] += grads[0][c][e];
+    }
+  }
+  // The products of the results of m rows back with what is read now. Results that the image has not
+  // are skipped, not multiplied by 0: what is read may be infinite.
+  GPU_DEVICE void add(int m, int32_t results,
+                      const float (&values)[W::kS][Own::kPixels][Own::kElements]) {
+#pragma unroll
+    for (int c = 0; c < Own::kResults; ++c) {
+      if (c >= results) break;
+#pragma unroll
+      for (int i = 0; i < W::kS && m * W::kS + i < W::kH; ++i) {
+#pragma unroll
+        for (int j = 0; j < W::kW; ++j) {
+#pragma unroll
+          for (int e = 0; e < Own::kElements; ++e) {
+            float& sum = sums[(m * W::kS + i) * W::kW + j][e];
+            sum = fmaf(values[i][c * W::kS + j][e], grads[m][c][e], sum);
+          }
+        }
+      }
+    }
+  }
+  GPU_DEVICE void add_step(int32_t step, int32_t rows, int32_t results,
+                           const float (&values)[W::kS][Own::kPixels][Own::kElements]) {
+    // Most steps: the branches below are many beside the products of a small filter.
+    if (W::kH <= 3 && step >= Own::kBefore && step < rows && results >= Own::kResults) {
+#pragma unroll
+      for (int m = 0; m <= Own::kBefore; ++m) add(m, Own::kResults, values);
+      return;
+    }
+#pragma unroll
+    for (int m = 0; m <= Own::kBefore; ++m) {
+      if (static_cast<uint32_t>(step - m) >= static_cast<uint32_t>(rows)) continue;
+      if (results >= Own::kResults) {
+        add(m, Own::kResults, values);
+      } else {
+        add(m, results, values);
+      }
+    }
+  }
+};
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_CONVOLUTION_STRIP_SUMS_H_
