@@ -3,6 +3,7 @@
 #define POLYOPS_GPU_UPSAMPLE_CALLS_H_
 
 #include "backward.h"
+#include "backward_tiles.h"
 #include "forward.h"
 #include "polyops/ops/upsample.h"
 #include "row.h"
@@ -173,27 +174,32 @@ bool launch_backward(const Image<T>& image, const polyops_context* ctx, int fewe
   return true;
 }
 
-template <class Mode, class T, int kChunk, int kHeld>
+template <class Mode, class T, int kChunk>
 int backward_planes(const Image<T>& image, const polyops_context* ctx) {
   int status = POLYOPS_OK;
-  if (launch_backward<Mode, PlaneSums<Mode, T, kChunk, kHeld, 4>>(image, ctx, 4, false, &status) ||
-      launch_backward<Mode, PlaneSums<Mode, T, kChunk, kHeld, 2>>(image, ctx, 2, false, &status)) {
+  if (launch_backward<Mode, PlaneSums<Mode, T, kChunk, 4>>(image, ctx, 4, false, &status) ||
+      launch_backward<Mode, PlaneSums<Mode, T, kChunk, 2>>(image, ctx, 2, false, &status)) {
     return status;
   }
-  launch_backward<Mode, PlaneSums<Mode, T, kChunk, kHeld, 1>>(image, ctx, 1, true, &status);
+  launch_backward<Mode, PlaneSums<Mode, T, kChunk, 1>>(image, ctx, 1, true, &status);
   return status;
 }
 
 template <class Mode, class T>
 int backward_planes(const Image<T>& image, const polyops_context* ctx) {
+  if constexpr (Mode::kTaps > 1) {
+    int status = POLYOPS_OK;
+    const bool packs =
+        image.columns.to % kPack<T> == 0 && reinterpret_cast<uintptr_t>(image.in) % 16 == 0;
+    if (packs ? backward_tiles<Mode, PackColumns<T>>(image, ctx, &status)
+              : backward_tiles<Mode, SingleColumns<T>>(image, ctx, &status)) {
+      return status;
+    }
+  }
   const bool chunks =
       image.columns.to % 4 == 0 && reinterpret_cast<uintptr_t>(image.in) % (4 * sizeof(T)) == 0;
-  if (!chunks) return backward_planes<Mode, T, 1, 0>(image, ctx);
-  // Two chunks are all that an image twice as wide takes.
-  if constexpr (Mode::kTaps == 2) {
-    if (image.columns.inverse < 2.25f) return backward_planes<Mode, T, 4, 8>(image, ctx);
-  }
-  return backward_planes<Mode, T, 4, 0>(image, ctx);
+  return chunks ? backward_planes<Mode, T, 4>(image, ctx)
+                : backward_planes<Mode, T, 1>(image, ctx);
 }
 
 template <class Mode, class T, int kChannels>

@@ -1,0 +1,200 @@
+// Backward of planes that do not get fewer rows, by blocks. A thread goes down a few columns of the
+// gradient, a pack, and adds each row to the rows of src that it belongs to by their weights, before any
+// sum along a row: each element of the gradient is read once, and once widened. Rows that are finished
+// go to shared memory, where a thread sums along them what makes one element of src. Bound: memory,
+// mostly what is read.
+#ifndef POLYOPS_GPU_UPSAMPLE_BACKWARD_TILES_H_
+#define POLYOPS_GPU_UPSAMPLE_BACKWARD_TILES_H_
+
+#include "tile_parts.h"
+
+namespace polyops::gpu {
+namespace {
+
+// Rows that a thread reads at once; as many may be finished by them.
+constexpr int kBatch = 4;
+
+// The rows of src that a thread's columns add to, from `row` on. What lies beyond an edge belongs to
+// the row at the edge.
+template <class Mode, class Columns>
+struct KeptRows {
+  static constexpr int kTaps = Mode::kTaps, kWide = Columns::kWide;
+  int row;
+  float kept[kTaps][kWide] = {};
+
+  GPU_DEVICE void add(const float (&w)[kTaps], const typename Columns::Raw& raw) {
+    float x[kWide];
+    Columns::values(raw, x);
+#pragma unroll
+    for (int k = 0; k < kTaps; ++k) {
+#pragma unroll
+      for (int j = 0; j < kWide; ++j) kept[k][j] = fmaf(w[k], x[j], kept[k][j]);
+    }
+  }
+  GPU_DEVICE void join_last() {
+#pragma unroll
+    for (int k = kTaps - 1; k > 0; --k) {
+#pragma unroll
+      for (int j = 0; j < kWide; ++j) kept[k - 1][j] += kept[k][j];
+    }
+  }
+  GPU_DEVICE void next_row() {
+#pragma unroll
+    for (int j = 0; j < kWide; ++j) {
+      if (row < 0) kept[1][j] += kept[0][j];
+#pragma unroll
+      for (int k = 1; k < kTaps; ++k) kept[k - 1][j] = kept[k][j];
+      kept[kTaps - 1][j] = 0;
+    }
+    ++row;
+  }
+};
+
+template <class Mode, class Columns, class T, int kHeld>
+GPU_KERNEL(kUpsampleThreads, Mode::kTaps == 2 ? 3 : 2)
+upsample_backward_tiles(Image<T> image, Tiles tiles) {
+  constexpr int kWide = Columns::kWide;
+  GPU_DYNAMIC_SHARED(float, finished);
+  GPU_SHARED(StepTable<Mode>, table, 1);
+  const auto id = static_cast<uint32_t>(block_id());
+  const uint32_t rest = id / tiles.across, group = rest / tiles.chunks;
+  const int first_column = static_cast<int>(id - rest * tiles.across) * tiles.columns;
+  const int first_row = static_cast<int>(rest - group * tiles.chunks) * tiles.rows;
+  const int stop_row =
+      first_row + tiles.rows < image.rows.from ? first_row + tiles.rows : image.rows.from;
+  const int first_plane = static_cast<int>(group) * tiles.planes;
+  const int planes =
+      image.planes - first_plane < tiles.planes ? image.planes - first_plane : tiles.planes;
+  const int from = Mode::begin_of(image.columns, first_column) & -Columns::kAlign;
+
+  // Down the gradient. Threads that have no plane read the first one.
+  const int plane = thread_id() / tiles.lanes;
+  const bool writes = plane < planes;
+  const Columns columns(
+      image.in + int64_t{first_plane + (writes ? plane : 0)} * image.rows.to * image.columns.to,
+      image.columns.to, from, thread_id() - plane * tiles.lanes, tiles.lanes);
+  // Along a row.
+  const int slot_size = tiles.planes * tiles.stride;
+  const int team = thread_id() / tiles.columns;
+  const int column = first_column + thread_id() - team * tiles.columns;
+  const bool sums = team < tiles.teams && column < image.columns.from;
+  const ColumnSum<Mode, kHeld> column_sum(image.columns, sums ? column : first_column, from,
+                                          tiles.stride - 1);
+  const int plane_out = image.rows.from * image.columns.from;
+  T* const out = image.out + int64_t{first_plane} * plane_out + column;
+  for (int i = thread_id(); i < kBatch * tiles.planes; i += block_threads()) {
+    finished[(i + 1) * tiles.stride - 1] = 0;
+  }
+
+  const Steps<Mode> steps(image.rows, first_row, stop_row);
+  const auto read = [&](int step) {
+    const int row = steps.begin + step;
+    return columns.read(row < image.rows.to ? row : image.rows.to - 1);
+  };
+  typename Columns::Raw raw[kBatch];
+#pragma unroll
+  for (int k = 0; k < kBatch; ++k) raw[k] = read(k);
+  KeptRows<Mode, Columns> rows = {.row = steps.first};
+  for (int step = 0; step < steps.count; step += kBatch) {
+    if (step % kTableSteps == 0) {
+      table->fill(image.rows, steps, step);
+      barrier();
+    }
+    const int slot_row = rows.row > first_row ? rows.row : first_row;
+    int slots = 0;
+#pragma unroll
+    for (int k = 0; k < kBatch; ++k) {
+      if (step + k >= steps.count) break;
+      const int at = (step + k) % kTableSteps;
+      if (rows.row < table->first[at]) {
+        if (rows.row == image.rows.from - 1) rows.join_last();
+        if (rows.row >= first_row) {
+          float* const line = finished + slots * slot_size + plane * tiles.stride;
+#pragma unroll
+          for (int j = 0; j < kWide; ++j) {
+            if (writes) line[padded(columns.place(j))] = rows.kept[0][j];
+          }
+          ++slots;
+        }
+        rows.next_row();
+      }
+      if (step + k < steps.rows) rows.add(table->weight[at], raw[k]);
+      raw[k] = read(step + k + kBatch);
+    }
+    barrier();
+    if (sums) {
+#pragma unroll 1
+      for (int slot = 0; slot < slots; ++slot) {
+#pragma unroll 1
+        for (int p = team; p < planes; p += tiles.teams) {
+          const float sum = column_sum.of(finished + slot * slot_size + p * tiles.stride);
+          out[int64_t{p} * plane_out + (slot_row + slot) * image.columns.from] = narrow<T>(sum);
+        }
+      }
+    }
+    barrier();
+  }
+}
+
+// Columns of src so that a block's threads suffice for them and for their gradient's.
+template <class Mode, class Columns>
+bool cut_columns(const Axis& axis, Tiles* tiles) {
+  for (tiles->across = 1;; ++tiles->across) {
+    tiles->columns = (axis.from + tiles->across - 1) / tiles->across;
+    double wide = axis.to;
+    if (tiles->across > 1) {
+      wide = (tiles->columns + Mode::kTaps + 1) * static_cast<double>(axis.inverse) + 2 +
+             Columns::kAlign;
+      wide = wide < axis.to ? wide : axis.to;
+    }
+    tiles->lanes = static_cast<int>((wide + Columns::kWide - 1) / Columns::kWide);
+    if (tiles->columns <= kUpsampleThreads && tiles->lanes <= kUpsampleThreads) return true;
+    if (tiles->columns == 1) return false;
+  }
+}
+
+template <class Mode, class Columns, int kHeld, class T>
+int launch_tiles(const Image<T>& image, Tiles tiles, const polyops_context* ctx) {
+  constexpr int kThreads = 128;  // at least
+  const int needed = 3 * multiprocessors(ctx);
+  tiles.planes = tiles.lanes < kThreads ? kThreads / tiles.lanes : 1;
+  if (tiles.planes > image.planes) tiles.planes = image.planes;
+  tiles.rows = 32;
+  const auto blocks = [&] {
+    tiles.chunks = (image.rows.from + tiles.rows - 1) / tiles.rows;
+    return int64_t{tiles.across} * tiles.chunks *
+           ((image.planes + tiles.planes - 1) / tiles.planes);
+  };
+  while (tiles.rows > 4 && blocks() < needed) tiles.rows /= 2;
+  while (tiles.planes > 1 && blocks() < needed) tiles.planes /= 2;
+  int threads = tiles.lanes * tiles.planes;
+  threads = (threads < tiles.columns ? tiles.columns : threads) + 63;
+  threads -= threads % 64;  // whole waves
+  tiles.teams = threads / tiles.columns;
+  tiles.stride = padded_width(tiles.lanes * Columns::kWide) + 1;
+  const LaunchShape shape = {blocks(), threads,
+                             sizeof(float) * kBatch * tiles.planes * tiles.stride};
+  return gpu::launch(upsample_backward_tiles<Mode, Columns, T, kHeld>, shape, ctx, image, tiles);
+}
+
+// Whether a row of the gradient goes on by at most one row of src, whatever the rounding.
+inline bool goes_by_one(const Axis& axis) {
+  return axis.scale == 1.0f || axis.scale <= 1.0f - static_cast<float>(axis.to) * 0x1p-21f;
+}
+
+// False where another kernel is to do it.
+template <class Mode, class Columns, class T>
+bool backward_tiles(const Image<T>& image, const polyops_context* ctx, int* status) {
+  constexpr int kHeld = 2 * Mode::kTaps;  // all that an image twice as wide takes
+  Tiles tiles = {};
+  if (!goes_by_one(image.rows) || !cut_columns<Mode, Columns>(image.columns, &tiles)) return false;
+  *status = image.columns.inverse < 2.01f
+                ? launch_tiles<Mode, Columns, kHeld>(image, tiles, ctx)
+                : launch_tiles<Mode, Columns, 2 * kHeld>(image, tiles, ctx);
+  return true;
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_UPSAMPLE_BACKWARD_TILES_H_

@@ -1,0 +1,171 @@
+// What backward_tiles.h is made of: the table of the gradient's rows, how a thread reads its columns of
+// the gradient, and how it sums along a row of what is in shared memory.
+#ifndef POLYOPS_GPU_UPSAMPLE_TILE_PARTS_H_
+#define POLYOPS_GPU_UPSAMPLE_TILE_PARTS_H_
+
+#include "sums.h"
+
+namespace polyops::gpu {
+namespace {
+
+// How the work is cut: a block has so many rows and columns of src in so many planes.
+struct Tiles {
+  int lanes;    // threads side by side on a row of the gradient
+  int planes;   // of a block
+  int columns;  // of src
+  int rows;     // of src
+  int across, chunks;  // blocks along a row, and down a plane
+  int teams;           // threads that have the same column of src
+  int stride;          // floats of a row in shared memory
+};
+
+// The rows of the gradient that the rows [first, stop) of src take. After them come steps without a
+// row, until the last row of src is finished.
+template <class Mode>
+struct Steps {
+  int begin, rows, count;
+  int first, last;  // row of src that the first one and the last one begin at
+
+  GPU_DEVICE Steps(const Axis& axis, int first_row, int stop) {
+    float unused;
+    begin = Mode::begin_of(axis, first_row);
+    rows = Mode::end_of(axis, stop - 1) - begin;
+    first = rows > 0 ? Mode::first(axis, begin, &unused) : first_row;
+    last = rows > 0 ? Mode::first(axis, begin + rows - 1, &unused) : first_row;
+    count = rows + stop - last;
+  }
+};
+
+// Of some steps: the first row of src that the row belongs to, and what each has of it.
+constexpr int kTableSteps = 64;
+template <class Mode>
+struct StepTable {
+  float weight[kTableSteps][Mode::kTaps];
+  int first[kTableSteps];
+
+  GPU_DEVICE void fill(const Axis& axis, const Steps<Mode>& steps, int from) {
+    for (int i = thread_id(); i < kTableSteps; i += block_threads()) {
+      const int step = from + i;
+      if (step < steps.rows) {
+        float t;
+        first[i] = Mode::first(axis, steps.begin + step, &t);
+        Mode::weights(t, weight[i]);
+      } else {
+        first[i] = steps.last + (step - steps.rows + 1);
+      }
+    }
+  }
+};
+
+// Where the element at that place of a row is in shared memory: lanes at a power of two from each other
+// find different banks.
+GPU_DEVICE int padded(int place) { return place + (place >> 5); }
+inline int padded_width(int width) { return width + width / 32 + 1; }
+
+// A pack of each row; rows begin at aligned packs. Beyond the row's end there is its last pack again.
+template <class T>
+class PackColumns {
+ public:
+  static constexpr int kWide = kPack<T>, kAlign = kPack<T>;
+  using Raw = Words;
+
+  GPU_DEVICE PackColumns(const T* plane, int width, int begin, int lane, int)
+      : width_(width), lane_(lane) {
+    const int at = begin + lane * kWide;
+    line_ = plane + (at < width ? at : width - kWide);
+  }
+  GPU_DEVICE Raw read(int row) const { return load_words(line_ + row * width_); }
+  GPU_DEVICE static void values(const Raw& raw, float (&x)[kWide]) { unpack<T>(raw, x); }
+  GPU_DEVICE int place(int j) const { return lane_ * kWide + j; }
+
+ private:
+  const T* line_;
+  int width_, lane_;
+};
+
+// Elements as far from each other as there are lanes.
+template <class T>
+class SingleColumns {
+ public:
+  static constexpr int kWide = 4, kAlign = 1;
+  struct Raw {
+    T x[kWide];
+  };
+
+  GPU_DEVICE SingleColumns(const T* plane, int width, int begin, int lane, int lanes)
+      : plane_(plane), width_(width), lane_(lane), lanes_(lanes) {
+#pragma unroll
+    for (int j = 0; j < kWide; ++j) {
+      const int at = begin + place(j);
+      at_[j] = at < width ? at : width - 1;
+    }
+  }
+  GPU_DEVICE Raw read(int row) const {
+    const T* line = plane_ + row * width_;
+    Raw raw;
+#pragma unroll
+    for (int j = 0; j < kWide; ++j) raw.x[j] = line[at_[j]];
+    return raw;
+  }
+  GPU_DEVICE static void values(const Raw& raw, float (&x)[kWide]) {
+#pragma unroll
+    for (int j = 0; j < kWide; ++j) x[j] = widen(raw.x[j]);
+  }
+  GPU_DEVICE int place(int j) const { return lane_ + j * lanes_; }
+
+ private:
+  const T* plane_;
+  int width_, lane_, lanes_;
+  int at_[kWide];
+};
+
+// The sum that makes one column of src, of a row in shared memory that begins with the gradient's
+// column `from`. The first kHeld places and weights are worked out once; those there are not have the
+// place `zero`, where a 0 is.
+template <class Mode, int kHeld>
+class ColumnSum {
+ public:
+  GPU_DEVICE ColumnSum(const Axis& axis, int place, int from, int zero)
+      : axis_(axis), place_(place), from_(from) {
+    begin_ = Mode::begin_of(axis, place);
+    end_ = Mode::end_of(axis, place);
+#pragma unroll
+    for (int j = 0; j < kHeld; ++j) {
+      const bool has = begin_ + j < end_;
+      at_[j] = has ? padded(begin_ + j - from) : zero;
+      weight_[j] = has ? Mode::weight(axis, begin_ + j, place) : 0.0f;
+    }
+  }
+
+  GPU_DEVICE float of(const float* line) const {
+    float sum = 0;
+#pragma unroll
+    for (int j = 0; j < kHeld; ++j) sum = fmaf(weight_[j], line[at_[j]], sum);
+#pragma unroll 1
+    for (int i = begin_ + kHeld; i < end_; ++i) {
+      sum = fmaf(Mode::weight(axis_, i, place_), line[padded(i - from_)], sum);
+    }
+    // Taps that join add 0 x: nothing, but to what is not finite.
+    if (sum - sum != 0 && at_edge(axis_, place_)) {
+#pragma unroll 1
+      for (int i = begin_; i < end_; ++i) {
+        const float x[1] = {line[padded(i - from_)]};
+        float all[1] = {sum};
+        add_joined<Mode>(axis_, i, place_, x, all);
+        sum = all[0];
+      }
+    }
+    return sum;
+  }
+
+ private:
+  const Axis axis_;
+  int place_, from_, begin_, end_;
+  int at_[kHeld];
+  float weight_[kHeld];
+};
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_UPSAMPLE_TILE_PARTS_H_
