@@ -60,6 +60,12 @@ std::vector<Case> all_cases() {
     cases.push_back({1, 16, from, to, true, 1});
   }
   cases.push_back({1, 1, {6, 4}, {12, 8}});
+  // Rows that several blocks share, a plane of many rows, many planes to a block.
+  cases.push_back({1, 2, {3, 530}, {6, 1064}});
+  cases.push_back({1, 2, {3, 300}, {5, 1207}});
+  cases.push_back({1, 2, {40, 3}, {141, 16}});
+  cases.push_back({5, 31, {2, 3}, {4, 6}});
+  cases.push_back({1, 1, {3, 1}, {4, 2100}});
   cases.push_back({1, 2, {5, 6}, {10, 12}, false, 0, {2.0, 2.0}});
   cases.push_back({1, 2, {5, 6}, {8, 10}, false, 0, {1.7, 1.7}});
   cases.push_back({1, 8, {10, 10}, {7, 6}, true, 0, {0.75, 0.61}});

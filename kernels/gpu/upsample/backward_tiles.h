@@ -14,6 +14,11 @@ namespace {
 // Rows that a thread reads at once; as many may be finished by them.
 constexpr int kBatch = 4;
 
+// Floats that one finished row of all planes takes, at most.
+constexpr int kMostTilePlanes = 32;
+template <class Columns>
+constexpr int kSlot = padded_width(kUpsampleThreads * Columns::kWide) + 2 * kMostTilePlanes;
+
 // The rows of src that a thread's columns add to, from `row` on. What lies beyond an edge belongs to
 // the row at the edge.
 template <class Mode, class Columns>
@@ -41,7 +46,7 @@ struct KeptRows {
   GPU_DEVICE void next_row() {
 #pragma unroll
     for (int j = 0; j < kWide; ++j) {
-      if (row < 0) kept[1][j] += kept[0][j];
+      if (kTaps > 2 && row < 0) kept[1][j] += kept[0][j];
 #pragma unroll
       for (int k = 1; k < kTaps; ++k) kept[k - 1][j] = kept[k][j];
       kept[kTaps - 1][j] = 0;
@@ -51,9 +56,8 @@ struct KeptRows {
 };
 
 template <class Mode, class Columns, class T, int kHeld>
-GPU_KERNEL(kUpsampleThreads, Mode::kTaps == 2 ? 3 : 2)
+GPU_KERNEL(kUpsampleThreads, Mode::kTaps == 2 && Columns::kAlign > 1 ? 3 : 2)
 upsample_backward_tiles(Image<T> image, Tiles tiles) {
-  constexpr int kWide = Columns::kWide;
   GPU_DYNAMIC_SHARED(float, finished);
   GPU_SHARED(StepTable<Mode>, table, 1);
   const auto id = static_cast<uint32_t>(block_id());
@@ -67,34 +71,39 @@ upsample_backward_tiles(Image<T> image, Tiles tiles) {
       image.planes - first_plane < tiles.planes ? image.planes - first_plane : tiles.planes;
   const int from = Mode::begin_of(image.columns, first_column) & -Columns::kAlign;
 
+  const Steps<Mode> steps(image.rows, first_row, stop_row);
+
   // Down the gradient. Threads that have no plane read the first one.
   const int plane = thread_id() / tiles.lanes;
   const bool writes = plane < planes;
-  const Columns columns(
-      image.in + int64_t{first_plane + (writes ? plane : 0)} * image.rows.to * image.columns.to,
-      image.columns.to, from, thread_id() - plane * tiles.lanes, tiles.lanes);
+  const int plane_in = image.rows.to * image.columns.to;
+  Columns columns(image.in + int64_t{first_plane + (writes ? plane : 0)} * plane_in +
+                      int64_t{steps.rows > 0 ? steps.begin : 0} * image.columns.to,
+                  image.columns.to, from, thread_id() - plane * tiles.lanes, tiles.lanes);
+  float* const written = finished + plane * tiles.stride;
+  KeptRows<Mode, Columns> rows = {.row = steps.first};
+  typename Columns::Raw raw[kBatch];
+#pragma unroll
+  for (int k = 0; k < kBatch; ++k) {
+    raw[k] = columns.read();
+    columns.next(k + 1 < steps.rows);
+  }
+
   // Along a row.
-  const int slot_size = tiles.planes * tiles.stride;
   const int team = thread_id() / tiles.columns;
   const int column = first_column + thread_id() - team * tiles.columns;
   const bool sums = team < tiles.teams && column < image.columns.from;
   const ColumnSum<Mode, kHeld> column_sum(image.columns, sums ? column : first_column, from,
                                           tiles.stride - 1);
   const int plane_out = image.rows.from * image.columns.from;
-  T* const out = image.out + int64_t{first_plane} * plane_out + column;
-  for (int i = thread_id(); i < kBatch * tiles.planes; i += block_threads()) {
-    finished[(i + 1) * tiles.stride - 1] = 0;
+  T* const out = image.out + int64_t{first_plane + team} * plane_out + column;
+  for (int p = thread_id(); p < tiles.planes; p += block_threads()) {
+#pragma unroll
+    for (int slot = 0; slot < kBatch; ++slot) {
+      finished[slot * kSlot<Columns> + (p + 1) * tiles.stride - 1] = 0;
+    }
   }
 
-  const Steps<Mode> steps(image.rows, first_row, stop_row);
-  const auto read = [&](int step) {
-    const int row = steps.begin + step;
-    return columns.read(row < image.rows.to ? row : image.rows.to - 1);
-  };
-  typename Columns::Raw raw[kBatch];
-#pragma unroll
-  for (int k = 0; k < kBatch; ++k) raw[k] = read(k);
-  KeptRows<Mode, Columns> rows = {.row = steps.first};
   for (int step = 0; step < steps.count; step += kBatch) {
     if (step % kTableSteps == 0) {
       table->fill(image.rows, steps, step);
@@ -104,32 +113,28 @@ upsample_backward_tiles(Image<T> image, Tiles tiles) {
     int slots = 0;
 #pragma unroll
     for (int k = 0; k < kBatch; ++k) {
-      if (step + k >= steps.count) break;
-      const int at = (step + k) % kTableSteps;
+      const int at = step % kTableSteps + k;
       if (rows.row < table->first[at]) {
         if (rows.row == image.rows.from - 1) rows.join_last();
         if (rows.row >= first_row) {
-          float* const line = finished + slots * slot_size + plane * tiles.stride;
-#pragma unroll
-          for (int j = 0; j < kWide; ++j) {
-            if (writes) line[padded(columns.place(j))] = rows.kept[0][j];
-          }
+          if (writes) columns.write(written + slots * kSlot<Columns>, rows.kept[0]);
           ++slots;
         }
         rows.next_row();
       }
       if (step + k < steps.rows) rows.add(table->weight[at], raw[k]);
-      raw[k] = read(step + k + kBatch);
+      raw[k] = columns.read();
+      columns.next(step + k + kBatch + 1 < steps.rows);
     }
     barrier();
     if (sums) {
+      T* at = out + slot_row * image.columns.from;
 #pragma unroll 1
-      for (int slot = 0; slot < slots; ++slot) {
-#pragma unroll 1
-        for (int p = team; p < planes; p += tiles.teams) {
-          const float sum = column_sum.of(finished + slot * slot_size + p * tiles.stride);
-          out[int64_t{p} * plane_out + (slot_row + slot) * image.columns.from] = narrow<T>(sum);
-        }
+      for (int p = team; p < planes; p += tiles.teams) {
+        column_sum.template of<kBatch, kSlot<Columns>>(
+            finished + p * tiles.stride, slots,
+            [&](int slot, float sum) { at[slot * image.columns.from] = narrow<T>(sum); });
+        at += int64_t{tiles.teams} * plane_out;
       }
     }
     barrier();
@@ -158,6 +163,7 @@ int launch_tiles(const Image<T>& image, Tiles tiles, const polyops_context* ctx)
   constexpr int kThreads = 128;  // at least
   const int needed = 3 * multiprocessors(ctx);
   tiles.planes = tiles.lanes < kThreads ? kThreads / tiles.lanes : 1;
+  if (tiles.planes > kMostTilePlanes) tiles.planes = kMostTilePlanes;
   if (tiles.planes > image.planes) tiles.planes = image.planes;
   tiles.rows = 32;
   const auto blocks = [&] {
@@ -172,8 +178,7 @@ int launch_tiles(const Image<T>& image, Tiles tiles, const polyops_context* ctx)
   threads -= threads % 64;  // whole waves
   tiles.teams = threads / tiles.columns;
   tiles.stride = padded_width(tiles.lanes * Columns::kWide) + 1;
-  const LaunchShape shape = {blocks(), threads,
-                             sizeof(float) * kBatch * tiles.planes * tiles.stride};
+  const LaunchShape shape = {blocks(), threads, sizeof(float) * kBatch * kSlot<Columns>};
   return gpu::launch(upsample_backward_tiles<Mode, Columns, T, kHeld>, shape, ctx, image, tiles);
 }
 
