@@ -12,6 +12,7 @@
 #include "mutation_channels.h"
 #include "mutation_images.h"
 #include "mutation_rows.h"
+#include "mutation_upsample.h"
 
 namespace polyops::testing {
 namespace {
@@ -74,7 +75,9 @@ INSTANTIATE_TEST_SUITE_P(Ops, Mutation,
                                            log_softmax_backward, layer_norm, layer_norm_backward,
                                            rms_norm, rms_norm_backward, nll_loss, nll_loss_backward,
                                            convolution, convolution_backward, group_norm,
-                                           group_norm_backward, batch_norm, batch_norm_backward),
+                                           group_norm_backward, batch_norm, batch_norm_backward,
+                                           upsample_bilinear2d_backward,
+                                           upsample_bicubic2d_backward),
                          [](const auto& info) { return std::string(info.param().op); });
 
 }  // namespace
