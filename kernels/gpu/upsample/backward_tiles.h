@@ -6,18 +6,13 @@
 #ifndef POLYOPS_GPU_UPSAMPLE_BACKWARD_TILES_H_
 #define POLYOPS_GPU_UPSAMPLE_BACKWARD_TILES_H_
 
-#include "tile_parts.h"
+#include "backward_parts.h"
 
 namespace polyops::gpu {
 namespace {
 
 // Rows that a thread reads at once; as many may be finished by them.
 constexpr int kBatch = 4;
-
-// Floats that one finished row of all planes takes, at most.
-constexpr int kMostTilePlanes = 32;
-template <class Columns>
-constexpr int kSlot = padded_width(kUpsampleThreads * Columns::kWide) + 2 * kMostTilePlanes;
 
 // The rows of src that a thread's columns add to, from `row` on. What lies beyond an edge belongs to
 // the row at the edge.
@@ -59,7 +54,7 @@ template <class Mode, class Columns, class T, int kHeld>
 GPU_KERNEL(kUpsampleThreads, Mode::kTaps == 2 && Columns::kAlign > 1 ? 3 : 2)
 upsample_backward_tiles(Image<T> image, Tiles tiles) {
   GPU_DYNAMIC_SHARED(float, finished);
-  GPU_SHARED(StepTable<Mode>, table, 1);
+  GPU_SHARED(RowTable<Mode>, table, 1);
   const auto id = static_cast<uint32_t>(block_id());
   const uint32_t rest = id / tiles.across, group = rest / tiles.chunks;
   const int first_column = static_cast<int>(id - rest * tiles.across) * tiles.columns;
@@ -100,24 +95,24 @@ upsample_backward_tiles(Image<T> image, Tiles tiles) {
   for (int p = thread_id(); p < tiles.planes; p += block_threads()) {
 #pragma unroll
     for (int slot = 0; slot < kBatch; ++slot) {
-      finished[slot * kSlot<Columns> + (p + 1) * tiles.stride - 1] = 0;
+      finished[slot * kSlot<Columns::kWide> + (p + 1) * tiles.stride - 1] = 0;
     }
   }
 
   for (int step = 0; step < steps.count; step += kBatch) {
-    if (step % kTableSteps == 0) {
-      table->fill(image.rows, steps, step);
+    if (step % RowTable<Mode>::kRows == 0) {
+      steps.fill(image.rows, step, table);
       barrier();
     }
     const int slot_row = rows.row > first_row ? rows.row : first_row;
     int slots = 0;
 #pragma unroll
     for (int k = 0; k < kBatch; ++k) {
-      const int at = step % kTableSteps + k;
+      const int at = step % RowTable<Mode>::kRows + k;
       if (rows.row < table->first[at]) {
         if (rows.row == image.rows.from - 1) rows.join_last();
         if (rows.row >= first_row) {
-          if (writes) columns.write(written + slots * kSlot<Columns>, rows.kept[0]);
+          if (writes) columns.write(written + slots * kSlot<Columns::kWide>, rows.kept[0]);
           ++slots;
         }
         rows.next_row();
@@ -131,7 +126,7 @@ upsample_backward_tiles(Image<T> image, Tiles tiles) {
       T* at = out + slot_row * image.columns.from;
 #pragma unroll 1
       for (int p = team; p < planes; p += tiles.teams) {
-        column_sum.template of<kBatch, kSlot<Columns>>(
+        column_sum.template of<kBatch, kSlot<Columns::kWide>>(
             finished + p * tiles.stride, slots,
             [&](int slot, float sum) { at[slot * image.columns.from] = narrow<T>(sum); });
         at += int64_t{tiles.teams} * plane_out;
@@ -160,25 +155,13 @@ bool cut_columns(const Axis& axis, Tiles* tiles) {
 
 template <class Mode, class Columns, int kHeld, class T>
 int launch_tiles(const Image<T>& image, Tiles tiles, const polyops_context* ctx) {
-  constexpr int kThreads = 128;  // at least
-  const int needed = 3 * multiprocessors(ctx);
-  tiles.planes = tiles.lanes < kThreads ? kThreads / tiles.lanes : 1;
-  if (tiles.planes > kMostTilePlanes) tiles.planes = kMostTilePlanes;
-  if (tiles.planes > image.planes) tiles.planes = image.planes;
-  tiles.rows = 32;
-  const auto blocks = [&] {
-    tiles.chunks = (image.rows.from + tiles.rows - 1) / tiles.rows;
-    return int64_t{tiles.across} * tiles.chunks *
-           ((image.planes + tiles.planes - 1) / tiles.planes);
-  };
-  while (tiles.rows > 4 && blocks() < needed) tiles.rows /= 2;
-  while (tiles.planes > 1 && blocks() < needed) tiles.planes /= 2;
-  int threads = tiles.lanes * tiles.planes;
-  threads = (threads < tiles.columns ? tiles.columns : threads) + 63;
-  threads -= threads % 64;  // whole waves
+  cut_rows(image.rows.from, 32, 4, image.planes, 3 * multiprocessors(ctx), &tiles);
+  const int busy = tiles.lanes * tiles.planes;
+  const int threads = whole_waves(busy < tiles.columns ? tiles.columns : busy);
   tiles.teams = threads / tiles.columns;
   tiles.stride = padded_width(tiles.lanes * Columns::kWide) + 1;
-  const LaunchShape shape = {blocks(), threads, sizeof(float) * kBatch * kSlot<Columns>};
+  const LaunchShape shape = {blocks_of(tiles, image.planes), threads,
+                             sizeof(float) * kBatch * kSlot<Columns::kWide>};
   return gpu::launch(upsample_backward_tiles<Mode, Columns, T, kHeld>, shape, ctx, image, tiles);
 }
 

@@ -5,6 +5,7 @@
 #include "backward.h"
 #include "backward_tiles.h"
 #include "forward.h"
+#include "forward_tiles.h"
 #include "polyops/ops/upsample.h"
 #include "row.h"
 
@@ -136,16 +137,31 @@ bool is_aligned(const Image<T>& image, size_t bytes) {
          reinterpret_cast<uintptr_t>(image.out) % bytes == 0;
 }
 
+// By blocks, or false.
+template <class Mode, class T>
+bool forward_tiles(const Image<T>& image, const polyops_context* ctx, int* status) {
+  constexpr int kWide = Mode::kTaps > 2 ? 4 : kPack<T>;  // by registers
+  const bool packs = image.columns.to % kWide == 0 &&
+                     reinterpret_cast<uintptr_t>(image.out) % (kWide * sizeof(T)) == 0;
+  return packs ? forward_tiles<Mode, PackResults<T, kWide>>(image, ctx, status)
+               : forward_tiles<Mode, SingleResults<T>>(image, ctx, status);
+}
+
 // T: bits of Nearest.
 template <class Mode, class T>
 int forward_planes(const Image<T>& image, const polyops_context* ctx) {
-  constexpr int kPlanes = Mode::kTaps > 2 ? 2 : 4;  // by registers
-  // Of an image that shrinks, neighbouring lanes are to read neighbours.
-  const bool wide = image.columns.to % 4 == 0 && image.columns.to >= image.columns.from &&
-                    reinterpret_cast<uintptr_t>(image.out) % (4 * sizeof(T)) == 0;
-  if (!wide) return launch_forward<Mode, PlaneLanes<Mode, T, 1, kPlanes>>(image, ctx);
-  if (image.planes < 3) return launch_forward<Mode, PlaneLanes<Mode, T, 4, 1>>(image, ctx);
-  return launch_forward<Mode, PlaneLanes<Mode, T, 4, kPlanes>>(image, ctx);
+  if constexpr (Mode::kTaps > 1) {
+    int status = POLYOPS_OK;
+    if (forward_tiles<Mode>(image, ctx, &status)) return status;
+    // Of an image that shrinks, neighbouring lanes are to read neighbours.
+    return launch_forward<Mode, PlaneLanes<Mode, T, 1, 8 / Mode::kTaps>>(image, ctx);
+  } else {
+    const bool wide = image.columns.to % 4 == 0 && image.columns.to >= image.columns.from &&
+                      reinterpret_cast<uintptr_t>(image.out) % (4 * sizeof(T)) == 0;
+    if (!wide) return launch_forward<Mode, PlaneLanes<Mode, T, 1, 4>>(image, ctx);
+    if (image.planes < 3) return launch_forward<Mode, PlaneLanes<Mode, T, 4, 1>>(image, ctx);
+    return launch_forward<Mode, PlaneLanes<Mode, T, 4, 4>>(image, ctx);
+  }
 }
 
 template <class Mode, class T>

@@ -1,193 +1,69 @@
-// What backward_tiles.h is made of: the table of the gradient's rows, how a thread reads its columns of
-// the gradient, and how it sums along a row of what is in shared memory.
+// What forward_tiles.h and backward_tiles.h share: how work is cut into blocks, a table of rows, and
+// where a row's elements are in shared memory.
 #ifndef POLYOPS_GPU_UPSAMPLE_TILE_PARTS_H_
 #define POLYOPS_GPU_UPSAMPLE_TILE_PARTS_H_
 
-#include "sums.h"
+#include "image.h"
 
 namespace polyops::gpu {
 namespace {
 
-// How the work is cut: a block has so many rows and columns of src in so many planes.
+// How the work is cut: a block has so many rows and columns in so many planes; of dst forward, of src
+// backward.
 struct Tiles {
-  int lanes;    // threads side by side on a row of the gradient
-  int planes;   // of a block
-  int columns;  // of src
-  int rows;     // of src
+  int lanes;   // threads side by side on a row of dst
+  int planes;
+  int columns;
+  int rows;
   int across, chunks;  // blocks along a row, and down a plane
-  int teams;           // threads that have the same column of src
   int stride;          // floats of a row in shared memory
+  int teams;           // backward: threads that have the same column
+  int stagers;         // forward: threads side by side on a row of src
+  bool packs;          // forward: rows of src begin at aligned packs
 };
 
-// The rows of the gradient that the rows [first, stop) of src take. After them come steps without a
-// row, until the last row of src is finished.
-template <class Mode>
-struct Steps {
-  int begin, rows, count, stop;
-  int first, last;  // row of src that the first one and the last one begin at
+constexpr int kFewestTileThreads = 128, kMostTilePlanes = 32;
 
-  GPU_DEVICE Steps(const Axis& axis, int first_row, int stop_row) : stop(stop_row) {
-    float unused;
-    begin = Mode::begin_of(axis, first_row);
-    rows = Mode::end_of(axis, stop - 1) - begin;
-    first = rows > 0 ? Mode::first(axis, begin, &unused) : first_row;
-    last = rows > 0 ? Mode::first(axis, begin + rows - 1, &unused) : first_row;
-    count = rows + stop - last;
-  }
-};
-
-// Of some steps: the first row of src that the row belongs to, and what each has of it.
-constexpr int kTableSteps = 64;
-template <class Mode>
-struct StepTable {
-  float weight[kTableSteps][Mode::kTaps];
-  int first[kTableSteps];
-
-  GPU_DEVICE void fill(const Axis& axis, const Steps<Mode>& steps, int from) {
-    for (int i = thread_id(); i < kTableSteps; i += block_threads()) {
-      const int step = from + i;
-      if (step < steps.rows) {
-        float t;
-        first[i] = Mode::first(axis, steps.begin + step, &t);
-        Mode::weights(t, weight[i]);
-      } else {
-        const int row = steps.last + (step - steps.rows + 1);
-        first[i] = row < steps.stop ? row : steps.stop;
-      }
-    }
-  }
-};
+// Rows and planes of a block, given its columns. Fewer where that leaves too few blocks.
+inline void cut_rows(int rows, int most, int fewest, int planes, int needed, Tiles* tiles) {
+  tiles->planes = tiles->lanes < kFewestTileThreads ? kFewestTileThreads / tiles->lanes : 1;
+  if (tiles->planes > kMostTilePlanes) tiles->planes = kMostTilePlanes;
+  if (tiles->planes > planes) tiles->planes = planes;
+  tiles->chunks = (rows + most - 1) / most;
+  const auto blocks = [&] {
+    return int64_t{tiles->across} * tiles->chunks * ((planes + tiles->planes - 1) / tiles->planes);
+  };
+  while (blocks() < needed && rows >= 2 * fewest * tiles->chunks) tiles->chunks *= 2;
+  while (blocks() < needed && tiles->planes > 1) tiles->planes /= 2;
+  tiles->rows = (rows + tiles->chunks - 1) / tiles->chunks;
+  tiles->chunks = (rows + tiles->rows - 1) / tiles->rows;
+}
+inline int64_t blocks_of(const Tiles& tiles, int planes) {
+  return int64_t{tiles.across} * tiles.chunks * ((planes + tiles.planes - 1) / tiles.planes);
+}
+inline int whole_waves(int threads) { return (threads + 63) / 64 * 64; }
 
 // Where the element at that place of a row is in shared memory: lanes at a power of two from each other
 // find different banks.
 GPU_DEVICE int padded(int place) { return place + (place >> 5); }
 constexpr int padded_width(int width) { return width + width / 32 + 1; }
 
-// A pack of each row; rows begin at aligned packs. Beyond the row's end there is its last pack again.
-template <class T>
-class PackColumns {
- public:
-  static constexpr int kWide = kPack<T>, kAlign = kPack<T>;
-  using Raw = Words;
+// Floats that one row of all planes takes in shared memory, at most, kWide to a thread.
+template <int kWide>
+constexpr int kSlot = padded_width(kUpsampleThreads * kWide) + 2 * kMostTilePlanes;
 
-  // Of that row on.
-  GPU_DEVICE PackColumns(const T* row, int width, int begin, int lane, int)
-      : width_(width), lane_(lane) {
-    const int at = begin + lane * kWide;
-    line_ = row + (at < width ? at : width - kWide);
-  }
-  GPU_DEVICE Raw read() const { return load_words(line_); }
-  GPU_DEVICE void next(bool more) { line_ += more ? width_ : 0; }
-  GPU_DEVICE static void values(const Raw& raw, float (&x)[kWide]) { unpack<T>(raw, x); }
-  GPU_DEVICE void write(float* line, const float (&x)[kWide]) const {
-    line += padded(lane_ * kWide);
-#pragma unroll
-    for (int j = 0; j < kWide; ++j) line[j] = x[j];
-  }
+// Of some rows of dst: the first row of src that each is made of, and by which weights.
+template <class Mode>
+struct RowTable {
+  static constexpr int kRows = 64;
+  float weight[kRows][Mode::kTaps];
+  int first[kRows];
 
- private:
-  const T* line_;
-  int width_, lane_;
-};
-
-// Elements as far from each other as there are lanes.
-template <class T>
-class SingleColumns {
- public:
-  static constexpr int kWide = 4, kAlign = 1;
-  struct Raw {
-    T x[kWide];
-  };
-
-  GPU_DEVICE SingleColumns(const T* row, int width, int begin, int lane, int lanes)
-      : line_(row), width_(width), lane_(lane), lanes_(lanes) {
-#pragma unroll
-    for (int j = 0; j < kWide; ++j) {
-      const int at = begin + lane + j * lanes;
-      at_[j] = at < width ? at : width - 1;
-    }
+  GPU_DEVICE void set(int i, const Axis& axis, int row) {
+    float t;
+    first[i] = Mode::first(axis, row, &t);
+    Mode::weights(t, weight[i]);
   }
-  GPU_DEVICE Raw read() const {
-    Raw raw;
-#pragma unroll
-    for (int j = 0; j < kWide; ++j) raw.x[j] = line_[at_[j]];
-    return raw;
-  }
-  GPU_DEVICE void next(bool more) { line_ += more ? width_ : 0; }
-  GPU_DEVICE static void values(const Raw& raw, float (&x)[kWide]) {
-#pragma unroll
-    for (int j = 0; j < kWide; ++j) x[j] = widen(raw.x[j]);
-  }
-  GPU_DEVICE void write(float* line, const float (&x)[kWide]) const {
-#pragma unroll
-    for (int j = 0; j < kWide; ++j) line[padded(lane_ + j * lanes_)] = x[j];
-  }
-
- private:
-  const T* line_;
-  int width_, lane_, lanes_;
-  int at_[kWide];
-};
-
-// The sums that make one column of src, of rows in shared memory that begin with the gradient's column
-// `from`. The first kHeld places and weights are worked out once; those there are not have the place
-// `zero`, where a 0 is.
-template <class Mode, int kHeld>
-class ColumnSum {
- public:
-  GPU_DEVICE ColumnSum(const Axis& axis, int place, int from, int zero)
-      : axis_(axis), place_(place), from_(from) {
-    begin_ = Mode::begin_of(axis, place);
-    end_ = Mode::end_of(axis, place);
-    simple_ = end_ - begin_ <= kHeld && !at_edge(axis, place);
-#pragma unroll
-    for (int j = 0; j < kHeld; ++j) {
-      const bool has = begin_ + j < end_;
-      at_[j] = static_cast<uint32_t>(has ? padded(begin_ + j - from) : zero);
-      forget_bits(&at_[j]);  // or it is worked out for each row
-      weight_[j] = has ? Mode::weight(axis, begin_ + j, place) : 0.0f;
-    }
-  }
-
-  // Calls store(slot, sum) for the first `count` of kSlots rows, kApart from each other.
-  template <int kSlots, int kApart, class Store>
-  GPU_DEVICE void of(const float* lines, int count, Store store) const {
-    const float* tap[kHeld];
-#pragma unroll
-    for (int j = 0; j < kHeld; ++j) tap[j] = lines + at_[j];
-#pragma unroll
-    for (int slot = 0; slot < kSlots; ++slot) {
-      if (slot >= count) break;
-      float sum = 0;
-#pragma unroll
-      for (int j = 0; j < kHeld; ++j) sum = fmaf(weight_[j], tap[j][slot * kApart], sum);
-      if (!simple_) sum = add_others(lines + slot * kApart, sum);
-      store(slot, sum);
-    }
-  }
-
- private:
-  GPU_DEVICE float add_others(const float* line, float sum) const {
-#pragma unroll 1
-    for (int i = begin_ + kHeld; i < end_; ++i) {
-      sum = fmaf(Mode::weight(axis_, i, place_), line[padded(i - from_)], sum);
-    }
-    // Taps that join add 0 x: nothing, but to what is not finite.
-    if (sum - sum == 0 || !at_edge(axis_, place_)) return sum;
-    float all[1] = {sum};
-#pragma unroll 1
-    for (int i = begin_; i < end_; ++i) {
-      const float x[1] = {line[padded(i - from_)]};
-      add_joined<Mode>(axis_, i, place_, x, all);
-    }
-    return all[0];
-  }
-
-  const Axis& axis_;
-  int place_, from_, begin_, end_;
-  bool simple_;
-  uint32_t at_[kHeld];
-  float weight_[kHeld];
 };
 
 }  // namespace
