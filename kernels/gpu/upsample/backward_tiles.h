@@ -51,7 +51,7 @@ struct KeptRows {
 };
 
 template <class Mode, class Columns, class T, int kHeld>
-GPU_KERNEL(kUpsampleThreads, Mode::kTaps == 2 && Columns::kAlign > 1 ? 3 : 2)
+GPU_KERNEL(kUpsampleThreads, Mode::kTaps <= 2 && Columns::kAlign > 1 ? 3 : 2)
 upsample_backward_tiles(Image<T> image, Tiles tiles) {
   GPU_DYNAMIC_SHARED(float, finished);
   GPU_SHARED(RowTable<Mode>, table, 1);
@@ -167,7 +167,7 @@ int launch_tiles(const Image<T>& image, Tiles tiles, const polyops_context* ctx)
 
 // Whether a row of the gradient goes on by at most one row of src, whatever the rounding.
 inline bool goes_by_one(const Axis& axis) {
-  return axis.scale == 1.0f || axis.scale <= 1.0f - static_cast<float>(axis.to) * 0x1p-21f;
+  return axis.inverse == 1.0f || axis.inverse >= 1.0f + static_cast<float>(axis.to) * 0x1p-21f;
 }
 
 // False where another kernel is to do it.

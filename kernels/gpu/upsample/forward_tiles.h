@@ -41,34 +41,52 @@ struct SingleResults {
   }
 };
 
-// The rows of src that a block stages.
+// The rows of src that a block stages, a pack or an element of some of them to a thread at once.
 template <class T>
 struct Stage {
   const T* first;  // element of the first plane
   int planes, width;
-  int row, plane;  // elements from one to the next
-  bool packs;
+  int row, plane;         // elements from one to the next
+  int stride, slot_size;  // floats from a plane to the next, and from a row, where they are staged
 
   // Rows `from` on of all planes, padded; those that there are not are the ones at the edge.
-  GPU_DEVICE void load(const Axis& rows, int from, const Tiles& tiles, float* staged,
-                       int slot_size) const {
-    const int team = thread_id() / tiles.stagers, lane = thread_id() - team * tiles.stagers;
-    const int teams = block_threads() / tiles.stagers;
+  template <class Unit, int kTogether>
+  GPU_DEVICE void load(const Axis& rows, int from, int stagers, float* staged) const {
+    constexpr int kLong = sizeof(Unit) / sizeof(T);
+    const int team = thread_id() / stagers, lane = thread_id() - team * stagers;
+    const int teams = block_threads() / stagers, lines = kStaged * planes;
     if (team >= teams) return;
-#pragma unroll 2
-    for (int line = team; line < kStaged * planes; line += teams) {
-      const int slot = line % kStaged, p = line / kStaged;
-      const T* const in = first + int64_t{p} * plane + within(rows, from + slot) * row;
-      float* const to = staged + slot * slot_size + p * tiles.stride;
-      if (packs) {
-        for (int x = lane * kPack<T>; x < width; x += tiles.stagers * kPack<T>) {
-          float all[kPack<T>];
-          unpack<T>(load_words(in + x), all);
+    for (int line = team; line < lines; line += kTogether * teams) {
+      const T* in[kTogether];
+      float* to[kTogether];
 #pragma unroll
-          for (int j = 0; j < kPack<T>; ++j) to[padded(x) + j] = all[j];
+      for (int i = 0; i < kTogether; ++i) {
+        const int it = line + i * teams < lines ? line + i * teams : line;
+        const int slot = it % kStaged, p = it / kStaged;
+        in[i] = first + int64_t{p} * plane + within(rows, from + slot) * row;
+        to[i] = staged + slot * slot_size + p * stride;
+      }
+      for (int x = lane * kLong; x < width; x += stagers * kLong) {
+        Unit unit[kTogether];
+#pragma unroll
+        for (int i = 0; i < kTogether; ++i) {
+          if constexpr (kLong > 1) {
+            unit[i] = load_words(in[i] + x);
+          } else {
+            unit[i] = in[i][x];
+          }
         }
-      } else {
-        for (int x = lane; x < width; x += tiles.stagers) to[padded(x)] = widen(in[x]);
+#pragma unroll
+        for (int i = 0; i < kTogether; ++i) {
+          float all[kLong];
+          if constexpr (kLong > 1) {
+            unpack<T>(unit[i], all);
+          } else {
+            all[0] = widen(unit[i]);
+          }
+#pragma unroll
+          for (int j = 0; j < kLong; ++j) to[i][padded(x) + j] = all[j];
+        }
       }
     }
   }
@@ -138,7 +156,8 @@ upsample_tiles(Image<T> image, Tiles tiles) {
                           last + 1 - from,
                           columns.from,
                           plane_in,
-                          tiles.packs};
+                          tiles.stride,
+                          kSlot<kWide>};
 
   const int plane = thread_id() / tiles.lanes, lane = thread_id() - plane * tiles.lanes;
   const bool writes = plane < stage.planes;
@@ -150,7 +169,11 @@ upsample_tiles(Image<T> image, Tiles tiles) {
   float kept[kTaps][kWide] = {};
   int y = 0;
   for (int row = Mode::first(rows, first_row, &unused); y < count; row += kStaged) {
-    stage.load(rows, row, tiles, staged, kSlot<kWide>);
+    if (tiles.packs) {
+      stage.template load<Words, 2>(rows, row, tiles.stagers, staged);
+    } else {
+      stage.template load<T, 8 / kTaps>(rows, row, tiles.stagers, staged);
+    }
     barrier();
 #pragma unroll
     for (int slot = 0; slot < kStaged; ++slot) {
