@@ -50,8 +50,13 @@ struct KeptRows {
   }
 };
 
+// Blocks of most threads whose registers a multiprocessor has.
+template <class Mode, class Columns, int kHeld>
+constexpr int kTileBlocks =
+    Columns::kAlign > 1 && Mode::kTaps * Columns::kWide + 2 * kHeld <= 24 ? 3 : 2;
+
 template <class Mode, class Columns, class T, int kHeld>
-GPU_KERNEL(kUpsampleThreads, Mode::kTaps <= 2 && Columns::kAlign > 1 ? 3 : 2)
+GPU_KERNEL(kUpsampleThreads, kTileBlocks<Mode, Columns, kHeld>)
 upsample_backward_tiles(Image<T> image, Tiles tiles) {
   GPU_DYNAMIC_SHARED(float, finished);
   GPU_SHARED(RowTable<Mode>, table, 1);

@@ -17,7 +17,7 @@ constexpr int kStaged = 4;
 // kCount results side by side.
 template <class T, int kCount>
 struct PackResults {
-  static constexpr int kWide = kCount;
+  static constexpr int kWide = kCount, kMostTaps = 4;  // of three blocks, by registers
 
   GPU_DEVICE static int column(int lane, int, int j) { return lane * kWide + j; }
   // Of a row of dst that has `width` columns from there on.
@@ -29,7 +29,7 @@ struct PackResults {
 // Results as far from each other as there are lanes.
 template <class T>
 struct SingleResults {
-  static constexpr int kWide = 4;
+  static constexpr int kWide = 4, kMostTaps = 2;
 
   GPU_DEVICE static int column(int lane, int lanes, int j) { return lane + j * lanes; }
   GPU_DEVICE static void store(T* row, int width, int lane, int lanes, const float (&x)[kWide]) {
@@ -130,7 +130,7 @@ struct RowTaps {
 };
 
 template <class Mode, class Results, class T>
-GPU_KERNEL(kUpsampleThreads, 3)
+GPU_KERNEL(kUpsampleThreads, Mode::kTaps > Results::kMostTaps ? 2 : 3)
 upsample_tiles(Image<T> image, Tiles tiles) {
   constexpr int kTaps = Mode::kTaps, kWide = Results::kWide;
   GPU_DYNAMIC_SHARED(float, staged);
