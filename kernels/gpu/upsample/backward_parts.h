@@ -118,7 +118,7 @@ class ColumnSum {
 #pragma unroll
     for (int j = 0; j < kHeld; ++j) {
       const bool has = begin_ + j < end_;
-      at_[j] = static_cast<uint32_t>(has ? padded(begin_ + j - from) : zero);
+      at_[j] = sizeof(float) * static_cast<uint32_t>(has ? padded(begin_ + j - from) : zero);
       forget_bits(&at_[j]);  // or it is worked out for each row
       weight_[j] = has ? Mode::weight(axis, begin_ + j, place) : 0.0f;
     }
@@ -129,7 +129,9 @@ class ColumnSum {
   GPU_DEVICE void of(const float* lines, int count, Store store) const {
     const float* tap[kHeld];
 #pragma unroll
-    for (int j = 0; j < kHeld; ++j) tap[j] = lines + at_[j];
+    for (int j = 0; j < kHeld; ++j) {
+      tap[j] = reinterpret_cast<const float*>(reinterpret_cast<const char*>(lines) + at_[j]);
+    }
 #pragma unroll
     for (int slot = 0; slot < kSlots; ++slot) {
       if (slot >= count) break;
@@ -161,7 +163,7 @@ class ColumnSum {
   const Axis& axis_;
   int place_, from_, begin_, end_;
   bool simple_;
-  uint32_t at_[kHeld];
+  uint32_t at_[kHeld];  // in bytes
   float weight_[kHeld];
 };
 

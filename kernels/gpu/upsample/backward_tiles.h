@@ -6,54 +6,15 @@
 #ifndef POLYOPS_GPU_UPSAMPLE_BACKWARD_TILES_H_
 #define POLYOPS_GPU_UPSAMPLE_BACKWARD_TILES_H_
 
-#include "backward_parts.h"
+#include "descent.h"
 
 namespace polyops::gpu {
 namespace {
 
-// Rows that a thread reads at once; as many may be finished by them.
-constexpr int kBatch = 4;
-
-// The rows of src that a thread's columns add to, from `row` on. What lies beyond an edge belongs to
-// the row at the edge.
-template <class Mode, class Columns>
-struct KeptRows {
-  static constexpr int kTaps = Mode::kTaps, kWide = Columns::kWide;
-  int row;
-  float kept[kTaps][kWide] = {};
-
-  GPU_DEVICE void add(const float (&w)[kTaps], const typename Columns::Raw& raw) {
-    float x[kWide];
-    Columns::values(raw, x);
-#pragma unroll
-    for (int k = 0; k < kTaps; ++k) {
-#pragma unroll
-      for (int j = 0; j < kWide; ++j) kept[k][j] = fmaf(w[k], x[j], kept[k][j]);
-    }
-  }
-  GPU_DEVICE void join_last() {
-#pragma unroll
-    for (int k = kTaps - 1; k > 0; --k) {
-#pragma unroll
-      for (int j = 0; j < kWide; ++j) kept[k - 1][j] += kept[k][j];
-    }
-  }
-  GPU_DEVICE void next_row() {
-#pragma unroll
-    for (int j = 0; j < kWide; ++j) {
-      if (kTaps > 2 && row < 0) kept[1][j] += kept[0][j];
-#pragma unroll
-      for (int k = 1; k < kTaps; ++k) kept[k - 1][j] = kept[k][j];
-      kept[kTaps - 1][j] = 0;
-    }
-    ++row;
-  }
-};
-
 // Blocks of most threads whose registers a multiprocessor has.
 template <class Mode, class Columns, int kHeld>
 constexpr int kTileBlocks =
-    Columns::kAlign > 1 && Mode::kTaps * Columns::kWide + 2 * kHeld <= 24 ? 3 : 2;
+    Columns::kAlign > 1 && Mode::kTaps* Columns::kWide + 2 * kHeld <= 24 ? 3 : 2;
 
 template <class Mode, class Columns, class T, int kHeld>
 GPU_KERNEL(kUpsampleThreads, kTileBlocks<Mode, Columns, kHeld>)
@@ -77,17 +38,10 @@ upsample_backward_tiles(Image<T> image, Tiles tiles) {
   const int plane = thread_id() / tiles.lanes;
   const bool writes = plane < planes;
   const int plane_in = image.rows.to * image.columns.to;
-  Columns columns(image.in + int64_t{first_plane + (writes ? plane : 0)} * plane_in +
-                      int64_t{steps.rows > 0 ? steps.begin : 0} * image.columns.to,
-                  image.columns.to, from, thread_id() - plane * tiles.lanes, tiles.lanes);
-  float* const written = finished + plane * tiles.stride;
-  KeptRows<Mode, Columns> rows = {.row = steps.first};
-  typename Columns::Raw raw[kBatch];
-#pragma unroll
-  for (int k = 0; k < kBatch; ++k) {
-    raw[k] = columns.read();
-    columns.next(k + 1 < steps.rows);
-  }
+  const Columns columns(image.in + int64_t{first_plane + (writes ? plane : 0)} * plane_in +
+                            int64_t{steps.rows > 0 ? steps.begin : 0} * image.columns.to,
+                        image.columns.to, from, thread_id() - plane * tiles.lanes, tiles.lanes);
+  Descent<Mode, Columns> descent(columns, steps, first_row, image.rows.from - 1);
 
   // Along a row.
   const int team = thread_id() / tiles.columns;
@@ -109,26 +63,11 @@ upsample_backward_tiles(Image<T> image, Tiles tiles) {
       steps.fill(image.rows, step, table);
       barrier();
     }
-    const int slot_row = rows.row > first_row ? rows.row : first_row;
-    int slots = 0;
-#pragma unroll
-    for (int k = 0; k < kBatch; ++k) {
-      const int at = step % RowTable<Mode>::kRows + k;
-      if (rows.row < table->first[at]) {
-        if (rows.row == image.rows.from - 1) rows.join_last();
-        if (rows.row >= first_row) {
-          if (writes) columns.write(written + slots * kSlot<Columns::kWide>, rows.kept[0]);
-          ++slots;
-        }
-        rows.next_row();
-      }
-      if (step + k < steps.rows) rows.add(table->weight[at], raw[k]);
-      raw[k] = columns.read();
-      columns.next(step + k + kBatch + 1 < steps.rows);
-    }
+    const int row = descent.next_finished();
+    const int slots = descent.take(step, *table, finished + plane * tiles.stride, writes);
     barrier();
     if (sums) {
-      T* at = out + slot_row * image.columns.from;
+      T* at = out + row * image.columns.from;
 #pragma unroll 1
       for (int p = team; p < planes; p += tiles.teams) {
         column_sum.template of<kBatch, kSlot<Columns::kWide>>(
