@@ -60,6 +60,12 @@ std::vector<Case> all_cases() {
     cases.push_back({1, 16, from, to, true, 1});
   }
   cases.push_back({1, 1, {6, 4}, {12, 8}});
+  // Rows that several blocks share, a plane of many rows, many planes to a block.
+  cases.push_back({1, 2, {3, 530}, {6, 1064}});
+  cases.push_back({1, 2, {3, 300}, {5, 1207}});
+  cases.push_back({1, 2, {40, 3}, {141, 16}});
+  cases.push_back({5, 31, {2, 3}, {4, 6}});
+  cases.push_back({1, 1, {3, 1}, {4, 2100}});
   cases.push_back({1, 2, {5, 6}, {10, 12}, false, 0, {2.0, 2.0}});
   cases.push_back({1, 2, {5, 6}, {8, 10}, false, 0, {1.7, 1.7}});
   cases.push_back({1, 8, {10, 10}, {7, 6}, true, 0, {0.75, 0.61}});
@@ -69,11 +75,9 @@ std::vector<Case> all_cases() {
 
 // So many elements that threads get long shares; slow, and no dtype makes a difference to them.
 std::vector<Case> large_cases() {
-  return {{4, 28, {15, 15}, {16, 16}},
-          {2, 15, {15, 15}, {16, 16}},
-          {8, 30, {15, 15}, {17, 17}},
-          {4, 64, {15, 15}, {16, 16}, true},
-          {16, 3, {30, 15}, {64, 16}, true}};
+  return {{4, 28, {15, 15}, {14, 16}},       {2, 15, {15, 15}, {14, 16}},
+          {8, 30, {15, 15}, {14, 17}},       {4, 28, {15, 15}, {16, 16}},
+          {4, 64, {15, 15}, {16, 16}, true}, {16, 3, {30, 15}, {64, 16}, true}};
 }
 
 struct Op {

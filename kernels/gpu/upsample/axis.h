@@ -52,6 +52,18 @@ struct Nearest {
   GPU_DEVICE static float weight(const Axis&, int, int) { return 1.0f; }
 };
 
+// Backward as modes of several taps have it: of any result the place, if it is between begin_of that and
+// end_of.
+struct NearestSums : Nearest {
+  GPU_DEVICE static int first(const Axis& axis, int i, float*) {
+    int place = static_cast<int>((static_cast<float>(i) + axis.shift) / axis.scale);
+    while (begin_of(axis, place) > i) --place;
+    while (end_of(axis, place) <= i) ++place;
+    return place;
+  }
+  GPU_DEVICE static void weights(float, float (&w)[kTaps]) { w[0] = 1.0f; }
+};
+
 // The first result for which `reached` holds, as it does for all after it. `guess` may be anything;
 // near, it saves steps.
 template <class Reached>

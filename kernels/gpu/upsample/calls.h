@@ -1,9 +1,8 @@
-// What the modes share: which calls are taken, and how they are cut into threads.
+// What the modes share: which calls are taken, and by which kernels.
 #ifndef POLYOPS_GPU_UPSAMPLE_CALLS_H_
 #define POLYOPS_GPU_UPSAMPLE_CALLS_H_
 
-#include "backward.h"
-#include "forward.h"
+#include "launches.h"
 #include "polyops/ops/upsample.h"
 #include "row.h"
 
@@ -39,6 +38,7 @@ Axis axis_of(const typename Direction::Args& args, int d) {
     if (Direction::kBackward) {
       axis.scale = factor > 0 ? static_cast<float>(factor)
                               : static_cast<float>(to) / static_cast<float>(from);
+      axis.inverse = axis.scale;
       return axis;
     }
   } else if (args.align_corners != 0) {
@@ -115,92 +115,6 @@ Image<T> image_of(const typename Direction::Args& args) {
   return {static_cast<const T*>(in.data),    static_cast<T*>(out.data),
           axis_of<Mode, Direction>(args, 2), axis_of<Mode, Direction>(args, 3),
           static_cast<int>(in.sizes[1]),     static_cast<int>(in.sizes[0] * in.sizes[1])};
-}
-
-// Threads that leave a device nothing to wait for.
-inline int64_t enough_threads(const polyops_context* ctx) { return 1024 * multiprocessors(ctx); }
-
-template <class Mode, class Lanes, class T>
-int launch_forward(const Image<T>& image, const polyops_context* ctx) {
-  const int64_t lanes = Lanes::lanes(image), groups = Lanes::groups(image);
-  int rows = 16;
-  while (rows > 2 && lanes * groups * (image.rows.to / rows) < enough_threads(ctx)) rows /= 2;
-  const Work work = make_work(lanes, groups, image.rows.to, rows);
-  return gpu::launch(upsample<Mode, Lanes, T>, shape_of(work), ctx, image, work);
-}
-
-template <class T>
-bool is_aligned(const Image<T>& image, size_t bytes) {
-  return reinterpret_cast<uintptr_t>(image.in) % bytes == 0 &&
-         reinterpret_cast<uintptr_t>(image.out) % bytes == 0;
-}
-
-// T: bits of Nearest.
-template <class Mode, class T>
-int forward_planes(const Image<T>& image, const polyops_context* ctx) {
-  constexpr int kPlanes = Mode::kTaps > 2 ? 2 : 4;  // by registers
-  // Of an image that shrinks, neighbouring lanes are to read neighbours.
-  const bool wide = image.columns.to % 4 == 0 && image.columns.to >= image.columns.from &&
-                    reinterpret_cast<uintptr_t>(image.out) % (4 * sizeof(T)) == 0;
-  if (!wide) return launch_forward<Mode, PlaneLanes<Mode, T, 1, kPlanes>>(image, ctx);
-  if (image.planes < 3) return launch_forward<Mode, PlaneLanes<Mode, T, 4, 1>>(image, ctx);
-  return launch_forward<Mode, PlaneLanes<Mode, T, 4, kPlanes>>(image, ctx);
-}
-
-template <class Mode, class T>
-int forward_channels(const Image<T>& image, const polyops_context* ctx) {
-  if (image.channels % kPack<T> == 0 && is_aligned(image, 16)) {
-    return launch_forward<Mode, ChannelLanes<Mode, T, kPack<T>>>(image, ctx);
-  }
-  return launch_forward<Mode, ChannelLanes<Mode, T, 1>>(image, ctx);
-}
-
-// With at least `fewest` rows of src to a thread, if that makes enough threads or `always`; else false.
-template <class Mode, class Sums, class T>
-bool launch_backward(const Image<T>& image, const polyops_context* ctx, int fewest, bool always,
-                     int* status) {
-  const int64_t lanes = Sums::lanes(image), groups = Sums::groups(image);
-  int rows = 16;
-  const auto threads = [&] { return lanes * groups * ((image.rows.from + rows - 1) / rows); };
-  while (rows > fewest && threads() < enough_threads(ctx)) rows /= 2;
-  if (!always && threads() < enough_threads(ctx) / 2) return false;
-  const Work work = make_work(lanes, groups, image.rows.from, rows);
-  if constexpr (Mode::kTaps == 1) {
-    *status = gpu::launch(upsample_nearest_backward<Sums, T>, shape_of(work), ctx, image, work);
-  } else {
-    *status = gpu::launch(upsample_backward<Mode, Sums, T>, shape_of(work), ctx, image, work);
-  }
-  return true;
-}
-
-template <class Mode, class T, int kChunk, int kHeld>
-int backward_planes(const Image<T>& image, const polyops_context* ctx) {
-  int status = POLYOPS_OK;
-  if (launch_backward<Mode, PlaneSums<Mode, T, kChunk, kHeld, 4>>(image, ctx, 4, false, &status) ||
-      launch_backward<Mode, PlaneSums<Mode, T, kChunk, kHeld, 2>>(image, ctx, 2, false, &status)) {
-    return status;
-  }
-  launch_backward<Mode, PlaneSums<Mode, T, kChunk, kHeld, 1>>(image, ctx, 1, true, &status);
-  return status;
-}
-
-template <class Mode, class T>
-int backward_planes(const Image<T>& image, const polyops_context* ctx) {
-  const bool chunks =
-      image.columns.to % 4 == 0 && reinterpret_cast<uintptr_t>(image.in) % (4 * sizeof(T)) == 0;
-  if (!chunks) return backward_planes<Mode, T, 1, 0>(image, ctx);
-  // Two chunks are all that an image twice as wide takes.
-  if constexpr (Mode::kTaps == 2) {
-    if (image.columns.inverse < 2.25f) return backward_planes<Mode, T, 4, 8>(image, ctx);
-  }
-  return backward_planes<Mode, T, 4, 0>(image, ctx);
-}
-
-template <class Mode, class T, int kChannels>
-int backward_channels(const Image<T>& image, const polyops_context* ctx) {
-  int status = POLYOPS_OK;
-  launch_backward<Mode, ChannelSums<Mode, T, kChannels>>(image, ctx, 1, true, &status);
-  return status;
 }
 
 // Copies of src's bits: of a nearest place, or of everything where sizes stay.

@@ -23,8 +23,8 @@ GPU_DEVICE bool at_edge(const Axis& axis, int place) {
 }
 
 // One place of a row in kPlanes planes of contiguous tensors, which read kChunk elements of a row at
-// once, one or four. The first kHeld weights of a row are worked out once.
-template <class Mode, class T, int kChunk, int kHeld, int kPlanes>
+// once, one or four.
+template <class Mode, class T, int kChunk, int kPlanes>
 struct PlaneSums {
   static constexpr int kValues = kPlanes;
 
@@ -42,28 +42,13 @@ struct PlaneSums {
     begin_ = Mode::begin_of(columns_, place_);
     count_ = static_cast<unsigned>(Mode::end_of(columns_, place_) - begin_);
     edge_ = Mode::kTaps > 1 && at_edge(columns_, place_);
-#pragma unroll
-    for (int i = 0; i < kHeld; ++i) {
-      held_[i] = Mode::weight(columns_, (begin_ & -kChunk) + i, place_);
-    }
   }
 
   // Adds what the elements have of that row.
   GPU_DEVICE void add(int row, float (&sum)[kValues]) const {
     const T* line = in_ + row * columns_.to;
     const int begin = begin_ & -kChunk, end = begin_ + static_cast<int>(count_);
-    if constexpr (kHeld > 0) {
-      Chunk read[kHeld / kChunk][kPlanes];
-#pragma unroll
-      for (int c = 0; c < kHeld / kChunk; ++c) {
-        if (begin + c * kChunk < end) read_chunks(line + begin + c * kChunk, read[c]);
-      }
-#pragma unroll
-      for (int c = 0; c < kHeld / kChunk; ++c) {
-        add_chunk(begin + c * kChunk, read[c], [&](int j) { return held_[c * kChunk + j]; }, sum);
-      }
-    }
-    for (int at = begin + kHeld; at < end; at += kChunk) {
+    for (int at = begin; at < end; at += kChunk) {
       Chunk read[kPlanes];
       read_chunks(line + at, read);
       add_chunk(at, read, [&](int j) { return Mode::weight(columns_, at + j, place_); }, sum);
@@ -139,7 +124,6 @@ struct PlaneSums {
   int begin_;
   unsigned count_;
   bool edge_;
-  float held_[kHeld > 0 ? kHeld : 1];
 };
 
 // The same of channels_last: kChannels of one place, a pack or one.

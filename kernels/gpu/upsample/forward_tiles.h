@@ -1,0 +1,236 @@
+// Forward of planes that get no fewer rows and columns, by blocks. Rows of src are staged in shared
+// memory, widened; a thread interpolates along each of them what its results are made of, a pack of
+// them side by side, keeps as many of these rows as there are taps, and writes the rows of dst between
+// them. So an element of src is read and widened once, and what is done along a row is done once for
+// all rows of dst that it is part of. Bound: memory, mostly what is written.
+#ifndef POLYOPS_GPU_UPSAMPLE_FORWARD_TILES_H_
+#define POLYOPS_GPU_UPSAMPLE_FORWARD_TILES_H_
+
+#include "tile_parts.h"
+
+namespace polyops::gpu {
+namespace {
+
+// Rows of src that are staged at once.
+constexpr int kStaged = 4;
+
+// kCount results side by side.
+template <class T, int kCount>
+struct PackResults {
+  static constexpr int kWide = kCount, kMostTaps = 4;  // of three blocks, by registers
+
+  GPU_DEVICE static int column(int lane, int, int j) { return lane * kWide + j; }
+  // Of a row of dst that has `width` columns from there on.
+  GPU_DEVICE static void store(T* row, int width, int lane, int, const float (&x)[kWide]) {
+    if (lane * kWide < width) store_side_by_side(row + lane * kWide, x);
+  }
+};
+
+// Results as far from each other as there are lanes.
+template <class T>
+struct SingleResults {
+  static constexpr int kWide = 4, kMostTaps = 2;
+
+  GPU_DEVICE static int column(int lane, int lanes, int j) { return lane + j * lanes; }
+  GPU_DEVICE static void store(T* row, int width, int lane, int lanes, const float (&x)[kWide]) {
+    row += lane;
+#pragma unroll
+    for (int j = 0; j < kWide; ++j, row += lanes) {
+      if (lane + j * lanes < width) *row = narrow<T>(x[j]);
+    }
+  }
+};
+
+// The rows of src that a block stages, a pack or an element of some of them to a thread at once.
+template <class T>
+struct Stage {
+  const T* first;  // element of the first plane
+  int planes, width;
+  int row, plane;         // elements from one to the next
+  int stride, slot_size;  // floats from a plane to the next, and from a row, where they are staged
+
+  // Rows `from` on of all planes, padded; those that there are not are the ones at the edge.
+  template <class Unit, int kTogether>
+  GPU_DEVICE void load(const Axis& rows, int from, int stagers, float* staged) const {
+    constexpr int kLong = sizeof(Unit) / sizeof(T);
+    const int team = thread_id() / stagers, lane = thread_id() - team * stagers;
+    const int teams = block_threads() / stagers, lines = kStaged * planes;
+    if (team >= teams) return;
+    for (int line = team; line < lines; line += kTogether * teams) {
+      const T* in[kTogether];
+      float* to[kTogether];
+#pragma unroll
+      for (int i = 0; i < kTogether; ++i) {
+        const int it = line + i * teams < lines ? line + i * teams : line;
+        const int slot = it % kStaged, p = it / kStaged;
+        in[i] = first + int64_t{p} * plane + within(rows, from + slot) * row;
+        to[i] = staged + slot * slot_size + p * stride;
+      }
+      for (int x = lane * kLong; x < width; x += stagers * kLong) {
+        Unit unit[kTogether];
+#pragma unroll
+        for (int i = 0; i < kTogether; ++i) {
+          if constexpr (kLong > 1) {
+            unit[i] = load_words(in[i] + x);
+          } else {
+            unit[i] = in[i][x];
+          }
+        }
+#pragma unroll
+        for (int i = 0; i < kTogether; ++i) {
+          float all[kLong];
+          if constexpr (kLong > 1) {
+            unpack<T>(unit[i], all);
+          } else {
+            all[0] = widen(unit[i]);
+          }
+#pragma unroll
+          for (int j = 0; j < kLong; ++j) to[i][padded(x) + j] = all[j];
+        }
+      }
+    }
+  }
+};
+
+// Where a thread's results come from along a row, in bytes, and by which weights.
+template <class Mode, class Results>
+struct RowTaps {
+  static constexpr int kTaps = Mode::kTaps, kWide = Results::kWide;
+  uint32_t at[kTaps][kWide];
+  float weight[kTaps][kWide];
+
+  GPU_DEVICE RowTaps(const Axis& axis, int first_column, int lane, int lanes, int from,
+                     int plane_at) {
+#pragma unroll
+    for (int j = 0; j < kWide; ++j) {
+      const int column = first_column + Results::column(lane, lanes, j);
+      float t, w[kTaps];
+      const int first = Mode::first(axis, column < axis.to ? column : axis.to - 1, &t);
+      Mode::weights(t, w);
+#pragma unroll
+      for (int k = 0; k < kTaps; ++k) {
+        at[k][j] = sizeof(float) *
+                   static_cast<uint32_t>(plane_at + padded(within(axis, first + k) - from));
+        forget_bits(&at[k][j]);  // or it is worked out for each row
+        weight[k][j] = w[k];
+      }
+    }
+  }
+  GPU_DEVICE void interpolate(const float* staged, float (&x)[kWide]) const {
+    const auto read = [&](int k, int j) {
+      return *reinterpret_cast<const float*>(reinterpret_cast<const char*>(staged) + at[k][j]);
+    };
+#pragma unroll
+    for (int j = 0; j < kWide; ++j) {
+      x[j] = weight[0][j] * read(0, j);
+#pragma unroll
+      for (int k = 1; k < kTaps; ++k) x[j] = fmaf(weight[k][j], read(k, j), x[j]);
+    }
+  }
+};
+
+template <class Mode, class Results, class T>
+GPU_KERNEL(kUpsampleThreads, Mode::kTaps > Results::kMostTaps ? 2 : 3)
+upsample_tiles(Image<T> image, Tiles tiles) {
+  constexpr int kTaps = Mode::kTaps, kWide = Results::kWide;
+  GPU_DYNAMIC_SHARED(float, staged);
+  GPU_SHARED(RowTable<Mode>, table, 1);
+  const Axis &rows = image.rows, &columns = image.columns;
+  const auto id = static_cast<uint32_t>(block_id());
+  const uint32_t rest = id / tiles.across, group = rest / tiles.chunks;
+  const int first_column = static_cast<int>(id - rest * tiles.across) * tiles.columns;
+  const int stop_column =
+      first_column + tiles.columns < columns.to ? first_column + tiles.columns : columns.to;
+  const int first_row = static_cast<int>(rest - group * tiles.chunks) * tiles.rows;
+  const int count = first_row + tiles.rows < rows.to ? tiles.rows : rows.to - first_row;
+  const int first_plane = static_cast<int>(group) * tiles.planes;
+
+  float unused;
+  const int align = tiles.packs ? kPack<T> : 1;
+  const int from = within(columns, Mode::first(columns, first_column, &unused)) & -align;
+  const int last = within(columns, Mode::first(columns, stop_column - 1, &unused) + kTaps - 1);
+  const int plane_in = rows.from * columns.from;
+  const int left = image.planes - first_plane;
+  const Stage<T> stage = {image.in + int64_t{first_plane} * plane_in + from,
+                          left < tiles.planes ? left : tiles.planes,
+                          last + 1 - from,
+                          columns.from,
+                          plane_in,
+                          tiles.stride,
+                          kSlot<kWide>};
+
+  const int plane = thread_id() / tiles.lanes, lane = thread_id() - plane * tiles.lanes;
+  const bool writes = plane < stage.planes;
+  const RowTaps<Mode, Results> taps(columns, first_column, lane, tiles.lanes, from,
+                                    writes ? plane * tiles.stride : 0);
+  T* out = image.out + int64_t{first_plane + plane} * rows.to * columns.to +
+           int64_t{first_row} * columns.to + first_column;
+  for (int i = thread_id(); i < count; i += block_threads()) table->set(i, rows, first_row + i);
+  float kept[kTaps][kWide] = {};
+  int y = 0;
+  for (int row = Mode::first(rows, first_row, &unused); y < count; row += kStaged) {
+    if (tiles.packs) {
+      stage.template load<Words, 2>(rows, row, tiles.stagers, staged);
+    } else {
+      stage.template load<T, 8 / kTaps>(rows, row, tiles.stagers, staged);
+    }
+    barrier();
+#pragma unroll
+    for (int slot = 0; slot < kStaged; ++slot) {
+#pragma unroll
+      for (int j = 0; j < kWide; ++j) {
+#pragma unroll
+        for (int k = 1; k < kTaps; ++k) kept[k - 1][j] = kept[k][j];
+      }
+      taps.interpolate(staged + slot * kSlot<kWide>, kept[kTaps - 1]);
+#pragma unroll 1
+      for (; y < count && table->first[y] + kTaps - 1 == row + slot; ++y) {
+        float sum[kWide];
+#pragma unroll
+        for (int j = 0; j < kWide; ++j) {
+          sum[j] = table->weight[y][0] * kept[0][j];
+#pragma unroll
+          for (int k = 1; k < kTaps; ++k) sum[j] = fmaf(table->weight[y][k], kept[k][j], sum[j]);
+        }
+        if (writes) Results::store(out, stop_column - first_column, lane, tiles.lanes, sum);
+        out += columns.to;
+      }
+    }
+    barrier();
+  }
+}
+
+// False where another kernel is to do it.
+template <class Mode, class Results, class T>
+bool forward_tiles(const Image<T>& image, const polyops_context* ctx, int* status) {
+  const Axis& columns = image.columns;
+  if (image.rows.to < image.rows.from || columns.to < columns.from) return false;
+  const int lanes = (columns.to + Results::kWide - 1) / Results::kWide;
+  Tiles tiles = {};
+  tiles.across = (lanes + kUpsampleThreads - 1) / kUpsampleThreads;
+  tiles.lanes = (lanes + tiles.across - 1) / tiles.across;
+  tiles.columns = tiles.lanes * Results::kWide;
+  cut_rows(image.rows.to, RowTable<Mode>::kRows, 8, image.planes, 3 * multiprocessors(ctx), &tiles);
+  // Of src, from an aligned pack on.
+  int wide = columns.from;
+  if (tiles.across > 1) {
+    const double reached = static_cast<double>(columns.scale) * tiles.columns + Mode::kTaps + 2;
+    wide = static_cast<int>(reached < columns.from ? reached : columns.from) + 2 * kPack<T>;
+  }
+  tiles.stride = padded_width(wide);
+  if (tiles.stride > kSlot<Results::kWide>) return false;
+  while (tiles.planes * tiles.stride > kSlot<Results::kWide>) --tiles.planes;
+  tiles.packs = columns.from % kPack<T> == 0 && reinterpret_cast<uintptr_t>(image.in) % 16 == 0;
+  const int threads = whole_waves(tiles.lanes * tiles.planes);
+  const int stagers = tiles.packs ? (wide + kPack<T> - 1) / kPack<T> : wide;
+  tiles.stagers = stagers < threads ? stagers : threads;
+  const LaunchShape shape = {blocks_of(tiles, image.planes), threads,
+                             sizeof(float) * kStaged * kSlot<Results::kWide>};
+  *status = gpu::launch(upsample_tiles<Mode, Results, T>, shape, ctx, image, tiles);
+  return true;
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_UPSAMPLE_FORWARD_TILES_H_
