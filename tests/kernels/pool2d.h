@@ -97,6 +97,13 @@ inline std::vector<PoolCase> pool_cases() {
     cases.push_back({{1, 1, 62, 101}, size, stride, padding, 1, true, 3});  // slabs of rows
     cases.push_back({{1, 1, 6, 600}, size, stride, padding});  // no room for one of float32
   }
+  for (const int64_t wide : {6, 12, 24, 7}) {  // windows side by side
+    cases.push_back({{1, 3, 9, wide}, 2, 2});
+    cases.push_back({{1, 3, 9, wide}, {3, 2}, {3, 2}});
+    cases.push_back({{1, 3, 9, wide}, {2, 3}, {2, 3}});
+    cases.push_back({{1, 3, 9, wide}, {3, 4}, {3, 4}, 0, 1, true});
+  }
+  cases.push_back({{1, 3, 16, 16}, {2, 8}, {2, 8}});
   cases.push_back({{1, 8, 17, 17}, 3, 1, 1});
   cases.push_back({{1, 1, 1, 700}, {1, 3}, {1, 2}, {0, 1}});
   cases.push_back({{1, 2, 17, 33}, {5, 11}, {4, 3}, {2, 5}, 1, true, 1});  // a team to a window

@@ -9,6 +9,7 @@
 #include "axis.h"
 #include "backward.h"
 #include "calls.h"
+#include "fold.h"
 #include "forward.h"
 #include "gpu.h"
 #include "layout.h"
@@ -59,6 +60,7 @@ inline int launch_averages(const polyops_tensor& src, const polyops_tensor& dst,
     const Average<T> op = average_of<T>(src, dst, images, windows.share);
     if (has_teams(images, wide.size)) return launch_teams(op, images, wide.size, high, wide, ctx);
     int status;
+    if (launch_fold(op, images, high, wide, ctx, &status)) return status;
     if (launch_slide(op.src, op.dst, op.share, window, images, false, high, wide, ctx, &status)) {
       return status;
     }

@@ -1,5 +1,5 @@
-// The gradient of averages whose windows lie side by side, each of a whole size, in contiguous planes:
-// every element has a window's share. A thread loads what kWide neighbours of a row get, once for all
+// The gradient of averages whose windows lie side by side, of one share each, in contiguous planes:
+// every element has its window's. A thread loads what kWide neighbours of a row get, once for all
 // rows of their windows. Bound: memory, the gradients once each.
 #ifndef POLYOPS_GPU_POOL2D_SPREAD_H_
 #define POLYOPS_GPU_POOL2D_SPREAD_H_
