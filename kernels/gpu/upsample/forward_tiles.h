@@ -43,18 +43,35 @@ struct SingleResults {
 
 // The rows of src that a block stages, a pack or an element of some of them to a thread at once.
 template <class T>
-struct Stage {
-  const T* first;  // element of the first plane
-  int planes, width;
-  int row, plane;         // elements from one to the next
-  int stride, slot_size;  // floats from a plane to the next, and from a row, where they are staged
+class Stage {
+ public:
+  // A row in shared memory is `apart` floats from the next.
+  template <class Mode>
+  GPU_DEVICE Stage(const Image<T>& image, const Tiles& tiles, const Tile& tile, Mode, int apart)
+      : rows_(image.rows),
+        row_(image.columns.from),
+        plane_(image.rows.from * image.columns.from),
+        planes_(tile.planes),
+        stagers_(tiles.stagers),
+        stride_(tiles.stride),
+        apart_(apart) {
+    const Axis& columns = image.columns;
+    float unused;
+    const int first = Mode::first(columns, tile.column, &unused);
+    const int last = Mode::first(columns, tile.stop_column - 1, &unused) + Mode::kTaps - 1;
+    from_ = within(columns, first) & -(tiles.packs ? kPack<T> : 1);
+    width_ = within(columns, last) + 1 - from_;
+    in_ = image.in + int64_t{tile.plane} * plane_ + from_;
+  }
+
+  GPU_DEVICE int from() const { return from_; }  // the first column
 
   // Rows `from` on of all planes, padded; those that there are not are the ones at the edge.
   template <class Unit, int kTogether>
-  GPU_DEVICE void load(const Axis& rows, int from, int stagers, float* staged) const {
+  GPU_DEVICE void load(int from, float* staged) const {
     constexpr int kLong = sizeof(Unit) / sizeof(T);
-    const int team = thread_id() / stagers, lane = thread_id() - team * stagers;
-    const int teams = block_threads() / stagers, lines = kStaged * planes;
+    const int team = thread_id() / stagers_, lane = thread_id() - team * stagers_;
+    const int teams = block_threads() / stagers_, lines = kStaged * planes_;
     if (team >= teams) return;
     for (int line = team; line < lines; line += kTogether * teams) {
       const T* in[kTogether];
@@ -63,10 +80,10 @@ struct Stage {
       for (int i = 0; i < kTogether; ++i) {
         const int it = line + i * teams < lines ? line + i * teams : line;
         const int slot = it % kStaged, p = it / kStaged;
-        in[i] = first + int64_t{p} * plane + within(rows, from + slot) * row;
-        to[i] = staged + slot * slot_size + p * stride;
+        in[i] = in_ + int64_t{p} * plane_ + within(rows_, from + slot) * row_;
+        to[i] = staged + slot * apart_ + p * stride_;
       }
-      for (int x = lane * kLong; x < width; x += stagers * kLong) {
+      for (int x = lane * kLong; x < width_; x += stagers_ * kLong) {
         Unit unit[kTogether];
 #pragma unroll
         for (int i = 0; i < kTogether; ++i) {
@@ -90,6 +107,14 @@ struct Stage {
       }
     }
   }
+
+ private:
+  const Axis& rows_;
+  const T* in_;
+  int row_, plane_;  // elements from one to the next
+  int planes_, stagers_;
+  int stride_, apart_;  // floats from one to the next where they are staged, of planes and of rows
+  int from_, width_;
 };
 
 // Where a thread's results come from along a row, in bytes, and by which weights.
@@ -136,43 +161,24 @@ upsample_tiles(Image<T> image, Tiles tiles) {
   GPU_DYNAMIC_SHARED(float, staged);
   GPU_SHARED(RowTable<Mode>, table, 1);
   const Axis &rows = image.rows, &columns = image.columns;
-  const auto id = static_cast<uint32_t>(block_id());
-  const uint32_t rest = id / tiles.across, group = rest / tiles.chunks;
-  const int first_column = static_cast<int>(id - rest * tiles.across) * tiles.columns;
-  const int stop_column =
-      first_column + tiles.columns < columns.to ? first_column + tiles.columns : columns.to;
-  const int first_row = static_cast<int>(rest - group * tiles.chunks) * tiles.rows;
-  const int count = first_row + tiles.rows < rows.to ? tiles.rows : rows.to - first_row;
-  const int first_plane = static_cast<int>(group) * tiles.planes;
-
-  float unused;
-  const int align = tiles.packs ? kPack<T> : 1;
-  const int from = within(columns, Mode::first(columns, first_column, &unused)) & -align;
-  const int last = within(columns, Mode::first(columns, stop_column - 1, &unused) + kTaps - 1);
-  const int plane_in = rows.from * columns.from;
-  const int left = image.planes - first_plane;
-  const Stage<T> stage = {image.in + int64_t{first_plane} * plane_in + from,
-                          left < tiles.planes ? left : tiles.planes,
-                          last + 1 - from,
-                          columns.from,
-                          plane_in,
-                          tiles.stride,
-                          kSlot<kWide>};
-
+  const Tile tile(tiles, columns.to, rows.to, image.planes);
+  const Stage<T> stage(image, tiles, tile, Mode{}, kSlot<kWide>);
   const int plane = thread_id() / tiles.lanes, lane = thread_id() - plane * tiles.lanes;
-  const bool writes = plane < stage.planes;
-  const RowTaps<Mode, Results> taps(columns, first_column, lane, tiles.lanes, from,
+  const bool writes = plane < tile.planes;
+  const RowTaps<Mode, Results> taps(columns, tile.column, lane, tiles.lanes, stage.from(),
                                     writes ? plane * tiles.stride : 0);
-  T* out = image.out + int64_t{first_plane + plane} * rows.to * columns.to +
-           int64_t{first_row} * columns.to + first_column;
-  for (int i = thread_id(); i < count; i += block_threads()) table->set(i, rows, first_row + i);
+  T* out = image.out + int64_t{tile.plane + plane} * rows.to * columns.to +
+           int64_t{tile.row} * columns.to + tile.column;
+  const int count = tile.stop_row - tile.row;
+  for (int i = thread_id(); i < count; i += block_threads()) table->set(i, rows, tile.row + i);
+  float unused;
   float kept[kTaps][kWide] = {};
   int y = 0;
-  for (int row = Mode::first(rows, first_row, &unused); y < count; row += kStaged) {
+  for (int row = Mode::first(rows, tile.row, &unused); y < count; row += kStaged) {
     if (tiles.packs) {
-      stage.template load<Words, 2>(rows, row, tiles.stagers, staged);
+      stage.template load<Words, 2>(row, staged);
     } else {
-      stage.template load<T, 8 / kTaps>(rows, row, tiles.stagers, staged);
+      stage.template load<T, 8 / kTaps>(row, staged);
     }
     barrier();
 #pragma unroll
@@ -192,7 +198,7 @@ upsample_tiles(Image<T> image, Tiles tiles) {
 #pragma unroll
           for (int k = 1; k < kTaps; ++k) sum[j] = fmaf(table->weight[y][k], kept[k][j], sum[j]);
         }
-        if (writes) Results::store(out, stop_column - first_column, lane, tiles.lanes, sum);
+        if (writes) Results::store(out, tile.stop_column - tile.column, lane, tiles.lanes, sum);
         out += columns.to;
       }
     }

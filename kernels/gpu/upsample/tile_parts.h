@@ -11,7 +11,7 @@ namespace {
 // How the work is cut: a block has so many rows and columns in so many planes; of dst forward, of src
 // backward.
 struct Tiles {
-  int lanes;   // threads side by side on a row of dst
+  int lanes;  // threads side by side on a row of dst
   int planes;
   int columns;
   int rows;
@@ -42,6 +42,26 @@ inline int64_t blocks_of(const Tiles& tiles, int planes) {
   return int64_t{tiles.across} * tiles.chunks * ((planes + tiles.planes - 1) / tiles.planes);
 }
 inline int whole_waves(int threads) { return (threads + 63) / 64 * 64; }
+
+// What this block has. (The backward works out its own: this costs it a register too many.)
+struct Tile {
+  int column, stop_column, row, stop_row;
+  int plane, planes;
+
+  GPU_DEVICE Tile(const Tiles& tiles, int all_columns, int all_rows, int all_planes) {
+    const auto id = static_cast<uint32_t>(block_id());
+    const uint32_t rest = id / tiles.across, group = rest / tiles.chunks;
+    column = static_cast<int>(id - rest * tiles.across) * tiles.columns;
+    row = static_cast<int>(rest - group * tiles.chunks) * tiles.rows;
+    plane = static_cast<int>(group) * tiles.planes;
+    stop_column = least(column + tiles.columns, all_columns);
+    stop_row = least(row + tiles.rows, all_rows);
+    planes = least(tiles.planes, all_planes - plane);
+  }
+
+ private:
+  GPU_DEVICE static int least(int a, int b) { return a < b ? a : b; }
+};
 
 // Where the element at that place of a row is in shared memory: lanes at a power of two from each other
 // find different banks.
