@@ -111,8 +111,8 @@ sum_last_channels(LastSumsCall<T> call) {
     for (int i = 0; i < Own::kPass && from + i < Own::kSums; ++i) {
 #pragma unroll
       for (int e = 0; e < Own::kElements; ++e) {
-        if (lane.has)
-          shared[(i * g.lines + lane.line) * width + lane.own + e] = sums.sums[from + i][e];
+        if (!lane.has) continue;
+        shared[(i * g.lines + lane.line) * width + lane.own + e] = sums.sums[from + i][e];
       }
     }
     barrier();
@@ -120,8 +120,9 @@ sum_last_channels(LastSumsCall<T> call) {
     for (int32_t at = thread_id(); at < count * lane.channels; at += Own::kThreads) {
       const int32_t i = at / lane.channels, c = at - i * lane.channels;
       float sum = 0;
-      for (int32_t line = 0; line < g.lines; ++line)
+      for (int32_t line = 0; line < g.lines; ++line) {
         sum += shared[(i * g.lines + line) * width + c];
+      }
       *call.sums.part(s, lane.block, lane.channel + c, from + i) = sum;
     }
   }

@@ -28,8 +28,7 @@ struct SumsGrid {
 inline SumsGrid sums_grid(const Shape& s, int element_bytes) {
   SumsGrid g = {tiles_of(s, element_bytes, kStripColumns), kTileThreads, 0, 0, 0};
   const bool whole = g.tiling.down * g.tiling.across == 1;
-  const int64_t strips =
-      ceil_div(s.w.out, kStripColumns) * (is_row(s) ? 1 : ceil_div(s.h.out, kStripRows));
+  const int64_t strips = ceil_div(s.w.out, kStripColumns) * ceil_div(s.h.out, kStripRows);
   const int64_t plane = int64_t{s.h.in} * s.w.in + int64_t{s.h.out} * s.w.out;
   while (whole && g.team / 2 >= strips && g.team / 2 >= kLeastTeam &&
          kTileThreads / (g.team / 2) * plane * element_bytes <= kTileBytes) {

@@ -2,8 +2,7 @@
 // a single row. Whatever a block takes of a tensor is one run of elements, so it comes into shared
 // memory by packs of 16 aligned bytes whatever the width, 7 as well as 112, and goes back by such.
 //
-// A strip is what a thread computes at a time: kStripRows rows of one plane, or its only one, of a few
-// results each. Neighbouring lanes have neighbouring columns: two elements of 16 bits are a bank of
+// A strip is what a thread computes at a time: kStripRows rows of one plane, of a few results each. Neighbouring lanes have neighbouring columns: two elements of 16 bits are a bank of
 // shared memory.
 #ifndef POLYOPS_GPU_CONVOLUTION_TILE_H_
 #define POLYOPS_GPU_CONVOLUTION_TILE_H_
@@ -23,11 +22,11 @@ constexpr int kForwardColumns = 4, kStripColumns = 2;
 constexpr int64_t kTileBytes = 40 << 10;
 constexpr int32_t kRowTile = 4096;  // columns, where rows are cut
 
-// Compile-time: filter, stride, and whether images have one row alone.
+// Compile-time: filter and stride. Images of one row alone have filters of one.
 template <int kHeight, int kWidth, int kStride>
 struct Window {
   static constexpr int kH = kHeight, kW = kWidth, kS = kStride, kTaps = kHeight * kWidth;
-  static constexpr int kRows = kHeight == 1 ? 1 : kStripRows;      // of results in a strip
+  static constexpr int kRows = kStripRows;                         // of results in a strip
   static constexpr int kInRows = (kRows - 1) * kStride + kHeight;  // that it reads
   template <int kResults>  // columns that so many results read
   static constexpr int kReads = (kResults - 1) * kStride + kWidth;
@@ -54,8 +53,6 @@ inline Tiling tiles_of(const Shape& s, int element_bytes, int columns, bool gath
     const int64_t strips = ceil_div(s.w.out, columns) * ceil_div(s.h.out, kStripRows);
     const int64_t wanted = kTileThreads / strips, fit = room / plane;
     t.planes = static_cast<int32_t>(wanted < 1 ? 1 : wanted < fit ? wanted : fit);
-  } else if (is_row(s)) {
-    t.columns = kRowTile < s.w.out ? kRowTile : s.w.out;
   } else {
     int64_t rows = (room - halo) / row / kStripRows * kStripRows;
     if (rows < kStripRows) rows = kStripRows;
