@@ -39,14 +39,17 @@ GPU_DEVICE void for_each_held(const Words* held, int count, F f) {
   }
 }
 
-// From the sums of squares that all blocks have sent. lines: [pivot, mean, ...][channels] becomes
+// From the sums that all blocks have sent, of deviations from the mean and of their squares. The first
+// is what rounding took from the mean. lines: [pivot, mean, ...][channels] becomes
 // [pivot, scale, shift][channels].
 template <class T>
 GPU_DEVICE void finish_tile(const HeldTiles& of, const BatchCall& call, int32_t first,
                             const float* slots, float* lines) {
   float *means = lines + of.channels, *shifts = means + of.channels;
   for (int c = thread_id(); c < of.channels; c += block_threads()) {
-    const ChannelMoments moments = {lines[c], means[c], 0, sum_sent<1>(of, slots, 0, c)};
+    const float rest = sum_sent<2>(of, slots, 0, c), low = rest * call.inv_n;
+    const float square = fmaf(-rest, low, sum_sent<2>(of, slots, 1, c));
+    const ChannelMoments moments = {lines[c], means[c], low, square};
     const Line line = finish_channel<T>(call, first + c, moments, cluster_rank() == 0);
     means[c] = line.scale;
     shifts[c] = line.shift;
@@ -75,7 +78,7 @@ hold_forward(HeldTiles of, BatchCall call, RunPointers<T, 1> p) {
   float pivot[kColumns], mean[kColumns], scale[kColumns], shift[kColumns];
   gather(of, share, lines, pivot);
   wait_copies<0>();
-  float sums[1][kPack<T>] = {}, squares[1][kPack<T>] = {};
+  float sums[1][kPack<T>] = {}, later[2][kPack<T>] = {};
   for_each_held<T>(mine, share.count, [&](const float(&x)[kPack<T>]) {
 #pragma unroll
     for (int j = 0; j < kPack<T>; ++j) sums[0][j] += x[j] - pivot[kOne ? 0 : j];
@@ -91,10 +94,11 @@ hold_forward(HeldTiles of, BatchCall call, RunPointers<T, 1> p) {
 #pragma unroll
     for (int j = 0; j < kPack<T>; ++j) {
       const float d = (x[j] - pivot[kOne ? 0 : j]) - mean[kOne ? 0 : j];
-      squares[0][j] = fmaf(d, d, squares[0][j]);
+      later[0][j] += d;
+      later[1][j] = fmaf(d, d, later[1][j]);
     }
   });
-  send_sums<kOne>(of, squares, parts, later_slots);
+  send_sums<kOne>(of, later, parts, later_slots);
   cluster_barrier();
   finish_tile<T>(of, call, first, later_slots, lines);
   gather(of, share, means, scale);

@@ -52,7 +52,9 @@ inline int32_t held_threads(int64_t packs, int64_t width, bool one, int inputs) 
   return best;
 }
 
-// False: not to be held. `inputs`: tensors that are read, and sums that are taken at a time.
+constexpr int kHeldSums = 2;  // that are taken at a time, at most
+
+// False: not to be held. `inputs`: tensors that are read.
 inline bool divide_held(const BatchShape& shape, int64_t pack, int inputs,
                         const polyops_context* ctx, HeldTiles* of) {
   const int64_t inner = shape.last ? 1 : shape.pixels;
@@ -88,8 +90,9 @@ inline bool divide_held(const BatchShape& shape, int64_t pack, int inputs,
   of->step_at = i32(threads % width);
   // As held_team() in the narrowest wave there is.
   const int64_t team = shape.last && width < kLeastWave ? kLeastWave : width;
-  of->parts = i32(one ? inputs * kMostWaves : inputs * (threads / team) * width * pack);
-  of->lines_at = of->parts + i32(2 * blocks * inputs * channels);
+  of->parts = i32(kHeldSums * (one ? kMostWaves : threads / team * width * pack));
+  // Forward sends one sum and then two more.
+  of->lines_at = of->parts + i32((1 + kHeldSums) * blocks * channels);
   of->ends = of->lines_at + i32(4 * channels);
   return true;
 }

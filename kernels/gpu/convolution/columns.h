@@ -129,12 +129,13 @@ convolve_columns(ColumnsCall<T> call) {
   }
 }
 
-// Whether rows are whole groups, each as long as its results need.
+// Whether rows are whole groups, each as long as its results need. Windows of 7 of narrow images are
+// quicker by tiles: 16 us and 21 (bfloat16 32x384x14x14, H200).
 inline bool has_columns(const Shape& s) {
   for (const Axis* axis : {&s.h, &s.w}) {
     if (axis->padding != (axis->taps - 1) / 2 || axis->in != axis->out * axis->stride) return false;
   }
-  return s.w.out % 2 == 0 && s.h.taps > 1;
+  return s.w.out % 2 == 0 && s.h.taps > 1 && (s.w.taps < 7 || s.w.out >= 28);
 }
 
 // Calls f.operator()<W, Own>().
