@@ -313,8 +313,7 @@ TEST(GroupNormBackward, MatchesReference) {
 }
 
 // Groups held in shared memory: where a channel is one unit and several, of one strip and several, by
-// one block and four, some of them without any; and groups that do not fit, some of them in several
-// steps.
+// one block and four, some of them without any; and groups that do not fit.
 TEST(GroupNormBackward, HeldGroups) {
   size_t turn = 0;
   for (const Case& c :

@@ -1,27 +1,22 @@
 // kernels/gpu as a family whose device is the harness: each way of running lanes is an "instruction
-// set" of it, so that every test of a family runs every kernel in all of them. Compiled a second time
-// for torch, in one way and with the CPU as its device: so the torch tests of a GPU's ops run on a
-// machine without one.
-#include <array>
+// set" of it, so that every test of a family runs every kernel in all of them. Built a second time for
+// torch, in one way and with the CPU as its device: so the torch tests of a GPU's ops run on a machine
+// without one.
 #include <cstddef>
+#include <deque>
+#include <iterator>
+#include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "simt.h"
 #include "table.h"
 
-#ifdef POLYOPS_SIMT_ONE_WAY
-#define POLYOPS_SIMT_TARGETS(X, op) X(op, wave32)
-#else
-#define POLYOPS_SIMT_TARGETS(X, op) \
-  X(op, wave32) X(op, wave32_reversed) X(op, wave64) X(op, wave64_reversed)
-#endif
-
 namespace polyops::gpu {
-#define DECLARE(op, target) KernelList POLYOPS_GPU_CONCAT(op, target)();
-#define DECLARE_ALL(op, unused) POLYOPS_SIMT_TARGETS(DECLARE, op)
-POLYOPS_GPU_OPS(DECLARE_ALL, )
+#define DECLARE(op, unused) KernelList POLYOPS_GPU_CONCAT(op, simt)();
+POLYOPS_GPU_OPS(DECLARE, )
 }  // namespace polyops::gpu
 
 namespace simt {
@@ -35,27 +30,76 @@ constexpr char kDevice[] = "privateuseone";
 
 const polyops_host* host = nullptr;
 
-void append(std::vector<polyops_kernel>* all, polyops::gpu::KernelList list) {
-  all->insert(all->end(), list.first, list.first + list.count);
+struct Way {
+  const char* name;
+  Order order;
+};
+constexpr Way kWays[] = {{"wave32", {32, false}},
+#ifndef POLYOPS_SIMT_ONE_WAY
+                         {"wave32_reversed", {32, true}},
+                         {"wave64", {64, false}},
+                         {"wave64_reversed", {64, true}}
+#endif
+};
+constexpr size_t kWayCount = std::size(kWays);
+
+// As they were compiled, for no way: "softmax_lastdim__simt".
+const std::vector<polyops_kernel>& compiled() {
+  static const auto* kernels = [] {
+    auto* all = new std::vector<polyops_kernel>;
+#define APPEND(op, unused)                                                                     \
+  for (auto list = polyops::gpu::POLYOPS_GPU_CONCAT(op, simt)(); list.count > 0; --list.count) \
+    all->push_back(*list.first++);
+    POLYOPS_GPU_OPS(APPEND, )
+    return all;
+  }();
+  return *kernels;
+}
+
+template <size_t kWay, size_t kKernel>
+int launch_in(const void* args, const polyops_context* ctx) {
+  set_order(kWays[kWay].order);
+  return compiled()[kKernel].launch(args, ctx);
+}
+
+constexpr size_t kMostKernels = 128;
+
+template <size_t kWay, size_t... kKernels>
+void append_way(std::vector<polyops_kernel>* all, std::index_sequence<kKernels...>) {
+  static constexpr decltype(polyops_kernel::launch) kLaunches[] = {launch_in<kWay, kKernels>...};
+  static std::deque<std::string> names;
+  for (size_t i = 0; i < compiled().size(); ++i) {
+    polyops_kernel kernel = compiled()[i];
+    const std::string_view name = kernel.name;
+    names.emplace_back(name.substr(0, name.rfind("simt"))).append(kWays[kWay].name);
+    kernel.name = names.back().c_str();
+    kernel.isa = kWays[kWay].name;
+    kernel.launch = kLaunches[i];
+    all->push_back(kernel);
+  }
 }
 
 const std::vector<polyops_kernel>& kernel_table() {
   static const auto* table = [] {
     auto* all = new std::vector<polyops_kernel>;
-#define APPEND(op, target) append(all, polyops::gpu::POLYOPS_GPU_CONCAT(op, target)());
-#define APPEND_ALL(op, unused) POLYOPS_SIMT_TARGETS(APPEND, op)
-    POLYOPS_GPU_OPS(APPEND_ALL, )
+    if (compiled().size() > kMostKernels) throw std::length_error("more kernels than kMostKernels");
+    [&]<size_t... kAll>(std::index_sequence<kAll...>) {
+      (append_way<kAll>(all, std::make_index_sequence<kMostKernels>()), ...);
+    }(std::make_index_sequence<kWayCount>());
     return all;
   }();
   return *table;
 }
 
-#define NAME(unused, target) #target,
-constexpr const char* kIsas[] = {POLYOPS_SIMT_TARGETS(NAME, ) nullptr};
+const char* const* isas() {
+  static const char* names[kWayCount + 1] = {};
+  for (size_t i = 0; i < kWayCount; ++i) names[i] = kWays[i].name;
+  return names;
+}
 
 int runs_isa(const char* isa) {
-  for (const char* const* known = kIsas; *known != nullptr; ++known) {
-    if (std::string_view(*known) == isa) return 1;
+  for (const Way& way : kWays) {
+    if (std::string_view(way.name) == isa) return 1;
   }
   return 0;
 }
@@ -96,7 +140,7 @@ extern "C" const polyops_backend* polyops_backend_init(const polyops_host* host)
                                           probe,
                                           chip,
                                           features,
-                                          kIsas,
+                                          isas(),
                                           runs_isa,
                                           kernel_table().data(),
                                           kernel_table().size()};

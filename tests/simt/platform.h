@@ -1,5 +1,4 @@
-// What the names of kernels/gpu/gpu.h mean on the harness. POLYOPS_SIMT_WAVE and
-// POLYOPS_SIMT_REVERSED say how the lanes of this target run.
+// What the names of kernels/gpu/gpu.h mean on the harness.
 #ifndef POLYOPS_TESTS_SIMT_PLATFORM_H_
 #define POLYOPS_TESTS_SIMT_PLATFORM_H_
 
@@ -152,8 +151,8 @@ int launch(void (*kernel)(Params...), const LaunchShape& shape, const polyops_co
            std::type_identity_t<Params>... args) {
   try {
     simt::run(
-        {POLYOPS_SIMT_WAVE, POLYOPS_SIMT_REVERSED != 0}, shape.blocks, shape.threads,
-        shape.shared_bytes, [&] { kernel(args...); }, shape.cluster);
+        simt::order(), shape.blocks, shape.threads, shape.shared_bytes, [&] { kernel(args...); },
+        shape.cluster);
     return POLYOPS_OK;
   } catch (const simt::Error& error) {
     return simt::report(error.what());

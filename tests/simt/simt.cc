@@ -273,6 +273,12 @@ void barrier(const std::source_location& where) {
   if (!is_skipped(where)) running->stop(State::kAtBarrier);
 }
 
+namespace {
+thread_local Order order_of_thread = {32, false};
+}  // namespace
+void set_order(const Order& order) { order_of_thread = order; }
+const Order& order() { return order_of_thread; }
+
 void cluster_barrier(const std::source_location& where) {
   if (!is_skipped(where)) running->stop(State::kAtClusterBarrier);
 }

@@ -24,6 +24,9 @@ struct Order {
   int wave;       // lanes in a wave
   bool reversed;  // lanes, waves and blocks run last to first
 };
+// In which this thread runs what it launches.
+void set_order(const Order& order);
+const Order& order();
 
 // Limits of a launch, those of the smallest GPU that is meant.
 inline constexpr int kMostThreads = 1024;

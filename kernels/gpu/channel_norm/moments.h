@@ -93,12 +93,12 @@ GPU_DEVICE void store_chunk(float* moments, int64_t chunk, const Welford& w, flo
   out[4] = pivot;
 }
 
-// By a block. moments: [slices][chunks][mean - pivot, squares, count, low, pivot]; of it the task-th
-// chunk.
+// A chunk per block. moments: [slices][chunks][mean - pivot, squares, count, low, pivot].
 template <class T>
-GPU_DEVICE void chunk_moments(const T* src, const Runs& runs, int64_t task, float* moments) {
+GPU_KERNEL(kRunThreads)
+slice_moments(const T* src, Runs runs, float* moments) {
   GPU_SHARED(float, shared, kWelfordShared);
-  const int64_t slice = task / runs.chunks;
+  const int64_t task = block_id(), slice = task / runs.chunks;
   const auto chunk = static_cast<int>(task % runs.chunks);
   const int lane = thread_id() & (runs.lanes - 1), team = thread_id() / runs.lanes;
   const float pivot = pivot_of(src, runs, slice);
@@ -108,12 +108,6 @@ GPU_DEVICE void chunk_moments(const T* src, const Runs& runs, int64_t task, floa
       [&](int64_t offset, int32_t n) { add_run(src + offset, n, lane, runs.lanes, pivot, &w); });
   w = combine_team(w, block_threads(), shared);
   if (thread_id() == 0) store_chunk(moments, task, w, pivot);
-}
-
-template <class T>
-GPU_KERNEL(kRunThreads)
-slice_moments(const T* src, Runs runs, float* moments) {
-  chunk_moments(src, runs, block_id(), moments);
 }
 
 GPU_DEVICE float pivot_of(const float* moments, int64_t slice, int32_t chunks) {

@@ -74,13 +74,14 @@ GPU_DEVICE void sum_run(const T* grad, const T* src, int32_t n, int lane, int la
   for_each_end<kMostEnds<T>>(cut, lane, lanes, [&](int, int at) { add(at); });
 }
 
-// The block-th block's tasks, each a chunk of a slice, which a team of threads takes.
+// A team of threads per task, which is a chunk of a slice.
 template <class T>
-GPU_DEVICE void sum_chunks(const SumsCall<T>& call, int team, int64_t block) {
+GPU_KERNEL(kRunThreads)
+slice_sums(SumsCall<T> call, int team) {
   GPU_SHARED(float, shared, 2 * kMostWaves);
   const Runs& runs = call.runs;
   const int in_team = team == block_threads() ? thread_id() : thread_id() & (team - 1);
-  const int64_t task = block * (block_threads() / team) + thread_id() / team;
+  const int64_t task = block_id() * (block_threads() / team) + thread_id() / team;
   const int64_t slice = task / runs.chunks;
   const auto chunk = static_cast<int>(task % runs.chunks);
   const bool ours = slice < runs.slices;  // the others come along for the shuffles
@@ -101,12 +102,6 @@ GPU_DEVICE void sum_chunks(const SumsCall<T>& call, int team, int64_t block) {
   float* out = call.sums + row * 2 * call.channels + slice % call.channels;
   out[0] = sums[0] * rstd;
   out[call.channels] = sums[1];
-}
-
-template <class T>
-GPU_KERNEL(kRunThreads)
-slice_sums(SumsCall<T> call, int team) {
-  sum_chunks(call, team, block_id());
 }
 
 constexpr int kSumColumns = 8;  // a block's channels: 32 bytes of a row

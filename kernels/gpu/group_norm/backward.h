@@ -1,12 +1,11 @@
-// group_norm_backward of groups that are split over several blocks. Bound: memory, 3 elements moved per
-// element, and 2 from the second-level cache, which has them from the first read: that takes the sums
-// over each channel of each sample (channel_norm/sums.h), the next launch makes grad_src of them.
+// group_norm_backward of groups that are split over several blocks. Bound: memory, 5 elements moved per
+// element: the sums over each channel of each sample (channel_norm/sums.h), then grad_src of them, from
+// what was read last and may still be in the second-level cache.
 #ifndef POLYOPS_GPU_GROUP_NORM_BACKWARD_H_
 #define POLYOPS_GPU_GROUP_NORM_BACKWARD_H_
 
 #include "channel_norm/apply.h"
 #include "channel_norm/sums.h"
-#include "steps.h"
 
 namespace polyops::gpu {
 namespace {
@@ -54,10 +53,11 @@ GPU_DEVICE void sum_group(const GroupGradient<T>& call, int32_t row, float* shar
   sum_team(sums, block_threads(), shared);
 }
 
-// By a block.
 template <class T>
-GPU_DEVICE void gradient_chunk(const GroupGradient<T>& call, const Runs& runs, int64_t task) {
+GPU_KERNEL(kRunThreads)
+split_gradient(GroupGradient<T> call, Runs runs) {
   GPU_SHARED(float, shared, 2 * kMostWaves);
+  const int64_t task = grid_blocks() - 1 - block_id();
   const auto row = static_cast<int32_t>(task / runs.chunks);
   const float mean = load_value<T>(call.mean, row), rstd = load_value<T>(call.rstd, row);
   float sums[2] = {};
@@ -70,18 +70,6 @@ GPU_DEVICE void gradient_chunk(const GroupGradient<T>& call, const Runs& runs, i
   const int64_t first = row * runs.slice_stride + at;
   map_run<2, T>({{call.grad + first, call.src + first}, call.grad_src + first}, at, n, thread_id(),
                 block_threads(), call.channels, line);
-}
-
-// Takes the sums of some groups' planes and makes the gradients of the groups before them.
-template <class T>
-GPU_KERNEL(kRunThreads)
-gradient_step(SumsCall<T> sums, int team, GroupGradient<T> call, Runs runs, Step step) {
-  int64_t task;
-  if (step.reads(&task)) {
-    sum_chunks(sums, team, task);
-  } else {
-    gradient_chunk(call, runs, task);
-  }
 }
 
 }  // namespace

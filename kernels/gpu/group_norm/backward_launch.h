@@ -65,7 +65,7 @@ int launch_held(const HeldPlan<HeldUnits>& held, const GroupBackwardArgs& a,
 
 // By several blocks each; leaves the sums as the held ones do.
 template <class T>
-int launch_gradient_steps(const GroupBackwardArgs& a, const GroupShape& shape,
+int launch_split_gradient(const GroupBackwardArgs& a, const GroupShape& shape,
                           const polyops_context* ctx, int32_t* parts) {
   const Runs planes = plane_runs(shape, kPack<T>), runs = gradient_runs(shape, kPack<T>);
   *parts = planes.chunks;
@@ -78,19 +78,10 @@ int launch_gradient_steps(const GroupBackwardArgs& a, const GroupShape& shape,
                             static_cast<float*>(ctx->scratch)};
   const int team = planes.lanes;
   const int64_t blocks = (planes.slices * planes.chunks * team + kRunThreads - 1) / kRunThreads;
-  if (!polyops_is_present(&a.grad_src)) {
-    return launch(slice_sums<T>, {blocks, kRunThreads}, ctx, sums, team);
-  }
-  const GroupGradient<T> call = make_group_gradient<T>(a, shape, *parts, ctx);
-  const auto launch_step = [&](const Step& step) {
-    return launch(gradient_step<T>, {step.blocks(), kRunThreads}, ctx, sums, team, call, runs,
-                  step);
-  };
-  if (team < kRunThreads) {  // a block may have planes of two groups: all groups at a time
-    return for_each_step(1, 1, blocks, shape.rows() * runs.chunks, launch_step);
-  }
-  const int64_t step = rows_of_step(2 * shape.n() * static_cast<int64_t>(sizeof(T)), ctx);
-  return for_each_step(shape.rows(), step, shape.width() * planes.chunks, runs.chunks, launch_step);
+  const int status = launch(slice_sums<T>, {blocks, kRunThreads}, ctx, sums, team);
+  if (status != POLYOPS_OK || !polyops_is_present(&a.grad_src)) return status;
+  return launch(split_gradient<T>, {runs.slices * runs.chunks, kRunThreads}, ctx,
+                make_group_gradient<T>(a, shape, *parts, ctx), runs);
 }
 
 // Leaves the sums of every channel of each sample, in so many parts.
@@ -106,7 +97,7 @@ int launch_group_gradient(const GroupBackwardArgs& a, const GroupShape& shape,
     if (held.blocks > 0 && wide == 1) return launch_held<T, 1>(held, a, shape, ctx);
     if (held.blocks > 0) return launch_held<T, kPack<T>>(held, a, shape, ctx);
   }
-  return launch_gradient_steps<T>(a, shape, ctx, parts);
+  return launch_split_gradient<T>(a, shape, ctx, parts);
 }
 
 inline int group_backward(const void* p, const polyops_context* ctx) {

@@ -39,13 +39,14 @@ GroupCall<T> make_group_call(const GroupArgs& a, const GroupShape& shape) {
           shape.n() % kPack<T> != 0 || reinterpret_cast<uintptr_t>(a.src.data) % 16 != 0};
 }
 
+// By several blocks each.
 template <class T>
-int launch_steps(const GroupCall<T>& call, const Runs& runs, const polyops_context* ctx) {
-  const int64_t step = rows_of_step(call.n * static_cast<int64_t>(sizeof(T)), ctx);
-  return for_each_step(call.rows, step, runs.chunks, runs.chunks, [&](const Step& of) {
-    return launch(group_step<T>, {of.blocks(), kRunThreads}, ctx, call, runs, of,
-                  static_cast<float*>(ctx->scratch));
-  });
+int launch_split(const GroupCall<T>& call, const Runs& runs, const polyops_context* ctx) {
+  auto* const moments = static_cast<float*>(ctx->scratch);
+  const int64_t tasks = runs.slices * runs.chunks;
+  const int status = launch(slice_moments<T>, {tasks, kRunThreads}, ctx, call.src, runs, moments);
+  if (status != POLYOPS_OK) return status;
+  return launch(apply_moments<T>, {tasks, kRunThreads}, ctx, call, runs, moments);
 }
 
 inline int group_forward(const void* p, const polyops_context* ctx) {
@@ -65,7 +66,7 @@ inline int group_forward(const void* p, const polyops_context* ctx) {
                     {shape.rows() * held.blocks, held.threads, held.shared, held.blocks}, ctx, call,
                     held.shape);
     }
-    return launch_steps(call, group_runs(shape, kPack<T>), ctx);
+    return launch_split(call, group_runs(shape, kPack<T>), ctx);
   });
 }
 
