@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 import polyops
 from polyops._bench import calls, inputs, measure, memory, report, rows, shapes
@@ -213,6 +214,12 @@ def test_disagreement_is_seen(monkeypatch):
         *(case.bytes, case.flops, case.footprint),
     )
     assert "result 0 is off by" in (measure.disagreement(spec, astray) or "")
+
+
+@pytest.mark.parametrize(("found", "error"), [([2.0, torch.inf], 0), ([1.0, torch.inf], 0.5)])
+def test_equal_infinities_do_not_differ(found, error):
+    assert measure._error(torch.tensor(found), torch.tensor([2.0, torch.inf])) == error
+    assert measure._error(torch.tensor(found), torch.tensor([2.0, 4.0])) == torch.inf
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

@@ -11,9 +11,6 @@ const char* loss_supports(const void* data) {
   const auto& a = *static_cast<const polyops_nll_loss_args*>(data);
   if (const char* reason = unsupported(a.src, a.target, a.weight)) return reason;
   if (a.dst.dtype != a.src.dtype || a.total_weight.dtype != a.src.dtype) return "dtype";
-  // Whose number, the total weight, float16 may not have.
-  constexpr int64_t kLargestFloat16 = 65504;
-  if (a.src.dtype == POLYOPS_FLOAT16 && a.src.sizes[0] > kLargestFloat16) return "size";
   const bool fits = fits_reduction(a.dst, a.reduction, a.src.sizes[0]);
   return fits && polyops_numel(&a.total_weight) == 1 ? nullptr : "shape";
 }

@@ -118,8 +118,9 @@ int launch_long_backward_rows(const BackwardRows<T, U>& p, const polyops_context
   if (c.blocks > 1) return launch_for(softmax_backward_cluster<Op, kGradientPacks, T, U>, c);
   const RowCluster most =
       cluster_for(packs, kBackwardBlockPacks, p.rows, kClusterThreads, 2 * kGradientPacks, ctx);
-  if (most.blocks > 1)
+  if (most.blocks > 1) {
     return launch_for(softmax_backward_cluster<Op, 2 * kGradientPacks, T, U>, most);
+  }
   return launch_for(softmax_backward_block<Op, T, U>, c);
 }
 

@@ -217,11 +217,15 @@ def _layout(result: Tensor) -> tuple[Any, ...]:
 
 
 def _error(found: Tensor, truth: Tensor) -> float:
-    """The largest difference, of the largest true value; 0 if there is none."""
+    """The largest difference, of the largest true value that is finite; 0 if there is none.
+
+    Equal infinities do not differ: a float16 total that overflows is right where stock's does.
+    """
     if truth.numel() == 0:
         return 0.0
-    scale = truth.double().abs().max().item() or 1.0
-    return (found.double() - truth.double()).abs().max().item() / scale
+    found, truth = found.double(), truth.double()
+    scale = truth.masked_fill(~truth.isfinite(), 0).abs().max().item() or 1.0
+    return (found - truth).masked_fill(found == truth, 0).abs().max().item() / scale
 
 
 def served_by(case: Case, overload: str) -> tuple[str | None, str]:
