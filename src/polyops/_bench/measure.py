@@ -130,14 +130,16 @@ def time_both(
     round_done: Callable[[], None] = lambda: None,
     hopeless: float = 0.0,
     patched_fn: Callable[[], Any] | None = None,
+    rounds: int = ROUNDS,
 ) -> Timing:
     """Stock against polyops as it is set now (gates, forcing, enabled ops).
 
     Calls round_done() after each round. Ends early if no round's ratio came near `hopeless`.
-    patched_fn: what polyops runs, if not the same.
+    patched_fn: what polyops runs, if not the same. rounds: at least.
     """
     with patched(_C.is_patched()):
-        return interleaved((case.fn, patched_fn or case.fn), set_patched, round_done, hopeless)
+        sides = case.fn, patched_fn or case.fn
+        return interleaved(sides, set_patched, round_done, hopeless, rounds)
 
 
 def interleaved(
@@ -145,6 +147,7 @@ def interleaved(
     switch: Callable[[bool], None],
     round_done: Callable[[], None] = lambda: None,
     hopeless: float = 0.0,
+    rounds: int = ROUNDS,
 ) -> Timing:
     """The first side with the switch off against the second with it on; leaves it either way."""
     quickest = float("inf")
@@ -166,7 +169,7 @@ def interleaved(
             times = [batch_ns(sides[on], calls) for _ in range(samples)]
             found[on].append(statistics.median(times) / 1e3)
         round_done()
-        if is_enough(*found, ROUNDS, start, hopeless):
+        if is_enough(*found, rounds, start, hopeless):
             break
     return timing_of(*found)
 

@@ -23,7 +23,7 @@ import polyops
 from polyops import _C
 from polyops._bench import machine
 from polyops._bench.inputs import Case
-from polyops._bench.measure import ROUNDS, Timing, patched, time_both
+from polyops._bench.measure import Timing, patched, time_both
 from polyops._cli.sentences import QUERIES, SENTENCES
 
 DTYPES = ("float32", "bfloat16")
@@ -41,6 +41,8 @@ class Result:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.rounds < 1:
+        raise ValueError(f"--rounds {args.rounds}: at least 1")
     if args.threads:
         torch.set_num_threads(args.threads)
     console = Console(width=None if sys.stdout.isatty() else 130)
@@ -52,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         transient=True,
     ) as bar:
         timed = 5 if args.compile else 3
-        steps = 1 + 2 * len(DTYPES) + timed * ROUNDS * len(DTYPES) * len(BATCHES)
+        steps = 1 + 2 * len(DTYPES) + timed * args.rounds * len(DTYPES) * len(BATCHES)
         task = bar.add_task("loading the model", total=steps)
 
         def step(text: str | None = None) -> None:
@@ -61,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
             else:
                 bar.advance(task)
 
-        result = measure(load_models(step), step, args.compile)
+        result = measure(load_models(step), step, args.rounds, args.compile)
     console.print(
         f"all-MiniLM-L6-v2 by sentence-transformers, torch {torch.__version__}, "
         f"{machine.model_name()}, {torch.get_num_threads()} threads\n"
@@ -94,8 +96,11 @@ def load_models(step: Callable[..., None]) -> dict[str, Any]:
     return {dtype: copy.deepcopy(model).to(getattr(torch, dtype)).eval() for dtype in DTYPES}
 
 
-def measure(models: dict[str, Any], step: Callable[..., None], compiled: bool) -> Result:
+def measure(
+    models: dict[str, Any], step: Callable[..., None], rounds: int, compiled: bool
+) -> Result:
     result = Result({}, {}, {})
+    time = partial(time_both, round_done=step, rounds=rounds)
     polyops.reset_stats()
     for dtype, model in models.items():
         for on in (False, True):
@@ -114,11 +119,11 @@ def measure(models: dict[str, Any], step: Callable[..., None], compiled: bool) -
             step(f"timing, {dtype}, {batch} x {tokens} tokens")
             fn = partial(forward, model, features(model, batch, tokens))
             case = Case(fn, list, 0, 0, 0)
-            found = {"speed-up": time_both(case, round_done=step)}
+            found = {"speed-up": time(case)}
             with no_kept_memory():
-                found["kernels alone"] = time_both(case, round_done=step)
+                found["kernels alone"] = time(case)
             with polyops.freeze(model):
-                found["frozen"] = time_both(case, round_done=step)
+                found["frozen"] = time(case)
             result.timings[dtype, batch, tokens] = found
     result.stats = polyops.stats()
     for dtype, model in models.items() if compiled else ():
@@ -130,8 +135,8 @@ def measure(models: dict[str, Any], step: Callable[..., None], compiled: bool) -
             case = Case(partial(forward, faster, inputs), list, 0, 0, 0)
             plain = partial(forward, model, inputs)
             found = result.timings[dtype, batch, tokens]
-            found["to compiled"] = time_both(case, round_done=step, patched_fn=plain)
-            found["both to compiled"] = time_both(case, round_done=step)
+            found["to compiled"] = time(case, patched_fn=plain)
+            found["both to compiled"] = time(case)
     return result
 
 
