@@ -5,6 +5,8 @@
 #include "polyops/ops/batch_norm.h"
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/cudnn_batch_norm_backward_cuda_dispatch.h>
+#include <ATen/ops/cudnn_batch_norm_cuda_dispatch.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/native_batch_norm_backward_cpu_dispatch.h>
 #include <ATen/ops/native_batch_norm_cpu_dispatch.h>
@@ -15,6 +17,12 @@
 #include "aten/table.h"
 #include "torch/view.h"
 #include "torch/wrap.h"
+
+// Null where torch's library for such devices is not loaded, which this module does not link.
+namespace at::cuda {
+extern __attribute__((weak)) decltype(cudnn_batch_norm) cudnn_batch_norm;
+extern __attribute__((weak)) decltype(cudnn_batch_norm_backward) cudnn_batch_norm_backward;
+}  // namespace at::cuda
 
 namespace polyops::torch_binding {
 namespace {
@@ -147,10 +155,11 @@ std::vector<Overload> batch_norm_overloads() {
       {"native_batch_norm_backward", "batch_norm", "batch_norm_backward",
        wrap(batch_norm_backward, at::cpu::native_batch_norm_backward)},
       {"native_batch_norm_backward.out", "batch_norm", "batch_norm_backward", nullptr, kCopies},
-      {"cudnn_batch_norm", "batch_norm", "batch_norm", wrap(cudnn_batch_norm)},
+      {"cudnn_batch_norm", "batch_norm", "batch_norm",
+       wrap(cudnn_batch_norm, at::cuda::cudnn_batch_norm)},
       {"cudnn_batch_norm.out", "batch_norm", "batch_norm", nullptr, "rarely called"},
       {"cudnn_batch_norm_backward", "batch_norm", "batch_norm_backward",
-       wrap(cudnn_batch_norm_backward)},
+       wrap(cudnn_batch_norm_backward, at::cuda::cudnn_batch_norm_backward)},
       {"cudnn_batch_norm_backward.out", "batch_norm", "batch_norm_backward", nullptr, kCopies},
       {"_native_batch_norm_legit", "batch_norm", "batch_norm", nullptr, kExport},
       {"_batch_norm_with_update", "batch_norm", "batch_norm", nullptr, kExport},

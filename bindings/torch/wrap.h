@@ -57,12 +57,6 @@ auto wrap(std::optional<Result> (*attempt)(Call&, Args...), Result (*of_cpu)(Arg
   };
 }
 
-// Of an overload that torch has on no CPU.
-template <class Result, class... Args>
-auto wrap(std::optional<Result> (*attempt)(Call&, Args...)) {
-  return wrap(attempt, static_cast<Result (*)(Args...)>(nullptr));
-}
-
 // What the overload writes and returns: its one argument of type at::Tensor&, or its last two.
 template <class Result, class... Args>
 Result written(std::tuple<Args...> args) {
