@@ -10,7 +10,7 @@
 
 #include <limits>
 
-#include "aten/pool2d_window.h"
+#include "aten/pool_window.h"
 #include "aten/table.h"
 #include "polyops/ops/pool2d.h"
 #include "torch/view.h"
@@ -39,8 +39,8 @@ const char* read_divisor(bool count_include_pad, OptionalInt divisor, Args* args
 
 template <class Args>
 bool prepare(Call& call, const at::Tensor& self, const PoolShape& shape, Args* args) {
-  if (const char* reason = describe_image(self, &args->src)) return call.decline(reason);
-  describe_in_format(shape.results, args->src.dtype, shape.format, &args->dst);
+  if (const char* reason = describe_image(self, 2, &args->src)) return call.decline(reason);
+  describe_in_format(shape.results, args->src.dtype, shape.format, 2, &args->dst);
   return call.choose(args);
 }
 
@@ -64,12 +64,12 @@ template <class Args>
 bool prepare_backward(Call& call, const at::Tensor& grad_output, const at::Tensor& self,
                       const PoolShape& shape, Args* args) {
   polyops_tensor image;
-  const char* reason = describe_image(self, &image);
+  const char* reason = describe_image(self, 2, &image);
   if (!reason && !same_kind(grad_output, self)) reason = "mixed dtypes or devices";
   if (!reason && grad_output.sizes() != IntArrayRef(shape.results)) reason = "shape";
-  if (!reason) reason = describe_image(grad_output, &args->grad_dst);
+  if (!reason) reason = describe_image(grad_output, 2, &args->grad_dst);
   if (reason) return call.decline(reason);
-  describe_in_format(self.sizes(), image.dtype, shape.format, &args->grad_src);
+  describe_in_format(self.sizes(), image.dtype, shape.format, 2, &args->grad_src);
   return call.choose(args);
 }
 
@@ -164,7 +164,7 @@ std::optional<at::Tensor> adaptive_avg_pool2d(Call& call, const at::Tensor& self
   polyops_adaptive_avg_pool2d_args args;
   args.struct_size = sizeof args;
   PoolShape shape;
-  if (const char* reason = adaptive_pool_shape(self, output_size, &shape)) {
+  if (const char* reason = adaptive_pool_shape(self, output_size, 2, &shape)) {
     call.decline(reason);
     return std::nullopt;
   }
@@ -179,7 +179,7 @@ std::optional<at::Tensor> adaptive_avg_pool2d_backward(Call& call, const at::Ten
   const char* reason = grad_output.defined() ? nullptr : "undefined tensor";
   if (!reason && grad_output.dim() < 2) reason = "rank";
   if (!reason)
-    reason = adaptive_pool_shape(self, grad_output.sizes().slice(grad_output.dim() - 2), &shape);
+    reason = adaptive_pool_shape(self, grad_output.sizes().slice(grad_output.dim() - 2), 2, &shape);
   // Stock adds up in no particular order on devices, and says so.
   if (!reason && !self.is_cpu() && at::globalContext().deterministicAlgorithms()) {
     reason = "deterministic algorithms";
