@@ -16,19 +16,14 @@ namespace polyops::gpu {
 namespace {
 
 template <class T, int kWide, class AnyAxis>
-GPU_KERNEL(kPoolThreads)
+GPU_KERNEL(kPoolThreads, 4)
 pool3d_gather(AverageGradient<T> op, Grid grid, Division planes, AnyAxis deep, AnyAxis high,
               AnyAxis wide) {
   const PlaceInVolume at(grid, planes, high.in);
   if (!at.inside) return;
   const int front = deep.first_window(at.plane), back = deep.windows_end(at.plane);
   const int column = at.column * kWide;
-  int first[kWide], end[kWide];
-#pragma unroll
-  for (int j = 0; j < kWide; ++j) {
-    first[j] = wide.first_window(column + j);
-    end[j] = wide.windows_end(column + j);
-  }
+  const int left = wide.first_window(column), right = wide.windows_end(column + kWide - 1);
   const T* grads = op.grad_dst + at.image * op.dst_image;
   T* out =
       op.grad_src + at.image * op.src_image + (at.plane * high.in + at.begin) * wide.in + column;
@@ -46,11 +41,14 @@ pool3d_gather(AverageGradient<T> op, Grid grid, Division planes, AnyAxis deep, A
         for (int r = top; r < bottom; ++r) {
           const float of_row = of_plane * high.weight(r);
           const T* line = grads + (z * high.out + r) * wide.out;
-          for (int c = first[0]; c < end[kWide - 1]; ++c) {
+#pragma unroll 1
+          for (int c = left; c < right; ++c) {
             const float grad = widen(line[c]) * (of_row * wide.weight(c));
+            const int begin = wide.first_inside(c), count = wide.taps_end(c) - begin;
 #pragma unroll
             for (int j = 0; j < kWide; ++j) {
-              if (first[j] <= c && c < end[j]) x[j] += grad;
+              const int tap = column + j - begin;
+              if (tap >= 0 && tap < count) x[j] += grad;
             }
           }
         }
