@@ -90,7 +90,6 @@ bool with_width_of(const Axis& wide, F f) {
   };
   if (is(1, 1, 0)) return f.template operator()<1, 1, 0>(), true;
   if (is(2, 2, 0)) return f.template operator()<2, 2, 0>(), true;
-  if (is(3, 1, 1)) return f.template operator()<3, 1, 1>(), true;
   if (is(3, 2, 1)) return f.template operator()<3, 2, 1>(), true;
   return false;
 }
