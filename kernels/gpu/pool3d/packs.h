@@ -23,7 +23,7 @@ inline constexpr int kPacksRows = kSize > 2 ? 3 : 2;
 
 // kSize, kStride, kPadding: of the width.
 template <class T, int kWide, int kSize, int kStride, int kPadding>
-GPU_KERNEL(kPoolThreads)
+GPU_KERNEL(kPoolThreads, 4)
 pool3d_packs(Average<T> op, Grid grid, Division planes, Axis deep, Axis high, Axis wide) {
   constexpr int kRight = kSize - kStride > kPadding ? kSize - kStride - kPadding : 0;
   constexpr int kResults = kWide / kStride;
