@@ -75,6 +75,27 @@ GPU_DEVICE void sum_planes(const T* line, int64_t pitch, const float (&weights)[
   }
 }
 
+// The elements of a square's i-th row.
+template <class Windows, class Rows, int kWide>
+GPU_DEVICE void sum_across(const float (&sums)[Rows::kCount][Windows::kCount], int i,
+                           float (&x)[kWide]) {
+  float all[Windows::kCount] = {};
+#pragma unroll
+  for (int r = 0; r < Rows::kCount; ++r) {
+    if (!Rows::has(r, i)) continue;
+#pragma unroll
+    for (int n = 0; n < Windows::kCount; ++n) all[n] += sums[r][n];
+  }
+#pragma unroll
+  for (int j = 0; j < kWide; ++j) {
+    x[j] = 0;
+#pragma unroll
+    for (int n = 0; n < Windows::kCount; ++n) {
+      if (Windows::has(n, j)) x[j] += all[n];
+    }
+  }
+}
+
 // kSize, kStride, kPadding: of rows and columns. kForward: results are windows, which elements are as many
 // as.
 template <class T, int kWide, int kSize, int kStride, int kPadding, bool kForward>
@@ -89,7 +110,7 @@ pool3d_sums(Sums<T> op, Grid grid, Division planes, Axis deep, Axis high, Axis w
   const int back = kForward ? deep.taps_end(at.plane) : deep.windows_end(at.plane);
   const int column = at.column * kWide, first = at.column * Windows::kOwn;
   const bool has_left = first > 0, has_right = first + Windows::kOwn < wide.out;
-  float by[kForward ? kWide : Windows::kCount];
+  float by[kForward ? kWide : Windows::kCount];  // beside the image something, times 0
 #pragma unroll
   for (int n = 0; n < static_cast<int>(sizeof by / sizeof by[0]); ++n) {
     by[n] = op.share * wide.weight(kForward ? column + n : first - Windows::kLeft + n);
@@ -128,20 +149,8 @@ pool3d_sums(Sums<T> op, Grid grid, Division planes, Axis deep, Axis high, Axis w
     for (int i = 0; i < kStride; ++i, out += wide.in) {
       const int h = square * kStride + i;
       if (h >= high.in) break;
-      float all[Windows::kCount] = {}, x[kWide] = {};
-#pragma unroll
-      for (int r = 0; r < Rows::kCount; ++r) {
-        if (!Rows::has(r, i)) continue;
-#pragma unroll
-        for (int n = 0; n < Windows::kCount; ++n) all[n] += sums[r][n];
-      }
-#pragma unroll
-      for (int j = 0; j < kWide; ++j) {
-#pragma unroll
-        for (int n = 0; n < Windows::kCount; ++n) {
-          if (Windows::has(n, j)) x[j] += all[n];
-        }
-      }
+      float x[kWide];
+      sum_across<Windows, Rows>(sums, i, x);
       if constexpr (kForward) {
         const float of_row = of_plane * high.weight(h);
 #pragma unroll
