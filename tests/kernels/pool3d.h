@@ -101,6 +101,9 @@ inline std::vector<Pool3dCase> pool3d_cases() {
       cases.push_back({s, {4, 3, 3}, {1, stride, stride}, {2, 1, 1}});
     }
     cases.push_back({s, {3, 1, 1}, {2, 1, 1}, {1, 0, 0}});
+    cases.push_back({s, {3, 1, 1}, 1, {1, 0, 0}});
+    cases.push_back({s, {4, 1, 1}, 1});
+    cases.push_back({s, {3, 2, 2}, {1, 2, 2}, {1, 0, 0}});
     cases.push_back({s, {2, 4, 3}, {1, 2, 2}, {0, 2, 1}, 1, true});
   }
   cases.push_back({{1, 1, 3, 150, 16}, 3, 1, 1});  // several rows to a thread

@@ -81,10 +81,10 @@ int forward(const void* data, const polyops_context* ctx) {
     const Images images = planes_of(a.dst, a.dst.sizes[2]);
     const Sums<T> sums = {op.src, op.dst, op.src_image, op.dst_image, op.share};
     int status;
-    if (launch_sums<true>(sums, images.count / w.deep.out, w.deep, w.high, w.wide, ctx, &status)) {
+    if (launch_sums<true>(sums, images.count / w.deep.out, w.deep, w.high, w.wide, ctx, &status) ||
+        launch_packs(op, images, w.deep, w.high, w.wide, ctx, &status)) {
       return status;
     }
-    if (launch_packs(op, images, w.deep, w.high, w.wide, ctx, &status)) return status;
     return launch_wide_windows(op, images, w.wide.size, w.deep, w.high, w.wide, ctx);
   });
 }
@@ -103,12 +103,12 @@ int backward(const void* data, const polyops_context* ctx) {
     const AverageGradient<T> op = {input<T>(a.grad_dst), output<T>(a.grad_src), volume(a.grad_src),
                                    volume(a.grad_dst), w.share};
     const Images volumes = planes_of(a.grad_src, 1);
-    int status;
     const Sums<T> sums = {op.grad_dst, op.grad_src, op.dst_image, op.src_image, op.share};
-    if (launch_sums<false>(sums, volumes.count, w.deep, w.high, w.wide, ctx, &status)) {
+    int status;
+    if (launch_spread(op, volumes, w.deep, w.high, w.wide, ctx, &status) ||
+        launch_sums<false>(sums, volumes.count, w.deep, w.high, w.wide, ctx, &status)) {
       return status;
     }
-    if (launch_spread(op, volumes, w.deep, w.high, w.wide, ctx, &status)) return status;
     return launch_gather(op, planes_of(a.grad_src, w.deep.in), w.deep, w.high, w.wide, ctx);
   });
 }

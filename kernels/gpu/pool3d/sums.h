@@ -17,6 +17,10 @@
 namespace polyops::gpu {
 namespace {
 
+// To a result, at most.
+template <int kSize, int kStride>
+inline constexpr int kSumsPlanes = kSize == 3 && kStride == 2 ? 2 : 3;
+
 // From windows to elements, each with a weight of its own; or, of as many, from elements to windows.
 template <class T>
 struct Sums {
@@ -116,9 +120,9 @@ pool3d_sums(Sums<T> op, Grid grid, Division planes, Axis deep, Axis high, Axis w
     by[n] = op.share * wide.weight(kForward ? column + n : first - Windows::kLeft + n);
   }
   const float of_plane = kForward ? deep.weight(at.plane) : 1;
-  float weights[Rows::kCount];
+  float weights[kSumsPlanes<kSize, kStride>];
 #pragma unroll
-  for (int p = 0; p < Rows::kCount; ++p) {
+  for (int p = 0; p < kSumsPlanes<kSize, kStride>; ++p) {
     weights[p] = front + p >= back ? 0 : kForward ? 1 : deep.weight(front + p);
   }
   const int64_t pitch = int64_t{high.out} * wide.out;
@@ -167,7 +171,7 @@ pool3d_sums(Sums<T> op, Grid grid, Division planes, Axis deep, Axis high, Axis w
 }
 
 // Calls f.operator()<kSize, kStride, kPadding>() if rows and columns are those that sums are made for, rows
-// whole packs with a whole number of windows, and no more planes to a result than rows.
+// whole packs with a whole number of windows, and no more planes to a result than there is room for.
 template <bool kForward, class F>
 bool with_sums_of(const Axis& deep, const Axis& high, const Axis& wide, F f) {
   const auto is = [](const Axis& a, int size, uint32_t stride, int padding) {
@@ -176,15 +180,17 @@ bool with_sums_of(const Axis& deep, const Axis& high, const Axis& wide, F f) {
   if (wide.in % 4 != 0 || wide.out * static_cast<int64_t>(wide.stride.divisor) != wide.in) {
     return false;
   }
-  const auto both = [&](int size, uint32_t stride, int padding) {
-    const int step = kForward ? 1 : static_cast<int>(deep.stride.divisor);
-    const int planes = (deep.size + step - 1) / step,
-              most = size > static_cast<int>(stride) + 1 ? 3 : 2;
-    return is(high, size, stride, padding) && is(wide, size, stride, padding) && planes <= most;
+  const auto both = [&]<int kSize, int kStride, int kPadding>() {
+    const int64_t step = kForward ? 1 : deep.stride.divisor;
+    const bool here = is(high, kSize, kStride, kPadding) && is(wide, kSize, kStride, kPadding) &&
+                      deep.size <= step * kSumsPlanes<kSize, kStride>;
+    if (here) f.template operator()<kSize, kStride, kPadding>();
+    return here;
   };
-  if (both(3, 1, 1)) return f.template operator()<3, 1, 1>(), true;
+  if (both.template operator()<3, 1, 1>()) return true;
   if constexpr (!kForward) {
-    if (both(3, 2, 1)) return f.template operator()<3, 2, 1>(), true;
+    return both.template operator()<3, 2, 1>() || both.template operator()<2, 2, 0>() ||
+           both.template operator()<1, 1, 0>();
   }
   return false;
 }
