@@ -4,7 +4,7 @@
 #include <ATen/ops/max_pool2d_with_indices_backward_cpu_dispatch.h>
 #include <ATen/ops/max_pool2d_with_indices_cpu_dispatch.h>
 
-#include "aten/pool2d_window.h"
+#include "aten/pool_window.h"
 #include "aten/table.h"
 #include "polyops/ops/pool2d.h"
 #include "torch/view.h"
@@ -21,11 +21,11 @@ bool prepare(Call& call, const at::Tensor& self, const PoolParameters& parameter
              polyops_max_pool2d_args* args, PoolShape* shape) {
   args->struct_size = sizeof *args;
   const char* reason = pool_shape(self, parameters, &args->window, shape);
-  if (!reason) reason = describe_image(self, &args->src);
+  if (!reason) reason = describe_image(self, 2, &args->src);
   if (reason) return call.decline(reason);
   args->lowest_is_0 = shape->format == MemoryFormat::ChannelsLast && !self.is_cpu();
-  describe_in_format(shape->results, args->src.dtype, shape->format, &args->dst);
-  describe_in_format(shape->results, POLYOPS_INT64, shape->format, &args->indices);
+  describe_in_format(shape->results, args->src.dtype, shape->format, 2, &args->dst);
+  describe_in_format(shape->results, POLYOPS_INT64, shape->format, 2, &args->indices);
   return true;
 }
 
@@ -75,9 +75,9 @@ bool prepare_backward(Call& call, const at::Tensor& grad_output, const at::Tenso
   args->struct_size = sizeof *args;
   const char* reason = pool_shape(self, parameters, &args->window, shape);
   polyops_tensor image;
-  if (!reason) reason = describe_image(self, &image);
+  if (!reason) reason = describe_image(self, 2, &image);
   if (!reason && !same_kind(grad_output, self)) reason = "mixed dtypes or devices";
-  if (!reason) reason = describe_image(grad_output, &args->grad_dst);
+  if (!reason) reason = describe_image(grad_output, 2, &args->grad_dst);
   if (!reason) reason = describe_indices(indices, &args->indices);
   if (!reason && indices.device() != self.device()) reason = "mixed devices";
   if (!reason && (grad_output.sizes() != IntArrayRef(shape->results) ||
@@ -86,7 +86,7 @@ bool prepare_backward(Call& call, const at::Tensor& grad_output, const at::Tenso
   }
   if (reason) return call.decline(reason);
   if (args->indices.rank == 3) prepend_dimension(&args->indices);
-  describe_in_format(self.sizes(), image.dtype, shape->format, &args->grad_src);
+  describe_in_format(self.sizes(), image.dtype, shape->format, 2, &args->grad_src);
   return true;
 }
 

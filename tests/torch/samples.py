@@ -126,6 +126,7 @@ def all_samples() -> list[Sample]:
     import samples_losses
     import samples_norms
     import samples_pool
+    import samples_pool3d
     import samples_products
     import samples_rms_norm
     import samples_rows
@@ -135,4 +136,5 @@ def all_samples() -> list[Sample]:
     modules = (samples_elementwise, samples_rows, samples_products, samples_attention)
     modules += (samples_convolution, samples_vectors, samples_rms_norm, samples_cat)
     modules += (samples_losses, samples_upsample, samples_pool, samples_norms)
+    modules += (samples_pool3d,)
     return [sample for module in modules for sample in module.samples()]
