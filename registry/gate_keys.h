@@ -27,6 +27,8 @@ inline int64_t extent(const polyops_tensor& t, int begin, int end) {
 
 GateKey adaptive_avg_pool2d_backward_key(const void* args);
 GateKey adaptive_avg_pool2d_key(const void* args);
+GateKey adaptive_max_pool_backward_key(const void* args);
+GateKey adaptive_max_pool_key(const void* args);
 GateKey attention_backward_key(const void* args);
 GateKey attention_forward_key(const void* args);
 GateKey avg_pool2d_backward_key(const void* args);
@@ -49,6 +51,8 @@ GateKey layer_norm_backward_key(const void* args);
 GateKey layer_norm_forward_key(const void* args);
 GateKey max_pool2d_backward_key(const void* args);
 GateKey max_pool2d_key(const void* args);
+GateKey max_pool3d_backward_key(const void* args);
+GateKey max_pool3d_key(const void* args);
 GateKey nll_loss_backward_key(const void* args);
 GateKey nll_loss_key(const void* args);
 GateKey relu_backward_key(const void* args);

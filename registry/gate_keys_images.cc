@@ -1,8 +1,10 @@
 // Of products, attention, and ops over images.
 #include "gate_keys.h"
+#include "polyops/ops/adaptive_max_pool.h"
 #include "polyops/ops/attention.h"
 #include "polyops/ops/convolution.h"
 #include "polyops/ops/gemm.h"
+#include "polyops/ops/max_pool3d.h"
 #include "polyops/ops/pool2d.h"
 #include "polyops/ops/upsample.h"
 
@@ -49,16 +51,18 @@ GateKey convolution_key(const Args& a, const polyops_tensor& result) {
 }
 
 // image: what is pooled, or its gradient; results: what comes of it.
-GateKey pool2d_key(const polyops_tensor& image, const polyops_tensor& results, int64_t taps) {
+GateKey pool_key(const polyops_tensor& image, const polyops_tensor& results, int64_t taps) {
   const bool last = !polyops_is_contiguous(&image) && image.strides[1] == 1;
-  return {image.dtype,
-          polyops_is_contiguous(&image) ? kContiguous
-          : last                        ? kChannelsLast
-                                        : kStrided,
-          {extent(image, 0, 2), extent(image, 2, 4), extent(results, 2, 4), taps}};
+  return {
+      image.dtype,
+      polyops_is_contiguous(&image) ? kContiguous
+      : last                        ? kChannelsLast
+                                    : kStrided,
+      {extent(image, 0, 2), extent(image, 2, image.rank), extent(results, 2, image.rank), taps}};
 }
 
 int64_t taps_of(const polyops_pool2d_window& w) { return w.size[0] * w.size[1]; }
+int64_t taps_of(const polyops_pool3d_window& w) { return w.size[0] * w.size[1] * w.size[2]; }
 
 // Planes, and the pixels of src and of dst.
 GateKey upsample_key(const polyops_tensor& first, const polyops_tensor& src,
@@ -109,33 +113,53 @@ GateKey convolution_prepacked_key(const void* p) {
 
 GateKey max_pool2d_key(const void* p) {
   const auto& a = *static_cast<const polyops_max_pool2d_args*>(p);
-  return pool2d_key(a.src, a.dst, taps_of(a.window));
+  return pool_key(a.src, a.dst, taps_of(a.window));
 }
 
 GateKey max_pool2d_backward_key(const void* p) {
   const auto& a = *static_cast<const polyops_max_pool2d_backward_args*>(p);
-  return pool2d_key(a.grad_src, a.grad_dst, taps_of(a.window));
+  return pool_key(a.grad_src, a.grad_dst, taps_of(a.window));
 }
 
 GateKey avg_pool2d_key(const void* p) {
   const auto& a = *static_cast<const polyops_avg_pool2d_args*>(p);
-  return pool2d_key(a.src, a.dst, taps_of(a.window));
+  return pool_key(a.src, a.dst, taps_of(a.window));
 }
 
 GateKey avg_pool2d_backward_key(const void* p) {
   const auto& a = *static_cast<const polyops_avg_pool2d_backward_args*>(p);
-  return pool2d_key(a.grad_src, a.grad_dst, taps_of(a.window));
+  return pool_key(a.grad_src, a.grad_dst, taps_of(a.window));
 }
 
 // Its taps are what the sizes make them.
 GateKey adaptive_avg_pool2d_key(const void* p) {
   const auto& a = *static_cast<const polyops_adaptive_avg_pool2d_args*>(p);
-  return pool2d_key(a.src, a.dst, 1);
+  return pool_key(a.src, a.dst, 1);
 }
 
 GateKey adaptive_avg_pool2d_backward_key(const void* p) {
   const auto& a = *static_cast<const polyops_adaptive_avg_pool2d_backward_args*>(p);
-  return pool2d_key(a.grad_src, a.grad_dst, 1);
+  return pool_key(a.grad_src, a.grad_dst, 1);
+}
+
+GateKey adaptive_max_pool_key(const void* p) {
+  const auto& a = *static_cast<const polyops_adaptive_max_pool_args*>(p);
+  return pool_key(a.src, a.dst, 1);
+}
+
+GateKey adaptive_max_pool_backward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_adaptive_max_pool_backward_args*>(p);
+  return pool_key(a.grad_src, a.grad_dst, 1);
+}
+
+GateKey max_pool3d_key(const void* p) {
+  const auto& a = *static_cast<const polyops_max_pool3d_args*>(p);
+  return pool_key(a.src, a.dst, taps_of(a.window));
+}
+
+GateKey max_pool3d_backward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_max_pool3d_backward_args*>(p);
+  return pool_key(a.grad_src, a.grad_dst, taps_of(a.window));
 }
 
 GateKey convolution_pack_key(const void* p) {

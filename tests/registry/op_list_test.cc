@@ -7,6 +7,7 @@
 #include <set>
 
 #include "fakes.h"
+#include "polyops/ops/adaptive_max_pool.h"
 #include "polyops/ops/attention.h"
 #include "polyops/ops/batch_norm.h"
 #include "polyops/ops/cat.h"
@@ -15,6 +16,7 @@
 #include "polyops/ops/gemm.h"
 #include "polyops/ops/group_norm.h"
 #include "polyops/ops/layer_norm.h"
+#include "polyops/ops/max_pool3d.h"
 #include "polyops/ops/nll_loss.h"
 #include "polyops/ops/pool2d.h"
 #include "polyops/ops/relu.h"
@@ -258,6 +260,24 @@ void add_pools(std::vector<Call>* calls, const char* layout, const polyops_tenso
                         polyops_adaptive_avg_pool2d_args{0, image, results}));
   calls->push_back(call("adaptive_avg_pool2d_backward", layout, adaptive,
                         polyops_adaptive_avg_pool2d_backward_args{0, results, image}));
+  calls->push_back(call("adaptive_max_pool2d", layout, adaptive,
+                        polyops_adaptive_max_pool_args{0, image, results, results}));
+  calls->push_back(call("adaptive_max_pool2d_backward", layout, adaptive,
+                        polyops_adaptive_max_pool_backward_args{0, results, results, image}));
+}
+
+void add_max_pools_3d(std::vector<Call>* calls, const char* layout, const polyops_tensor& image) {
+  const polyops_tensor results = contiguous({2, 3, 2, 2, 4});
+  const polyops_pool3d_window window = {{2, 3, 1}, {2, 2, 2}, {0, 1, 0}, {1, 1, 1}};
+  const std::vector<int64_t> sizes = {6, 140, 16, 6}, adaptive = {6, 140, 16, 1};
+  calls->push_back(call("max_pool3d", layout, sizes,
+                        polyops_max_pool3d_args{0, window, image, results, results}));
+  calls->push_back(call("max_pool3d_backward", layout, sizes,
+                        polyops_max_pool3d_backward_args{0, window, results, results, image}));
+  calls->push_back(call("adaptive_max_pool3d", layout, adaptive,
+                        polyops_adaptive_max_pool_args{0, image, results, results}));
+  calls->push_back(call("adaptive_max_pool3d_backward", layout, adaptive,
+                        polyops_adaptive_max_pool_backward_args{0, results, results, image}));
 }
 
 std::vector<Call> all_calls() {
@@ -353,6 +373,9 @@ std::vector<Call> all_calls() {
   add_pools(&calls, "contiguous", contiguous({2, 3, 5, 7}));
   add_pools(&calls, "channels_last", channels_last(contiguous({2, 3, 5, 7})));
   add_pools(&calls, "strided", strided({2, 3, 5, 7}, {210, 70, 14, 2}));
+  add_max_pools_3d(&calls, "contiguous", contiguous({2, 3, 4, 5, 7}));
+  add_max_pools_3d(&calls, "channels_last", strided({2, 3, 4, 5, 7}, {420, 1, 105, 21, 3}));
+  add_max_pools_3d(&calls, "strided", strided({2, 3, 4, 5, 7}, {840, 280, 70, 14, 2}));
   return calls;
 }
 

@@ -1,4 +1,4 @@
-// One dimension of a pool, the height or the width: which elements a window has, and which windows an
+// One dimension of a pool, depth, height or width: which elements a window has, and which windows an
 // element is in. Two kinds with the same functions: windows of one size, and those that share a
 // dimension out among a given number of results.
 #ifndef POLYOPS_GPU_POOL2D_AXIS_H_
@@ -9,7 +9,6 @@
 
 #include "division.h"
 #include "gpu.h"
-#include "polyops/ops/pool2d.h"
 
 namespace polyops::gpu {
 namespace {
@@ -28,7 +27,8 @@ struct Axis {
   bool even;            // all windows have the same there
 
   Axis() = default;
-  Axis(int64_t elements, int64_t windows, const polyops_pool2d_window& w, int dim, bool counts)
+  template <class Window>  // of two dimensions, or three
+  Axis(int64_t elements, int64_t windows, const Window& w, int dim, bool counts)
       : in(static_cast<int>(elements)),
         out(static_cast<int>(windows)),
         size(static_cast<int>(w.size[dim])),

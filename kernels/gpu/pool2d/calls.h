@@ -14,10 +14,10 @@ namespace {
 
 constexpr int64_t kMostPlaces = (int64_t{1} << 31) - 1;
 
-// That no place of a tap, in the image or outside, is beyond 32 bits.
-inline const char* check_window(const polyops_pool2d_window& w, const polyops_tensor& src,
-                                const polyops_tensor& dst) {
-  for (int d = 0; d < 2; ++d) {
+// That no place of a tap, in the image or outside, is beyond 32 bits. Window: of two dimensions, or three.
+template <class Window>
+const char* check_window(const Window& w, const polyops_tensor& src, const polyops_tensor& dst) {
+  for (int d = 0; d < static_cast<int>(std::extent_v<decltype(w.size)>); ++d) {
     if (w.size[d] < 1 || w.stride[d] < 1 || w.dilation[d] < 1 || w.padding[d] < 0) return "window";
     if (w.size[d] > kMostElements || w.stride[d] > kMostElements || w.padding[d] > kMostElements ||
         w.dilation[d] > kMostElements / w.size[d]) {

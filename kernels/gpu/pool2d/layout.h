@@ -16,9 +16,9 @@ constexpr int kPoolThreads = 256;
 
 // Channels last without gaps; strides of dimensions of size 1 do not matter.
 inline bool is_channels_last(const polyops_tensor& t) {
-  constexpr int kOrder[4] = {1, 3, 2, 0};
   int64_t expected = 1;
-  for (const int d : kOrder) {
+  for (int i = 0; i < t.rank; ++i) {
+    const int d = i == 0 ? 1 : i + 1 < t.rank ? t.rank - i : 0;
     if (t.sizes[d] != 1 && t.strides[d] != expected) return false;
     expected *= t.sizes[d];
   }
