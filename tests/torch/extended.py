@@ -19,6 +19,7 @@ from extended_pool import (
     avg_pool2d,
     avg_pool2d_backward,
     max_pool2d_backward,
+    max_pool3d_backward,
 )
 from extended_upsample import FORMULAS as UPSAMPLE
 from extended_upsample import TERMS as UPSAMPLE_TERMS
@@ -264,6 +265,9 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "baddbmm": add_product,
     "addmv": add_product,
     "max_pool2d_with_indices_backward": max_pool2d_backward,
+    "max_pool3d_with_indices_backward": max_pool3d_backward,
+    "adaptive_max_pool2d_backward": max_pool2d_backward,
+    "adaptive_max_pool3d_backward": max_pool3d_backward,
     "avg_pool2d": avg_pool2d,
     "avg_pool2d_backward": avg_pool2d_backward,
     "_adaptive_avg_pool2d": adaptive_avg_pool2d,

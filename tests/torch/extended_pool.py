@@ -1,6 +1,7 @@
 """Pools and their gradients, window by window; see extended.py."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -81,10 +82,14 @@ def adaptive_avg_pool2d_backward(grad: Array, x: Array) -> Array:
     return total
 
 
-def max_pool2d_backward(grad: Array, x: Array, *parameters: Any) -> Array:
+def max_pool_backward(dims: int, grad: Array, x: Array, *parameters: Any) -> Array:
     indices = parameters[-1]
-    planes = grad.shape[-2] * grad.shape[-1]
-    places = indices.astype(np.int64).reshape(-1, planes)
-    total = np.zeros((len(places), x.shape[-2] * x.shape[-1]), x.dtype)
-    np.add.at(total, (np.arange(len(places))[:, None], places), grad.reshape(-1, planes))
+    pixels = int(np.prod(grad.shape[-dims:]))
+    places = indices.astype(np.int64).reshape(-1, pixels)
+    total = np.zeros((len(places), int(np.prod(x.shape[-dims:]))), x.dtype)
+    np.add.at(total, (np.arange(len(places))[:, None], places), grad.reshape(-1, pixels))
     return total.reshape(x.shape)
+
+
+max_pool2d_backward = partial(max_pool_backward, 2)
+max_pool3d_backward = partial(max_pool_backward, 3)
