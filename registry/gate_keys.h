@@ -27,12 +27,16 @@ inline int64_t extent(const polyops_tensor& t, int begin, int end) {
 
 GateKey adaptive_avg_pool2d_backward_key(const void* args);
 GateKey adaptive_avg_pool2d_key(const void* args);
+GateKey adaptive_avg_pool3d_backward_key(const void* args);
+GateKey adaptive_avg_pool3d_key(const void* args);
 GateKey adaptive_max_pool_backward_key(const void* args);
 GateKey adaptive_max_pool_key(const void* args);
 GateKey attention_backward_key(const void* args);
 GateKey attention_forward_key(const void* args);
 GateKey avg_pool2d_backward_key(const void* args);
 GateKey avg_pool2d_key(const void* args);
+GateKey avg_pool3d_backward_key(const void* args);
+GateKey avg_pool3d_key(const void* args);
 GateKey batch_norm_backward_key(const void* args);
 GateKey batch_norm_forward_key(const void* args);
 GateKey cat_key(const void* args);

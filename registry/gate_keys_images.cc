@@ -6,6 +6,7 @@
 #include "polyops/ops/gemm.h"
 #include "polyops/ops/max_pool3d.h"
 #include "polyops/ops/pool2d.h"
+#include "polyops/ops/pool3d.h"
 #include "polyops/ops/upsample.h"
 
 namespace polyops {
@@ -58,7 +59,7 @@ GateKey pool_key(const polyops_tensor& image, const polyops_tensor& results, int
       polyops_is_contiguous(&image) ? kContiguous
       : last                        ? kChannelsLast
                                     : kStrided,
-      {extent(image, 0, 2), extent(image, 2, image.rank), extent(results, 2, image.rank), taps}};
+      {extent(image, 0, 2), extent(image, 2, image.rank), extent(results, 2, results.rank), taps}};
 }
 
 int64_t taps_of(const polyops_pool2d_window& w) { return w.size[0] * w.size[1]; }
@@ -160,6 +161,26 @@ GateKey max_pool3d_key(const void* p) {
 GateKey max_pool3d_backward_key(const void* p) {
   const auto& a = *static_cast<const polyops_max_pool3d_backward_args*>(p);
   return pool_key(a.grad_src, a.grad_dst, taps_of(a.window));
+}
+
+GateKey avg_pool3d_key(const void* p) {
+  const auto& a = *static_cast<const polyops_avg_pool3d_args*>(p);
+  return pool_key(a.src, a.dst, taps_of(a.window));
+}
+
+GateKey avg_pool3d_backward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_avg_pool3d_backward_args*>(p);
+  return pool_key(a.grad_src, a.grad_dst, taps_of(a.window));
+}
+
+GateKey adaptive_avg_pool3d_key(const void* p) {
+  const auto& a = *static_cast<const polyops_adaptive_avg_pool3d_args*>(p);
+  return pool_key(a.src, a.dst, 1);
+}
+
+GateKey adaptive_avg_pool3d_backward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_adaptive_avg_pool3d_backward_args*>(p);
+  return pool_key(a.grad_src, a.grad_dst, 1);
 }
 
 GateKey convolution_pack_key(const void* p) {

@@ -13,6 +13,7 @@
 #include "polyops/ops/max_pool3d.h"
 #include "polyops/ops/nll_loss.h"
 #include "polyops/ops/pool2d.h"
+#include "polyops/ops/pool3d.h"
 #include "polyops/ops/relu.h"
 #include "polyops/ops/rms_norm.h"
 #include "polyops/ops/softmax.h"
@@ -21,8 +22,8 @@
 namespace polyops {
 namespace {
 
-KernelOp pool2d_op(const char* name, const char* direction, size_t args_size,
-                   GateKey (*key)(const void*)) {
+KernelOp pool_op(const char* name, const char* direction, size_t args_size,
+                 GateKey (*key)(const void*)) {
   return {name,
           direction,
           args_size,
@@ -198,28 +199,34 @@ std::span<const KernelOp> kernel_ops() {
       upsample_backward("upsample_bilinear2d_backward"),
       upsample("upsample_bicubic2d"),
       upsample_backward("upsample_bicubic2d_backward"),
-      pool2d_op("max_pool2d", "forward", sizeof(polyops_max_pool2d_args), max_pool2d_key),
-      pool2d_op("max_pool2d_backward", "backward", sizeof(polyops_max_pool2d_backward_args),
-                max_pool2d_backward_key),
-      pool2d_op("avg_pool2d", "forward", sizeof(polyops_avg_pool2d_args), avg_pool2d_key),
-      pool2d_op("avg_pool2d_backward", "backward", sizeof(polyops_avg_pool2d_backward_args),
-                avg_pool2d_backward_key),
-      pool2d_op("adaptive_avg_pool2d", "forward", sizeof(polyops_adaptive_avg_pool2d_args),
-                adaptive_avg_pool2d_key),
-      pool2d_op("adaptive_avg_pool2d_backward", "backward",
-                sizeof(polyops_adaptive_avg_pool2d_backward_args),
-                adaptive_avg_pool2d_backward_key),
-      pool2d_op("adaptive_max_pool2d", "forward", sizeof(polyops_adaptive_max_pool_args),
-                adaptive_max_pool_key),
-      pool2d_op("adaptive_max_pool2d_backward", "backward",
-                sizeof(polyops_adaptive_max_pool_backward_args), adaptive_max_pool_backward_key),
-      pool2d_op("adaptive_max_pool3d", "forward", sizeof(polyops_adaptive_max_pool_args),
-                adaptive_max_pool_key),
-      pool2d_op("adaptive_max_pool3d_backward", "backward",
-                sizeof(polyops_adaptive_max_pool_backward_args), adaptive_max_pool_backward_key),
-      pool2d_op("max_pool3d", "forward", sizeof(polyops_max_pool3d_args), max_pool3d_key),
-      pool2d_op("max_pool3d_backward", "backward", sizeof(polyops_max_pool3d_backward_args),
-                max_pool3d_backward_key),
+      pool_op("max_pool2d", "forward", sizeof(polyops_max_pool2d_args), max_pool2d_key),
+      pool_op("max_pool2d_backward", "backward", sizeof(polyops_max_pool2d_backward_args),
+              max_pool2d_backward_key),
+      pool_op("avg_pool2d", "forward", sizeof(polyops_avg_pool2d_args), avg_pool2d_key),
+      pool_op("avg_pool2d_backward", "backward", sizeof(polyops_avg_pool2d_backward_args),
+              avg_pool2d_backward_key),
+      pool_op("adaptive_avg_pool2d", "forward", sizeof(polyops_adaptive_avg_pool2d_args),
+              adaptive_avg_pool2d_key),
+      pool_op("adaptive_avg_pool2d_backward", "backward",
+              sizeof(polyops_adaptive_avg_pool2d_backward_args), adaptive_avg_pool2d_backward_key),
+      pool_op("avg_pool3d", "forward", sizeof(polyops_avg_pool3d_args), avg_pool3d_key),
+      pool_op("avg_pool3d_backward", "backward", sizeof(polyops_avg_pool3d_backward_args),
+              avg_pool3d_backward_key),
+      pool_op("adaptive_avg_pool3d", "forward", sizeof(polyops_adaptive_avg_pool3d_args),
+              adaptive_avg_pool3d_key),
+      pool_op("adaptive_avg_pool3d_backward", "backward",
+              sizeof(polyops_adaptive_avg_pool3d_backward_args), adaptive_avg_pool3d_backward_key),
+      pool_op("adaptive_max_pool2d", "forward", sizeof(polyops_adaptive_max_pool_args),
+              adaptive_max_pool_key),
+      pool_op("adaptive_max_pool2d_backward", "backward",
+              sizeof(polyops_adaptive_max_pool_backward_args), adaptive_max_pool_backward_key),
+      pool_op("adaptive_max_pool3d", "forward", sizeof(polyops_adaptive_max_pool_args),
+              adaptive_max_pool_key),
+      pool_op("adaptive_max_pool3d_backward", "backward",
+              sizeof(polyops_adaptive_max_pool_backward_args), adaptive_max_pool_backward_key),
+      pool_op("max_pool3d", "forward", sizeof(polyops_max_pool3d_args), max_pool3d_key),
+      pool_op("max_pool3d_backward", "backward", sizeof(polyops_max_pool3d_backward_args),
+              max_pool3d_backward_key),
       {"group_norm",
        "forward",
        sizeof(polyops_group_norm_args),
@@ -251,11 +258,13 @@ std::span<const KernelOp> kernel_ops() {
 std::span<const PublicOp> public_ops() {
   static const auto* ops = new std::vector<PublicOp>{
       {"adaptive_avg_pool2d", {"adaptive_avg_pool2d", "adaptive_avg_pool2d_backward"}},
+      {"adaptive_avg_pool3d", {"adaptive_avg_pool3d", "adaptive_avg_pool3d_backward"}},
       {"adaptive_max_pool2d", {"adaptive_max_pool2d", "adaptive_max_pool2d_backward"}},
       {"adaptive_max_pool3d", {"adaptive_max_pool3d", "adaptive_max_pool3d_backward"}},
       {"addmm", {"gemm", "gemm_pack", "gemm_prepacked"}},
       {"addmv", {"gemm"}},
       {"avg_pool2d", {"avg_pool2d", "avg_pool2d_backward"}},
+      {"avg_pool3d", {"avg_pool3d", "avg_pool3d_backward"}},
       {"baddbmm", {"gemm"}},
       {"batch_norm", {"batch_norm", "batch_norm_backward"}},
       {"bmm", {"gemm"}},

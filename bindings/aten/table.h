@@ -9,10 +9,12 @@
 namespace polyops::torch_binding {
 
 std::vector<Overload> adaptive_avg_pool2d_overloads();
+std::vector<Overload> adaptive_avg_pool3d_overloads();
 std::vector<Overload> adaptive_max_pool2d_overloads();
 std::vector<Overload> adaptive_max_pool3d_overloads();
 std::vector<Overload> attention_overloads();
 std::vector<Overload> avg_pool2d_overloads();
+std::vector<Overload> avg_pool3d_overloads();
 std::vector<Overload> batch_norm_overloads();
 std::vector<Overload> cat_overloads();
 std::vector<Overload> convolution_overloads();

@@ -35,6 +35,8 @@ struct KernelList {
   X(max_pool2d, __VA_ARGS__)          \
   X(avg_pool2d, __VA_ARGS__)          \
   X(adaptive_avg_pool2d, __VA_ARGS__) \
+  X(avg_pool3d, __VA_ARGS__)          \
+  X(adaptive_avg_pool3d, __VA_ARGS__) \
   X(adaptive_max_pool, __VA_ARGS__)   \
   X(max_pool3d, __VA_ARGS__)
 

@@ -19,6 +19,7 @@
 #include "polyops/ops/max_pool3d.h"
 #include "polyops/ops/nll_loss.h"
 #include "polyops/ops/pool2d.h"
+#include "polyops/ops/pool3d.h"
 #include "polyops/ops/relu.h"
 #include "polyops/ops/rms_norm.h"
 #include "polyops/ops/softmax.h"
@@ -266,10 +267,18 @@ void add_pools(std::vector<Call>* calls, const char* layout, const polyops_tenso
                         polyops_adaptive_max_pool_backward_args{0, results, results, image}));
 }
 
-void add_max_pools_3d(std::vector<Call>* calls, const char* layout, const polyops_tensor& image) {
-  const polyops_tensor results = contiguous({2, 3, 2, 2, 4});
-  const polyops_pool3d_window window = {{2, 3, 1}, {2, 2, 2}, {0, 1, 0}, {1, 1, 1}};
-  const std::vector<int64_t> sizes = {6, 140, 16, 6}, adaptive = {6, 140, 16, 1};
+void add_pools_3d(std::vector<Call>* calls, const char* layout, const polyops_tensor& image) {
+  const polyops_tensor results = contiguous({2, 3, 2, 4, 3});
+  const polyops_pool3d_window window = {{3, 1, 2}, {2, 2, 1}, {1, 0, 0}, {1, 1, 1}};
+  const std::vector<int64_t> sizes = {6, 140, 24, 6}, adaptive = {6, 140, 24, 1};
+  calls->push_back(
+      call("avg_pool3d", layout, sizes, polyops_avg_pool3d_args{0, 0, 0, window, image, results}));
+  calls->push_back(call("avg_pool3d_backward", layout, sizes,
+                        polyops_avg_pool3d_backward_args{0, 0, 0, window, results, image}));
+  calls->push_back(call("adaptive_avg_pool3d", layout, adaptive,
+                        polyops_adaptive_avg_pool3d_args{0, image, results}));
+  calls->push_back(call("adaptive_avg_pool3d_backward", layout, adaptive,
+                        polyops_adaptive_avg_pool3d_backward_args{0, results, image}));
   calls->push_back(call("max_pool3d", layout, sizes,
                         polyops_max_pool3d_args{0, window, image, results, results}));
   calls->push_back(call("max_pool3d_backward", layout, sizes,
@@ -373,9 +382,9 @@ std::vector<Call> all_calls() {
   add_pools(&calls, "contiguous", contiguous({2, 3, 5, 7}));
   add_pools(&calls, "channels_last", channels_last(contiguous({2, 3, 5, 7})));
   add_pools(&calls, "strided", strided({2, 3, 5, 7}, {210, 70, 14, 2}));
-  add_max_pools_3d(&calls, "contiguous", contiguous({2, 3, 4, 5, 7}));
-  add_max_pools_3d(&calls, "channels_last", strided({2, 3, 4, 5, 7}, {420, 1, 105, 21, 3}));
-  add_max_pools_3d(&calls, "strided", strided({2, 3, 4, 5, 7}, {840, 280, 70, 14, 2}));
+  add_pools_3d(&calls, "contiguous", contiguous({2, 3, 5, 7, 4}));
+  add_pools_3d(&calls, "channels_last", strided({2, 3, 5, 7, 4}, {420, 1, 84, 12, 3}));
+  add_pools_3d(&calls, "strided", strided({2, 3, 5, 7, 4}, {840, 280, 56, 8, 2}));
   return calls;
 }
 

@@ -60,11 +60,11 @@ pool2d_spread(AverageGradient<T> op, Grid grid, int rows, Axis high, Axis wide) 
   for (int h = top; h < bottom; ++h, out += wide.in) Tap<T, kWide>::store(out, x);
 }
 
+inline bool is_whole(const Axis& a) {
+  return a.even && a.padding == 0 && static_cast<int>(a.stride.divisor) == a.size;
+}
 inline bool lies_side_by_side(const Images& images, const Axis& high, const Axis& wide) {
-  const auto whole = [](const Axis& a) {
-    return a.even && a.padding == 0 && static_cast<int>(a.stride.divisor) == a.size;
-  };
-  return images.channels == 1 && whole(high) && whole(wide);
+  return images.channels == 1 && is_whole(high) && is_whole(wide);
 }
 
 template <class T, int kWide>

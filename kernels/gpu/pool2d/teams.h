@@ -18,6 +18,30 @@ namespace {
 constexpr int kTeamRows = 8;  // whose loads are in flight at once
 constexpr int kMostLanesLog2 = 5;
 
+// Adds up elements [left, right) of some rows, each `pitch` behind the one before: of every step-th
+// piece of kWide, kRows of them at once.
+template <int kWide, int kRows, class T>
+GPU_DEVICE void sum_rows(const T* line, int rows, int pitch, int left, int right, int step,
+                         float* sum) {
+  for (int h = 0; h < rows; h += kRows, line += kRows * pitch) {
+    for (int w = left; w < right; w += step) {
+      Tap<T, kWide> taps[kRows];
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) {
+        taps[r].fill(0);
+        if (h + r < rows) taps[r].load(line + r * pitch + w);
+      }
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) {
+        float x[kWide];
+        taps[r].get(x);
+#pragma unroll
+        for (int j = 0; j < kWide; ++j) *sum += x[j];
+      }
+    }
+  }
+}
+
 // kWide: elements of a lane's load, which every window begins at a multiple of and is one long.
 template <class T, int kWide, class AnyAxis>
 GPU_KERNEL(kPoolThreads)
@@ -29,23 +53,8 @@ pool2d_teams(Average<T> op, Grid grid, int lanes_log2, AnyAxis high, AnyAxis wid
     const int left = wide.first_tap(at.column), right = wide.taps_end(at.column);
     const int top = high.first_tap(at.begin), bottom = high.taps_end(at.begin);
     const T* line = op.src + at.image * op.src_image + int64_t{top} * wide.in;
-    for (int h = top; h < bottom; h += kTeamRows, line += kTeamRows * wide.in) {
-      for (int w = left + lane * kWide; w < right; w += lanes * kWide) {
-        Tap<T, kWide> taps[kTeamRows];
-#pragma unroll
-        for (int r = 0; r < kTeamRows; ++r) {
-          taps[r].fill(0);
-          if (h + r < bottom) taps[r].load(line + r * wide.in + w);
-        }
-#pragma unroll
-        for (int r = 0; r < kTeamRows; ++r) {
-          float x[kWide];
-          taps[r].get(x);
-#pragma unroll
-          for (int j = 0; j < kWide; ++j) pool.sum[0] += x[j];
-        }
-      }
-    }
+    sum_rows<kWide, kTeamRows>(line, bottom - top, wide.in, left + lane * kWide, right,
+                               lanes * kWide, &pool.sum[0]);
   }
   pool.sum[0] = sum_of_lanes(pool.sum[0], lanes);
   if (!at.inside || lane != 0) return;
@@ -65,13 +74,19 @@ inline bool goes_by_packs(const Axis& wide, int pack) {
          static_cast<int>(wide.stride.divisor) % pack == 0;
 }
 
+// Of lanes, for so many loads of a row.
+inline int team_of(int64_t loads) {
+  int lanes_log2 = 0;
+  while (lanes_log2 < kMostLanesLog2 && int64_t{2} << lanes_log2 <= loads) ++lanes_log2;
+  return lanes_log2;
+}
+
 template <class T, class AnyAxis>
 int launch_teams(const Average<T>& op, const Images& images, int64_t width, const AnyAxis& high,
                  const AnyAxis& wide, const polyops_context* ctx) {
   const bool packs = reinterpret_cast<uintptr_t>(op.src) % 16 == 0 && goes_by_packs(wide, kPack<T>);
   const int64_t loads = packs ? width / kPack<T> : width;
-  int lanes_log2 = 0;
-  while (lanes_log2 < kMostLanesLog2 && int64_t{2} << lanes_log2 <= loads) ++lanes_log2;
+  const int lanes_log2 = team_of(loads);
   const Grid grid = make_grid(images, 1, wide.out, high.out, 1);
   const auto launch = [&](auto kernel) {
     return gpu::launch(kernel, grid.shape(lanes_log2), ctx, op, grid, lanes_log2, high, wide);

@@ -1,0 +1,53 @@
+// How the tensors of a pool of three dimensions lie, and where a thread stands: as in pool2d/layout.h,
+// an image's planes being counted with the images.
+#ifndef POLYOPS_GPU_POOL3D_LAYOUT_H_
+#define POLYOPS_GPU_POOL3D_LAYOUT_H_
+
+#include <cstdint>
+
+#include "division.h"
+#include "gpu.h"
+#include "pool2d/layout.h"
+#include "row.h"
+
+namespace polyops::gpu {
+namespace {
+
+inline int64_t volume(const polyops_tensor& t) { return t.sizes[2] * t.sizes[3] * t.sizes[4]; }
+
+// What is pooled may be channels last; what comes of it, and of a gradient both, is contiguous.
+inline const char* check_volumes(const polyops_tensor& pooled, const polyops_tensor& result) {
+  if (!has_type(pooled.dtype) || result.dtype != pooled.dtype) return "dtype";
+  if (pooled.rank != 5 || result.rank != 5) return "rank";
+  if (polyops_numel(&pooled) > kMostElements || polyops_numel(&result) > kMostElements) {
+    return "size";
+  }
+  return polyops_is_contiguous(&result) ? nullptr : "layout";
+}
+
+inline bool all_aligned(const void* a, const void* b) {
+  return (reinterpret_cast<uintptr_t>(a) | reinterpret_cast<uintptr_t>(b)) % 16 == 0;
+}
+
+// Of `planes` planes of each image.
+inline Images planes_of(const polyops_tensor& t, int64_t planes) {
+  return {t.sizes[0] * t.sizes[1] * planes, 1};
+}
+
+struct PlaceInVolume : Place {
+  int plane;
+
+  GPU_DEVICE PlaceInVolume(const Grid& grid, const Division& planes, int high)
+      : PlaceInVolume(grid, planes, high, block_id() * kPoolThreads + thread_id()) {}
+  GPU_DEVICE PlaceInVolume(const Grid& grid, const Division& planes, int high, int64_t number)
+      : Place(grid, high, number) {
+    auto rest = static_cast<uint32_t>(image);
+    plane = static_cast<int>(take_remainder(planes, &rest));
+    image = rest;
+  }
+};
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_POOL3D_LAYOUT_H_
