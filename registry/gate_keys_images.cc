@@ -1,8 +1,10 @@
 // Of products, attention, and ops over images.
 #include "gate_keys.h"
+#include "polyops/ops/adaptive_max_pool.h"
 #include "polyops/ops/attention.h"
 #include "polyops/ops/convolution.h"
 #include "polyops/ops/gemm.h"
+#include "polyops/ops/max_pool3d.h"
 #include "polyops/ops/pool2d.h"
 #include "polyops/ops/pool3d.h"
 #include "polyops/ops/upsample.h"
@@ -139,6 +141,26 @@ GateKey adaptive_avg_pool2d_key(const void* p) {
 GateKey adaptive_avg_pool2d_backward_key(const void* p) {
   const auto& a = *static_cast<const polyops_adaptive_avg_pool2d_backward_args*>(p);
   return pool_key(a.grad_src, a.grad_dst, 1);
+}
+
+GateKey adaptive_max_pool_key(const void* p) {
+  const auto& a = *static_cast<const polyops_adaptive_max_pool_args*>(p);
+  return pool_key(a.src, a.dst, 1);
+}
+
+GateKey adaptive_max_pool_backward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_adaptive_max_pool_backward_args*>(p);
+  return pool_key(a.grad_src, a.grad_dst, 1);
+}
+
+GateKey max_pool3d_key(const void* p) {
+  const auto& a = *static_cast<const polyops_max_pool3d_args*>(p);
+  return pool_key(a.src, a.dst, taps_of(a.window));
+}
+
+GateKey max_pool3d_backward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_max_pool3d_backward_args*>(p);
+  return pool_key(a.grad_src, a.grad_dst, taps_of(a.window));
 }
 
 GateKey avg_pool3d_key(const void* p) {

@@ -1,6 +1,7 @@
 #include "op_list.h"
 
 #include "gate_keys.h"
+#include "polyops/ops/adaptive_max_pool.h"
 #include "polyops/ops/attention.h"
 #include "polyops/ops/batch_norm.h"
 #include "polyops/ops/cat.h"
@@ -9,6 +10,7 @@
 #include "polyops/ops/gemm.h"
 #include "polyops/ops/group_norm.h"
 #include "polyops/ops/layer_norm.h"
+#include "polyops/ops/max_pool3d.h"
 #include "polyops/ops/nll_loss.h"
 #include "polyops/ops/pool2d.h"
 #include "polyops/ops/pool3d.h"
@@ -214,6 +216,17 @@ std::span<const KernelOp> kernel_ops() {
               adaptive_avg_pool3d_key),
       pool_op("adaptive_avg_pool3d_backward", "backward",
               sizeof(polyops_adaptive_avg_pool3d_backward_args), adaptive_avg_pool3d_backward_key),
+      pool_op("adaptive_max_pool2d", "forward", sizeof(polyops_adaptive_max_pool_args),
+              adaptive_max_pool_key),
+      pool_op("adaptive_max_pool2d_backward", "backward",
+              sizeof(polyops_adaptive_max_pool_backward_args), adaptive_max_pool_backward_key),
+      pool_op("adaptive_max_pool3d", "forward", sizeof(polyops_adaptive_max_pool_args),
+              adaptive_max_pool_key),
+      pool_op("adaptive_max_pool3d_backward", "backward",
+              sizeof(polyops_adaptive_max_pool_backward_args), adaptive_max_pool_backward_key),
+      pool_op("max_pool3d", "forward", sizeof(polyops_max_pool3d_args), max_pool3d_key),
+      pool_op("max_pool3d_backward", "backward", sizeof(polyops_max_pool3d_backward_args),
+              max_pool3d_backward_key),
       {"group_norm",
        "forward",
        sizeof(polyops_group_norm_args),
@@ -246,6 +259,8 @@ std::span<const PublicOp> public_ops() {
   static const auto* ops = new std::vector<PublicOp>{
       {"adaptive_avg_pool2d", {"adaptive_avg_pool2d", "adaptive_avg_pool2d_backward"}},
       {"adaptive_avg_pool3d", {"adaptive_avg_pool3d", "adaptive_avg_pool3d_backward"}},
+      {"adaptive_max_pool2d", {"adaptive_max_pool2d", "adaptive_max_pool2d_backward"}},
+      {"adaptive_max_pool3d", {"adaptive_max_pool3d", "adaptive_max_pool3d_backward"}},
       {"addmm", {"gemm", "gemm_pack", "gemm_prepacked"}},
       {"addmv", {"gemm"}},
       {"avg_pool2d", {"avg_pool2d", "avg_pool2d_backward"}},
@@ -262,6 +277,7 @@ std::span<const PublicOp> public_ops() {
       {"layer_norm", {"layer_norm", "layer_norm_backward"}},
       {"log_softmax", {"log_softmax", "log_softmax_backward"}},
       {"max_pool2d", {"max_pool2d", "max_pool2d_backward"}},
+      {"max_pool3d", {"max_pool3d", "max_pool3d_backward"}},
       {"mm", {"gemm", "gemm_pack", "gemm_prepacked"}},
       {"nll_loss", {"nll_loss", "nll_loss_backward"}},
       {"relu", {"relu", "relu_backward"}},

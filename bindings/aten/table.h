@@ -10,6 +10,8 @@ namespace polyops::torch_binding {
 
 std::vector<Overload> adaptive_avg_pool2d_overloads();
 std::vector<Overload> adaptive_avg_pool3d_overloads();
+std::vector<Overload> adaptive_max_pool2d_overloads();
+std::vector<Overload> adaptive_max_pool3d_overloads();
 std::vector<Overload> attention_overloads();
 std::vector<Overload> avg_pool2d_overloads();
 std::vector<Overload> avg_pool3d_overloads();
@@ -21,6 +23,7 @@ std::vector<Overload> gemm_overloads();
 std::vector<Overload> group_norm_overloads();
 std::vector<Overload> layer_norm_overloads();
 std::vector<Overload> max_pool2d_overloads();
+std::vector<Overload> max_pool3d_overloads();
 std::vector<Overload> nll_loss_overloads();
 std::vector<Overload> relu_overloads();
 std::vector<Overload> rms_norm_overloads();

@@ -36,7 +36,9 @@ struct KernelList {
   X(avg_pool2d, __VA_ARGS__)          \
   X(adaptive_avg_pool2d, __VA_ARGS__) \
   X(avg_pool3d, __VA_ARGS__)          \
-  X(adaptive_avg_pool3d, __VA_ARGS__)
+  X(adaptive_avg_pool3d, __VA_ARGS__) \
+  X(adaptive_max_pool, __VA_ARGS__)   \
+  X(max_pool3d, __VA_ARGS__)
 
 #define POLYOPS_GPU_CONCAT_(a, b) a##_##b
 #define POLYOPS_GPU_CONCAT(a, b) POLYOPS_GPU_CONCAT_(a, b)

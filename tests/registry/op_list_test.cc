@@ -7,6 +7,7 @@
 #include <set>
 
 #include "fakes.h"
+#include "polyops/ops/adaptive_max_pool.h"
 #include "polyops/ops/attention.h"
 #include "polyops/ops/batch_norm.h"
 #include "polyops/ops/cat.h"
@@ -15,6 +16,7 @@
 #include "polyops/ops/gemm.h"
 #include "polyops/ops/group_norm.h"
 #include "polyops/ops/layer_norm.h"
+#include "polyops/ops/max_pool3d.h"
 #include "polyops/ops/nll_loss.h"
 #include "polyops/ops/pool2d.h"
 #include "polyops/ops/pool3d.h"
@@ -259,6 +261,10 @@ void add_pools(std::vector<Call>* calls, const char* layout, const polyops_tenso
                         polyops_adaptive_avg_pool2d_args{0, image, results}));
   calls->push_back(call("adaptive_avg_pool2d_backward", layout, adaptive,
                         polyops_adaptive_avg_pool2d_backward_args{0, results, image}));
+  calls->push_back(call("adaptive_max_pool2d", layout, adaptive,
+                        polyops_adaptive_max_pool_args{0, image, results, results}));
+  calls->push_back(call("adaptive_max_pool2d_backward", layout, adaptive,
+                        polyops_adaptive_max_pool_backward_args{0, results, results, image}));
 }
 
 void add_pools_3d(std::vector<Call>* calls, const char* layout, const polyops_tensor& image) {
@@ -273,6 +279,14 @@ void add_pools_3d(std::vector<Call>* calls, const char* layout, const polyops_te
                         polyops_adaptive_avg_pool3d_args{0, image, results}));
   calls->push_back(call("adaptive_avg_pool3d_backward", layout, adaptive,
                         polyops_adaptive_avg_pool3d_backward_args{0, results, image}));
+  calls->push_back(call("max_pool3d", layout, sizes,
+                        polyops_max_pool3d_args{0, window, image, results, results}));
+  calls->push_back(call("max_pool3d_backward", layout, sizes,
+                        polyops_max_pool3d_backward_args{0, window, results, results, image}));
+  calls->push_back(call("adaptive_max_pool3d", layout, adaptive,
+                        polyops_adaptive_max_pool_args{0, image, results, results}));
+  calls->push_back(call("adaptive_max_pool3d_backward", layout, adaptive,
+                        polyops_adaptive_max_pool_backward_args{0, results, results, image}));
 }
 
 std::vector<Call> all_calls() {

@@ -88,17 +88,18 @@ def adaptive_avg_pool_backward(dims: int, grad: Array, x: Array) -> Array:
     return total
 
 
-def max_pool2d_backward(grad: Array, x: Array, *parameters: Any) -> Array:
+def max_pool_backward(dims: int, grad: Array, x: Array, *parameters: Any) -> Array:
     indices = parameters[-1]
-    planes = grad.shape[-2] * grad.shape[-1]
-    places = indices.astype(np.int64).reshape(-1, planes)
-    total = np.zeros((len(places), x.shape[-2] * x.shape[-1]), x.dtype)
-    np.add.at(total, (np.arange(len(places))[:, None], places), grad.reshape(-1, planes))
+    pixels = int(np.prod(grad.shape[-dims:]))
+    places = indices.astype(np.int64).reshape(-1, pixels)
+    total = np.zeros((len(places), int(np.prod(x.shape[-dims:]))), x.dtype)
+    np.add.at(total, (np.arange(len(places))[:, None], places), grad.reshape(-1, pixels))
     return total.reshape(x.shape)
 
 
 FORMULAS = {
-    "max_pool2d_with_indices_backward": max_pool2d_backward,
+    **{f"max_pool{n}d_with_indices_backward": partial(max_pool_backward, n) for n in (2, 3)},
+    **{f"adaptive_max_pool{n}d_backward": partial(max_pool_backward, n) for n in (2, 3)},
     "_adaptive_avg_pool2d": adaptive_avg_pool,
     "_adaptive_avg_pool3d": adaptive_avg_pool,
     **{f"avg_pool{dims}d": partial(avg_pool, dims) for dims in (2, 3)},

@@ -124,6 +124,7 @@ def all_samples() -> list[Sample]:
     import samples_convolution
     import samples_elementwise
     import samples_losses
+    import samples_max_pool
     import samples_norms
     import samples_pool
     import samples_pool3d
@@ -137,4 +138,5 @@ def all_samples() -> list[Sample]:
     modules += (samples_convolution, samples_vectors, samples_rms_norm, samples_cat)
     modules += (samples_losses, samples_upsample, samples_pool, samples_norms)
     modules += (samples_pool3d,)
+    modules += (samples_max_pool,)
     return [sample for module in modules for sample in module.samples()]

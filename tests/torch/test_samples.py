@@ -44,6 +44,7 @@ PRODUCT_OPS = ("mm", "addmm", "addmv", "bmm", "baddbmm", "dot")
 PRODUCT_OPS += ("convolution", "convolution_backward")
 EXACT = ("relu", "threshold_backward", "cat", "max_pool2d_with_indices")
 EXACT += ("upsample_nearest2d", "upsample_nearest2d_backward")
+EXACT += ("adaptive_max_pool2d", "adaptive_max_pool3d", "max_pool3d_with_indices")
 EXACT += ("_upsample_nearest_exact2d", "_upsample_nearest_exact2d_backward")
 
 
@@ -180,6 +181,7 @@ def test_the_cpu_has_kernels_of_every_op_but_these() -> None:
     without = {o["op"] for o in polyops._C.overloads() if o["taken"] and "cpu" not in o["device"]}
     pools = {"adaptive_avg_pool2d", "avg_pool2d", "max_pool2d"}
     pools |= {"adaptive_avg_pool3d", "avg_pool3d"}
+    pools |= {"adaptive_max_pool2d", "adaptive_max_pool3d", "max_pool3d"}
     upsamples = {"upsample_bicubic2d", "upsample_bilinear2d", "upsample_nearest2d"}
     norms = {"batch_norm", "group_norm", "rms_norm"}
     assert without <= {"cat", "log_softmax", "nll_loss"} | norms | pools | upsamples

@@ -19,6 +19,7 @@
 #include "axis.h"
 #include "gpu.h"
 #include "layout.h"
+#include "polyops/ops/pool2d.h"
 #include "stage.h"
 #include "tap.h"
 

@@ -66,6 +66,14 @@ struct LargestPool {
 #pragma unroll
     for (int j = 0; j < kWide; ++j) take(j, x[j], place);
   }
+  // What lies before or behind: of equals the one before, of NaNs the one behind.
+  GPU_DEVICE void join(int j, float x, int place) {
+    const bool nan = x != x, has_nan = value[j] != value[j], behind = place > at[j];
+    const bool larger = x > value[j] || (x == value[j] && !behind);
+    const bool takes = nan ? !has_nan || behind : larger && !has_nan;
+    value[j] = takes ? x : value[j];
+    at[j] = takes ? place : at[j];
+  }
   // What lies behind this one.
   GPU_DEVICE void merge(const LargestPool& next) {
 #pragma unroll
@@ -90,14 +98,24 @@ struct Largest {
   template <int kWide>
   GPU_DEVICE void store(const LargestPool<kWide>& pool, int64_t at, int first, int, int,
                         const Axis&) const {
+    put(pool, at, lowest_is_0 ? 0 : first);
+  }
+  // lowest: the place if there is nothing above -inf.
+  template <int kWide>
+  GPU_DEVICE void put(const LargestPool<kWide>& pool, int64_t at, int lowest) const {
     int places[kWide];
-    const int lowest = lowest_is_0 ? 0 : first;
 #pragma unroll
     for (int j = 0; j < kWide; ++j) {
       places[j] = pool.value[j] == LargestPool<kWide>::kAbsent ? lowest : pool.at[j];
     }
     Tap<T, kWide>::store(dst + at, pool.value);
     store_indices(indices + at, places);
+  }
+  // Of a pool that has begun with an element.
+  template <int kWide>
+  GPU_DEVICE void put_found(const LargestPool<kWide>& pool, int64_t at) const {
+    Tap<T, kWide>::store(dst + at, pool.value);
+    store_indices(indices + at, pool.at);
   }
 };
 

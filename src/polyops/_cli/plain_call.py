@@ -20,6 +20,8 @@ def kernel_of(op: str, overload: str, dtype: str) -> str:
         sizes = (64,)
     elif "attention" in name:
         sizes = (1, 2, 32, 32, 32)
+    elif "pool3d" in name:
+        sizes = (1, 16, 8, 8, 8)
     elif any(kind in name for kind in ("convolution", "upsample", "pool")):
         sizes = (1, 16, 16, 16)
     layout = "nn" if product else "contiguous"

@@ -1,0 +1,156 @@
+// The gradient of largest elements, of the usual windows of three dimensions: a thread has a cube of as
+// many elements as the strides are large, whose windows are the same but for constants, and goes along
+// the depth; the windows that the next cube needs stay in registers. Nobody adds to what another one
+// writes. Bound: memory, the gradients and indices once.
+#ifndef POLYOPS_GPU_MAX_POOL_CUBES_H_
+#define POLYOPS_GPU_MAX_POOL_CUBES_H_
+
+#include <cstdint>
+
+#include "gpu.h"
+#include "pool2d/backward.h"
+#include "pool2d/largest.h"
+#include "pool2d/layout.h"
+#include "pool2d/tap.h"
+#include "volume.h"
+#include "windows.h"
+
+namespace polyops::gpu {
+namespace {
+
+// kShift: the padding modulo the stride, of all dimensions that have a stride.
+template <class C, int kShift>
+struct CubeWindows {
+  using Deep = SquareWindows<C::kDeepSize, C::kDeepStride, C::kDeepStride == 1 ? 0 : kShift>;
+  using Flat = SquareWindows<C::kSize, C::kStride, kShift>;
+};
+
+// Squares of a frame, and cubes along the depth.
+struct Cubes {
+  Division columns;
+  int deep;
+};
+
+template <class T, int kWide, class C, int kShift>
+GPU_KERNEL(kPoolThreads)
+volume_cubes(LargestGradient<T> op, Grid grid, Cubes cubes, int all_channels, bool paired,
+             Axes<Axis> axes) {
+  using Deep = typename CubeWindows<C, kShift>::Deep;
+  using Flat = typename CubeWindows<C, kShift>::Flat;
+  constexpr int kWindows = Flat::kCount, kFrames = Deep::kCount;
+  const int channels = kWide == 1 ? 1 : all_channels;
+  const Place at(grid, cubes.deep);
+  if (!at.inside) return;
+  auto square_row = static_cast<uint32_t>(at.column);
+  const auto square = static_cast<int>(take_remainder(cubes.columns, &square_row));
+  const int row = Flat::first(static_cast<int>(square_row), axes.high);
+  const int column = Flat::first(square, axes.wide);
+  const int left = square * C::kStride, top = static_cast<int>(square_row) * C::kStride;
+  const int64_t dst = at.image * op.dst_image + at.group * kWide;
+  T* const image = op.grad_src + at.image * op.src_image + at.group * kWide;
+
+  typename LargestGradient<T>::template Entry<kWide> entries[kFrames][kWindows][kWindows];
+  const auto load = [&](int f, int window) {
+    const bool there = window >= 0 && window < axes.deep.out;
+#pragma unroll
+    for (int r = 0; r < kWindows; ++r) {
+#pragma unroll
+      for (int c = 0; c < kWindows; ++c) {
+        entries[f][r][c].clear();
+        const bool inside = there && row + r >= 0 && row + r < axes.high.out && column + c >= 0 &&
+                            column + c < axes.wide.out;
+        if (inside) {
+          op.load(&entries[f][r][c],
+                  dst + int64_t{axes.result(window, row + r, column + c)} * channels);
+        }
+      }
+    }
+  };
+  int window = Deep::first(at.begin, axes.deep);
+#pragma unroll
+  for (int f = 0; f < kFrames - 1; ++f) load(f, window + f);
+  for (int cube = at.begin; cube < at.end; ++cube, ++window) {
+    load(kFrames - 1, window + kFrames - 1);
+#pragma unroll
+    for (int z = 0; z < C::kDeepStride; ++z) {
+      const int d = cube * C::kDeepStride + z;
+      if (d >= axes.deep.in) break;
+#pragma unroll
+      for (int i = 0; i < C::kStride; ++i) {
+        if (top + i >= axes.high.in) break;
+        const int place = axes.place(d, top + i, left);
+        float sums[C::kStride][kWide] = {};
+#pragma unroll
+        for (int j = 0; j < C::kStride; ++j) {
+#pragma unroll
+          for (int f = 0; f < kFrames; ++f) {
+            if (!Deep::has(f, z)) continue;
+#pragma unroll
+            for (int r = 0; r < kWindows; ++r) {
+              if (!Flat::has(r, i)) continue;
+#pragma unroll
+              for (int c = 0; c < kWindows; ++c) {
+                if (Flat::has(c, j)) entries[f][r][c].add_to(sums[j], place + j);
+              }
+            }
+          }
+        }
+        T* const out = image + int64_t{place} * channels;
+        if constexpr (kWide == 1 && C::kStride == 2) {
+          if (paired) {
+            const float pair[2] = {sums[0][0], sums[1][0]};
+            Tap<T, 2>::store(out, pair);
+            continue;
+          }
+        }
+#pragma unroll
+        for (int j = 0; j < C::kStride; ++j) {
+          if (left + j < axes.wide.in) Tap<T, kWide>::store(out + j * channels, sums[j]);
+        }
+      }
+    }
+#pragma unroll
+    for (int f = 0; f < kFrames - 1; ++f) {
+#pragma unroll
+      for (int r = 0; r < kWindows; ++r) {
+#pragma unroll
+        for (int c = 0; c < kWindows; ++c) entries[f][r][c] = entries[f + 1][r][c];
+      }
+    }
+  }
+}
+
+template <class T, int kWide, class C, int kShift>
+int launch_cubes_of(const LargestGradient<T>& op, const Images& images, const Axes<Axis>& axes,
+                    const polyops_context* ctx) {
+  const auto squares = [](const Axis& axis) { return (axis.in + C::kStride - 1) / C::kStride; };
+  const Cubes cubes = {Division(static_cast<uint32_t>(squares(axes.wide))),
+                       (axes.deep.in + C::kDeepStride - 1) / C::kDeepStride};
+  const Grid grid = make_grid(ctx, images, kWide, int64_t{squares(axes.wide)} * squares(axes.high),
+                              cubes.deep, 1, CubeWindows<C, kShift>::Deep::kCount - 1);
+  return gpu::launch(volume_cubes<T, kWide, C, kShift>, grid.shape(), ctx, op, grid, cubes,
+                     images.channels, goes_by_pairs(op.grad_src, axes.wide), axes);
+}
+
+// Whether it was launched, and what that returned.
+template <class T, int kWide, class C>
+bool launch_cubes(const LargestGradient<T>& op, const Images& images, const Axes<Axis>& axes,
+                  const polyops_context* ctx, int* status) {
+  const int shift = axes.wide.padding % C::kStride;
+  if (axes.high.padding % C::kStride != shift) return false;
+  if (C::kDeepStride > 1 && axes.deep.padding % C::kDeepStride != shift) return false;
+  if (shift == 0) {
+    *status = launch_cubes_of<T, kWide, C, 0>(op, images, axes, ctx);
+    return true;
+  }
+  if constexpr (C::kStride == 2 && C::kSize == 3) {
+    *status = launch_cubes_of<T, kWide, C, 1>(op, images, axes, ctx);
+    return true;
+  }
+  return false;
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_MAX_POOL_CUBES_H_

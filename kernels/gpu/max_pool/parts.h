@@ -1,0 +1,153 @@
+// Windows of images whose channels lie next to each other: a thread has kWide channels and a part of a
+// window's elements, in their order; the parts of a window meet in shared memory, neighbours first, so
+// that the order stays. Bound: memory, the image once.
+#ifndef POLYOPS_GPU_MAX_POOL_PARTS_H_
+#define POLYOPS_GPU_MAX_POOL_PARTS_H_
+
+#include <cstdint>
+
+#include "gpu.h"
+#include "pool2d/largest.h"
+#include "pool2d/layout.h"
+#include "pool2d/tap.h"
+#include "volume.h"
+
+namespace polyops::gpu {
+namespace {
+
+constexpr int kPartLoads = 8;  // in flight at once
+constexpr int64_t kLeastPart = 8;
+constexpr int kMostPartsLog2 = 6;
+
+// Goes through a window's elements in their order, from the one of that number.
+struct Walker {
+  Range deep, high, wide;
+  int d, h, w;
+
+  GPU_DEVICE Walker(const Range& d_range, const Range& h_range, const Range& w_range, int number)
+      : deep(d_range), high(h_range), wide(w_range) {
+    const int rows = number / wide.count();
+    w = wide.begin + number - rows * wide.count();
+    d = deep.begin + rows / high.count();
+    h = high.begin + rows % high.count();
+  }
+  GPU_DEVICE void next() {
+    if (++w < wide.end) return;
+    w = wide.begin;
+    if (++h < high.end) return;
+    h = high.begin;
+    ++d;
+  }
+};
+
+struct PartsGrid {
+  Grid grid;       // of units, kWide channels of a window each
+  int parts_log2;  // of a unit
+};
+
+// One channel of dst: from one to the next, and from one result to the next.
+struct ResultStrides {
+  int channel, result;
+};
+
+// Of `count` parts a power of two, of equally many units each; `values` and `places` have room for half
+// of the threads' pools.
+template <int kWide>
+GPU_DEVICE void join_parts(LargestPool<kWide>* pool, int part, int parts, int unit, int units,
+                           float* values, int* places) {
+  constexpr int kSlots = kPoolThreads / 2;
+  for (int step = 1; step < parts; step *= 2) {
+    const int pair = part / (2 * step), slot = pair * units + unit;
+    if (part == pair * 2 * step + step) {
+#pragma unroll
+      for (int j = 0; j < kWide; ++j) {
+        values[j * kSlots + slot] = pool->value[j];
+        places[j * kSlots + slot] = pool->at[j];
+      }
+    }
+    barrier();
+    if (part == pair * 2 * step) {
+#pragma unroll
+      for (int j = 0; j < kWide; ++j) {
+        pool->take(j, values[j * kSlots + slot], places[j * kSlots + slot]);
+      }
+    }
+    barrier();
+  }
+}
+
+template <class T, int kWide>
+GPU_KERNEL(kPoolThreads)
+volume_parts(Largest<T> op, PartsGrid parts, int channels, ResultStrides strides,
+             Axes<AdaptiveAxis> axes) {
+  GPU_SHARED(float, values, kPoolThreads / 2 * kWide);
+  GPU_SHARED(int, places, kPoolThreads / 2 * kWide);
+  const int units = kPoolThreads >> parts.parts_log2;
+  const int part = thread_id() / units, unit = thread_id() & (units - 1);
+  const Place at(parts.grid, axes.high.out, block_id() * units + unit);
+  const Frame frame(axes.frames, at.image);
+  const Range deep = taps_of(axes.deep, frame.frame), high = taps_of(axes.high, at.begin);
+  const Range wide = taps_of(axes.wide, at.column);
+  LargestPool<kWide> pool;
+  if (at.inside) {
+    const int count = deep.count() * high.count() * wide.count();
+    const int share = (count + (1 << parts.parts_log2) - 1) >> parts.parts_log2;
+    const int begin = part * share, end = begin + share < count ? begin + share : count;
+    const T* src = op.src + frame.image * op.src_image + at.group * kWide;
+    Walker walker(deep, high, wide, begin < count ? begin : 0);
+    for (int i = begin; i < end; i += kPartLoads) {
+      Tap<T, kWide> taps[kPartLoads];
+      int from[kPartLoads];
+#pragma unroll
+      for (int k = 0; k < kPartLoads; ++k) {
+        from[k] = axes.place(walker.d, walker.h, walker.w);
+        taps[k].fill(LargestPool<kWide>::kAbsent);
+        if (i + k < end) taps[k].load(src + from[k] * channels);
+        walker.next();
+      }
+#pragma unroll
+      for (int k = 0; k < kPartLoads; ++k) {
+        float x[kWide];
+        taps[k].get(x);
+        pool.add(x, from[k]);
+      }
+    }
+  }
+  join_parts(&pool, part, 1 << parts.parts_log2, unit, units, values, places);
+  if (!at.inside || part != 0) return;
+  const int lowest = axes.place(deep.begin, high.begin, wide.begin);
+  const int64_t dst = frame.image * op.dst_image + at.group * kWide * int64_t{strides.channel} +
+                      axes.result(frame.frame, at.begin, at.column) * int64_t{strides.result};
+  if (strides.channel == 1) return op.put(pool, dst, lowest);
+#pragma unroll
+  for (int j = 0; j < kWide; ++j) {
+    LargestPool<1> one;
+    one.value[0] = pool.value[j];
+    one.at[0] = pool.at[j];
+    op.put(one, dst + j * int64_t{strides.channel}, lowest);
+  }
+}
+
+// As many parts as keep the device full several times over, none of them small.
+template <class T, int kWide>
+int launch_parts(const Largest<T>& op, const Images& images, const ResultStrides& strides,
+                 const Axes<AdaptiveAxis>& axes, const polyops_context* ctx) {
+  const auto share = [](const AdaptiveAxis& a) { return int64_t{(a.in + a.out - 1) / a.out}; };
+  const int64_t taps = share(axes.deep) * share(axes.high) * share(axes.wide);
+  PartsGrid parts = {make_grid({images.count * axes.deep.out, images.channels}, kWide,
+                               axes.wide.out, axes.high.out, 1),
+                     0};
+  const int64_t units = parts.grid.threads;
+  const int64_t full = kTimesFull * kThreadsAtOnce * multiprocessors(ctx);
+  while (parts.parts_log2 < kMostPartsLog2 && taps >> (parts.parts_log2 + 1) >= kLeastPart &&
+         units << parts.parts_log2 < full) {
+    ++parts.parts_log2;
+  }
+  return gpu::launch(volume_parts<T, kWide>, parts.grid.shape(parts.parts_log2), ctx, op, parts,
+                     images.channels, strides, axes);
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_MAX_POOL_PARTS_H_

@@ -1,0 +1,180 @@
+// max_pool3d and its gradient: every kernel against the reference. Values and indices are exact; a
+// gradient is a sum of a few, in float32, rounded.
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "pool3d.h"
+#include "reference/max_pool.h"
+
+namespace polyops::testing {
+namespace {
+
+constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+
+std::vector<Pool3dCase> all_cases() {
+  std::vector<Pool3dCase> cases = pool3d_cases();
+  for (const Pool3dCase& c : dilated_3d_cases()) cases.push_back(c);
+  for (const Sizes& s : {Sizes{2, 3, 4, 5, 6}, Sizes{1, 8, 4, 5, 7}}) {
+    cases.push_back({s, {1, 3, 3}, {1, 2, 2}, {0, 1, 1}});
+    cases.push_back({s, {1, 3, 3}, {1, 2, 2}});
+    cases.push_back({s, {3, 3, 3}, {2, 2, 2}, {0, 1, 1}});
+    cases.push_back({s, {3, 3, 3}, {2, 2, 2}, {1, 0, 1}});
+  }
+  cases.push_back({{1, 1, 90, 4, 4}, 3, 2, 1});  // several frames to a thread
+  cases.push_back({{1, 2, 90, 3, 4}, 2, 2});
+  return cases;
+}
+
+// Runs every kernel on src as it is.
+void check_forward(const Pool3dCase& c, bool last, const Buffer& src) {
+  const int32_t dtype = src.view().dtype;
+  const Sizes results = c.results(), strides = layout_strides_3d(results, last);
+  Buffer exact(dtype, results), places(POLYOPS_INT64, results);
+  polyops_max_pool3d_args args = {sizeof args, c.window(), src.view(), exact.view(), places.view()};
+  reference::max_pool3d(args);
+  for (const polyops_kernel* kernel : kernels_of("max_pool3d")) {
+    SCOPED_TRACE(kernel->name);
+    Buffer dst(dtype, results, strides, c.offset);
+    Buffer indices(POLYOPS_INT64, results, strides, c.offset);
+    args.dst = dst.without_data();
+    args.indices = indices.without_data();
+    ASSERT_STREQ(kernel->supports(&args), nullptr);
+    args.dst = dst.view();
+    args.indices = indices.view();
+    ASSERT_EQ(launch(*kernel, &args), POLYOPS_OK);
+    expect_exact(dst, exact.values());
+    expect_exact(indices, places.values());
+  }
+}
+
+void check_backward(const Pool3dCase& c, bool last, const Buffer& grad, const Buffer& indices) {
+  Buffer exact(POLYOPS_FLOAT64, c.sizes), scale(POLYOPS_FLOAT64, c.sizes);
+  Buffer size(POLYOPS_FLOAT64, c.results());
+  size.fill([&](int64_t i) { return std::abs(grad.get(i)); });
+  polyops_max_pool3d_backward_args args = {sizeof args, c.window(), size.view(), indices.view(),
+                                           scale.view()};
+  reference::max_pool3d_backward(args);
+  args.grad_dst = grad.view();
+  args.grad_src = exact.view();
+  reference::max_pool3d_backward(args);
+  for (const polyops_kernel* kernel : kernels_of("max_pool3d_backward")) {
+    SCOPED_TRACE(kernel->name);
+    Buffer grad_src(grad.view().dtype, c.sizes, layout_strides_3d(c.sizes, last), c.offset);
+    args.grad_src = grad_src.without_data();
+    ASSERT_STREQ(kernel->supports(&args), nullptr);
+    args.grad_src = grad_src.view();
+    ASSERT_EQ(launch(*kernel, &args), POLYOPS_OK);
+    expect_close(grad_src, exact.values(), scale.values());
+  }
+}
+
+TEST(MaxPool3d, MatchesReference) {
+  for (const Pool3dCase& c : all_cases()) {
+    for (bool last : {false, true}) {
+      for (int32_t dtype : kPoolDtypes) {
+        SCOPED_TRACE(c.describe() + (last ? " last " : " ") + polyops_dtype_name(dtype));
+        Buffer src(dtype, c.sizes, layout_strides_3d(c.sizes, last), c.offset);
+        src.fill_normal(7);
+        check_forward(c, last, src);
+        if (::testing::Test::HasFailure()) return;
+      }
+    }
+  }
+}
+
+// Ties, infinities and NaN: of few values, so that every window has several.
+TEST(MaxPool3d, SpecialValues) {
+  constexpr double kValues[] = {0.0, -0.0, 1.0, -kInf, kInf, kNan, -3e38, 1e-40};
+  for (const Pool3dCase& c : all_cases()) {
+    if (c.sizes[4] > 10 || c.sizes[2] > 10) continue;
+    for (int common : {2, 8, 16}) {  // what is not of those values is -inf
+      for (bool last : {false, true}) {
+        SCOPED_TRACE(c.describe() + (last ? " last" : ""));
+        Buffer src(POLYOPS_BFLOAT16, c.sizes, layout_strides_3d(c.sizes, last), c.offset);
+        src.fill([&](int64_t i) {
+          const int64_t of = i * 2654435761 / 64 % common;
+          return of < 8 ? kValues[common == 2 ? 3 - of : of] : -kInf;
+        });
+        check_forward(c, last, src);
+        if (::testing::Test::HasFailure()) return;
+      }
+    }
+  }
+}
+
+TEST(MaxPool3d, GradientMatchesReference) {
+  for (const Pool3dCase& c : all_cases()) {
+    for (bool last : {false, true}) {
+      for (int32_t dtype : kPoolDtypes) {
+        SCOPED_TRACE(c.describe() + (last ? " last " : " ") + polyops_dtype_name(dtype));
+        const Sizes strides = layout_strides_3d(c.results(), last);
+        Buffer src(POLYOPS_FLOAT32, c.sizes), dst(POLYOPS_FLOAT32, c.results());
+        Buffer grad(dtype, c.results(), strides, c.offset);
+        Buffer indices(POLYOPS_INT64, c.results(), strides, c.offset);
+        src.fill_normal(3);
+        grad.fill_normal(4);
+        reference::max_pool3d({0, c.window(), src.view(), dst.view(), indices.view()});
+        check_backward(c, last, grad, indices);
+        if (::testing::Test::HasFailure()) return;
+      }
+    }
+  }
+}
+
+// Indices that are no place, or that of an element which the window does not reach, give nothing.
+TEST(MaxPool3d, GradientOfOtherIndices) {
+  for (const int64_t channels : {3, 8}) {
+    for (const Triple& stride : {Triple(2), Triple(1), Triple(2, 1, 3)}) {
+      const Pool3dCase c = {{1, channels, 4, 5, 6}, 3, stride, 1};
+      for (const bool last : {false, true}) {
+        Buffer grad(POLYOPS_FLOAT32, c.results(), layout_strides_3d(c.results(), last));
+        Buffer indices(POLYOPS_INT64, c.results(), layout_strides_3d(c.results(), last));
+        grad.fill([](int64_t i) { return i % 5 == 4 ? kNan : static_cast<double>(i % 7); });
+        indices.fill([](int64_t i) {
+          constexpr double kIndices[] = {-1, 0,  5, 119, 120, 4294967296.0 + 5, -4294967296.0 + 5,
+                                         20, 37, 8};
+          return kIndices[i % 10];
+        });
+        check_backward(c, last, grad, indices);
+      }
+    }
+  }
+}
+
+TEST(MaxPool3d, DeclinesWhatItCannotDo) {
+  const Buffer src(POLYOPS_FLOAT32, {1, 2, 4, 8, 8}), dst(POLYOPS_FLOAT32, {1, 2, 2, 4, 4});
+  const Buffer indices(POLYOPS_INT64, {1, 2, 2, 4, 4});
+  const polyops_pool3d_window window = {{2, 2, 2}, {2, 2, 2}, {0, 0, 0}, {1, 1, 1}};
+  const polyops_max_pool3d_args good = {sizeof good, window, src.view(), dst.view(),
+                                        indices.view()};
+  for (const polyops_kernel* kernel : kernels_of("max_pool3d")) {
+    EXPECT_STREQ(kernel->supports(&good), nullptr);
+    polyops_max_pool3d_args args = good;
+    args.indices.dtype = POLYOPS_FLOAT32;
+    EXPECT_STREQ(kernel->supports(&args), "dtype");
+    args = good;
+    args.src.strides[3] = 16;
+    EXPECT_STREQ(kernel->supports(&args), "layout");
+    args = good;
+    args.window.stride[2] = 0;
+    EXPECT_STREQ(kernel->supports(&args), "window");
+    args = good;  // the last window is beyond the image
+    args.window.stride[0] = 4;
+    EXPECT_STREQ(kernel->supports(&args), "window");
+    args = good;  // the first one skips it
+    args.window.padding[0] = 1;
+    args.window.dilation[0] = 6;
+    EXPECT_STREQ(kernel->supports(&args), "window");
+    args = good;
+    args.window.dilation[0] = int64_t{1} << 31;
+    EXPECT_STREQ(kernel->supports(&args), "size");
+    args = good;
+    args.src.sizes[0] = int64_t{1} << 25;
+    EXPECT_STREQ(kernel->supports(&args), "size");
+  }
+}
+
+}  // namespace
+}  // namespace polyops::testing
