@@ -50,12 +50,8 @@ KernelOp upsample_backward(const char* name) {
 }
 
 KernelOp activation(const char* name) {
-  return {name,
-          "forward",
-          sizeof(polyops_activation_args),
-          {kContiguous, kStrided},
-          {"numel"},
-          activation_key};
+  return {name,      "forward",     sizeof(polyops_activation_args), {kContiguous, kStrided},
+          {"numel"}, activation_key};
 }
 
 KernelOp activation_backward(const char* name) {

@@ -65,12 +65,28 @@ template <class T, int kInputs, int kOutputs, class Function>
 GPU_KERNEL(kElementThreads)
 run_elements(Function f, Pointers<T, kInputs, kOutputs> p, int64_t n) {
   constexpr int kPacks = kRunPacks<kInputs>;
-  const int64_t step = block_threads();
-  const int64_t first = block_id() * kPacks * step + thread_id();
+  constexpr int64_t kStep = kElementThreads;
+  const int64_t first = block_id() * kPacks * kStep + thread_id();
+  const Span<T> span(p.out[0], n);
+  const bool inside = span.whole(first) && span.whole(first + (kPacks - 1) * kStep);
+  const int64_t at = first * kPack<T> - span.shift;  // of the first pack's first element
   float x[kInputs][kPacks][kPack<T>], y[kOutputs][kPacks][kPack<T>];
+  if (inside) {
+    Words words[kInputs][kPacks];
 #pragma unroll
-  for (int i = 0; i < kInputs; ++i) {
-    load_packs<kPacks>(Span<const T>(p.in[i], n), first, step, x[i]);
+    for (int i = 0; i < kInputs * kPacks; ++i) {
+      const int64_t later = i % kPacks * kStep * kPack<T>;
+      words[i / kPacks][i % kPacks] = load_words(p.in[i / kPacks] + at + later);
+    }
+#pragma unroll
+    for (int i = 0; i < kInputs * kPacks; ++i) {
+      unpack<T>(words[i / kPacks][i % kPacks], x[i / kPacks][i % kPacks]);
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < kInputs; ++i) {
+      load_packs<kPacks>(Span<const T>(p.in[i], n), first, kStep, x[i]);
+    }
   }
 #pragma unroll
   for (int k = 0; k < kPacks; ++k) {
@@ -85,7 +101,16 @@ run_elements(Function f, Pointers<T, kInputs, kOutputs> p, int64_t n) {
     }
   }
 #pragma unroll
-  for (int o = 0; o < kOutputs; ++o) store_packs<kPacks>(Span<T>(p.out[o], n), first, step, y[o]);
+  for (int o = 0; o < kOutputs; ++o) {
+    if (!inside) {
+      store_packs<kPacks>(Span<T>(p.out[o], n), first, kStep, y[o]);
+      continue;
+    }
+#pragma unroll
+    for (int k = 0; k < kPacks; ++k) {
+      store_words(p.out[o] + at + k * kStep * kPack<T>, pack<T>(y[o][k]));
+    }
+  }
 }
 
 // The walk counts packs.
@@ -184,7 +209,7 @@ struct Elementwise {
     for (int i = 0; i < kInputs; ++i) p.in[i] = static_cast<const T*>(t[i]->data);
     for (int o = 0; o < kOutputs; ++o) p.out[o] = static_cast<T*>(t[kInputs + o]->data);
     const int shift = p.shift();
-    if (walk.is_run() && shift >= 0) {  // packs of all tensors begin at the same elements
+    if (walk.is_run() && shift >= 0) {         // packs of all tensors begin at the same elements
       const int64_t packs = n / kPack<T> + 2;  // at most: both ends may reach out
       return gpu::launch(run_elements<T, kInputs, kOutputs, Function>,
                          {(packs + kOfBlock - 1) / kOfBlock, kElementThreads}, ctx, f, p, n);

@@ -19,7 +19,9 @@ struct Halves {
   int64_t b(int64_t element) const { return a(element) + half; }
 };
 
-double logistic(double x) { return x < 0 ? std::exp(x) / (1 + std::exp(x)) : 1 / (1 + std::exp(-x)); }
+double logistic(double x) {
+  return x < 0 ? std::exp(x) / (1 + std::exp(x)) : 1 / (1 + std::exp(-x));
+}
 
 }  // namespace
 

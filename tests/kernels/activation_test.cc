@@ -126,8 +126,7 @@ void check_backward(const Activation& f, const Layout& layout, const Buffer& gra
   for (const polyops_kernel* kernel : kernels_of(std::string(f.op) + "_backward")) {
     SCOPED_TRACE(named(f) + ": " + describe(*kernel, layout, dtype));
     Buffer result(dtype, layout.sizes, layout.dst, layout.offset * 5);
-    const auto asked =
-        backward(f, grad.without_data(), src.without_data(), result.without_data());
+    const auto asked = backward(f, grad.without_data(), src.without_data(), result.without_data());
     const auto args = backward(f, grad.view(), src.view(), result.view());
     if (!supports_and_launches(*kernel, asked, args, layout.all_dense(), layout.threads)) continue;
     expect_near(result, expected, dtype, std::strcmp(f.op, "mish") == 0 ? &grad : nullptr);

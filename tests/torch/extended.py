@@ -7,6 +7,7 @@ caller compares with stock instead.
 from collections.abc import Callable
 from typing import Any
 
+import extended_activations
 import extended_norms
 import numpy as np
 import torch
@@ -273,6 +274,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "_scaled_dot_product_flash_attention_for_cpu": attention,
     "_scaled_dot_product_flash_attention_for_cpu_backward": attention_backward,
     **UPSAMPLE,
+    **extended_activations.FORMULAS,
     **extended_norms.FORMULAS,
     "nll_loss_forward": nll_loss,
     "nll_loss_backward": nll_loss_backward,
@@ -360,6 +362,7 @@ TERMS: dict[str, Callable[..., Any]] = {
     "native_layer_norm": layer_norm_terms,
     "native_layer_norm_backward": layer_norm_backward_terms,
     "_fused_rms_norm_backward": rms_norm_backward_terms,
+    **extended_activations.TERMS,
     **extended_norms.TERMS,
     **UPSAMPLE_TERMS,
 }

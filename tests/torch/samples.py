@@ -119,6 +119,7 @@ def args(*values: Any, **named: Any) -> Args:
 
 
 def all_samples() -> list[Sample]:
+    import samples_activations
     import samples_attention
     import samples_cat
     import samples_convolution
@@ -135,4 +136,5 @@ def all_samples() -> list[Sample]:
     modules = (samples_elementwise, samples_rows, samples_products, samples_attention)
     modules += (samples_convolution, samples_vectors, samples_rms_norm, samples_cat)
     modules += (samples_losses, samples_upsample, samples_pool, samples_norms)
+    modules += (samples_activations,)
     return [sample for module in modules for sample in module.samples()]

@@ -44,11 +44,11 @@ struct ActivationBackward {
 }  // namespace polyops::gpu
 
 // Ends the source of an op with its two kernels.
-#define POLYOPS_GPU_ACTIVATION(op, Forward, Backward)                                      \
-  POLYOPS_GPU_KERNELS(                                                                     \
-      op,                                                                                  \
-      POLYOPS_GPU_KERNEL(#op, #op, Elementwise<Forward>::supports, nullptr,                \
-                         Elementwise<Forward>::launch),                                    \
+#define POLYOPS_GPU_ACTIVATION(op, Forward, Backward)                                       \
+  POLYOPS_GPU_KERNELS(                                                                      \
+      op,                                                                                   \
+      POLYOPS_GPU_KERNEL(#op, #op, Elementwise<Forward>::supports, nullptr,                 \
+                         Elementwise<Forward>::launch),                                     \
       POLYOPS_GPU_KERNEL(#op "_backward", #op "_backward", Elementwise<Backward>::supports, \
                          nullptr, Elementwise<Backward>::launch))
 

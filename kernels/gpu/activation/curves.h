@@ -28,43 +28,41 @@ GPU_DEVICE float exponential(float x) {
   return root * root;
 }
 
-// log(1 + u) for 0 <= u <= 1, of which minimax polynomials leave 1.5e-6, for float32 2e-8. They begin
-// with u itself, however small.
-template <class T>
-GPU_DEVICE float log_of_1_and(float u, float addend) {
-  float p;
-  if constexpr (std::is_same_v<T, float>) {
-    p = polynomial(u, -0x1.b2f588p-9f, 0x1.4b0836p-6f, -0x1.d86324p-5f, 0x1.b579c2p-4f,
-                   -0x1.3a7a82p-3f, 0x1.935ca0p-3f, -0x1.ff26e2p-3f, 0x1.554df0p-2f,
-                   -0x1.ffffd2p-2f, 1.0f);
-  } else {
-    p = polynomial(u, 0x1.de07d2p-7f, -0x1.15eb32p-4f, 0x1.354e08p-3f, -0x1.e38f74p-3f,
-                   0x1.535ba4p-2f, -0x1.ffe7bep-2f, 1.0f);
-  }
-  return fmaf(u, p, addend);
+// x, computed whatever is then chosen: otherwise the compiler branches around what takes long.
+GPU_DEVICE float always(float x) {
+  uint32_t bits = float_bits(x);
+  forget_bits(&bits);
+  return float_of_bits(bits);
 }
 
-// log(1 + e^x), which is max(x, 0) and the logarithm of 1 and something small.
+// log(1 + u) / u for 0 <= u <= 1: minimax polynomials, off by 1.5e-6, for float32 by 2e-8, and exact
+// where u vanishes.
 template <class T>
-GPU_DEVICE float log_of_1_and_exp(float x) {
-  return log_of_1_and<T>(exponential<T>(-fabsf(x)), fmaxf(x, 0.0f));
+GPU_DEVICE float log_ratio(float u) {
+  if constexpr (std::is_same_v<T, float>) {
+    return polynomial(u, -0x1.b2f588p-9f, 0x1.4b0836p-6f, -0x1.d86324p-5f, 0x1.b579c2p-4f,
+                      -0x1.3a7a82p-3f, 0x1.935ca0p-3f, -0x1.ff26e2p-3f, 0x1.554df0p-2f,
+                      -0x1.ffffd2p-2f, 1.0f);
+  } else {
+    return polynomial(u, 0x1.de07d2p-7f, -0x1.15eb32p-4f, 0x1.354e08p-3f, -0x1.e38f74p-3f,
+                      0x1.535ba4p-2f, -0x1.ffe7bep-2f, 1.0f);
+  }
 }
 
 // e^x - 1. Near 0, where the difference would cancel, x times a minimax polynomial: off by 1e-7 of the
 // result within 0.25, for float32 by 3e-8 within 1.
 template <class T>
 GPU_DEVICE float exp_less_1(float x) {
-  const float far = exponential<T>(x) - 1;
-  if constexpr (std::is_same_v<T, float>) {
-    const float near = x * polynomial(x, 0x1.831cb6p-19f, 0x1.abae94p-16f, 0x1.9fc482p-13f,
-                                      0x1.6bf04ep-10f, 0x1.11119cp-7f, 0x1.5555b4p-5f,
-                                      0x1.555554p-3f, 0.5f, 1.0f);
-    return fabsf(x) < 1 ? near : far;
+  constexpr bool kClose = std::is_same_v<T, float>;
+  float ratio;
+  if constexpr (kClose) {
+    ratio = polynomial(x, 0x1.831cb6p-19f, 0x1.abae94p-16f, 0x1.9fc482p-13f, 0x1.6bf04ep-10f,
+                       0x1.11119cp-7f, 0x1.5555b4p-5f, 0x1.555554p-3f, 0.5f, 1.0f);
   } else {
-    const float near = x * polynomial(x, 0x1.121f58p-7f, 0x1.5641aap-5f, 0x1.5554ecp-3f,
-                                      0x1.ffff86p-2f, 1.0f);
-    return fabsf(x) < 0.25f ? near : far;
+    ratio = polynomial(x, 0x1.121f58p-7f, 0x1.5641aap-5f, 0x1.5554ecp-3f, 0x1.ffff86p-2f, 1.0f);
   }
+  const float near = always(x * ratio), far = always(exponential<T>(x) - 1);
+  return fabsf(x) < (kClose ? 1.0f : 0.25f) ? near : far;
 }
 
 // 1 / (1 + e^-x), and its slope; neither cancels.

@@ -18,10 +18,12 @@ template <class T>
 struct Elu : EluScalars {
   using EluScalars::EluScalars;
   GPU_DEVICE float operator()(float x) const {
-    return x > 0 ? x * positive : exp_less_1<T>(x * input) * negative;
+    const float curve = always(exp_less_1<T>(x * input) * negative);
+    return x > 0 ? x * positive : curve;
   }
   GPU_DEVICE float operator()(float grad, float x) const {
-    return grad * (x <= 0 ? input * negative * exponential<T>(x * input) : positive);
+    const float slope = always(input * negative * exponential<T>(x * input));
+    return grad * (x <= 0 ? slope : positive);
   }
 };
 

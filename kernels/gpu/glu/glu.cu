@@ -95,7 +95,6 @@ int launch(const void* data, const polyops_context* ctx) {
 }  // namespace
 }  // namespace polyops::gpu
 
-POLYOPS_GPU_KERNELS(glu,
-                    POLYOPS_GPU_KERNEL("glu", "glu", supports<Glu>, nullptr, launch<Glu>),
+POLYOPS_GPU_KERNELS(glu, POLYOPS_GPU_KERNEL("glu", "glu", supports<Glu>, nullptr, launch<Glu>),
                     POLYOPS_GPU_KERNEL("glu_backward", "glu_backward", supports<GluBackward>,
                                        nullptr, launch<GluBackward>))

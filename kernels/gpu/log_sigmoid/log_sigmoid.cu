@@ -7,7 +7,10 @@ namespace {
 template <class T>
 struct LogSigmoid {
   explicit LogSigmoid(const double*) {}
-  GPU_DEVICE float operator()(float x) const { return -log_of_1_and_exp<T>(-x); }
+  GPU_DEVICE float operator()(float x) const {
+    const float u = exponential<T>(-fabsf(x));
+    return fmaf(-u, log_ratio<T>(u), fminf(x, 0.0f));
+  }
   GPU_DEVICE float operator()(float grad, float x) const { return grad * logistic<T>(-x); }
 };
 

@@ -1,4 +1,5 @@
-// softplus and its gradient. Bound: memory; of instructions there are some 20 per element of 16 bits.
+// softplus and its gradient. Bound: memory. log(1 + e^y) is max(y, 0) and log(1 + e^-|y|), of which a
+// polynomial is left.
 #include "activation/activation.h"
 
 namespace polyops::gpu {
@@ -14,11 +15,14 @@ struct Softplus {
         threshold(static_cast<float>(scalars[1])) {}
   GPU_DEVICE float operator()(float x) const {
     const float y = x * beta;
-    return y > threshold ? x : log_of_1_and_exp<T>(y) * inverse;
+    const float u = exponential<T>(-fabsf(y));
+    const float curve = always(fmaf(u, log_ratio<T>(u), fmaxf(y, 0.0f)) * inverse);
+    return y > threshold ? x : curve;
   }
   GPU_DEVICE float operator()(float grad, float x) const {
     const float y = x * beta;
-    return y > threshold ? grad : grad * logistic<T>(y);
+    const float slope = always(logistic<T>(y));
+    return y > threshold ? grad : grad * slope;
   }
 };
 
