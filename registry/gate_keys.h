@@ -25,6 +25,8 @@ inline int64_t extent(const polyops_tensor& t, int begin, int end) {
   return n;
 }
 
+GateKey activation_backward_key(const void* args);
+GateKey activation_key(const void* args);
 GateKey adaptive_avg_pool2d_backward_key(const void* args);
 GateKey adaptive_avg_pool2d_key(const void* args);
 GateKey adaptive_avg_pool3d_backward_key(const void* args);
@@ -49,6 +51,8 @@ GateKey gelu_key(const void* args);
 GateKey gemm_key(const void* args);
 GateKey gemm_pack_key(const void* args);
 GateKey gemm_prepacked_key(const void* args);
+GateKey glu_backward_key(const void* args);
+GateKey glu_key(const void* args);
 GateKey group_norm_backward_key(const void* args);
 GateKey group_norm_forward_key(const void* args);
 GateKey layer_norm_backward_key(const void* args);

@@ -1,8 +1,10 @@
 // Of ops over rows and over elements.
 #include "gate_keys.h"
+#include "polyops/ops/activation.h"
 #include "polyops/ops/batch_norm.h"
 #include "polyops/ops/cat.h"
 #include "polyops/ops/gelu.h"
+#include "polyops/ops/glu.h"
 #include "polyops/ops/group_norm.h"
 #include "polyops/ops/layer_norm.h"
 #include "polyops/ops/nll_loss.h"
@@ -73,6 +75,15 @@ bool lies_as(const polyops_tensor& t, const polyops_tensor& dst) {
   return true;
 }
 
+// Of the whole tensor, so many rows and so long, in each of which both halves are.
+GateKey halves_key(const polyops_tensor& t, int dim) {
+  int64_t rows = 1;
+  for (int d = 0; d < t.rank; ++d) {
+    if (t.sizes[d] != 1 && t.strides[d] > t.strides[dim]) rows *= t.sizes[d];
+  }
+  return {t.dtype, is_dense(t) ? kContiguous : kStrided, {rows, polyops_numel(&t) / rows}};
+}
+
 }  // namespace
 
 GateKey softmax_forward_key(const void* p) {
@@ -134,6 +145,25 @@ GateKey gelu_backward_key(const void* p) {
 GateKey relu_backward_key(const void* p) {
   const auto& a = *static_cast<const polyops_relu_backward_args*>(p);
   return binary_key(a.grad_dst, a.src);
+}
+
+GateKey activation_key(const void* p) {
+  return unary_key(static_cast<const polyops_activation_args*>(p)->src);
+}
+
+GateKey activation_backward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_activation_backward_args*>(p);
+  return binary_key(a.grad_dst, a.src);
+}
+
+GateKey glu_key(const void* p) {
+  const auto& a = *static_cast<const polyops_glu_args*>(p);
+  return halves_key(a.src, a.dim);
+}
+
+GateKey glu_backward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_glu_backward_args*>(p);
+  return halves_key(a.src, a.dim);
 }
 
 // outer: how many rows dst has, in each of which every src has its part.

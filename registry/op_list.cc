@@ -2,12 +2,14 @@
 
 #include "gate_keys.h"
 #include "polyops/ops/adaptive_max_pool.h"
+#include "polyops/ops/activation.h"
 #include "polyops/ops/attention.h"
 #include "polyops/ops/batch_norm.h"
 #include "polyops/ops/cat.h"
 #include "polyops/ops/convolution.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/gemm.h"
+#include "polyops/ops/glu.h"
 #include "polyops/ops/group_norm.h"
 #include "polyops/ops/layer_norm.h"
 #include "polyops/ops/max_pool3d.h"
@@ -48,6 +50,20 @@ KernelOp upsample_backward(const char* name) {
           {kContiguous, kChannelsLast, kStrided},
           {"planes", "from", "to"},
           upsample_backward_key};
+}
+
+KernelOp activation(const char* name) {
+  return {name,      "forward",     sizeof(polyops_activation_args), {kContiguous, kStrided},
+          {"numel"}, activation_key};
+}
+
+KernelOp activation_backward(const char* name) {
+  return {name,
+          "backward",
+          sizeof(polyops_activation_backward_args),
+          {kContiguous, kStrided},
+          {"numel"},
+          activation_backward_key};
 }
 
 std::vector<const char*> convolution_layouts() {
@@ -251,6 +267,26 @@ std::span<const KernelOp> kernel_ops() {
        {kContiguous, kChannelsLast},
        {"samples", "channels", "pixels"},
        batch_norm_backward_key},
+      activation("elu"),
+      activation_backward("elu_backward"),
+      activation("log_sigmoid"),
+      activation_backward("log_sigmoid_backward"),
+      activation("mish"),
+      activation_backward("mish_backward"),
+      activation("softplus"),
+      activation_backward("softplus_backward"),
+      {"glu",
+       "forward",
+       sizeof(polyops_glu_args),
+       {kContiguous, kStrided},
+       {"rows", "len"},
+       glu_key},
+      {"glu_backward",
+       "backward",
+       sizeof(polyops_glu_backward_args),
+       {kContiguous, kStrided},
+       {"rows", "len"},
+       glu_backward_key},
   };
   return *ops;
 }
@@ -272,18 +308,23 @@ std::span<const PublicOp> public_ops() {
       {"convolution",
        {"convolution", "convolution_backward", "convolution_pack", "convolution_prepacked"}},
       {"dot", {"gemm"}},
+      {"elu", {"elu", "elu_backward"}},
       {"gelu", {"gelu", "gelu_backward"}},
+      {"glu", {"glu", "glu_backward"}},
       {"group_norm", {"group_norm", "group_norm_backward"}},
       {"layer_norm", {"layer_norm", "layer_norm_backward"}},
+      {"log_sigmoid", {"log_sigmoid", "log_sigmoid_backward"}},
       {"log_softmax", {"log_softmax", "log_softmax_backward"}},
       {"max_pool2d", {"max_pool2d", "max_pool2d_backward"}},
       {"max_pool3d", {"max_pool3d", "max_pool3d_backward"}},
+      {"mish", {"mish", "mish_backward"}},
       {"mm", {"gemm", "gemm_pack", "gemm_prepacked"}},
       {"nll_loss", {"nll_loss", "nll_loss_backward"}},
       {"relu", {"relu", "relu_backward"}},
       {"rms_norm", {"rms_norm", "rms_norm_backward"}},
       {"scaled_dot_product_attention", {"attention", "attention_backward"}},
       {"softmax", {"softmax", "softmax_backward"}},
+      {"softplus", {"softplus", "softplus_backward"}},
       {"upsample_bicubic2d", {"upsample_bicubic2d", "upsample_bicubic2d_backward"}},
       {"upsample_bilinear2d", {"upsample_bilinear2d", "upsample_bilinear2d_backward"}},
       {"upsample_nearest2d", {"upsample_nearest2d", "upsample_nearest2d_backward"}},

@@ -13,6 +13,8 @@ const std::vector<Overload>& overloads() {
           adaptive_avg_pool3d_overloads(), max_pool3d_overloads(), adaptive_max_pool2d_overloads(),
           adaptive_max_pool3d_overloads(), upsample_overloads(), cat_overloads(),
           nll_loss_overloads()}) {
+          avg_pool2d_overloads(), adaptive_avg_pool2d_overloads(), upsample_overloads(),
+          cat_overloads(), nll_loss_overloads(), activation_overloads(), glu_overloads()}) {
       table->insert(table->end(), part.begin(), part.end());
     }
     return table;

@@ -8,6 +8,7 @@
 
 namespace polyops::torch_binding {
 
+std::vector<Overload> activation_overloads();
 std::vector<Overload> adaptive_avg_pool2d_overloads();
 std::vector<Overload> adaptive_avg_pool3d_overloads();
 std::vector<Overload> adaptive_max_pool2d_overloads();
@@ -20,6 +21,7 @@ std::vector<Overload> cat_overloads();
 std::vector<Overload> convolution_overloads();
 std::vector<Overload> gelu_overloads();
 std::vector<Overload> gemm_overloads();
+std::vector<Overload> glu_overloads();
 std::vector<Overload> group_norm_overloads();
 std::vector<Overload> layer_norm_overloads();
 std::vector<Overload> max_pool2d_overloads();

@@ -43,4 +43,6 @@ at::Tensor allocate_like(const at::Tensor& a, const at::Tensor& b) {
   return at::TensorIterator::binary_op(out, a, b).output();
 }
 
+at::Tensor empty_like(const at::Tensor& a) { return at::empty_like(a); }
+
 }  // namespace polyops::torch_binding

@@ -1,4 +1,4 @@
-// The parts that gelu and relu share: attempts for f(src) -> dst and f'(grad_dst, src) -> grad_src,
+// What activations share: attempts for f(src) -> dst and f'(grad_dst, src) -> grad_src,
 // given how an op's argument struct is filled.
 #ifndef POLYOPS_BINDINGS_TORCH_UNARY_H_
 #define POLYOPS_BINDINGS_TORCH_UNARY_H_
@@ -11,9 +11,10 @@
 
 namespace polyops::torch_binding {
 
-// Args has src and dst; its other members are set by the caller.
+// Args has src and dst; its other members are set by the caller. allocate: the result, as stock's.
 template <class Args>
-std::optional<at::Tensor> unary(Call& call, const at::Tensor& self, Args args) {
+std::optional<at::Tensor> unary(Call& call, const at::Tensor& self, Args args,
+                                at::Tensor (*allocate)(const at::Tensor&) = allocate_like) {
   args.struct_size = sizeof args;
   if (const char* reason = describe(self, &args.src)) {
     call.decline(reason);
@@ -21,7 +22,7 @@ std::optional<at::Tensor> unary(Call& call, const at::Tensor& self, Args args) {
   }
   args.dst = args.src;
   if (!call.choose(&args)) return std::nullopt;
-  at::Tensor out = allocate_like(self);
+  at::Tensor out = allocate(self);
   copy_strides(out, &args.dst);
   set_input(&args.src, self);
   set_output(&args.dst, out);
@@ -56,8 +57,16 @@ bool describe_backward(Call& call, const at::Tensor& grad_output, const at::Tens
   return true;
 }
 
-// The operand that stock's TensorIterator meets first; it decides the layout of the result.
-enum class First { kGradOutput, kSelf };
+// What decides the layout of the result: the operand that stock's TensorIterator meets first, or
+// grad_output whatever the other one is.
+enum class First { kGradOutput, kSelf, kGradOutputAlone };
+
+inline at::Tensor allocate_gradient(const at::Tensor& grad_output, const at::Tensor& self,
+                                    First first) {
+  if (first == First::kGradOutputAlone) return empty_like(grad_output);
+  return first == First::kSelf ? allocate_like(self, grad_output)
+                               : allocate_like(grad_output, self);
+}
 
 // Args has grad_dst, src and grad_src.
 template <class Args>
@@ -66,8 +75,7 @@ std::optional<at::Tensor> unary_backward(Call& call, const at::Tensor& grad_outp
   if (!describe_backward(call, grad_output, self, &args)) return std::nullopt;
   args.grad_src = args.grad_dst;
   if (!call.choose(&args)) return std::nullopt;
-  at::Tensor grad_input =
-      first == First::kSelf ? allocate_like(self, grad_output) : allocate_like(grad_output, self);
+  at::Tensor grad_input = allocate_gradient(grad_output, self, first);
   copy_strides(grad_input, &args.grad_src);
   set_input(&args.grad_dst, grad_output);
   set_input(&args.src, self);

@@ -197,6 +197,7 @@ GPU_DEVICE uint32_t narrow2(float first, float second) {
 }
 
 GPU_DEVICE float exp_fast(float x) { return __expf(x); }
+GPU_DEVICE float exp_close(float x) { return expf(x); }
 GPU_DEVICE float exp2_flush(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));

@@ -1,12 +1,14 @@
 // What elementwise ops share: tensors that are one run of memory, in whatever order of dimensions, go
-// by packs, kPacks of each tensor in flight per thread; anything else element by element, its index
-// taken apart. Bound: memory, each tensor once.
+// by packs, kPacks of each tensor in flight per thread; rows of whole packs, as half of a wider tensor
+// has them, by packs whose place is taken apart; anything else so element by element. Bound: memory,
+// each tensor once.
 //
 // An op is a type with
-//   using Args; static constexpr int kInputs;
-//   static void tensors(const Args&, const polyops_tensor** t)   inputs, then the output
-//   int with_function<T>(const Args&, F f)    f(what is computed of T's, float operator()(float, ...))
-// and its output may be exactly one of the inputs.
+//   using Args; static constexpr int kInputs, kOutputs;
+//   static void tensors(const Args&, const polyops_tensor** t)   inputs, then outputs
+//   int with_function<T>(const Args&, F f)    f(what is computed of T's)
+// which is float operator()(float, ...), or void operator()(float, ..., float* out, ...) of several
+// outputs. An output may be exactly one of the inputs.
 #ifndef POLYOPS_GPU_ELEMENTWISE_H_
 #define POLYOPS_GPU_ELEMENTWISE_H_
 
@@ -22,73 +24,162 @@ namespace {
 constexpr int kElementThreads = 256;
 
 template <class Function>
-GPU_DEVICE float apply(const Function& f, const float (&x)[1]) {
-  return f(x[0]);
+GPU_DEVICE void apply(const Function& f, const float (&x)[1], float (&y)[1]) {
+  y[0] = f(x[0]);
 }
 template <class Function>
-GPU_DEVICE float apply(const Function& f, const float (&x)[2]) {
-  return f(x[0], x[1]);
+GPU_DEVICE void apply(const Function& f, const float (&x)[2], float (&y)[1]) {
+  y[0] = f(x[0], x[1]);
+}
+template <class Function>
+GPU_DEVICE void apply(const Function& f, const float (&x)[3], float (&y)[2]) {
+  f(x[0], x[1], x[2], &y[0], &y[1]);
 }
 
 // Packs per thread: 64 bytes of loads in flight, whether of one input or of two.
 template <int kInputs>
 inline constexpr int kRunPacks = 4 / kInputs;
 
-template <class T, int kInputs>
+template <class T, int kInputs, int kOutputs>
 struct Pointers {
   const T* in[kInputs];
-  T* out;
+  T* out[kOutputs];
+
+  // Elements by which all are behind a multiple of 16 bytes; -1 if that differs.
+  int shift() const {
+    const auto of = [](const T* p) {
+      return static_cast<int>(reinterpret_cast<uintptr_t>(p) % 16 / sizeof(T));
+    };
+    const int first = of(in[0]);
+    for (const T* p : in) {
+      if (of(p) != first) return -1;
+    }
+    for (const T* p : out) {
+      if (of(p) != first) return -1;
+    }
+    return first;
+  }
 };
 
-template <class T, int kInputs, class Function>
+template <class T, int kInputs, int kOutputs, class Function>
 GPU_KERNEL(kElementThreads)
-run_elements(Function f, Pointers<T, kInputs> p, int64_t n) {
+run_elements(Function f, Pointers<T, kInputs, kOutputs> p, int64_t n) {
   constexpr int kPacks = kRunPacks<kInputs>;
-  const Span<T> out(p.out, n);
-  const int64_t step = block_threads();
-  const int64_t first = block_id() * kPacks * step + thread_id();
-  float x[kInputs][kPacks][kPack<T>];
+  constexpr int64_t kStep = kElementThreads;
+  const int64_t first = block_id() * kPacks * kStep + thread_id();
+  const Span<T> span(p.out[0], n);
+  const bool inside = span.whole(first) && span.whole(first + (kPacks - 1) * kStep);
+  const int64_t at = first * kPack<T> - span.shift;  // of the first pack's first element
+  float x[kInputs][kPacks][kPack<T>], y[kOutputs][kPacks][kPack<T>];
+  if (inside) {
+    Words words[kInputs][kPacks];
 #pragma unroll
-  for (int i = 0; i < kInputs; ++i) {
-    load_packs<kPacks>(Span<const T>(p.in[i], n), first, step, x[i]);
+    for (int i = 0; i < kInputs * kPacks; ++i) {
+      const int64_t later = i % kPacks * kStep * kPack<T>;
+      words[i / kPacks][i % kPacks] = load_words(p.in[i / kPacks] + at + later);
+    }
+#pragma unroll
+    for (int i = 0; i < kInputs * kPacks; ++i) {
+      unpack<T>(words[i / kPacks][i % kPacks], x[i / kPacks][i % kPacks]);
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < kInputs; ++i) {
+      load_packs<kPacks>(Span<const T>(p.in[i], n), first, kStep, x[i]);
+    }
   }
 #pragma unroll
   for (int k = 0; k < kPacks; ++k) {
 #pragma unroll
     for (int j = 0; j < kPack<T>; ++j) {
-      float operands[kInputs];
+      float operands[kInputs], results[kOutputs];
 #pragma unroll
       for (int i = 0; i < kInputs; ++i) operands[i] = x[i][k][j];
-      x[0][k][j] = apply(f, operands);
+      apply(f, operands, results);
+#pragma unroll
+      for (int o = 0; o < kOutputs; ++o) y[o][k][j] = results[o];
     }
   }
-  store_packs<kPacks>(out, first, step, x[0]);
+#pragma unroll
+  for (int o = 0; o < kOutputs; ++o) {
+    if (!inside) {
+      store_packs<kPacks>(Span<T>(p.out[o], n), first, kStep, y[o]);
+      continue;
+    }
+#pragma unroll
+    for (int k = 0; k < kPacks; ++k) {
+      store_words(p.out[o] + at + k * kStep * kPack<T>, pack<T>(y[o][k]));
+    }
+  }
 }
 
-template <class T, int kInputs, class Function>
+// The walk counts packs.
+template <class T, int kInputs, int kOutputs, class Function>
 GPU_KERNEL(kElementThreads)
-walk_elements(Function f, Pointers<T, kInputs> p, Walk<kInputs + 1> walk, int64_t n) {
+row_elements(Function f, Pointers<T, kInputs, kOutputs> p, Walk<kInputs + kOutputs> walk,
+             uint32_t packs) {
+  constexpr int kPacks = kRunPacks<kInputs>;
+  const uint32_t first = static_cast<uint32_t>(block_id()) * kPacks * kElementThreads + thread_id();
+  int64_t at[kPacks][kInputs + kOutputs];
+  Words words[kInputs][kPacks];
+#pragma unroll
+  for (int k = 0; k < kPacks; ++k) {
+    const uint32_t number = first + k * kElementThreads;
+    if (number >= packs) break;
+    walk.offsets(number, at[k]);
+#pragma unroll
+    for (int i = 0; i < kInputs; ++i) words[i][k] = load_words(p.in[i] + at[k][i] * kPack<T>);
+  }
+#pragma unroll
+  for (int k = 0; k < kPacks; ++k) {
+    if (first + k * kElementThreads >= packs) break;
+    float x[kInputs][kPack<T>], y[kOutputs][kPack<T>];
+#pragma unroll
+    for (int i = 0; i < kInputs; ++i) unpack<T>(words[i][k], x[i]);
+#pragma unroll
+    for (int j = 0; j < kPack<T>; ++j) {
+      float operands[kInputs], results[kOutputs];
+#pragma unroll
+      for (int i = 0; i < kInputs; ++i) operands[i] = x[i][j];
+      apply(f, operands, results);
+#pragma unroll
+      for (int o = 0; o < kOutputs; ++o) y[o][j] = results[o];
+    }
+#pragma unroll
+    for (int o = 0; o < kOutputs; ++o) {
+      store_words(p.out[o] + at[k][kInputs + o] * kPack<T>, pack<T>(y[o]));
+    }
+  }
+}
+
+template <class T, int kInputs, int kOutputs, class Function>
+GPU_KERNEL(kElementThreads)
+walk_elements(Function f, Pointers<T, kInputs, kOutputs> p, Walk<kInputs + kOutputs> walk,
+              int64_t n) {
   const int64_t step = grid_blocks() * block_threads();
   for (int64_t i = block_id() * block_threads() + thread_id(); i < n; i += step) {
-    int64_t at[kInputs + 1];
+    int64_t at[kInputs + kOutputs];
     walk.template offsets<int64_t>(i, at);
-    float operands[kInputs];
+    float operands[kInputs], results[kOutputs];
 #pragma unroll
     for (int t = 0; t < kInputs; ++t) operands[t] = widen(p.in[t][at[t]]);
-    p.out[at[kInputs]] = narrow<T>(apply(f, operands));
+    apply(f, operands, results);
+#pragma unroll
+    for (int o = 0; o < kOutputs; ++o) p.out[o][at[kInputs + o]] = narrow<T>(results[o]);
   }
 }
 
 template <class Op>
 struct Elementwise {
   using Args = typename Op::Args;
-  static constexpr int kInputs = Op::kInputs;
+  static constexpr int kInputs = Op::kInputs, kOutputs = Op::kOutputs;
+  static constexpr int kTensors = kInputs + kOutputs;
 
   static const char* supports(const void* data) {
-    const polyops_tensor* t[kInputs + 1];
+    const polyops_tensor* t[kTensors];
     Op::tensors(*static_cast<const Args*>(data), t);
     if (!has_type(t[0]->dtype)) return "dtype";
-    for (int i = 1; i <= kInputs; ++i) {
+    for (int i = 1; i < kTensors; ++i) {
       if (t[i]->dtype != t[0]->dtype) return "dtype";
       if (t[i]->rank != t[0]->rank) return "rank";
       for (int d = 0; d < t[0]->rank; ++d) {
@@ -100,7 +191,7 @@ struct Elementwise {
 
   static int launch(const void* data, const polyops_context* ctx) {
     const Args& args = *static_cast<const Args*>(data);
-    const polyops_tensor* t[kInputs + 1];
+    const polyops_tensor* t[kTensors];
     Op::tensors(args, t);
     return with_type(t[0]->dtype, [&]<class T>() {
       return Op::template with_function<T>(args, [&](auto f) { return launch_as<T>(f, t, ctx); });
@@ -109,28 +200,30 @@ struct Elementwise {
 
  private:
   template <class T, class Function>
-  static int launch_as(Function f, const polyops_tensor* const (&t)[kInputs + 1],
+  static int launch_as(Function f, const polyops_tensor* const (&t)[kTensors],
                        const polyops_context* ctx) {
-    const Walk<kInputs + 1> walk = make_walk(t);
+    constexpr int64_t kOfBlock = kElementThreads * kRunPacks<kInputs>;  // packs
+    Walk<kTensors> walk = make_walk(t);
     const int64_t n = walk.numel();
-    Pointers<T, kInputs> p;
-    bool together = walk.is_run();  // packs of all tensors begin at the same elements
-    p.out = static_cast<T*>(t[kInputs]->data);
-    for (int i = 0; i < kInputs; ++i) {
-      p.in[i] = static_cast<const T*>(t[i]->data);
-      together &=
-          reinterpret_cast<uintptr_t>(p.in[i]) % 16 == reinterpret_cast<uintptr_t>(p.out) % 16;
+    Pointers<T, kInputs, kOutputs> p;
+    for (int i = 0; i < kInputs; ++i) p.in[i] = static_cast<const T*>(t[i]->data);
+    for (int o = 0; o < kOutputs; ++o) p.out[o] = static_cast<T*>(t[kInputs + o]->data);
+    const int shift = p.shift();
+    if (walk.is_run() && shift >= 0) {         // packs of all tensors begin at the same elements
+      const int64_t packs = n / kPack<T> + 2;  // at most: both ends may reach out
+      return gpu::launch(run_elements<T, kInputs, kOutputs, Function>,
+                         {(packs + kOfBlock - 1) / kOfBlock, kElementThreads}, ctx, f, p, n);
     }
-    if (!together) {
-      const int64_t blocks = (n + kElementThreads - 1) / kElementThreads;
-      return gpu::launch(walk_elements<T, kInputs, Function>,
-                         {blocks < kMostBlocks ? blocks : kMostBlocks, kElementThreads}, ctx, f, p,
-                         walk, n);
+    if (shift == 0 && n / kPack<T> < INT32_MAX && walk.to_packs(kPack<T>)) {
+      const int64_t packs = n / kPack<T>;
+      return gpu::launch(row_elements<T, kInputs, kOutputs, Function>,
+                         {(packs + kOfBlock - 1) / kOfBlock, kElementThreads}, ctx, f, p, walk,
+                         static_cast<uint32_t>(packs));
     }
-    constexpr int64_t kOfBlock = kElementThreads * kRunPacks<kInputs> * kPack<T>;
-    const int64_t blocks =
-        (n + kPack<T> + kOfBlock - 1) / kOfBlock;  // one pack more: the first's gap
-    return gpu::launch(run_elements<T, kInputs, Function>, {blocks, kElementThreads}, ctx, f, p, n);
+    const int64_t blocks = (n + kElementThreads - 1) / kElementThreads;
+    return gpu::launch(walk_elements<T, kInputs, kOutputs, Function>,
+                       {blocks < kMostBlocks ? blocks : kMostBlocks, kElementThreads}, ctx, f, p,
+                       walk, n);
   }
 };
 

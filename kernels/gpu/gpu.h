@@ -19,6 +19,7 @@
 //   float_bits, float_of_bits   a float32 and its bits
 //   funnel_right(low, high, n)  bits n.. of two words, n below 32
 //   exp_fast, log_fast, rsqrt_fast    of float32, to a few units in the last place
+//   exp_close                   exp to two units in the last place, denormals too
 //   log_close                   log to a unit in the last place, near 1 too, where log_fast is not
 //   reciprocal_fast             as exp2_flush; of denormals infinity
 //   exp2_flush                  2^x, where a result below 2^-126 may be 0: fewer instructions

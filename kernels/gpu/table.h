@@ -39,6 +39,11 @@ struct KernelList {
   X(adaptive_avg_pool3d, __VA_ARGS__) \
   X(adaptive_max_pool, __VA_ARGS__)   \
   X(max_pool3d, __VA_ARGS__)
+  X(elu, __VA_ARGS__)                 \
+  X(glu, __VA_ARGS__)                 \
+  X(log_sigmoid, __VA_ARGS__)         \
+  X(mish, __VA_ARGS__)                \
+  X(softplus, __VA_ARGS__)
 
 #define POLYOPS_GPU_CONCAT_(a, b) a##_##b
 #define POLYOPS_GPU_CONCAT(a, b) POLYOPS_GPU_CONCAT_(a, b)

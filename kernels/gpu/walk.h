@@ -33,6 +33,21 @@ struct Walk {
     return true;
   }
 
+  // Counts packs of so many elements from here on, if all tensors consist of whole ones.
+  bool to_packs(int64_t pack) {
+    bool whole = sizes[0] % pack == 0;
+    for (int t = 0; t < kTensors; ++t) {
+      whole &= strides[t][0] == 1;
+      for (int d = 1; d < rank; ++d) whole &= strides[t][d] % pack == 0;
+    }
+    if (!whole) return false;
+    sizes[0] /= pack;
+    for (int t = 0; t < kTensors; ++t) {
+      for (int d = 1; d < rank; ++d) strides[t][d] /= pack;
+    }
+    return true;
+  }
+
   // Where the element of that number is in each tensor. A walk of one dimension divides nothing.
   // Index: what counts elements; 32 bits divide faster.
   template <class Index = uint32_t>

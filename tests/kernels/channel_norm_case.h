@@ -9,6 +9,7 @@
 #include <functional>
 #include <vector>
 
+#include "expect_close.h"
 #include "harness.h"
 
 namespace polyops::testing {
@@ -20,25 +21,6 @@ struct NormTypes {
   int32_t parameter;
   int32_t statistics;
 };
-
-// |got - expected| <= units * epsilon of float32 * scale, and half an epsilon of a result that is
-// stored in fewer bits. Returns the values.
-inline std::vector<double> expect_close(const char* what, const Buffer& got,
-                                        const std::vector<double>& expected,
-                                        const std::vector<double>& scale, double units) {
-  const std::vector<double> values = got.values();
-  const int32_t dtype = got.view().dtype;
-  EXPECT_TRUE(got.guards_intact()) << what;
-  for (size_t i = 0; i < expected.size(); ++i) {
-    const double bound =
-        units * epsilon(POLYOPS_FLOAT32) * scale[i] + rounding_of(dtype, expected[i]);
-    if (std::abs(values[i] - expected[i]) <= bound) continue;
-    ADD_FAILURE() << what << " " << i << ": " << values[i] << " for " << expected[i] << ", bound "
-                  << bound;
-    break;
-  }
-  return values;
-}
 
 // Each element gets the largest of those with the same slice.
 inline std::vector<double> largest_of_slice(std::vector<double> magnitude,

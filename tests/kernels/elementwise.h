@@ -55,6 +55,8 @@ inline std::vector<Layout> layouts() {
   all.push_back({"transposed", {37, 91}, {1, 37}, {}, {}, false});
   all.push_back({"transposed gradient", {91, 70}, {}, {}, {1, 91}, true, 0, 1, false});
   all.push_back({"rows with gaps", {9, 130}, {133, 1}, {131, 1}, {150, 1}, false, 5});
+  all.push_back({"rows of packs", {9, 64}, {72, 1}, {80, 1}, {64, 1}, false});
+  all.push_back({"many packs", {67, 1, 600}, {608, 9, 1}, {}, {0, 0, 1}, false});
   all.push_back({"narrow rows with gaps", {300, 3}, {5, 1}, {4, 1}, {3, 1}, false});
   all.push_back({"expanded gradient", {3, 700}, {}, {}, {0, 0}, true, 0, 1, false});
   all.push_back({"expanded rows", {5, 1030}, {0, 1}, {}, {1, 0}, false});

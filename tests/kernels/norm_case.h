@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "expect_close.h"
 #include "harness.h"
 
 namespace polyops::testing {
@@ -103,25 +104,6 @@ void for_each_taker(const std::string& op, const Case& c, Types types, const voi
   }
   ASSERT_EQ(first.size(), isas.size());
   for (const auto& [isa, name] : first) EXPECT_EQ(name, op + "_" + c.kernel + "__" + isa);
-}
-
-// |got - expected| <= units * epsilon(arithmetic) * scale, and half an epsilon of a result that is
-// stored in fewer bits. Returns the values.
-inline std::vector<double> expect_close(const char* what, const Buffer& got,
-                                        const std::vector<double>& expected,
-                                        const std::vector<double>& scale, double units) {
-  const std::vector<double> values = got.values();
-  const int32_t dtype = got.view().dtype;
-  const double arithmetic = epsilon(is_half(dtype) ? POLYOPS_FLOAT32 : dtype);
-  EXPECT_TRUE(got.guards_intact()) << what;
-  for (size_t i = 0; i < expected.size(); ++i) {
-    const double bound = units * arithmetic * scale[i] + rounding_of(dtype, expected[i]);
-    if (std::abs(values[i] - expected[i]) <= bound) continue;
-    ADD_FAILURE() << what << " " << i << ": " << values[i] << " for " << expected[i] << ", bound "
-                  << bound;
-    break;
-  }
-  return values;
 }
 
 // Each element of a row gets the row's largest.

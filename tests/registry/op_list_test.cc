@@ -8,12 +8,14 @@
 
 #include "fakes.h"
 #include "polyops/ops/adaptive_max_pool.h"
+#include "polyops/ops/activation.h"
 #include "polyops/ops/attention.h"
 #include "polyops/ops/batch_norm.h"
 #include "polyops/ops/cat.h"
 #include "polyops/ops/convolution.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/gemm.h"
+#include "polyops/ops/glu.h"
 #include "polyops/ops/group_norm.h"
 #include "polyops/ops/layer_norm.h"
 #include "polyops/ops/max_pool3d.h"
@@ -105,6 +107,9 @@ void add_unary(std::vector<Call>* calls, const char* layout, int64_t numel,
                const polyops_tensor& t) {
   calls->push_back(call("gelu", layout, {numel}, polyops_gelu_args{0, 0, t, t}));
   calls->push_back(call("relu", layout, {numel}, polyops_relu_args{0, 0, t, t}));
+  for (const char* op : {"elu", "log_sigmoid", "mish", "softplus"}) {
+    calls->push_back(call(op, layout, {numel}, polyops_activation_args{0, 0, {}, t, t}));
+  }
 }
 
 void add_binary(std::vector<Call>* calls, const char* layout, int64_t numel,
@@ -113,6 +118,16 @@ void add_binary(std::vector<Call>* calls, const char* layout, int64_t numel,
       call("gelu_backward", layout, {numel}, polyops_gelu_backward_args{0, 0, grad, src, src}));
   calls->push_back(
       call("relu_backward", layout, {numel}, polyops_relu_backward_args{0, 0, 0, grad, src, src}));
+  for (const std::string op : {"elu", "log_sigmoid", "mish", "softplus"}) {
+    calls->push_back(call(op + "_backward", layout, {numel},
+                          polyops_activation_backward_args{0, 0, {}, grad, src, src}));
+  }
+}
+
+void add_glu(std::vector<Call>* calls, const char* layout, std::vector<int64_t> sizes, int32_t dim,
+             const polyops_tensor& t) {
+  calls->push_back(call("glu", layout, sizes, polyops_glu_args{0, dim, t, t}));
+  calls->push_back(call("glu_backward", layout, sizes, polyops_glu_backward_args{0, dim, t, t, t}));
 }
 
 void add_cat(std::vector<Call>* calls, const char* layout, std::vector<int64_t> sizes, int32_t dim,
@@ -335,6 +350,10 @@ std::vector<Call> all_calls() {
           contiguous({4, 2}));
   add_cat(&calls, "contiguous", {2, 4, 2}, 1, {contiguous({4, 1}), contiguous({4, 1})},
           contiguous({4, 2}));
+  add_glu(&calls, "contiguous", {6, 4}, 2, contiguous({2, 3, 4}));
+  add_glu(&calls, "contiguous", {1, 24}, 0, contiguous({2, 3, 4}));
+  add_glu(&calls, "contiguous", {40, 6}, 1, images);
+  add_glu(&calls, "strided", {2, 6}, 1, strided({2, 6}, {8, 1}));
   add_nll_loss(&calls, "contiguous", contiguous({6, 4}));
   add_nll_loss(&calls, "strided", strided({6, 4}, {1, 6}));
   polyops_nll_loss_backward_args loss = {};

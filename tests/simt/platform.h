@@ -132,6 +132,7 @@ uint32_t narrow2(float first, float second) {
 }
 
 inline float exp_fast(float x) { return std::exp(x); }
+inline float exp_close(float x) { return std::exp(x); }
 inline float exp2_flush(float x) {
   const float y = std::exp2(x);
   return y < std::numeric_limits<float>::min() ? 0 : y;

@@ -7,6 +7,7 @@ caller compares with stock instead.
 from collections.abc import Callable
 from typing import Any
 
+import extended_activations
 import extended_norms
 import extended_pool
 import numpy as np
@@ -262,6 +263,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "_scaled_dot_product_flash_attention_for_cpu": attention,
     "_scaled_dot_product_flash_attention_for_cpu_backward": attention_backward,
     **UPSAMPLE,
+    **extended_activations.FORMULAS,
     **extended_norms.FORMULAS,
     **extended_pool.FORMULAS,
     "nll_loss_forward": nll_loss,
@@ -350,6 +352,7 @@ TERMS: dict[str, Callable[..., Any]] = {
     "native_layer_norm": layer_norm_terms,
     "native_layer_norm_backward": layer_norm_backward_terms,
     "_fused_rms_norm_backward": rms_norm_backward_terms,
+    **extended_activations.TERMS,
     **extended_norms.TERMS,
     **UPSAMPLE_TERMS,
 }

@@ -21,7 +21,32 @@ def rms_norm_backward(grad: torch.Tensor, x: torch.Tensor, *rest: Any) -> Any:
     return decompositions._fused_rms_norm_backward(grad.contiguous(), x.contiguous(), *rest)
 
 
+def log_sigmoid(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """With the empty buffer of devices, which the backward does not read."""
+    y = decompositions.log_sigmoid_forward(x)[0]
+    return torch.empty_like(x).copy_(y), x.new_empty(0)
+
+
+def log_sigmoid_out(x: torch.Tensor, *, output: torch.Tensor, buffer: torch.Tensor) -> Any:
+    y = log_sigmoid(x)[0]
+    output.resize_(y.shape).copy_(y)
+    return output, buffer
+
+
+def log_sigmoid_backward(grad: torch.Tensor, x: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+    return torch.empty_like(grad).copy_(decompositions.log_sigmoid_backward(grad, x, x))
+
+
+def log_sigmoid_backward_out(*args: Any, grad_input: torch.Tensor) -> torch.Tensor:
+    y = log_sigmoid_backward(*args)
+    return grad_input.resize_(y.shape).copy_(y)
+
+
 LIBRARY = torch.library.Library("aten", "IMPL")  # as long as the process
 if "libpolyops_simt_torch" in os.environ.get("POLYOPS_PLUGIN_PATH", ""):
     LIBRARY.impl("_fused_rms_norm", rms_norm, "CPU")
     LIBRARY.impl("_fused_rms_norm_backward", rms_norm_backward, "CPU")
+    LIBRARY.impl("log_sigmoid_forward", log_sigmoid, "CPU")
+    LIBRARY.impl("log_sigmoid_forward.output", log_sigmoid_out, "CPU")
+    LIBRARY.impl("log_sigmoid_backward", log_sigmoid_backward, "CPU")
+    LIBRARY.impl("log_sigmoid_backward.grad_input", log_sigmoid_backward_out, "CPU")

@@ -119,6 +119,7 @@ def args(*values: Any, **named: Any) -> Args:
 
 
 def all_samples() -> list[Sample]:
+    import samples_activations
     import samples_attention
     import samples_cat
     import samples_convolution
@@ -139,4 +140,5 @@ def all_samples() -> list[Sample]:
     modules += (samples_losses, samples_upsample, samples_pool, samples_norms)
     modules += (samples_pool3d,)
     modules += (samples_max_pool,)
+    modules += (samples_activations,)
     return [sample for module in modules for sample in module.samples()]

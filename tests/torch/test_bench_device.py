@@ -22,6 +22,8 @@ OPS |= {f"upsample_{mode}2d" for mode in ("nearest", "bilinear", "bicubic")}
 OPS |= {"max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "batch_norm", "group_norm"}
 OPS |= {"convolution", "avg_pool3d", "adaptive_avg_pool3d"}
 OPS |= {"convolution", "max_pool3d", "adaptive_max_pool2d", "adaptive_max_pool3d"}
+OPS |= {"convolution"}
+OPS |= {"elu", "glu", "log_sigmoid", "mish", "softplus"}
 CASE = Case(lambda: None, list, 4000, 0, 4000)
 
 

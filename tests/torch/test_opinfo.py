@@ -136,6 +136,18 @@ ADAPTIVE_MAX_POOL = {
     "product": False,
 }
 CONVOLUTION = {"forward": ("convolution",), "backward": ("convolution_backward",)}
+ACTIVATIONS = [
+    Case(f"nn.functional.{name}", "", (op,), (backward,), product=False)
+    for name, op, backward in (
+        ("celu", "elu", "elu_backward"),
+        ("elu", "elu", "elu_backward"),
+        ("glu", "glu", "glu_backward"),
+        ("logsigmoid", "log_sigmoid_forward", "log_sigmoid_backward"),
+        ("mish", "mish", "mish_backward"),
+        ("selu", "elu", "elu_backward"),
+        ("softplus", "softplus", "softplus_backward"),
+    )
+]
 CASES = [
     Case("softmax", **SOFTMAX),
     Case("softmax", "with_dtype", **SOFTMAX),
@@ -156,6 +168,7 @@ CASES = [
     Case("nn.functional.gelu", forward=("gelu",), backward=("gelu_backward",), product=False),
     Case("nn.functional.relu", forward=("relu",), backward=("threshold_backward",), product=False),
     Case("nn.functional.threshold", backward=("threshold_backward",), product=False),
+    *ACTIVATIONS,
     Case("mm", forward=("mm",), backward=("mm",)),
     Case("__rmatmul__", forward=("mm", "bmm"), backward=("mm", "bmm")),
     Case("matmul", forward=("mm", "bmm"), backward=("mm", "bmm")),

@@ -4,6 +4,7 @@
 // their digits in the left tail.
 #include <type_traits>
 
+#include "activation/curves.h"
 #include "elementwise.h"
 #include "polyops/ops/gelu.h"
 #include "table.h"
@@ -13,7 +14,6 @@ namespace {
 
 constexpr float kTanhScale = 0.79788456080286535588f;  // sqrt(2 / pi)
 constexpr float kTanhCubic = 0.044715f;
-constexpr float kLog2E = 1.44269504088896340736f;
 
 // (1 + tanh(y)) / 2 of y = sqrt(2 / pi) (x + 0.044715 x^3), and its slope by 2 y; neither cancels.
 GPU_DEVICE float logistic_form(float x, float* slope) {
@@ -100,7 +100,7 @@ struct TanhForm {
 
 struct Gelu {
   using Args = polyops_gelu_args;
-  static constexpr int kInputs = 1;
+  static constexpr int kInputs = 1, kOutputs = 1;
   static void tensors(const Args& args, const polyops_tensor** t) {
     t[0] = &args.src;
     t[1] = &args.dst;
@@ -113,7 +113,7 @@ struct Gelu {
 
 struct GeluBackward {
   using Args = polyops_gelu_backward_args;
-  static constexpr int kInputs = 2;
+  static constexpr int kInputs = 2, kOutputs = 1;
   static void tensors(const Args& args, const polyops_tensor** t) {
     t[0] = &args.grad_dst;
     t[1] = &args.src;

@@ -12,7 +12,7 @@ struct ReluFunction {
 
 struct Relu {
   using Args = polyops_relu_args;
-  static constexpr int kInputs = 1;
+  static constexpr int kInputs = 1, kOutputs = 1;
   static void tensors(const Args& args, const polyops_tensor** t) {
     t[0] = &args.src;
     t[1] = &args.dst;
@@ -30,7 +30,7 @@ struct ThresholdSlope {
 
 struct ReluBackward {
   using Args = polyops_relu_backward_args;
-  static constexpr int kInputs = 2;
+  static constexpr int kInputs = 2, kOutputs = 1;
   static void tensors(const Args& args, const polyops_tensor** t) {
     t[0] = &args.grad_dst;
     t[1] = &args.src;

@@ -9,7 +9,7 @@ swapped; padded: rows cut from a wider tensor; strided: every other element of a
 (backward): the gradient contiguous, the other input transposed.
 Layouts of attention: contiguous; tokens: (batch, length, heads, dim) transposed; fused: that, cut
 from one projection to query, key and value. Of convolution: see _bench/convolutions.py. Of pools:
-_bench/pools.py.
+_bench/pools.py. Of glu: _bench/activations.py.
 """
 
 import itertools
@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from polyops import _C
-from polyops._bench import joins, losses
+from polyops._bench import activations, joins, losses
 from polyops._bench.channel_norms import NORMS
 from polyops._bench.convolutions import convolution
 from polyops._bench.inputs import Case, Inputs, in_place, nbytes, new_results
@@ -229,6 +229,7 @@ BUILDERS: dict[str, Callable[[Inputs, str, bool], Case]] = {
     **dict.fromkeys(["gelu", "gelu_", "relu", "relu_"], _activation),
     **dict.fromkeys([*UPSAMPLES, *(f"{name}_backward" for name in UPSAMPLES)], upsample),
     **dict.fromkeys(["gelu_backward", "threshold_backward"], _activation_backward),
+    **activations.BUILDERS,
     **joins.BUILDERS,
     **losses.BUILDERS,
     **NORMS,
