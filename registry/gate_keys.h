@@ -51,6 +51,7 @@ GateKey max_pool2d_backward_key(const void* args);
 GateKey max_pool2d_key(const void* args);
 GateKey nll_loss_backward_key(const void* args);
 GateKey nll_loss_key(const void* args);
+GateKey reduction_key(const void* args);
 GateKey relu_backward_key(const void* args);
 GateKey relu_key(const void* args);
 GateKey rms_norm_backward_key(const void* args);

@@ -11,6 +11,7 @@
 #include "polyops/ops/layer_norm.h"
 #include "polyops/ops/nll_loss.h"
 #include "polyops/ops/pool2d.h"
+#include "polyops/ops/reduction.h"
 #include "polyops/ops/relu.h"
 #include "polyops/ops/rms_norm.h"
 #include "polyops/ops/softmax.h"
@@ -45,6 +46,15 @@ KernelOp upsample_backward(const char* name) {
           {kContiguous, kChannelsLast, kStrided},
           {"planes", "from", "to"},
           upsample_backward_key};
+}
+
+KernelOp reduction(const char* name) {
+  return {name,
+          "forward",
+          sizeof(polyops_reduction_args),
+          {kContiguous, kInner, kStrided},
+          {"outer", "len", "inner"},
+          reduction_key};
 }
 
 std::vector<const char*> convolution_layouts() {
@@ -231,6 +241,10 @@ std::span<const KernelOp> kernel_ops() {
        {kContiguous, kChannelsLast},
        {"samples", "channels", "pixels"},
        batch_norm_backward_key},
+      reduction("sum"),
+      reduction("mean"),
+      reduction("amax"),
+      reduction("amin"),
   };
   return *ops;
 }
@@ -240,6 +254,8 @@ std::span<const PublicOp> public_ops() {
       {"adaptive_avg_pool2d", {"adaptive_avg_pool2d", "adaptive_avg_pool2d_backward"}},
       {"addmm", {"gemm", "gemm_pack", "gemm_prepacked"}},
       {"addmv", {"gemm"}},
+      {"amax", {"amax"}},
+      {"amin", {"amin"}},
       {"avg_pool2d", {"avg_pool2d", "avg_pool2d_backward"}},
       {"baddbmm", {"gemm"}},
       {"batch_norm", {"batch_norm", "batch_norm_backward"}},
@@ -253,12 +269,14 @@ std::span<const PublicOp> public_ops() {
       {"layer_norm", {"layer_norm", "layer_norm_backward"}},
       {"log_softmax", {"log_softmax", "log_softmax_backward"}},
       {"max_pool2d", {"max_pool2d", "max_pool2d_backward"}},
+      {"mean", {"mean"}},
       {"mm", {"gemm", "gemm_pack", "gemm_prepacked"}},
       {"nll_loss", {"nll_loss", "nll_loss_backward"}},
       {"relu", {"relu", "relu_backward"}},
       {"rms_norm", {"rms_norm", "rms_norm_backward"}},
       {"scaled_dot_product_attention", {"attention", "attention_backward"}},
       {"softmax", {"softmax", "softmax_backward"}},
+      {"sum", {"sum"}},
       {"upsample_bicubic2d", {"upsample_bicubic2d", "upsample_bicubic2d_backward"}},
       {"upsample_bilinear2d", {"upsample_bilinear2d", "upsample_bilinear2d_backward"}},
       {"upsample_nearest2d", {"upsample_nearest2d", "upsample_nearest2d_backward"}},
