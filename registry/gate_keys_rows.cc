@@ -2,6 +2,7 @@
 #include "gate_keys.h"
 #include "polyops/ops/batch_norm.h"
 #include "polyops/ops/cat.h"
+#include "polyops/ops/cumsum.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/group_norm.h"
 #include "polyops/ops/layer_norm.h"
@@ -150,6 +151,11 @@ GateKey cat_key(const void* p) {
   return {dst.dtype,
           contiguous ? kContiguous : kStrided,
           {a.count, outer, polyops_numel(&dst) / outer}};
+}
+
+GateKey cumsum_key(const void* p) {
+  const auto& a = *static_cast<const polyops_cumsum_args*>(p);
+  return softmax_key(a.src, a.dim);
 }
 
 GateKey nll_loss_key(const void* p) {

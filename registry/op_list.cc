@@ -5,6 +5,7 @@
 #include "polyops/ops/batch_norm.h"
 #include "polyops/ops/cat.h"
 #include "polyops/ops/convolution.h"
+#include "polyops/ops/cumsum.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/gemm.h"
 #include "polyops/ops/group_norm.h"
@@ -241,6 +242,12 @@ std::span<const KernelOp> kernel_ops() {
        {kContiguous, kChannelsLast},
        {"samples", "channels", "pixels"},
        batch_norm_backward_key},
+      {"cumsum",
+       "forward",
+       sizeof(polyops_cumsum_args),
+       {kContiguous, kInner, kStrided},
+       {"outer", "len", "inner"},
+       cumsum_key},
       reduction("sum"),
       reduction("mean"),
       reduction("amax"),
@@ -263,6 +270,7 @@ std::span<const PublicOp> public_ops() {
       {"cat", {"cat"}},
       {"convolution",
        {"convolution", "convolution_backward", "convolution_pack", "convolution_prepacked"}},
+      {"cumsum", {"cumsum"}},
       {"dot", {"gemm"}},
       {"gelu", {"gelu", "gelu_backward"}},
       {"group_norm", {"group_norm", "group_norm_backward"}},

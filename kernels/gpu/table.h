@@ -36,7 +36,8 @@ struct KernelList {
   X(avg_pool2d, __VA_ARGS__)          \
   X(adaptive_avg_pool2d, __VA_ARGS__) \
   X(sum, __VA_ARGS__)                 \
-  X(amax, __VA_ARGS__)
+  X(amax, __VA_ARGS__)                \
+  X(cumsum, __VA_ARGS__)
 
 #define POLYOPS_GPU_CONCAT_(a, b) a##_##b
 #define POLYOPS_GPU_CONCAT(a, b) POLYOPS_GPU_CONCAT_(a, b)

@@ -77,9 +77,9 @@ void expect_close(const Op& op, const Buffer& got, const Exact& exact) {
   for (int64_t i = 0; i < got.numel(); ++i) {
     const double value = got.get(i), best = in_range(dtype, exact.dst.get(i));
     if ((std::isnan(best) && std::isnan(value)) || best == value) continue;
-    const double bound =
-        is_sum(op) ? 4 * epsilon(POLYOPS_FLOAT32) * exact.magnitudes.get(i) + rounding_of(dtype, best)
-                   : 0;
+    const double bound = is_sum(op) ? 4 * epsilon(POLYOPS_FLOAT32) * exact.magnitudes.get(i) +
+                                          rounding_of(dtype, best)
+                                    : 0;
     ASSERT_LE(std::abs(value - best), bound) << "element " << i << ": " << value << " for " << best;
   }
 }
@@ -164,14 +164,14 @@ TEST(Reduction, Columns) {
   for (int64_t width : {2, 3, 8, 17, 33, 64, 136, 264, 528, 1000}) {
     cases.push_back({{21, width}, 1, {}, width % 5 == 0 ? 1 : 0});
   }
-  cases.push_back({{1500, 48}, 1});                           // in parts
-  cases.push_back({{700, 35}, 1, {}, 1, 1});                  // of single columns
+  cases.push_back({{1500, 48}, 1});           // in parts
+  cases.push_back({{700, 35}, 1, {}, 1, 1});  // of single columns
   cases.push_back({{3, 700, 16}, 2});
-  cases.push_back({{9, 5, 24}, 2, {}, 0, 3});                 // results not aligned
-  cases.push_back({{9, 5, 24}, 2, {}, 0, 0, {1, 1, 9}});      // and not next to each other
-  cases.push_back({{20, 7, 40}, 1, {40, 800, 1}});            // permuted
-  cases.push_back({{50, 24}, 1, {32, 1}});                    // gaps
-  cases.push_back({{2, 5, 4, 16}, 14, {320, 1, 80, 5}});      // channels_last
+  cases.push_back({{9, 5, 24}, 2, {}, 0, 3});             // results not aligned
+  cases.push_back({{9, 5, 24}, 2, {}, 0, 0, {1, 1, 9}});  // and not next to each other
+  cases.push_back({{20, 7, 40}, 1, {40, 800, 1}});        // permuted
+  cases.push_back({{50, 24}, 1, {32, 1}});                // gaps
+  cases.push_back({{2, 5, 4, 16}, 14, {320, 1, 80, 5}});  // channels_last
   check_types(cases);
 }
 

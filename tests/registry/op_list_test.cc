@@ -11,6 +11,7 @@
 #include "polyops/ops/batch_norm.h"
 #include "polyops/ops/cat.h"
 #include "polyops/ops/convolution.h"
+#include "polyops/ops/cumsum.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/gemm.h"
 #include "polyops/ops/group_norm.h"
@@ -324,6 +325,14 @@ std::vector<Call> all_calls() {
   loss.grad_src = contiguous({6, 4});
   calls.push_back(call("nll_loss_backward", "contiguous", {6, 4}, loss));
 
+  const auto add_cumsum = [&](const char* layout, const polyops_tensor& t, int32_t dim) {
+    const int64_t inner = dim == 0 ? 4 : 1;
+    calls.push_back(call("cumsum", layout, {6 / (dim == 0 ? 6 : 1), t.sizes[dim], inner},
+                         polyops_cumsum_args{0, dim, t, t}));
+  };
+  add_cumsum("contiguous", contiguous({6, 4}), 1);
+  add_cumsum("inner", contiguous({6, 4}), 0);
+  add_cumsum("strided", strided({6, 4}, {8, 2}), 1);
   add_reduction(&calls, "contiguous", {6, 4, 1}, contiguous({6, 4}), 2);
   add_reduction(&calls, "contiguous", {1, 24, 1}, contiguous({6, 4}), 3);
   add_reduction(&calls, "contiguous", {1, 1, 1}, contiguous({}), 0);

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import extended_norms
+import extended_reductions
 import numpy as np
 import torch
 from accuracy import Array, wide
@@ -274,6 +275,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "_scaled_dot_product_flash_attention_for_cpu_backward": attention_backward,
     **UPSAMPLE,
     **extended_norms.FORMULAS,
+    **extended_reductions.FORMULAS,
     "nll_loss_forward": nll_loss,
     "nll_loss_backward": nll_loss_backward,
 }
@@ -361,6 +363,7 @@ TERMS: dict[str, Callable[..., Any]] = {
     "native_layer_norm_backward": layer_norm_backward_terms,
     "_fused_rms_norm_backward": rms_norm_backward_terms,
     **extended_norms.TERMS,
+    **extended_reductions.TERMS,
     **UPSAMPLE_TERMS,
 }
 

@@ -122,11 +122,13 @@ def all_samples() -> list[Sample]:
     import samples_attention
     import samples_cat
     import samples_convolution
+    import samples_cumsum
     import samples_elementwise
     import samples_losses
     import samples_norms
     import samples_pool
     import samples_products
+    import samples_reductions
     import samples_rms_norm
     import samples_rows
     import samples_upsample
@@ -135,4 +137,5 @@ def all_samples() -> list[Sample]:
     modules = (samples_elementwise, samples_rows, samples_products, samples_attention)
     modules += (samples_convolution, samples_vectors, samples_rms_norm, samples_cat)
     modules += (samples_losses, samples_upsample, samples_pool, samples_norms)
+    modules += (samples_reductions, samples_cumsum)
     return [sample for module in modules for sample in module.samples()]

@@ -1,6 +1,5 @@
-// Results of elements that lie one below the other. A team of lanes, `across` packs of columns by `down`
-// rows, folds a chunk of rows, each lane kFoldRows of them in flight; lanes one below the other meet in
-// shared memory. Chunks, if there are several, leave their parts in scratch memory, and a second launch
+// Results of elements that lie one below the other. A team of lanes folds a chunk of rows (tiles.h), each
+// lane kFoldRows of them in flight; lanes one below the other meet in shared memory. Chunks, if there are several, leave their parts in scratch memory, and a second launch
 // folds those, rows again.
 #ifndef POLYOPS_GPU_REDUCTION_COLUMNS_H_
 #define POLYOPS_GPU_REDUCTION_COLUMNS_H_
@@ -11,73 +10,10 @@
 #include "op.h"
 #include "piece.h"
 #include "rows.h"
+#include "tiles.h"
 
 namespace polyops::gpu {
 namespace {
-
-constexpr int kFoldThreads = 256, kFoldThreadsLog2 = 8;
-template <int kWide>
-constexpr int kFoldRows = kWide == 1 ? 8 : 4;
-// Blocks that an H200's 132 multiprocessors have registers for at the same time.
-constexpr int64_t kFoldBlocks = int64_t{132} * 5;
-// Where a lane has a column to itself from so many on, none meet.
-constexpr int64_t kManyLanes = int64_t{1} << 18;
-constexpr int kAloneRows = 32;
-
-struct ColumnTiles {
-  Walk<2> outer;  // dst, src
-  int64_t stride, run_stride, dst_step;
-  int32_t rows, width;  // rows of a run, columns
-  int32_t part;         // rows of each chunk of a run but the last
-  uint32_t tiles, parts, chunks, tasks;
-  Division by_tiles, by_chunks, by_parts;
-  int32_t across_log2, down_log2;
-};
-
-// of.n rows in one chunk, unless they may be split.
-inline ColumnTiles column_tiles(const ReductionLayout& of, int wide, bool split) {
-  const int in_flight = wide == 1 ? kFoldRows<1> : kFoldRows<4>;
-  const int64_t packs = of.width / wide, outer = of.kept.numel();
-  int across = 5, down = 0;
-  while (across > 1 && divide_up(packs, 1 << across) * 9 << across > packs * 10) --across;
-  const auto blocks = [&] {
-    return outer * divide_up(packs, 1 << across) >> (kFoldThreadsLog2 - across - down);
-  };
-  const bool alone = of.n <= kAloneRows && outer * packs >= kManyLanes;
-  const auto fill = [&] {
-    while (!alone && across + down < kFoldThreadsLog2 && int64_t{in_flight} << down < of.n) ++down;
-  };
-  fill();
-  while (!split && across > 1 && blocks() < 132) {
-    --across;
-    fill();
-  }
-  const int64_t batch = int64_t{in_flight} << down;
-  int64_t parts = 1;
-  if (split && blocks() < kFoldBlocks && of.n > 4 * batch) {
-    parts = divide_up(kFoldBlocks, of.count * (blocks() > 0 ? blocks() : 1));
-    if (parts > of.n / (2 * batch)) parts = of.n / (2 * batch);
-  }
-  const int64_t part = parts == 1 ? of.n : divide_up(divide_up(of.n, parts), batch) * batch;
-  parts = divide_up(of.n, part);
-  const int64_t tiles = divide_up(packs, 1 << across), chunks = parts * of.count;
-  return {of.kept,
-          of.stride,
-          of.run_stride,
-          of.dst_step,
-          static_cast<int32_t>(of.n),
-          static_cast<int32_t>(of.width),
-          static_cast<int32_t>(part),
-          static_cast<uint32_t>(tiles),
-          static_cast<uint32_t>(parts),
-          static_cast<uint32_t>(chunks),
-          static_cast<uint32_t>(outer * chunks * tiles),
-          Division(static_cast<uint32_t>(tiles)),
-          Division(static_cast<uint32_t>(chunks)),
-          Division(static_cast<uint32_t>(parts)),
-          across,
-          down};
-}
 
 template <class T>
 struct ColumnsCall {
@@ -183,8 +119,8 @@ GPU_DEVICE void merge_down(const ColumnsCall<T>& c, uint32_t first_task, const f
   const int team_log2 = of.across_log2 + of.down_log2;
   for (int i = thread_id(); i < kFoldThreads * kWide >> of.down_log2; i += kFoldThreads) {
     const int team = i >> columns_log2, column = i & ((1 << columns_log2) - 1);
-    const float* from = shared + column % kWide * kFoldPitch<kWide> + (team << team_log2) +
-                        column / kWide;
+    const float* from =
+        shared + column % kWide * kFoldPitch<kWide> + (team << team_log2) + column / kWide;
     float x = from[0];
 #pragma unroll 4
     for (int d = 1; d < 1 << of.down_log2; ++d) x = Op::merge(x, from[d << of.across_log2]);
@@ -213,7 +149,8 @@ fold_columns(const GPU_CONSTANT ColumnsCall<T> c) {
     const auto first = static_cast<int32_t>(task.first);
     const int32_t rows = of.rows - first < of.part ? of.rows - first : of.part;
     const T* from = c.src + task.at[1] + task.run * of.run_stride + column;
-    fold_column<Op>(from + (first + down) * of.stride, of.stride, rows - down, 1 << of.down_log2, x);
+    fold_column<Op>(from + (first + down) * of.stride, of.stride, rows - down, 1 << of.down_log2,
+                    x);
   }
   if (of.down_log2 == 0) {
     if (ours) store_pack_of_columns(c, task, column, x);

@@ -151,9 +151,8 @@ fold_rows(const GPU_CONSTANT RowsCall<T> c) {
   GPU_SHARED(float, shared, kMostWaves);
   const RowParts& rows = c.rows;
   const int in_team = thread_id() & ((1 << rows.team_log2) - 1);
-  const auto task =
-      static_cast<uint32_t>(block_id() << (kRowThreadsLog2 - rows.team_log2)) +
-      static_cast<uint32_t>(thread_id() >> rows.team_log2);
+  const auto task = static_cast<uint32_t>(block_id() << (kRowThreadsLog2 - rows.team_log2)) +
+                    static_cast<uint32_t>(thread_id() >> rows.team_log2);
   const uint32_t slice = rows.by_chunks.quotient(task);
   const bool ours = slice < c.slices;  // the others come along for the shuffles
   int64_t at[2] = {};
