@@ -3,11 +3,13 @@
 #include "polyops/ops/activation.h"
 #include "polyops/ops/batch_norm.h"
 #include "polyops/ops/cat.h"
+#include "polyops/ops/cumsum.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/glu.h"
 #include "polyops/ops/group_norm.h"
 #include "polyops/ops/layer_norm.h"
 #include "polyops/ops/nll_loss.h"
+#include "polyops/ops/reduction.h"
 #include "polyops/ops/relu.h"
 #include "polyops/ops/rms_norm.h"
 #include "polyops/ops/softmax.h"
@@ -181,6 +183,11 @@ GateKey cat_key(const void* p) {
           {a.count, outer, polyops_numel(&dst) / outer}};
 }
 
+GateKey cumsum_key(const void* p) {
+  const auto& a = *static_cast<const polyops_cumsum_args*>(p);
+  return softmax_key(a.src, a.dim);
+}
+
 GateKey nll_loss_key(const void* p) {
   const polyops_tensor& src = static_cast<const polyops_nll_loss_args*>(p)->src;
   return {src.dtype,
@@ -191,6 +198,31 @@ GateKey nll_loss_key(const void* p) {
 GateKey nll_loss_backward_key(const void* p) {
   const polyops_tensor& grad = static_cast<const polyops_nll_loss_backward_args*>(p)->grad_src;
   return {grad.dtype, kContiguous, {grad.sizes[0], grad.sizes[1]}};
+}
+
+// By what is next to each other: elements of one result (contiguous), or of `inner` (inner). len:
+// elements of a result.
+GateKey reduction_key(const void* p) {
+  const auto& a = *static_cast<const polyops_reduction_args*>(p);
+  const int64_t results = polyops_numel(&a.dst), len = polyops_numel(&a.src) / results;
+  int first = -1;  // the dimension of the smallest stride
+  for (int d = 0; d < a.src.rank; ++d) {
+    if (a.src.sizes[d] == 1) continue;
+    if (first < 0 || a.src.strides[d] <= a.src.strides[first]) first = d;
+  }
+  if (first >= 0 && a.src.strides[first] != 1) return {a.src.dtype, kStrided, {results, len, 1}};
+  if (first < 0 || (a.dims >> first & 1) != 0) return {a.src.dtype, kContiguous, {results, len, 1}};
+  int64_t inner = 1;  // kept dimensions that follow each other in memory
+  for (bool more = true; more;) {
+    more = false;
+    for (int d = 0; d < a.src.rank; ++d) {
+      if (a.src.sizes[d] == 1 || (a.dims >> d & 1) != 0 || a.src.strides[d] != inner) continue;
+      inner *= a.src.sizes[d];
+      more = true;
+      break;
+    }
+  }
+  return {a.src.dtype, kInner, {results / inner, len, inner}};
 }
 
 }  // namespace polyops

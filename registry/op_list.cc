@@ -7,6 +7,7 @@
 #include "polyops/ops/batch_norm.h"
 #include "polyops/ops/cat.h"
 #include "polyops/ops/convolution.h"
+#include "polyops/ops/cumsum.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/gemm.h"
 #include "polyops/ops/glu.h"
@@ -16,6 +17,7 @@
 #include "polyops/ops/nll_loss.h"
 #include "polyops/ops/pool2d.h"
 #include "polyops/ops/pool3d.h"
+#include "polyops/ops/reduction.h"
 #include "polyops/ops/relu.h"
 #include "polyops/ops/rms_norm.h"
 #include "polyops/ops/softmax.h"
@@ -64,6 +66,13 @@ KernelOp activation_backward(const char* name) {
           {kContiguous, kStrided},
           {"numel"},
           activation_backward_key};
+KernelOp reduction(const char* name) {
+  return {name,
+          "forward",
+          sizeof(polyops_reduction_args),
+          {kContiguous, kInner, kStrided},
+          {"outer", "len", "inner"},
+          reduction_key};
 }
 
 std::vector<const char*> convolution_layouts() {
@@ -287,6 +296,16 @@ std::span<const KernelOp> kernel_ops() {
        {kContiguous, kStrided},
        {"rows", "len"},
        glu_backward_key},
+      {"cumsum",
+       "forward",
+       sizeof(polyops_cumsum_args),
+       {kContiguous, kInner, kStrided},
+       {"outer", "len", "inner"},
+       cumsum_key},
+      reduction("sum"),
+      reduction("mean"),
+      reduction("amax"),
+      reduction("amin"),
   };
   return *ops;
 }
@@ -299,6 +318,8 @@ std::span<const PublicOp> public_ops() {
       {"adaptive_max_pool3d", {"adaptive_max_pool3d", "adaptive_max_pool3d_backward"}},
       {"addmm", {"gemm", "gemm_pack", "gemm_prepacked"}},
       {"addmv", {"gemm"}},
+      {"amax", {"amax"}},
+      {"amin", {"amin"}},
       {"avg_pool2d", {"avg_pool2d", "avg_pool2d_backward"}},
       {"avg_pool3d", {"avg_pool3d", "avg_pool3d_backward"}},
       {"baddbmm", {"gemm"}},
@@ -307,6 +328,7 @@ std::span<const PublicOp> public_ops() {
       {"cat", {"cat"}},
       {"convolution",
        {"convolution", "convolution_backward", "convolution_pack", "convolution_prepacked"}},
+      {"cumsum", {"cumsum"}},
       {"dot", {"gemm"}},
       {"elu", {"elu", "elu_backward"}},
       {"gelu", {"gelu", "gelu_backward"}},
@@ -318,6 +340,7 @@ std::span<const PublicOp> public_ops() {
       {"max_pool2d", {"max_pool2d", "max_pool2d_backward"}},
       {"max_pool3d", {"max_pool3d", "max_pool3d_backward"}},
       {"mish", {"mish", "mish_backward"}},
+      {"mean", {"mean"}},
       {"mm", {"gemm", "gemm_pack", "gemm_prepacked"}},
       {"nll_loss", {"nll_loss", "nll_loss_backward"}},
       {"relu", {"relu", "relu_backward"}},
@@ -325,6 +348,7 @@ std::span<const PublicOp> public_ops() {
       {"scaled_dot_product_attention", {"attention", "attention_backward"}},
       {"softmax", {"softmax", "softmax_backward"}},
       {"softplus", {"softplus", "softplus_backward"}},
+      {"sum", {"sum"}},
       {"upsample_bicubic2d", {"upsample_bicubic2d", "upsample_bicubic2d_backward"}},
       {"upsample_bilinear2d", {"upsample_bilinear2d", "upsample_bilinear2d_backward"}},
       {"upsample_nearest2d", {"upsample_nearest2d", "upsample_nearest2d_backward"}},

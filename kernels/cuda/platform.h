@@ -127,6 +127,17 @@ GPU_DEVICE void store_16(void* p, const uint32_t (&w)[4]) {
                : "memory");
 }
 
+GPU_DEVICE float max_or_nan(float a, float b) {
+  float x;
+  asm("max.NaN.f32 %0, %1, %2;" : "=f"(x) : "f"(a), "f"(b));
+  return x;
+}
+GPU_DEVICE float min_or_nan(float a, float b) {
+  float x;
+  asm("min.NaN.f32 %0, %1, %2;" : "=f"(x) : "f"(a), "f"(b));
+  return x;
+}
+
 // What the compiler knows of it.
 GPU_DEVICE void forget_bits(uint32_t* x) { asm volatile("" : "+r"(*x)); }
 

@@ -23,6 +23,7 @@
 //   log_close                   log to a unit in the last place, near 1 too, where log_fast is not
 //   reciprocal_fast             as exp2_flush; of denormals infinity
 //   exp2_flush                  2^x, where a result below 2^-126 may be 0: fewer instructions
+//   max_or_nan, min_or_nan      of two; NaN if one of them is
 //   forget_bits(p)              the compiler takes *p, unchanged, for a new value
 //   copy_16_later(to, from)     16 aligned bytes of the device's memory to the block's, on their own;
 //                               this thread alone may look at them, after the wait

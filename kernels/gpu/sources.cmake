@@ -6,5 +6,6 @@ foreach(op IN ITEMS
     adaptive_avg_pool3d adaptive_max_pool max_pool3d group_norm batch_norm)
     upsample_bilinear2d upsample_bicubic2d max_pool2d avg_pool2d adaptive_avg_pool2d group_norm
     batch_norm elu glu log_sigmoid mish softplus)
+    batch_norm sum amax cumsum)
   list(APPEND gpu_sources ${CMAKE_CURRENT_LIST_DIR}/${op}/${op}.cu)
 endforeach()

@@ -44,6 +44,9 @@ struct KernelList {
   X(log_sigmoid, __VA_ARGS__)         \
   X(mish, __VA_ARGS__)                \
   X(softplus, __VA_ARGS__)
+  X(sum, __VA_ARGS__)                 \
+  X(amax, __VA_ARGS__)                \
+  X(cumsum, __VA_ARGS__)
 
 #define POLYOPS_GPU_CONCAT_(a, b) a##_##b
 #define POLYOPS_GPU_CONCAT(a, b) POLYOPS_GPU_CONCAT_(a, b)

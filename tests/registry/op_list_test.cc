@@ -13,6 +13,7 @@
 #include "polyops/ops/batch_norm.h"
 #include "polyops/ops/cat.h"
 #include "polyops/ops/convolution.h"
+#include "polyops/ops/cumsum.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/gemm.h"
 #include "polyops/ops/glu.h"
@@ -22,6 +23,7 @@
 #include "polyops/ops/nll_loss.h"
 #include "polyops/ops/pool2d.h"
 #include "polyops/ops/pool3d.h"
+#include "polyops/ops/reduction.h"
 #include "polyops/ops/relu.h"
 #include "polyops/ops/rms_norm.h"
 #include "polyops/ops/softmax.h"
@@ -143,6 +145,17 @@ void add_nll_loss(std::vector<Call>* calls, const char* layout, const polyops_te
   polyops_nll_loss_args args = {};
   args.src = src;
   calls->push_back(call("nll_loss", layout, {src.sizes[0], src.sizes[1]}, args));
+}
+
+void add_reduction(std::vector<Call>* calls, const char* layout, std::vector<int64_t> sizes,
+                   const polyops_tensor& src, uint32_t dims) {
+  polyops_reduction_args args = {0, dims, src, src};
+  for (int d = 0; d < src.rank; ++d) {
+    if ((dims >> d & 1) != 0) args.dst.sizes[d] = 1;
+  }
+  for (const char* op : {"sum", "mean", "amax", "amin"}) {
+    calls->push_back(call(op, layout, sizes, args));
+  }
 }
 
 void add_gemm(std::vector<Call>* calls, const char* layout, const polyops_tensor& lhs,
@@ -359,6 +372,23 @@ std::vector<Call> all_calls() {
   polyops_nll_loss_backward_args loss = {};
   loss.grad_src = contiguous({6, 4});
   calls.push_back(call("nll_loss_backward", "contiguous", {6, 4}, loss));
+
+  const auto add_cumsum = [&](const char* layout, const polyops_tensor& t, int32_t dim) {
+    const int64_t inner = dim == 0 ? 4 : 1;
+    calls.push_back(call("cumsum", layout, {6 / (dim == 0 ? 6 : 1), t.sizes[dim], inner},
+                         polyops_cumsum_args{0, dim, t, t}));
+  };
+  add_cumsum("contiguous", contiguous({6, 4}), 1);
+  add_cumsum("inner", contiguous({6, 4}), 0);
+  add_cumsum("strided", strided({6, 4}, {8, 2}), 1);
+  add_reduction(&calls, "contiguous", {6, 4, 1}, contiguous({6, 4}), 2);
+  add_reduction(&calls, "contiguous", {1, 24, 1}, contiguous({6, 4}), 3);
+  add_reduction(&calls, "contiguous", {1, 1, 1}, contiguous({}), 0);
+  add_reduction(&calls, "inner", {1, 6, 4}, contiguous({6, 4}), 1);
+  add_reduction(&calls, "inner", {2, 3, 20}, contiguous({2, 3, 4, 5}), 2);
+  add_reduction(&calls, "contiguous", {3, 40, 1}, contiguous({2, 3, 4, 5}), 13);
+  add_reduction(&calls, "inner", {1, 40, 3}, image, 13);
+  add_reduction(&calls, "strided", {6, 4, 1}, strided({6, 4}, {8, 2}), 2);
 
   const polyops_tensor lhs = contiguous({2, 3, 4}), rhs = contiguous({2, 4, 5});
   const polyops_tensor lhs_t = strided({2, 3, 4}, {12, 1, 3}),

@@ -1,10 +1,12 @@
-// Calls that reach every barrier of softmax, log_softmax, layer_norm, rms_norm and nll_loss.
+// Calls that reach every barrier of softmax, log_softmax, layer_norm, rms_norm, nll_loss, sum and cumsum.
 #ifndef POLYOPS_TESTS_SIMT_MUTATION_ROWS_H_
 #define POLYOPS_TESTS_SIMT_MUTATION_ROWS_H_
 
 #include "mutation_case.h"
+#include "polyops/ops/cumsum.h"
 #include "polyops/ops/layer_norm.h"
 #include "polyops/ops/nll_loss.h"
+#include "polyops/ops/reduction.h"
 #include "polyops/ops/rms_norm.h"
 #include "polyops/ops/softmax.h"
 
@@ -154,6 +156,37 @@ Calls nll_loss_backward() {
                                                  absent(),    result.view()};
     return run(kernel, args, {&result});
   });
+  return all;
+}
+
+// Of columns in chunks; rows have barriers where they are summed up first.
+Calls cumsum() {
+  Calls all = {"cumsum", {}};
+  for (const Shape& s : std::vector<Shape>{{{500, 24}, 0}}) {
+    all.calls.push_back([s](const polyops_kernel& kernel) {
+      const Buffer src = random(s.sizes, 1), dst(POLYOPS_FLOAT32, s.sizes);
+      return run(kernel,
+                 polyops_cumsum_args{sizeof(polyops_cumsum_args), s.dim, src.view(), dst.view()},
+                 {&dst});
+    });
+  }
+  return all;
+}
+
+// Of blocks that share no wave, and of columns; amax has the same kernels.
+Calls sum() {
+  Calls all = {"sum", {}};
+  for (const Shape& s : std::vector<Shape>{{{2, 9000}, 1}, {{50, 24}, 0}}) {
+    all.calls.push_back([s](const polyops_kernel& kernel) {
+      Sizes kept = s.sizes;
+      kept[static_cast<size_t>(s.dim)] = 1;
+      const Buffer src = random(s.sizes, 1), dst(POLYOPS_FLOAT32, kept);
+      return run(kernel,
+                 polyops_reduction_args{sizeof(polyops_reduction_args), 1u << s.dim, src.view(),
+                                        dst.view()},
+                 {&dst});
+    });
+  }
   return all;
 }
 

@@ -77,6 +77,9 @@ inline void store_16(void* p, const uint32_t (&w)[4]) {
   std::memcpy(std::assume_aligned<16>(p), w, sizeof w);
 }
 
+inline float max_or_nan(float a, float b) { return std::isnan(a) || a > b ? a : b; }
+inline float min_or_nan(float a, float b) { return std::isnan(a) || a < b ? a : b; }
+
 inline void forget_bits(uint32_t*) {}
 
 inline void copy_16_later(void* to, const void* from) {

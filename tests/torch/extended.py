@@ -10,6 +10,7 @@ from typing import Any
 import extended_activations
 import extended_norms
 import extended_pool
+import extended_reductions
 import numpy as np
 import torch
 from accuracy import Array, wide
@@ -266,6 +267,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     **extended_activations.FORMULAS,
     **extended_norms.FORMULAS,
     **extended_pool.FORMULAS,
+    **extended_reductions.FORMULAS,
     "nll_loss_forward": nll_loss,
     "nll_loss_backward": nll_loss_backward,
 }
@@ -354,6 +356,7 @@ TERMS: dict[str, Callable[..., Any]] = {
     "_fused_rms_norm_backward": rms_norm_backward_terms,
     **extended_activations.TERMS,
     **extended_norms.TERMS,
+    **extended_reductions.TERMS,
     **UPSAMPLE_TERMS,
 }
 

@@ -123,6 +123,7 @@ def all_samples() -> list[Sample]:
     import samples_attention
     import samples_cat
     import samples_convolution
+    import samples_cumsum
     import samples_elementwise
     import samples_losses
     import samples_max_pool
@@ -130,6 +131,7 @@ def all_samples() -> list[Sample]:
     import samples_pool
     import samples_pool3d
     import samples_products
+    import samples_reductions
     import samples_rms_norm
     import samples_rows
     import samples_upsample
@@ -141,4 +143,5 @@ def all_samples() -> list[Sample]:
     modules += (samples_pool3d,)
     modules += (samples_max_pool,)
     modules += (samples_activations,)
+    modules += (samples_reductions, samples_cumsum)
     return [sample for module in modules for sample in module.samples()]

@@ -24,6 +24,7 @@ OPS |= {"convolution", "avg_pool3d", "adaptive_avg_pool3d"}
 OPS |= {"convolution", "max_pool3d", "adaptive_max_pool2d", "adaptive_max_pool3d"}
 OPS |= {"convolution"}
 OPS |= {"elu", "glu", "log_sigmoid", "mish", "softplus"}
+OPS |= {"convolution", "sum", "mean", "amax", "amin", "cumsum"}
 CASE = Case(lambda: None, list, 4000, 0, 4000)
 
 

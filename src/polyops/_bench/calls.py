@@ -23,6 +23,7 @@ from torch import Tensor
 
 from polyops import _C
 from polyops._bench import activations, joins, losses
+from polyops._bench import joins, losses, reductions
 from polyops._bench.channel_norms import NORMS
 from polyops._bench.convolutions import convolution
 from polyops._bench.inputs import Case, Inputs, in_place, nbytes, new_results
@@ -232,5 +233,6 @@ BUILDERS: dict[str, Callable[[Inputs, str, bool], Case]] = {
     **activations.BUILDERS,
     **joins.BUILDERS,
     **losses.BUILDERS,
+    **reductions.BUILDERS,
     **NORMS,
 }

@@ -1,0 +1,49 @@
+"""Calls of sum, mean, amax, amin and cumsum.
+
+dim: the dimensions, comma-separated; all, if it is not given, of cumsum the last. keep: yes for
+keepdim (no).
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+
+from polyops._bench.inputs import Case, Inputs, in_place, nbytes, new_results
+
+aten: Any = torch.ops.aten
+OVERLOADS = {
+    "sum": (aten.sum.dim_IntList, aten.sum.IntList_out),
+    "mean": (aten.mean.dim, aten.mean.out),
+    "amax": (aten.amax.default, aten.amax.out),
+    "amin": (aten.amin.default, aten.amin.out),
+}
+
+
+def _reduction(inputs: Inputs, name: str, out: bool) -> Case:
+    x = inputs.input()
+    given = inputs.spec.option("dim", "")
+    dims = [int(dim) for dim in given.split(",")] if given else list(range(x.dim()))
+    keep = inputs.spec.option("keep", "no") == "yes"
+    plain, into = OVERLOADS[name]
+    result = plain(x, dims, keep)
+    fn = partial(into, x, dims, keep, out=result) if out else partial(plain, x, dims, keep)
+    return new_results(fn, nbytes(x, result))
+
+
+def _cumsum(inputs: Inputs, name: str, out: bool) -> Case:
+    x = inputs.input()
+    dim = int(inputs.spec.option("dim", "-1"))
+    if name.endswith("_"):
+        return in_place(partial(aten.cumsum_.default, dim=dim), x.zero_(), nbytes(x, x))
+    result = torch.empty(x.shape, dtype=x.dtype)
+    if out:
+        return new_results(partial(aten.cumsum.out, x, dim, out=result), nbytes(x, x))
+    return new_results(partial(aten.cumsum.default, x, dim), nbytes(x, x))
+
+
+BUILDERS: dict[str, Callable[[Inputs, str, bool], Case]] = {
+    **dict.fromkeys(OVERLOADS, _reduction),
+    **dict.fromkeys(("cumsum", "cumsum_"), _cumsum),
+}
