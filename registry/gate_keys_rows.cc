@@ -2,8 +2,10 @@
 #include "gate_keys.h"
 #include "polyops/ops/batch_norm.h"
 #include "polyops/ops/cat.h"
+#include "polyops/ops/embedding.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/group_norm.h"
+#include "polyops/ops/index_select.h"
 #include "polyops/ops/layer_norm.h"
 #include "polyops/ops/nll_loss.h"
 #include "polyops/ops/relu.h"
@@ -161,6 +163,21 @@ GateKey nll_loss_key(const void* p) {
 GateKey nll_loss_backward_key(const void* p) {
   const polyops_tensor& grad = static_cast<const polyops_nll_loss_backward_args*>(p)->grad_src;
   return {grad.dtype, kContiguous, {grad.sizes[0], grad.sizes[1]}};
+}
+
+GateKey embedding_backward_key(const void* p) {
+  const auto& a = *static_cast<const polyops_embedding_backward_args*>(p);
+  return {a.grad_dst.dtype,
+          kContiguous,
+          {a.grad_dst.sizes[0], a.grad_weight.sizes[0], a.grad_weight.sizes[1]}};
+}
+
+// rows: those that are copied, of each of `outer`; len: elements of a row.
+GateKey index_select_key(const void* p) {
+  const auto& a = *static_cast<const polyops_index_select_args*>(p);
+  return {a.src.dtype,
+          polyops_is_contiguous(&a.src) ? kContiguous : kStrided,
+          {extent(a.dst, 0, a.dim), a.index.sizes[0], extent(a.dst, a.dim + 1, a.dst.rank)}};
 }
 
 }  // namespace polyops

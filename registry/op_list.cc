@@ -5,9 +5,11 @@
 #include "polyops/ops/batch_norm.h"
 #include "polyops/ops/cat.h"
 #include "polyops/ops/convolution.h"
+#include "polyops/ops/embedding.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/gemm.h"
 #include "polyops/ops/group_norm.h"
+#include "polyops/ops/index_select.h"
 #include "polyops/ops/layer_norm.h"
 #include "polyops/ops/nll_loss.h"
 #include "polyops/ops/pool2d.h"
@@ -231,6 +233,18 @@ std::span<const KernelOp> kernel_ops() {
        {kContiguous, kChannelsLast},
        {"samples", "channels", "pixels"},
        batch_norm_backward_key},
+      {"embedding_backward",
+       "backward",
+       sizeof(polyops_embedding_backward_args),
+       {kContiguous},
+       {"lookups", "rows", "width"},
+       embedding_backward_key},
+      {"index_select",
+       "forward",
+       sizeof(polyops_index_select_args),
+       {kContiguous, kStrided},
+       {"outer", "rows", "len"},
+       index_select_key},
   };
   return *ops;
 }
@@ -248,8 +262,10 @@ std::span<const PublicOp> public_ops() {
       {"convolution",
        {"convolution", "convolution_backward", "convolution_pack", "convolution_prepacked"}},
       {"dot", {"gemm"}},
+      {"embedding", {"embedding_backward"}},
       {"gelu", {"gelu", "gelu_backward"}},
       {"group_norm", {"group_norm", "group_norm_backward"}},
+      {"index_select", {"index_select"}},
       {"layer_norm", {"layer_norm", "layer_norm_backward"}},
       {"log_softmax", {"log_softmax", "log_softmax_backward"}},
       {"max_pool2d", {"max_pool2d", "max_pool2d_backward"}},

@@ -34,7 +34,9 @@ struct KernelList {
   X(upsample_bicubic2d, __VA_ARGS__)  \
   X(max_pool2d, __VA_ARGS__)          \
   X(avg_pool2d, __VA_ARGS__)          \
-  X(adaptive_avg_pool2d, __VA_ARGS__)
+  X(adaptive_avg_pool2d, __VA_ARGS__) \
+  X(embedding, __VA_ARGS__)           \
+  X(index_select, __VA_ARGS__)
 
 #define POLYOPS_GPU_CONCAT_(a, b) a##_##b
 #define POLYOPS_GPU_CONCAT(a, b) POLYOPS_GPU_CONCAT_(a, b)
