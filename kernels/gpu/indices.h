@@ -1,4 +1,5 @@
-// Numbers of rows, int32 or int64, as kernels read them.
+// Numbers of rows, int32 or int64, as kernels read them: loaded first, several at a time, and then
+// looked at all together, since a branch between two loads makes the second wait for the first.
 #ifndef POLYOPS_GPU_INDICES_H_
 #define POLYOPS_GPU_INDICES_H_
 
@@ -10,21 +11,28 @@
 namespace polyops::gpu {
 namespace {
 
+// As in memory; of int32 the low half alone.
+struct Index {
+  uint32_t low, high;
+};
+
+struct alignas(4) IndexHalf {
+  uint32_t w;
+} __attribute__((may_alias));
+
 struct Indices {
   const void* data;
-  int64_t step;
+  int64_t step;   // in halves
   uint32_t rows;  // of what they name
   int32_t is_short;
 
-  // Halts if it is no row, and gives 0 then.
-  GPU_DEVICE uint32_t at(uint32_t i) const {
-    const int64_t place = i * step;
-    const int64_t index = is_short != 0 ? static_cast<const int32_t*>(data)[place]
-                                        : static_cast<const int64_t*>(data)[place];
-    const bool inside = index >= 0 && index < rows;
-    halt_unless(inside);
-    return inside ? static_cast<uint32_t>(index) : 0;
+  GPU_DEVICE Index load(uint32_t i) const {
+    const IndexHalf* const half = static_cast<const IndexHalf*>(data) + i * step;
+    return {half[0].w, is_short != 0 ? 0 : half[1].w};
   }
+  // Whether it is a row's: negative ones are large.
+  GPU_DEVICE bool names(const Index& index) const { return index.high == 0 && index.low < rows; }
+  GPU_DEVICE uint32_t row(const Index& index) const { return names(index) ? index.low : 0; }
 };
 
 inline bool are_indices(const polyops_tensor& t) {
@@ -32,7 +40,9 @@ inline bool are_indices(const polyops_tensor& t) {
 }
 
 inline Indices indices_of(const polyops_tensor& t, int64_t rows) {
-  return {t.data, t.strides[0], static_cast<uint32_t>(rows), t.dtype == POLYOPS_INT32};
+  const bool is_short = t.dtype == POLYOPS_INT32;
+  return {t.data, is_short ? t.strides[0] : 2 * t.strides[0], static_cast<uint32_t>(rows),
+          is_short};
 }
 
 }  // namespace

@@ -11,9 +11,11 @@
 #include "polyops/ops/batch_norm.h"
 #include "polyops/ops/cat.h"
 #include "polyops/ops/convolution.h"
+#include "polyops/ops/embedding.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/gemm.h"
 #include "polyops/ops/group_norm.h"
+#include "polyops/ops/index_select.h"
 #include "polyops/ops/layer_norm.h"
 #include "polyops/ops/nll_loss.h"
 #include "polyops/ops/pool2d.h"
@@ -125,6 +127,14 @@ void add_nll_loss(std::vector<Call>* calls, const char* layout, const polyops_te
   polyops_nll_loss_args args = {};
   args.src = src;
   calls->push_back(call("nll_loss", layout, {src.sizes[0], src.sizes[1]}, args));
+}
+
+void add_index_select(std::vector<Call>* calls, const char* layout, std::vector<int64_t> sizes,
+                      const polyops_tensor& src, int dim) {
+  polyops_tensor dst = src;
+  dst.sizes[dim] = 7;
+  calls->push_back(call("index_select", layout, std::move(sizes),
+                        polyops_index_select_args{0, dim, src, contiguous({7}), dst}));
 }
 
 void add_gemm(std::vector<Call>* calls, const char* layout, const polyops_tensor& lhs,
@@ -311,6 +321,13 @@ std::vector<Call> all_calls() {
   polyops_nll_loss_backward_args loss = {};
   loss.grad_src = contiguous({6, 4});
   calls.push_back(call("nll_loss_backward", "contiguous", {6, 4}, loss));
+
+  add_index_select(&calls, "contiguous", {1, 7, 4}, contiguous({6, 4}), 0);
+  add_index_select(&calls, "contiguous", {2, 7, 4}, contiguous({2, 6, 4}), 1);
+  add_index_select(&calls, "strided", {1, 7, 4}, strided({6, 4}, {9, 1}), 0);
+  calls.push_back(call("embedding_backward", "contiguous", {12, 5, 4},
+                       polyops_embedding_backward_args{0, 0, -1, contiguous({12, 4}),
+                                                       contiguous({12}), contiguous({5, 4})}));
 
   const polyops_tensor lhs = contiguous({2, 3, 4}), rhs = contiguous({2, 4, 5});
   const polyops_tensor lhs_t = strided({2, 3, 4}, {12, 1, 3}),

@@ -11,6 +11,7 @@
 #include "mutation_case.h"
 #include "mutation_channels.h"
 #include "mutation_images.h"
+#include "mutation_index.h"
 #include "mutation_pools.h"
 #include "mutation_rows.h"
 #include "mutation_upsample.h"
@@ -78,7 +79,8 @@ INSTANTIATE_TEST_SUITE_P(
                       convolution, convolution_backward, group_norm, group_norm_backward,
                       batch_norm, batch_norm_backward, avg_pool2d, avg_pool2d_backward, max_pool2d,
                       max_pool2d_backward, upsample_bilinear2d, upsample_bilinear2d_backward,
-                      upsample_bicubic2d, upsample_bicubic2d_backward),
+                      upsample_bicubic2d, upsample_bicubic2d_backward,
+                      embedding_backward),
     [](const auto& info) { return std::string(info.param().op); });
 
 }  // namespace

@@ -123,6 +123,7 @@ def all_samples() -> list[Sample]:
     import samples_cat
     import samples_convolution
     import samples_elementwise
+    import samples_index
     import samples_losses
     import samples_norms
     import samples_pool
@@ -134,5 +135,5 @@ def all_samples() -> list[Sample]:
 
     modules = (samples_elementwise, samples_rows, samples_products, samples_attention)
     modules += (samples_convolution, samples_vectors, samples_rms_norm, samples_cat)
-    modules += (samples_losses, samples_upsample, samples_pool, samples_norms)
+    modules += (samples_losses, samples_upsample, samples_pool, samples_norms, samples_index)
     return [sample for module in modules for sample in module.samples()]

@@ -31,18 +31,24 @@ constexpr uint32_t kNoRow = 0xffffffffu;
 
 // Where a pass finds lookups: as they were made, or as the last pass left them.
 struct Made {
+  using Loaded = Index;
   Indices index;
   int64_t padding;
 
-  GPU_DEVICE Lookup at(uint32_t i) const {
-    const uint32_t row = index.at(i);
+  GPU_DEVICE Index load(uint32_t i) const { return index.load(i); }
+  GPU_DEVICE bool right(const Index& x) const { return index.names(x); }
+  GPU_DEVICE Lookup lookup(const Index& x, uint32_t i) const {
+    const uint32_t row = index.row(x);
     return {row == padding ? index.rows : row, i};
   }
 };
 struct Left {
+  using Loaded = Lookup;
   const Lookup* lookups;
 
-  GPU_DEVICE Lookup at(uint32_t i) const { return lookups[i]; }
+  GPU_DEVICE Lookup load(uint32_t i) const { return lookups[i]; }
+  GPU_DEVICE bool right(const Lookup&) const { return true; }
+  GPU_DEVICE Lookup lookup(const Lookup& x, uint32_t) const { return x; }
 };
 
 struct Digit {
@@ -83,11 +89,21 @@ GPU_DEVICE void clear_counts(const Digit& digit, uint32_t* counts) {
 template <int kItems, class Source>
 GPU_DEVICE void load_tile(const Source& source, uint32_t first, uint32_t end, Lookup (&x)[kItems]) {
   first += wave_of_block() * wave_size() * kItems + thread_id() % wave_size();
+  typename Source::Loaded loaded[kItems];
+  bool right = true;
+#pragma unroll
+  for (int k = 0; k < kItems; ++k) {
+    const uint32_t i = first + k * wave_size();
+    loaded[k] = source.load(i < end ? i : end - 1);
+  }
+#pragma unroll
+  for (int k = 0; k < kItems; ++k) right = right && source.right(loaded[k]);
+  halt_unless(right);
 #pragma unroll
   for (int k = 0; k < kItems; ++k) {
     const uint32_t i = first + k * wave_size();
     x[k] = {kNoRow, 0};
-    if (i < end) x[k] = source.at(i);
+    if (i < end) x[k] = source.lookup(loaded[k], i);
   }
 }
 
@@ -96,18 +112,19 @@ template <int kItems>
 GPU_DEVICE void rank_tile(const Digit& digit, const Lookup (&x)[kItems], uint32_t* counts,
                           uint32_t (&rank)[kItems]) {
   uint32_t* const own = counts + wave_of_block() * digit.bins();
-  SameLanes same[kItems];
+  uint32_t turn[kItems];  // lanes before this one; and whether it is the last of its digit
 #pragma unroll
   for (int k = 0; k < kItems; ++k) {
-    same[k] = same_lanes(x[k].row == kNoRow ? kNoRow : digit.of(x[k].row));
+    const SameLanes same = same_lanes(x[k].row == kNoRow ? kNoRow : digit.of(x[k].row));
+    turn[k] = 2 * same.before + (same.before + 1 == same.all);
   }
 #pragma unroll
   for (int k = 0; k < kItems; ++k) {
     const bool counts_too = x[k].row != kNoRow;
     uint32_t* const count = own + digit.of(x[k].row);
-    rank[k] = counts_too ? *count + same[k].before : 0;
+    rank[k] = counts_too ? *count + turn[k] / 2 : 0;
     wave_barrier();
-    if (counts_too && same[k].before + 1 == same[k].all) *count = rank[k] + 1;
+    if (counts_too && turn[k] % 2 != 0) *count = rank[k] + 1;
     wave_barrier();
   }
 }

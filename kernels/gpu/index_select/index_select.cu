@@ -36,12 +36,12 @@ select_units(const SelectCall c) {
   constexpr int kUnits = kSelectUnits<Unit>;
   const auto first = static_cast<uint32_t>(block_id()) * (kSelectThreads * kUnits) + thread_id();
   const char* from[kUnits];
+  Index index[kUnits];
   Unit unit[kUnits];
 #pragma unroll
   for (int k = 0; k < kUnits; ++k) {
     uint32_t run = first + k * kSelectThreads;
-    from[k] = nullptr;
-    if (run >= c.units) continue;
+    if (run >= c.units) run = c.units - 1;
     const uint32_t place = take_remainder(c.of_run, &run);
     from[k] = c.src + place * sizeof(Unit);
     if (c.one_outer == 0) {
@@ -49,11 +49,15 @@ select_units(const SelectCall c) {
       from[k] += run * c.outer_step;
       run = i;
     }
-    from[k] += c.index.at(run) * c.step;
+    index[k] = c.index.load(run);
   }
+  bool right = true;
+#pragma unroll
+  for (int k = 0; k < kUnits; ++k) right = right && c.index.names(index[k]);
+  halt_unless(right);
 #pragma unroll
   for (int k = 0; k < kUnits; ++k) {
-    if (from[k] == nullptr) continue;
+    from[k] += c.index.row(index[k]) * c.step;
     if constexpr (sizeof(Unit) == 16) {
       unit[k] = load_words(from[k]);
     } else {
@@ -62,8 +66,9 @@ select_units(const SelectCall c) {
   }
 #pragma unroll
   for (int k = 0; k < kUnits; ++k) {
-    if (from[k] == nullptr) continue;
-    char* const to = c.dst + int64_t{first + k * kSelectThreads} * sizeof(Unit);
+    const uint32_t at = first + k * kSelectThreads;
+    if (at >= c.units) continue;
+    char* const to = c.dst + int64_t{at} * sizeof(Unit);
     if constexpr (sizeof(Unit) == 16) {
       store_words(to, unit[k]);
     } else {
