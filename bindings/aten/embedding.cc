@@ -1,4 +1,5 @@
-// aten::embedding_dense_backward, the gradient of F.embedding's weight. Its forward is index_select.
+// aten::embedding_dense_backward, the gradient of F.embedding's weight. Its forward is
+// index_select.
 #include "polyops/ops/embedding.h"
 
 #include <ATen/core/Tensor.h>

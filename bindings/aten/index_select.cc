@@ -18,8 +18,7 @@ using Sizes = c10::SmallVector<int64_t, POLYOPS_MAX_RANK>;
 bool prepare(Call& call, const at::Tensor& self, int64_t dim, const at::Tensor& index,
              polyops_index_select_args* args, Sizes* sizes) {
   if (!self.defined()) return call.decline("undefined tensor");
-  const char* reason =
-      describe_as(self, dtype_of_bits(self.scalar_type()), &args->src);
+  const char* reason = describe_as(self, dtype_of_bits(self.scalar_type()), &args->src);
   if (!reason) reason = describe_rows(index, &args->index);
   if (reason) return call.decline(reason);
   if (index.device() != self.device()) return call.decline("mixed devices");
@@ -73,8 +72,7 @@ bool index_select_out(Call& call, const at::Tensor& self, int64_t dim, const at:
 
 std::vector<Overload> index_select_overloads() {
   return {
-      {"index_select", "index_select", "index_select",
-       wrap(index_select, at::cpu::index_select)},
+      {"index_select", "index_select", "index_select", wrap(index_select, at::cpu::index_select)},
       {"index_select.out", "index_select", "index_select",
        wrap(index_select_out, at::cpu::index_select_outf)},
   };

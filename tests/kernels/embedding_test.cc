@@ -1,7 +1,7 @@
 // embedding_backward: every kernel against the reference in float64.
 //
-// Bound: of a sum of n terms, 4 + sqrt(n) units of float32's epsilon times the sum of their magnitudes,
-// and the rounding of the result. All kernels of a family give the same bits.
+// Bound: of a sum of n terms, 4 + sqrt(n) units of float32's epsilon times the sum of their
+// magnitudes, and the rounding of the result. All kernels of a family give the same bits.
 #include "reference/embedding.h"
 
 #include <gtest/gtest.h>
@@ -45,9 +45,9 @@ std::vector<Case> all_cases() {
       {5, 10, 3},
       {100, 50, 64},
       {700, 900, 64},
-      {64, 3000, 4},          // hardly any rows have lookups
-      {30, 9, 1100, few},     // rows of several blocks
-      {1100, 3, 48, few},     // rows of several shares
+      {64, 3000, 4},       // hardly any rows have lookups
+      {30, 9, 1100, few},  // rows of several blocks
+      {1100, 3, 48, few},  // rows of several shares
       {900, 40, 33, as_words},
       {600, 40, 64, as_words, -1, false, 1},
       {1200, 70, 8, half_of_one, 23},
@@ -55,12 +55,13 @@ std::vector<Case> all_cases() {
       {1200, 70, 16, half_of_one},
       {300, 1, 16, one},
       {300, 7, 264, one},
-      {300, 7, 16, one, 3},   // all of them padding
+      {300, 7, 16, one, 3},  // all of them padding
       {1, 4000, 8},
-      {8192, 40, 4, as_words},  // one block sorts them
+      {8192, 40, 4, as_words},       // one block sorts them
       {8193, 1500, 4, as_words, 0},  // several do, in two passes
   };
-  for (int64_t width : {1, 2, 4, 5, 7, 8, 12, 31, 100, 257}) cases.push_back({90, 40, width, as_words});
+  for (int64_t width : {1, 2, 4, 5, 7, 8, 12, 31, 100, 257})
+    cases.push_back({90, 40, width, as_words});
   return cases;
 }
 

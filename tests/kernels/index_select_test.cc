@@ -22,7 +22,7 @@ struct Case {
   int dim;
   int64_t count;
   Sizes strides = {};
-  int64_t offset = 0;      // of src
+  int64_t offset = 0;  // of src
   int64_t dst_offset = 0;
   int64_t index_step = 1;
 };
@@ -35,22 +35,23 @@ std::vector<Case> all_cases() {
       {{1000, 8}, 0, 33},
       {{3, 5000}, 0, 5},
       {{30, 16}, 0, 1},
-      {{9, 4, 16}, 0, 20},            // rows of two dimensions
-      {{5, 9, 8}, 1, 20},             // a dimension in the middle
-      {{2, 3, 9, 8}, 2, 5},           // several before it
-      {{20, 30}, 1, 40},              // the last
-      {{9, 16}, 0, 20, {40, 1}},      // gaps between rows
+      {{9, 4, 16}, 0, 20},        // rows of two dimensions
+      {{5, 9, 8}, 1, 20},         // a dimension in the middle
+      {{2, 3, 9, 8}, 2, 5},       // several before it
+      {{20, 30}, 1, 40},          // the last
+      {{9, 16}, 0, 20, {40, 1}},  // gaps between rows
       {{5, 9, 8}, 1, 20, {100, 10, 1}},
-      {{9, 16}, 0, 20, {0, 1}},       // expanded
+      {{9, 16}, 0, 20, {0, 1}},  // expanded
       {{4, 9, 16}, 1, 20, {0, 16, 1}},
       {{9, 1, 16, 1}, 0, 20, {16, 77, 1, 99}},
       {{1, 16}, 0, 20, {3, 1}},
-      {{9, 16}, 0, 20, {}, 1},        // unaligned
+      {{9, 16}, 0, 20, {}, 1},  // unaligned
       {{9, 16}, 0, 20, {}, 0, 1},
       {{9, 16}, 0, 20, {}, 2, 4},
       {{9, 16}, 0, 20, {}, 0, 0, 3},  // every third index
   };
-  for (int64_t n : {1, 2, 3, 4, 5, 6, 7, 9, 12, 31, 33, 100, 301}) cases.push_back({{11, n}, 0, 23});
+  for (int64_t n : {1, 2, 3, 4, 5, 6, 7, 9, 12, 31, 33, 100, 301})
+    cases.push_back({{11, n}, 0, 23});
   return cases;
 }
 

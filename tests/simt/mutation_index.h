@@ -8,8 +8,9 @@
 namespace polyops::testing {
 namespace {
 
-// Sorted by one block, in one pass and in two; by several, of two tiles each; by so many that a launch
-// of its own adds up their counts. With rows that shares divide, two of them next to each other.
+// Sorted by one block, in one pass and in two; by several, of two tiles each; by so many that a
+// launch of its own adds up their counts. With rows that shares divide, two of them next to each
+// other.
 Calls embedding_backward() {
   struct Table {
     int64_t lookups, rows, width;
@@ -22,8 +23,8 @@ Calls embedding_backward() {
       const Buffer result(POLYOPS_FLOAT32, {t.rows, t.width});
       Buffer index(POLYOPS_INT64, {t.lookups});
       index.fill([&](int64_t i) { return i * 7919 % 8191 % t.rows; });
-      const polyops_embedding_backward_args args = {sizeof args, 0,            -1,
-                                                    grad.view(), index.view(), result.view()};
+      const polyops_embedding_backward_args args = {sizeof args,  0, -1, grad.view(), index.view(),
+                                                    result.view()};
       return run(kernel, args, {&result});
     });
   }

@@ -1,5 +1,4 @@
-"""Samples of index_select and of embedding's gradient. Of their kernels, families have them for devices
-alone.
+"""Samples of index_select and of embedding's gradient. Kernels are of devices alone.
 
 None has an index out of range: on a device the process would be lost.
 """

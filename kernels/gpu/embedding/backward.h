@@ -1,8 +1,9 @@
-// The sums. A block has a share of the events (shares.h) and lists it in shared memory; its teams, each
-// of as many lanes as a row has units of 16 bytes, or a part of them, divide that list again. A team
-// takes its events a batch at a time, all loads of a batch before the first is used, writes the rows
-// that it ends, and leaves two sums in shared memory: that of the first row that it ends, which earlier
-// teams may have begun, and that of the row that it leaves open. Then these are added up.
+// The sums. A block has a share of the events (shares.h) and lists it in shared memory; its teams,
+// each of as many lanes as a row has units of 16 bytes, or a part of them, divide that list again.
+// A team takes its events a batch at a time, all loads of a batch before the first is used, writes
+// the rows that it ends, and leaves two sums in shared memory: that of the first row that it ends,
+// which earlier teams may have begun, and that of the row that it leaves open. Then these are added
+// up.
 //
 // Bound: memory, each gradient read once and each row written once, zeros too.
 #ifndef POLYOPS_GPU_EMBEDDING_BACKWARD_H_
@@ -53,8 +54,8 @@ struct Lane {
   bool has;  // any columns
 };
 
-// Adds up the events [begin, end), the first in that row. The two sums: of the first row that ends, and
-// of what is open. Returns whether any row ends.
+// Adds up the events [begin, end), the first in that row. The two sums: of the first row that ends,
+// and of what is open. Returns whether any row ends.
 template <class T, int kUnit>
 GPU_DEVICE bool add_events(const GradCall& c, const Lane<T, kUnit>& lane, const Event* events,
                            int begin, int end, uint32_t row, float* first, float (&sum)[kUnit]) {
@@ -95,7 +96,8 @@ GPU_DEVICE bool add_events(const GradCall& c, const Lane<T, kUnit>& lane, const 
   return ended;
 }
 
-// The sums that teams left: of each lane, kUnit of either kind. ended: whether the team ended any row.
+// The sums that teams left: of each lane, kUnit of either kind. ended: whether the team ended any
+// row.
 struct TeamSums {
   float* first;
   float* open;
@@ -136,8 +138,8 @@ embedding_sums(const GradCall c) {
   GPU_SHARED(Begin, found, 2);
   GPU_SHARED(uint32_t, before, kGradThreads);
   GPU_SHARED(int32_t, ended, kGradThreads);
-  GPU_SHARED(float, first, kGradThreads * kUnit);
-  GPU_SHARED(float, open, kGradThreads * kUnit);
+  GPU_SHARED(float, first, kGradThreads* kUnit);
+  GPU_SHARED(float, open, kGradThreads* kUnit);
   GPU_DYNAMIC_SHARED(Event, events);
   const auto share = static_cast<uint32_t>(block_id()) / static_cast<uint32_t>(c.parts);
   const int part = static_cast<int>(static_cast<uint32_t>(block_id()) - share * c.parts);
@@ -157,8 +159,7 @@ embedding_sums(const GradCall c) {
   const int team = thread_id() / c.lanes, place = thread_id() % c.lanes;
   const int column = (part * c.lanes + place) * kUnit;
   const Lane<T, kUnit> lane = {static_cast<const T*>(c.grad) + column,
-                               static_cast<T*>(c.out) + column,
-                               team < c.teams && column < c.width};
+                               static_cast<T*>(c.out) + column, team < c.teams && column < c.width};
   const TeamSums teams = {first, open, ended};
   const int begin = team * each, end = begin + each < count ? begin + each : count;
   const bool works = team < c.teams && begin < count;

@@ -10,8 +10,8 @@
 namespace polyops::gpu {
 namespace {
 
-// Of a share: the row that it ends but another began, and the one that it leaves open; where their sums
-// are. kNoRow: there is none.
+// Of a share: the row that it ends but another began, and the one that it leaves open; where their
+// sums are. kNoRow: there is none.
 struct Divided {
   uint32_t ended, ended_slot;
   uint32_t open, open_slot;
@@ -32,8 +32,8 @@ struct GradCall {
   int32_t by_freq;
 };
 
-// Of sums of the row that a share which begins there divides: such shares are more than the slack of
-// lookups apart.
+// Of sums of the row that a share which begins there divides: such shares are more than the slack
+// of lookups apart.
 GPU_DEVICE uint32_t slot_of(const GradCall& c, const Begin& begin) {
   return begin.lookup / (c.shares.slack + 1);
 }

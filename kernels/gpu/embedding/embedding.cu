@@ -1,7 +1,8 @@
-// embedding_backward: the lookups are sorted by their rows (sort.h), gradients of equal rows added up in
-// the order of lookups (backward.h), and rows that many lookups have in parts (finish.h). No part of it
-// depends on which thread comes first. Bound: memory, each gradient read and each row written once; of
-// few bytes, launches: two for up to kSortAlone lookups of which no row has many, else up to eight.
+// embedding_backward: the lookups are sorted by their rows (sort.h), gradients of equal rows added
+// up in the order of lookups (backward.h), and rows that many lookups have in parts (finish.h). No
+// part of it depends on which thread comes first. Bound: memory, each gradient read and each row
+// written once; of few bytes, launches: two for up to kSortAlone lookups of which no row has many,
+// else up to eight.
 #include "plan.h"
 #include "polyops/ops/embedding.h"
 #include "row.h"
@@ -122,6 +123,6 @@ int embedding_backward(const void* data, const polyops_context* ctx) {
 }  // namespace
 }  // namespace polyops::gpu
 
-POLYOPS_GPU_KERNELS(embedding, POLYOPS_GPU_KERNEL("embedding_backward", "embedding_backward",
-                                                  embedding_supports, embedding_scratch,
-                                                  embedding_backward))
+POLYOPS_GPU_KERNELS(embedding,
+                    POLYOPS_GPU_KERNEL("embedding_backward", "embedding_backward",
+                                       embedding_supports, embedding_scratch, embedding_backward))

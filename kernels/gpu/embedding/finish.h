@@ -1,6 +1,6 @@
-// Rows that several shares divide: adds up what those before left open, and what the last one had until
-// the row's end. A block has some shares, and kTileWidth columns; its teams take every so many of a
-// row's shares, and are added up in order.
+// Rows that several shares divide: adds up what those before left open, and what the last one had
+// until the row's end. A block has some shares, and kTileWidth columns; its teams take every so
+// many of a row's shares, and are added up in order.
 #ifndef POLYOPS_GPU_EMBEDDING_FINISH_H_
 #define POLYOPS_GPU_EMBEDDING_FINISH_H_
 
@@ -51,7 +51,7 @@ template <class T>
 GPU_KERNEL(kFinishThreads)
 embedding_finish(const GradCall c, uint32_t shares, int tiles) {
   GPU_SHARED(Divided, some, kFinishShares);
-  GPU_SHARED(float, sums, kTileTeams * kTileWidth);
+  GPU_SHARED(float, sums, kTileTeams* kTileWidth);
   const auto group = static_cast<uint32_t>(block_id()) / static_cast<uint32_t>(tiles);
   const int tile = static_cast<int>(static_cast<uint32_t>(block_id()) - group * tiles) * kTileWidth;
   const uint32_t first = group * kFinishShares;

@@ -1,5 +1,5 @@
-// How a call is divided, and where in scratch memory it has what. Depends on sizes and types alone, not
-// on where tensors lie or on the device: so that sums are the same everywhere.
+// How a call is divided, and where in scratch memory it has what. Depends on sizes and types alone,
+// not on the device: so that sums are the same on each.
 #ifndef POLYOPS_GPU_EMBEDDING_PLAN_H_
 #define POLYOPS_GPU_EMBEDDING_PLAN_H_
 

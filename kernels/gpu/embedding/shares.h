@@ -1,10 +1,10 @@
 // Into how many equal shares the work falls, and which one a block has. An event is a lookup, whose
-// gradient is read, or the end of a row, which is written: in the order of rows, each row's end behind
-// its lookups. The i-th of the sorted lookups is event i + its row, so that a place in the list of all
-// events, which nowhere exists, is found by search.
+// gradient is read, or the end of a row, which is written: in the order of rows, each row's end
+// behind its lookups. The i-th of the sorted lookups is event i + its row, so that a place in the
+// list of all events, which nowhere exists, is found by search.
 //
-// A share begins with a row, unless that row has begun more than `slack` lookups before: only such long
-// rows are divided, and leave sums in scratch memory for finish.h.
+// A share begins with a row, unless that row has begun more than `slack` lookups before: only such
+// long rows are divided, and leave sums in scratch memory for finish.h.
 #ifndef POLYOPS_GPU_EMBEDDING_SHARES_H_
 #define POLYOPS_GPU_EMBEDDING_SHARES_H_
 
@@ -38,8 +38,8 @@ struct Range {
   uint32_t low, high;
 };
 
-// Each half of the block's threads looks for the first lookup that is event `target` or a later one, in
-// its own range; there is none behind all lookups.
+// Each half of the block's threads looks for the first lookup that is event `target` or a later
+// one, in its own range; there is none behind all lookups.
 GPU_DEVICE void narrow_ranges(const Shares& s, uint32_t target, Range* ranges) {
   const auto half = static_cast<uint32_t>(block_threads() / 2);
   Range* const own = ranges + thread_id() / half;
@@ -59,7 +59,8 @@ GPU_DEVICE void narrow_ranges(const Shares& s, uint32_t target, Range* ranges) {
   }
 }
 
-// Where share number `share` begins, and the next one, by all threads; found: of the two, after the next barrier().
+// Where share number `share` begins, and the next one, by all threads; found: of the two, after the
+// next barrier().
 GPU_DEVICE void find_share(const Shares& s, uint32_t share, Begin* found) {
   GPU_SHARED(Range, ranges, 2);
   const int half = block_threads() / 2;

@@ -1,8 +1,8 @@
-// Lookups sorted by their rows, those of one row in the order in which they were made: so that sums are
-// the same at each run. A radix sort of up to kMostBits bits at a time. A pass counts the digits of
-// each chunk of lookups, and places them behind what smaller digits and earlier chunks have; within a
-// chunk, waves take turns of one lookup per lane, and a lane's rank is how many before it have its
-// digit. Bound: latency; few lookups are sorted by one block in one launch.
+// Lookups sorted by their rows, those of one row in the order in which they were made: so that sums
+// are the same at each run. A radix sort of up to kMostBits bits at a time. A pass counts the
+// digits of each chunk of lookups, and places them behind what smaller digits and earlier chunks
+// have; within a chunk, waves take turns of one lookup per lane, and a lane's rank is how many
+// before it have its digit. Bound: latency; few lookups are sorted by one block in one launch.
 #ifndef POLYOPS_GPU_EMBEDDING_SORT_H_
 #define POLYOPS_GPU_EMBEDDING_SORT_H_
 
@@ -62,8 +62,8 @@ struct Digit {
 GPU_DEVICE int waves_of_block() { return block_threads() / wave_size(); }
 GPU_DEVICE int wave_of_block() { return thread_id() / wave_size(); }
 
-// The sum of x over this block's threads before this one. `waves`: kMostSortWaves elements that nobody
-// uses since the last barrier; they may be used again after the next one.
+// The sum of x over this block's threads before this one. `waves`: kMostSortWaves elements that
+// nobody uses since the last barrier; they may be used again after the next one.
 GPU_DEVICE uint32_t sum_before(uint32_t x, uint32_t* waves) {
   uint32_t before = 0, all = x;
   const int lane = thread_id() % wave_size();
@@ -176,7 +176,8 @@ GPU_DEVICE uint32_t sum_of_waves(const Digit& digit, const uint32_t* counts, int
   return sum;
 }
 
-// All passes, of no more lookups than a block takes at a time; they leave them in to0 and to1 in turn.
+// All passes, of no more lookups than a block takes at a time; they leave them in to0 and to1 in
+// turn.
 GPU_KERNEL(kSortThreadsAlone)
 sort_alone(const Made made, uint32_t lookups, int passes, int bits, Lookup* to0, Lookup* to1) {
   GPU_SHARED(uint32_t, base, kMostBins);

@@ -51,8 +51,8 @@ sort_count(const Source source, const SortCall c) {
   }
 }
 
-// Of 32 bins to a block: counts become the sums of those of earlier chunks. Each 32 threads have some
-// chunks.
+// Of 32 bins to a block: counts become the sums of those of earlier chunks. Each 32 threads have
+// some chunks.
 constexpr int kStackThreads = 1024;
 constexpr int kChunksOfThread = kMostChunks / 32;
 

@@ -1,10 +1,10 @@
 // index_select: copies runs of elements, those behind dim, from where an index names them. Bound:
-// memory; short runs also by instructions, so that each is cut into the widest units that all of them
-// can have, 16 bytes at best, and a thread has several on the way: first their indices, then the units.
-#include "polyops/ops/index_select.h"
-
+// memory; short runs also by instructions, so that each is cut into the widest units that all of
+// them can have, 16 bytes at best, and a thread has several on the way: first their indices, then
+// the units.
 #include "division.h"
 #include "indices.h"
+#include "polyops/ops/index_select.h"
 #include "row.h"
 #include "table.h"
 
@@ -77,8 +77,8 @@ select_units(const SelectCall c) {
   }
 }
 
-// Whether the dimensions [begin, end) are as one; what that one's stride is, if it has more than one
-// element.
+// Whether the dimensions [begin, end) are as one; what that one's stride is, if it has more than
+// one element.
 bool merges(const polyops_tensor& t, int begin, int end, int64_t* stride) {
   bool any = false;
   int64_t expected = 0;

@@ -1,8 +1,8 @@
 """Calls of index_select and of embedding's gradient. The row's sizes are the table's.
 
-lookups: how many rows are named (as many as there are). by: how often which is, spread (each as often),
-words (the n-th in proportion to 1 / n), one (half of them are one, as padding is). dim: of index_select
-(0). index: int64 or int32.
+lookups: how many rows are named (as many as there are). by: how often each is, spread (all
+alike), words (the n-th in proportion to 1 / n), one (half of the lookups are of one row, as of
+padding). dim: of index_select (0). index: int64 or int32.
 """
 
 from collections.abc import Callable

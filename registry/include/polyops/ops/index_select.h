@@ -4,10 +4,10 @@
  * Definition: torch.index_select / aten::index_select. F.embedding of a matrix ends there.
  *
  * Ops: "index_select" (polyops_index_select_args).
- * Layouts   src: rank 1..8, any strides; index: rank 1, any stride; dst: of src's sizes, but for that
- *           of dim, where it has index's; any strides.
- * Types     index int32 or int64; src and dst one dtype. Bits are copied, so a type that the ABI has
- *           no name for may come as another of its size.
+ * Layouts   src: rank 1..8, any strides; index: rank 1, any stride; dst: of src's sizes, but for
+ *           that of dim, where it has index's; any strides.
+ * Types     index int32 or int64; src and dst one dtype. Bits are copied, so a type that the ABI
+ *           has no name for may come as another of its size.
  * Aliasing  none between dst and the others.
  * Empty     never arrives: no dimension is 0.
  * Special   an index that is none of src's, negative ones too: nothing is read or written out of
