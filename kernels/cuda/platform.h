@@ -128,6 +128,7 @@ GPU_DEVICE SameLanes same_lanes(uint32_t x) {
   asm("mov.u32 %0, %%lanemask_lt;" : "=r"(before));
   return {__popc(mask), __popc(mask & before)};
 }
+GPU_DEVICE void count_one(uint32_t* p) { atomicAdd(p, 1u); }
 GPU_DEVICE void wave_barrier() { __syncwarp(); }
 
 // The store by name: an assignment it makes four of 4 bytes where it likes.

@@ -86,6 +86,7 @@ inline SameLanes same_lanes(uint32_t x) {
   }
   return same;
 }
+inline void count_one(uint32_t* p) { ++*p; }
 inline void wave_barrier(const std::source_location& where = std::source_location::current()) {
   simt::wave_barrier(where);
 }

@@ -44,15 +44,16 @@ int sort_few(const Plan& p, const Scratch& s, const Made& made, const polyops_co
 
 template <class Source>
 int sort_pass(const Source& source, const SortCall& call, const polyops_context* ctx) {
-  const LaunchShape shape = {call.chunks, kSortThreads,
+  const LaunchShape count = {call.chunks, kSortThreads};
+  const LaunchShape place = {call.chunks, kSortThreads,
                              shared_counts(kSortThreads, call.digit.bits)};
-  int status = gpu::launch(sort_count<Source>, shape, ctx, source, call);
+  int status = gpu::launch(sort_count<Source>, count, ctx, source, call);
   if (status == POLYOPS_OK && call.chunks > kFewChunks) {
     const int64_t blocks = ceil_div(int64_t{1} << call.digit.bits, 32);
     status = gpu::launch(sort_stack, {blocks, kStackThreads}, ctx, call);
   }
   if (status != POLYOPS_OK) return status;
-  return gpu::launch(sort_place<Source>, shape, ctx, source, call);
+  return gpu::launch(sort_place<Source>, place, ctx, source, call);
 }
 
 int sort(const Plan& p, const Scratch& s, const Made& made, const polyops_context* ctx) {

@@ -107,25 +107,31 @@ GPU_DEVICE void load_tile(const Source& source, uint32_t first, uint32_t end, Lo
   }
 }
 
-// Adds the tile to the wave's counts; rank: what they were when a lookup's turn came.
+// Of each lookup: how many lanes of the wave before this one have its digit, doubled; 1 more if none
+// after it has.
 template <int kItems>
-GPU_DEVICE void rank_tile(const Digit& digit, const Lookup (&x)[kItems], uint32_t* counts,
-                          uint32_t (&rank)[kItems]) {
-  uint32_t* const own = counts + wave_of_block() * digit.bins();
-  uint32_t turn[kItems];  // lanes before this one; and whether it is the last of its digit
+GPU_DEVICE void take_turns(const Digit& digit, const Lookup (&x)[kItems],
+                           uint32_t (&turn)[kItems]) {
 #pragma unroll
   for (int k = 0; k < kItems; ++k) {
     const SameLanes same = same_lanes(x[k].row == kNoRow ? kNoRow : digit.of(x[k].row));
     turn[k] = 2 * same.before + (same.before + 1 == same.all);
   }
+}
+
+// Adds the tile to the wave's counts. turn becomes the rank: what they were when the turn came.
+template <int kItems>
+GPU_DEVICE void rank_tile(const Digit& digit, const Lookup (&x)[kItems], uint32_t* counts,
+                          uint32_t (&turn)[kItems]) {
+  uint32_t* const own = counts + wave_of_block() * digit.bins();
 #pragma unroll
   for (int k = 0; k < kItems; ++k) {
-    const bool counts_too = x[k].row != kNoRow;
+    if (k > 0) wave_barrier();
+    const bool counts_too = x[k].row != kNoRow, last = turn[k] % 2 != 0;
     uint32_t* const count = own + digit.of(x[k].row);
-    rank[k] = counts_too ? *count + turn[k] / 2 : 0;
+    turn[k] = counts_too ? *count + turn[k] / 2 : 0;
     wave_barrier();
-    if (counts_too && turn[k] % 2 != 0) *count = rank[k] + 1;
-    wave_barrier();
+    if (counts_too && last) *count = turn[k] + 1;
   }
 }
 
@@ -188,12 +194,13 @@ sort_alone(const Made made, uint32_t lookups, int passes, int bits, Lookup* to0,
     const Digit digit = {p * bits, bits};
     Lookup x[kSortItemsAlone];
     uint32_t rank[kSortItemsAlone];
-    clear_counts(digit, counts);
     if (p == 0) {
       load_tile(made, 0, lookups, x);
     } else {
       load_tile(Left{p % 2 != 0 ? to0 : to1}, 0, lookups, x);
     }
+    take_turns(digit, x, rank);
+    clear_counts(digit, counts);
     barrier();
     rank_tile(digit, x, counts, rank);
     barrier();

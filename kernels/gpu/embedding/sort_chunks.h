@@ -35,19 +35,21 @@ struct SortCall {
 template <class Source>
 GPU_KERNEL(kSortThreads)
 sort_count(const Source source, const SortCall c) {
-  GPU_DYNAMIC_SHARED(uint32_t, counts);
-  clear_counts(c.digit, counts);
+  GPU_SHARED(uint32_t, counts, kMostBins);
+  const int bins = c.digit.bins();
+  for (int bin = thread_id(); bin < bins; bin += block_threads()) counts[bin] = 0;
   barrier();
   for (uint32_t first = c.begin(); first < c.end(); first += kSortTile) {
     Lookup x[kSortItems];
-    uint32_t rank[kSortItems];
     load_tile(source, first, c.end(), x);
-    rank_tile(c.digit, x, counts, rank);
+#pragma unroll
+    for (int k = 0; k < kSortItems; ++k) {
+      if (x[k].row != kNoRow) count_one(&counts[c.digit.of(x[k].row)]);
+    }
   }
   barrier();
-  const int bins = c.digit.bins();
   for (int bin = thread_id(); bin < bins; bin += block_threads()) {
-    c.counts[block_id() * bins + bin] = sum_of_waves(c.digit, counts, bin);
+    c.counts[block_id() * bins + bin] = counts[bin];
   }
 }
 
@@ -114,8 +116,9 @@ sort_place(const Source source, const SortCall c) {
   for (uint32_t first = c.begin(); first < c.end(); first += kSortTile) {
     Lookup x[kSortItems];
     uint32_t rank[kSortItems];
-    clear_counts(c.digit, counts);
     load_tile(source, first, c.end(), x);
+    take_turns(c.digit, x, rank);
+    clear_counts(c.digit, counts);
     barrier();
     rank_tile(c.digit, x, counts, rank);
     barrier();
