@@ -8,10 +8,12 @@
 #include "polyops/ops/cat.h"
 #include "polyops/ops/convolution.h"
 #include "polyops/ops/cumsum.h"
+#include "polyops/ops/embedding.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/gemm.h"
 #include "polyops/ops/glu.h"
 #include "polyops/ops/group_norm.h"
+#include "polyops/ops/index_select.h"
 #include "polyops/ops/layer_norm.h"
 #include "polyops/ops/max_pool3d.h"
 #include "polyops/ops/nll_loss.h"
@@ -306,6 +308,18 @@ std::span<const KernelOp> kernel_ops() {
       reduction("mean"),
       reduction("amax"),
       reduction("amin"),
+      {"embedding_backward",
+       "backward",
+       sizeof(polyops_embedding_backward_args),
+       {kContiguous},
+       {"lookups", "rows", "width"},
+       embedding_backward_key},
+      {"index_select",
+       "forward",
+       sizeof(polyops_index_select_args),
+       {kContiguous, kStrided},
+       {"outer", "rows", "len"},
+       index_select_key},
   };
   return *ops;
 }
@@ -331,9 +345,11 @@ std::span<const PublicOp> public_ops() {
       {"cumsum", {"cumsum"}},
       {"dot", {"gemm"}},
       {"elu", {"elu", "elu_backward"}},
+      {"embedding", {"embedding_backward"}},
       {"gelu", {"gelu", "gelu_backward"}},
       {"glu", {"glu", "glu_backward"}},
       {"group_norm", {"group_norm", "group_norm_backward"}},
+      {"index_select", {"index_select"}},
       {"layer_norm", {"layer_norm", "layer_norm_backward"}},
       {"log_sigmoid", {"log_sigmoid", "log_sigmoid_backward"}},
       {"log_softmax", {"log_softmax", "log_softmax_backward"}},

@@ -8,7 +8,7 @@ namespace {
 
 int32_t dtype_of(const std::string& name) {
   for (int32_t d : {POLYOPS_FLOAT32, POLYOPS_FLOAT64, POLYOPS_BFLOAT16, POLYOPS_FLOAT16,
-                    POLYOPS_INT64, POLYOPS_UINT8}) {
+                    POLYOPS_INT64, POLYOPS_UINT8, POLYOPS_INT32}) {
     if (name == polyops_dtype_name(d)) return d;
   }
   throw std::invalid_argument("unknown dtype '" + name + "'");

@@ -16,6 +16,7 @@ const std::vector<Overload>& overloads() {
           avg_pool2d_overloads(), adaptive_avg_pool2d_overloads(), upsample_overloads(),
           cat_overloads(), nll_loss_overloads(), activation_overloads(), glu_overloads()}) {
           cat_overloads(), nll_loss_overloads(), reduction_overloads(), cumsum_overloads()}) {
+          cat_overloads(), nll_loss_overloads(), embedding_overloads(), index_select_overloads()}) {
       table->insert(table->end(), part.begin(), part.end());
     }
     return table;

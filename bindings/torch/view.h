@@ -11,6 +11,8 @@
 namespace polyops::torch_binding {
 
 int32_t dtype_of(c10::ScalarType type);  // POLYOPS_INVALID_DTYPE if the ABI has no name for it
+// Of what copies bits: a type that the ABI has no name for goes as one of its size.
+int32_t dtype_of_bits(c10::ScalarType type);
 
 // Metadata only; data stays NULL until inputs() or output() sets it. nullptr if every kernel may
 // look at the tensor, else why not: undefined, names, a negative or conjugate view, zeros without
@@ -20,6 +22,8 @@ const char* describe(const at::Tensor& tensor, polyops_tensor* view);
 const char* describe_as(const at::Tensor& tensor, int32_t dtype, polyops_tensor* view);
 // The same of indices, which are int64.
 const char* describe_indices(const at::Tensor& tensor, polyops_tensor* view);
+// The same of numbers of rows, which may be int32, too.
+const char* describe_rows(const at::Tensor& tensor, polyops_tensor* view);
 
 // Sizes and strides of a tensor that is not allocated yet.
 void describe_contiguous(c10::IntArrayRef sizes, c10::ScalarType type, polyops_tensor* view);

@@ -114,7 +114,22 @@ GPU_DEVICE void await_mail(Mailbox*, int, int) { __syncthreads(); }
 #endif
 
 GPU_DEVICE float shuffle_xor(float x, int mask) { return __shfl_xor_sync(0xffffffffu, x, mask); }
+GPU_DEVICE uint32_t shuffle_xor(uint32_t x, int mask) {
+  return __shfl_xor_sync(0xffffffffu, x, mask);
+}
 GPU_DEVICE bool any_lane(bool x) { return __any_sync(0xffffffffu, x) != 0; }
+
+struct SameLanes {
+  int all, before;
+};
+GPU_DEVICE SameLanes same_lanes(uint32_t x) {
+  const uint32_t mask = __match_any_sync(0xffffffffu, x);
+  uint32_t before;
+  asm("mov.u32 %0, %%lanemask_lt;" : "=r"(before));
+  return {__popc(mask), __popc(mask & before)};
+}
+GPU_DEVICE void count_one(uint32_t* p) { atomicAdd(p, 1u); }
+GPU_DEVICE void wave_barrier() { __syncwarp(); }
 
 // The store by name: an assignment it makes four of 4 bytes where it likes.
 GPU_DEVICE void load_16(const void* p, uint32_t (&w)[4]) {

@@ -7,5 +7,6 @@ foreach(op IN ITEMS
     upsample_bilinear2d upsample_bicubic2d max_pool2d avg_pool2d adaptive_avg_pool2d group_norm
     batch_norm elu glu log_sigmoid mish softplus)
     batch_norm sum amax cumsum)
+    batch_norm embedding index_select)
   list(APPEND gpu_sources ${CMAKE_CURRENT_LIST_DIR}/${op}/${op}.cu)
 endforeach()

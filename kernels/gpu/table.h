@@ -47,6 +47,8 @@ struct KernelList {
   X(sum, __VA_ARGS__)                 \
   X(amax, __VA_ARGS__)                \
   X(cumsum, __VA_ARGS__)
+  X(embedding, __VA_ARGS__)           \
+  X(index_select, __VA_ARGS__)
 
 #define POLYOPS_GPU_CONCAT_(a, b) a##_##b
 #define POLYOPS_GPU_CONCAT(a, b) POLYOPS_GPU_CONCAT_(a, b)

@@ -33,6 +33,7 @@ double load(const polyops_tensor& t, int64_t element) {
   _Float16 short_float;
   uint32_t bits;
   int64_t integer;
+  int32_t short_integer;
   switch (t.dtype) {
     case POLYOPS_FLOAT64:
       std::memcpy(&d, p, sizeof d);
@@ -51,6 +52,9 @@ double load(const polyops_tensor& t, int64_t element) {
     case POLYOPS_INT64:
       std::memcpy(&integer, p, sizeof integer);
       return static_cast<double>(integer);
+    case POLYOPS_INT32:
+      std::memcpy(&short_integer, p, sizeof short_integer);
+      return short_integer;
     case POLYOPS_UINT8:
       return *p;
     default:
@@ -78,6 +82,11 @@ void store(const polyops_tensor& t, int64_t element, double value) {
       return;
     case POLYOPS_INT64: {
       const auto integer = static_cast<int64_t>(value);
+      std::memcpy(p, &integer, sizeof integer);
+      return;
+    }
+    case POLYOPS_INT32: {
+      const auto integer = static_cast<int32_t>(value);
       std::memcpy(p, &integer, sizeof integer);
       return;
     }

@@ -105,6 +105,11 @@ double load_element(const unsigned char* p, int32_t dtype) {
       std::memcpy(&integer, p, 8);
       return static_cast<double>(integer);
     }
+    case POLYOPS_INT32: {
+      int32_t integer;
+      std::memcpy(&integer, p, 4);
+      return integer;
+    }
     case POLYOPS_UINT8:
       return *p;
     default:
@@ -141,6 +146,11 @@ void store_element(unsigned char* p, int32_t dtype, double value) {
     case POLYOPS_INT64: {
       const auto integer = static_cast<int64_t>(value);
       std::memcpy(p, &integer, 8);
+      break;
+    }
+    case POLYOPS_INT32: {
+      const auto integer = static_cast<int32_t>(value);
+      std::memcpy(p, &integer, 4);
       break;
     }
     case POLYOPS_UINT8:

@@ -14,10 +14,12 @@
 #include "polyops/ops/cat.h"
 #include "polyops/ops/convolution.h"
 #include "polyops/ops/cumsum.h"
+#include "polyops/ops/embedding.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/gemm.h"
 #include "polyops/ops/glu.h"
 #include "polyops/ops/group_norm.h"
+#include "polyops/ops/index_select.h"
 #include "polyops/ops/layer_norm.h"
 #include "polyops/ops/max_pool3d.h"
 #include "polyops/ops/nll_loss.h"
@@ -156,6 +158,12 @@ void add_reduction(std::vector<Call>* calls, const char* layout, std::vector<int
   for (const char* op : {"sum", "mean", "amax", "amin"}) {
     calls->push_back(call(op, layout, sizes, args));
   }
+void add_index_select(std::vector<Call>* calls, const char* layout, std::vector<int64_t> sizes,
+                      const polyops_tensor& src, int dim) {
+  polyops_tensor dst = src;
+  dst.sizes[dim] = 7;
+  calls->push_back(call("index_select", layout, std::move(sizes),
+                        polyops_index_select_args{0, dim, src, contiguous({7}), dst}));
 }
 
 void add_gemm(std::vector<Call>* calls, const char* layout, const polyops_tensor& lhs,
@@ -389,6 +397,12 @@ std::vector<Call> all_calls() {
   add_reduction(&calls, "contiguous", {3, 40, 1}, contiguous({2, 3, 4, 5}), 13);
   add_reduction(&calls, "inner", {1, 40, 3}, image, 13);
   add_reduction(&calls, "strided", {6, 4, 1}, strided({6, 4}, {8, 2}), 2);
+  add_index_select(&calls, "contiguous", {1, 7, 4}, contiguous({6, 4}), 0);
+  add_index_select(&calls, "contiguous", {2, 7, 4}, contiguous({2, 6, 4}), 1);
+  add_index_select(&calls, "strided", {1, 7, 4}, strided({6, 4}, {9, 1}), 0);
+  calls.push_back(call("embedding_backward", "contiguous", {12, 5, 4},
+                       polyops_embedding_backward_args{0, 0, -1, contiguous({12, 4}),
+                                                       contiguous({12}), contiguous({5, 4})}));
 
   const polyops_tensor lhs = contiguous({2, 3, 4}), rhs = contiguous({2, 4, 5});
   const polyops_tensor lhs_t = strided({2, 3, 4}, {12, 1, 3}),

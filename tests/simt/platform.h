@@ -64,10 +64,31 @@ inline float shuffle_xor(float x, int mask) {
   return std::bit_cast<float>(
       static_cast<uint32_t>(simt::shuffle_xor(std::bit_cast<uint32_t>(x), mask)));
 }
+inline uint32_t shuffle_xor(uint32_t x, int mask) {
+  return static_cast<uint32_t>(simt::shuffle_xor(x, mask));
+}
 inline bool any_lane(bool x) {
   uint64_t any = x ? 1 : 0;
   for (int mask = 1; mask < wave_size(); mask *= 2) any |= simt::shuffle_xor(any, mask);
   return any != 0;
+}
+
+struct SameLanes {
+  int all, before;
+};
+inline SameLanes same_lanes(uint32_t x) {
+  const int lane = thread_id() % wave_size();
+  SameLanes same = {1, 0};
+  for (int mask = 1; mask < wave_size(); ++mask) {
+    if (shuffle_xor(x, mask) != x) continue;
+    ++same.all;
+    if ((lane ^ mask) < lane) ++same.before;
+  }
+  return same;
+}
+inline void count_one(uint32_t* p) { ++*p; }
+inline void wave_barrier(const std::source_location& where = std::source_location::current()) {
+  simt::wave_barrier(where);
 }
 
 inline void load_16(const void* p, uint32_t (&w)[4]) {

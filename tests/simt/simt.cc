@@ -301,6 +301,10 @@ uint64_t shuffle_xor(uint64_t value, int mask) {
   return lane.value;
 }
 
+void wave_barrier(const std::source_location& where) {
+  if (!is_skipped(where)) shuffle_xor(0, 0);
+}
+
 void* shared(const void* tag, size_t bytes) {
   return running->arena.array(tag, bytes, kMostStaticShared);
 }

@@ -49,6 +49,7 @@ int wave_size();
 
 void barrier(const std::source_location& where);
 uint64_t shuffle_xor(uint64_t value, int mask);
+void wave_barrier(const std::source_location& where);
 
 int cluster_blocks();
 int cluster_rank();

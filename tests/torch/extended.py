@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from accuracy import Array, wide
 from extended_convolution import convolution, convolution_backward
+from extended_index import embedding_backward, embedding_backward_terms
 from extended_losses import nll_loss, nll_loss_backward
 from extended_upsample import FORMULAS as UPSAMPLE
 from extended_upsample import TERMS as UPSAMPLE_TERMS
@@ -270,6 +271,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     **extended_reductions.FORMULAS,
     "nll_loss_forward": nll_loss,
     "nll_loss_backward": nll_loss_backward,
+    "embedding_dense_backward": embedding_backward,
 }
 
 
@@ -347,6 +349,7 @@ def gelu_backward_terms(grad: Array, x: Array, approximate: str = "none") -> Arr
 TERMS: dict[str, Callable[..., Any]] = {
     "_scaled_dot_product_flash_attention_for_cpu": attention_terms,
     "_scaled_dot_product_flash_attention_for_cpu_backward": attention_backward_terms,
+    "embedding_dense_backward": embedding_backward_terms,
     "gelu_backward": gelu_backward_terms,
     "_softmax_backward_data": softmax_backward_terms,
     "_log_softmax": log_softmax_terms,

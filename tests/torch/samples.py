@@ -125,6 +125,7 @@ def all_samples() -> list[Sample]:
     import samples_convolution
     import samples_cumsum
     import samples_elementwise
+    import samples_index
     import samples_losses
     import samples_max_pool
     import samples_norms
@@ -144,4 +145,5 @@ def all_samples() -> list[Sample]:
     modules += (samples_max_pool,)
     modules += (samples_activations,)
     modules += (samples_reductions, samples_cumsum)
+    modules += (samples_losses, samples_upsample, samples_pool, samples_norms, samples_index)
     return [sample for module in modules for sample in module.samples()]

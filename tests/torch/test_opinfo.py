@@ -77,6 +77,11 @@ NLL_LOSS = {
     "backward": ("nll_loss_backward",),
     "product": False,
 }
+EMBEDDING = {
+    "forward": ("index_select",),
+    "backward": ("embedding_dense_backward",),
+    "product": False,
+}
 NORM = {
     "forward": ("native_layer_norm",),
     "backward": ("native_layer_norm_backward",),
@@ -164,6 +169,8 @@ CASES = [
     Case("cumsum", forward=("cumsum",), product=False),
     Case("cat", forward=("cat",), product=False),
     Case("stack", forward=("cat",), product=False),
+    Case("index_select", forward=("index_select",), product=False),
+    Case("nn.functional.embedding", **EMBEDDING),
     Case("native_layer_norm", **NORM),
     Case("nn.functional.layer_norm", **NORM),
     Case("nn.functional.rms_norm", **RMS_NORM),

@@ -16,6 +16,7 @@ typedef enum polyops_dtype {
   POLYOPS_FLOAT16 = 4,
   POLYOPS_INT64 = 5,
   POLYOPS_UINT8 = 6,
+  POLYOPS_INT32 = 7,
 } polyops_dtype;
 
 /* The name torch uses, e.g. "bfloat16". */
@@ -33,6 +34,8 @@ static inline const char* polyops_dtype_name(int32_t dtype) {
       return "int64";
     case POLYOPS_UINT8:
       return "uint8";
+    case POLYOPS_INT32:
+      return "int32";
     default:
       return "other";
   }
@@ -42,6 +45,7 @@ static inline const char* polyops_dtype_name(int32_t dtype) {
 static inline int64_t polyops_dtype_size(int32_t dtype) {
   switch (dtype) {
     case POLYOPS_FLOAT32:
+    case POLYOPS_INT32:
       return 4;
     case POLYOPS_FLOAT64:
     case POLYOPS_INT64:

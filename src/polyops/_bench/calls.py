@@ -24,6 +24,7 @@ from torch import Tensor
 from polyops import _C
 from polyops._bench import activations, joins, losses
 from polyops._bench import joins, losses, reductions
+from polyops._bench import joins, lookups, losses
 from polyops._bench.channel_norms import NORMS
 from polyops._bench.convolutions import convolution
 from polyops._bench.inputs import Case, Inputs, in_place, nbytes, new_results
@@ -232,6 +233,7 @@ BUILDERS: dict[str, Callable[[Inputs, str, bool], Case]] = {
     **dict.fromkeys(["gelu_backward", "threshold_backward"], _activation_backward),
     **activations.BUILDERS,
     **joins.BUILDERS,
+    **lookups.BUILDERS,
     **losses.BUILDERS,
     **reductions.BUILDERS,
     **NORMS,

@@ -21,6 +21,8 @@ key=value  dim (softmax, log_softmax), over (layer_norm, rms_norm: how many trai
            others are listed in the module that makes the calls: _bench/convolutions.py, pools.py,
            upsample.py, joins.py (cat), losses.py (nll_loss), activations.py (glu)
            upsample.py, joins.py (cat), losses.py (nll_loss), reductions.py
+           upsample.py, joins.py (cat), losses.py (nll_loss), lookups.py (index_select,
+           embedding)
 quick      the line is in the quick suite too
 '#' begins a comment.
 """

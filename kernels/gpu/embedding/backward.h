@@ -1,0 +1,203 @@
+// The sums. A block has a share of the events (shares.h) and lists it in shared memory; its teams,
+// each of as many lanes as a row has units of 16 bytes, or a part of them, divide that list again.
+// A team takes its events a batch at a time, all loads of a batch before the first is used, writes
+// the rows that it ends, and leaves two sums in shared memory: that of the first row that it ends,
+// which earlier teams may have begun, and that of the row that it leaves open. Then these are added
+// up.
+//
+// Bound: memory, each gradient read once and each row written once, zeros too.
+#ifndef POLYOPS_GPU_EMBEDDING_BACKWARD_H_
+#define POLYOPS_GPU_EMBEDDING_BACKWARD_H_
+
+#include <cstdint>
+
+#include "call.h"
+#include "gpu.h"
+#include "shares.h"
+
+namespace polyops::gpu {
+namespace {
+
+constexpr int kGradThreads = 256;
+constexpr int kBatch = 4;
+
+// The events of a share, and how many lookups of it each team has before its own.
+GPU_DEVICE void list_events(const GradCall& c, const Begin& from, const Begin& to, int each,
+                            Event* events, uint32_t* before) {
+  const Shares& s = c.shares;
+  const auto lookups = static_cast<int>(to.lookup - from.lookup);
+  const int count = lookups + static_cast<int>(to.row - from.row);
+  for (int i = thread_id(); i < count; i += block_threads()) events[i] = {kEnd, 0};
+  barrier();
+  for (int i = thread_id(); i <= lookups; i += block_threads()) {
+    int at = count, last = -1;
+    if (i > 0) last = i - 1 + static_cast<int>(s.sorted[from.lookup + i - 1].row - from.row);
+    if (i < lookups) {
+      const Lookup lookup = s.sorted[from.lookup + i];
+      at = i + static_cast<int>(lookup.row - from.row);
+      const bool counts = lookup.row < s.rows;
+      const float scale =
+          counts && c.by_freq != 0 ? 1 / static_cast<float>(lookups_of(s, lookup.row)) : 1.0f;
+      events[at] = {counts ? static_cast<int32_t>(lookup.at) : kNothing, scale};
+    }
+    for (int team = (last + each) / each; team < c.teams && team * each <= at; ++team) {
+      before[team] = i;
+    }
+  }
+}
+
+// What a lane of a team has of a row.
+template <class T, int kUnit>
+struct Lane {
+  const T* grad;
+  T* out;
+  bool has;  // any columns
+};
+
+// Adds up the events [begin, end), the first in that row. The two sums: of the first row that ends,
+// and of what is open. Returns whether any row ends.
+template <class T, int kUnit>
+GPU_DEVICE bool add_events(const GradCall& c, const Lane<T, kUnit>& lane, const Event* events,
+                           int begin, int end, uint32_t row, float* first, float (&sum)[kUnit]) {
+  bool ended = false;
+#pragma unroll 1
+  for (int i = begin; i < end; i += kBatch) {
+    Event event[kBatch];
+    Words words[kBatch];
+#pragma unroll
+    for (int k = 0; k < kBatch; ++k) {
+      event[k] = {kNothing, 0};
+      if (i + k < end) event[k] = events[i + k];
+      if (event[k].lookup >= 0 && lane.has) {
+        load_unit<T, kUnit>(lane.grad + int64_t{event[k].lookup} * c.width, &words[k]);
+      }
+    }
+#pragma unroll
+    for (int k = 0; k < kBatch; ++k) {
+      if (event[k].lookup >= 0) {
+        float x[kUnit];
+        unpack_unit<T, kUnit>(words[k], x);
+#pragma unroll
+        for (int j = 0; j < kUnit; ++j) sum[j] = fmaf(x[j], event[k].scale, sum[j]);
+      } else if (event[k].lookup == kEnd) {
+        if (!ended) {
+#pragma unroll
+          for (int j = 0; j < kUnit; ++j) first[j] = sum[j];
+        } else if (lane.has) {
+          store_unit<T, kUnit>(lane.out + int64_t{row} * c.width, sum);
+        }
+        ended = true;
+        ++row;
+#pragma unroll
+        for (int j = 0; j < kUnit; ++j) sum[j] = 0;
+      }
+    }
+  }
+  return ended;
+}
+
+// The sums that teams left: of each lane, kUnit of either kind. ended: whether the team ended any
+// row.
+struct TeamSums {
+  float* first;
+  float* open;
+  int32_t* ended;
+};
+
+// Of the row that is open after the teams before `team`.
+template <int kUnit>
+GPU_DEVICE void add_open(const TeamSums& teams, int team, int lanes, int place,
+                         float (&sum)[kUnit]) {
+  int begin = team;
+  while (begin > 0 && teams.ended[begin - 1] == 0) --begin;
+  if (begin > 0) --begin;
+#pragma unroll
+  for (int j = 0; j < kUnit; ++j) sum[j] = 0;
+  for (int t = begin; t < team; ++t) {
+#pragma unroll
+    for (int j = 0; j < kUnit; ++j) sum[j] += teams.open[(t * lanes + place) * kUnit + j];
+  }
+}
+
+GPU_DEVICE bool any_ended(const TeamSums& teams, int before) {
+  for (int t = 0; t < before; ++t) {
+    if (teams.ended[t] != 0) return true;
+  }
+  return false;
+}
+
+template <int kUnit>
+GPU_DEVICE void store_sums(float* p, const float (&x)[kUnit]) {
+#pragma unroll
+  for (int j = 0; j < kUnit; ++j) p[j] = x[j];
+}
+
+template <class T, int kUnit>
+GPU_KERNEL(kGradThreads, 4)
+embedding_sums(const GradCall c) {
+  GPU_SHARED(Begin, found, 2);
+  GPU_SHARED(uint32_t, before, kGradThreads);
+  GPU_SHARED(int32_t, ended, kGradThreads);
+  GPU_SHARED(float, first, kGradThreads* kUnit);
+  GPU_SHARED(float, open, kGradThreads* kUnit);
+  GPU_DYNAMIC_SHARED(Event, events);
+  const auto share = static_cast<uint32_t>(block_id()) / static_cast<uint32_t>(c.parts);
+  const int part = static_cast<int>(static_cast<uint32_t>(block_id()) - share * c.parts);
+  find_share(c.shares, share, found);
+  barrier();
+  const Begin from = found[0], to = found[1];
+  const Divided none = {kNoRow, 0, kNoRow, 0};
+  if (from.row >= c.shares.rows) {  // nothing but padding
+    if (part == 0 && thread_id() == 0) c.divided[share] = none;
+    return;
+  }
+  const int count = static_cast<int>(to.lookup - from.lookup + to.row - from.row);
+  const int each = (count + c.teams - 1) / c.teams;
+  list_events(c, from, to, each, events, before);
+  barrier();
+
+  const int team = thread_id() / c.lanes, place = thread_id() % c.lanes;
+  const int column = (part * c.lanes + place) * kUnit;
+  const Lane<T, kUnit> lane = {static_cast<const T*>(c.grad) + column,
+                               static_cast<T*>(c.out) + column, team < c.teams && column < c.width};
+  const TeamSums teams = {first, open, ended};
+  const int begin = team * each, end = begin + each < count ? begin + each : count;
+  const bool works = team < c.teams && begin < count;
+  const uint32_t row = works ? from.row + begin - before[team] : 0;
+  float sum[kUnit] = {};
+  bool ends = false;
+  if (works) {
+    ends = add_events(c, lane, events, begin, end, row, first + thread_id() * kUnit, sum);
+  }
+  store_sums(open + thread_id() * kUnit, sum);
+  if (place == 0 && team < c.teams) ended[team] = ends;
+  barrier();
+
+  if (ends && lane.has) {
+    add_open(teams, team, c.lanes, place, sum);
+#pragma unroll
+    for (int j = 0; j < kUnit; ++j) sum[j] += first[thread_id() * kUnit + j];
+    if (from.divides != 0 && !any_ended(teams, team)) {
+      store_sums(c.ended_sums + int64_t{slot_of(c, from)} * c.padded_width + column, sum);
+    } else {
+      store_unit<T, kUnit>(lane.out + int64_t{row} * c.width, sum);
+    }
+  }
+  if (to.divides != 0 && team == 0 && lane.has) {
+    add_open(teams, c.teams, c.lanes, place, sum);
+    store_sums(c.open_sums + int64_t{slot_of(c, to)} * c.padded_width + column, sum);
+  }
+  if (part == 0 && thread_id() == 0) {
+    Divided divided = none;
+    if (from.divides != 0 && to.row != from.row) divided.ended = from.row;
+    if (to.divides != 0) divided.open = to.row;
+    divided.ended_slot = slot_of(c, from);
+    divided.open_slot = slot_of(c, to);
+    c.divided[share] = divided;
+  }
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_EMBEDDING_BACKWARD_H_

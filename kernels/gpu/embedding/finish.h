@@ -1,0 +1,89 @@
+// Rows that several shares divide: adds up what those before left open, and what the last one had
+// until the row's end. A block has some shares, and kTileWidth columns; its teams take every so
+// many of a row's shares, and are added up in order.
+#ifndef POLYOPS_GPU_EMBEDDING_FINISH_H_
+#define POLYOPS_GPU_EMBEDDING_FINISH_H_
+
+#include <cstdint>
+
+#include "call.h"
+#include "gpu.h"
+
+namespace polyops::gpu {
+namespace {
+
+constexpr int kFinishThreads = 256;
+constexpr int kFinishShares = 32;
+constexpr int kTileLanes = 16;
+constexpr int kTileWidth = 4 * kTileLanes;
+constexpr int kTileTeams = kFinishThreads / kTileLanes;
+
+// What shares before that one, every kTileTeams-th from the last on, left open of the row.
+GPU_DEVICE void add_shares(const GradCall& c, uint32_t row, int64_t last, int column,
+                           float (&sum)[4]) {
+  constexpr int kLoads = 4;
+  for (int64_t share = last; share >= 0; share -= kLoads * kTileTeams) {
+    Divided divided[kLoads];
+    Words words[kLoads];
+#pragma unroll
+    for (int k = 0; k < kLoads; ++k) {
+      const int64_t at = share - k * kTileTeams;
+      divided[k] = {kNoRow, 0, kNoRow, 0};
+      if (at >= 0) divided[k] = c.divided[at];
+    }
+#pragma unroll
+    for (int k = 0; k < kLoads; ++k) {
+      if (divided[k].open != row) continue;
+      words[k] = load_words(c.open_sums + int64_t{divided[k].open_slot} * c.padded_width + column);
+    }
+#pragma unroll
+    for (int k = 0; k < kLoads; ++k) {
+      if (divided[k].open != row) return;
+      float x[4];
+      unpack<float>(words[k], x);
+#pragma unroll
+      for (int j = 0; j < 4; ++j) sum[j] += x[j];
+    }
+  }
+}
+
+template <class T>
+GPU_KERNEL(kFinishThreads)
+embedding_finish(const GradCall c, uint32_t shares, int tiles) {
+  GPU_SHARED(Divided, some, kFinishShares);
+  GPU_SHARED(float, sums, kTileTeams* kTileWidth);
+  const auto group = static_cast<uint32_t>(block_id()) / static_cast<uint32_t>(tiles);
+  const int tile = static_cast<int>(static_cast<uint32_t>(block_id()) - group * tiles) * kTileWidth;
+  const uint32_t first = group * kFinishShares;
+  if (thread_id() < kFinishShares) {
+    const uint32_t share = first + thread_id();
+    some[thread_id()] = {kNoRow, 0, kNoRow, 0};
+    if (share < shares) some[thread_id()] = c.divided[share];
+  }
+  barrier();
+  const int lane = 4 * (thread_id() % kTileLanes), team = thread_id() / kTileLanes;
+  for (int i = 0; i < kFinishShares; ++i) {
+    const Divided divided = some[i];
+    if (divided.ended == kNoRow) continue;
+    float sum[4] = {};
+    if (tile + lane < c.width) {
+      add_shares(c, divided.ended, int64_t{first} + i - 1 - team, tile + lane, sum);
+    }
+#pragma unroll
+    for (int j = 0; j < 4; ++j) sums[team * kTileWidth + lane + j] = sum[j];
+    barrier();
+    const int column = tile + thread_id();
+    if (thread_id() < kTileWidth && column < c.width) {
+      float all = 0;
+      for (int t = 0; t < kTileTeams; ++t) all += sums[t * kTileWidth + thread_id()];
+      all += c.ended_sums[int64_t{divided.ended_slot} * c.padded_width + column];
+      static_cast<T*>(c.out)[int64_t{divided.ended} * c.width + column] = narrow<T>(all);
+    }
+    barrier();
+  }
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_EMBEDDING_FINISH_H_

@@ -1,0 +1,51 @@
+// Numbers of rows, int32 or int64, as kernels read them: loaded first, several at a time, and then
+// looked at all together, since a branch between two loads makes the second wait for the first.
+#ifndef POLYOPS_GPU_INDICES_H_
+#define POLYOPS_GPU_INDICES_H_
+
+#include <cstdint>
+
+#include "gpu.h"
+#include "polyops/tensor_view.h"
+
+namespace polyops::gpu {
+namespace {
+
+// As in memory; of int32 the low half alone.
+struct Index {
+  uint32_t low, high;
+};
+
+struct alignas(4) IndexHalf {
+  uint32_t w;
+} __attribute__((may_alias));
+
+struct Indices {
+  const void* data;
+  int64_t step;   // in halves
+  uint32_t rows;  // of what they name
+  int32_t is_short;
+
+  GPU_DEVICE Index load(uint32_t i) const {
+    const IndexHalf* const half = static_cast<const IndexHalf*>(data) + i * step;
+    return {half[0].w, is_short != 0 ? 0 : half[1].w};
+  }
+  // Whether it is a row's: negative ones are large.
+  GPU_DEVICE bool names(const Index& index) const { return index.high == 0 && index.low < rows; }
+  GPU_DEVICE uint32_t row(const Index& index) const { return names(index) ? index.low : 0; }
+};
+
+inline bool are_indices(const polyops_tensor& t) {
+  return t.dtype == POLYOPS_INT64 || t.dtype == POLYOPS_INT32;
+}
+
+inline Indices indices_of(const polyops_tensor& t, int64_t rows) {
+  const bool is_short = t.dtype == POLYOPS_INT32;
+  return {t.data, is_short ? t.strides[0] : 2 * t.strides[0], static_cast<uint32_t>(rows),
+          is_short};
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_INDICES_H_

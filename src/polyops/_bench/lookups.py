@@ -1,0 +1,59 @@
+"""Calls of index_select and of embedding's gradient. The row's sizes are the table's.
+
+lookups: how many rows are named (as many as there are). by: how often each is, spread (all
+alike), words (the n-th in proportion to 1 / n), one (half of the lookups are of one row, as of
+padding). dim: of index_select (0). index: int64 or int32.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from polyops._bench.inputs import Case, Inputs, nbytes, new_results
+
+aten: Any = torch.ops.aten
+
+
+def _index(inputs: Inputs, rows: int) -> Tensor:
+    spec = inputs.spec
+    count = int(spec.option("lookups", str(rows)))
+    by = spec.option("by", "spread")
+    if by == "words":
+        taken = ((rows + 1.0) ** torch.rand(count, dtype=torch.float64) - 1).long()
+        index = torch.randperm(rows)[taken.clamp(max=rows - 1)]
+    else:
+        index = torch.randint(rows, (count,))
+        if by == "one":
+            index = index.masked_fill(torch.rand(count) < 0.5, rows // 2)
+    return index.to(getattr(torch, spec.option("index", "int64")))
+
+
+def _index_select(inputs: Inputs, name: str, out: bool) -> Case:
+    table = inputs.input()
+    dim = int(inputs.spec.option("dim", "0"))
+    index = _index(inputs, table.shape[dim])
+    result = torch.index_select(table, dim, index)
+    read = min(nbytes(table), nbytes(result))  # rows that are named twice may come from the cache
+    moved = nbytes(index, result) + read
+    into = {"out": result} if out else {}
+    case = new_results(partial(torch.index_select, table, dim, index, **into), moved)
+    return replace(case, footprint=nbytes(table, index, result))
+
+
+def _embedding_backward(inputs: Inputs, name: str, out: bool) -> Case:
+    rows, width = inputs.spec.sizes
+    index = _index(inputs, rows)
+    grad = inputs.randn(index.numel(), width)
+    args = (grad, index, rows, -1, False)
+    moved = nbytes(grad, index) + rows * width * grad.element_size()
+    return new_results(partial(aten.embedding_dense_backward.default, *args), moved)
+
+
+BUILDERS: dict[str, Callable[[Inputs, str, bool], Case]] = {
+    "index_select": _index_select,
+    "embedding_dense_backward": _embedding_backward,
+}

@@ -1,0 +1,37 @@
+// Calls that reach every barrier of embedding_backward.
+#ifndef POLYOPS_TESTS_SIMT_MUTATION_INDEX_H_
+#define POLYOPS_TESTS_SIMT_MUTATION_INDEX_H_
+
+#include "mutation_case.h"
+#include "polyops/ops/embedding.h"
+
+namespace polyops::testing {
+namespace {
+
+// With two rows next to each other that shares divide; sorted by one block, with more bins than
+// threads, and in two passes; by several blocks, of two tiles each; by so many that a launch of its
+// own adds up their counts.
+Calls embedding_backward() {
+  struct Table {
+    int64_t lookups, rows, width;
+  };
+  Calls all = {"embedding_backward", {}};
+  for (const Table& t : std::initializer_list<Table>{
+           {120, 3, 256}, {300, 900, 1}, {300, 1500, 4}, {8300, 1100, 1}, {132000, 3, 1}}) {
+    all.calls.push_back([t](const polyops_kernel& kernel) {
+      const Buffer grad = random({t.lookups, t.width}, 1);
+      const Buffer result(POLYOPS_FLOAT32, {t.rows, t.width});
+      Buffer index(POLYOPS_INT64, {t.lookups});
+      index.fill([&](int64_t i) { return i * 7919 % 8191 % t.rows; });
+      const polyops_embedding_backward_args args = {sizeof args,  0, -1, grad.view(), index.view(),
+                                                    result.view()};
+      return run(kernel, args, {&result});
+    });
+  }
+  return all;
+}
+
+}  // namespace
+}  // namespace polyops::testing
+
+#endif  // POLYOPS_TESTS_SIMT_MUTATION_INDEX_H_
