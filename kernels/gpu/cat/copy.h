@@ -122,9 +122,9 @@ GPU_DEVICE void copy_ends(const Piece<kLevels>& p, uint32_t block) {
 }
 
 // Where every piece is aligned: as copy_packs(), with nothing left of its questions.
-template <int kLevels>
+template <int kLevels, int kPieces>
 GPU_KERNEL(kCatThreads)
-cat_aligned_pieces(const GPU_CONSTANT Pieces<kLevels> all) {
+cat_aligned_pieces(const GPU_CONSTANT Pieces<kLevels, kPieces> all) {
   const auto block = static_cast<uint32_t>(block_id());
   const Piece<kLevels>& p = piece_of(all, block);
   const uint32_t first = (block - p.first_block) * kCatItems + thread_id();
@@ -149,9 +149,9 @@ cat_aligned_pieces(const GPU_CONSTANT Pieces<kLevels> all) {
 }
 
 // T: any type of the element's size.
-template <class T, int kLevels>
+template <class T, int kLevels, int kPieces>
 GPU_KERNEL(kCatThreads)
-cat_pieces(const GPU_CONSTANT Pieces<kLevels> all) {
+cat_pieces(const GPU_CONSTANT Pieces<kLevels, kPieces> all) {
   const auto block = static_cast<uint32_t>(block_id());
   const Piece<kLevels>& p = piece_of(all, block);
   const uint32_t own = block - p.first_block;

@@ -1,0 +1,120 @@
+// copy: copies bits between layouts. Bound: memory, each element read and written once.
+//
+// By what lies next to each other: where that is one dimension in both tensors, rows, as cat copies
+// them; where it is another in each, tiles that are turned over; else, and where tiles would be
+// mostly air, a result that is one run is gathered pack by pack. Tensors that both lie in one order
+// without gaps are one copy of memory, which is stock's.
+#include "copy/gather.h"
+#include "copy/turn.h"
+#include "polyops/ops/copy.h"
+#include "row.h"
+#include "table.h"
+
+namespace polyops::gpu {
+namespace {
+
+enum class Way { kRun, kRows, kTiles, kGather, kNone };
+
+// Tiles that are emptier read more than they need.
+constexpr double kMostWaste = 4;
+
+template <class T>
+bool fills_tiles(const Walk<2>& walk, int x) {
+  return best_shape<T>(walk.sizes[x], walk.sizes[0], 0).waste < kMostWaste;
+}
+
+bool fills_tiles(const Walk<2>& walk, int x, int64_t width) {
+  switch (width) {
+    case 1:
+      return fills_tiles<uint8_t>(walk, x);
+    case 2:
+      return fills_tiles<uint16_t>(walk, x);
+    case 4:
+      return fills_tiles<uint32_t>(walk, x);
+    default:
+      return fills_tiles<uint64_t>(walk, x);
+  }
+}
+
+Way way_of(const Walk<2>& walk, int64_t width) {
+  if (walk.is_run()) return Way::kRun;
+  const bool dense = is_dense_result(walk);
+  if (walk.strides[0][0] == 1 && walk.strides[1][0] == 1) {
+    return dense && walk.sizes[0] * width < kShortRow ? Way::kGather : Way::kRows;
+  }
+  const int x = turned_dimension(walk);
+  if (x != 0 && (!dense || fills_tiles(walk, x, width))) return Way::kTiles;
+  return dense ? Way::kGather : Way::kNone;
+}
+
+const char* copy_supports(const void* data) {
+  const auto& a = *static_cast<const polyops_copy_args*>(data);
+  const int64_t width = polyops_dtype_size(a.dst.dtype);
+  if (width == 0 || a.src.dtype != a.dst.dtype) return "dtype";
+  if (a.src.rank != a.dst.rank) return "shape";
+  for (int d = 0; d < a.dst.rank; ++d) {
+    if (a.src.sizes[d] != a.dst.sizes[d]) return "shape";
+    if (a.dst.sizes[d] != 1 && a.dst.strides[d] == 0) return "dst overlaps itself";
+  }
+  if (polyops_numel(&a.dst) > kMostElements) return "size";
+  switch (way_of(make_walk<2>({&a.src, &a.dst}), width)) {
+    case Way::kRun:
+      return "one run of memory";
+    case Way::kNone:
+      return "layout";
+    default:
+      return nullptr;
+  }
+}
+
+template <class T>
+int launch_rows(const polyops_copy_args& a, const polyops_context* ctx) {
+  using One = Pieces<POLYOPS_MAX_RANK, 1>;
+  One rows = {};
+  rows.count = 1;
+  make_piece(a.src, a.dst, &rows.piece[0]);
+  const uint32_t blocks = divide(&rows.piece[0], sizeof(T));
+  return gpu::launch(rows.piece[0].aligned != 0 ? cat_aligned_pieces<POLYOPS_MAX_RANK, 1>
+                                                : cat_pieces<T, POLYOPS_MAX_RANK, 1>,
+                     {blocks, kCatThreads}, ctx, rows);
+}
+
+template <class T>
+int launch_as(const polyops_copy_args& a, const polyops_context* ctx) {
+  const Walk<2> walk = make_walk<2>({&a.src, &a.dst});
+  switch (way_of(walk, sizeof(T))) {
+    case Way::kRows:
+      return launch_rows<T>(a, ctx);
+    case Way::kTiles: {
+      bool aligned;
+      const Tiles tiles =
+          make_tiles<T>(walk, turned_dimension(walk), a.src.data, a.dst.data, &aligned);
+      return gpu::launch(aligned ? copy_tiles<T, true> : copy_tiles<T, false>,
+                         {tile_count(tiles), kTileThreads<T>}, ctx, tiles);
+    }
+    default: {
+      const int64_t blocks = gather_blocks(walk.numel(), kPack<T>, kGatherPacks<T>);
+      return gpu::launch(copy_gathered<T>, {blocks, kGatherThreads}, ctx,
+                         make_gather(walk, a.src.data, a.dst.data));
+    }
+  }
+}
+
+int copy(const void* data, const polyops_context* ctx) {
+  const auto& a = *static_cast<const polyops_copy_args*>(data);
+  switch (polyops_dtype_size(a.dst.dtype)) {
+    case 1:
+      return launch_as<uint8_t>(a, ctx);
+    case 2:
+      return launch_as<uint16_t>(a, ctx);
+    case 4:
+      return launch_as<uint32_t>(a, ctx);
+    default:
+      return launch_as<uint64_t>(a, ctx);
+  }
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+POLYOPS_GPU_KERNELS(copy, POLYOPS_GPU_KERNEL("copy", "copy", copy_supports, nullptr, copy))
