@@ -5,6 +5,7 @@
 #include "polyops/ops/batch_norm.h"
 #include "polyops/ops/cat.h"
 #include "polyops/ops/convolution.h"
+#include "polyops/ops/copy.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/gemm.h"
 #include "polyops/ops/group_norm.h"
@@ -142,6 +143,12 @@ std::span<const KernelOp> kernel_ops() {
        {kContiguous, kStrided},
        {"inputs", "outer", "len"},
        cat_key},
+      {"copy",
+       "forward",
+       sizeof(polyops_copy_args),
+       {kRows, kTransposed, kStrided},
+       {"others", "across", "len"},
+       copy_key},
       {"nll_loss",
        "forward",
        sizeof(polyops_nll_loss_args),
@@ -247,6 +254,7 @@ std::span<const PublicOp> public_ops() {
       {"cat", {"cat"}},
       {"convolution",
        {"convolution", "convolution_backward", "convolution_pack", "convolution_prepacked"}},
+      {"copy", {"copy"}},
       {"dot", {"gemm"}},
       {"gelu", {"gelu", "gelu_backward"}},
       {"group_norm", {"group_norm", "group_norm_backward"}},

@@ -18,25 +18,6 @@
 namespace polyops::torch_binding {
 namespace {
 
-// What cat copies: a type that the ABI has no name for goes as one of its size.
-int32_t dtype_of_bits(c10::ScalarType type) {
-  const int32_t known = dtype_of(type);
-  if (known != POLYOPS_INVALID_DTYPE) return known;
-  if (c10::isQIntType(type)) return POLYOPS_INVALID_DTYPE;
-  switch (c10::elementSize(type)) {
-    case 1:
-      return POLYOPS_UINT8;
-    case 2:
-      return POLYOPS_FLOAT16;
-    case 4:
-      return POLYOPS_FLOAT32;
-    case 8:
-      return POLYOPS_FLOAT64;
-    default:
-      return POLYOPS_INVALID_DTYPE;
-  }
-}
-
 // Of tensors, one of them with elements: what stock concatenates.
 struct Parts {
   c10::SmallVector<polyops_tensor, 16> views;

@@ -66,6 +66,24 @@ int32_t dtype_of(c10::ScalarType type) {
   }
 }
 
+int32_t dtype_of_bits(c10::ScalarType type) {
+  const int32_t known = dtype_of(type);
+  if (known != POLYOPS_INVALID_DTYPE) return known;
+  if (c10::isQIntType(type)) return POLYOPS_INVALID_DTYPE;
+  switch (c10::elementSize(type)) {
+    case 1:
+      return POLYOPS_UINT8;
+    case 2:
+      return POLYOPS_FLOAT16;
+    case 4:
+      return POLYOPS_FLOAT32;
+    case 8:
+      return POLYOPS_FLOAT64;
+    default:
+      return POLYOPS_INVALID_DTYPE;
+  }
+}
+
 const char* describe(const at::Tensor& tensor, polyops_tensor* view) {
   if (!tensor.defined()) return "undefined tensor";
   return describe_as(tensor, dtype_of(tensor.scalar_type()), view);

@@ -11,6 +11,8 @@
 namespace polyops::torch_binding {
 
 int32_t dtype_of(c10::ScalarType type);  // POLYOPS_INVALID_DTYPE if the ABI has no name for it
+// Of what is copied bit by bit: a type that the ABI has no name for goes as one of its size.
+int32_t dtype_of_bits(c10::ScalarType type);
 
 // Metadata only; data stays NULL until inputs() or output() sets it. nullptr if every kernel may
 // look at the tensor, else why not: undefined, names, a negative or conjugate view, zeros without

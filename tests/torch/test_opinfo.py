@@ -131,6 +131,8 @@ CASES = [
     Case("nn.functional.nll_loss", **NLL_LOSS),
     Case("cat", forward=("cat",), product=False),
     Case("stack", forward=("cat",), product=False),
+    Case("clone", forward=("copy_",), product=False),
+    Case("contiguous", forward=("copy_",), product=False),
     Case("native_layer_norm", **NORM),
     Case("nn.functional.layer_norm", **NORM),
     Case("nn.functional.rms_norm", **RMS_NORM),

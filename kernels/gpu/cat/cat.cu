@@ -50,8 +50,7 @@ int launch_pieces(const polyops_cat_args& a, const polyops_context* ctx) {
     aligned = aligned && p.aligned != 0;
     begin += a.srcs[i].sizes[a.dim];
     if (all.count < Pieces<kLevels>::kMost && i + 1 < a.count) continue;
-    const int status = gpu::launch(aligned ? cat_aligned_pieces<kLevels, Pieces<kLevels>::kMost>
-                                           : cat_pieces<T, kLevels, Pieces<kLevels>::kMost>,
+    const int status = gpu::launch(aligned ? cat_aligned_pieces<kLevels> : cat_pieces<T, kLevels>,
                                    {blocks, kCatThreads}, ctx, all);
     if (status != POLYOPS_OK) return status;
     all.count = 0;

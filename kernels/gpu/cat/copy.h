@@ -88,9 +88,10 @@ GPU_DEVICE void copy_packs(const Piece<kLevels>& p, uint32_t block) {
   }
 }
 
-// The element of a row that has that place among its ends; negative if there is none.
-template <class T, int kLevels>
-GPU_DEVICE int64_t end_at(const Piece<kLevels>& p, const char* dst, int place) {
+// The element of a row that has that place among its ends; negative if there is none. Rows: what has
+// packs and bytes as a Piece.
+template <class T, class Rows>
+GPU_DEVICE int64_t end_at(const Rows& p, const char* dst, int place) {
   if (p.packs == 0) return place;
   const int64_t n = p.bytes / static_cast<int64_t>(sizeof(T));
   const int head = static_cast<int>((-behind_pack(dst) & 15) / sizeof(T));
@@ -122,9 +123,9 @@ GPU_DEVICE void copy_ends(const Piece<kLevels>& p, uint32_t block) {
 }
 
 // Where every piece is aligned: as copy_packs(), with nothing left of its questions.
-template <int kLevels, int kPieces>
+template <int kLevels>
 GPU_KERNEL(kCatThreads)
-cat_aligned_pieces(const GPU_CONSTANT Pieces<kLevels, kPieces> all) {
+cat_aligned_pieces(const GPU_CONSTANT Pieces<kLevels> all) {
   const auto block = static_cast<uint32_t>(block_id());
   const Piece<kLevels>& p = piece_of(all, block);
   const uint32_t first = (block - p.first_block) * kCatItems + thread_id();
@@ -149,9 +150,9 @@ cat_aligned_pieces(const GPU_CONSTANT Pieces<kLevels, kPieces> all) {
 }
 
 // T: any type of the element's size.
-template <class T, int kLevels, int kPieces>
+template <class T, int kLevels>
 GPU_KERNEL(kCatThreads)
-cat_pieces(const GPU_CONSTANT Pieces<kLevels, kPieces> all) {
+cat_pieces(const GPU_CONSTANT Pieces<kLevels> all) {
   const auto block = static_cast<uint32_t>(block_id());
   const Piece<kLevels>& p = piece_of(all, block);
   const uint32_t own = block - p.first_block;

@@ -35,16 +35,16 @@ struct Piece {
   int32_t aligned;       // rows are whole packs, of 16 aligned bytes in the input too
 };
 
-template <int kLevels, int kPieces = kLevels == 2 ? 38 : 12>
+template <int kLevels>
 struct Pieces {
-  static constexpr int kMost = kPieces;
+  static constexpr int kMost = kLevels == 2 ? 38 : 12;
   Piece<kLevels> piece[kMost];
   int32_t count;
 };
 static_assert(sizeof(Pieces<2>) <= 4000 && sizeof(Pieces<POLYOPS_MAX_RANK>) <= 4000);
 
-template <int kLevels, int kPieces>
-GPU_DEVICE const Piece<kLevels>& piece_of(const Pieces<kLevels, kPieces>& all, uint32_t block) {
+template <int kLevels>
+GPU_DEVICE const Piece<kLevels>& piece_of(const Pieces<kLevels>& all, uint32_t block) {
   int low = 0, high = all.count;
   while (high - low > 1) {
     const int middle = (low + high) / 2;

@@ -1,10 +1,11 @@
 // copy: copies bits between layouts. Bound: memory, each element read and written once.
 //
-// By what lies next to each other: where that is one dimension in both tensors, rows, as cat copies
-// them; where it is another in each, tiles that are turned over; else, and where tiles would be
+// By what lies next to each other: where that is one dimension in both tensors, rows;
+// where it is another in each, tiles that are turned over; else, and where tiles would be
 // mostly air, a result that is one run is gathered pack by pack. Tensors that both lie in one order
 // without gaps are one copy of memory, which is stock's.
 #include "copy/gather.h"
+#include "copy/rows.h"
 #include "copy/turn.h"
 #include "polyops/ops/copy.h"
 #include "row.h"
@@ -67,26 +68,22 @@ const char* copy_supports(const void* data) {
   }
 }
 
-template <class T>
-int launch_rows(const polyops_copy_args& a, const polyops_context* ctx) {
-  using One = Pieces<POLYOPS_MAX_RANK, 1>;
-  One rows = {};
-  rows.count = 1;
-  make_piece(a.src, a.dst, &rows.piece[0]);
-  const uint32_t blocks = divide(&rows.piece[0], sizeof(T));
-  return gpu::launch(rows.piece[0].aligned != 0 ? cat_aligned_pieces<POLYOPS_MAX_RANK, 1>
-                                                : cat_pieces<T, POLYOPS_MAX_RANK, 1>,
-                     {blocks, kCatThreads}, ctx, rows);
+template <class T, bool kAligned>
+int launch_rows(const Rows& rows, const polyops_context* ctx) {
+  return gpu::launch(rows.by_chunks ? copy_chunks<T, kAligned> : copy_short_rows<T, kAligned>,
+                     {row_blocks(rows), kRowThreads}, ctx, rows);
 }
 
 template <class T>
 int launch_as(const polyops_copy_args& a, const polyops_context* ctx) {
   const Walk<2> walk = make_walk<2>({&a.src, &a.dst});
+  bool aligned;
   switch (way_of(walk, sizeof(T))) {
-    case Way::kRows:
-      return launch_rows<T>(a, ctx);
+    case Way::kRows: {
+      const Rows rows = make_rows(walk, sizeof(T), a.src.data, a.dst.data, &aligned);
+      return aligned ? launch_rows<uint64_t, true>(rows, ctx) : launch_rows<T, false>(rows, ctx);
+    }
     case Way::kTiles: {
-      bool aligned;
       const Tiles tiles =
           make_tiles<T>(walk, turned_dimension(walk), a.src.data, a.dst.data, &aligned);
       return gpu::launch(aligned ? copy_tiles<T, true> : copy_tiles<T, false>,

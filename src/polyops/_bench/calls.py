@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from polyops import _C
-from polyops._bench import joins, losses
+from polyops._bench import copies, joins, losses
 from polyops._bench.channel_norms import NORMS
 from polyops._bench.convolutions import convolution
 from polyops._bench.inputs import Case, Inputs, in_place, nbytes, new_results
@@ -224,6 +224,7 @@ BUILDERS: dict[str, Callable[[Inputs, str, bool], Case]] = {
     **dict.fromkeys(["gelu", "gelu_", "relu", "relu_"], _activation),
     **dict.fromkeys([*UPSAMPLES, *(f"{name}_backward" for name in UPSAMPLES)], upsample),
     **dict.fromkeys(["gelu_backward", "threshold_backward"], _activation_backward),
+    **copies.BUILDERS,
     **joins.BUILDERS,
     **losses.BUILDERS,
     **NORMS,
