@@ -77,6 +77,8 @@ std::vector<Case> gathered_cases() {
       {"step 2, one row", {1021}, {2}, {}, 1, 1},
       {"three channels to channels_last", {2, 3, 9, 31}, {}, {837, 1, 93, 3}},
       {"three channels of channels_last", {2, 3, 9, 31}, {837, 1, 93, 3}},
+      {"three channels of channels_last, one image", {3, 40, 231}, {1, 693, 3}},
+      {"four channels of many runs, odd", {2, 4, 9001}, {36004, 1, 4}, {36012, 9003, 1}, 0, 1},
       {"short rows", {200, 5}, {6, 1}},
       {"small tables", {40, 3, 5}, {15, 1, 3}, {}, 0, 3},
       {"expanded last", {60, 11}, {1, 0}},

@@ -1,10 +1,11 @@
 // copy: copies bits between layouts. Bound: memory, each element read and written once.
 //
 // By what lies next to each other: where that is one dimension in both tensors, rows;
-// where it is another in each, tiles that are turned over; else, and where tiles would be
-// mostly air, a result that is one run is gathered pack by pack. Tensors that both lie in one order
+// where it is another in each, tiles that are turned over, or runs where the source's is
+// short; else, and where tiles would be mostly air, a result that is one run is gathered pack by pack. Tensors that both lie in one order
 // without gaps are one copy of memory, which is stock's.
 #include "copy/gather.h"
+#include "copy/narrow.h"
 #include "copy/rows.h"
 #include "copy/turn.h"
 #include "polyops/ops/copy.h"
@@ -14,10 +15,13 @@
 namespace polyops::gpu {
 namespace {
 
-enum class Way { kRun, kRows, kTiles, kGather, kNone };
+enum class Way { kRun, kRows, kTiles, kNarrow, kGather, kNone };
 
 // Tiles that are emptier read more than they need.
 constexpr double kMostWaste = 4;
+
+// Elements of the result's rows, from which on they are taken from a run of the source.
+constexpr int64_t kLongRow = 256;
 
 template <class T>
 bool fills_tiles(const Walk<2>& walk, int x) {
@@ -44,7 +48,10 @@ Way way_of(const Walk<2>& walk, int64_t width) {
     return dense && walk.sizes[0] * width < kShortRow ? Way::kGather : Way::kRows;
   }
   const int x = turned_dimension(walk);
-  if (x != 0 && (!dense || fills_tiles(walk, x, width))) return Way::kTiles;
+  const bool fills = x != 0 && fills_tiles(walk, x, width);
+  // Short rows of the result are gathered, or a block would have few packs of them.
+  if (!fills && is_narrow(walk, x, width) && walk.sizes[0] >= kLongRow) return Way::kNarrow;
+  if (fills || (x != 0 && !dense)) return Way::kTiles;
   return dense ? Way::kGather : Way::kNone;
 }
 
@@ -88,6 +95,10 @@ int launch_as(const polyops_copy_args& a, const polyops_context* ctx) {
           make_tiles<T>(walk, turned_dimension(walk), a.src.data, a.dst.data, &aligned);
       return gpu::launch(aligned ? copy_tiles<T, true> : copy_tiles<T, false>,
                          {tile_count(tiles), kTileThreads<T>}, ctx, tiles);
+    }
+    case Way::kNarrow: {
+      const Narrow narrow = make_narrow<T>(walk, turned_dimension(walk), a.src.data, a.dst.data);
+      return gpu::launch(copy_narrow<T>, {tile_count(narrow.tiles), kNarrowThreads}, ctx, narrow);
     }
     default: {
       const int64_t blocks = gather_blocks(walk.numel(), kPack<T>, kGatherPacks<T>);
