@@ -1,8 +1,12 @@
-// Calls that reach every barrier of softmax, log_softmax, layer_norm, rms_norm and nll_loss.
+// Calls that reach every barrier of softmax, log_softmax, layer_norm, rms_norm, nll_loss and copy.
 #ifndef POLYOPS_TESTS_SIMT_MUTATION_ROWS_H_
 #define POLYOPS_TESTS_SIMT_MUTATION_ROWS_H_
 
+#include <utility>
+#include <vector>
+
 #include "mutation_case.h"
+#include "polyops/ops/copy.h"
 #include "polyops/ops/layer_norm.h"
 #include "polyops/ops/nll_loss.h"
 #include "polyops/ops/rms_norm.h"
@@ -154,6 +158,21 @@ Calls nll_loss_backward() {
                                                  absent(),    result.view()};
     return run(kernel, args, {&result});
   });
+  return all;
+}
+
+// Tiles, whole and not, and a run of three channels.
+Calls copy() {
+  Calls all = {"copy", {}};
+  const std::vector<std::pair<Sizes, Sizes>> turned = {
+      {{64, 64}, {1, 64}}, {{67, 131}, {1, 67}}, {{3, 999}, {1, 3}}};
+  for (const auto& [sizes, strides] : turned) {
+    all.calls.push_back([sizes, strides](const polyops_kernel& kernel) {
+      const Buffer src = random(sizes, 1, strides), dst(POLYOPS_FLOAT32, sizes);
+      return run(kernel, polyops_copy_args{sizeof(polyops_copy_args), 0, src.view(), dst.view()},
+                 {&dst});
+    });
+  }
   return all;
 }
 

@@ -149,7 +149,6 @@ def of_others() -> Iterator[Sample]:
     yield sample("other dtype", MIXED, lambda m: args(m(5, 9), m(9, 5, dtype=BF16).t()), (F32, F64))
     yield sample("to meta", "any", lambda m: args(m(5, 9).to("meta"), m(9, 5).t()), (F32,))
     yield sample("of meta", "any", lambda m: args(m(5, 9), m(9, 5).t().to("meta")), (F32,))
-    yield sample("sparse", "any", lambda m: args(m(5, 9).to_sparse(), m(5, 9).to_sparse()), (F32,))
 
 
 def samples() -> Iterator[Sample]:
