@@ -9,7 +9,7 @@ namespace {
 struct Merged {
   int rank = 0;
   int64_t sizes[POLYOPS_MAX_RANK + 1] = {1}, src[POLYOPS_MAX_RANK + 1] = {1},
-                                      dst[POLYOPS_MAX_RANK + 1] = {1};
+                                   dst[POLYOPS_MAX_RANK + 1] = {1};
 };
 
 Merged merge(const polyops_tensor& src, const polyops_tensor& dst) {

@@ -128,7 +128,9 @@ def of_memory() -> Iterator[Sample]:
     yield sample("itself", RUN, itself)
     yield sample("itself, turned over", "any", squares)
     yield sample("another part of its memory", "hit", halves)
-    yield sample("copied on write", "hit", lambda m: args(m(9, 12), torch._lazy_clone(m(12, 9)).t()))
+    yield sample(
+        "copied on write", "hit", lambda m: args(m(9, 12), torch._lazy_clone(m(12, 9)).t())
+    )
     yield sample(
         "written on write", "hit", lambda m: args(torch._lazy_clone(m(9, 12)), m(12, 9).t())
     )

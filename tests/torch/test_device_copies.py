@@ -83,9 +83,9 @@ TAKEN: dict[str, Callable[[str], Any]] = {
     "to channels_last": lambda d: image(d).contiguous(memory_format=torch.channels_last),
     "of channels_last": lambda d: (
         image(d).to(memory_format=torch.channels_last).contiguous(),
-        image(d).contiguous(memory_format=torch.channels_last).clone(
-            memory_format=torch.contiguous_format
-        ),
+        image(d)
+        .contiguous(memory_format=torch.channels_last)
+        .clone(memory_format=torch.contiguous_format),
     ),
     "to, copied": lambda d: table(d).t().to(copy=True, memory_format=torch.contiguous_format),
     "slices": written_slices,
@@ -109,10 +109,14 @@ OTHERS: dict[str, Callable[[str], Any]] = {
     "booleans": lambda d: (table(d) > 0).t().float().contiguous(),
     "conjugate": lambda d: table(d, dtype=torch.complex64).mH.resolve_conj(),
     "to conjugate": lambda d: (
-        table(d, 8, 8, dtype=torch.complex64).conj().copy_(table(d, 8, 8, dtype=torch.complex64).t())
+        table(d, 8, 8, dtype=torch.complex64)
+        .conj()
+        .copy_(table(d, 8, 8, dtype=torch.complex64).t())
     ),
     "negative": lambda d: torch._neg_view(table(d).t()).contiguous(),
-    "zeros without memory": lambda d: table(d).copy_(torch._efficientzerotensor((40, 66), device=d)),
+    "zeros without memory": lambda d: table(d).copy_(
+        torch._efficientzerotensor((40, 66), device=d)
+    ),
     "from the host": lambda d: torch.zeros(66, 40, device=d).copy_(
         table("cpu").t(), non_blocking=True
     ),

@@ -23,8 +23,8 @@ inline constexpr int kGatherPacks = kPack<T> < 8 ? 8 / kPack<T> : 1;
 struct Gather {
   const void* src;
   void* dst;
-  uint32_t count;  // elements
-  int rank;        // 2 at least
+  uint32_t count;                    // elements
+  int rank;                          // 2 at least
   Division sizes[POLYOPS_MAX_RANK];  // innermost first
   int64_t steps[POLYOPS_MAX_RANK];   // of the source, in elements
 };

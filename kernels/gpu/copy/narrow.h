@@ -28,8 +28,8 @@ constexpr int kNarrowWords = kNarrowBytes / 4 + kNarrowBytes / 128;
 constexpr int64_t kMostNarrow = 64;
 
 struct Narrow {
-  Tiles tiles;    // one along x; owned: packs
-  Division packs; // of a row in a tile, and one place for what is before them
+  Tiles tiles;     // one along x; owned: packs
+  Division packs;  // of a row in a tile, and one place for what is before them
 };
 
 // x: its dimension in the walk, if it has one there.

@@ -18,7 +18,7 @@ namespace polyops::gpu {
 namespace {
 
 constexpr int kRowThreads = 256;
-constexpr int kRowPacks = 4;  // of a thread
+constexpr int kRowPacks = 4;      // of a thread
 constexpr int kMostRowLanes = 5;  // log2: of a team
 
 struct Rows {

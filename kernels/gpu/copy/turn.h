@@ -86,7 +86,7 @@ GPU_DEVICE void put_block(const Tiles& t, const Words (&rows)[kPack<T>], int x, 
 // A thread's block: which it is, and where it begins.
 template <class T>
 struct Block {
-  int x, pack;  // in the tile
+  int x, pack;             // in the tile
   uint32_t columns, rows;  // that there are from its first one on, up to 2^31; or none
   const char* src;
 
@@ -167,8 +167,7 @@ GPU_DEVICE void write_ends(const Tiles& t, const Words* tile, int x, uint32_t fi
 #pragma unroll 1
   for (uint32_t e = first; e < end; ++e) {
     const Words* const pack = &tile[slot_of<T>(t, x, static_cast<int>(e) / kPack<T>)];
-    reinterpret_cast<T*>(row)[e] =
-        reinterpret_cast<const Element<T>*>(pack)[e % kPack<T>].bits;
+    reinterpret_cast<T*>(row)[e] = reinterpret_cast<const Element<T>*>(pack)[e % kPack<T>].bits;
   }
 }
 
@@ -217,7 +216,7 @@ GPU_DEVICE void write_tile(const Tiles& t, const TilePlace& at, const Words* til
 template <class T, bool kAligned>
 GPU_KERNEL(kTileThreads<T>)
 copy_tiles(const GPU_CONSTANT Tiles t) {
-  GPU_SHARED(Words, tile, kTileThreads<T>* kPack<T>);
+  GPU_SHARED(Words, tile, kTileThreads<T> * kPack<T>);
   const TilePlace at = place_of<T>(t, static_cast<uint32_t>(block_id()));
   if constexpr (kAligned) {
     read_aligned<T>(t, at, tile);

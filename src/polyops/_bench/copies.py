@@ -1,8 +1,8 @@
 """Calls of copy_ into a contiguous tensor, as Tensor.contiguous makes them.
 
-The row's sizes are those of the tensor that is copied, before its dimensions are permuted. order: in
-which order the result has them (as they are). of, from: the last dimension is cut from one of so many
-elements, beginning at that one (0).
+The row's sizes are those of the tensor that is copied, before its dimensions are permuted. order:
+in which order the result has them (as they are). of, from: the last dimension is cut from one of so
+many elements, beginning at that one (0).
 """
 
 from collections.abc import Callable
