@@ -17,6 +17,7 @@ inline constexpr const char kPointwise[] = "pointwise", kPointwiseLast[] = "poin
 inline constexpr const char kDepthwise[] = "depthwise", kDepthwiseLast[] = "depthwise_last";
 inline constexpr const char kGrouped[] = "grouped", kGroupedLast[] = "grouped_last";
 inline constexpr const char kNn[] = "nn", kNt[] = "nt", kTn[] = "tn", kTt[] = "tt";
+inline constexpr const char kRows[] = "rows", kTransposed[] = "transposed";
 
 // Elements of the dimensions [begin, end).
 inline int64_t extent(const polyops_tensor& t, int begin, int end) {
@@ -48,6 +49,7 @@ GateKey convolution_pack_key(const void* args);
 GateKey convolution_prepacked_key(const void* args);
 GateKey cumsum_key(const void* args);
 GateKey embedding_backward_key(const void* args);
+GateKey copy_key(const void* args);
 GateKey gelu_backward_key(const void* args);
 GateKey gelu_key(const void* args);
 GateKey gemm_key(const void* args);

@@ -9,6 +9,7 @@
 #include "polyops/ops/convolution.h"
 #include "polyops/ops/cumsum.h"
 #include "polyops/ops/embedding.h"
+#include "polyops/ops/copy.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/gemm.h"
 #include "polyops/ops/glu.h"
@@ -172,6 +173,12 @@ std::span<const KernelOp> kernel_ops() {
        {kContiguous, kStrided},
        {"inputs", "outer", "len"},
        cat_key},
+      {"copy",
+       "forward",
+       sizeof(polyops_copy_args),
+       {kRows, kTransposed, kStrided},
+       {"others", "across", "len"},
+       copy_key},
       {"nll_loss",
        "forward",
        sizeof(polyops_nll_loss_args),
@@ -343,6 +350,7 @@ std::span<const PublicOp> public_ops() {
       {"convolution",
        {"convolution", "convolution_backward", "convolution_pack", "convolution_prepacked"}},
       {"cumsum", {"cumsum"}},
+      {"copy", {"copy"}},
       {"dot", {"gemm"}},
       {"elu", {"elu", "elu_backward"}},
       {"embedding", {"embedding_backward"}},

@@ -17,6 +17,7 @@ const std::vector<Overload>& overloads() {
           cat_overloads(), nll_loss_overloads(), activation_overloads(), glu_overloads()}) {
           cat_overloads(), nll_loss_overloads(), reduction_overloads(), cumsum_overloads()}) {
           cat_overloads(), nll_loss_overloads(), embedding_overloads(), index_select_overloads()}) {
+          cat_overloads(), copy_overloads(), nll_loss_overloads()}) {
       table->insert(table->end(), part.begin(), part.end());
     }
     return table;

@@ -21,6 +21,7 @@ std::vector<Overload> cat_overloads();
 std::vector<Overload> convolution_overloads();
 std::vector<Overload> cumsum_overloads();
 std::vector<Overload> embedding_overloads();
+std::vector<Overload> copy_overloads();
 std::vector<Overload> gelu_overloads();
 std::vector<Overload> gemm_overloads();
 std::vector<Overload> glu_overloads();

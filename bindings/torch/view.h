@@ -11,7 +11,7 @@
 namespace polyops::torch_binding {
 
 int32_t dtype_of(c10::ScalarType type);  // POLYOPS_INVALID_DTYPE if the ABI has no name for it
-// Of what copies bits: a type that the ABI has no name for goes as one of its size.
+// Of what is copied bit by bit: a type that the ABI has no name for goes as one of its size.
 int32_t dtype_of_bits(c10::ScalarType type);
 
 // Metadata only; data stays NULL until inputs() or output() sets it. nullptr if every kernel may

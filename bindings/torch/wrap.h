@@ -68,15 +68,23 @@ Result written(std::tuple<Args...> args) {
   }
 }
 
+// declined_at_once: why a call is declined, or NULL, where that is sooner seen than looked up. What is
+// declined so pushes nothing out of what a thread remembers.
 template <class Result, class... Args>
-auto wrap(bool (*attempt)(Call&, Args...), Result (*of_cpu)(Args...)) {
+auto wrap(bool (*attempt)(Call&, Args...), Result (*of_cpu)(Args...),
+          const char* (*declined_at_once)(Args...) = nullptr) {
   return [=](const WrappedSlot* slot) {
     Result (*stock)(Args...) = named_stock(*slot, of_cpu);
     return torch::CppFunction([=](c10::DispatchKeySet keys, Args... args) -> Result {
       Result out = written<Result>(std::tuple<Args...>(args...));
       if (slot->enabled->load(std::memory_order_relaxed)) {
-        Call call(*slot, Fingerprint(args...).value());
-        if (!call.declined_before() && attempt(call, args...)) return out;
+        const char* reason = declined_at_once == nullptr ? nullptr : declined_at_once(args...);
+        if (reason != nullptr) {
+          Call(*slot, 0).decline(reason);
+        } else {
+          Call call(*slot, Fingerprint(args...).value());
+          if (!call.declined_before() && attempt(call, args...)) return out;
+        }
       }
       if (stock != nullptr) return stock(std::forward<Args>(args)...);
       call_saved<Args...>(*slot, keys, args...);

@@ -173,6 +173,9 @@ GPU_DEVICE uint32_t float_bits(float x) { return __float_as_uint(x); }
 GPU_DEVICE uint32_t funnel_right(uint32_t low, uint32_t high, uint32_t n) {
   return __funnelshift_r(low, high, n);
 }
+GPU_DEVICE uint32_t permute_bytes(uint32_t a, uint32_t b, uint32_t digits) {
+  return __byte_perm(a, b, digits);
+}
 
 // As assert(), which a release build would leave out; the host has no such function.
 GPU_DEVICE void halt_unless([[maybe_unused]] bool x) {

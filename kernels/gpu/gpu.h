@@ -22,6 +22,8 @@
 //   load_16, store_16           16 aligned bytes of the device's memory, in one access
 //   float_bits, float_of_bits   a float32 and its bits
 //   funnel_right(low, high, n)  bits n.. of two words, n below 32
+//   permute_bytes(a, b, digits) of the bytes 0 to 3 of a and 4 to 7 of b those that the last four hex
+//                               digits name, the lowest first
 //   exp_fast, log_fast, rsqrt_fast    of float32, to a few units in the last place
 //   exp_close                   exp to two units in the last place, denormals too
 //   log_close                   log to a unit in the last place, near 1 too, where log_fast is not

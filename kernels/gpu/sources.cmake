@@ -4,6 +4,7 @@ foreach(op IN ITEMS
     softmax log_softmax layer_norm rms_norm gelu relu convolution cat nll_loss upsample_nearest2d
     upsample_bilinear2d upsample_bicubic2d max_pool2d avg_pool2d adaptive_avg_pool2d avg_pool3d
     adaptive_avg_pool3d adaptive_max_pool max_pool3d group_norm batch_norm)
+    softmax log_softmax layer_norm rms_norm gelu relu convolution cat copy nll_loss upsample_nearest2d
     upsample_bilinear2d upsample_bicubic2d max_pool2d avg_pool2d adaptive_avg_pool2d group_norm
     batch_norm elu glu log_sigmoid mish softplus)
     batch_norm sum amax cumsum)

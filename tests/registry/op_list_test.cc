@@ -15,6 +15,7 @@
 #include "polyops/ops/convolution.h"
 #include "polyops/ops/cumsum.h"
 #include "polyops/ops/embedding.h"
+#include "polyops/ops/copy.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/gemm.h"
 #include "polyops/ops/glu.h"
@@ -141,6 +142,11 @@ void add_cat(std::vector<Call>* calls, const char* layout, std::vector<int64_t> 
   const auto count = static_cast<int64_t>(lists.back().size());
   calls->push_back(call("cat", layout, std::move(sizes),
                         polyops_cat_args{0, dim, count, lists.back().data(), dst}));
+}
+
+void add_copy(std::vector<Call>* calls, const char* layout, std::vector<int64_t> sizes,
+              const polyops_tensor& src, const polyops_tensor& dst) {
+  calls->push_back(call("copy", layout, std::move(sizes), polyops_copy_args{0, 0, src, dst}));
 }
 
 void add_nll_loss(std::vector<Call>* calls, const char* layout, const polyops_tensor& src) {
@@ -375,6 +381,13 @@ std::vector<Call> all_calls() {
   add_glu(&calls, "contiguous", {1, 24}, 0, contiguous({2, 3, 4}));
   add_glu(&calls, "contiguous", {40, 6}, 1, images);
   add_glu(&calls, "strided", {2, 6}, 1, strided({2, 6}, {8, 1}));
+  add_copy(&calls, "rows", {2, 1, 3}, strided({2, 3}, {4, 1}), rows);
+  add_copy(&calls, "rows", {2, 1, 12}, strided({2, 3, 4}, {24, 4, 1}), contiguous({2, 3, 4}));
+  add_copy(&calls, "transposed", {1, 2, 3}, columns, rows);
+  add_copy(&calls, "transposed", {2, 3, 20}, image, contiguous({2, 3, 4, 5}));
+  add_copy(&calls, "transposed", {2, 20, 3}, contiguous({2, 3, 4, 5}), image);
+  add_copy(&calls, "strided", {2, 1, 3}, strided({2, 3}, {8, 2}), rows);
+  add_copy(&calls, "strided", {1, 1, 6}, strided({2, 3}, {0, 0}), rows);
   add_nll_loss(&calls, "contiguous", contiguous({6, 4}));
   add_nll_loss(&calls, "strided", strided({6, 4}, {1, 6}));
   polyops_nll_loss_backward_args loss = {};

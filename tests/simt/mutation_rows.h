@@ -1,9 +1,14 @@
 // Calls that reach every barrier of softmax, log_softmax, layer_norm, rms_norm, nll_loss, sum and cumsum.
+// Calls that reach every barrier of softmax, log_softmax, layer_norm, rms_norm, nll_loss and copy.
 #ifndef POLYOPS_TESTS_SIMT_MUTATION_ROWS_H_
 #define POLYOPS_TESTS_SIMT_MUTATION_ROWS_H_
 
+#include <utility>
+#include <vector>
+
 #include "mutation_case.h"
 #include "polyops/ops/cumsum.h"
+#include "polyops/ops/copy.h"
 #include "polyops/ops/layer_norm.h"
 #include "polyops/ops/nll_loss.h"
 #include "polyops/ops/reduction.h"
@@ -184,6 +189,15 @@ Calls sum() {
       return run(kernel,
                  polyops_reduction_args{sizeof(polyops_reduction_args), 1u << s.dim, src.view(),
                                         dst.view()},
+// Tiles, whole and not, and a run of three channels.
+Calls copy() {
+  Calls all = {"copy", {}};
+  const std::vector<std::pair<Sizes, Sizes>> turned = {
+      {{64, 64}, {1, 64}}, {{67, 131}, {1, 67}}, {{3, 999}, {1, 3}}};
+  for (const auto& [sizes, strides] : turned) {
+    all.calls.push_back([sizes, strides](const polyops_kernel& kernel) {
+      const Buffer src = random(sizes, 1, strides), dst(POLYOPS_FLOAT32, sizes);
+      return run(kernel, polyops_copy_args{sizeof(polyops_copy_args), 0, src.view(), dst.view()},
                  {&dst});
     });
   }

@@ -115,6 +115,14 @@ inline uint32_t float_bits(float x) { return std::bit_cast<uint32_t>(x); }
 inline uint32_t funnel_right(uint32_t low, uint32_t high, uint32_t n) {
   return static_cast<uint32_t>((uint64_t{high} << 32 | low) >> n);
 }
+inline uint32_t permute_bytes(uint32_t a, uint32_t b, uint32_t digits) {
+  const uint64_t both = uint64_t{b} << 32 | a;
+  uint32_t word = 0;
+  for (int i = 0; i < 4; ++i) {
+    word |= static_cast<uint32_t>(both >> 8 * (digits >> 4 * i & 7) & 0xff) << 8 * i;
+  }
+  return word;
+}
 
 inline void halt_unless(bool x) {
   if (!x) throw simt::Error("an assertion of a kernel");

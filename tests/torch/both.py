@@ -14,6 +14,8 @@ import polyops
 CallParts = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 Call = Callable[[], CallParts]
 
+COPY = "aten::copy_"  # which others call on their way
+
 
 @dataclass
 class Outcome:
@@ -37,6 +39,11 @@ def tensors_of(tree: Any) -> list[torch.Tensor]:
     return [leaf for leaf in tree_flatten(tree)[0] if isinstance(leaf, torch.Tensor)]
 
 
+def without_copies(calls: tuple[polyops.Call, ...]) -> tuple[polyops.Call, ...]:
+    """The calls but for copies, unless they are all there is."""
+    return tuple(call for call in calls if call.overload != COPY) or calls
+
+
 def run(call: Call) -> Outcome:
     """Runs what ``call`` builds; it makes its own tensors, the same ones each time."""
     fn, args, kwargs = call()
@@ -47,7 +54,7 @@ def run(call: Call) -> Outcome:
         try:
             explained = polyops.explain(fn, *args, **kwargs)
             outcome.results, outcome.spec = tree_flatten(explained.result)
-            outcome.calls = explained.calls
+            outcome.calls = without_copies(explained.calls)
         except Exception as error:  # whatever stock raises, polyops must raise
             outcome.error = (type(error).__name__, message(error))
     outcome.warnings = [str(w.message) for w in caught]

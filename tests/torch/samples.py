@@ -124,6 +124,7 @@ def all_samples() -> list[Sample]:
     import samples_cat
     import samples_convolution
     import samples_cumsum
+    import samples_copy
     import samples_elementwise
     import samples_index
     import samples_losses
@@ -146,4 +147,5 @@ def all_samples() -> list[Sample]:
     modules += (samples_activations,)
     modules += (samples_reductions, samples_cumsum)
     modules += (samples_losses, samples_upsample, samples_pool, samples_norms, samples_index)
+    modules += (samples_losses, samples_upsample, samples_pool, samples_norms, samples_copy)
     return [sample for module in modules for sample in module.samples()]

@@ -26,6 +26,7 @@ OPS |= {"convolution"}
 OPS |= {"elu", "glu", "log_sigmoid", "mish", "softplus"}
 OPS |= {"convolution", "sum", "mean", "amax", "amin", "cumsum"}
 OPS |= {"convolution", "embedding", "index_select"}
+OPS |= {"convolution", "copy"}
 CASE = Case(lambda: None, list, 4000, 0, 4000)
 
 

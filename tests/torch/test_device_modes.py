@@ -54,7 +54,8 @@ def close(ours: list[torch.Tensor], stock: list[torch.Tensor], eps: float = 2**-
 
 
 def hits() -> int:
-    return sum(op["hits"] for op in polyops.stats().values())
+    """But for the copies of others."""
+    return sum(op["hits"] for name, op in polyops.stats().items() if name != "copy")
 
 
 @pytest.fixture(params=DEVICES)

@@ -171,6 +171,8 @@ CASES = [
     Case("stack", forward=("cat",), product=False),
     Case("index_select", forward=("index_select",), product=False),
     Case("nn.functional.embedding", **EMBEDDING),
+    Case("clone", forward=("copy_",), product=False),
+    Case("contiguous", forward=("copy_",), product=False),
     Case("native_layer_norm", **NORM),
     Case("nn.functional.layer_norm", **NORM),
     Case("nn.functional.rms_norm", **RMS_NORM),

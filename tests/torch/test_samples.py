@@ -45,6 +45,7 @@ PRODUCT_OPS += ("convolution", "convolution_backward")
 EXACT = ("relu", "threshold_backward", "cat", "max_pool2d_with_indices")
 EXACT += ("amax", "amin")
 EXACT += ("index_select",)
+EXACT = ("relu", "threshold_backward", "cat", "copy", "max_pool2d_with_indices")
 EXACT += ("upsample_nearest2d", "upsample_nearest2d_backward")
 EXACT += ("adaptive_max_pool2d", "adaptive_max_pool3d", "max_pool3d_with_indices")
 EXACT += ("_upsample_nearest_exact2d", "_upsample_nearest_exact2d_backward")
@@ -194,6 +195,7 @@ def test_the_cpu_has_kernels_of_every_op_but_these() -> None:
     assert without <= others | norms | pools | upsamples | reductions
     rows = {"cat", "embedding", "index_select", "log_softmax", "nll_loss"}
     assert without <= rows | norms | pools | upsamples
+    assert without <= {"cat", "copy", "log_softmax", "nll_loss"} | norms | pools | upsamples
 
 
 def test_an_op_without_kernels_on_the_cpu_is_as_if_we_were_not_there() -> None:

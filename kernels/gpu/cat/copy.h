@@ -88,9 +88,10 @@ GPU_DEVICE void copy_packs(const Piece<kLevels>& p, uint32_t block) {
   }
 }
 
-// The element of a row that has that place among its ends; negative if there is none.
-template <class T, int kLevels>
-GPU_DEVICE int64_t end_at(const Piece<kLevels>& p, const char* dst, int place) {
+// The element of a row that has that place among its ends; negative if there is none. Rows: what has
+// packs and bytes as a Piece.
+template <class T, class Rows>
+GPU_DEVICE int64_t end_at(const Rows& p, const char* dst, int place) {
   if (p.packs == 0) return place;
   const int64_t n = p.bytes / static_cast<int64_t>(sizeof(T));
   const int head = static_cast<int>((-behind_pack(dst) & 15) / sizeof(T));

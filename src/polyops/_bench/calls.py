@@ -25,6 +25,7 @@ from polyops import _C
 from polyops._bench import activations, joins, losses
 from polyops._bench import joins, losses, reductions
 from polyops._bench import joins, lookups, losses
+from polyops._bench import copies, joins, losses
 from polyops._bench.channel_norms import NORMS
 from polyops._bench.convolutions import convolution
 from polyops._bench.inputs import Case, Inputs, in_place, nbytes, new_results
@@ -232,6 +233,7 @@ BUILDERS: dict[str, Callable[[Inputs, str, bool], Case]] = {
     **dict.fromkeys([*UPSAMPLES, *(f"{name}_backward" for name in UPSAMPLES)], upsample),
     **dict.fromkeys(["gelu_backward", "threshold_backward"], _activation_backward),
     **activations.BUILDERS,
+    **copies.BUILDERS,
     **joins.BUILDERS,
     **lookups.BUILDERS,
     **losses.BUILDERS,

@@ -41,7 +41,7 @@ LONG_NS = 10_000_000  # from here on a sample is one call, and a round one sampl
 # Below this, stock's time is mostly dispatch: the call is judged by what polyops adds to it.
 TINY_US = 10.0
 # Of the largest value. A sanity check: the tests have the real bounds.
-TOLERANCE = {"float32": 1e-5, "bfloat16": 2**-7, "float16": 2**-10, "float64": 1e-12}
+TOLERANCE = {"float32": 1e-5, "bfloat16": 2**-7, "float16": 2**-10, "float64": 1e-12, "uint8": 0.0}
 # Of the largest value, too: no rounding is so large, stock's result is another function's.
 WRONG = 0.25
 

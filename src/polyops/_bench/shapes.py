@@ -8,7 +8,7 @@ One line is one call of a real model:
 
 overload   of aten, without the namespace: mm, addmm.out, relu_, _softmax_backward_data
 direction  forward or backward: what the model runs the call for
-dtypes     f32, bf16, f64, f16, comma-separated: one row each
+dtypes     f32, bf16, f64, f16, u8, comma-separated: one row each
 sizes      products: m x n x k, batched ones batch x m x n x k, with a vector m x k, dot k;
            attention: batch x heads x queries x keys x dim; others: of the input, for convolution
            and pools batch x channels x (depth x) height x width, for cat of the first one
@@ -23,6 +23,7 @@ key=value  dim (softmax, log_softmax), over (layer_norm, rms_norm: how many trai
            upsample.py, joins.py (cat), losses.py (nll_loss), reductions.py
            upsample.py, joins.py (cat), losses.py (nll_loss), lookups.py (index_select,
            embedding)
+           upsample.py, joins.py (cat), copies.py (copy), losses.py (nll_loss)
 quick      the line is in the quick suite too
 '#' begins a comment.
 """
@@ -32,6 +33,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 DTYPES = {"f32": "float32", "bf16": "bfloat16", "f64": "float64", "f16": "float16"}
+DTYPES |= {"u8": "uint8"}  # of copies alone
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,9 @@ def kernel_of(op: str, overload: str, dtype: str) -> str:
     elif any(kind in name for kind in ("convolution", "upsample", "pool")):
         sizes = (1, 16, 16, 16)
     layout = "nn" if product else "contiguous"
-    spec = Spec(op, overload, "forward", dtype, sizes, layout, (), False, "")
+    # Memory that is one run is not copied by us.
+    options = (("order", "1,0"),) if name == "copy_" else ()
+    spec = Spec(op, overload, "forward", dtype, sizes, layout, options, False, "")
     try:
         case = make(spec)
     except (RuntimeError, ValueError):

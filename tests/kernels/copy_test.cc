@@ -1,0 +1,152 @@
+// copy: every kernel against the reference. Bits are copied, so all is exact.
+#include "reference/copy.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "harness.h"
+
+namespace polyops::testing {
+namespace {
+
+constexpr int32_t kDtypes[] = {POLYOPS_FLOAT32, POLYOPS_BFLOAT16, POLYOPS_FLOAT64, POLYOPS_UINT8};
+
+using Sizes = std::vector<int64_t>;
+
+struct Case {
+  std::string name;
+  Sizes sizes;
+  Sizes src_strides = {};  // none: contiguous
+  Sizes dst_strides = {};
+  int64_t src_offset = 0;
+  int64_t dst_offset = 0;
+};
+
+// A dimension more than what a tile of any element size has, its ends, and packs.
+std::vector<Case> turned_cases() {
+  std::vector<Case> cases = {
+      {"whole tiles", {64, 128}, {1, 64}},
+      {"packs, no tiles", {80, 48}, {1, 80}},
+      {"several tiles", {160, 272}, {1, 160}},
+      {"odd", {67, 131}, {1, 67}},
+      {"odd rows of the source", {65, 64}, {1, 65}},
+      {"odd rows of the result", {64, 131}, {1, 64}},
+      {"a result longer than tiles", {20, 1031}, {1, 20}},
+      {"a source longer than tiles", {1031, 20}, {1, 1031}},
+      {"few rows", {16, 517}, {1, 16}},
+      {"few columns", {517, 16}, {1, 517}},
+      {"padded source", {70, 33}, {1, 75}},
+      {"padded result", {33, 70}, {1, 33}, {80, 1}},
+      {"both padded", {32, 64}, {1, 48}, {80, 1}},
+      {"from columns", {40, 64}, {}, {1, 40}},
+      {"batches", {3, 40, 33}, {40 * 33, 1, 40}},
+      {"two dimensions of batches", {2, 3, 40, 32}, {3840, 1280, 1, 40}},
+      {"expanded batches", {3, 40, 32}, {0, 1, 40}},
+      {"to channels_last", {2, 32, 5, 7}, {}, {32 * 35, 1, 7 * 32, 32}},
+      {"of channels_last", {2, 33, 7, 7}, {33 * 49, 1, 7 * 33, 33}},
+      {"heads to the front", {2, 33, 3, 40}, {}, {33 * 120, 1, 33 * 40, 33}},
+      {"the source is turned and expanded", {40, 48}, {1, 0}},
+  };
+  for (int64_t from : {0, 1, 3, 4, 7, 8}) {
+    for (int64_t to : {0, 1, 4, 5, 8}) {
+      cases.push_back({"alignment", {70, 66}, {1, 72}, {72, 1}, from, to});
+    }
+  }
+  return cases;
+}
+
+std::vector<Case> row_cases() {
+  return {
+      {"aligned rows", {6, 64}, {96, 1}},
+      {"short aligned rows", {50, 16}, {32, 1}},
+      {"odd rows", {6, 129}, {140, 1}, {}, 1},
+      {"shifted by one", {9, 127}, {128, 1}, {}, 1},
+      {"to a wider tensor", {9, 127}, {}, {130, 1}, 0, 1},
+      {"heads", {2, 9, 3, 32}, {}, {864, 32, 288, 1}},
+      {"expanded rows", {5, 200}, {0, 1}},
+      {"rank 8", {2, 1, 2, 3, 2, 3, 2, 40}, {4000, 4000, 2000, 640, 320, 100, 50, 1}},
+      {"short rows of a result with gaps", {7, 5}, {6, 1}, {9, 1}},
+  };
+}
+
+std::vector<Case> gathered_cases() {
+  return {
+      {"step 2", {5, 300}, {600, 2}},
+      {"step 2, one row", {1021}, {2}, {}, 1, 1},
+      {"three channels to channels_last", {2, 3, 9, 31}, {}, {837, 1, 93, 3}},
+      {"three channels of channels_last", {2, 3, 9, 31}, {837, 1, 93, 3}},
+      {"three channels of channels_last, one image", {3, 40, 231}, {1, 693, 3}},
+      {"four channels of many runs, odd", {2, 4, 9001}, {36004, 1, 4}, {36012, 9003, 1}, 0, 1},
+      {"short rows", {200, 5}, {6, 1}},
+      {"small tables", {40, 3, 5}, {15, 1, 3}, {}, 0, 3},
+      {"expanded last", {60, 11}, {1, 0}},
+      {"expanded scalar", {60, 11}, {0, 0}},
+      {"rank 8", {2, 3, 2, 3, 2, 3, 2, 3}, {1, 2, 6, 12, 36, 72, 216, 432}},
+      {"pixel shuffle", {2, 3, 2, 2, 5, 11}, {}, {660, 220, 22, 1, 44, 2}},
+  };
+}
+
+std::vector<Case> all_cases() {
+  std::vector<Case> all = turned_cases();
+  for (const auto& part : {row_cases(), gathered_cases()}) {
+    all.insert(all.end(), part.begin(), part.end());
+  }
+  return all;
+}
+
+TEST(Copy, CopiesEveryElement) {
+  for (const Case& c : all_cases()) {
+    for (int32_t dtype : kDtypes) {
+      SCOPED_TRACE(c.name + " " + polyops_dtype_name(dtype));
+      Buffer src(dtype, c.sizes, c.src_strides, c.src_offset);
+      src.fill([](int64_t i) { return i % 251; });
+      const Buffer expected(dtype, c.sizes, c.dst_strides, c.dst_offset);
+      polyops_copy_args args = {sizeof args, 0, src.view(), expected.view()};
+      reference::copy(args);
+      for (const polyops_kernel* kernel : kernels_of("copy")) {
+        SCOPED_TRACE(kernel->name);
+        const Buffer dst(dtype, c.sizes, c.dst_strides, c.dst_offset);
+        args.dst = dst.without_data();
+        ASSERT_EQ(kernel->supports(&args), nullptr);
+        args.dst = dst.view();
+        ASSERT_EQ(launch(*kernel, &args), POLYOPS_OK) << last_error();
+        ASSERT_EQ(dst.values(), expected.values());
+        ASSERT_TRUE(dst.guards_intact());
+      }
+    }
+  }
+}
+
+std::string reason(const polyops_tensor& src, const polyops_tensor& dst) {
+  const polyops_copy_args args = {sizeof args, 0, src, dst};
+  const char* said = kernels_of("copy")[0]->supports(&args);
+  return said == nullptr ? "" : said;
+}
+
+polyops_tensor view(int32_t dtype, const Sizes& sizes, const Sizes& strides = {}) {
+  return Buffer(dtype, sizes, strides).without_data();
+}
+
+TEST(Copy, Declines) {
+  const int32_t f32 = POLYOPS_FLOAT32;
+  const polyops_tensor table = view(f32, {40, 60}), turned = view(f32, {40, 60}, {1, 40});
+  EXPECT_EQ(reason(turned, table), "");
+  EXPECT_EQ(reason(table, table), "one run of memory");
+  EXPECT_EQ(reason(turned, turned), "one run of memory");
+  EXPECT_EQ(reason(view(f32, {1, 60}), view(f32, {1, 60}, {99, 1})), "one run of memory");
+  EXPECT_EQ(reason(view(f32, {}), view(f32, {})), "one run of memory");
+  EXPECT_EQ(reason(view(POLYOPS_BFLOAT16, {40, 60}), turned), "dtype");
+  EXPECT_EQ(reason(view(POLYOPS_INVALID_DTYPE, {40, 60}), turned), "dtype");
+  EXPECT_EQ(reason(view(f32, {60, 40}), turned), "shape");
+  EXPECT_EQ(reason(view(f32, {1, 40, 60}), turned), "shape");
+  EXPECT_EQ(reason(table, view(f32, {40, 60}, {0, 1})), "dst overlaps itself");
+  EXPECT_EQ(reason(table, view(f32, {40, 60}, {120, 2})), "layout");
+  polyops_tensor large = table, large_turned = turned;
+  large.sizes[0] = large_turned.sizes[0] = int64_t{1} << 30;
+  EXPECT_EQ(reason(large_turned, large), "size");
+}
+
+}  // namespace
+}  // namespace polyops::testing
