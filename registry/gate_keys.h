@@ -38,6 +38,8 @@ GateKey convolution_backward_key(const void* args);
 GateKey convolution_forward_key(const void* args);
 GateKey convolution_pack_key(const void* args);
 GateKey convolution_prepacked_key(const void* args);
+GateKey cross_entropy_backward_key(const void* args);
+GateKey cross_entropy_key(const void* args);
 GateKey gelu_backward_key(const void* args);
 GateKey gelu_key(const void* args);
 GateKey gemm_key(const void* args);

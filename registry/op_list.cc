@@ -5,6 +5,7 @@
 #include "polyops/ops/batch_norm.h"
 #include "polyops/ops/cat.h"
 #include "polyops/ops/convolution.h"
+#include "polyops/ops/cross_entropy.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/gemm.h"
 #include "polyops/ops/group_norm.h"
@@ -142,6 +143,18 @@ std::span<const KernelOp> kernel_ops() {
        {kContiguous, kStrided},
        {"inputs", "outer", "len"},
        cat_key},
+      {"cross_entropy",
+       "forward",
+       sizeof(polyops_cross_entropy_args),
+       {kContiguous, kStrided},
+       {"samples", "classes"},
+       cross_entropy_key},
+      {"cross_entropy_backward",
+       "backward",
+       sizeof(polyops_cross_entropy_backward_args),
+       {kContiguous, kStrided},
+       {"samples", "classes"},
+       cross_entropy_backward_key},
       {"nll_loss",
        "forward",
        sizeof(polyops_nll_loss_args),
@@ -247,6 +260,7 @@ std::span<const PublicOp> public_ops() {
       {"cat", {"cat"}},
       {"convolution",
        {"convolution", "convolution_backward", "convolution_pack", "convolution_prepacked"}},
+      {"cross_entropy", {"cross_entropy", "cross_entropy_backward"}},
       {"dot", {"gemm"}},
       {"gelu", {"gelu", "gelu_backward"}},
       {"group_norm", {"group_norm", "group_norm_backward"}},

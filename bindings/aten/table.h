@@ -14,6 +14,7 @@ std::vector<Overload> avg_pool2d_overloads();
 std::vector<Overload> batch_norm_overloads();
 std::vector<Overload> cat_overloads();
 std::vector<Overload> convolution_overloads();
+std::vector<Overload> cross_entropy_overloads();
 std::vector<Overload> gelu_overloads();
 std::vector<Overload> gemm_overloads();
 std::vector<Overload> group_norm_overloads();

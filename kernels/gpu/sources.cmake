@@ -3,6 +3,6 @@ set(gpu_sources)
 foreach(op IN ITEMS
     softmax log_softmax layer_norm rms_norm gelu relu convolution cat nll_loss upsample_nearest2d
     upsample_bilinear2d upsample_bicubic2d max_pool2d avg_pool2d adaptive_avg_pool2d group_norm
-    batch_norm)
+    batch_norm cross_entropy)
   list(APPEND gpu_sources ${CMAKE_CURRENT_LIST_DIR}/${op}/${op}.cu)
 endforeach()

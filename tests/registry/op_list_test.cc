@@ -11,6 +11,7 @@
 #include "polyops/ops/batch_norm.h"
 #include "polyops/ops/cat.h"
 #include "polyops/ops/convolution.h"
+#include "polyops/ops/cross_entropy.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/gemm.h"
 #include "polyops/ops/group_norm.h"
@@ -125,6 +126,15 @@ void add_nll_loss(std::vector<Call>* calls, const char* layout, const polyops_te
   polyops_nll_loss_args args = {};
   args.src = src;
   calls->push_back(call("nll_loss", layout, {src.sizes[0], src.sizes[1]}, args));
+}
+
+void add_cross_entropy(std::vector<Call>* calls, const char* layout, const polyops_tensor& src) {
+  polyops_cross_entropy_args args = {};
+  args.src = src;
+  calls->push_back(call("cross_entropy", layout, {src.sizes[0], src.sizes[1]}, args));
+  polyops_cross_entropy_backward_args backward = {};
+  backward.src = src;
+  calls->push_back(call("cross_entropy_backward", layout, {src.sizes[0], src.sizes[1]}, backward));
 }
 
 void add_gemm(std::vector<Call>* calls, const char* layout, const polyops_tensor& lhs,
@@ -306,6 +316,8 @@ std::vector<Call> all_calls() {
           contiguous({4, 2}));
   add_cat(&calls, "contiguous", {2, 4, 2}, 1, {contiguous({4, 1}), contiguous({4, 1})},
           contiguous({4, 2}));
+  add_cross_entropy(&calls, "contiguous", contiguous({6, 4}));
+  add_cross_entropy(&calls, "strided", strided({6, 4}, {8, 1}));
   add_nll_loss(&calls, "contiguous", contiguous({6, 4}));
   add_nll_loss(&calls, "strided", strided({6, 4}, {1, 6}));
   polyops_nll_loss_backward_args loss = {};

@@ -1,8 +1,9 @@
-// Calls that reach every barrier of softmax, log_softmax, layer_norm, rms_norm and nll_loss.
+// Calls that reach every barrier of softmax, log_softmax, layer_norm, rms_norm, nll_loss and cross_entropy.
 #ifndef POLYOPS_TESTS_SIMT_MUTATION_ROWS_H_
 #define POLYOPS_TESTS_SIMT_MUTATION_ROWS_H_
 
 #include "mutation_case.h"
+#include "polyops/ops/cross_entropy.h"
 #include "polyops/ops/layer_norm.h"
 #include "polyops/ops/nll_loss.h"
 #include "polyops/ops/rms_norm.h"
@@ -138,6 +139,24 @@ Calls nll_loss() {
                                           src.view(),  target.view(),        absent(),
                                           dst.view(),  total.view()};
       return run(kernel, args, {&dst, &total});
+    });
+  }
+  return all;
+}
+
+// Teams and blocks, and a cluster where there are few rows.
+Calls cross_entropy() {
+  Calls all = {"cross_entropy", {}};
+  for (const Sizes& sizes : {Sizes{300, 33}, Sizes{3, 1500}, Sizes{2, 20001}}) {
+    all.calls.push_back([sizes](const polyops_kernel& kernel) {
+      const Buffer src = random(sizes, 1), dst(POLYOPS_FLOAT32, {});
+      const Buffer stats(POLYOPS_FLOAT32, {sizes[0], POLYOPS_CROSS_ENTROPY_STATS});
+      Buffer target(POLYOPS_INT64, {sizes[0]});
+      target.fill([](int64_t i) { return (i * 5) % 33; });
+      polyops_cross_entropy_args args = {
+          sizeof args, POLYOPS_NLL_LOSS_MEAN, -100,    0.1, src.view(), target.view(), absent(),
+          dst.view(),  stats.view(),          absent()};
+      return run(kernel, args, {&dst, &stats});
     });
   }
   return all;
