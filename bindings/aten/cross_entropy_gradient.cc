@@ -90,16 +90,16 @@ at::Tensor gradient_by_ops(const at::Tensor& grad, const at::Tensor& self,
   const at::Tensor weights = saved.weight.defined()
                                  ? saved.weight.to(at::kFloat)
                                  : at::ones({self.size(1)}, self.options().dtype(at::kFloat));
-  const at::Tensor own = weights.index_select(0, target) * counts;
+  const at::Tensor own = weights.index_select(0, target).mul(counts);
   const double spread = saved.label_smoothing / static_cast<double>(self.size(1));
-  const at::Tensor labelled = own * (1 - saved.label_smoothing);
-  const at::Tensor factor = (labelled + counts * (weights.sum() * spread)).unsqueeze(1);
+  const at::Tensor labelled = own.mul(1 - saved.label_smoothing);
+  const at::Tensor factor = labelled.add(counts.mul(weights.sum().mul(spread))).unsqueeze(1);
   at::Tensor scale = grad.to(at::kFloat);
-  if (saved.reduction == POLYOPS_NLL_LOSS_MEAN) scale = scale / own.sum();
+  if (saved.reduction == POLYOPS_NLL_LOSS_MEAN) scale = scale.div(own.sum());
   if (saved.reduction == POLYOPS_NLL_LOSS_NONE) scale = scale.unsqueeze(1);
   const at::Tensor marks =
       at::zeros_like(exps).scatter(1, target.unsqueeze(1), labelled.unsqueeze(1));
-  const at::Tensor each = (exps * factor - marks - weights * spread) * scale;
+  const at::Tensor each = exps.mul(factor).sub(marks).sub(weights.mul(spread)).mul(scale);
   const at::Tensor zero = at::scalar_tensor(0, each.options());
   return at::where(counts.unsqueeze(1), each, zero).to(self.scalar_type());
 }

@@ -51,6 +51,8 @@ std::vector<Case> all_cases() {
   cases.push_back({1100, 5, 0.1, true});  // more parts than the last kernel has threads, almost
   cases.push_back({40, 10, 0.1, true, 3, 3, 1, 5});
   cases.push_back({40, 10, 0, true, 3, 1, 0, 0, POLYOPS_UINT8});
+  cases.push_back({257, 21, 0.1, true});
+  cases.push_back({129, 31});
   cases.push_back({6, 1032, 0, false, -1, 2, 0, 8});
   return cases;
 }
@@ -181,7 +183,7 @@ TEST(CrossEntropy, WithoutStats) {
 }
 
 TEST(CrossEntropy, SpecialValues) {
-  for (int64_t classes : {9, 1100}) {
+  for (int64_t classes : {9, 33, 1100}) {
     for (double special : {std::nan(""), HUGE_VAL, -HUGE_VAL, 3e4, -3e4}) {
       for (double smoothing : {0.0, 0.1}) {
         for (int64_t at : {int64_t{0}, int64_t{3}, int64_t{8}, classes - 1}) {
@@ -196,7 +198,7 @@ TEST(CrossEntropy, SpecialValues) {
 }
 
 TEST(CrossEntropy, RowsOfNothingButMinusInfinityAreNaN) {
-  for (int64_t classes : {9, 1100}) {
+  for (int64_t classes : {9, 33, 1100}) {
     Forward call({3, classes}, POLYOPS_FLOAT32, kNone);
     for (int64_t k = 0; k < classes; ++k) call.src.set(2 * classes + k, -HUGE_VAL);
     check_forward(std::move(call), false);
@@ -258,7 +260,7 @@ TEST(CrossEntropyBackward, MatchesReference) {
 
 TEST(CrossEntropyBackward, SpecialValues) {
   for (double special : {std::nan(""), HUGE_VAL, -HUGE_VAL}) {
-    for (int64_t classes : {9, 1100}) {
+    for (int64_t classes : {9, 33, 1100}) {
       check_backward({6, classes, 0.1, true}, POLYOPS_FLOAT32, kMean, special);
       check_backward({6, classes}, POLYOPS_FLOAT32, kSum, special);
       check_backward({6, classes, 0.1}, POLYOPS_FLOAT32, kNone, 1, special);
@@ -271,7 +273,7 @@ TEST(CrossEntropyBackward, SpecialValues) {
 #ifndef POLYOPS_TEST_CUDA
 TEST(CrossEntropy, FailsForTargetsThatAreNoClass) {
   for (int64_t wrong : {int64_t{9}, int64_t{-1}, int64_t{1} << 40, -(int64_t{1} << 40)}) {
-    for (int64_t classes : {int64_t{9}, int64_t{1100}}) {
+    for (int64_t classes : {int64_t{9}, int64_t{33}, int64_t{1100}}) {
       Forward call({12, classes}, POLYOPS_FLOAT32, kSum);
       call.target.set(6, static_cast<double>(wrong == 9 ? classes : wrong));
       const Buffer value(POLYOPS_FLOAT32, {}), grad(POLYOPS_FLOAT32, {12, classes});

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from accuracy import Array, wide
 from extended_convolution import convolution, convolution_backward
-from extended_losses import nll_loss, nll_loss_backward
+from extended_losses import cross_entropy, nll_loss, nll_loss_backward
 from extended_pool import (
     adaptive_avg_pool2d,
     adaptive_avg_pool2d_backward,
@@ -274,6 +274,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "_scaled_dot_product_flash_attention_for_cpu_backward": attention_backward,
     **UPSAMPLE,
     **extended_norms.FORMULAS,
+    "cross_entropy_loss": cross_entropy,
     "nll_loss_forward": nll_loss,
     "nll_loss_backward": nll_loss_backward,
 }

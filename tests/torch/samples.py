@@ -122,6 +122,7 @@ def all_samples() -> list[Sample]:
     import samples_attention
     import samples_cat
     import samples_convolution
+    import samples_cross_entropy
     import samples_elementwise
     import samples_losses
     import samples_norms
@@ -135,4 +136,5 @@ def all_samples() -> list[Sample]:
     modules = (samples_elementwise, samples_rows, samples_products, samples_attention)
     modules += (samples_convolution, samples_vectors, samples_rms_norm, samples_cat)
     modules += (samples_losses, samples_upsample, samples_pool, samples_norms)
+    modules += (samples_cross_entropy,)
     return [sample for module in modules for sample in module.samples()]

@@ -33,14 +33,26 @@ struct CrossEntropyBackwardCall {
   uint32_t rows, chunks;  // of each row
   int n;
   bool ragged;  // some row has ends
+
+  GPU_DEVICE const float* stats_of(uint32_t row) const {
+    return stats + int64_t{row} * POLYOPS_CROSS_ENTROPY_STATS;
+  }
 };
 
-// The gradient of the row's elements but the target's: factor exp(x - lse) - spread weight.
+// Of a row that counts: factor exp(x - lse) - spread weight, at its label less another part.
 template <class T, bool kWeighted>
 struct RowGradient {
-  float max, log_sum, factor, spread;
+  float max, log_sum, factor, spread, keep;
   ClassWeights<T> weights;
 
+  GPU_DEVICE RowGradient(const CrossEntropyBackwardCall<T>& c, uint32_t row)
+      : max(c.stats_of(row)[0]), log_sum(c.stats_of(row)[1]), weights(c.weights) {
+    float grad = widen(c.grad_dst[row * c.grad_step]);
+    if (c.total != nullptr) grad /= *c.total;
+    factor = grad * c.stats_of(row)[2];
+    spread = c.spread == 0 ? 0.0f : grad * c.spread;  // grad may be infinite
+    keep = grad * c.keep;
+  }
   GPU_DEVICE float operator()(float x, int at) const {
     float exp;
     if constexpr (sizeof(T) == 4) {
@@ -51,7 +63,16 @@ struct RowGradient {
     if constexpr (kWeighted) return fmaf(exp, factor, -spread * weights.at(at));
     return fmaf(exp, factor, -spread);
   }
+  GPU_DEVICE float of_label(float x, int at) const {
+    return (*this)(x, at) - keep * weights.at(at);
+  }
 };
+
+// Of a row that does not count: 0, or NaN.
+template <class T>
+GPU_DEVICE float ignored_gradient(const CrossEntropyBackwardCall<T>& c, uint32_t row) {
+  return (c.stats_of(row)[0] + c.stats_of(row)[1]) * 0.0f;
+}
 
 // Writes the lane's part of a chunk that begins at that pack: f(x, at) of its packs and, if it is the
 // first chunk, of the row's ends.
@@ -103,25 +124,19 @@ cross_entropy_backward(const CrossEntropyBackwardCall<T> c, int lanes_log2) {
   T* out = c.grad_src + int64_t{row} * c.n;
   const Cut<T> cut(src, c.n);
   const int64_t target = c.targets.at(row);
-  const float* stats = c.stats + int64_t{row} * POLYOPS_CROSS_ENTROPY_STATS;
-  const float max = stats[0], log_sum = stats[1];
   Words words[kGradientPacks] = {};
   if (!c.targets.counts(target)) {
-    const float zero = (max + log_sum) * 0.0f;  // or NaN
+    const float ignored = ignored_gradient(c, row);
     write_chunk<T>(cut, words, src, out, begin, lane, lanes, ends,
-                   [&](float, int) { return zero; });
+                   [&](float, int) { return ignored; });
     return;
   }
   load_cut(cut, src, begin + lane, lanes, 0.0f, words);
-  float grad = widen(c.grad_dst[row * c.grad_step]);
-  if (c.total != nullptr) grad /= *c.total;
-  const float spread = c.spread == 0 ? 0.0f : grad * c.spread;  // grad may be infinite
-  const RowGradient<T, kWeighted> gradient = {max, log_sum, grad * stats[2], spread, c.weights};
+  const RowGradient<T, kWeighted> gradient(c, row);
   write_chunk<T>(cut, words, src, out, begin, lane, lanes, ends, gradient);
   const auto at = static_cast<int>(target);
   if (!writes(cut, at, begin, lane, lanes)) return;
-  const float own = gradient(widen(src[at]), at);
-  out[at] = narrow<T>(own - grad * (c.keep * c.weights.at(target)));
+  out[at] = narrow<T>(gradient.of_label(widen(src[at]), at));
 }
 
 }  // namespace

@@ -1,77 +1,37 @@
 // cross_entropy and cross_entropy_backward on GPUs.
 #include "backward.h"
+#include "few.h"
 #include "forward.h"
+#include "plan.h"
 #include "polyops/ops/cross_entropy.h"
 #include "table.h"
 
 namespace polyops::gpu {
 namespace {
 
-// Lanes for rows of that many packs, kLossPacks or kGradientPacks to each, as a power of two.
-int lanes_log2_for(int packs, int most_log2) {
-  static_assert(kLossPacks == kGradientPacks);
-  int log2 = 2;
-  while (log2 < most_log2 && packs > kLossPacks << log2) ++log2;
-  return log2;
-}
-
-constexpr int kTeamLanesLog2 = 5;
-
-template <class T>
-int packs_of(const polyops_tensor& src) {
-  return static_cast<int>(src.sizes[1] / kPack<T>);
-}
-
-template <class T>
-bool is_team(const polyops_tensor& src) {
-  return packs_of<T>(src) <= kLossPacks << kTeamLanesLog2;
-}
-
-// Blocks of forward that leave a part.
-template <class T>
-int64_t parts_of(const polyops_tensor& src) {
-  if (!is_team<T>(src)) return src.sizes[0];
-  const int of_block = kLossTeamThreads >> lanes_log2_for(packs_of<T>(src), kTeamLanesLog2);
-  return (src.sizes[0] + of_block - 1) / of_block;
-}
-
-template <class T>
-bool is_ragged(const polyops_tensor& t) {
-  return t.sizes[1] % kPack<T> != 0 || (t.sizes[0] > 1 && t.strides[0] % kPack<T> != 0) ||
-         reinterpret_cast<uintptr_t>(t.data) % 16 != 0;
-}
-
-// Blocks for each row: rows alone should be kWaves times what runs at the same time, but each of
-// a row's blocks has two turns at least.
-inline int row_blocks(int64_t rows, int packs, int threads, const polyops_context* ctx) {
-  constexpr int64_t kBlocksEach = 16;  // of a multiprocessor
-  const int most = most_cluster(ctx);
-  int blocks = 1;
-  while (blocks < most && rows * blocks < multiprocessors(ctx) * kBlocksEach &&
-         packs >= int64_t{blocks} * threads * kLossPacks * 4) {
-    blocks *= 2;
-  }
-  return blocks;
-}
-
 template <class T, Smooth kSmooth>
-int launch_losses(const CrossEntropyCall<T>& call, int packs, int64_t parts, bool team,
-                  const polyops_context* ctx) {
-  if (team) {
+int launch_losses(const CrossEntropyCall<T>& call, Way way, const polyops_context* ctx) {
+  const int packs = call.n / kPack<T>;
+  const int64_t parts = parts_of<T>(way, call.rows, call.n);
+  if (way == Way::kFew) {
+    const size_t bytes = sizeof(T) * kFewThreads * call.n;
+    return gpu::launch(cross_entropy_few<T, kSmooth>, {parts, kFewThreads, bytes}, ctx, call);
+  }
+  if (way == Way::kTeam) {
     return gpu::launch(cross_entropy_team<T, kSmooth>, {parts, kLossTeamThreads}, ctx, call,
                        lanes_log2_for(packs, kTeamLanesLog2));
   }
   int threads = kLossBlockThreads;
   while (threads > 64 && packs <= threads / 2 * kLossPacks) threads /= 2;
   const int blocks = row_blocks(call.rows, packs, threads, ctx);
-  return gpu::launch(cross_entropy_block<T, kSmooth>,
-                     {call.rows * int64_t{blocks}, threads, 0, blocks}, ctx, call);
+  return gpu::launch(cross_entropy_block<T, kSmooth>, {parts * blocks, threads, 0, blocks}, ctx,
+                     call);
 }
 
 template <class T>
 int launch_forward(const polyops_cross_entropy_args& a, const polyops_context* ctx) {
   const bool none = a.reduction == POLYOPS_NLL_LOSS_NONE;
-  const int64_t classes = a.src.sizes[1], parts = parts_of<T>(a.src);
+  const int64_t rows = a.src.sizes[0], classes = a.src.sizes[1];
   auto* scratch = static_cast<float*>(ctx->scratch);
   auto* dst = static_cast<T*>(a.dst.data);
   const CrossEntropyCall<T> call = {
@@ -85,17 +45,18 @@ int launch_forward(const polyops_cross_entropy_args& a, const polyops_context* c
       step_of(a.dst, a.reduction),
       none ? nullptr : scratch,
       polyops_is_present(&a.stats) != 0 ? static_cast<float*>(a.stats.data) : nullptr,
-      static_cast<uint32_t>(a.src.sizes[0]),
+      static_cast<uint32_t>(rows),
       static_cast<int>(classes),
       is_ragged<T>(a.src)};
   const auto launch = call.spread == 0               ? launch_losses<T, Smooth::kNone>
                       : call.weights.data == nullptr ? launch_losses<T, Smooth::kEqual>
                                                      : launch_losses<T, Smooth::kWeighted>;
-  const int status = launch(call, packs_of<T>(a.src), parts, is_team<T>(a.src), ctx);
+  const Way way = way_of<T>(a.src);
+  const int status = launch(call, way, ctx);
   if (status != POLYOPS_OK || none) return status;
   const bool mean = a.reduction == POLYOPS_NLL_LOSS_MEAN;
   const bool counted = mean && polyops_is_present(&a.total_weight) != 0;
-  const int64_t threads = (parts + 63) / 64 * 64;
+  const int64_t parts = parts_of<T>(way, rows, call.n), threads = (parts + 63) / 64 * 64;
   return gpu::launch(cross_entropy_end<T>,
                      {1, static_cast<int>(threads < kLossEndThreads ? threads : kLossEndThreads)},
                      ctx, scratch, static_cast<int>(parts), dst,
@@ -107,7 +68,8 @@ int launch_backward(const polyops_cross_entropy_backward_args& a, const polyops_
   constexpr int kThreadsLog2 = 8;
   static_assert(1 << kThreadsLog2 == kGradientThreads);
   const int64_t rows = a.src.sizes[0], classes = a.src.sizes[1];
-  const int packs = packs_of<T>(a.src), lanes_log2 = lanes_log2_for(packs, kThreadsLog2);
+  const int packs = static_cast<int>(classes / kPack<T>),
+            lanes_log2 = lanes_log2_for(packs, kThreadsLog2);
   const int of_chunk = kGradientPacks << lanes_log2;
   const int chunks = packs > of_chunk ? (packs + of_chunk - 1) / of_chunk : 1;
   const bool mean = a.reduction == POLYOPS_NLL_LOSS_MEAN;
@@ -127,9 +89,16 @@ int launch_backward(const polyops_cross_entropy_backward_args& a, const polyops_
       static_cast<uint32_t>(chunks),
       static_cast<int>(classes),
       is_ragged<T>(a.src)};
+  const bool weighted = call.spread != 0 && call.weights.data != nullptr;
+  if (way_of<T>(a.src) == Way::kFew && is_aligned(a.grad_src)) {
+    const LaunchShape shape = {parts_of<T>(Way::kFew, rows, call.n), kFewThreads,
+                               sizeof(T) * kFewThreads * call.n};
+    return gpu::launch(
+        weighted ? cross_entropy_few_backward<T, true> : cross_entropy_few_backward<T, false>,
+        shape, ctx, call);
+  }
   const int64_t of_block = kGradientThreads >> lanes_log2;
   const LaunchShape shape = {(rows * chunks + of_block - 1) / of_block, kGradientThreads};
-  const bool weighted = call.spread != 0 && call.weights.data != nullptr;
   return gpu::launch(weighted ? cross_entropy_backward<T, true> : cross_entropy_backward<T, false>,
                      shape, ctx, call, lanes_log2);
 }
@@ -160,8 +129,12 @@ const char* forward_supports(const void* data) {
 size_t forward_scratch(const void* data, int32_t) {
   const auto& a = *static_cast<const polyops_cross_entropy_args*>(data);
   if (a.reduction == POLYOPS_NLL_LOSS_NONE) return 0;
+  const auto most = [&]<class T>() {  // where the data is may not be known yet
+    const bool team = a.src.sizes[1] / kPack<T> <= kTeamPacks;
+    return parts_of<T>(team ? Way::kTeam : Way::kBlock, a.src.sizes[0], a.src.sizes[1]);
+  };
   const int64_t parts =
-      a.src.dtype == POLYOPS_FLOAT32 ? parts_of<float>(a.src) : parts_of<f16>(a.src);
+      a.src.dtype == POLYOPS_FLOAT32 ? most.operator()<float>() : most.operator()<f16>();
   return static_cast<size_t>(parts) * 2 * sizeof(float);
 }
 

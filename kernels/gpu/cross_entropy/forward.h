@@ -76,6 +76,13 @@ GPU_DEVICE float finish_row(const CrossEntropyCall<T>& c, uint32_t row, const La
   return loss;
 }
 
+// Losses and weights of a block's rows.
+template <class T>
+GPU_DEVICE void leave_part(const CrossEntropyCall<T>& c, int64_t block, const float (&part)[2]) {
+  c.parts[2 * block] = part[0];
+  c.parts[2 * block + 1] = part[1];
+}
+
 constexpr int kLossTeamThreads = 128;
 constexpr int kLossPacks = 4;
 
@@ -106,9 +113,7 @@ cross_entropy_team(const CrossEntropyCall<T> c, int lanes_log2) {
   }
   if (c.parts == nullptr) return;
   sum_team(part, block_threads(), shared);
-  if (thread_id() != 0) return;
-  c.parts[2 * block_id()] = part[0];
-  c.parts[2 * block_id() + 1] = part[1];
+  if (thread_id() == 0) leave_part(c, block_id(), part);
 }
 
 constexpr int kLossBlockThreads = 256;
@@ -145,10 +150,8 @@ cross_entropy_block(const CrossEntropyCall<T> c) {
   merge_row_block(&sums, shared);
   if (blocks > 1) merge_row_cluster(&sums, slots);
   if (lane != 0) return;
-  const float loss = finish_row(c, row, label, sums);
-  if (c.parts == nullptr) return;
-  c.parts[2 * int64_t{row}] = loss;
-  c.parts[2 * int64_t{row} + 1] = label.weight;
+  const float part[2] = {finish_row(c, row, label, sums), label.weight};
+  if (c.parts != nullptr) leave_part(c, row, part);
 }
 
 constexpr int kLossEndThreads = 1024;

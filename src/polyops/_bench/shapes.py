@@ -19,7 +19,7 @@ key=value  dim (softmax, log_softmax), over (layer_norm, rms_norm: how many trai
            addend (addmm), frozen (addmm, mm: the weight packed by polyops.freeze),
            mask (attention: causal, full, rows, padding), kv_heads (attention: heads of keys);
            others are listed in the module that makes the calls: _bench/convolutions.py, pools.py,
-           upsample.py, joins.py (cat), losses.py (nll_loss)
+           upsample.py, joins.py (cat), losses.py (cross_entropy, nll_loss)
 quick      the line is in the quick suite too
 '#' begins a comment.
 """
