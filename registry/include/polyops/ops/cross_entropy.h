@@ -45,7 +45,8 @@ typedef struct polyops_cross_entropy_args {
 /*
  * With g = grad_dst[i] (_NONE), grad_dst (_SUM), or grad_dst / total_weight (_MEAN),
  * grad_src[i, c] = g (stats[i][2] exp(src[i, c] - lse) - e / classes * weight[c]),
- * at c = t less g (1 - e) w. Where the sample is ignored 0; NaN if its lse is no number.
+ * at c = t less g (1 - e) w. Where the sample is ignored 0; NaN if its lse is no number. The
+ * exponentials are computed again, so src must be as forward saw it.
  */
 typedef struct polyops_cross_entropy_backward_args {
   uint32_t struct_size;
