@@ -50,6 +50,8 @@ GateKey convolution_prepacked_key(const void* args);
 GateKey cumsum_key(const void* args);
 GateKey embedding_backward_key(const void* args);
 GateKey copy_key(const void* args);
+GateKey cross_entropy_backward_key(const void* args);
+GateKey cross_entropy_key(const void* args);
 GateKey gelu_backward_key(const void* args);
 GateKey gelu_key(const void* args);
 GateKey gemm_key(const void* args);

@@ -3,6 +3,7 @@
 #include "polyops/ops/activation.h"
 #include "polyops/ops/batch_norm.h"
 #include "polyops/ops/cat.h"
+#include "polyops/ops/cross_entropy.h"
 #include "polyops/ops/cumsum.h"
 #include "polyops/ops/embedding.h"
 #include "polyops/ops/gelu.h"
@@ -65,6 +66,11 @@ GateKey binary_key(const polyops_tensor& a, const polyops_tensor& b) {
   bool same = is_dense(a);
   for (int d = 0; d < a.rank; ++d) same &= a.sizes[d] == 1 || a.strides[d] == b.strides[d];
   return {a.dtype, same ? kContiguous : kStrided, {polyops_numel(&a)}};
+}
+
+// Samples by classes.
+GateKey labelled_key(const polyops_tensor& t) {
+  return {t.dtype, polyops_is_contiguous(&t) ? kContiguous : kStrided, {t.sizes[0], t.sizes[1]}};
 }
 
 // Dense, its dimensions in dst's order.
@@ -185,16 +191,21 @@ GateKey cat_key(const void* p) {
           {a.count, outer, polyops_numel(&dst) / outer}};
 }
 
+GateKey cross_entropy_key(const void* p) {
+  return labelled_key(static_cast<const polyops_cross_entropy_args*>(p)->src);
+}
+
+GateKey cross_entropy_backward_key(const void* p) {
+  return labelled_key(static_cast<const polyops_cross_entropy_backward_args*>(p)->src);
+}
+
 GateKey cumsum_key(const void* p) {
   const auto& a = *static_cast<const polyops_cumsum_args*>(p);
   return softmax_key(a.src, a.dim);
 }
 
 GateKey nll_loss_key(const void* p) {
-  const polyops_tensor& src = static_cast<const polyops_nll_loss_args*>(p)->src;
-  return {src.dtype,
-          polyops_is_contiguous(&src) ? kContiguous : kStrided,
-          {src.sizes[0], src.sizes[1]}};
+  return labelled_key(static_cast<const polyops_nll_loss_args*>(p)->src);
 }
 
 GateKey nll_loss_backward_key(const void* p) {

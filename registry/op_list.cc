@@ -10,6 +10,7 @@
 #include "polyops/ops/cumsum.h"
 #include "polyops/ops/embedding.h"
 #include "polyops/ops/copy.h"
+#include "polyops/ops/cross_entropy.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/gemm.h"
 #include "polyops/ops/glu.h"
@@ -179,6 +180,18 @@ std::span<const KernelOp> kernel_ops() {
        {kRows, kTransposed, kStrided},
        {"others", "across", "len"},
        copy_key},
+      {"cross_entropy",
+       "forward",
+       sizeof(polyops_cross_entropy_args),
+       {kContiguous, kStrided},
+       {"samples", "classes"},
+       cross_entropy_key},
+      {"cross_entropy_backward",
+       "backward",
+       sizeof(polyops_cross_entropy_backward_args),
+       {kContiguous, kStrided},
+       {"samples", "classes"},
+       cross_entropy_backward_key},
       {"nll_loss",
        "forward",
        sizeof(polyops_nll_loss_args),
@@ -351,6 +364,7 @@ std::span<const PublicOp> public_ops() {
        {"convolution", "convolution_backward", "convolution_pack", "convolution_prepacked"}},
       {"cumsum", {"cumsum"}},
       {"copy", {"copy"}},
+      {"cross_entropy", {"cross_entropy", "cross_entropy_backward"}},
       {"dot", {"gemm"}},
       {"elu", {"elu", "elu_backward"}},
       {"embedding", {"embedding_backward"}},

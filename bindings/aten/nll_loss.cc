@@ -8,6 +8,7 @@
 
 #include <tuple>
 
+#include "aten/labels.h"
 #include "aten/table.h"
 #include "torch/view.h"
 #include "torch/wrap.h"
@@ -17,41 +18,9 @@ namespace {
 
 using Two = std::tuple<at::Tensor, at::Tensor>;
 
-const char* describe_target(const at::Tensor& target, const at::Tensor& self,
-                            polyops_tensor* view) {
-  if (!target.defined()) return "undefined tensor";
-  if (target.device() != self.device()) return "mixed devices";
-  if (target.dim() != 1 || target.size(0) != self.size(0)) return "shape";
-  if (target.scalar_type() == at::kLong) return describe_as(target, POLYOPS_INT64, view);
-  return describe_as(target, target.scalar_type() == at::kByte ? POLYOPS_UINT8 : 0, view);
-}
-
-const char* describe_weight(const at::Tensor* weight, const at::Tensor& self,
-                            polyops_tensor* view) {
-  *view = absent();
-  if (weight == nullptr) return nullptr;
-  if (!same_kind(*weight, self)) return "mixed dtypes or devices";
-  if (weight->dim() != 1 || weight->size(0) != self.size(1)) return "shape";
-  return describe(*weight, view);
-}
-
-// What is asked of the arguments that both directions have.
-const char* check(const at::Tensor& self, int64_t reduction) {
-  if (!self.defined()) return "undefined tensor";
-  // Of a sample without a batch stock takes the mean, and all ignored, for something else.
-  if (self.dim() == 1) return "no batch";
-  if (self.dim() != 2) return "shape";
-  return reduction >= POLYOPS_NLL_LOSS_NONE && reduction <= POLYOPS_NLL_LOSS_SUM ? nullptr
-                                                                                 : "reduction";
-}
-
-at::IntArrayRef loss_sizes(const at::Tensor& self, int64_t reduction) {
-  return reduction == POLYOPS_NLL_LOSS_NONE ? self.sizes().slice(0, 1) : at::IntArrayRef();
-}
-
 bool prepare(Call& call, const at::Tensor& self, const at::Tensor& target, const at::Tensor* weight,
              int64_t reduction, int64_t ignore_index, polyops_nll_loss_args* args) {
-  const char* reason = check(self, reduction);
+  const char* reason = check_scores(self, reduction);
   if (!reason) reason = describe(self, &args->src);
   if (!reason) reason = describe_target(target, self, &args->target);
   if (!reason) reason = describe_weight(weight, self, &args->weight);
@@ -113,7 +82,7 @@ bool prepare_backward(Call& call, const at::Tensor& grad_output, const at::Tenso
                       const at::Tensor& target, const at::Tensor* weight, int64_t reduction,
                       int64_t ignore_index, const at::Tensor& total_weight,
                       polyops_nll_loss_backward_args* args) {
-  const char* reason = check(self, reduction);
+  const char* reason = check_scores(self, reduction);
   if (!reason && !(same_kind(grad_output, self) && same_kind(total_weight, self))) {
     reason = "mixed dtypes or devices";
   }

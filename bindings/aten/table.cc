@@ -18,6 +18,8 @@ const std::vector<Overload>& overloads() {
           cat_overloads(), nll_loss_overloads(), reduction_overloads(), cumsum_overloads()}) {
           cat_overloads(), nll_loss_overloads(), embedding_overloads(), index_select_overloads()}) {
           cat_overloads(), copy_overloads(), nll_loss_overloads()}) {
+          cat_overloads(), nll_loss_overloads(),
+          cross_entropy_overloads()}) {
       table->insert(table->end(), part.begin(), part.end());
     }
     return table;

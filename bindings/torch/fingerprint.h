@@ -7,6 +7,7 @@
 #include <ATen/core/IListRef.h>
 #include <ATen/core/Tensor.h>
 #include <c10/core/Scalar.h>
+#include <c10/core/SymInt.h>
 
 #include <array>
 #include <bit>
@@ -37,6 +38,7 @@ class Fingerprint {
     add(value.type());
     add(value.isComplex() ? 0 : value.toDouble());
   }
+  void add(const c10::SymInt& value) { add(value.maybe_as_int()); }
   void add(std::string_view text) {
     for (const char c : text) add(c);
   }

@@ -18,15 +18,18 @@ constexpr const char kMarker[] = "polyops/bindings";
 struct DeviceKey {
   const char* name;
   c10::DeviceType type;
-  c10::DispatchKey key;
+  c10::DispatchKey key, autograd;
   const char* stock_file;  // where torch registers its kernels of the device; NULL: not looked up
 };
 constexpr DeviceKey kDevices[] = {
-    {"cpu", c10::DeviceType::CPU, c10::DispatchKey::CPU, "RegisterCPU"},
+    {"cpu", c10::DeviceType::CPU, c10::DispatchKey::CPU, c10::DispatchKey::AutogradCPU,
+     "RegisterCPU"},
     // ROCm's torch uses this name too.
-    {"cuda", c10::DeviceType::CUDA, c10::DispatchKey::CUDA, "RegisterCUDA"},
-    {"xpu", c10::DeviceType::XPU, c10::DispatchKey::XPU, nullptr},
-    {"privateuseone", c10::DeviceType::PrivateUse1, c10::DispatchKey::PrivateUse1, nullptr},
+    {"cuda", c10::DeviceType::CUDA, c10::DispatchKey::CUDA, c10::DispatchKey::AutogradCUDA,
+     "RegisterCUDA"},
+    {"xpu", c10::DeviceType::XPU, c10::DispatchKey::XPU, c10::DispatchKey::AutogradXPU, nullptr},
+    {"privateuseone", c10::DeviceType::PrivateUse1, c10::DispatchKey::PrivateUse1,
+     c10::DispatchKey::AutogradPrivateUse1, nullptr},
 };
 
 // torch warns, once per process, about the first overridden kernel. Users must not see ours.
@@ -44,13 +47,19 @@ class QuietOverride : public c10::WarningHandler {
   c10::WarningHandler* next_;
 };
 
+struct Registration {
+  const Overload* overload;
+  const DeviceKey* device;
+  c10::DispatchKey key;
+};
+
 // Leaked with everything in it: the dispatcher, and threads in it, outlive static destructors.
 struct State {
   std::mutex mutex;
   std::vector<std::atomic<bool>> enabled;  // per public op
   std::map<std::pair<const Overload*, c10::DispatchKey>, const WrappedSlot*> slots;
-  std::vector<std::unique_ptr<torch::Library>> libraries;  // one per device key, while patched
-  std::vector<std::pair<const Overload*, const DeviceKey*>> registered;
+  std::vector<std::unique_ptr<torch::Library>> libraries;  // one per key, while patched
+  std::vector<Registration> registered;
 
   State() : enabled(public_ops().size()) {
     for (auto& flag : enabled) flag.store(true, std::memory_order_relaxed);
@@ -71,15 +80,16 @@ int checked_index(const std::string& op) {
 }
 
 // The stock kernel is read when the overload is first wrapped; later it would be ourselves.
-const WrappedSlot* slot_of(const Overload& overload, const DeviceKey& device) {
-  const WrappedSlot*& slot = state().slots[{&overload, device.key}];
+const WrappedSlot* slot_of(const Overload& overload, const DeviceKey& device,
+                           c10::DispatchKey key) {
+  const WrappedSlot*& slot = state().slots[{&overload, key}];
   if (slot != nullptr) return slot;
   const std::string full = std::string("aten::") + overload.name;
   const size_t dot = full.find('.');
   const std::string base = full.substr(0, dot);
   const std::string suffix = dot == std::string::npos ? "" : full.substr(dot + 1);
   const auto handle = c10::Dispatcher::singleton().findSchema({base, suffix});
-  if (!handle || !handle->hasComputedKernelForDispatchKey(device.key)) return nullptr;
+  if (!handle || !handle->hasComputedKernelForDispatchKey(key)) return nullptr;
   auto* made = new WrappedSlot;
   made->overload = (new std::string(full))->c_str();
   made->op = checked_index(overload.op);
@@ -87,7 +97,7 @@ const WrappedSlot* slot_of(const Overload& overload, const DeviceKey& device) {
   made->table = &registry().table(device.name, overload.kernel_op);
   made->enabled = &state().enabled[made->op];
   made->handle = new c10::OperatorHandle(*handle);
-  made->stock = new c10::SafeKernelFunction(handle->getComputedKernelForDispatchKey(device.key));
+  made->stock = new c10::SafeKernelFunction(handle->getComputedKernelForDispatchKey(key));
   const char* file = overload.stock_file != nullptr ? overload.stock_file : device.stock_file;
   made->stock_is_torchs = file != nullptr && made->stock->debug().find(file) != std::string::npos;
   slot = made;
@@ -109,9 +119,28 @@ std::set<std::string> ops_served(const DeviceKey& device) {
 bool is_whole(const Overload& overload, const DeviceKey& device) {
   const std::string name = overload.name, backward = name.substr(0, name.find('.')) + "_backward";
   for (const Overload& other : overloads()) {
-    if (other.wrap && other.name == backward && slot_of(other, device) == nullptr) return false;
+    if (other.wrap && other.name == backward && slot_of(other, device, device.key) == nullptr) {
+      return false;
+    }
   }
-  return slot_of(overload, device) != nullptr;
+  return slot_of(overload, device, device.key) != nullptr &&
+         (!overload.composite || slot_of(overload, device, device.autograd) != nullptr);
+}
+
+void add_library(const DeviceKey& device, c10::DispatchKey key,
+                 const std::vector<const Overload*>& taken) {
+  auto library =
+      std::make_unique<torch::Library>(torch::Library::IMPL, "aten", key, kMarker, __LINE__);
+  for (const Overload* overload : taken) {
+    library->impl(overload->name, overload->wrap(slot_of(*overload, device, key)));
+    state().registered.push_back({overload, &device, key});
+  }
+  state().libraries.push_back(std::move(library));
+}
+
+// A composite is registered twice on a device.
+void add_once(const char* name, std::vector<std::string>* names) {
+  if (names->empty() || names->back() != name) names->emplace_back(name);
 }
 
 }  // namespace
@@ -124,16 +153,16 @@ void patch() {
   for (const DeviceKey& device : kDevices) {
     const std::set<std::string> served = ops_served(device);
     if (served.empty()) continue;
-    auto library = std::make_unique<torch::Library>(torch::Library::IMPL, "aten", device.key,
-                                                    kMarker, __LINE__);
+    std::vector<const Overload*> taken, composites;
     for (const Overload& overload : overloads()) {
       if (!overload.wrap || !served.contains(overload.kernel_op)) continue;
       if (!policy().op_enabled(overload.op)) continue;
       if (!is_whole(overload, device)) continue;
-      library->impl(overload.name, overload.wrap(slot_of(overload, device)));
-      state().registered.emplace_back(&overload, &device);
+      taken.push_back(&overload);
+      if (overload.composite) composites.push_back(&overload);
     }
-    state().libraries.push_back(std::move(library));
+    add_library(device, device.key, taken);
+    if (!composites.empty()) add_library(device, device.autograd, composites);
   }
 }
 
@@ -167,12 +196,12 @@ std::vector<OverloadState> overload_states() {
   std::vector<OverloadState> states;
   for (const Overload& overload : overloads()) {
     OverloadState s{&overload, {}, {}};
-    for (const auto& [registered, device] : state().registered) {
+    for (const auto& [registered, device, key] : state().registered) {
       if (registered != &overload) continue;
-      s.devices.emplace_back(device->name);
-      const WrappedSlot* slot = slot_of(overload, *device);
-      const auto now = slot->handle->getComputedKernelForDispatchKey(device->key);
-      if (now.debug().find(kMarker) == std::string::npos) s.shadowed.emplace_back(device->name);
+      add_once(device->name, &s.devices);
+      const WrappedSlot* slot = slot_of(overload, *device, key);
+      const auto now = slot->handle->getComputedKernelForDispatchKey(key);
+      if (now.debug().find(kMarker) == std::string::npos) add_once(device->name, &s.shadowed);
     }
     states.push_back(std::move(s));
   }

@@ -9,5 +9,6 @@ foreach(op IN ITEMS
     batch_norm elu glu log_sigmoid mish softplus)
     batch_norm sum amax cumsum)
     batch_norm embedding index_select)
+    batch_norm cross_entropy)
   list(APPEND gpu_sources ${CMAKE_CURRENT_LIST_DIR}/${op}/${op}.cu)
 endforeach()

@@ -29,6 +29,7 @@ struct KernelList {
   X(convolution, __VA_ARGS__)         \
   X(cat, __VA_ARGS__)                 \
   X(copy, __VA_ARGS__)                \
+  X(cross_entropy, __VA_ARGS__)       \
   X(nll_loss, __VA_ARGS__)            \
   X(upsample_nearest2d, __VA_ARGS__)  \
   X(upsample_bilinear2d, __VA_ARGS__) \

@@ -16,6 +16,7 @@
 #include "polyops/ops/cumsum.h"
 #include "polyops/ops/embedding.h"
 #include "polyops/ops/copy.h"
+#include "polyops/ops/cross_entropy.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/gemm.h"
 #include "polyops/ops/glu.h"
@@ -170,6 +171,13 @@ void add_index_select(std::vector<Call>* calls, const char* layout, std::vector<
   dst.sizes[dim] = 7;
   calls->push_back(call("index_select", layout, std::move(sizes),
                         polyops_index_select_args{0, dim, src, contiguous({7}), dst}));
+void add_cross_entropy(std::vector<Call>* calls, const char* layout, const polyops_tensor& src) {
+  polyops_cross_entropy_args args = {};
+  args.src = src;
+  calls->push_back(call("cross_entropy", layout, {src.sizes[0], src.sizes[1]}, args));
+  polyops_cross_entropy_backward_args backward = {};
+  backward.src = src;
+  calls->push_back(call("cross_entropy_backward", layout, {src.sizes[0], src.sizes[1]}, backward));
 }
 
 void add_gemm(std::vector<Call>* calls, const char* layout, const polyops_tensor& lhs,
@@ -388,6 +396,8 @@ std::vector<Call> all_calls() {
   add_copy(&calls, "transposed", {2, 20, 3}, contiguous({2, 3, 4, 5}), image);
   add_copy(&calls, "strided", {2, 1, 3}, strided({2, 3}, {8, 2}), rows);
   add_copy(&calls, "strided", {1, 1, 6}, strided({2, 3}, {0, 0}), rows);
+  add_cross_entropy(&calls, "contiguous", contiguous({6, 4}));
+  add_cross_entropy(&calls, "strided", strided({6, 4}, {8, 1}));
   add_nll_loss(&calls, "contiguous", contiguous({6, 4}));
   add_nll_loss(&calls, "strided", strided({6, 4}, {1, 6}));
   polyops_nll_loss_backward_args loss = {};

@@ -1,5 +1,6 @@
 // Calls that reach every barrier of softmax, log_softmax, layer_norm, rms_norm, nll_loss, sum and cumsum.
 // Calls that reach every barrier of softmax, log_softmax, layer_norm, rms_norm, nll_loss and copy.
+// Calls that reach every barrier of softmax, log_softmax, layer_norm, rms_norm, nll_loss and cross_entropy.
 #ifndef POLYOPS_TESTS_SIMT_MUTATION_ROWS_H_
 #define POLYOPS_TESTS_SIMT_MUTATION_ROWS_H_
 
@@ -9,6 +10,7 @@
 #include "mutation_case.h"
 #include "polyops/ops/cumsum.h"
 #include "polyops/ops/copy.h"
+#include "polyops/ops/cross_entropy.h"
 #include "polyops/ops/layer_norm.h"
 #include "polyops/ops/nll_loss.h"
 #include "polyops/ops/reduction.h"
@@ -147,6 +149,44 @@ Calls nll_loss() {
       return run(kernel, args, {&dst, &total});
     });
   }
+  return all;
+}
+
+// Few classes, teams and blocks, and a cluster where there are few rows.
+Calls cross_entropy() {
+  Calls all = {"cross_entropy", {}};
+  for (const Sizes& sizes : {Sizes{300, 9}, Sizes{300, 33}, Sizes{3, 1500}, Sizes{2, 20001}}) {
+    all.calls.push_back([sizes](const polyops_kernel& kernel) {
+      const Buffer src = random(sizes, 1), dst(POLYOPS_FLOAT32, {});
+      const Buffer stats(POLYOPS_FLOAT32, {sizes[0], POLYOPS_CROSS_ENTROPY_STATS});
+      Buffer target(POLYOPS_INT64, {sizes[0]});
+      target.fill([](int64_t i) { return (i * 5) % 9; });
+      polyops_cross_entropy_args args = {
+          sizeof args, POLYOPS_NLL_LOSS_MEAN, -100,    0.1, src.view(), target.view(), absent(),
+          dst.view(),  stats.view(),          absent()};
+      return run(kernel, args, {&dst, &stats});
+    });
+  }
+  return all;
+}
+
+// Few classes; all others meet nowhere.
+Calls cross_entropy_backward() {
+  Calls all = {"cross_entropy_backward", {}};
+  all.calls.push_back([](const polyops_kernel& kernel) {
+    const Buffer src = random({300, 9}, 1), grad = random({}, 2);
+    const Buffer stats = random({300, POLYOPS_CROSS_ENTROPY_STATS}, 3);
+    const Buffer result(POLYOPS_FLOAT32, {300, 9});
+    Buffer target(POLYOPS_INT64, {300});
+    target.fill([](int64_t i) { return (i * 5) % 9; });
+    const polyops_cross_entropy_backward_args args = {sizeof args,   POLYOPS_NLL_LOSS_SUM,
+                                                      -100,          0,
+                                                      grad.view(),   src.view(),
+                                                      target.view(), absent(),
+                                                      stats.view(),  absent(),
+                                                      result.view()};
+    return run(kernel, args, {&result});
+  });
   return all;
 }
 

@@ -96,6 +96,8 @@ INSTANTIATE_TEST_SUITE_P(
                       max_pool2d_backward, upsample_bilinear2d, upsample_bilinear2d_backward,
                       upsample_bicubic2d, upsample_bicubic2d_backward, sum, cumsum),
                       upsample_bicubic2d, upsample_bicubic2d_backward, embedding_backward),
+                      upsample_bicubic2d, upsample_bicubic2d_backward, cross_entropy,
+                      cross_entropy_backward),
     [](const auto& info) { return std::string(info.param().op); });
 
 }  // namespace

@@ -11,6 +11,9 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 import polyops
 
+COMPOSITE = "CppFunction"
+"""What autograd shows of a composite that was taken as a whole, whatever stock makes it of."""
+
 CallParts = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 Call = Callable[[], CallParts]
 
@@ -102,7 +105,10 @@ def assert_same_but_values(stock: Outcome, ours: Outcome) -> None:
     assert ours.spec == stock.spec
     for mine, theirs in zip(ours.results, stock.results, strict=True):
         if isinstance(theirs, torch.Tensor):
-            assert describe(mine, ours.inputs) == describe(theirs, stock.inputs)
+            expected = describe(theirs, stock.inputs)
+            if type(mine.grad_fn).__name__ == COMPOSITE:
+                expected["grad_fn"] = COMPOSITE
+            assert describe(mine, ours.inputs) == expected
         else:
             assert mine == theirs
     for mine, theirs in zip(ours.inputs, stock.inputs, strict=True):

@@ -18,6 +18,29 @@ def nll_loss(
     return [each.sum() / total if reduction == 1 else each.sum(), total]
 
 
+def cross_entropy(
+    x: Array,
+    target: Array,
+    weight: Any = None,
+    reduction: int = 1,
+    ignored: int = -100,
+    smoothing: float = 0,
+    **_: Any,
+) -> Array:
+    w, taken = sample_weights(target, weight, ignored, x.shape[-1])
+    counts = target.astype(np.int64) != ignored
+    top = x.max(-1, keepdims=True)
+    below = np.log(np.exp(x - top).sum(-1, keepdims=True)) + (top - x)
+    of_class = np.ones(x.shape[-1], np.longdouble) if weight is None else weight
+    each = (1 - smoothing) * of_class[taken] * below[np.arange(len(x)), taken]
+    if smoothing > 0:
+        each = each + smoothing / x.shape[-1] * (of_class * below).sum(-1)
+    each = np.where(counts, each, 0)
+    if reduction == 0:
+        return each
+    return each.sum() / w.sum() if reduction == 1 else each.sum()
+
+
 def sample_weights(
     target: Array, weight: Any, ignored: int, classes: int
 ) -> tuple[Array, npt.NDArray[np.int64]]:

@@ -125,6 +125,7 @@ def all_samples() -> list[Sample]:
     import samples_convolution
     import samples_cumsum
     import samples_copy
+    import samples_cross_entropy
     import samples_elementwise
     import samples_index
     import samples_losses
@@ -148,4 +149,5 @@ def all_samples() -> list[Sample]:
     modules += (samples_reductions, samples_cumsum)
     modules += (samples_losses, samples_upsample, samples_pool, samples_norms, samples_index)
     modules += (samples_losses, samples_upsample, samples_pool, samples_norms, samples_copy)
+    modules += (samples_cross_entropy,)
     return [sample for module in modules for sample in module.samples()]

@@ -27,6 +27,7 @@ OPS |= {"elu", "glu", "log_sigmoid", "mish", "softplus"}
 OPS |= {"convolution", "sum", "mean", "amax", "amin", "cumsum"}
 OPS |= {"convolution", "embedding", "index_select"}
 OPS |= {"convolution", "copy"}
+OPS |= {"convolution", "cross_entropy"}
 CASE = Case(lambda: None, list, 4000, 0, 4000)
 
 

@@ -196,6 +196,7 @@ def test_the_cpu_has_kernels_of_every_op_but_these() -> None:
     rows = {"cat", "embedding", "index_select", "log_softmax", "nll_loss"}
     assert without <= rows | norms | pools | upsamples
     assert without <= {"cat", "copy", "log_softmax", "nll_loss"} | norms | pools | upsamples
+    assert without <= {"cat", "cross_entropy", "log_softmax", "nll_loss"} | norms | pools | upsamples
 
 
 def test_an_op_without_kernels_on_the_cpu_is_as_if_we_were_not_there() -> None:

@@ -1,7 +1,9 @@
-"""Calls of nll_loss. The row's sizes are samples x classes, as log_softmax leaves them.
+"""Calls of cross_entropy and nll_loss. The row's sizes are samples x classes; of nll_loss as
+log_softmax leaves them.
 
 reduction: none, mean (if not given) or sum. weight: yes for one of each class. ignored: the
-percentage of samples that are (0).
+percentage of samples that are (0). Of cross_entropy: smoothing (0); steps: both for a row (backward)
+that is a forward and its backward.
 """
 
 from collections.abc import Callable
@@ -12,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from polyops import _C
 from polyops._bench.inputs import Case, Inputs, nbytes, new_results
 
 aten: Any = torch.ops.aten
@@ -61,7 +64,45 @@ def _nll_loss_backward(inputs: Inputs, name: str, out: bool) -> Case:
     return new_results(partial(aten.nll_loss_backward.default, *all_args), moved)
 
 
+def _cross_entropy(inputs: Inputs, name: str, out: bool) -> Case:
+    spec = inputs.spec
+    x, *rest = _call(inputs)
+    args = (x, *rest, float(spec.option("smoothing", "0")))
+    fn = partial(aten.cross_entropy_loss.default, *args)
+    read = nbytes(x, *rest[:2])
+    if spec.direction == "forward":
+        return new_results(fn, read + nbytes(fn()))
+    leaf = x.detach().requires_grad_()
+    call = partial(aten.cross_entropy_loss.default, leaf, *args[1:])
+    moved = read + nbytes(x)
+    if spec.option("steps", "backward") == "both":
+        return new_results(lambda: torch.autograd.grad(call().sum(), leaf), moved + read)
+    graphs = _graphs(call)
+    grad = inputs.randn(*next(iter(graphs.values())).shape)
+
+    def backward() -> Any:
+        loss = graphs[_C.is_patched(), _C.gate()]
+        return torch.autograd.grad(loss, leaf, grad, retain_graph=True)
+
+    return new_results(backward, moved)
+
+
+def _graphs(call: Callable[[], Tensor]) -> dict[tuple[bool, bool], Tensor]:
+    """Each contestant's backward needs its own forward: by whether we and gates are there."""
+    patched, gate = _C.is_patched(), _C.gate()
+    graphs = {}
+    for ours in (False, True):
+        (_C.patch if ours else _C.unpatch)()
+        for gated in (False, True):
+            _C.set_gate(gated)
+            graphs[ours, gated] = call() if ours or not gated else graphs[False, False]
+    (_C.patch if patched else _C.unpatch)()
+    _C.set_gate(gate)
+    return graphs
+
+
 BUILDERS: dict[str, Callable[[Inputs, str, bool], Case]] = {
+    "cross_entropy_loss": _cross_entropy,
     "nll_loss_forward": _nll_loss,
     "nll_loss_backward": _nll_loss_backward,
 }

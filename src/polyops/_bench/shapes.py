@@ -24,6 +24,7 @@ key=value  dim (softmax, log_softmax), over (layer_norm, rms_norm: how many trai
            upsample.py, joins.py (cat), losses.py (nll_loss), lookups.py (index_select,
            embedding)
            upsample.py, joins.py (cat), copies.py (copy), losses.py (nll_loss)
+           upsample.py, joins.py (cat), losses.py (cross_entropy, nll_loss)
 quick      the line is in the quick suite too
 '#' begins a comment.
 """

@@ -1,0 +1,101 @@
+// aten::cross_entropy_loss of labels, one for each row of a batch: a composite, taken as a whole, so that
+// the scores are read once and log-probabilities are never written.
+#include "polyops/ops/cross_entropy.h"
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/cross_entropy_loss_compositeimplicitautograd_dispatch.h>
+#include <c10/core/GradMode.h>
+
+#include "aten/cross_entropy_gradient.h"
+#include "aten/labels.h"
+#include "aten/table.h"
+#include "torch/composite.h"
+#include "torch/view.h"
+
+namespace polyops::torch_binding {
+namespace {
+
+bool has_tangent(const at::Tensor& tensor) { return tensor._fw_grad(/*level=*/0).defined(); }
+
+bool needs_gradient(const Site& site, const at::Tensor& tensor) {
+  return site.differentiable && at::GradMode::is_enabled() && tensor.requires_grad();
+}
+
+// Whatever is or may be differentiated otherwise than backward by the scores.
+const char* check_gradients(const Site& site, const at::Tensor& self, const at::Tensor* weight) {
+  if (!site.differentiable) return nullptr;
+  if (has_tangent(self) || (weight != nullptr && has_tangent(*weight))) return "forward mode";
+  // Which is stock's error.
+  return weight != nullptr && needs_gradient(site, *weight) ? "weight requires grad" : nullptr;
+}
+
+const char* prepare(const Site& site, const at::Tensor& self, const CrossEntropyCall& given,
+                    polyops_cross_entropy_args* args) {
+  const at::Tensor* weight = given.weight.defined() ? &given.weight : nullptr;
+  const char* reason = check_scores(self, given.reduction);
+  if (!reason) reason = check_gradients(site, self, weight);
+  if (!reason) reason = describe(self, &args->src);
+  if (!reason) reason = describe_target(given.target, self, &args->target);
+  if (!reason) reason = describe_weight(weight, self, &args->weight);
+  if (reason) return reason;
+  args->struct_size = sizeof *args;
+  args->reduction = static_cast<int32_t>(given.reduction);
+  args->ignore_index = given.ignore_index;
+  args->label_smoothing = given.label_smoothing;
+  describe_contiguous(loss_sizes(self, given.reduction), self.scalar_type(), &args->dst);
+  args->stats = args->total_weight = absent();
+  return nullptr;
+}
+
+std::optional<at::Tensor> loss(Call& call, const Site& site, const at::Tensor& self,
+                               const at::Tensor& target, const OptionalTensor& weight,
+                               int64_t reduction, c10::SymInt ignore_index,
+                               double label_smoothing) {
+  const std::optional<int64_t> ignored = ignore_index.maybe_as_int();
+  if (!ignored) {
+    call.decline("symbolic");
+    return std::nullopt;
+  }
+  CrossEntropyCall one = {&site.slot, target,   present(weight) ? *weight : at::Tensor(),
+                          reduction,  *ignored, label_smoothing,
+                          {},         {},       {}};
+  polyops_cross_entropy_args args;
+  if (const char* reason = prepare(site, self, one, &args)) {
+    call.decline(reason);
+    return std::nullopt;
+  }
+  if (!call.choose(&args)) return std::nullopt;
+  const bool kept = needs_gradient(site, self);
+  if (kept && !takes_backward(call, self, one)) {
+    call.decline("backward");
+    return std::nullopt;
+  }
+  one.loss = allocate(self, loss_sizes(self, reduction), self.scalar_type());
+  if (kept) {
+    const int64_t sizes[] = {self.size(0), POLYOPS_CROSS_ENTROPY_STATS};
+    one.stats = allocate(self, sizes, at::kFloat);
+    describe(one.stats, &args.stats);
+    set_output(&args.stats, one.stats);
+  }
+  if (kept && reduction == POLYOPS_NLL_LOSS_MEAN) {
+    one.total_weight = allocate(self, {}, at::kFloat);
+    describe(one.total_weight, &args.total_weight);
+    set_output(&args.total_weight, one.total_weight);
+  }
+  set_input(&args.src, self);
+  set_input(&args.target, target);
+  if (one.weight.defined()) set_input(&args.weight, one.weight);
+  set_output(&args.dst, one.loss);
+  if (!call.launch(&args, self)) return std::nullopt;
+  return kept ? record(self, one) : one.loss;
+}
+
+}  // namespace
+
+std::vector<Overload> cross_entropy_overloads() {
+  return {{"cross_entropy_loss", "cross_entropy", "cross_entropy",
+           wrap_composite(loss, at::compositeimplicitautograd::cross_entropy_loss_symint), nullptr,
+           "RegisterCompositeImplicitAutograd", /*composite=*/true}};
+}
+
+}  // namespace polyops::torch_binding

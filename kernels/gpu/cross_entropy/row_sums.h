@@ -1,0 +1,160 @@
+// What forward gathers of a row in one read.
+#ifndef POLYOPS_GPU_CROSS_ENTROPY_ROW_SUMS_H_
+#define POLYOPS_GPU_CROSS_ENTROPY_ROW_SUMS_H_
+
+#include "gpu.h"
+#include "nll_loss/samples.h"
+#include "reduce.h"
+#include "row.h"
+#include "softmax/max_sum.h"
+
+namespace polyops::gpu {
+namespace {
+
+// How label smoothing weighs the classes: not at all, all the same, or by their weights.
+enum class Smooth { kNone, kEqual, kWeighted };
+
+// The largest x, the sum of exp(x - largest) and, for smoothing, of w (largest - x), whose terms do
+// not cancel, and of w. Where all are -inf, "largest" is 0 here, as in max_sum.h.
+template <Smooth kSmooth>
+struct RowSums {
+  MaxSum exps;
+  float below = 0;
+  float weight = 0;
+
+  GPU_DEVICE void raise_to(float at_least) {
+    if constexpr (kSmooth != Smooth::kNone) {
+      const float higher = fmaxf(exps.max, at_least);
+      below = fmaf(weight, shift_of(higher) - shift_of(exps.max), below);
+    }
+    exps.raise_to(at_least);
+  }
+  // Of an element that is not larger than exps.max.
+  GPU_DEVICE void add(float x, float w) {
+    const float shift = shift_of(exps.max);
+    exps.sum += exp_from(x, shift);
+    if constexpr (kSmooth != Smooth::kNone) {
+      below = fmaf(w, shift - x, below);
+      weight += w;
+    }
+  }
+};
+
+template <class T, Smooth kSmooth>
+GPU_DEVICE float weight_for(const ClassWeights<T>& weights, int at) {
+  return kSmooth == Smooth::kWeighted ? weights.at(at) : 1.0f;
+}
+
+// Adds packs first, first + step, ... of the row; kAll: it has all of them.
+template <class T, bool kAll, Smooth kSmooth, int kPacks>
+GPU_DEVICE void absorb_packs(const Words (&words)[kPacks], const Cut<T>& cut, int first, int step,
+                             const ClassWeights<T>& weights, RowSums<kSmooth>* sums) {
+  float tops[2] = {kMinusInf, kMinusInf};
+#pragma unroll
+  for (int k = 0; k < kPacks; ++k) {
+    float x[kPack<T>];
+    unpack<T>(words[k], x);
+#pragma unroll
+    for (int j = 0; j < kPack<T>; ++j) tops[j % 2] = fmaxf(tops[j % 2], x[j]);
+  }
+  sums->raise_to(fmaxf(tops[0], tops[1]));
+  const float shift = shift_of(sums->exps.max);
+  float parts[2] = {};
+#pragma unroll
+  for (int k = 0; k < kPacks; ++k) {
+    const int at = first + k * step;
+    if (!kAll && at >= cut.whole) break;
+    float x[kPack<T>];
+    unpack<T>(words[k], x);
+#pragma unroll
+    for (int j = 0; j < kPack<T>; ++j) {
+      parts[j % 2] += exp_from(x[j], shift);
+      if constexpr (kSmooth != Smooth::kNone) {
+        const float w = weight_for<T, kSmooth>(weights, cut.of_pack(at) + j);
+        sums->below = fmaf(w, shift - x[j], sums->below);
+        sums->weight += w;
+      }
+    }
+  }
+  sums->exps.sum += parts[0] + parts[1];
+}
+
+template <class T, Smooth kSmooth>
+GPU_DEVICE void absorb_row_ends(const Cut<T>& cut, const T* row, int lane, int lanes,
+                                const ClassWeights<T>& weights, RowSums<kSmooth>* sums) {
+#pragma unroll 1
+  for (int place = lane; place < 2 * kPack<T>; place += lanes) {
+    const int at = cut.of_end(place);
+    if (at < 0) continue;
+    const float x = widen(row[at]);
+    sums->raise_to(x);
+    sums->add(x, weight_for<T, kSmooth>(weights, at));
+  }
+}
+
+template <Smooth kSmooth>
+GPU_DEVICE void merge_row_lanes(RowSums<kSmooth>* sums, int lanes) {
+  sums->raise_to(max_of_lanes(sums->exps.max, lanes));
+  sums->exps.sum = sum_of_lanes(sums->exps.sum, lanes);
+  if constexpr (kSmooth != Smooth::kNone) {
+    sums->below = sum_of_lanes(sums->below, lanes);
+    sums->weight = sum_of_lanes(sums->weight, lanes);
+  }
+}
+
+// The values of one of them, `step` apart.
+template <Smooth kSmooth>
+GPU_DEVICE void read_sums(const float* from, int step, RowSums<kSmooth>* sums) {
+  sums->exps.max = from[0];
+  sums->exps.sum = from[step];
+  if constexpr (kSmooth != Smooth::kNone) {
+    sums->below = from[2 * step];
+    sums->weight = from[3 * step];
+  }
+}
+
+inline constexpr int kRowSums = 4;
+
+// Of the block. `shared` has kRowSums * kMostWaves elements.
+template <Smooth kSmooth>
+GPU_DEVICE void merge_row_block(RowSums<kSmooth>* sums, float* shared) {
+  const int waves = block_threads() / wave_size();
+  merge_row_lanes(sums, wave_size());
+  if (waves == 1) return;
+  const int lane = thread_id() % wave_size();
+  if (lane == 0) {
+    float* to = shared + thread_id() / wave_size();
+    to[0] = sums->exps.max;
+    to[kMostWaves] = sums->exps.sum;
+    if constexpr (kSmooth != Smooth::kNone) {
+      to[2 * kMostWaves] = sums->below;
+      to[3 * kMostWaves] = sums->weight;
+    }
+  }
+  barrier();
+  *sums = RowSums<kSmooth>();
+  if (lane < waves) read_sums(shared + lane, kMostWaves, sums);
+  merge_row_lanes(sums, wave_size());
+}
+
+// Of the cluster, given that of each of its blocks. `slots` has kRowSums * kMostCluster elements; all
+// blocks have begun.
+template <Smooth kSmooth>
+GPU_DEVICE void merge_row_cluster(RowSums<kSmooth>* sums, float* slots) {
+  send_to_cluster(sums->exps.max, slots);
+  send_to_cluster(sums->exps.sum, slots + kMostCluster);
+  if constexpr (kSmooth != Smooth::kNone) {
+    send_to_cluster(sums->below, slots + 2 * kMostCluster);
+    send_to_cluster(sums->weight, slots + 3 * kMostCluster);
+  }
+  cluster_barrier();
+  *sums = RowSums<kSmooth>();
+  const int slot = thread_id() % kMostCluster;
+  if (slot < cluster_blocks()) read_sums(slots + slot, kMostCluster, sums);
+  merge_row_lanes(sums, kMostCluster);
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_CROSS_ENTROPY_ROW_SUMS_H_

@@ -1,0 +1,451 @@
+"""cross_entropy as a whole, on devices: its gradients, and whatever else torch does with a composite.
+
+Under transforms, modes and tracers it must be the composite that it was, made of parts.
+"""
+
+import copy
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from devices import found, served_ops
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.checkpoint import checkpoint
+
+import polyops
+
+pytestmark = pytest.mark.usefixtures("lifted")
+
+DEVICES = [d for d in found() if "cross_entropy" in served_ops(d)]
+F32, BF16, F16 = torch.float32, torch.bfloat16, torch.float16
+
+
+@pytest.fixture(params=DEVICES)
+def device(request: Any) -> str:
+    return str(request.param)
+
+
+def scores(device: str, *shape: int, dtype: torch.dtype = F32) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(*shape, generator=generator) * 2
+    return x.to(device, dtype).requires_grad_()
+
+
+def labels(device: str, samples: int, classes: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(2)
+    target = torch.randint(classes, (samples,), generator=generator)
+    target[1::4] = -100
+    return target.to(device)
+
+
+def kernels() -> dict[str, int]:
+    return polyops.stats()["cross_entropy"]["kernels"]
+
+
+def reasons() -> dict[str, int]:
+    return polyops.stats()["cross_entropy"]["declined"]
+
+
+def ran(direction: str) -> int:
+    """How often a kernel of that direction did."""
+    name = "cross_entropy" if direction == "forward" else "cross_entropy_backward"
+    return sum(n for kernel, n in kernels().items() if kernel.partition("__")[0] == name)
+
+
+def both_ways(x: torch.Tensor, target: torch.Tensor, **options: Any) -> list[torch.Tensor]:
+    loss = F.cross_entropy(x, target, **options)
+    grad = torch.linspace(0.5, 2, loss.numel(), device=loss.device).view_as(loss).to(loss.dtype)
+    return [loss.detach(), *torch.autograd.grad(loss, x, grad)]
+
+
+def by_stock(fn: Any, *args: Any, **options: Any) -> Any:
+    with polyops.disable():
+        return fn(*args, **options)
+
+
+def close(ours: Any, stock: Any, eps: float = 2**-20) -> None:
+    for mine, theirs in zip(ours, stock, strict=True):
+        assert (mine.dtype, mine.shape, mine.stride()) == (
+            theirs.dtype,
+            theirs.shape,
+            theirs.stride(),
+        )
+        torch.testing.assert_close(
+            mine, theirs, rtol=0, atol=eps * max(theirs.abs().max().item(), 1e-3)
+        )
+
+
+def options() -> Iterator[dict[str, Any]]:
+    for reduction, smoothing, weighted in product(
+        ("none", "mean", "sum"), (0.0, 0.1, 1.0), (False, True)
+    ):
+        yield {"reduction": reduction, "label_smoothing": smoothing, "weight": weighted}
+
+
+@pytest.mark.parametrize("dtype", [F32, BF16, F16])
+@pytest.mark.parametrize("shape", [(9, 10), (33, 257), (5, 5003)])
+def test_gradients(device: str, shape: tuple[int, int], dtype: torch.dtype) -> None:
+    """Against float64: as close as stock, or nearly."""
+    x, target = scores(device, *shape, dtype=dtype), labels(device, *shape)
+    weight = torch.rand(shape[1], generator=torch.Generator().manual_seed(3)).to(device, dtype)
+    for given in options():
+        polyops.reset_stats()
+        w = weight if given.pop("weight") else None
+        ours = both_ways(x, target, weight=w, **given)
+        assert (ran("forward"), ran("backward")) == (1, 1)
+        stock = by_stock(both_ways, x, target, weight=w, **given)
+        wide = x.detach().double().requires_grad_()
+        exact = both_ways(wide, target, weight=None if w is None else w.double(), **given)
+        for mine, theirs, truth in zip(ours, stock, exact, strict=True):
+            assert (mine.dtype, mine.stride()) == (theirs.dtype, theirs.stride())
+            scale = truth.abs().amax(-1, keepdim=True) if truth.dim() == 2 else truth.abs().max()
+            scale = scale.clamp(min=1e-6)
+            error, allowed = (((t - truth).abs() / scale).max() for t in (mine, theirs))
+            assert error <= 2 * allowed + torch.finfo(dtype).eps, given
+
+
+def test_rows_of_a_wider_tensor(device: str) -> None:
+    wide, target = scores(device, 9, 64), labels(device, 9, 41)
+
+    def step() -> list[torch.Tensor]:
+        return [*torch.autograd.grad(F.cross_entropy(wide[:, 3:44], target), wide)]
+
+    close(step(), by_stock(step))
+    assert (ran("forward"), ran("backward")) == (1, 1)
+
+
+def test_special_values_and_gradients(device: str) -> None:
+    """NaN where stock has it, ignored samples too."""
+    x, target = scores(device, 8, 33), labels(device, 8, 33)
+    with torch.no_grad():
+        x[0, 3], x[1, 4], x[2, 5], x[3] = float("nan"), float("nan"), float("-inf"), float("-inf")
+        x[4, 6] = float("inf")
+    for reduction in ("none", "mean", "sum"):
+        ours = both_ways(x, target, reduction=reduction)
+        stock = by_stock(both_ways, x, target, reduction=reduction)
+        for mine, theirs in zip(ours, stock, strict=True):
+            torch.testing.assert_close(mine, theirs, equal_nan=True)
+    ignored = torch.full_like(target, -100)
+    y = scores(device, 8, 33)
+    ours, stock = both_ways(y, ignored), by_stock(both_ways, y, ignored)
+    for mine, theirs in zip(ours, stock, strict=True):
+        torch.testing.assert_close(mine, theirs, equal_nan=True)
+
+
+# --- what torch does with it ---------------------------------------------------------------------
+
+
+def test_without_gradients(device: str) -> None:
+    x, target = scores(device, 9, 40), labels(device, 9, 40)
+    stock = by_stock(F.cross_entropy, x, target)
+    with torch.no_grad():
+        loss = F.cross_entropy(x, target)
+    assert not loss.requires_grad
+    with torch.inference_mode():
+        inferred = F.cross_entropy(x.detach().clone(), target)
+    assert inferred.is_inference()
+    assert ran("forward") == 2
+    close([loss, inferred.clone()], [stock.detach()] * 2)
+
+
+def test_inference_tensors_outside_of_inference_mode(device: str) -> None:
+    target = labels(device, 9, 40)
+    with torch.inference_mode():
+        x = scores(device, 9, 40).detach().clone()
+    close([F.cross_entropy(x, target)], [by_stock(F.cross_entropy, x, target)])
+    assert ran("forward") == 1
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+def test_double_backward(device: str, reduction: str, smoothing: float) -> None:
+    x, target = scores(device, 6, 7), labels(device, 6, 7)
+    weight = torch.linspace(0.5, 2, 7, device=device)
+
+    def penalty(x: torch.Tensor, target: torch.Tensor) -> list[torch.Tensor]:
+        loss = F.cross_entropy(
+            x,
+            target,
+            weight.to(x.dtype),
+            reduction=reduction,
+            label_smoothing=smoothing,
+        )
+        grad = torch.linspace(0.5, 2, loss.numel(), device=device).view_as(loss).to(x.dtype)
+        grad.requires_grad_()
+        (first,) = torch.autograd.grad(loss, x, grad, create_graph=True)
+        return [first.detach(), *torch.autograd.grad(first.square().sum(), (x, grad))]
+
+    exact = penalty(x.detach().double().requires_grad_(), target)
+    ours = penalty(x, target)
+    assert ran("forward") == 1
+    assert "differentiated again" in reasons()
+    close([t.double() for t in ours], exact, 2**-18)
+
+
+def test_retained_and_accumulated(device: str) -> None:
+    x, target = scores(device, 6, 7), labels(device, 6, 7)
+    loss = F.cross_entropy(x, target)
+    loss.backward(retain_graph=True)
+    first = x.grad.clone()
+    loss.backward()
+    close([x.grad], [2 * first])
+    with pytest.raises(RuntimeError, match="second time"):
+        loss.backward()
+
+
+def test_scores_changed_in_between_are_an_error(device: str) -> None:
+    """Stock keeps log-probabilities; the scores themselves are what we keep."""
+    x, target = scores(device, 6, 7), labels(device, 6, 7)
+    y = x * 1
+    loss = F.cross_entropy(y, target)
+    y.detach().mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+def test_functorch(device: str) -> None:
+    x, target = scores(device, 6, 7).detach(), labels(device, 6, 7)
+    t = scores(device, 6, 7).detach() + 1
+
+    def loss(v: torch.Tensor) -> torch.Tensor:
+        return F.cross_entropy(v, target, label_smoothing=0.1)
+
+    def all_of_them() -> list[torch.Tensor]:
+        per_sample = torch.func.vmap(
+            torch.func.grad(lambda v, t: F.cross_entropy(v[None], t[None]))
+        )
+        return [
+            torch.func.grad(loss)(x),
+            *torch.func.jvp(loss, (x,), (t,)),
+            torch.func.vmap(lambda v: loss(v))(torch.stack((x, t))),
+            per_sample(x, target.clamp(min=0)),
+            torch.func.jacrev(torch.func.grad(loss))(x),
+        ]
+
+    close(all_of_them(), by_stock(all_of_them))
+    assert ran("forward") == 0
+    assert set(reasons()) == {"a transform, a mode or a subclass"}
+
+
+def test_a_batch_of_gradients(device: str) -> None:
+    x, target = scores(device, 6, 7), labels(device, 6, 7)
+    grads = torch.linspace(0.5, 2, 18, device=device).view(3, 6)
+
+    def batch() -> list[torch.Tensor]:
+        loss = F.cross_entropy(x, target, reduction="none")
+        return [*torch.autograd.grad(loss, x, grads, is_grads_batched=True)]
+
+    close(batch(), by_stock(batch))
+    assert ran("forward") == 1
+
+
+def test_forward_mode(device: str) -> None:
+    x, target = scores(device, 6, 7).detach(), labels(device, 6, 7)
+
+    def tangent() -> list[torch.Tensor]:
+        with torch.autograd.forward_ad.dual_level():
+            dual = torch.autograd.forward_ad.make_dual(x, torch.ones_like(x).cumsum(-1))
+            return [*torch.autograd.forward_ad.unpack_dual(F.cross_entropy(dual, target))]
+
+    close(tangent(), by_stock(tangent))
+    assert reasons() == {"forward mode": 1}
+
+
+def test_what_else_is_declined(device: str) -> None:
+    """Stock's result, of parts."""
+    pixels = scores(device, 2, 5, 3, 3), torch.ones(2, 3, 3, dtype=torch.int64, device=device)
+    calls = {
+        "no batch": (scores(device, 5), torch.tensor(3, device=device)),
+        "shape": (scores(device, 6, 5), scores(device, 6, 5).detach().softmax(-1)),
+        "layout": (scores(device, 5, 6).T, labels(device, 6, 5)),
+        "dtype": (scores(device, 6, 5).double(), labels(device, 6, 5)),
+    }
+    for reason, (x, target) in [*calls.items(), ("shape", pixels)]:
+        polyops.reset_stats()
+        close(both_ways(x, target), by_stock(both_ways, x, target), 2**-17)
+        assert reasons() == {reason: 1}
+
+
+class Names(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.seen.append(func.name())
+        return func(*args, **(kwargs or {}))
+
+
+def test_dispatch_modes_see_the_parts(device: str) -> None:
+    def names() -> list[str]:
+        x, target = scores(device, 6, 7), labels(device, 6, 7)
+        with Names() as mode:
+            F.cross_entropy(x, target).backward()
+        return mode.seen
+
+    assert names() == by_stock(names)
+
+
+def test_a_mode_around_the_backward_alone(device: str) -> None:
+    x, target = scores(device, 6, 7), labels(device, 6, 7)
+    stock = by_stock(both_ways, x, target)
+    loss = F.cross_entropy(x, target)
+    with Names() as mode:
+        (grad,) = torch.autograd.grad(loss, x, torch.full_like(loss, 0.5))
+    assert mode.seen
+    close([grad], stock[1:])
+
+
+def test_fake_tensors(device: str) -> None:
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode() as mode:
+        x = mode.from_tensor(scores(device, 6, 7))
+        loss = F.cross_entropy(x, mode.from_tensor(labels(device, 6, 7)))
+        loss.backward()
+    assert loss.shape == ()
+    assert x.grad.shape == (6, 7)
+    assert ran("forward") == 0
+
+
+def test_subclasses(device: str) -> None:
+    from torch.testing._internal.two_tensor import TwoTensor
+
+    x, target = scores(device, 6, 7), labels(device, 6, 7)
+    two = TwoTensor(x.detach().clone(), x.detach().clone()).requires_grad_()
+    loss = F.cross_entropy(two, TwoTensor(target, target.clone()))
+    assert isinstance(loss, TwoTensor)
+    (grad,) = torch.autograd.grad(loss, two)
+    (stock,) = by_stock(lambda: torch.autograd.grad(F.cross_entropy(x, target), x))
+    close([grad.a], [stock])
+
+
+def test_traced_by_jit(device: str) -> None:
+    x, target = scores(device, 6, 7), labels(device, 6, 7)
+
+    def traced() -> list[torch.Tensor]:
+        fn = torch.jit.trace(lambda x, t: F.cross_entropy(x, t), (x, target))
+        y = (x * 2).detach().requires_grad_()
+        loss = fn(y, target)
+        return [loss.detach(), *torch.autograd.grad(loss, y)]
+
+    close(traced(), by_stock(traced))
+
+
+def test_made_by_fx(device: str) -> None:
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    x, target = scores(device, 6, 7), labels(device, 6, 7)
+
+    def code(mode: str) -> str:
+        made = make_fx(lambda x, t: F.cross_entropy(x, t), tracing_mode=mode)
+        return str(made(x, target).code)
+
+    for mode in ("real", "fake", "symbolic"):
+        assert code(mode) == by_stock(code, mode)
+
+
+@pytest.mark.slow
+def test_compile(device: str) -> None:
+    x, target = scores(device, 33, 40), labels(device, 33, 40)
+    torch.compiler.reset()
+    compiled = torch.compile(lambda: both_ways(x, target), dynamic=True)
+    close(compiled(), by_stock(both_ways, x, target))
+
+
+@pytest.mark.slow
+def test_compiled_autograd(device: str) -> None:
+    x, target = scores(device, 9, 10), labels(device, 9, 10)
+    stock = by_stock(both_ways, x, target)
+    loss = F.cross_entropy(x, target)
+    with torch._dynamo.compiled_autograd._enable(torch.compile(backend="eager")):
+        (loss * 0.5).backward()
+    close([x.grad], stock[1:])
+
+
+@pytest.mark.parametrize("dtype", [BF16, F16])
+def test_autocast(device: str, dtype: torch.dtype) -> None:
+    """It is float32 there, on a CPU too; its backward may be inside or not."""
+    x, target = scores(device, 9, 40, dtype=dtype), labels(device, 9, 40)
+
+    def cast(inside: bool) -> list[torch.Tensor]:
+        with torch.autocast(device, dtype=dtype):
+            loss = F.cross_entropy(x, target)
+            grads = torch.autograd.grad(loss, x) if inside else None
+        return [loss.detach(), *(grads or torch.autograd.grad(loss, x))]
+
+    for inside in (False, True):
+        polyops.reset_stats()
+        ours = cast(inside)
+        assert (ran("forward"), ran("backward")) == (1, 1)
+        close(ours, by_stock(cast, inside), 2**-6)
+
+
+def test_saved_tensors_hooks_and_checkpoints(device: str) -> None:
+    x, target = scores(device, 9, 40), labels(device, 9, 40)
+    stock = by_stock(both_ways, x, target)
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: t.clone(), lambda t: t):
+        ours = both_ways(x, target)
+    close(ours, stock)
+    loss = checkpoint(lambda x: F.cross_entropy(x * 1, target), x, use_reentrant=False)
+    close(torch.autograd.grad(loss, x, torch.full_like(loss, 0.5)), stock[1:])
+
+
+def test_switched_off_in_between(device: str) -> None:
+    x, target = scores(device, 9, 40), labels(device, 9, 40)
+    stock = by_stock(both_ways, x, target)
+    loss = F.cross_entropy(x, target)
+    with polyops.disable("cross_entropy"):
+        (grad,) = torch.autograd.grad(loss, x, torch.full_like(loss, 0.5))
+    close([grad], stock[1:])
+    assert reasons() == {"disabled": 1}
+
+
+def test_a_weight_that_requires_grad_is_stocks_error(device: str) -> None:
+    x, target = scores(device, 6, 7), labels(device, 6, 7)
+    weight = torch.ones(7, device=device, requires_grad=True)
+    with pytest.raises(RuntimeError) as ours:
+        F.cross_entropy(x, target, weight)
+    with polyops.disable(), pytest.raises(RuntimeError) as stock:
+        F.cross_entropy(x, target, weight)
+    assert str(ours.value) == str(stock.value)
+
+
+def test_repeats_bit_for_bit(device: str) -> None:
+    x, target = scores(device, 300, 33), labels(device, 300, 33)
+    first = both_ways(x, target)
+    for _ in range(3):
+        for mine, before in zip(both_ways(x, target), first, strict=True):
+            assert torch.equal(mine, before)
+
+
+def test_patched_and_unpatched(device: str) -> None:
+    x, target = scores(device, 6, 7), labels(device, 6, 7)
+    key = {"cuda": "CUDA", "cpu": "CPU"}[device]
+    has = torch._C._dispatch_has_kernel_for_dispatch_key
+    polyops._C.unpatch()
+    try:
+        assert not has("aten::cross_entropy_loss", key)
+        assert not has("aten::cross_entropy_loss", f"Autograd{key}")
+        stock = both_ways(x, target)
+        assert ran("forward") == 0
+    finally:
+        polyops._C.patch()
+    assert has("aten::cross_entropy_loss", f"Autograd{key}")
+    close(both_ways(x, target), stock)
+    assert ran("forward") == 1
+    (info,) = [o for o in polyops._C.overloads() if o["name"] == "aten::cross_entropy_loss"]
+    assert device in info["device"]
+    assert not info["shadowed"]
+
+
+def test_copies_of_a_model(device: str) -> None:
+    model = torch.nn.Linear(5, 7).to(device)
+    target = labels(device, 6, 7)
+    x = scores(device, 6, 5).detach()
+    for one in (model, copy.deepcopy(model)):
+        torch.nn.CrossEntropyLoss()(one(x), target).backward()
+    assert ran("backward") == 2
