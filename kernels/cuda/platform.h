@@ -116,6 +116,14 @@ GPU_DEVICE void await_mail(Mailbox*, int, int) { __syncthreads(); }
 GPU_DEVICE float shuffle_xor(float x, int mask) { return __shfl_xor_sync(0xffffffffu, x, mask); }
 GPU_DEVICE bool any_lane(bool x) { return __any_sync(0xffffffffu, x) != 0; }
 
+GPU_DEVICE void load_16_once(const void* p, uint32_t (&w)[4]) {
+  const uint4 all = __ldcs(static_cast<const uint4*>(p));
+  w[0] = all.x, w[1] = all.y, w[2] = all.z, w[3] = all.w;
+}
+GPU_DEVICE void load_16_constant(const void* p, uint32_t (&w)[4]) {
+  const uint4 all = __ldg(static_cast<const uint4*>(p));
+  w[0] = all.x, w[1] = all.y, w[2] = all.z, w[3] = all.w;
+}
 // The store by name: an assignment it makes four of 4 bytes where it likes.
 GPU_DEVICE void load_16(const void* p, uint32_t (&w)[4]) {
   const uint4 all = *static_cast<const uint4*>(p);

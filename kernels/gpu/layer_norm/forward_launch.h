@@ -3,10 +3,10 @@
 #ifndef POLYOPS_GPU_LAYER_NORM_FORWARD_LAUNCH_H_
 #define POLYOPS_GPU_LAYER_NORM_FORWARD_LAUNCH_H_
 
-#include "forward.h"
+#include "forward_cluster.h"
 #include "forward_long.h"
+#include "forward_rows.h"
 #include "forward_strided.h"
-#include "forward_walk.h"
 
 namespace polyops::gpu {
 namespace {
@@ -58,7 +58,7 @@ int launch_long(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
   const Plan plan =
       plan_turns(call.row_count, 1, call.ragged ? kPack<T> : 1, multiprocessors(ctx), kMostTurns);
   call.turns = plan.turns;
-  constexpr int64_t kChunk = kLongPacks * kForwardThreads;
+  constexpr int64_t kChunk = kLongPacks * kLongThreads;
   int64_t room = shared_of_block(ctx, 1);
   const int64_t before = (packs + kChunk - 1) / kChunk - 1;  // the last chunk
   int64_t parked = room / (kChunk * 16);
@@ -66,57 +66,72 @@ int launch_long(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
   room -= parked * kChunk * 16;
   const int64_t bytes = stage_parameters(&call, call.n, room) + parked * kChunk * 16;
   return launch(forward_long<Norm, T, P>,
-                {plan.blocks, kForwardThreads, static_cast<size_t>(bytes)}, ctx, call,
+                {plan.blocks, kLongThreads, static_cast<size_t>(bytes)}, ctx, call,
                 static_cast<int>(parked));
 }
 
-// Of shared memory, for the rows of a block.
-template <class Form>
-int64_t row_slots(int threads) {
-  return int64_t{16} * Form::kPacks * threads;
+// Packs of a lane: fewer, and more lanes, where there are too few rows to fill multiprocessors.
+constexpr int64_t kFillThreads = 1024;
+inline int row_packs(int64_t rows, int64_t packs, const polyops_context* ctx) {
+  int each = kRowPacks;
+  while (each > 2 && rows * team_of(packs, each) < kFillThreads * multiprocessors(ctx) &&
+         team_of(packs, each / 2) <= kRowThreads) {
+    each /= 2;
+  }
+  return each;
+}
+
+template <class Norm, class T, class P>
+bool is_aligned(const ForwardCall<Norm, T, P>& call) {
+  const auto begins = [](const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; };
+  return !call.ragged && rows_aligned(call.rows, 1, call.dst, kPack<T>) && begins(call.weight) &&
+         begins(call.bias);
 }
 
 template <class Norm, class T, class P>
 int launch_rows(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
-  const int team = team_of(call.n / kPack<T>, kForwardPacks);
-  const int threads = team <= kHalfWave ? threads_of(call.row_count, team, kShortThreads) : team;
-  int blocks = kForwardThreads / threads;
-  const int64_t slots = row_slots<RaggedRows>(threads);
-  while (blocks > 0 && shared_of_block(ctx, blocks) < slots) --blocks;
-  if (blocks == 0) return launch_long(call, ctx);
-  const Plan plan = plan_turns(call.row_count, threads / team, call.ragged ? kPack<T> : 1,
-                               multiprocessors(ctx) * blocks, kMostTurns);
-  call.turns = plan.turns;
-  const int64_t bytes =
-      slots + stage_parameters(&call, call.n, shared_of_block(ctx, blocks) - slots);
-  const LaunchShape shape = {plan.blocks, threads, static_cast<size_t>(bytes)};
-  return launch(
-      call.ragged ? forward_rows<RaggedRows, Norm, T, P> : forward_rows<AlignedRows, Norm, T, P>,
-      shape, ctx, call, team, 0);
+  const int64_t packs = call.n / kPack<T>;
+  const bool aligned = is_aligned(call);
+  Teams teams = {team_of(packs, row_packs(call.row_count, packs, ctx)), 31, 1, 0, 0};
+  teams.rounds = static_cast<int32_t>(packs / teams.lanes);
+  int64_t of_class = call.row_count, bytes = 0;
+  int threads = teams.lanes;
+  if (teams.lanes <= kHalfWave) {
+    if (call.ragged) {
+      while (1 << teams.classes_log2 < kPack<T>) ++teams.classes_log2;
+      of_class = ((of_class - 1) >> teams.classes_log2) + 1;
+    }
+    threads = threads_of(of_class, teams.lanes, aligned ? kAlignedTeams : kRaggedTeams);
+    teams.in_block = threads / teams.lanes;
+    teams.lanes_log2 = 0;
+    while (1 << teams.lanes_log2 < teams.lanes) ++teams.lanes_log2;
+    if (!aligned) bytes = stage_parameters(&call, call.n, most_shared(ctx));
+  }
+  const int64_t blocks = ((of_class - 1) / teams.in_block + 1) << teams.classes_log2;
+  return launch(aligned ? forward_rows<true, Norm, T, P> : forward_rows<false, Norm, T, P>,
+                {blocks, threads, static_cast<size_t>(bytes)}, ctx, call, teams);
 }
-
-template <class T>
-constexpr int64_t kBlockElements = int64_t{kForwardPacks} * kForwardThreads * kPack<T>;
 
 // Of two blocks of a multiprocessor one loads while the other one waits for its cluster.
 template <class Norm, class T, class P>
 int launch_cluster(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
-  constexpr int64_t kSection = int64_t{ClusterRows::kPacks} * kPack<T> * ClusterRows::kThreads;
+  constexpr int64_t kSection = int64_t{kClusterPacks} * kPack<T> * kClusterThreads;
   const int most = most_cluster(ctx);
   int blocks = 2;
   while (blocks < most && call.n > blocks * kSection / 2) blocks *= 2;
   const Sections sections = cut_in_sections(call.n, blocks, kPack<T>);
-  const int threads = team_of(sections.elements / kPack<T>, ClusterRows::kPacks);
-  const int together = 2 * threads <= ClusterRows::kThreads ? 2 : 1;
-  const int64_t slots = row_slots<ClusterRows>(threads), room = shared_of_block(ctx, together);
+  const int threads = team_of(sections.elements / kPack<T>, kClusterPacks);
+  const int together = 2 * threads <= kClusterThreads ? 2 : 1;
+  const int64_t slots = int64_t{16} * kClusterPacks * threads;
+  const int64_t room = shared_of_block(ctx, together);
   if (most == 1 || call.n > blocks * kSection || room < slots) return launch_long(call, ctx);
   const Plan plan = plan_turns(call.row_count, 1, call.ragged ? kPack<T> : 1,
                                multiprocessors(ctx) * together / blocks, kClusterTurns);
   call.turns = plan.turns;
   const int64_t bytes = slots + stage_parameters(&call, sections.elements, room - slots);
-  return launch(forward_rows<ClusterRows, Norm, T, P>,
+  return launch(forward_cluster<Norm, T, P>,
                 {plan.blocks * blocks, threads, static_cast<size_t>(bytes), blocks}, ctx, call,
-                threads, sections.elements);
+                sections.elements);
 }
 
 // A parameter that is there, if any is.
@@ -131,7 +146,7 @@ int forward_contiguous(const void* p, const polyops_context* ctx) {
   const Shape shape = shape_of(a.src, a.normalized_rank);
   return with_types<Norm>(a.src.dtype, any_parameter<Norm>(a), [&]<class T, class P>() {
     const ForwardCall<Norm, T, P> call = make_forward<Norm, T, P>(a, shape);
-    return shape.n <= kBlockElements<T> ? launch_rows(call, ctx) : launch_cluster(call, ctx);
+    return shape.n / kPack<T> <= kRowPacks * kRowThreads ? launch_rows(call, ctx) : launch_cluster(call, ctx);
   });
 }
 

@@ -38,6 +38,19 @@ struct Parameters {
     for (int i = 0; i < kParts; ++i) words[i] = {{bits, bits, bits, bits}};
   }
 
+  // Of that pack, of parameters and rows that begin at 16 aligned bytes.
+  GPU_DEVICE void load_aligned(int which, int32_t pack, float (&x)[kPack<T>]) const {
+    const uint32_t bits = fill_bits<P>(which == 0 ? 1.0f : -0.0f);
+    Words words[kParts];
+#pragma unroll
+    for (int i = 0; i < kParts; ++i) {
+      words[i] = {{bits, bits, bits, bits}};
+      if (given[which] == nullptr) continue;
+      words[i] = load_words_constant(given[which] + pack * kPack<T> + i * kPack<P>);
+    }
+    unpack_all(words, x);
+  }
+
   GPU_DEVICE int32_t words() const { return kCount * kParts * staged; }
   GPU_DEVICE int32_t place(int which, int part, int32_t pack) const {
     return (which * kParts + part) * staged + pack;
