@@ -5,7 +5,7 @@
 
 #include "forward_cluster.h"
 #include "forward_long.h"
-#include "forward_rows.h"
+#include "forward_ragged.h"
 #include "forward_strided.h"
 
 namespace polyops::gpu {
@@ -70,15 +70,16 @@ int launch_long(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
                 static_cast<int>(parked));
 }
 
-// Packs of a lane: fewer, and more lanes, where there are too few rows to fill multiprocessors.
+// Lanes of a row. More with fewer packs each, where there are too few rows to fill multiprocessors.
 constexpr int64_t kFillThreads = 1024;
-inline int row_packs(int64_t rows, int64_t packs, const polyops_context* ctx) {
-  int each = kRowPacks;
-  while (each > 2 && rows * team_of(packs, each) < kFillThreads * multiprocessors(ctx) &&
-         team_of(packs, each / 2) <= kRowThreads) {
-    each /= 2;
+inline int row_team(int64_t rows, int64_t packs, int most, const polyops_context* ctx) {
+  int team = team_of(packs, kRowPacks);
+  for (int each = kRowPacks / 2; each > 1; each /= 2) {
+    const int wider = team_of(packs, each);
+    if (rows * team >= kFillThreads * multiprocessors(ctx) || wider > most) break;
+    team = wider;
   }
-  return each;
+  return team;
 }
 
 template <class Norm, class T, class P>
@@ -89,27 +90,37 @@ bool is_aligned(const ForwardCall<Norm, T, P>& call) {
 }
 
 template <class Norm, class T, class P>
-int launch_rows(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
+int launch_rows(const ForwardCall<Norm, T, P>& call, const polyops_context* ctx) {
   const int64_t packs = call.n / kPack<T>;
-  const bool aligned = is_aligned(call);
-  Teams teams = {team_of(packs, row_packs(call.row_count, packs, ctx)), 31, 1, 0, 0};
+  Teams teams = {row_team(call.row_count, packs, kRowFitting.threads, ctx), 31, 1, 0};
   teams.rounds = static_cast<int32_t>(packs / teams.lanes);
-  int64_t of_class = call.row_count, bytes = 0;
   int threads = teams.lanes;
   if (teams.lanes <= kHalfWave) {
-    if (call.ragged) {
-      while (1 << teams.classes_log2 < kPack<T>) ++teams.classes_log2;
-      of_class = ((of_class - 1) >> teams.classes_log2) + 1;
-    }
-    threads = threads_of(of_class, teams.lanes, aligned ? kAlignedTeams : kRaggedTeams);
+    threads = threads_of(call.row_count, teams.lanes, kTeamThreads);
     teams.in_block = threads / teams.lanes;
     teams.lanes_log2 = 0;
     while (1 << teams.lanes_log2 < teams.lanes) ++teams.lanes_log2;
-    if (!aligned) bytes = stage_parameters(&call, call.n, most_shared(ctx));
   }
-  const int64_t blocks = ((of_class - 1) / teams.in_block + 1) << teams.classes_log2;
-  return launch(aligned ? forward_rows<true, Norm, T, P> : forward_rows<false, Norm, T, P>,
-                {blocks, threads, static_cast<size_t>(bytes)}, ctx, call, teams);
+  const int64_t blocks = (call.row_count - int64_t{1}) / teams.in_block + 1;
+  return launch(forward_rows<Norm, T, P>, {blocks, threads}, ctx, call, teams);
+}
+
+template <class Norm, class T, class P>
+int launch_ragged(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
+  const int64_t packs = call.n / kPack<T>;
+  const int team = row_team(call.row_count, packs, kRaggedFitting.threads, ctx);
+  const int threads =
+      team <= kHalfWave ? threads_of(call.row_count, team, kRaggedFitting.threads) : team;
+  // Of rows whose parameters are not all here, each pack takes them from where they are.
+  int blocks = kRaggedFitting.threads * kRaggedFitting.blocks / threads;
+  const int64_t all = stage_parameters(&call, call.n, most_shared(ctx));
+  while (blocks * threads > kRaggedFitting.threads && shared_of_block(ctx, blocks) < all) --blocks;
+  const int64_t bytes = stage_parameters(&call, call.n, shared_of_block(ctx, blocks));
+  const Plan plan = plan_turns(call.row_count, threads / team, call.ragged ? kPack<T> : 1,
+                               multiprocessors(ctx) * blocks, kMostTurns);
+  call.turns = plan.turns;
+  return launch(forward_ragged<Norm, T, P>, {plan.blocks, threads, static_cast<size_t>(bytes)}, ctx,
+                call, team, static_cast<int>(packs / team));
 }
 
 // Of two blocks of a multiprocessor one loads while the other one waits for its cluster.
@@ -146,7 +157,11 @@ int forward_contiguous(const void* p, const polyops_context* ctx) {
   const Shape shape = shape_of(a.src, a.normalized_rank);
   return with_types<Norm>(a.src.dtype, any_parameter<Norm>(a), [&]<class T, class P>() {
     const ForwardCall<Norm, T, P> call = make_forward<Norm, T, P>(a, shape);
-    return shape.n / kPack<T> <= kRowPacks * kRowThreads ? launch_rows(call, ctx) : launch_cluster(call, ctx);
+    const auto takes = [&](const Fitting& fitting) {
+      return shape.n / kPack<T> <= int64_t{kRowPacks} * fitting.threads;
+    };
+    if (takes(kRowFitting) && is_aligned(call)) return launch_rows(call, ctx);
+    return takes(kRaggedFitting) ? launch_ragged(call, ctx) : launch_cluster(call, ctx);
   });
 }
 

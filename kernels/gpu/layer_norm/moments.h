@@ -114,9 +114,10 @@ GPU_DEVICE float pivot_of(const Part<T, kPacks>& x, const Share<T>& of, bool rag
 template <class T, int kPacks>
 GPU_DEVICE void add_packs(const Words (&packs)[kPacks], float pivot, const Cut<T>& cut, int first,
                           int step, float (&sums)[2]) {
+  const int live = cut.whole - first;
 #pragma unroll
   for (int k = 0; k < kPacks; ++k) {
-    if (first + k * step >= cut.whole) break;
+    if (k * step >= live) break;
     float v[kPack<T>], deviation[2], square[2];
     unpack<T>(packs[k], v);
 #pragma unroll

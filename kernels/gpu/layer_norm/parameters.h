@@ -38,15 +38,20 @@ struct Parameters {
     for (int i = 0; i < kParts; ++i) words[i] = {{bits, bits, bits, bits}};
   }
 
-  // Of that pack, of parameters and rows that begin at 16 aligned bytes.
-  GPU_DEVICE void load_aligned(int which, int32_t pack, float (&x)[kPack<T>]) const {
+  GPU_DEVICE bool all_given() const {
+    return given[0] != nullptr && given[kCount - 1] != nullptr;
+  }
+  // Of the pack that begins there, of parameters and rows that begin at 16 aligned bytes.
+  template <bool kGiven>
+  GPU_DEVICE void load_aligned(int which, int32_t at, float (&x)[kPack<T>]) const {
     const uint32_t bits = fill_bits<P>(which == 0 ? 1.0f : -0.0f);
     Words words[kParts];
 #pragma unroll
     for (int i = 0; i < kParts; ++i) {
       words[i] = {{bits, bits, bits, bits}};
-      if (given[which] == nullptr) continue;
-      words[i] = load_words_constant(given[which] + pack * kPack<T> + i * kPack<P>);
+      if (kGiven || given[which] != nullptr) {
+        words[i] = load_words_constant(given[which] + at + i * kPack<P>);
+      }
     }
     unpack_all(words, x);
   }
