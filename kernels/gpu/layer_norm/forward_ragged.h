@@ -31,23 +31,25 @@ forward_ragged(ForwardCall<Norm, T, P> call, int team, int rounds) {
   for (int turn = 0; turn < turns.count && begin < rows; ++turn, begin += turns.step()) {
     const uint32_t row = begin + mine;
     const bool ours = row < rows;  // all lanes come to the sums
-    Part<T, kRowPacks> x = {};
-    if (ours) {
+    Part<T, kRowPacks> x;
+    if (!ours) {
+      x = {};
+    } else {
       call.rows.offsets(row, at);
       const T* const src = call.src + at[0];
       if (misplaced(src) != of.cut.shift) of = Share<T>(Cut<T>(src, call.n), lane, team, rounds);
       load_packs_once(of, src, &x);
       load_ends(of.cut, src, lane, team, 0.0f, x.ends);
     }
-    if (turn == 0) {
-      parameters.stage();
-      barrier();
-    }
     const Moments m = row_moments<Norm>(
         &x, of, true, shared + turn % 2 * 2 * kMomentsShared, call.inv_n, call.eps,
         [&](float pivot, float(&sums)[2], float* room) {
           return combine<Norm>(pivot, sums, of, room, call.inv_n);
         });
+    if (turn == 0) {
+      parameters.stage();
+      barrier();
+    }
     if (!ours) continue;
     if (lane == 0) store_moments(call, row, m);
     T* const dst = call.dst + at[1];
