@@ -20,6 +20,8 @@
 //   f16, bf16                   storage; widen() and narrow<T>() convert, to nearest even
 //   widen2, narrow2             two of them in a word, the first in its low half
 //   load_16, store_16           16 aligned bytes of the device's memory, in one access
+//   load_16_once                the same, of what this kernel looks at once: it leaves the caches first
+//   load_16_constant            the same, of what nothing stores to while this kernel runs
 //   float_bits, float_of_bits   a float32 and its bits
 //   funnel_right(low, high, n)  bits n.. of two words, n below 32
 //   permute_bytes(a, b, digits) of the bytes 0 to 3 of a and 4 to 7 of b those that the last four hex
@@ -124,6 +126,20 @@ template <class T>
 GPU_DEVICE Words load_words(const T* p) {
   Words words;
   load_16(p, words.w);
+  return words;
+}
+
+template <class T>
+GPU_DEVICE Words load_words_once(const T* p) {
+  Words words;
+  load_16_once(p, words.w);
+  return words;
+}
+
+template <class T>
+GPU_DEVICE Words load_words_constant(const T* p) {
+  Words words;
+  load_16_constant(p, words.w);
   return words;
 }
 

@@ -48,7 +48,7 @@ GPU_DEVICE void sum_team(float (&x)[kSums], int team, float* shared) {
   }
   barrier();
   const int waves = team / wave_size();
-  const int first = wave - wave % waves;
+  const int first = team == block_threads() ? 0 : wave - wave % waves;
 #pragma unroll
   for (int i = 0; i < kSums; ++i) {
     x[i] = lane < waves ? shared[i * kMostWaves + first + lane] : 0.0f;

@@ -27,6 +27,8 @@ struct Cut {
     if (head > n) head = n;
     whole = (n - head) / kPack<T>;
   }
+  // Packs without ends.
+  GPU_DEVICE explicit Cut(int packs) : n(packs * kPack<T>), shift(0), head(0), whole(packs) {}
   template <class U>
   GPU_DEVICE bool fits(const U* first) const {
     return reinterpret_cast<uintptr_t>(first + head) % kStoreAlignment<U, kPack<T>> == 0;

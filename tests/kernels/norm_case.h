@@ -56,6 +56,7 @@ inline std::vector<Case> all_cases() {
       {"contiguous", {2, 1, 3, 2, 1, 2, 3, 5}, 3},
       {"contiguous", {1030, 3}, 1},                    // few columns
       {"contiguous", {200, 700}, 1, {}, {}, 1},        // several threads
+      {"contiguous", {100, 1024}, 1},                  // all that part of a wave takes
       {"contiguous", {1, 70001}, 1},                   // one long row
       {"contiguous", {1, 270001}, 1},                  // beyond what a cluster takes
       {"contiguous", {6, 20000}, 1},                   // rows taken one at a time

@@ -55,12 +55,12 @@ struct Slots {
   }
 };
 
-template <class T>
-GPU_DEVICE void copy_row(const Cut<T>& cut, const T* row, int lane, int team, bool ragged,
+template <bool kRagged, class T>
+GPU_DEVICE void copy_row(const Cut<T>& cut, const T* row, int lane, int team,
                          const Slots<T>& slots, int stage, int tensor) {
-  copy_packs<kBackwardPacks<T>>(cut, row, lane, team, ragged,
+  copy_packs<kBackwardPacks<T>>(cut, row, lane, team, kRagged,
                                 [&](int k) { return slots.place(stage, tensor, k); });
-  if (!ragged) return;
+  if constexpr (!kRagged) return;
   for_each_end<kMostEnds<T>>(cut, lane, team, [&](int e, int at) {
     copy_16_later(slots.place(stage, tensor, kBackwardPacks<T> + e),
                   row + at - misplaced(row + at));
@@ -97,6 +97,7 @@ struct BackwardRow {
   GPU_DEVICE float x_hat(float x) const { return Norm::kCentered ? (x - mean) * rstd : x * rstd; }
 
   // Begins the copies of what follows its first `begin` elements.
+  template <bool kRagged>
   GPU_DEVICE void open(const BackwardCall<Norm, T, P>& call, int32_t begin, uint32_t row,
                        const Cut<T>& cut, int lane, int team, const Slots<T>& slots, int stage) {
     if (row >= static_cast<uint32_t>(call.row_count)) return;
@@ -109,8 +110,8 @@ struct BackwardRow {
     out = call.grad_src + at[2] + begin;
     if constexpr (Norm::kCentered) mean = load_value<T>(call.mean, row);
     rstd = load_value<T>(call.rstd, row);
-    copy_row(cut, grad, lane, team, call.ragged, slots, stage, 0);
-    copy_row(cut, src, lane, team, call.ragged, slots, stage, 1);
+    copy_row<kRagged>(cut, grad, lane, team, slots, stage, 0);
+    copy_row<kRagged>(cut, src, lane, team, slots, stage, 1);
   }
 };
 
@@ -149,10 +150,10 @@ GPU_DEVICE void for_each_end_of(const BackwardRow<Norm, T, P>& row, const Slots<
 }
 
 // Adds to the columns; sums: of g = grad weight, where there is a mean, and last of g x_hat.
-template <class Norm, class T, class P>
+template <bool kRagged, class Norm, class T, class P>
 GPU_DEVICE void sum_row(const BackwardRow<Norm, T, P>& row, const Slots<T>& slots, int stage,
                         const Weight<T, P>& weights, const Cut<T>& cut, int lane, int team,
-                        bool ragged, ColumnSums<Norm, T>* columns, float (&sums)[Norm::kSums]) {
+                        ColumnSums<Norm, T>* columns, float (&sums)[Norm::kSums]) {
   constexpr int kLast = Norm::kSums - 1;
   for_each_pack(row, slots, stage, weights, cut, lane, team,
                 [&](int k, const auto& grad, const auto& x, const auto& weight) {
@@ -169,7 +170,7 @@ GPU_DEVICE void sum_row(const BackwardRow<Norm, T, P>& row, const Slots<T>& slot
                   if constexpr (Norm::kCentered) sums[0] += sum[0] + sum[1];
                   sums[kLast] += product[0] + product[1];
                 });
-  if (!ragged) return;
+  if constexpr (!kRagged) return;
   for_each_end_of(row, slots, stage, weights, cut, lane, team,
                   [&](int e, int, float grad, float x, float weight) {
                     if constexpr (Norm::kCentered) {
@@ -182,11 +183,11 @@ GPU_DEVICE void sum_row(const BackwardRow<Norm, T, P>& row, const Slots<T>& slot
 }
 
 // grad_src, rstd (g - mean of g - x_hat mean of g x_hat); rms_norm's without the mean of g.
-template <class Norm, class T, class P>
+template <bool kRagged, class Norm, class T, class P>
 GPU_DEVICE void store_row(const BackwardRow<Norm, T, P>& row, const Slots<T>& slots, int stage,
                           const Weight<T, P>& weights, const Cut<T>& cut, int lane, int team,
-                          bool ragged, const float (&sums)[Norm::kSums], float inv_n) {
-  const bool fits = cut.fits(row.out);
+                          const float (&sums)[Norm::kSums], float inv_n) {
+  const bool fits = !kRagged || cut.fits(row.out);
   const float of_product = -sums[Norm::kSums - 1] * inv_n * row.rstd;
   float of_g = 0;
   if constexpr (Norm::kCentered) of_g = -sums[0] * inv_n * row.rstd;
@@ -202,7 +203,7 @@ GPU_DEVICE void store_row(const BackwardRow<Norm, T, P>& row, const Slots<T>& sl
                   }
                   store_pack(cut, row.out, fits, lane + k * team, y);
                 });
-  if (!ragged) return;
+  if constexpr (!kRagged) return;
   for_each_end_of(row, slots, stage, weights, cut, lane, team,
                   [&](int, int at, float grad, float x, float weight) {
                     row.out[at] = narrow<T>(fmaf(grad * weight, row.rstd, shared_part(x)));

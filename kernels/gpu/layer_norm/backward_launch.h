@@ -1,116 +1,14 @@
-// Which kernels of the gradients a call takes, in how many blocks, and their workspace.
+// Which kernels of the gradients a call takes, and in how many blocks.
 #ifndef POLYOPS_GPU_LAYER_NORM_BACKWARD_LAUNCH_H_
 #define POLYOPS_GPU_LAYER_NORM_BACKWARD_LAUNCH_H_
 
-#include "backward.h"
+#include "backward_call.h"
 #include "backward_long.h"
 #include "backward_strided.h"
 #include "backward_walk.h"
 
 namespace polyops::gpu {
 namespace {
-
-constexpr int kWalkThreads = 256;  // of blocks whose teams are smaller
-// Of so many threads and fewer, a multiprocessor's blocks that walk rows.
-constexpr int walkers_of(Fitting most, int threads) {
-  return most.threads * most.blocks / (threads > kWalkThreads ? threads : kWalkThreads);
-}
-// All, on as many multiprocessors as the largest chip of today has; more would not be used.
-// scratch_bytes() cannot see the device.
-template <class Norm>
-inline constexpr int64_t kMostWalkers = 160 * walkers_of(Norm::kBackward, kWalkThreads);
-// Blocks and the rows each has at least, where they are tiles of columns and chunks of rows.
-constexpr int64_t kTileBlocks = 512;
-constexpr int64_t kLeastTileRows = 16;
-
-template <class Norm>
-bool wants_sums(const typename Norm::BackwardArgs& a) {
-  return polyops_is_present(&a.grad_weight) || polyops_is_present(&Norm::grad_bias(a));
-}
-
-inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
-inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-
-struct Tiling {
-  int64_t tiles, chunks;
-};
-inline Tiling tile(const Shape& shape, int64_t columns) {
-  const int64_t tiles = round_up(shape.n, columns) / columns;
-  const int64_t most = round_up(shape.rows, kLeastTileRows) / kLeastTileRows;
-  const int64_t chunks = smaller(most, kTileBlocks / tiles);
-  return {tiles, chunks < 1 ? 1 : chunks};
-}
-
-inline int64_t pack_elements(int32_t dtype) { return 16 / polyops_dtype_size(dtype); }
-inline int64_t sums_stride(const Shape& shape) { return round_up(shape.n, 4); }
-
-// What the lanes of a block take of a row, 32 elements each.
-constexpr int64_t kWalkElements = 32 * kBackwardMost.threads;
-// Of a workspace of up to half a megabyte each.
-constexpr int64_t kMostClusters = 80;
-// Of the shared memory that a block has, what is neither weight nor rows.
-template <class Norm>
-constexpr int64_t kBackwardBesides =
-    1024 + int64_t{sizeof(float)} *
-               (4 * kMostWaves + 2 * Norm::kSums * kMostCluster + 4);  // and the mailbox
-
-template <class Norm>
-size_t sums_bytes(const Shape& shape, int64_t rows) {
-  return static_cast<size_t>(rows * Norm::kParameters * sums_stride(shape)) * sizeof(float);
-}
-
-template <class Norm>
-size_t backward_scratch(const void* p, int32_t) {
-  const auto& a = *static_cast<const typename Norm::BackwardArgs*>(p);
-  if (!wants_sums<Norm>(a)) return 0;
-  const Shape shape = shape_of(a.src, a.normalized_rank);
-  const int64_t pack = pack_elements(a.src.dtype);
-  const int64_t chunks = tile(shape, kTileThreads * pack).chunks;
-  // Where shared memory is small, or there are no clusters, rows go in chunks.
-  const int64_t most = shape.n > kWalkElements ? kMostClusters : kMostWalkers<Norm>;
-  const int64_t walkers = smaller(most, round_up(shape.rows, pack));
-  return sums_bytes<Norm>(shape, chunks > walkers ? chunks : walkers);
-}
-
-template <class Norm>
-size_t backward_strided_scratch(const void* p, int32_t) {
-  const auto& a = *static_cast<const typename Norm::BackwardArgs*>(p);
-  if (!wants_sums<Norm>(a)) return 0;
-  const Shape shape = shape_of(a.src, a.normalized_rank);
-  return sums_bytes<Norm>(shape, tile(shape, strided_threads(shape.n)).chunks);
-}
-
-// grad, src and grad_src, or src again where that is not wanted.
-template <class Args>
-Walk<3> backward_space(const Args& a, int begin, int end) {
-  const polyops_tensor* out = polyops_is_present(&a.grad_src) ? &a.grad_src : &a.src;
-  return make_walk<3>({&a.grad_dst, &a.src, out}, Order::kDimensions, begin, end);
-}
-
-template <class Norm, class T, class P>
-BackwardCall<Norm, T, P> make_backward(const typename Norm::BackwardArgs& a, const Shape& shape,
-                                       const polyops_context* ctx) {
-  BackwardCall<Norm, T, P> call = {
-      static_cast<const T*>(a.grad_dst.data),
-      static_cast<const T*>(a.src.data),
-      polyops_is_present(&a.grad_src) ? static_cast<T*>(a.grad_src.data) : nullptr,
-      parameters<P>(a.weight),
-      values_of(Norm::mean(a)),
-      values_of(a.rstd),
-      wants_sums<Norm>(a) ? static_cast<float*>(ctx->scratch) : nullptr,
-      sums_stride(shape),
-      backward_space(a, 0, shape.first_normalized),
-      static_cast<int32_t>(shape.rows),
-      static_cast<int32_t>(shape.n),
-      1 / static_cast<float>(shape.n),
-      false,
-      0,
-      0,
-      {1, 1, 1}};
-  call.ragged = shape.n % kPack<T> != 0 || !rows_aligned(call.rows, 0, a.grad_dst.data, kPack<T>) ||
-                !rows_aligned(call.rows, 1, a.src.data, kPack<T>);
-  return call;
-}
 
 template <class Norm, class T, class P>
 int launch_sums(const BackwardCall<Norm, T, P>& call, const typename Norm::BackwardArgs& a,
@@ -152,6 +50,13 @@ Walkers plan_walkers(BackwardCall<Norm, T, P>* call, int64_t n, int64_t rows, co
   return w;
 }
 
+template <class Form, class Norm, class T, class P>
+auto walk_kernel(int threads) {
+  constexpr Fitting kMost = kBackwardMost, kFew = Norm::kBackward;
+  return threads <= kFew.threads ? backward_rows<Form, Norm, T, P, kFew.threads, kFew.blocks>
+                                 : backward_rows<Form, Norm, T, P, kMost.threads, kMost.blocks>;
+}
+
 template <class Norm, class T, class P>
 int launch_walk(BackwardCall<Norm, T, P> call, const Walkers& w,
                 const typename Norm::BackwardArgs& a, const polyops_context* ctx) {
@@ -159,10 +64,8 @@ int launch_walk(BackwardCall<Norm, T, P> call, const Walkers& w,
       plan_turns(call.row_count, w.threads / w.team, call.ragged ? kPack<T> : 1,
                  smaller(multiprocessors(ctx) * w.blocks, kMostWalkers<Norm>), kMostElements);
   call.turns = plan.turns;
-  constexpr Fitting kMost = kBackwardMost, kFew = Norm::kBackward;
-  const auto kernel = w.threads <= kFew.threads
-                          ? backward_rows<false, Norm, T, P, kFew.threads, kFew.blocks>
-                          : backward_rows<false, Norm, T, P, kMost.threads, kMost.blocks>;
+  const auto kernel = is_aligned(call) ? walk_kernel<AlignedRows, Norm, T, P>(w.threads)
+                                       : walk_kernel<RaggedRows, Norm, T, P>(w.threads);
   const int status =
       launch(kernel, {plan.blocks, w.threads, size_t(w.bytes)}, ctx, call, w.team, w.stages, 0);
   return status != POLYOPS_OK ? status : launch_sums(call, a, plan.blocks, ctx);
@@ -203,10 +106,13 @@ int launch_cluster(BackwardCall<Norm, T, P> call, const typename Norm::BackwardA
       call.row_count, 1, call.ragged ? kPack<T> : 1,
       smaller(at_a_time > few_turns ? at_a_time : few_turns, kMostClusters), kMostElements);
   call.turns = plan.turns;
+  constexpr Fitting kMost = kBackwardMost;
+  const auto kernel =
+      is_aligned(call) ? backward_rows<AlignedSections, Norm, T, P, kMost.threads, kMost.blocks>
+                       : backward_rows<RaggedSections, Norm, T, P, kMost.threads, kMost.blocks>;
   const int status =
-      launch(backward_rows<true, Norm, T, P, kBackwardMost.threads, kBackwardMost.blocks>,
-             {plan.blocks * sections.blocks, w.threads, size_t(w.bytes), sections.blocks}, ctx,
-             call, w.team, w.stages, sections.elements);
+      launch(kernel, {plan.blocks * sections.blocks, w.threads, size_t(w.bytes), sections.blocks},
+             ctx, call, w.team, w.stages, sections.elements);
   return status != POLYOPS_OK ? status : launch_sums(call, a, plan.blocks, ctx);
 }
 

@@ -7,6 +7,21 @@
 namespace polyops::gpu {
 namespace {
 
+// kRagged: some row begins or ends between 16 aligned bytes, which takes registers and a third more
+// instructions. kCluster: each block has a section of its rows.
+struct AlignedRows {
+  static constexpr bool kRagged = false, kCluster = false;
+};
+struct RaggedRows {
+  static constexpr bool kRagged = true, kCluster = false;
+};
+struct AlignedSections {
+  static constexpr bool kRagged = false, kCluster = true;
+};
+struct RaggedSections {
+  static constexpr bool kRagged = true, kCluster = true;
+};
+
 // One of the sums of all teams of the block, to its row of the workspace. `shared`: n elements
 // per team, if there are several.
 template <class T>
@@ -33,9 +48,10 @@ GPU_DEVICE void store_columns(const float (&packs)[kBackwardPacks<T>][kPack<T>],
 
 // stages: rows whose copies are under way or in use at a time, 1 or 2. elements: of the sections of a
 // row, but the last; kCluster alone.
-template <bool kCluster, class Norm, class T, class P, int kThreads, int kBlocks>
+template <class Form, class Norm, class T, class P, int kThreads, int kBlocks>
 GPU_KERNEL(kThreads, kBlocks)
 backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t elements) {
+  constexpr bool kCluster = Form::kCluster, kRagged = Form::kRagged;
   GPU_SHARED(float, shared, 4 * kMostWaves);
   GPU_SHARED(Mailbox, box, 1);
   GPU_SHARED(float, tables, (kCluster ? 2 * Norm::kSums * kMostCluster : 1));
@@ -50,13 +66,14 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
   const uint32_t mine = static_cast<uint32_t>(thread_id() / team * turns.classes);
   int64_t at[3];
   call.rows.offsets(begin < rows ? begin : 0, at);
-  const Cut<T> cut(call.grad + at[0] + section.begin, section.n);
+  const Cut<T> cut = kRagged ? Cut<T>(call.grad + at[0] + section.begin, section.n)
+                             : Cut<T>(section.n / kPack<T>);
   const Weight<T, P> weights = {
       {section.of(call.weight)}, memory, call.staged, {section.n, cut.shift, kPack<T>}};
   const Slots<T> slots = {memory + weights.words(), call.slots};
   ColumnSums<Norm, T> columns = {};
   BackwardRow<Norm, T, P> row = {};
-  row.open(call, section.begin, begin + mine, cut, lane, team, slots, 0);
+  row.template open<kRagged>(call, section.begin, begin + mine, cut, lane, team, slots, 0);
   close_copies();
   weights.stage();
   barrier();
@@ -72,7 +89,7 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
     const bool more = turn + 1 < turns.count;
     BackwardRow<Norm, T, P> next = row;
     if (stages == 2) {
-      if (more) next.open(call, section.begin, begin + mine, cut, lane, team, slots, 1 - stage);
+      if (more) next.template open<kRagged>(call, section.begin, begin + mine, cut, lane, team, slots, 1 - stage);
       close_copies();
       wait_copies<1>();
     } else {
@@ -80,17 +97,17 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
     }
     float sums[Norm::kSums] = {};
     if (ours) {
-      sum_row(row, slots, stage, weights, cut, lane, team, call.ragged, &columns, sums);
+      sum_row<kRagged>(row, slots, stage, weights, cut, lane, team, &columns, sums);
     }
     if (call.grad_src != nullptr) {
       sum_team(sums, team, shared + turn % 2 * 2 * kMostWaves);
       if constexpr (kCluster) sum_cluster(sums, &table);
       if (ours) {
-        store_row(row, slots, stage, weights, cut, lane, team, call.ragged, sums, call.inv_n);
+        store_row<kRagged>(row, slots, stage, weights, cut, lane, team, sums, call.inv_n);
       }
     }
     if (stages == 1 && more) {
-      next.open(call, section.begin, begin + mine, cut, lane, team, slots, 0);
+      next.template open<kRagged>(call, section.begin, begin + mine, cut, lane, team, slots, 0);
       close_copies();
     }
     row = next;

@@ -17,10 +17,6 @@
 namespace polyops::gpu {
 namespace {
 
-constexpr int kForwardThreads = 1024;  // at most: 64 registers
-constexpr int kForwardPacks = 4;
-constexpr int kShortThreads = 256;  // of blocks whose teams are parts of waves
-
 // P: of weight and bias, null if absent. The bias and the mean are layer_norm's alone.
 template <class Norm, class T, class P>
 struct ForwardCall {
@@ -64,7 +60,19 @@ GPU_DEVICE float affine(float x, float weight, float bias) {
   return fmaf(x, weight, bias);
 }
 
-// y of packs first, first + step, ... kQuick: their parameters are all in shared memory, and dst lies
+// y of a pack.
+template <class Norm, class T>
+GPU_DEVICE void normalize(const Words& x, const Moments& m,
+                          const float (&parameters)[Norm::kParameters][kPack<T>],
+                          float (&y)[kPack<T>]) {
+  unpack<T>(x, y);
+#pragma unroll
+  for (int j = 0; j < kPack<T>; ++j) {
+    y[j] = affine<Norm>(m.normal<Norm>(y[j]), parameters[0][j], parameters[Norm::kParameters - 1][j]);
+  }
+}
+
+// Of packs first, first + step, ... kQuick: their parameters are all in shared memory, and dst lies
 // as src does.
 template <class Norm, bool kQuick, class T, class P, int kPacks>
 GPU_DEVICE void store_packs(const Words (&x)[kPacks], const Moments& m,
@@ -85,12 +93,7 @@ GPU_DEVICE void store_packs(const Words (&x)[kPacks], const Moments& m,
         parameters.load(which, grid, forgotten(pack), parameter[which]);
       }
     }
-    unpack<T>(x[k], y);
-#pragma unroll
-    for (int j = 0; j < kPack<T>; ++j) {
-      y[j] =
-          affine<Norm>(m.normal<Norm>(y[j]), parameter[0][j], parameter[Norm::kParameters - 1][j]);
-    }
+    normalize<Norm, T>(x[k], m, parameter, y);
     store_pack(cut, dst, kQuick || cut.fits(dst), at, y);
   }
 }

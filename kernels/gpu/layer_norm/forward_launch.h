@@ -3,10 +3,10 @@
 #ifndef POLYOPS_GPU_LAYER_NORM_FORWARD_LAUNCH_H_
 #define POLYOPS_GPU_LAYER_NORM_FORWARD_LAUNCH_H_
 
-#include "forward.h"
+#include "forward_cluster.h"
 #include "forward_long.h"
+#include "forward_ragged.h"
 #include "forward_strided.h"
-#include "forward_walk.h"
 
 namespace polyops::gpu {
 namespace {
@@ -58,7 +58,7 @@ int launch_long(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
   const Plan plan =
       plan_turns(call.row_count, 1, call.ragged ? kPack<T> : 1, multiprocessors(ctx), kMostTurns);
   call.turns = plan.turns;
-  constexpr int64_t kChunk = kLongPacks * kForwardThreads;
+  constexpr int64_t kChunk = kLongPacks * kLongThreads;
   int64_t room = shared_of_block(ctx, 1);
   const int64_t before = (packs + kChunk - 1) / kChunk - 1;  // the last chunk
   int64_t parked = room / (kChunk * 16);
@@ -66,57 +66,83 @@ int launch_long(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
   room -= parked * kChunk * 16;
   const int64_t bytes = stage_parameters(&call, call.n, room) + parked * kChunk * 16;
   return launch(forward_long<Norm, T, P>,
-                {plan.blocks, kForwardThreads, static_cast<size_t>(bytes)}, ctx, call,
+                {plan.blocks, kLongThreads, static_cast<size_t>(bytes)}, ctx, call,
                 static_cast<int>(parked));
 }
 
-// Of shared memory, for the rows of a block.
-template <class Form>
-int64_t row_slots(int threads) {
-  return int64_t{16} * Form::kPacks * threads;
+// Lanes of a row. More with fewer packs each, where there are too few rows to fill multiprocessors.
+constexpr int64_t kFillThreads = 1024;
+inline int row_team(int64_t rows, int64_t packs, int most, const polyops_context* ctx) {
+  int team = team_of(packs, kRowPacks);
+  for (int each = kRowPacks / 2; each > 1; each /= 2) {
+    const int wider = team_of(packs, each);
+    if (rows * team >= kFillThreads * multiprocessors(ctx) || wider > most) break;
+    team = wider;
+  }
+  return team;
 }
 
 template <class Norm, class T, class P>
-int launch_rows(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
-  const int team = team_of(call.n / kPack<T>, kForwardPacks);
-  const int threads = team <= kHalfWave ? threads_of(call.row_count, team, kShortThreads) : team;
-  int blocks = kForwardThreads / threads;
-  const int64_t slots = row_slots<RaggedRows>(threads);
-  while (blocks > 0 && shared_of_block(ctx, blocks) < slots) --blocks;
-  if (blocks == 0) return launch_long(call, ctx);
+bool is_aligned(const ForwardCall<Norm, T, P>& call) {
+  const auto begins = [](const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; };
+  return !call.ragged && rows_aligned(call.rows, 1, call.dst, kPack<T>) && begins(call.weight) &&
+         begins(call.bias);
+}
+
+template <class Norm, class T, class P>
+int launch_rows(const ForwardCall<Norm, T, P>& call, const polyops_context* ctx) {
+  const int64_t packs = call.n / kPack<T>;
+  Teams teams = {row_team(call.row_count, packs, kRowFitting.threads, ctx), 31, 1, 0};
+  teams.rounds = static_cast<int32_t>(packs / teams.lanes);
+  int threads = teams.lanes;
+  if (teams.lanes <= kHalfWave) {
+    threads = threads_of(call.row_count, teams.lanes, kTeamThreads);
+    teams.in_block = threads / teams.lanes;
+    teams.lanes_log2 = 0;
+    while (1 << teams.lanes_log2 < teams.lanes) ++teams.lanes_log2;
+  }
+  const int64_t blocks = (call.row_count - int64_t{1}) / teams.in_block + 1;
+  return launch(forward_rows<Norm, T, P>, {blocks, threads}, ctx, call, teams);
+}
+
+template <class Norm, class T, class P>
+int launch_ragged(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
+  const int64_t packs = call.n / kPack<T>;
+  const int team = row_team(call.row_count, packs, kRaggedFitting.threads, ctx);
+  const int threads =
+      team <= kHalfWave ? threads_of(call.row_count, team, kRaggedFitting.threads) : team;
+  // Of rows whose parameters are not all here, each pack takes them from where they are.
+  int blocks = kRaggedFitting.threads * kRaggedFitting.blocks / threads;
+  const int64_t all = stage_parameters(&call, call.n, most_shared(ctx));
+  while (blocks * threads > kRaggedFitting.threads && shared_of_block(ctx, blocks) < all) --blocks;
+  const int64_t bytes = stage_parameters(&call, call.n, shared_of_block(ctx, blocks));
   const Plan plan = plan_turns(call.row_count, threads / team, call.ragged ? kPack<T> : 1,
                                multiprocessors(ctx) * blocks, kMostTurns);
   call.turns = plan.turns;
-  const int64_t bytes =
-      slots + stage_parameters(&call, call.n, shared_of_block(ctx, blocks) - slots);
-  const LaunchShape shape = {plan.blocks, threads, static_cast<size_t>(bytes)};
-  return launch(
-      call.ragged ? forward_rows<RaggedRows, Norm, T, P> : forward_rows<AlignedRows, Norm, T, P>,
-      shape, ctx, call, team, 0);
+  return launch(forward_ragged<Norm, T, P>, {plan.blocks, threads, static_cast<size_t>(bytes)}, ctx,
+                call, team, static_cast<int>(packs / team));
 }
-
-template <class T>
-constexpr int64_t kBlockElements = int64_t{kForwardPacks} * kForwardThreads * kPack<T>;
 
 // Of two blocks of a multiprocessor one loads while the other one waits for its cluster.
 template <class Norm, class T, class P>
 int launch_cluster(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
-  constexpr int64_t kSection = int64_t{ClusterRows::kPacks} * kPack<T> * ClusterRows::kThreads;
+  constexpr int64_t kSection = int64_t{kClusterPacks} * kPack<T> * kClusterThreads;
   const int most = most_cluster(ctx);
   int blocks = 2;
   while (blocks < most && call.n > blocks * kSection / 2) blocks *= 2;
   const Sections sections = cut_in_sections(call.n, blocks, kPack<T>);
-  const int threads = team_of(sections.elements / kPack<T>, ClusterRows::kPacks);
-  const int together = 2 * threads <= ClusterRows::kThreads ? 2 : 1;
-  const int64_t slots = row_slots<ClusterRows>(threads), room = shared_of_block(ctx, together);
+  const int threads = team_of(sections.elements / kPack<T>, kClusterPacks);
+  const int together = 2 * threads <= kClusterThreads ? 2 : 1;
+  const int64_t slots = int64_t{16} * kClusterPacks * threads;
+  const int64_t room = shared_of_block(ctx, together);
   if (most == 1 || call.n > blocks * kSection || room < slots) return launch_long(call, ctx);
   const Plan plan = plan_turns(call.row_count, 1, call.ragged ? kPack<T> : 1,
                                multiprocessors(ctx) * together / blocks, kClusterTurns);
   call.turns = plan.turns;
   const int64_t bytes = slots + stage_parameters(&call, sections.elements, room - slots);
-  return launch(forward_rows<ClusterRows, Norm, T, P>,
+  return launch(forward_cluster<Norm, T, P>,
                 {plan.blocks * blocks, threads, static_cast<size_t>(bytes), blocks}, ctx, call,
-                threads, sections.elements);
+                sections.elements);
 }
 
 // A parameter that is there, if any is.
@@ -131,7 +157,11 @@ int forward_contiguous(const void* p, const polyops_context* ctx) {
   const Shape shape = shape_of(a.src, a.normalized_rank);
   return with_types<Norm>(a.src.dtype, any_parameter<Norm>(a), [&]<class T, class P>() {
     const ForwardCall<Norm, T, P> call = make_forward<Norm, T, P>(a, shape);
-    return shape.n <= kBlockElements<T> ? launch_rows(call, ctx) : launch_cluster(call, ctx);
+    const auto takes = [&](const Fitting& fitting) {
+      return shape.n / kPack<T> <= int64_t{kRowPacks} * fitting.threads;
+    };
+    if (takes(kRowFitting) && is_aligned(call)) return launch_rows(call, ctx);
+    return takes(kRaggedFitting) ? launch_ragged(call, ctx) : launch_cluster(call, ctx);
   });
 }
 

@@ -9,6 +9,7 @@
 namespace polyops::gpu {
 namespace {
 
+constexpr int kLongThreads = 1024;  // at most: 64 registers
 constexpr int kLongPacks = 8;
 
 // Each thread parks what is its own, so nobody waits for anybody.
@@ -69,7 +70,7 @@ GPU_DEVICE Moments long_moments(const LongRow<T>& row, float* shared, float inv_
 }
 
 template <class Norm, class T, class P>
-GPU_KERNEL(kForwardThreads)
+GPU_KERNEL(kLongThreads)
 forward_long(ForwardCall<Norm, T, P> call, int parked) {
   GPU_SHARED(float, shared, 4 * kMomentsShared);
   GPU_DYNAMIC_SHARED(Words, memory);
@@ -85,7 +86,7 @@ forward_long(ForwardCall<Norm, T, P> call, int parked) {
     int64_t at[2];
     call.rows.offsets(row, at);
     const T* src = call.src + at[0];
-    const Share<T> of(src, call.n, lane, team);
+    const Share<T> of(Cut<T>(src, call.n), lane, team, call.n / kPack<T> / team);
     LongRow<T> whole = {of, src, memory + parameters.words(), call.ragged, parked, 1};
     float* sums = shared + turn % 2 * 2 * kMomentsShared;
     Part<T, kLongPacks> x;

@@ -73,20 +73,22 @@ struct Share {
   float sample;  // elements of the first packs and of the ends, at least 1
   float count;   // elements; of teams within a wave n
 
-  GPU_DEVICE Share(const T* row, int n, int the_lane, int the_team)
-      : cut(row, n), lane(the_lane), team(the_team) {
+  // rounds: how many times every lane has a pack, or one time more than that.
+  GPU_DEVICE Share(const Cut<T>& the_cut, int the_lane, int the_team, int rounds)
+      : cut(the_cut), lane(the_lane), team(the_team) {
     const int within = team < wave_size() ? team : wave_size();
     const int first = team <= wave_size() ? 0 : lane / wave_size() * wave_size();
-    const int live = cut.whole - first;
     const int ends = first == 0 ? cut.ends() : 0;
-    const auto elements = [&](int k) {
-      const int packs = live - k * team;
-      return (packs < 0 ? 0 : packs < within ? packs : within) * kPack<T>;
-    };
-    int all = ends + elements(0);
-    sample = static_cast<float>(all > 0 ? all : 1);
-    for (int k = 1; k * team < live; ++k) all += elements(k);
-    count = static_cast<float>(all);
+    int rest = cut.whole - rounds * team;
+    if (rest < 0) {
+      --rounds;
+      rest += team;
+    }
+    rest -= first;
+    rest = rest < 0 ? 0 : rest < within ? rest : within;
+    const int sampled = ends + (rounds > 0 ? within : rest) * kPack<T>;
+    sample = static_cast<float>(sampled > 0 ? sampled : 1);
+    count = static_cast<float>(ends + (rounds * within + rest) * kPack<T>);
   }
 };
 
@@ -112,9 +114,10 @@ GPU_DEVICE float pivot_of(const Part<T, kPacks>& x, const Share<T>& of, bool rag
 template <class T, int kPacks>
 GPU_DEVICE void add_packs(const Words (&packs)[kPacks], float pivot, const Cut<T>& cut, int first,
                           int step, float (&sums)[2]) {
+  const int live = cut.whole - first;
 #pragma unroll
   for (int k = 0; k < kPacks; ++k) {
-    if (first + k * step >= cut.whole) break;
+    if (k * step >= live) break;
     float v[kPack<T>], deviation[2], square[2];
     unpack<T>(packs[k], v);
 #pragma unroll

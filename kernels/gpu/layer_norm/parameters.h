@@ -38,6 +38,24 @@ struct Parameters {
     for (int i = 0; i < kParts; ++i) words[i] = {{bits, bits, bits, bits}};
   }
 
+  GPU_DEVICE bool all_given() const {
+    return given[0] != nullptr && given[kCount - 1] != nullptr;
+  }
+  // Of the pack that begins there, of parameters and rows that begin at 16 aligned bytes.
+  template <bool kGiven>
+  GPU_DEVICE void load_aligned(int which, int32_t at, float (&x)[kPack<T>]) const {
+    const uint32_t bits = fill_bits<P>(which == 0 ? 1.0f : -0.0f);
+    Words words[kParts];
+#pragma unroll
+    for (int i = 0; i < kParts; ++i) {
+      words[i] = {{bits, bits, bits, bits}};
+      if (kGiven || given[which] != nullptr) {
+        words[i] = load_words_constant(given[which] + at + i * kPack<P>);
+      }
+    }
+    unpack_all(words, x);
+  }
+
   GPU_DEVICE int32_t words() const { return kCount * kParts * staged; }
   GPU_DEVICE int32_t place(int which, int part, int32_t pack) const {
     return (which * kParts + part) * staged + pack;

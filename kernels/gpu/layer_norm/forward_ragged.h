@@ -1,0 +1,64 @@
+// layer_norm and rms_norm of rows in registers, as forward_rows.h, where some row or parameter begins between
+// 16 aligned bytes. Packs of weight and bias would take two loads and a shift each, so a block stays for
+// some rows that are cut alike, every eighth of 16 bits, and has their parameters in shared memory.
+#ifndef POLYOPS_GPU_LAYER_NORM_FORWARD_RAGGED_H_
+#define POLYOPS_GPU_LAYER_NORM_FORWARD_RAGGED_H_
+
+#include "forward_rows.h"
+
+namespace polyops::gpu {
+namespace {
+
+constexpr Fitting kRaggedFitting = {256, 3};  // 80 registers
+
+template <class Norm, class T, class P>
+GPU_KERNEL(kRaggedFitting.threads, kRaggedFitting.blocks)
+forward_ragged(ForwardCall<Norm, T, P> call, int team, int rounds) {
+  GPU_SHARED(float, shared, 4 * kMomentsShared);
+  GPU_DYNAMIC_SHARED(Words, memory);
+  const Turns& turns = call.turns;
+  const auto rows = static_cast<uint32_t>(call.row_count);
+  const int lane = turns.teams == 1 ? thread_id() : thread_id() & (team - 1);
+  uint32_t begin = turns.first(block_id());
+  if (begin >= rows) return;  // the first team's row
+  const uint32_t mine = static_cast<uint32_t>(thread_id() / team * turns.classes);
+  int64_t at[2];
+  call.rows.offsets(begin, at);
+  const T* const first = call.src + at[0];
+  Share<T> of(Cut<T>(first, call.n), lane, team, rounds);
+  const ParametersOf<Norm, T, P> parameters =
+      parameters_of(call, {0, call.n}, first, memory);
+  for (int turn = 0; turn < turns.count && begin < rows; ++turn, begin += turns.step()) {
+    const uint32_t row = begin + mine;
+    const bool ours = row < rows;  // all lanes come to the sums
+    Part<T, kRowPacks> x;
+    if (!ours) {
+      x = {};
+    } else {
+      call.rows.offsets(row, at);
+      const T* const src = call.src + at[0];
+      if (misplaced(src) != of.cut.shift) of = Share<T>(Cut<T>(src, call.n), lane, team, rounds);
+      load_packs_once(of, src, &x);
+      load_ends(of.cut, src, lane, team, 0.0f, x.ends);
+    }
+    const Moments m = row_moments<Norm>(
+        &x, of, true, shared + turn % 2 * 2 * kMomentsShared, call.inv_n, call.eps,
+        [&](float pivot, float(&sums)[2], float* room) {
+          return combine<Norm>(pivot, sums, of, room, call.inv_n);
+        });
+    if (turn == 0) {
+      parameters.stage();
+      barrier();
+    }
+    if (!ours) continue;
+    if (lane == 0) store_moments(call, row, m);
+    T* const dst = call.dst + at[1];
+    store_chunk<Norm>(x.packs, m, parameters, dst, of.cut, lane, team);
+    store_ends<Norm>(x, m, parameters, dst, of);
+  }
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_LAYER_NORM_FORWARD_RAGGED_H_

@@ -1,0 +1,93 @@
+// layer_norm and rms_norm of rows that a part of a wave, or a block, holds in registers as they came:
+// all of a row's loads, its moments, all of its stores. Others on the same multiprocessor load while
+// these are summed or stored. Rows, weight and bias begin at 16 aligned bytes; parameters come from the
+// first-level cache, which rows leave first.
+#ifndef POLYOPS_GPU_LAYER_NORM_FORWARD_ROWS_H_
+#define POLYOPS_GPU_LAYER_NORM_FORWARD_ROWS_H_
+
+#include "forward.h"
+
+namespace polyops::gpu {
+namespace {
+
+constexpr int kRowPacks = 8;  // of a lane
+constexpr Fitting kRowFitting = {512, 2};
+constexpr int kTeamThreads = 128;  // of blocks with several rows
+
+// Which lanes share a row.
+struct Teams {
+  int32_t lanes;
+  int32_t lanes_log2;  // 31: the block is one team
+  int32_t in_block;
+  int32_t rounds;  // see Share
+
+  GPU_DEVICE int lane() const { return thread_id() & ((uint32_t{1} << lanes_log2) - 1); }
+  GPU_DEVICE uint32_t row() const {
+    return static_cast<uint32_t>(block_id()) * static_cast<uint32_t>(in_block) +
+           (static_cast<uint32_t>(thread_id()) >> lanes_log2);
+  }
+};
+
+// What a lane has of its row, all loads before the first use.
+template <class T>
+GPU_DEVICE void load_packs_once(const Share<T>& of, const T* row, Part<T, kRowPacks>* x) {
+  const int live = of.cut.whole - of.lane;
+  const T* from = row + of.cut.of_pack(of.lane);
+#pragma unroll
+  for (int k = 0; k < kRowPacks; ++k) {
+    if (k * of.team < live) x->packs[k] = load_words_once(from);
+    from += of.team * kPack<T>;
+  }
+}
+
+// kGiven: no parameter is absent.
+template <bool kGiven, class Norm, class T, class P>
+GPU_DEVICE void store_aligned(const Words (&x)[kRowPacks], const Moments& m,
+                              const ParametersOf<Norm, T, P>& parameters, T* dst,
+                              const Share<T>& of) {
+  const int live = of.cut.whole - of.lane;
+  int32_t at = of.lane * kPack<T>;
+#pragma unroll
+  for (int k = 0; k < kRowPacks; ++k) {
+    if (k * of.team >= live) break;
+    float y[kPack<T>], parameter[Norm::kParameters][kPack<T>];
+#pragma unroll
+    for (int which = 0; which < Norm::kParameters; ++which) {
+      parameters.template load_aligned<kGiven>(which, at, parameter[which]);
+    }
+    normalize<Norm, T>(x[k], m, parameter, y);
+    store_words(dst + at, pack<T>(y));
+    at += of.team * kPack<T>;
+  }
+}
+
+template <class Norm, class T, class P>
+GPU_KERNEL(kRowFitting.threads, kRowFitting.blocks)
+forward_rows(ForwardCall<Norm, T, P> call, Teams teams) {
+  GPU_SHARED(float, shared, 2 * kMomentsShared);
+  const uint32_t row = teams.row();
+  const bool ours = row < static_cast<uint32_t>(call.row_count);  // all lanes come to the sums
+  int64_t at[2];
+  call.rows.offsets(ours ? row : 0, at);
+  const Share<T> of(Cut<T>(ours ? call.n / kPack<T> : 0), teams.lane(), teams.lanes, teams.rounds);
+  Part<T, kRowPacks> x;
+  load_packs_once(of, call.src + at[0], &x);
+  const Moments m = row_moments<Norm>(
+      &x, of, false, shared, call.inv_n, call.eps,
+      [&](float pivot, float(&sums)[2], float* room) {
+        return combine<Norm>(pivot, sums, of, room, call.inv_n);
+      });
+  if (!ours) return;
+  if (of.lane == 0) store_moments(call, row, m);
+  const auto parameters = parameters_of(call, {0, call.n}, call.src, nullptr);
+  if (parameters.all_given()) {
+    store_aligned<true, Norm>(x.packs, m, parameters, call.dst + at[1], of);
+  } else {
+    store_aligned<false, Norm>(x.packs, m, parameters, call.dst + at[1], of);
+  }
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_LAYER_NORM_FORWARD_ROWS_H_
