@@ -1,16 +1,16 @@
 #include "op_list.h"
 
 #include "gate_keys.h"
-#include "polyops/ops/adaptive_max_pool.h"
 #include "polyops/ops/activation.h"
+#include "polyops/ops/adaptive_max_pool.h"
 #include "polyops/ops/attention.h"
 #include "polyops/ops/batch_norm.h"
 #include "polyops/ops/cat.h"
 #include "polyops/ops/convolution.h"
-#include "polyops/ops/cumsum.h"
-#include "polyops/ops/embedding.h"
 #include "polyops/ops/copy.h"
 #include "polyops/ops/cross_entropy.h"
+#include "polyops/ops/cumsum.h"
+#include "polyops/ops/embedding.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/gemm.h"
 #include "polyops/ops/glu.h"
@@ -70,6 +70,8 @@ KernelOp activation_backward(const char* name) {
           {kContiguous, kStrided},
           {"numel"},
           activation_backward_key};
+}
+
 KernelOp reduction(const char* name) {
   return {name,
           "forward",
@@ -362,9 +364,9 @@ std::span<const PublicOp> public_ops() {
       {"cat", {"cat"}},
       {"convolution",
        {"convolution", "convolution_backward", "convolution_pack", "convolution_prepacked"}},
-      {"cumsum", {"cumsum"}},
       {"copy", {"copy"}},
       {"cross_entropy", {"cross_entropy", "cross_entropy_backward"}},
+      {"cumsum", {"cumsum"}},
       {"dot", {"gemm"}},
       {"elu", {"elu", "elu_backward"}},
       {"embedding", {"embedding_backward"}},
@@ -377,8 +379,8 @@ std::span<const PublicOp> public_ops() {
       {"log_softmax", {"log_softmax", "log_softmax_backward"}},
       {"max_pool2d", {"max_pool2d", "max_pool2d_backward"}},
       {"max_pool3d", {"max_pool3d", "max_pool3d_backward"}},
-      {"mish", {"mish", "mish_backward"}},
       {"mean", {"mean"}},
+      {"mish", {"mish", "mish_backward"}},
       {"mm", {"gemm", "gemm_pack", "gemm_prepacked"}},
       {"nll_loss", {"nll_loss", "nll_loss_backward"}},
       {"relu", {"relu", "relu_backward"}},

@@ -5,8 +5,35 @@ namespace polyops::torch_binding {
 const std::vector<Overload>& overloads() {
   static const auto* all = [] {
     auto* table = new std::vector<Overload>;
-    for (auto&& part :
-         {gemm_overloads(), softmax_overloads(), layer_norm_overloads(), rms_norm_overloads(), group_norm_overloads(), batch_norm_overloads(), gelu_overloads(), relu_overloads(), activation_overloads(), glu_overloads(), attention_overloads(), convolution_overloads(), max_pool2d_overloads(), max_pool3d_overloads(), adaptive_max_pool2d_overloads(), adaptive_max_pool3d_overloads(), avg_pool2d_overloads(), avg_pool3d_overloads(), adaptive_avg_pool2d_overloads(), adaptive_avg_pool3d_overloads(), upsample_overloads(), cat_overloads(), copy_overloads(), embedding_overloads(), index_select_overloads(), reduction_overloads(), cumsum_overloads(), nll_loss_overloads(), cross_entropy_overloads()}) {
+    for (auto&& part : {gemm_overloads(),
+                        softmax_overloads(),
+                        layer_norm_overloads(),
+                        rms_norm_overloads(),
+                        group_norm_overloads(),
+                        batch_norm_overloads(),
+                        gelu_overloads(),
+                        relu_overloads(),
+                        activation_overloads(),
+                        glu_overloads(),
+                        attention_overloads(),
+                        convolution_overloads(),
+                        max_pool2d_overloads(),
+                        max_pool3d_overloads(),
+                        adaptive_max_pool2d_overloads(),
+                        adaptive_max_pool3d_overloads(),
+                        avg_pool2d_overloads(),
+                        avg_pool3d_overloads(),
+                        adaptive_avg_pool2d_overloads(),
+                        adaptive_avg_pool3d_overloads(),
+                        upsample_overloads(),
+                        cat_overloads(),
+                        copy_overloads(),
+                        embedding_overloads(),
+                        index_select_overloads(),
+                        reduction_overloads(),
+                        cumsum_overloads(),
+                        nll_loss_overloads(),
+                        cross_entropy_overloads()}) {
       table->insert(table->end(), part.begin(), part.end());
     }
     return table;

@@ -17,38 +17,38 @@ struct KernelList {
 }  // namespace polyops::gpu
 
 // The ops of this folder, in the order in which a backend lists them.
-#define POLYOPS_GPU_OPS(X, ...) \
-  X(softmax, __VA_ARGS__) \
-  X(log_softmax, __VA_ARGS__) \
-  X(layer_norm, __VA_ARGS__) \
-  X(rms_norm, __VA_ARGS__) \
-  X(group_norm, __VA_ARGS__) \
-  X(batch_norm, __VA_ARGS__) \
-  X(gelu, __VA_ARGS__) \
-  X(relu, __VA_ARGS__) \
-  X(elu, __VA_ARGS__) \
-  X(glu, __VA_ARGS__) \
-  X(log_sigmoid, __VA_ARGS__) \
-  X(mish, __VA_ARGS__) \
-  X(softplus, __VA_ARGS__) \
-  X(convolution, __VA_ARGS__) \
-  X(cat, __VA_ARGS__) \
-  X(copy, __VA_ARGS__) \
-  X(cross_entropy, __VA_ARGS__) \
-  X(nll_loss, __VA_ARGS__) \
-  X(embedding, __VA_ARGS__) \
-  X(index_select, __VA_ARGS__) \
-  X(sum, __VA_ARGS__) \
-  X(amax, __VA_ARGS__) \
-  X(cumsum, __VA_ARGS__) \
-  X(upsample_nearest2d, __VA_ARGS__) \
+#define POLYOPS_GPU_OPS(X, ...)       \
+  X(softmax, __VA_ARGS__)             \
+  X(log_softmax, __VA_ARGS__)         \
+  X(layer_norm, __VA_ARGS__)          \
+  X(rms_norm, __VA_ARGS__)            \
+  X(group_norm, __VA_ARGS__)          \
+  X(batch_norm, __VA_ARGS__)          \
+  X(gelu, __VA_ARGS__)                \
+  X(relu, __VA_ARGS__)                \
+  X(elu, __VA_ARGS__)                 \
+  X(glu, __VA_ARGS__)                 \
+  X(log_sigmoid, __VA_ARGS__)         \
+  X(mish, __VA_ARGS__)                \
+  X(softplus, __VA_ARGS__)            \
+  X(convolution, __VA_ARGS__)         \
+  X(cat, __VA_ARGS__)                 \
+  X(copy, __VA_ARGS__)                \
+  X(cross_entropy, __VA_ARGS__)       \
+  X(nll_loss, __VA_ARGS__)            \
+  X(embedding, __VA_ARGS__)           \
+  X(index_select, __VA_ARGS__)        \
+  X(sum, __VA_ARGS__)                 \
+  X(amax, __VA_ARGS__)                \
+  X(cumsum, __VA_ARGS__)              \
+  X(upsample_nearest2d, __VA_ARGS__)  \
   X(upsample_bilinear2d, __VA_ARGS__) \
-  X(upsample_bicubic2d, __VA_ARGS__) \
-  X(max_pool2d, __VA_ARGS__) \
-  X(max_pool3d, __VA_ARGS__) \
-  X(adaptive_max_pool, __VA_ARGS__) \
-  X(avg_pool2d, __VA_ARGS__) \
-  X(avg_pool3d, __VA_ARGS__) \
+  X(upsample_bicubic2d, __VA_ARGS__)  \
+  X(max_pool2d, __VA_ARGS__)          \
+  X(max_pool3d, __VA_ARGS__)          \
+  X(adaptive_max_pool, __VA_ARGS__)   \
+  X(avg_pool2d, __VA_ARGS__)          \
+  X(avg_pool3d, __VA_ARGS__)          \
   X(adaptive_avg_pool2d, __VA_ARGS__) \
   X(adaptive_avg_pool3d, __VA_ARGS__)
 

@@ -7,16 +7,16 @@
 #include <set>
 
 #include "fakes.h"
-#include "polyops/ops/adaptive_max_pool.h"
 #include "polyops/ops/activation.h"
+#include "polyops/ops/adaptive_max_pool.h"
 #include "polyops/ops/attention.h"
 #include "polyops/ops/batch_norm.h"
 #include "polyops/ops/cat.h"
 #include "polyops/ops/convolution.h"
-#include "polyops/ops/cumsum.h"
-#include "polyops/ops/embedding.h"
 #include "polyops/ops/copy.h"
 #include "polyops/ops/cross_entropy.h"
+#include "polyops/ops/cumsum.h"
+#include "polyops/ops/embedding.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/gemm.h"
 #include "polyops/ops/glu.h"
@@ -165,12 +165,16 @@ void add_reduction(std::vector<Call>* calls, const char* layout, std::vector<int
   for (const char* op : {"sum", "mean", "amax", "amin"}) {
     calls->push_back(call(op, layout, sizes, args));
   }
+}
+
 void add_index_select(std::vector<Call>* calls, const char* layout, std::vector<int64_t> sizes,
                       const polyops_tensor& src, int dim) {
   polyops_tensor dst = src;
   dst.sizes[dim] = 7;
   calls->push_back(call("index_select", layout, std::move(sizes),
                         polyops_index_select_args{0, dim, src, contiguous({7}), dst}));
+}
+
 void add_cross_entropy(std::vector<Call>* calls, const char* layout, const polyops_tensor& src) {
   polyops_cross_entropy_args args = {};
   args.src = src;

@@ -1,6 +1,4 @@
-// Calls that reach every barrier of softmax, log_softmax, layer_norm, rms_norm, nll_loss, sum and cumsum.
-// Calls that reach every barrier of softmax, log_softmax, layer_norm, rms_norm, nll_loss and copy.
-// Calls that reach every barrier of softmax, log_softmax, layer_norm, rms_norm, nll_loss and cross_entropy.
+// Calls that reach every barrier of the ops over rows and columns, and of copy.
 #ifndef POLYOPS_TESTS_SIMT_MUTATION_ROWS_H_
 #define POLYOPS_TESTS_SIMT_MUTATION_ROWS_H_
 
@@ -8,9 +6,9 @@
 #include <vector>
 
 #include "mutation_case.h"
-#include "polyops/ops/cumsum.h"
 #include "polyops/ops/copy.h"
 #include "polyops/ops/cross_entropy.h"
+#include "polyops/ops/cumsum.h"
 #include "polyops/ops/layer_norm.h"
 #include "polyops/ops/nll_loss.h"
 #include "polyops/ops/reduction.h"
@@ -229,6 +227,12 @@ Calls sum() {
       return run(kernel,
                  polyops_reduction_args{sizeof(polyops_reduction_args), 1u << s.dim, src.view(),
                                         dst.view()},
+                 {&dst});
+    });
+  }
+  return all;
+}
+
 // Tiles, whole and not, and a run of three channels.
 Calls copy() {
   Calls all = {"copy", {}};

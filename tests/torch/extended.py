@@ -16,15 +16,7 @@ import torch
 from accuracy import Array, wide
 from extended_convolution import convolution, convolution_backward
 from extended_index import embedding_backward, embedding_backward_terms
-from extended_losses import nll_loss, nll_loss_backward
 from extended_losses import cross_entropy, nll_loss, nll_loss_backward
-from extended_pool import (
-    adaptive_avg_pool2d,
-    adaptive_avg_pool2d_backward,
-    avg_pool2d,
-    avg_pool2d_backward,
-    max_pool2d_backward,
-)
 from extended_upsample import FORMULAS as UPSAMPLE
 from extended_upsample import TERMS as UPSAMPLE_TERMS
 

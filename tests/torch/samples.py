@@ -123,9 +123,9 @@ def all_samples() -> list[Sample]:
     import samples_attention
     import samples_cat
     import samples_convolution
-    import samples_cumsum
     import samples_copy
     import samples_cross_entropy
+    import samples_cumsum
     import samples_elementwise
     import samples_index
     import samples_losses
@@ -143,11 +143,6 @@ def all_samples() -> list[Sample]:
     modules = (samples_elementwise, samples_rows, samples_products, samples_attention)
     modules += (samples_convolution, samples_vectors, samples_rms_norm, samples_cat)
     modules += (samples_losses, samples_upsample, samples_pool, samples_norms)
-    modules += (samples_pool3d,)
-    modules += (samples_max_pool,)
-    modules += (samples_activations,)
-    modules += (samples_reductions, samples_cumsum)
-    modules += (samples_losses, samples_upsample, samples_pool, samples_norms, samples_index)
-    modules += (samples_losses, samples_upsample, samples_pool, samples_norms, samples_copy)
-    modules += (samples_cross_entropy,)
+    modules += (samples_pool3d, samples_max_pool, samples_activations, samples_reductions)
+    modules += (samples_cumsum, samples_index, samples_copy, samples_cross_entropy)
     return [sample for module in modules for sample in module.samples()]

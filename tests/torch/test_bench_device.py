@@ -20,14 +20,10 @@ from polyops._bench.inputs import Case
 OPS = {"softmax", "log_softmax", "layer_norm", "rms_norm", "gelu", "relu", "cat", "nll_loss"}
 OPS |= {f"upsample_{mode}2d" for mode in ("nearest", "bilinear", "bicubic")}
 OPS |= {"max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "batch_norm", "group_norm"}
-OPS |= {"convolution", "avg_pool3d", "adaptive_avg_pool3d"}
-OPS |= {"convolution", "max_pool3d", "adaptive_max_pool2d", "adaptive_max_pool3d"}
-OPS |= {"convolution"}
-OPS |= {"elu", "glu", "log_sigmoid", "mish", "softplus"}
-OPS |= {"convolution", "sum", "mean", "amax", "amin", "cumsum"}
-OPS |= {"convolution", "embedding", "index_select"}
-OPS |= {"convolution", "copy"}
-OPS |= {"convolution", "cross_entropy"}
+OPS |= {"avg_pool3d", "adaptive_avg_pool3d", "adaptive_max_pool2d", "adaptive_max_pool3d"}
+OPS |= {"max_pool3d", "convolution", "elu", "glu", "log_sigmoid", "mish", "softplus"}
+OPS |= {"sum", "mean", "amax", "amin", "cumsum", "embedding", "index_select", "copy"}
+OPS |= {"cross_entropy"}
 CASE = Case(lambda: None, list, 4000, 0, 4000)
 
 

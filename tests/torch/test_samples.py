@@ -42,12 +42,10 @@ ON_CPU = [(s, dtype) for s, dtype in ALL_CASES if s.where != "devices"]
 CASES = [(s, dtype) for s, dtype in ON_CPU if has_kernels(s, "cpu")]
 PRODUCT_OPS = ("mm", "addmm", "addmv", "bmm", "baddbmm", "dot")
 PRODUCT_OPS += ("convolution", "convolution_backward")
-EXACT = ("relu", "threshold_backward", "cat", "max_pool2d_with_indices")
-EXACT += ("amax", "amin")
-EXACT += ("index_select",)
-EXACT = ("relu", "threshold_backward", "cat", "copy", "max_pool2d_with_indices")
+EXACT = ("relu", "threshold_backward", "cat", "copy", "index_select", "amax", "amin")
+EXACT += ("max_pool2d_with_indices", "max_pool3d_with_indices")
+EXACT += ("adaptive_max_pool2d", "adaptive_max_pool3d")
 EXACT += ("upsample_nearest2d", "upsample_nearest2d_backward")
-EXACT += ("adaptive_max_pool2d", "adaptive_max_pool3d", "max_pool3d_with_indices")
 EXACT += ("_upsample_nearest_exact2d", "_upsample_nearest_exact2d_backward")
 
 
@@ -182,21 +180,16 @@ def test_what_is_left_to_stock_says_why() -> None:
 def test_the_cpu_has_kernels_of_every_op_but_these() -> None:
     """So that no op is left out above for want of kernels."""
     without = {o["op"] for o in polyops._C.overloads() if o["taken"] and "cpu" not in o["device"]}
-    pools = {"adaptive_avg_pool2d", "avg_pool2d", "max_pool2d"}
-    pools |= {"adaptive_avg_pool3d", "avg_pool3d"}
-    pools |= {"adaptive_max_pool2d", "adaptive_max_pool3d", "max_pool3d"}
+    pools = {f"{kind}_pool{n}d" for kind in ("avg", "max") for n in (2, 3)}
+    pools |= {f"adaptive_{pool}" for pool in pools}
     upsamples = {"upsample_bicubic2d", "upsample_bilinear2d", "upsample_nearest2d"}
     norms = {"batch_norm", "group_norm", "rms_norm"}
     activations = {"elu", "glu", "log_sigmoid", "mish", "softplus"}
-    others = {"cat", "log_softmax", "nll_loss"}
-    assert without <= others | activations | norms | pools | upsamples
     reductions = {"amax", "amin", "cumsum", "mean", "sum"}
-    others = {"cat", "log_softmax", "nll_loss"}
-    assert without <= others | norms | pools | upsamples | reductions
-    rows = {"cat", "embedding", "index_select", "log_softmax", "nll_loss"}
-    assert without <= rows | norms | pools | upsamples
-    assert without <= {"cat", "copy", "log_softmax", "nll_loss"} | norms | pools | upsamples
-    assert without <= {"cat", "cross_entropy", "log_softmax", "nll_loss"} | norms | pools | upsamples
+    movements = {"cat", "copy", "embedding", "index_select"}
+    losses = {"cross_entropy", "log_softmax", "nll_loss"}
+    images = norms | pools | upsamples
+    assert without <= images | activations | reductions | movements | losses
 
 
 def test_an_op_without_kernels_on_the_cpu_is_as_if_we_were_not_there() -> None:

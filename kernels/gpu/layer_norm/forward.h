@@ -68,7 +68,8 @@ GPU_DEVICE void normalize(const Words& x, const Moments& m,
   unpack<T>(x, y);
 #pragma unroll
   for (int j = 0; j < kPack<T>; ++j) {
-    y[j] = affine<Norm>(m.normal<Norm>(y[j]), parameters[0][j], parameters[Norm::kParameters - 1][j]);
+    y[j] =
+        affine<Norm>(m.normal<Norm>(y[j]), parameters[0][j], parameters[Norm::kParameters - 1][j]);
   }
 }
 

@@ -22,10 +22,7 @@ import torch
 from torch import Tensor
 
 from polyops import _C
-from polyops._bench import activations, joins, losses
-from polyops._bench import joins, losses, reductions
-from polyops._bench import joins, lookups, losses
-from polyops._bench import copies, joins, losses
+from polyops._bench import activations, copies, joins, lookups, losses, reductions
 from polyops._bench.channel_norms import NORMS
 from polyops._bench.convolutions import convolution
 from polyops._bench.inputs import Case, Inputs, in_place, nbytes, new_results
