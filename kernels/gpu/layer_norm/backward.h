@@ -56,8 +56,8 @@ struct Slots {
 };
 
 template <bool kRagged, class T>
-GPU_DEVICE void copy_row(const Cut<T>& cut, const T* row, int lane, int team,
-                         const Slots<T>& slots, int stage, int tensor) {
+GPU_DEVICE void copy_row(const Cut<T>& cut, const T* row, int lane, int team, const Slots<T>& slots,
+                         int stage, int tensor) {
   copy_packs<kBackwardPacks<T>>(cut, row, lane, team, kRagged,
                                 [&](int k) { return slots.place(stage, tensor, k); });
   if constexpr (!kRagged) return;

@@ -107,9 +107,9 @@ int launch_cluster(BackwardCall<Norm, T, P> call, const typename Norm::BackwardA
       smaller(at_a_time > few_turns ? at_a_time : few_turns, kMostClusters), kMostElements);
   call.turns = plan.turns;
   constexpr Fitting kMost = kBackwardMost;
-  const auto kernel =
-      is_aligned(call) ? backward_rows<AlignedSections, Norm, T, P, kMost.threads, kMost.blocks>
-                       : backward_rows<RaggedSections, Norm, T, P, kMost.threads, kMost.blocks>;
+  const auto kernel = is_aligned(call)
+                          ? backward_rows<AlignedSections, Norm, T, P, kMost.threads, kMost.blocks>
+                          : backward_rows<RaggedSections, Norm, T, P, kMost.threads, kMost.blocks>;
   const int status =
       launch(kernel, {plan.blocks * sections.blocks, w.threads, size_t(w.bytes), sections.blocks},
              ctx, call, w.team, w.stages, sections.elements);

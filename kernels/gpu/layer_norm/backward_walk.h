@@ -7,7 +7,7 @@
 namespace polyops::gpu {
 namespace {
 
-// kRagged: some row begins or ends between 16 aligned bytes, which takes registers and a third more
+// kRagged: some row begins or ends between 16 aligned bytes, which takes registers and a fifth more
 // instructions. kCluster: each block has a section of its rows.
 struct AlignedRows {
   static constexpr bool kRagged = false, kCluster = false;
@@ -68,8 +68,8 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
   const uint32_t mine = static_cast<uint32_t>(thread_id() / team * turns.classes);
   int64_t at[3];
   call.rows.offsets(begin < rows ? begin : 0, at);
-  const Cut<T> cut = kRagged ? Cut<T>(call.grad + at[0] + section.begin, section.n)
-                             : Cut<T>(section.n / kPack<T>);
+  const Cut<T> cut =
+      kRagged ? Cut<T>(call.grad + at[0] + section.begin, section.n) : Cut<T>(section.n / kPack<T>);
   const Weight<T, P> weights = {
       {section.of(call.weight)}, memory, call.staged, {section.n, cut.shift, kPack<T>}};
   const Slots<T> slots = {memory + weights.words(), call.slots};
@@ -91,7 +91,9 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
     const bool more = turn + 1 < turns.count;
     BackwardRow<Norm, T, P> next = row;
     if (stages == 2) {
-      if (more) next.template open<kRagged>(call, section.begin, begin + mine, cut, lane, team, slots, 1 - stage);
+      if (more)
+        next.template open<kRagged>(call, section.begin, begin + mine, cut, lane, team, slots,
+                                    1 - stage);
       close_copies();
       wait_copies<1>();
     } else {

@@ -31,8 +31,7 @@ struct NextSection {
     call.rows.offsets(row, at);
     const T* src = call.src + at[0] + section.begin;
     dst = call.dst + at[1] + section.begin;
-    copy_packs<kClusterPacks>(of.cut, src, of.lane, of.team, true,
-                              [&](int k) { return place(k); });
+    copy_packs<kClusterPacks>(of.cut, src, of.lane, of.team, true, [&](int k) { return place(k); });
     close_copies();
     load_ends(of.cut, src, of.lane, of.team, 0.0f, ends);
   }

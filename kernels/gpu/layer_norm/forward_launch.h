@@ -65,9 +65,8 @@ int launch_long(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
   if (parked > before) parked = before;
   room -= parked * kChunk * 16;
   const int64_t bytes = stage_parameters(&call, call.n, room) + parked * kChunk * 16;
-  return launch(forward_long<Norm, T, P>,
-                {plan.blocks, kLongThreads, static_cast<size_t>(bytes)}, ctx, call,
-                static_cast<int>(parked));
+  return launch(forward_long<Norm, T, P>, {plan.blocks, kLongThreads, static_cast<size_t>(bytes)},
+                ctx, call, static_cast<int>(parked));
 }
 
 // Lanes of a row. More with fewer packs each, where there are too few rows to fill multiprocessors.

@@ -26,8 +26,7 @@ forward_ragged(ForwardCall<Norm, T, P> call, int team, int rounds) {
   call.rows.offsets(begin, at);
   const T* const first = call.src + at[0];
   Share<T> of(Cut<T>(first, call.n), lane, team, rounds);
-  const ParametersOf<Norm, T, P> parameters =
-      parameters_of(call, {0, call.n}, first, memory);
+  const ParametersOf<Norm, T, P> parameters = parameters_of(call, {0, call.n}, first, memory);
   for (int turn = 0; turn < turns.count && begin < rows; ++turn, begin += turns.step()) {
     const uint32_t row = begin + mine;
     const bool ours = row < rows;  // all lanes come to the sums
@@ -41,11 +40,11 @@ forward_ragged(ForwardCall<Norm, T, P> call, int team, int rounds) {
       load_packs_once(of, src, &x);
       load_ends(of.cut, src, lane, team, 0.0f, x.ends);
     }
-    const Moments m = row_moments<Norm>(
-        &x, of, true, shared + turn % 2 * 2 * kMomentsShared, call.inv_n, call.eps,
-        [&](float pivot, float(&sums)[2], float* room) {
-          return combine<Norm>(pivot, sums, of, room, call.inv_n);
-        });
+    const Moments m =
+        row_moments<Norm>(&x, of, true, shared + turn % 2 * 2 * kMomentsShared, call.inv_n,
+                          call.eps, [&](float pivot, float(&sums)[2], float* room) {
+                            return combine<Norm>(pivot, sums, of, room, call.inv_n);
+                          });
     if (turn == 0) {
       parameters.stage();
       barrier();

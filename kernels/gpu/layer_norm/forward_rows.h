@@ -72,11 +72,10 @@ forward_rows(ForwardCall<Norm, T, P> call, Teams teams) {
   const Share<T> of(Cut<T>(ours ? call.n / kPack<T> : 0), teams.lane(), teams.lanes, teams.rounds);
   Part<T, kRowPacks> x;
   load_packs_once(of, call.src + at[0], &x);
-  const Moments m = row_moments<Norm>(
-      &x, of, false, shared, call.inv_n, call.eps,
-      [&](float pivot, float(&sums)[2], float* room) {
-        return combine<Norm>(pivot, sums, of, room, call.inv_n);
-      });
+  const Moments m = row_moments<Norm>(&x, of, false, shared, call.inv_n, call.eps,
+                                      [&](float pivot, float(&sums)[2], float* room) {
+                                        return combine<Norm>(pivot, sums, of, room, call.inv_n);
+                                      });
   if (!ours) return;
   if (of.lane == 0) store_moments(call, row, m);
   const auto parameters = parameters_of(call, {0, call.n}, call.src, nullptr);

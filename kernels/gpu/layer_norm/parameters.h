@@ -38,9 +38,7 @@ struct Parameters {
     for (int i = 0; i < kParts; ++i) words[i] = {{bits, bits, bits, bits}};
   }
 
-  GPU_DEVICE bool all_given() const {
-    return given[0] != nullptr && given[kCount - 1] != nullptr;
-  }
+  GPU_DEVICE bool all_given() const { return given[0] != nullptr && given[kCount - 1] != nullptr; }
   // Of the pack that begins there, of parameters and rows that begin at 16 aligned bytes.
   template <bool kGiven>
   GPU_DEVICE void load_aligned(int which, int32_t at, float (&x)[kPack<T>]) const {
