@@ -239,7 +239,7 @@ Gradients backward_terms(const Case& c, const Buffer& grad, const Buffer& src, c
 struct BackwardInputs {
   BackwardInputs(const Case& c, Types types)
       : grad(types.src, c.sizes, c.src_strides, c.offset),
-        src(types.src, c.sizes, c.src_strides, 1),
+        src(types.src, c.sizes, c.src_strides, c.n() % 3 == 0 ? 1 : c.offset),
         mean(types.statistics, c.leading(), {}, 1),
         rstd(types.statistics, c.leading()),
         weight(types.parameter, c.row_sizes(), {}, 1) {
@@ -319,6 +319,13 @@ TEST(LayerNormBackward, MatchesReference) {
       }
     }
   }
+}
+
+// Of which a cluster has room for one at a time: each pack is followed by the next row's.
+TEST(LayerNormBackward, LongestRowsOfAClusterByTurns) {
+  if (!is_gpu()) return;
+  check_backward({"contiguous", {3, 90000}, 1}, kGpuTypes[0], true, {true, true, true});
+  check_backward({"contiguous", {3, 90000}, 1}, kGpuTypes[0], true, {false, true, true});
 }
 
 TEST(LayerNormBackward, AnySubsetOfTheGradients) {

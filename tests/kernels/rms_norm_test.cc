@@ -198,7 +198,7 @@ Gradients terms_of(const Case& c, const Buffer& grad, const Buffer& src, const B
 struct BackwardInputs {
   BackwardInputs(const Case& c, Types types)
       : grad(types.src, c.sizes, c.src_strides, c.offset),
-        src(types.src, c.sizes, c.src_strides, 1),
+        src(types.src, c.sizes, c.src_strides, c.n() % 3 == 0 ? 1 : c.offset),
         rstd(types.statistics, c.leading(), {}, 1),
         weight(types.parameter, c.row_sizes(), {}, 1) {
     grad.fill_normal(41);

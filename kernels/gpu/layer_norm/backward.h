@@ -96,22 +96,28 @@ struct BackwardRow {
 
   GPU_DEVICE float x_hat(float x) const { return Norm::kCentered ? (x - mean) * rstd : x * rstd; }
 
-  // Begins the copies of what follows its first `begin` elements.
+  // What follows its first `begin` elements; in[0] and in[1] become where those of grad and src are.
+  GPU_DEVICE void find(const BackwardCall<Norm, T, P>& call, int32_t begin, uint32_t row,
+                       const T* (&in)[2]) {
+    int64_t at[3];
+    call.rows.offsets(row, at);
+    in[0] = call.grad + at[0] + begin;
+    in[1] = call.src + at[1] + begin;
+    grad_shift = misplaced(in[0]);
+    src_shift = misplaced(in[1]);
+    out = call.grad_src + at[2] + begin;
+    if constexpr (Norm::kCentered) mean = load_value<T>(call.mean, row);
+    rstd = load_value<T>(call.rstd, row);
+  }
+  // Begins its copies, too.
   template <bool kRagged>
   GPU_DEVICE void open(const BackwardCall<Norm, T, P>& call, int32_t begin, uint32_t row,
                        const Cut<T>& cut, int lane, int team, const Slots<T>& slots, int stage) {
     if (row >= static_cast<uint32_t>(call.row_count)) return;
-    int64_t at[3];
-    call.rows.offsets(row, at);
-    const T* grad = call.grad + at[0] + begin;
-    const T* src = call.src + at[1] + begin;
-    grad_shift = misplaced(grad);
-    src_shift = misplaced(src);
-    out = call.grad_src + at[2] + begin;
-    if constexpr (Norm::kCentered) mean = load_value<T>(call.mean, row);
-    rstd = load_value<T>(call.rstd, row);
-    copy_row<kRagged>(cut, grad, lane, team, slots, stage, 0);
-    copy_row<kRagged>(cut, src, lane, team, slots, stage, 1);
+    const T* in[2];
+    find(call, begin, row, in);
+#pragma unroll
+    for (int i = 0; i < 2; ++i) copy_row<kRagged>(cut, in[i], lane, team, slots, stage, i);
   }
 };
 
@@ -182,11 +188,12 @@ GPU_DEVICE void sum_row(const BackwardRow<Norm, T, P>& row, const Slots<T>& slot
                   });
 }
 
-// grad_src, rstd (g - mean of g - x_hat mean of g x_hat); rms_norm's without the mean of g.
-template <bool kRagged, class Norm, class T, class P>
+// grad_src, rstd (g - mean of g - x_hat mean of g x_hat); rms_norm's without the mean of g. Calls
+// taken(k, at) when the lane's packs k, the row's at, are no longer needed.
+template <bool kRagged, class Norm, class T, class P, class F>
 GPU_DEVICE void store_row(const BackwardRow<Norm, T, P>& row, const Slots<T>& slots, int stage,
                           const Weight<T, P>& weights, const Cut<T>& cut, int lane, int team,
-                          const float (&sums)[Norm::kSums], float inv_n) {
+                          const float (&sums)[Norm::kSums], float inv_n, F taken) {
   const bool fits = !kRagged || cut.fits(row.out);
   const float of_product = -sums[Norm::kSums - 1] * inv_n * row.rstd;
   float of_g = 0;
@@ -202,6 +209,7 @@ GPU_DEVICE void store_row(const BackwardRow<Norm, T, P>& row, const Slots<T>& sl
                     y[j] = fmaf(grad[j] * weight[j], row.rstd, shared_part(x[j]));
                   }
                   store_pack(cut, row.out, fits, lane + k * team, y);
+                  taken(k, lane + k * team);
                 });
   if constexpr (!kRagged) return;
   for_each_end_of(row, slots, stage, weights, cut, lane, team,

@@ -7,7 +7,7 @@
 namespace polyops::gpu {
 namespace {
 
-// kRagged: some row begins or ends between 16 aligned bytes, which takes registers and a third more
+// kRagged: some row begins or ends between 16 aligned bytes, which takes registers and a fifth more
 // instructions. kCluster: each block has a section of its rows.
 struct AlignedRows {
   static constexpr bool kRagged = false, kCluster = false;
@@ -52,6 +52,8 @@ template <class Form, class Norm, class T, class P, int kThreads, int kBlocks>
 GPU_KERNEL(kThreads, kBlocks)
 backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t elements) {
   constexpr bool kCluster = Form::kCluster, kRagged = Form::kRagged;
+  // Each pack of a row is followed by the next one's into the same place, where there is but one.
+  constexpr bool kRefill = kCluster && !kRagged;
   GPU_SHARED(float, shared, 4 * kMostWaves);
   GPU_SHARED(Mailbox, box, 1);
   GPU_SHARED(float, tables, (kCluster ? 2 * Norm::kSums * kMostCluster : 1));
@@ -101,15 +103,27 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
     if (ours) {
       sum_row<kRagged>(row, slots, stage, weights, cut, lane, team, &columns, sums);
     }
+    const bool refill = kRefill && stages == 1 && more && begin < rows;
     if (call.grad_src != nullptr) {
       sum_team(sums, team, shared + turn % 2 * 2 * kMostWaves);
       if constexpr (kCluster) sum_cluster(sums, &table);
+      const T* in[2] = {};
+      if (refill) next.find(call, section.begin, begin, in);
       if (ours) {
-        store_row<kRagged>(row, slots, stage, weights, cut, lane, team, sums, call.inv_n);
+        store_row<kRagged>(row, slots, stage, weights, cut, lane, team, sums, call.inv_n,
+                           [&](int k, int at) {
+                             if (!refill) return;
+#pragma unroll
+                             for (int i = 0; i < 2; ++i) {
+                               copy_16_later(slots.place(0, i, k), in[i] + cut.of_pack(at));
+                             }
+                           });
       }
     }
     if (stages == 1 && more) {
-      next.template open<kRagged>(call, section.begin, begin + mine, cut, lane, team, slots, 0);
+      if (!refill || call.grad_src == nullptr) {
+        next.template open<kRagged>(call, section.begin, begin + mine, cut, lane, team, slots, 0);
+      }
       close_copies();
     }
     row = next;
