@@ -151,6 +151,51 @@ GPU_DEVICE void copy_row_ends(const Rows& r, const RowPlace& row, uint32_t lane)
   }
 }
 
+// Packs of one row: first, and the same lane's of the team's next turns. They are behind a multiple of
+// 16 bytes by the same, so one question answers for all what may be read.
+template <class T>
+GPU_DEVICE void copy_chunk(const Rows& r, const RowPlace& row, uint32_t first) {
+  const int64_t begin = (-behind_pack(row.dst) & 15) + int64_t{16} * first;
+  const int step = 16 << r.lane_bits;
+  const int64_t left = r.bytes - begin;
+  if (left < 16) return;
+  const int bytes = left < kRowPacks * step ? static_cast<int>(left) : kRowPacks * step;
+  const char* const from = row.src + begin;
+  const uint32_t skew = behind_pack(from);
+  if (from - skew < r.src || from - skew + (kRowPacks - 1) * step + 32 > r.src_end) {
+#pragma unroll 1
+    for (int k = 0; k < kRowPacks; ++k) {
+      RowPack<T, false> pack;
+      pack.load(r, row, first + static_cast<uint32_t>(k << r.lane_bits));
+      pack.store();
+    }
+    return;
+  }
+  Words low[kRowPacks], high[kRowPacks];
+#pragma unroll
+  for (int k = 0; k < kRowPacks; ++k) {
+    if (k * step + 16 > bytes) continue;
+    low[k] = high[k] = load_words(from - skew + k * step);
+    if (skew != 0) high[k] = load_words(from - skew + k * step + 16);
+  }
+#pragma unroll
+  for (int k = 0; k < kRowPacks; ++k) {
+    if (k * step + 16 > bytes) continue;
+    store_words(row.dst + begin + k * step, cut_words(low[k], high[k], skew));
+  }
+}
+
+template <class T>
+GPU_DEVICE void copy_aligned_chunk(const Rows& r, const RowPlace& row, uint32_t first) {
+  RowPack<T, true> packs[kRowPacks];
+#pragma unroll
+  for (int k = 0; k < kRowPacks; ++k) {
+    packs[k].load(r, row, first + static_cast<uint32_t>(k << r.lane_bits));
+  }
+#pragma unroll
+  for (int k = 0; k < kRowPacks; ++k) packs[k].store();
+}
+
 // T: any type of the element's size; of no account where all is aligned.
 template <class T, bool kAligned>
 GPU_KERNEL(kRowThreads)
@@ -162,12 +207,12 @@ copy_chunks(const GPU_CONSTANT Rows r) {
   if (row >= r.rows) return;
   const RowPlace at = place_of(r, row);
   const uint32_t first = (chunk * kRowPacks << r.lane_bits) + lane;
-  RowPack<T, kAligned> packs[kRowPacks];
-#pragma unroll
-  for (int k = 0; k < kRowPacks; ++k) packs[k].load(r, at, first + (k << r.lane_bits));
-#pragma unroll
-  for (int k = 0; k < kRowPacks; ++k) packs[k].store();
-  if (!kAligned && chunk == 0) copy_row_ends<T>(r, at, lane);
+  if constexpr (kAligned) {
+    copy_aligned_chunk<T>(r, at, first);
+  } else {
+    copy_chunk<T>(r, at, first);
+    if (chunk == 0) copy_row_ends<T>(r, at, lane);
+  }
 }
 
 template <class T, bool kAligned>
