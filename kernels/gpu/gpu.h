@@ -15,6 +15,9 @@
 //   any_lane(x)                 whether x is true in any lane of the wave; all lanes must come
 //   f16, bf16                   storage; widen() and narrow<T>() convert, to nearest even
 //   widen2, narrow2             two of them in a word, the first in its low half
+//   larger2(x, y)               of both: all bits where x is larger than y, which a NaN never is, else 0
+//   max2(x, y)                  of both: the larger one; a positive NaN, if there is one
+//   without_minus_zero2(x)      of both: 0 where it is -0
 //   load_16, store_16           16 aligned bytes of the device's memory, in one access
 //   float_bits, float_of_bits   a float32 and its bits
 //   funnel_right(low, high, n)  bits n.. of two words, n below 32
