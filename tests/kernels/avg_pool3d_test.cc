@@ -126,10 +126,10 @@ TEST(AvgPool3d, DeclinesWhatItCannotDo) {
     EXPECT_STREQ(kernel->supports(&args), "window");
   }
   for (const polyops_kernel* kernel : kernels_of("avg_pool3d_backward")) {
-    polyops_avg_pool3d_backward_args args = {sizeof args, 1,          0,
-                                             good.window, dst.view(), src.view()};
+    polyops_avg_pool3d_backward_args args = {sizeof args, 1,           0,
+                                             good.window, last.view(), src.view()};
     EXPECT_STREQ(kernel->supports(&args), nullptr);
-    args.grad_dst = last.view();
+    args.grad_src.strides[1] = 1;
     EXPECT_STREQ(kernel->supports(&args), "layout");
   }
 }

@@ -92,6 +92,22 @@ inline std::vector<Pool3dCase> pool3d_cases() {
     cases.push_back({{1, 3, 5, 4, wide}, {3, 2, 2}, {3, 2, 2}});
     cases.push_back({{1, 3, 4, 4, wide}, {2, 2, 4}, {2, 2, 4}, 0, 1, true});
   }
+  for (const int64_t wide : {8, 12}) {  // rows of whole packs
+    const Sizes s = {1, 2, 4, 5, wide};
+    for (const int64_t stride : {1, 2}) {
+      cases.push_back({s, 3, stride, 1});
+      cases.push_back({s, 3, stride, 1, 1, true});
+      cases.push_back({s, {2, 3, 3}, {1, stride, stride}, {1, 1, 1}});
+      cases.push_back({s, {4, 3, 3}, {1, stride, stride}, {2, 1, 1}});
+    }
+    cases.push_back({s, {3, 1, 1}, {2, 1, 1}, {1, 0, 0}});
+    cases.push_back({s, {3, 1, 1}, 1, {1, 0, 0}});
+    cases.push_back({s, {4, 1, 1}, 1});
+    cases.push_back({s, {3, 2, 2}, {1, 2, 2}, {1, 0, 0}});
+    cases.push_back({s, {2, 4, 3}, {1, 2, 2}, {0, 2, 1}, 1, true});
+  }
+  cases.push_back({{1, 1, 3, 150, 16}, 3, 1, 1});  // several rows to a thread
+  cases.push_back({{1, 1, 3, 151, 16}, 3, 2, 1});
   return cases;
 }
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import extended_norms
+import extended_pool
 import numpy as np
 import torch
 from accuracy import Array, wide
@@ -278,6 +279,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "_scaled_dot_product_flash_attention_for_cpu_backward": attention_backward,
     **UPSAMPLE,
     **extended_norms.FORMULAS,
+    **extended_pool.FORMULAS,
     "nll_loss_forward": nll_loss,
     "nll_loss_backward": nll_loss_backward,
 }

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from accuracy import Array
 
-Window = tuple[slice, slice]
+Window = tuple[slice, ...]
 
 
-def pair(values: Any) -> tuple[int, int]:
-    return (values[0], values[-1])
+def numbers(values: Any, dims: int) -> tuple[int, ...]:
+    return tuple(values) if len(values) == dims else (values[0],) * dims
 
 
 def edges(n: int, window: int, size: int, stride: int, padding: int) -> tuple[slice, int]:
@@ -21,18 +21,24 @@ def edges(n: int, window: int, size: int, stride: int, padding: int) -> tuple[sl
     return slice(max(begin, 0), min(end, n)), end - begin
 
 
+def extent(window: Window) -> int:
+    return int(np.prod([part.stop - part.start for part in window]))
+
+
 def average_windows(
     x: Array, results: tuple[int, ...], size: Any, stride: Any, padding: Any, *rest: Any
-) -> Iterator[tuple[int, int, Window, int]]:
-    """Row and column of each result, its window and divisor."""
+) -> Iterator[tuple[tuple[int, ...], Window, int]]:
+    """Place of each result, its window and divisor."""
     _, count_include_pad, divisor = rest
-    parameters = list(zip(pair(size), pair(stride or size), pair(padding), strict=True))
-    for row, column in np.ndindex(*results):
-        high, counted_high = edges(x.shape[-2], row, *parameters[0])
-        wide, counted_wide = edges(x.shape[-1], column, *parameters[1])
-        inside = (high.stop - high.start) * (wide.stop - wide.start)
-        counted = counted_high * counted_wide if count_include_pad else inside
-        yield row, column, (high, wide), counted if divisor is None else divisor
+    dims = len(results)
+    parameters = zip(*(numbers(v, dims) for v in (size, stride or size, padding)), strict=True)
+    axes = list(zip(x.shape[-dims:], parameters, strict=True))
+    for place in np.ndindex(*results):
+        taps = [edges(n, at, *each) for (n, each), at in zip(axes, place, strict=True)]
+        window = tuple(inside for inside, _ in taps)
+        counted = int(np.prod([count for _, count in taps]))
+        default = counted if count_include_pad else extent(window)
+        yield place, window, default if divisor is None else divisor
 
 
 def windows_of(n: int, size: int, stride: int, padding: int, ceil: bool) -> int:
@@ -40,45 +46,45 @@ def windows_of(n: int, size: int, stride: int, padding: int, ceil: bool) -> int:
     return windows - (ceil and (windows - 1) * stride >= n + padding)
 
 
-def avg_pool2d(x: Array, size: Any, stride: Any, padding: Any, *rest: Any) -> Array:
-    parameters = zip(pair(size), pair(stride or size), pair(padding), strict=True)
+def avg_pool(dims: int, x: Array, size: Any, stride: Any, padding: Any, *rest: Any) -> Array:
+    parameters = zip(*(numbers(v, dims) for v in (size, stride or size, padding)), strict=True)
     results = tuple(
-        windows_of(n, *each, rest[0]) for n, each in zip(x.shape[-2:], parameters, strict=True)
+        windows_of(n, *each, rest[0]) for n, each in zip(x.shape[-dims:], parameters, strict=True)
     )
-    y = np.zeros((*x.shape[:-2], *results), x.dtype)
-    for row, column, window, divisor in average_windows(x, results, size, stride, padding, *rest):
-        y[..., row, column] = x[(..., *window)].sum((-2, -1)) / divisor
+    y = np.zeros((*x.shape[:-dims], *results), x.dtype)
+    for place, window, divisor in average_windows(x, results, size, stride, padding, *rest):
+        y[(..., *place)] = x[(..., *window)].sum(tuple(range(-dims, 0))) / divisor
     return y
 
 
-def avg_pool2d_backward(grad: Array, x: Array, *parameters: Any) -> Array:
+def avg_pool_backward(dims: int, grad: Array, x: Array, *parameters: Any) -> Array:
     total = np.zeros_like(x)
-    for row, column, window, divisor in average_windows(x, grad.shape[-2:], *parameters):
-        total[(..., *window)] += grad[..., row, column, None, None] / divisor
+    for place, window, divisor in average_windows(x, grad.shape[-dims:], *parameters):
+        total[(..., *window)] += grad[(..., *place, *[None] * dims)] / divisor
     return total
 
 
-def adaptive_windows(x: Array, results: Any) -> Iterator[tuple[int, int, Window]]:
+def adaptive_windows(x: Array, results: Any) -> Iterator[tuple[tuple[int, ...], Window]]:
     def share(n: int, m: int, window: int) -> slice:
         return slice(window * n // m, -(-(window + 1) * n // m))
 
-    for row, column in np.ndindex(*results):
-        high = share(x.shape[-2], results[0], row)
-        yield row, column, (high, share(x.shape[-1], results[1], column))
+    axes = list(zip(x.shape[-len(results) :], results, strict=True))
+    for place in np.ndindex(*results):
+        yield place, tuple(share(n, m, at) for (n, m), at in zip(axes, place, strict=True))
 
 
-def adaptive_avg_pool2d(x: Array, results: Any) -> Array:
-    y = np.zeros((*x.shape[:-2], *results), x.dtype)
-    for row, column, window in adaptive_windows(x, results):
-        y[..., row, column] = x[(..., *window)].mean((-2, -1))
+def adaptive_avg_pool(x: Array, results: Any) -> Array:
+    dims = len(results)
+    y = np.zeros((*x.shape[:-dims], *results), x.dtype)
+    for place, window in adaptive_windows(x, results):
+        y[(..., *place)] = x[(..., *window)].mean(tuple(range(-dims, 0)))
     return y
 
 
-def adaptive_avg_pool2d_backward(grad: Array, x: Array) -> Array:
+def adaptive_avg_pool_backward(dims: int, grad: Array, x: Array) -> Array:
     total = np.zeros_like(x)
-    for row, column, window in adaptive_windows(x, grad.shape[-2:]):
-        part = total[(..., *window)]
-        part += grad[..., row, column, None, None] / (part.shape[-2] * part.shape[-1])
+    for place, window in adaptive_windows(x, grad.shape[-dims:]):
+        total[(..., *window)] += grad[(..., *place, *[None] * dims)] / extent(window)
     return total
 
 
@@ -93,3 +99,14 @@ def max_pool_backward(dims: int, grad: Array, x: Array, *parameters: Any) -> Arr
 
 max_pool2d_backward = partial(max_pool_backward, 2)
 max_pool3d_backward = partial(max_pool_backward, 3)
+FORMULAS = {
+    "max_pool2d_with_indices_backward": max_pool2d_backward,
+    "_adaptive_avg_pool2d": adaptive_avg_pool,
+    "_adaptive_avg_pool3d": adaptive_avg_pool,
+    **{f"avg_pool{dims}d": partial(avg_pool, dims) for dims in (2, 3)},
+    **{f"avg_pool{dims}d_backward": partial(avg_pool_backward, dims) for dims in (2, 3)},
+    **{
+        f"_adaptive_avg_pool{dims}d_backward": partial(adaptive_avg_pool_backward, dims)
+        for dims in (2, 3)
+    },
+}

@@ -127,6 +127,7 @@ def all_samples() -> list[Sample]:
     import samples_max_pool
     import samples_norms
     import samples_pool
+    import samples_pool3d
     import samples_products
     import samples_rms_norm
     import samples_rows
@@ -137,4 +138,5 @@ def all_samples() -> list[Sample]:
     modules += (samples_convolution, samples_vectors, samples_rms_norm, samples_cat)
     modules += (samples_losses, samples_upsample, samples_pool, samples_norms)
     modules += (samples_max_pool,)
+    modules += (samples_pool3d,)
     return [sample for module in modules for sample in module.samples()]

@@ -61,6 +61,7 @@ SAMPLES = [(d, s, dtype) for d in DEVICES for s, dtype in ALL_CASES if served(s,
 # Stock's kernels of these add in an order that changes from call to call.
 BY_CHANCE = ("convolution", "upsample_bi", "_adaptive_avg_pool2d_backward")
 BY_CHANCE += ("adaptive_max_pool", "max_pool3d_with_indices_backward")
+BY_CHANCE += ("_adaptive_avg_pool3d_backward", "avg_pool3d_backward")
 
 
 def sample_id(case: tuple[str, Sample, torch.dtype]) -> str:

@@ -114,6 +114,12 @@ MAX_POOL = {
     "product": False,
 }
 AVG_POOL = {"forward": ("avg_pool2d",), "backward": ("avg_pool2d_backward",), "product": False}
+AVG_POOL_3D = {"forward": ("avg_pool3d",), "backward": ("avg_pool3d_backward",), "product": False}
+ADAPTIVE_POOL_3D = {
+    "forward": ("_adaptive_avg_pool3d",),
+    "backward": ("_adaptive_avg_pool3d_backward",),
+    "product": False,
+}
 ADAPTIVE_POOL = {
     "forward": ("_adaptive_avg_pool2d",),
     "backward": ("_adaptive_avg_pool2d_backward",),
@@ -175,6 +181,8 @@ CASES = [
     Case("nn.functional.adaptive_max_pool1d", **ADAPTIVE_MAX_POOL),
     Case("nn.functional.adaptive_max_pool2d", **ADAPTIVE_MAX_POOL),
     Case("nn.functional.adaptive_max_pool3d", **ADAPTIVE_MAX_POOL),
+    Case("nn.functional.avg_pool3d", **AVG_POOL_3D),
+    Case("nn.functional.adaptive_avg_pool3d", **ADAPTIVE_POOL_3D),
     Case("nn.functional.scaled_dot_product_attention", **ATTENTION),
     Case("nn.functional.conv1d", **CONVOLUTION),
     Case("nn.functional.conv2d", **CONVOLUTION),

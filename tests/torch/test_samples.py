@@ -181,6 +181,7 @@ def test_the_cpu_has_kernels_of_every_op_but_these() -> None:
     without = {o["op"] for o in polyops._C.overloads() if o["taken"] and "cpu" not in o["device"]}
     pools = {"adaptive_avg_pool2d", "avg_pool2d", "max_pool2d"}
     pools |= {"adaptive_max_pool2d", "adaptive_max_pool3d", "max_pool3d"}
+    pools |= {"adaptive_avg_pool3d", "avg_pool3d"}
     upsamples = {"upsample_bicubic2d", "upsample_bilinear2d", "upsample_nearest2d"}
     norms = {"batch_norm", "group_norm", "rms_norm"}
     assert without <= {"cat", "log_softmax", "nll_loss"} | norms | pools | upsamples

@@ -22,7 +22,6 @@ KernelList of_windows() { return POLYOPS_GPU_CONCAT(avg_pool3d, POLYOPS_GPU_TARG
 KernelList of_planes() { return POLYOPS_GPU_CONCAT(adaptive_avg_pool2d, POLYOPS_GPU_TARGET)(); }
 
 const char* check(const polyops_tensor& pooled, const polyops_tensor& result) {
-  if (const char* reason = check_volumes(pooled, result)) return reason;
   for (int d = 2; d < 5; ++d) {  // bounds of windows are quotients of products
     if ((pooled.sizes[d] + 1) * (result.sizes[d] + 1) > kMostPlaces) return "size";
   }
@@ -31,14 +30,14 @@ const char* check(const polyops_tensor& pooled, const polyops_tensor& result) {
 
 const char* forward_supports(const void* data) {
   const auto& a = *static_cast<const polyops_adaptive_avg_pool3d_args*>(data);
-  if (const char* reason = check(a.src, a.dst)) return reason;
-  return polyops_is_contiguous(&a.src) || is_channels_last(a.src) ? nullptr : "layout";
+  if (const char* reason = check_volumes(a.src, a.dst)) return reason;
+  return check(a.src, a.dst);
 }
 
 const char* backward_supports(const void* data) {
   const auto& a = *static_cast<const polyops_adaptive_avg_pool3d_backward_args*>(data);
-  if (const char* reason = check(a.grad_src, a.grad_dst)) return reason;
-  return polyops_is_contiguous(&a.grad_src) ? nullptr : "layout";
+  if (const char* reason = check_volumes(a.grad_dst, a.grad_src)) return reason;
+  return check(a.grad_src, a.grad_dst);
 }
 
 // Where the results divide the image, windows are all of one size, side by side.
@@ -64,12 +63,12 @@ struct Windows {
 
 int forward(const void* data, const polyops_context* ctx) {
   const auto& a = *static_cast<const polyops_adaptive_avg_pool3d_args*>(data);
-  const bool last = !polyops_is_contiguous(&a.src);
+  const int64_t together = channels_together(a.src);
   polyops_avg_pool3d_args same = {sizeof same, 1, 0, {}, a.src, a.dst};
   int status = POLYOPS_DECLINED;
   if (divides(a.src, a.dst, &same.window)) {
     status = launch_as(of_windows(), kForward, same, ctx);
-  } else if (!last && a.src.sizes[2] == a.dst.sizes[2]) {
+  } else if (together == 1 && a.src.sizes[2] == a.dst.sizes[2]) {
     const polyops_adaptive_avg_pool2d_args args = {sizeof args, planes_apart(a.src),
                                                    planes_apart(a.dst)};
     status = launch_as(of_planes(), kForward, args, ctx);
@@ -78,9 +77,9 @@ int forward(const void* data, const polyops_context* ctx) {
   const Windows w(a.src, a.dst);
   return with_type(a.src.dtype, [&]<class T>() {
     Average<T> op = {input<T>(a.src), output<T>(a.dst), volume(a.src), volume(a.dst), 1};
-    if (last) {
-      op.src_image *= a.src.sizes[1];
-      op.dst_image *= a.src.sizes[1];
+    if (together > 1) {
+      op.src_image *= together;
+      op.dst_image *= together;
       return launch_last(op, a.src, a.src.sizes[3] / a.dst.sizes[3], w.deep, w.high, w.wide, ctx);
     }
     return launch_wide_windows(op, planes_of(a.dst, a.dst.sizes[2]),
@@ -90,11 +89,12 @@ int forward(const void* data, const polyops_context* ctx) {
 
 int backward(const void* data, const polyops_context* ctx) {
   const auto& a = *static_cast<const polyops_adaptive_avg_pool3d_backward_args*>(data);
+  const int64_t together = channels_together(a.grad_dst);
   polyops_avg_pool3d_backward_args same = {sizeof same, 1, 0, {}, a.grad_dst, a.grad_src};
   int status = POLYOPS_DECLINED;
   if (divides(a.grad_src, a.grad_dst, &same.window)) {
     status = launch_as(of_windows(), kBackward, same, ctx);
-  } else if (a.grad_src.sizes[2] == a.grad_dst.sizes[2]) {
+  } else if (together == 1 && a.grad_src.sizes[2] == a.grad_dst.sizes[2]) {
     const polyops_adaptive_avg_pool2d_backward_args args = {sizeof args, planes_apart(a.grad_dst),
                                                             planes_apart(a.grad_src)};
     status = launch_as(of_planes(), kBackward, args, ctx);
@@ -103,8 +103,9 @@ int backward(const void* data, const polyops_context* ctx) {
   const Windows w(a.grad_src, a.grad_dst);
   return with_type(a.grad_src.dtype, [&]<class T>() {
     const AverageGradient<T> op = {input<T>(a.grad_dst), output<T>(a.grad_src), volume(a.grad_src),
-                                   volume(a.grad_dst), 1};
-    return launch_gather(op, planes_of(a.grad_src, w.deep.in), w.deep, w.high, w.wide, ctx);
+                                   volume(a.grad_dst) * together, 1};
+    return launch_gather(op, planes_of(a.grad_src, w.deep.in), together, w.deep, w.high, w.wide,
+                         ctx);
   });
 }
 

@@ -7,6 +7,7 @@
 #include "pool3d/layout.h"
 #include "pool3d/packs.h"
 #include "pool3d/spread.h"
+#include "pool3d/sums.h"
 #include "pool3d/windows.h"
 #include "table.h"
 
@@ -23,7 +24,6 @@ KernelList of_planes() { return POLYOPS_GPU_CONCAT(avg_pool2d, POLYOPS_GPU_TARGE
 
 const char* check(const polyops_pool3d_window& w, const polyops_tensor& pooled,
                   const polyops_tensor& result) {
-  if (const char* reason = check_volumes(pooled, result)) return reason;
   if (w.dilation[0] != 1 || w.dilation[1] != 1 || w.dilation[2] != 1) return "window";
   if (const char* reason = check_window(w, pooled, result)) return reason;
   const int64_t plane = w.size[1] * w.size[2];
@@ -32,14 +32,14 @@ const char* check(const polyops_pool3d_window& w, const polyops_tensor& pooled,
 
 const char* forward_supports(const void* data) {
   const auto& a = *static_cast<const polyops_avg_pool3d_args*>(data);
-  if (const char* reason = check(a.window, a.src, a.dst)) return reason;
-  return polyops_is_contiguous(&a.src) || is_channels_last(a.src) ? nullptr : "layout";
+  if (const char* reason = check_volumes(a.src, a.dst)) return reason;
+  return check(a.window, a.src, a.dst);
 }
 
 const char* backward_supports(const void* data) {
   const auto& a = *static_cast<const polyops_avg_pool3d_backward_args*>(data);
-  if (const char* reason = check(a.window, a.grad_src, a.grad_dst)) return reason;
-  return polyops_is_contiguous(&a.grad_src) ? nullptr : "layout";
+  if (const char* reason = check_volumes(a.grad_dst, a.grad_src)) return reason;
+  return check(a.window, a.grad_src, a.grad_dst);
 }
 
 // The three dimensions of windows, and an element's share in one.
@@ -61,9 +61,9 @@ struct Windows {
 
 int forward(const void* data, const polyops_context* ctx) {
   const auto& a = *static_cast<const polyops_avg_pool3d_args*>(data);
-  const bool last = !polyops_is_contiguous(&a.src);
+  const int64_t together = channels_together(a.src);
   Flat flat;
-  if (!last && flatten(a.src, a.dst, a.window, &flat)) {
+  if (together == 1 && flatten(a.src, a.dst, a.window, &flat)) {
     const polyops_avg_pool2d_args args = {sizeof args, a.count_padding, a.divisor,
                                           flat.window, flat.pooled,     flat.result};
     const int status = launch_as(of_planes(), kForward, args, ctx);
@@ -72,22 +72,27 @@ int forward(const void* data, const polyops_context* ctx) {
   const Windows w(a, a.src, a.dst);
   return with_type(a.src.dtype, [&]<class T>() {
     Average<T> op = {input<T>(a.src), output<T>(a.dst), volume(a.src), volume(a.dst), w.share};
-    if (last) {
-      op.src_image *= a.src.sizes[1];
-      op.dst_image *= a.src.sizes[1];
+    if (together > 1) {
+      op.src_image *= together;
+      op.dst_image *= together;
       return launch_last(op, a.src, w.high.size, w.deep, w.high, w.wide, ctx);
     }
     const Images images = planes_of(a.dst, a.dst.sizes[2]);
+    const Sums<T> sums = {op.src, op.dst, op.src_image, op.dst_image, op.share};
     int status;
-    if (launch_packs(op, images, w.deep, w.high, w.wide, ctx, &status)) return status;
+    if (launch_sums<true>(sums, images.count / w.deep.out, w.deep, w.high, w.wide, ctx, &status) ||
+        launch_packs(op, images, w.deep, w.high, w.wide, ctx, &status)) {
+      return status;
+    }
     return launch_wide_windows(op, images, w.wide.size, w.deep, w.high, w.wide, ctx);
   });
 }
 
 int backward(const void* data, const polyops_context* ctx) {
   const auto& a = *static_cast<const polyops_avg_pool3d_backward_args*>(data);
+  const int64_t together = channels_together(a.grad_dst);
   Flat flat;
-  if (flatten(a.grad_src, a.grad_dst, a.window, &flat)) {
+  if (together == 1 && flatten(a.grad_src, a.grad_dst, a.window, &flat)) {
     const polyops_avg_pool2d_backward_args args = {sizeof args, a.count_padding, a.divisor,
                                                    flat.window, flat.result,     flat.pooled};
     const int status = launch_as(of_planes(), kBackward, args, ctx);
@@ -96,11 +101,17 @@ int backward(const void* data, const polyops_context* ctx) {
   const Windows w(a, a.grad_src, a.grad_dst);
   return with_type(a.grad_src.dtype, [&]<class T>() {
     const AverageGradient<T> op = {input<T>(a.grad_dst), output<T>(a.grad_src), volume(a.grad_src),
-                                   volume(a.grad_dst), w.share};
-    const Images volumes = planes_of(a.grad_src, 1);
+                                   volume(a.grad_dst) * together, w.share};
+    const int64_t volumes = planes_of(a.grad_src, 1).count;
+    const Sums<T> sums = {op.grad_dst, op.grad_src, op.dst_image, op.src_image, op.share};
     int status;
-    if (launch_spread(op, volumes, w.deep, w.high, w.wide, ctx, &status)) return status;
-    return launch_gather(op, planes_of(a.grad_src, w.deep.in), w.deep, w.high, w.wide, ctx);
+    if (together == 1 &&
+        (launch_spread(op, volumes, w.deep, w.high, w.wide, ctx, &status) ||
+         launch_sums<false>(sums, volumes, w.deep, w.high, w.wide, ctx, &status))) {
+      return status;
+    }
+    return launch_gather(op, planes_of(a.grad_src, w.deep.in), together, w.deep, w.high, w.wide,
+                         ctx);
   });
 }
 

@@ -51,6 +51,11 @@ struct Axis {
     while (at < 0) at += dilation;
     return at;
   }
+  // The same of windows without dilation.
+  GPU_DEVICE int first_inside(int window) const {
+    const int at = start(window);
+    return at > 0 ? at : 0;
+  }
   GPU_DEVICE int taps_end(int window) const {
     const int end = start(window) + reach();
     return end < in ? end : in;
@@ -93,6 +98,7 @@ struct AdaptiveAxis {
   GPU_DEVICE int first_tap(int window) const {
     return static_cast<int>(by_out.quotient(window * in));
   }
+  GPU_DEVICE int first_inside(int window) const { return first_tap(window); }
   GPU_DEVICE int taps_end(int window) const {
     return static_cast<int>(by_out.quotient((window + 1) * in + out - 1));
   }

@@ -30,7 +30,7 @@ struct LastGrid {
 };
 
 template <class T, int kWide, class AnyAxis>
-GPU_KERNEL(kPoolThreads)
+GPU_KERNEL(kPoolThreads, 4)
 pool3d_last(Average<T> op, LastGrid g, AnyAxis deep, AnyAxis high, AnyAxis wide) {
   const int lows = 1 << g.lows_log2, parts = 1 << g.parts_log2;
   const int64_t number = block_id() * kPoolThreads + thread_id();
@@ -42,11 +42,11 @@ pool3d_last(Average<T> op, LastGrid g, AnyAxis deep, AnyAxis high, AnyAxis wide)
   const int channel = (at.plane * lows + low) * kWide;
   AveragePool<kWide> pool;
   if (at.inside) {  // a team without a window comes along for the shuffles
-    const int left = wide.first_tap(at.column), right = wide.taps_end(at.column);
-    const int top = high.first_tap(at.begin), bottom = high.taps_end(at.begin);
+    const int left = wide.first_inside(at.column), right = wide.taps_end(at.column);
+    const int top = high.first_inside(at.begin), bottom = high.taps_end(at.begin);
     const int back = deep.taps_end(plane);
     const T* src = op.src + image * op.src_image + channel;
-    for (int z = deep.first_tap(plane); z < back; ++z) {
+    for (int z = deep.first_inside(plane); z < back; ++z) {
       for (int h = top + part; h < bottom; h += parts) {
         const T* pixel = src + int64_t{(z * high.in + h) * wide.in + left} * g.channels;
         for (int w = left; w < right; w += kLastColumns, pixel += kLastColumns * g.channels) {

@@ -15,14 +15,20 @@ namespace {
 
 inline int64_t volume(const polyops_tensor& t) { return t.sizes[2] * t.sizes[3] * t.sizes[4]; }
 
-// What is pooled may be channels last; what comes of it, and of a gradient both, is contiguous.
-inline const char* check_volumes(const polyops_tensor& pooled, const polyops_tensor& result) {
-  if (!has_type(pooled.dtype) || result.dtype != pooled.dtype) return "dtype";
-  if (pooled.rank != 5 || result.rank != 5) return "rank";
-  if (polyops_numel(&pooled) > kMostElements || polyops_numel(&result) > kMostElements) {
+// What is read may be channels last; what is written is contiguous.
+inline const char* check_volumes(const polyops_tensor& read, const polyops_tensor& written) {
+  if (!has_type(read.dtype) || written.dtype != read.dtype) return "dtype";
+  if (read.rank != 5 || written.rank != 5) return "rank";
+  if (polyops_numel(&read) > kMostElements || polyops_numel(&written) > kMostElements) {
     return "size";
   }
-  return polyops_is_contiguous(&result) ? nullptr : "layout";
+  const bool known = polyops_is_contiguous(&read) || is_channels_last(read);
+  return known && polyops_is_contiguous(&written) ? nullptr : "layout";
+}
+
+// Channels that lie next to each other.
+inline int64_t channels_together(const polyops_tensor& t) {
+  return polyops_is_contiguous(&t) ? 1 : t.sizes[1];
 }
 
 inline bool all_aligned(const void* a, const void* b) {

@@ -15,42 +15,48 @@
 namespace polyops::gpu {
 namespace {
 
-// Rows whose loads are issued together.
+// Planes and rows of them whose loads are issued together.
+template <int kSize>
+inline constexpr int kPacksPlanes = kSize > 2 ? 1 : 2;
 template <int kSize>
 inline constexpr int kPacksRows = kSize > 2 ? 3 : 2;
 
 // kSize, kStride, kPadding: of the width.
 template <class T, int kWide, int kSize, int kStride, int kPadding>
-GPU_KERNEL(kPoolThreads)
+GPU_KERNEL(kPoolThreads, 4)
 pool3d_packs(Average<T> op, Grid grid, Division planes, Axis deep, Axis high, Axis wide) {
   constexpr int kRight = kSize - kStride > kPadding ? kSize - kStride - kPadding : 0;
-  constexpr int kResults = kWide / kStride, kRows = kPacksRows<kSize>;
+  constexpr int kResults = kWide / kStride;
+  constexpr int kPlanes = kPacksPlanes<kSize>, kLines = kPlanes * kPacksRows<kSize>;
   static_assert(kPadding <= 1 && kRight <= 1);
   const PlaceInVolume at(grid, planes, high.out);
   if (!at.inside) return;
-  const int front = deep.first_tap(at.plane), back = deep.taps_end(at.plane);
-  const int top = high.first_tap(at.begin), bottom = high.taps_end(at.begin);
+  const int front = deep.first_inside(at.plane), back = deep.taps_end(at.plane);
+  const int top = high.first_inside(at.begin), bottom = high.taps_end(at.begin);
   const int column = at.column * kWide;
   const bool has_left = column > 0, has_right = column + kWide < wide.in;
   const T* plane = op.src + at.image * op.src_image + (front * high.in + top) * wide.in + column;
   float sums[kPadding + kWide + kRight] = {};
-  for (int z = front; z < back; ++z, plane += high.in * wide.in) {
+#pragma unroll 1
+  for (int z = front; z < back; z += kPlanes, plane += kPlanes * high.in * wide.in) {
     const T* line = plane;
-    for (int h = top; h < bottom; h += kRows) {
-      Tap<T, kWide> taps[kRows];
-      Tap<T, 1> left[kRows], right[kRows];
+#pragma unroll 1
+    for (int h = top; h < bottom; h += kLines / kPlanes, line += kLines / kPlanes * wide.in) {
+      Tap<T, kWide> taps[kLines];
+      Tap<T, 1> left[kLines], right[kLines];
 #pragma unroll
-      for (int r = 0; r < kRows; ++r, line += wide.in) {
-        const bool there = h + r < bottom;
+      for (int r = 0; r < kLines; ++r) {
+        const bool there = z + r % kPlanes < back && h + r / kPlanes < bottom;
+        const T* from = line + (r % kPlanes * high.in + r / kPlanes) * wide.in;
         taps[r].fill(0);
         left[r].fill(0);
         right[r].fill(0);
-        if (there) taps[r].load(line);
-        if (kPadding > 0 && there && has_left) left[r].load(line - 1);
-        if (kRight > 0 && there && has_right) right[r].load(line + kWide);
+        if (there) taps[r].load(from);
+        if (kPadding > 0 && there && has_left) left[r].load(from - 1);
+        if (kRight > 0 && there && has_right) right[r].load(from + kWide);
       }
 #pragma unroll
-      for (int r = 0; r < kRows; ++r) {
+      for (int r = 0; r < kLines; ++r) {
         float x[kWide], side[1];
         taps[r].get(x);
 #pragma unroll
@@ -84,7 +90,6 @@ bool with_width_of(const Axis& wide, F f) {
   };
   if (is(1, 1, 0)) return f.template operator()<1, 1, 0>(), true;
   if (is(2, 2, 0)) return f.template operator()<2, 2, 0>(), true;
-  if (is(3, 1, 1)) return f.template operator()<3, 1, 1>(), true;
   if (is(3, 2, 1)) return f.template operator()<3, 2, 1>(), true;
   return false;
 }

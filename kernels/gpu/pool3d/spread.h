@@ -42,14 +42,14 @@ pool3d_spread(AverageGradient<T> op, Grid grid, Division planes, int rows, Axis 
 
 // Whether it was launched, and what that returned.
 template <class T>
-bool launch_spread(const AverageGradient<T>& op, const Images& images, const Axis& deep,
+bool launch_spread(const AverageGradient<T>& op, int64_t volumes, const Axis& deep,
                    const Axis& high, const Axis& wide, const polyops_context* ctx, int* status) {
   if (wide.size != 2 || wide.in % 4 != 0 || !all_aligned(op.grad_src, op.grad_dst)) return false;
   if (!is_whole(deep) || !is_whole(high) || !is_whole(wide)) return false;
   const auto of = [](const Axis& a) { return (a.in + a.size - 1) / a.size; };
   const int rows = of(high), planes = of(deep);
   const auto launch = [&]<int kWide>() {
-    const Grid grid = make_grid({images.count * planes, 1}, 1, wide.in / kWide, rows, 1);
+    const Grid grid = make_grid({volumes * planes, 1}, 1, wide.in / kWide, rows, 1);
     *status = gpu::launch(pool3d_spread<T, kWide>, grid.shape(), ctx, op, grid,
                           Division(static_cast<uint32_t>(planes)), rows, deep, high, wide);
   };

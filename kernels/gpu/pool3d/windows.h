@@ -18,7 +18,7 @@ constexpr int kWindowsRows = 4;  // whose loads are in flight at once
 
 // kWide: elements of a lane's load, which every window begins at a multiple of and is one long.
 template <class T, int kWide, class AnyAxis>
-GPU_KERNEL(kPoolThreads)
+GPU_KERNEL(kPoolThreads, 4)
 pool3d_windows(Average<T> op, Grid grid, Division planes, int lanes_log2, AnyAxis deep,
                AnyAxis high, AnyAxis wide) {
   const int lanes = 1 << lanes_log2, lane = thread_id() & (lanes - 1);
@@ -26,9 +26,9 @@ pool3d_windows(Average<T> op, Grid grid, Division planes, int lanes_log2, AnyAxi
                          (block_id() * kPoolThreads + thread_id()) >> lanes_log2);
   AveragePool<1> pool;
   if (at.inside) {  // a team without a window comes along for the shuffles
-    const int left = wide.first_tap(at.column), right = wide.taps_end(at.column);
-    const int top = high.first_tap(at.begin), rows = high.taps_end(at.begin) - top;
-    const int front = deep.first_tap(at.plane), back = deep.taps_end(at.plane);
+    const int left = wide.first_inside(at.column), right = wide.taps_end(at.column);
+    const int top = high.first_inside(at.begin), rows = high.taps_end(at.begin) - top;
+    const int front = deep.first_inside(at.plane), back = deep.taps_end(at.plane);
     const T* line = op.src + at.image * op.src_image + (front * high.in + top) * wide.in;
     for (int z = front; z < back; ++z, line += high.in * wide.in) {
       sum_rows<kWide, kWindowsRows>(line, rows, wide.in, left + lane * kWide, right, lanes * kWide,

@@ -4,7 +4,7 @@ They are made on the row's device.
 
 Layouts of products, lhs then rhs: n rows are contiguous, t a transposed view (`nt`: weight.t() of a
 Linear layer); `padded`: as nn, rows cut from a wider tensor; `strided`: no unit stride in lhs.
-Layouts of all others: contiguous; channels_last (rank 4); transposed: dense, last two dimensions
+Layouts of all others: contiguous; channels_last (rank 4, 5); transposed: dense, last two dimensions
 swapped; padded: rows cut from a wider tensor; strided: every other element of a row; mixed
 (backward): the gradient contiguous, the other input transposed.
 Layouts of attention: contiguous; tokens: (batch, length, heads, dim) transposed; fused: that, cut
@@ -224,6 +224,8 @@ BUILDERS: dict[str, Callable[[Inputs, str, bool], Case]] = {
     **dict.fromkeys(["max_pool3d_with_indices", "max_pool3d_with_indices_backward"], pool),
     **dict.fromkeys(["adaptive_max_pool2d", "adaptive_max_pool2d_backward"], pool),
     **dict.fromkeys(["adaptive_max_pool3d", "adaptive_max_pool3d_backward"], pool),
+    **dict.fromkeys(["avg_pool3d", "avg_pool3d_backward"], pool),
+    **dict.fromkeys(["_adaptive_avg_pool3d", "_adaptive_avg_pool3d_backward"], pool),
     **dict.fromkeys(["gelu", "gelu_", "relu", "relu_"], _activation),
     **dict.fromkeys([*UPSAMPLES, *(f"{name}_backward" for name in UPSAMPLES)], upsample),
     **dict.fromkeys(["gelu_backward", "threshold_backward"], _activation_backward),

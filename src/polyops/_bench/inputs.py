@@ -46,7 +46,8 @@ class Inputs:
         if layout == "contiguous":
             return self.randn(*sizes)
         if layout == "channels_last":
-            return self.randn(*sizes).contiguous(memory_format=torch.channels_last)
+            form = torch.channels_last if len(sizes) == 4 else torch.channels_last_3d
+            return self.randn(*sizes).contiguous(memory_format=form)
         if layout == "transposed":
             return self.randn(*sizes[:-2], last, sizes[-2]).transpose(-1, -2)
         if layout == "padded":

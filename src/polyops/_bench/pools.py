@@ -1,4 +1,4 @@
-"""Rows of pools: batch x channels x height x width of the image, backward too.
+"""Rows of pools: batch x channels x (depth x) height x width of the image, backward too.
 
 taps, stride (the taps if not given), pad: one number, or one per dimension: 3x3. ceil=yes: the last
 window may reach beyond the padding. count=no (averages): the padding does not count. results: of
@@ -35,7 +35,7 @@ def pool(inputs: Inputs, name: str, out: bool) -> Case:
     elif forward.startswith("avg"):
         window += [ceil, spec.option("count", "yes") == "yes", None]
     else:
-        window = [numbers("results", "7x7")]
+        window = [numbers("results", "7x7x7" if forward.endswith("3d") else "7x7")]
     overload = getattr(aten, name)
     results = getattr(aten, forward).default(x, *window)
     y, *indices = [results] if isinstance(results, torch.Tensor) else results
@@ -47,7 +47,10 @@ def pool(inputs: Inputs, name: str, out: bool) -> Case:
     else:
         grad = torch.empty_like(y).copy_(inputs.randn(*y.shape))
         parameters = [] if forward.startswith("_adaptive") else window
-        args, written = (grad, x, *parameters, *indices), {"grad_input": torch.empty_like(x)}
+        args = (grad, x, *parameters, *indices)
+        # Stock's gradients of averages of three dimensions are contiguous.
+        same = torch.contiguous_format if name.startswith("avg_pool3d") else torch.preserve_format
+        written = {"grad_input": torch.empty_like(x, memory_format=same)}
     if out:
         variant = overload.out if name == forward else overload.grad_input
         return new_results(partial(variant, *args, **written), moved)

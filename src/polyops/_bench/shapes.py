@@ -11,7 +11,7 @@ direction  forward or backward: what the model runs the call for
 dtypes     f32, bf16, f64, f16, comma-separated: one row each
 sizes      products: m x n x k, batched ones batch x m x n x k, with a vector m x k, dot k;
            attention: batch x heads x queries x keys x dim; others: of the input, for convolution
-           and pools batch x channels x height x width, for cat of the first one
+           and pools batch x channels x (depth x) height x width, for cat of the first one
 layout     as _bench/calls.py and _bench/convolutions.py list them
 key=value  dim (softmax, log_softmax), over (layer_norm, rms_norm: how many trailing dimensions),
            approx (gelu), weight (norms: dtype of weight and bias if not the input's),

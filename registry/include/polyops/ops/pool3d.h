@@ -6,8 +6,8 @@
  * Ops: "avg_pool3d" (polyops_avg_pool3d_args), "avg_pool3d_backward"
  *      (polyops_avg_pool3d_backward_args), "adaptive_avg_pool3d" (polyops_adaptive_avg_pool3d_args),
  *      "adaptive_avg_pool3d_backward" (polyops_adaptive_avg_pool3d_backward_args).
- * Layouts   batch x channels x depth x height x width. Of averages: dst and both gradients contiguous,
- *           src contiguous or channels last.
+ * Layouts   batch x channels x depth x height x width. Of averages: dst and grad_src contiguous, src and
+ *           grad_dst contiguous or channels last.
  * Types     one dtype; indices int64. Sums in float32.
  * Aliasing  none between outputs and inputs.
  * Empty     never arrives: no dimension is 0.
