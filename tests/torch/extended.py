@@ -14,14 +14,6 @@ import torch
 from accuracy import Array, wide
 from extended_convolution import convolution, convolution_backward
 from extended_losses import nll_loss, nll_loss_backward
-from extended_pool import (
-    adaptive_avg_pool2d,
-    adaptive_avg_pool2d_backward,
-    avg_pool2d,
-    avg_pool2d_backward,
-    max_pool2d_backward,
-    max_pool3d_backward,
-)
 from extended_upsample import FORMULAS as UPSAMPLE
 from extended_upsample import TERMS as UPSAMPLE_TERMS
 
@@ -265,14 +257,6 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "addmm": add_product,
     "baddbmm": add_product,
     "addmv": add_product,
-    "max_pool2d_with_indices_backward": max_pool2d_backward,
-    "max_pool3d_with_indices_backward": max_pool3d_backward,
-    "adaptive_max_pool2d_backward": max_pool2d_backward,
-    "adaptive_max_pool3d_backward": max_pool3d_backward,
-    "avg_pool2d": avg_pool2d,
-    "avg_pool2d_backward": avg_pool2d_backward,
-    "_adaptive_avg_pool2d": adaptive_avg_pool2d,
-    "_adaptive_avg_pool2d_backward": adaptive_avg_pool2d_backward,
     "convolution": convolution,
     "convolution_backward": convolution_backward,
     "_scaled_dot_product_flash_attention_for_cpu": attention,

@@ -97,10 +97,12 @@ def max_pool_backward(dims: int, grad: Array, x: Array, *parameters: Any) -> Arr
     return total.reshape(x.shape)
 
 
-max_pool2d_backward = partial(max_pool_backward, 2)
-max_pool3d_backward = partial(max_pool_backward, 3)
 FORMULAS = {
-    "max_pool2d_with_indices_backward": max_pool2d_backward,
+    **{
+        f"{name}_backward": partial(max_pool_backward, dims)
+        for dims in (2, 3)
+        for name in (f"max_pool{dims}d_with_indices", f"adaptive_max_pool{dims}d")
+    },
     "_adaptive_avg_pool2d": adaptive_avg_pool,
     "_adaptive_avg_pool3d": adaptive_avg_pool,
     **{f"avg_pool{dims}d": partial(avg_pool, dims) for dims in (2, 3)},

@@ -1,4 +1,4 @@
-"""Samples of adaptive_max_pool2d, adaptive_max_pool3d, max_pool3d_with_indices and their backwards."""
+"""Samples of adaptive_max_pool2d and 3d, max_pool3d_with_indices and their backwards."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -102,9 +102,7 @@ def layouts() -> Iterator[Sample]:
                 "layout",
                 dims=rows_of(op),
             )
-        yield from both(
-            op, "offset", lambda m, o=op, s=shape, w=w: forward(o, m, s, w, "offset")
-        )
+        yield from both(op, "offset", lambda m, o=op, s=shape, w=w: forward(o, m, s, w, "offset"))
         # Stock's results of the adaptive pool of three dimensions are contiguous.
         for layout, grad in (("contiguous", "channels_last"), ("channels_last", "contiguous")):
             fits = op == ADAPTIVE_3D and grad == "contiguous"

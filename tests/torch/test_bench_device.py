@@ -20,8 +20,8 @@ from polyops._bench.inputs import Case
 OPS = {"softmax", "log_softmax", "layer_norm", "rms_norm", "gelu", "relu", "cat", "nll_loss"}
 OPS |= {f"upsample_{mode}2d" for mode in ("nearest", "bilinear", "bicubic")}
 OPS |= {"max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "batch_norm", "group_norm"}
-OPS |= {"convolution", "max_pool3d", "adaptive_max_pool2d", "adaptive_max_pool3d"}
 OPS |= {"convolution", "avg_pool3d", "adaptive_avg_pool3d"}
+OPS |= {"max_pool3d", "adaptive_max_pool2d", "adaptive_max_pool3d"}
 CASE = Case(lambda: None, list, 4000, 0, 4000)
 
 
