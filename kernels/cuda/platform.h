@@ -233,6 +233,30 @@ GPU_DEVICE uint32_t narrow2(float first, float second) {
   }
 }
 
+// Two of 16 bits in a word, as CUDA calls them.
+template <class T>
+using Two = std::conditional_t<std::is_same_v<T, bf16>, __nv_bfloat162, __half2>;
+template <class T>
+GPU_DEVICE Two<T> two_of(uint32_t word) {
+  return *reinterpret_cast<const Two<T>*>(&word);
+}
+template <class Pair>
+GPU_DEVICE uint32_t word_of(Pair pair) {
+  return *reinterpret_cast<const uint32_t*>(&pair);
+}
+template <class T>
+GPU_DEVICE uint32_t larger2(uint32_t x, uint32_t y) {
+  return __hgt2_mask(two_of<T>(x), two_of<T>(y));
+}
+template <class T>
+GPU_DEVICE uint32_t max2(uint32_t x, uint32_t y) {
+  return word_of(__hmax2_nan(two_of<T>(x), two_of<T>(y)));
+}
+template <class T>
+GPU_DEVICE uint32_t without_minus_zero2(uint32_t x) {
+  return word_of(__hadd2(two_of<T>(x), two_of<T>(0)));
+}
+
 GPU_DEVICE float exp_fast(float x) { return __expf(x); }
 GPU_DEVICE float exp_close(float x) { return expf(x); }
 GPU_DEVICE float exp2_flush(float x) {

@@ -19,6 +19,9 @@
 //   wave_barrier()              of the wave's lanes, which then see what they wrote to the block's memory
 //   f16, bf16                   storage; widen() and narrow<T>() convert, to nearest even
 //   widen2, narrow2             two of them in a word, the first in its low half
+//   larger2(x, y)               of both: all bits where x is larger than y, which a NaN never is, else 0
+//   max2(x, y)                  of both: the larger one; a positive NaN, if there is one
+//   without_minus_zero2(x)      of both: 0 where it is -0
 //   load_16, store_16           16 aligned bytes of the device's memory, in one access
 //   load_16_once                the same, of what this kernel looks at once: it leaves the caches first
 //   load_16_constant            the same, of what nothing stores to while this kernel runs

@@ -22,6 +22,18 @@ std::vector<Pool3dCase> all_cases() {
     cases.push_back({s, {3, 3, 3}, {2, 2, 2}, {0, 1, 1}});
     cases.push_back({s, {3, 3, 3}, {2, 2, 2}, {1, 0, 1}});
   }
+  for (const Sizes& s :
+       {Sizes{1, 2, 5, 6, 16}, Sizes{2, 1, 4, 3, 8}, Sizes{1, 1, 3, 5, 24}}) {  // packs
+    cases.push_back({s, 3, 2, 1});
+    cases.push_back({s, 2, 2});
+    cases.push_back({s, 3, 1, 1});
+    cases.push_back({s, {1, 3, 3}, {1, 2, 2}, {0, 1, 1}});
+    cases.push_back({s, {1, 2, 2}, {1, 2, 2}});
+    cases.push_back({s, 3, 2, {0, 0, 1}});
+    cases.push_back({s, 3, 1, {1, 0, 1}});
+    cases.push_back({s, 3, 2, 1, 1, true});
+  }
+  cases.push_back({{1, 1, 70, 4, 8}, 3, 2, 1});
   cases.push_back({{1, 1, 90, 4, 4}, 3, 2, 1});  // several frames to a thread
   cases.push_back({{1, 2, 90, 3, 4}, 2, 2});
   return cases;
@@ -88,16 +100,18 @@ TEST(MaxPool3d, MatchesReference) {
 TEST(MaxPool3d, SpecialValues) {
   constexpr double kValues[] = {0.0, -0.0, 1.0, -kInf, kInf, kNan, -3e38, 1e-40};
   for (const Pool3dCase& c : all_cases()) {
-    if (c.sizes[4] > 10 || c.sizes[2] > 10) continue;
+    if (c.sizes[4] > 24 || c.sizes[2] > 10) continue;
     for (int common : {2, 8, 16}) {  // what is not of those values is -inf
       for (bool last : {false, true}) {
         SCOPED_TRACE(c.describe() + (last ? " last" : ""));
-        Buffer src(POLYOPS_BFLOAT16, c.sizes, layout_strides_3d(c.sizes, last), c.offset);
-        src.fill([&](int64_t i) {
-          const int64_t of = i * 2654435761 / 64 % common;
-          return of < 8 ? kValues[common == 2 ? 3 - of : of] : -kInf;
-        });
-        check_forward(c, last, src);
+        for (int32_t dtype : {POLYOPS_BFLOAT16, POLYOPS_FLOAT16}) {
+          Buffer src(dtype, c.sizes, layout_strides_3d(c.sizes, last), c.offset);
+          src.fill([&](int64_t i) {
+            const int64_t of = i * 2654435761 / 64 % common;
+            return of < 8 ? kValues[common == 2 ? 3 - of : of] : -kInf;
+          });
+          check_forward(c, last, src);
+        }
         if (::testing::Test::HasFailure()) return;
       }
     }

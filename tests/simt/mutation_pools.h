@@ -3,6 +3,7 @@
 #define POLYOPS_TESTS_SIMT_MUTATION_POOLS_H_
 
 #include "mutation_case.h"
+#include "polyops/ops/adaptive_max_pool.h"
 #include "polyops/ops/pool2d.h"
 
 namespace polyops::testing {
@@ -72,6 +73,23 @@ Calls max_pool2d_backward() {
       const polyops_max_pool2d_backward_args args = {sizeof args, p.window, grad.view(),
                                                      indices.view(), grad_src.view()};
       return run(kernel, args, {&grad_src});
+    });
+  }
+  return all;
+}
+
+// A window to several waves, and one to several parts of a block.
+Calls adaptive_max_pool2d() {
+  Calls all = {"adaptive_max_pool2d", {}};
+  const Sizes strides = {8 * 24 * 25, 1, 8 * 25, 8};
+  for (const bool last : {false, true}) {
+    all.calls.push_back([=](const polyops_kernel& kernel) {
+      const Sizes sizes = {1, 8, 24, 25}, results = {1, 8, 1, 1};
+      const Buffer src = random(sizes, 1, last ? strides : Sizes());
+      const Buffer dst(POLYOPS_FLOAT32, results), indices(POLYOPS_INT64, results);
+      const polyops_adaptive_max_pool_args args = {sizeof args, src.view(), dst.view(),
+                                                   indices.view()};
+      return run(kernel, args, {&dst, &indices});
     });
   }
   return all;

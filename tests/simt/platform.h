@@ -165,6 +165,34 @@ uint32_t narrow2(float first, float second) {
   return narrow<T>(first).bits | uint32_t{narrow<T>(second).bits} << 16;
 }
 
+// f of both halves.
+template <class F>
+uint32_t of_halves(uint32_t x, uint32_t y, F f) {
+  const auto half = [&](int shift) {
+    return uint32_t{f(static_cast<uint16_t>(x >> shift), static_cast<uint16_t>(y >> shift))};
+  };
+  return half(0) | half(16) << 16;
+}
+template <class T>
+uint32_t larger2(uint32_t x, uint32_t y) {
+  return of_halves(x, y, [](uint16_t a, uint16_t b) -> uint16_t {
+    return widen(T{a}) > widen(T{b}) ? 0xffff : 0;
+  });
+}
+template <class T>
+uint32_t max2(uint32_t x, uint32_t y) {
+  return of_halves(x, y, [](uint16_t a, uint16_t b) -> uint16_t {
+    const float p = widen(T{a}), q = widen(T{b});
+    if (std::isnan(p) || std::isnan(q)) return 0x7fff;
+    if (p == q) return std::signbit(p) ? b : a;
+    return p > q ? a : b;
+  });
+}
+template <class T>
+uint32_t without_minus_zero2(uint32_t x) {
+  return of_halves(x, 0, [](uint16_t a, uint16_t) -> uint16_t { return a == 0x8000 ? 0 : a; });
+}
+
 inline float exp_fast(float x) { return std::exp(x); }
 inline float exp_close(float x) { return std::exp(x); }
 inline float exp2_flush(float x) {

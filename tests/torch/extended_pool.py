@@ -100,6 +100,11 @@ def max_pool_backward(dims: int, grad: Array, x: Array, *parameters: Any) -> Arr
 FORMULAS = {
     **{f"max_pool{n}d_with_indices_backward": partial(max_pool_backward, n) for n in (2, 3)},
     **{f"adaptive_max_pool{n}d_backward": partial(max_pool_backward, n) for n in (2, 3)},
+    **{
+        f"{name}_backward": partial(max_pool_backward, dims)
+        for dims in (2, 3)
+        for name in (f"max_pool{dims}d_with_indices", f"adaptive_max_pool{dims}d")
+    },
     "_adaptive_avg_pool2d": adaptive_avg_pool,
     "_adaptive_avg_pool3d": adaptive_avg_pool,
     **{f"avg_pool{dims}d": partial(avg_pool, dims) for dims in (2, 3)},

@@ -1,4 +1,4 @@
-"""Samples of max_pool3d_with_indices, adaptive max pools in 2-D and 3-D, and their backwards."""
+"""Samples of adaptive_max_pool2d and 3d, max_pool3d_with_indices and their backwards."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -73,10 +73,10 @@ def calls() -> Iterator[Sample]:
         ADAPTIVE_3D: (VOLUMES, SHARES_3D),
     }
     for op, (shapes, windows) in of_op.items():
-        for shape, layout in product(shapes, FORMATS):
+        for i, (shape, layout) in enumerate(product(shapes, FORMATS)):
             if len(shape) == DIMS[op] + 1 and layout == "channels_last":
                 continue
-            for w in windows if shape in shapes[:2] or op != MAX_3D else windows[:5]:
+            for w in windows if i in (0, 3) else windows[i % 3 : i % 3 + 2]:
                 yield from both(
                     op,
                     f"{shape} {layout} {w}",
@@ -116,7 +116,7 @@ def layouts() -> Iterator[Sample]:
                 dims=rows_of(op),
             )
         more = (5,) if DIMS[op] == 3 else ()
-        for small in ((1, 1, 9, 9), (2, 5, 1, 1), (1, 4, 6, 1), (1, 4, 1, 6)):  # in both formats
+        for small in ((1, 1, 9, 9), (2, 5, 1, 1)):  # in both formats
             for layout in FORMATS:
                 of_small = (*small[:2], *more, *small[2:])
                 v = Window((3,), (1,), (1,)) if op == MAX_3D else (1, 2, 2)[-DIMS[op] :]
@@ -153,7 +153,10 @@ def special() -> Iterator[Sample]:
                 (x, *rest), _ = forward(o, m, *PLAIN_CALLS[o], la)
                 return args(x.fill_(v), *rest)
 
-            yield Sample(op, f"all {value} {layout}", equal, dtypes=(F32, BF16))
+            # Stock's kernel of the CPU has another index there.
+            lowest = op == MAX_3D and value == -float("inf") and layout == "channels_last"
+            where = "devices" if lowest else "everywhere"
+            yield Sample(op, f"all {value} {layout}", equal, dtypes=(F32, BF16), where=where)
 
 
 def wrong() -> Iterator[Sample]:

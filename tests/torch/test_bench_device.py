@@ -24,6 +24,8 @@ OPS |= {"avg_pool3d", "adaptive_avg_pool3d", "adaptive_max_pool2d", "adaptive_ma
 OPS |= {"max_pool3d", "convolution", "elu", "glu", "log_sigmoid", "mish", "softplus"}
 OPS |= {"sum", "mean", "amax", "amin", "cumsum", "embedding", "index_select", "copy"}
 OPS |= {"cross_entropy"}
+OPS |= {"convolution", "avg_pool3d", "adaptive_avg_pool3d"}
+OPS |= {"max_pool3d", "adaptive_max_pool2d", "adaptive_max_pool3d"}
 CASE = Case(lambda: None, list, 4000, 0, 4000)
 
 

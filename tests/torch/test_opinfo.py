@@ -142,8 +142,13 @@ MAX_POOL_3D = {
     "product": False,
 }
 ADAPTIVE_MAX_POOL = {
-    "forward": ("adaptive_max_pool2d", "adaptive_max_pool3d"),
-    "backward": ("adaptive_max_pool2d_backward", "adaptive_max_pool3d_backward"),
+    "forward": ("adaptive_max_pool2d",),
+    "backward": ("adaptive_max_pool2d_backward",),
+    "product": False,
+}
+ADAPTIVE_MAX_POOL_3D = {
+    "forward": ("adaptive_max_pool3d",),
+    "backward": ("adaptive_max_pool3d_backward",),
     "product": False,
 }
 CONVOLUTION = {"forward": ("convolution",), "backward": ("convolution_backward",)}
@@ -216,6 +221,10 @@ CASES = [
     Case("nn.functional.adaptive_max_pool1d", **ADAPTIVE_MAX_POOL),
     Case("nn.functional.adaptive_max_pool2d", **ADAPTIVE_MAX_POOL),
     Case("nn.functional.adaptive_max_pool3d", **ADAPTIVE_MAX_POOL),
+    Case("nn.functional.adaptive_max_pool2d", every=3, **ADAPTIVE_MAX_POOL),
+    Case("nn.functional.adaptive_max_pool3d", every=3, **ADAPTIVE_MAX_POOL_3D),
+    Case("nn.functional.avg_pool3d", **AVG_POOL_3D),
+    Case("nn.functional.adaptive_avg_pool3d", **ADAPTIVE_POOL_3D),
     Case("nn.functional.scaled_dot_product_attention", **ATTENTION),
     Case("nn.functional.conv1d", **CONVOLUTION),
     Case("nn.functional.conv2d", **CONVOLUTION),

@@ -1,6 +1,7 @@
 // Windows of images whose channels lie next to each other: a thread has kWide channels and a part of a
 // window's elements, in their order; the parts of a window meet in shared memory, neighbours first, so
-// that the order stays. Bound: memory, the image once.
+// that the order stays. Past its end a thread looks at its last element again, which changes nothing:
+// no load is masked, so that all are issued before the first is used. Bound: memory, the image once.
 #ifndef POLYOPS_GPU_MAX_POOL_PARTS_H_
 #define POLYOPS_GPU_MAX_POOL_PARTS_H_
 
@@ -19,24 +20,30 @@ constexpr int kPartLoads = 8;  // in flight at once
 constexpr int64_t kLeastPart = 8;
 constexpr int kMostPartsLog2 = 6;
 
-// Goes through a window's elements in their order, from the one of that number.
+// Goes through the places of a window's elements in their order, from the one of that number.
 struct Walker {
-  Range deep, high, wide;
-  int d, h, w;
+  int place, w, h;
+  int left, right, top, bottom;
+  int to_row, to_frame;  // beyond the next place, where a row or a frame ends
 
-  GPU_DEVICE Walker(const Range& d_range, const Range& h_range, const Range& w_range, int number)
-      : deep(d_range), high(h_range), wide(w_range) {
-    const int rows = number / wide.count();
-    w = wide.begin + number - rows * wide.count();
-    d = deep.begin + rows / high.count();
-    h = high.begin + rows % high.count();
+  GPU_DEVICE Walker(const Range& deep, const Range& high, const Range& wide, int number,
+                    const Axes<AdaptiveAxis>& axes)
+      : left(wide.begin),
+        right(wide.end),
+        top(high.begin),
+        bottom(high.end),
+        to_row(axes.wide.in - wide.count()),
+        to_frame((axes.high.in - high.count()) * axes.wide.in) {
+    const int rows = number / wide.count(), frames = rows / high.count();
+    w = left + number - rows * wide.count();
+    h = top + rows - frames * high.count();
+    place = axes.place(deep.begin + frames, h, w);
   }
-  GPU_DEVICE void next() {
-    if (++w < wide.end) return;
-    w = wide.begin;
-    if (++h < high.end) return;
-    h = high.begin;
-    ++d;
+  GPU_DEVICE void next_if(bool goes) {
+    const bool row = goes && w + 1 == right, frame = row && h + 1 == bottom;
+    place += (goes ? 1 : 0) + (row ? to_row : 0) + (frame ? to_frame : 0);
+    w = row ? left : goes ? w + 1 : w;
+    h = frame ? top : row ? h + 1 : h;
   }
 };
 
@@ -94,16 +101,15 @@ volume_parts(Largest<T> op, PartsGrid parts, int channels, ResultStrides strides
     const int share = (count + (1 << parts.parts_log2) - 1) >> parts.parts_log2;
     const int begin = part * share, end = begin + share < count ? begin + share : count;
     const T* src = op.src + frame.image * op.src_image + at.group * kWide;
-    Walker walker(deep, high, wide, begin < count ? begin : 0);
+    Walker walker(deep, high, wide, begin < count ? begin : 0, axes);
     for (int i = begin; i < end; i += kPartLoads) {
       Tap<T, kWide> taps[kPartLoads];
       int from[kPartLoads];
 #pragma unroll
       for (int k = 0; k < kPartLoads; ++k) {
-        from[k] = axes.place(walker.d, walker.h, walker.w);
-        taps[k].fill(LargestPool<kWide>::kAbsent);
-        if (i + k < end) taps[k].load(src + from[k] * channels);
-        walker.next();
+        from[k] = walker.place;
+        taps[k].load(src + from[k] * channels);
+        walker.next_if(i + k + 1 < end);
       }
 #pragma unroll
       for (int k = 0; k < kPartLoads; ++k) {

@@ -18,9 +18,6 @@
 namespace polyops::gpu {
 namespace {
 
-// The element of a dimension that stands for that one.
-GPU_DEVICE int nearest(int at, int n) { return at < 0 ? 0 : at < n ? at : n - 1; }
-
 template <class T, int kWide, class C>
 GPU_KERNEL(kPoolThreads)
 volume_planes(Largest<T> op, Grid grid, int all_channels, Axes<Axis> axes) {

@@ -1,7 +1,8 @@
 // Windows of contiguous images that are 8 elements wide and more: a team of lanes next to each other
 // looks for a window's largest element, so that it reads rows as they lie; of whole images, runs of
-// memory, a team as large as a block. Lanes then compare what they have found by its place. Bound:
-// memory, the image once.
+// memory, a team as large as a block. Lanes then compare what they have found by its place. Past the
+// end a lane looks at the last elements again, which changes nothing: no load is masked, so that all
+// are issued before the first is used. Bound: memory, the image once.
 #ifndef POLYOPS_GPU_MAX_POOL_TEAMS_H_
 #define POLYOPS_GPU_MAX_POOL_TEAMS_H_
 
@@ -17,7 +18,7 @@
 namespace polyops::gpu {
 namespace {
 
-constexpr int kLargestLoads = 8;  // of a lane, in flight at once
+constexpr int kLargestLoads = 4;  // of a lane, in flight at once
 constexpr int64_t kWideWindow = 8;
 
 GPU_DEVICE void join_lanes(LargestPool<1>* pool, int lanes) {
@@ -25,6 +26,19 @@ GPU_DEVICE void join_lanes(LargestPool<1>* pool, int lanes) {
     const float x = shuffle_xor(pool->value[0], mask);
     const float at = shuffle_xor(float_of_bits(static_cast<uint32_t>(pool->at[0])), mask);
     pool->join(0, x, static_cast<int>(float_bits(at)));
+  }
+}
+
+// Elements of loads in their order.
+template <class T, int kWide>
+GPU_DEVICE void take_all(const Tap<T, kWide> (&taps)[kLargestLoads],
+                         const int (&places)[kLargestLoads], LargestPool<1>* pool) {
+#pragma unroll
+  for (int k = 0; k < kLargestLoads; ++k) {
+    float x[kWide];
+    taps[k].get(x);
+#pragma unroll
+    for (int j = 0; j < kWide; ++j) pool->take(0, x[j], places[k] + j);
   }
 }
 
@@ -41,25 +55,17 @@ volume_teams(Largest<T> op, Grid grid, int lanes_log2, Axes<AdaptiveAxis> axes) 
   // A team without a window comes along for the shuffles.
   for (int w = at.inside ? wide.begin + lane * kWide : wide.end; w < wide.end; w += lanes * kWide) {
     LargestPool<1> column;  // of this lane's, in order
+    const T* src = op.src + frame.image * op.src_image;
     for (int d = deep.begin; d < deep.end; ++d) {
-      int place = axes.place(d, high.begin, w);
-      const T* line = op.src + frame.image * op.src_image + place;
       for (int h = high.begin; h < high.end; h += kLargestLoads) {
         Tap<T, kWide> taps[kLargestLoads];
+        int places[kLargestLoads];
 #pragma unroll
         for (int r = 0; r < kLargestLoads; ++r) {
-          taps[r].fill(LargestPool<1>::kAbsent);
-          if (h + r < high.end) taps[r].load(line + r * axes.wide.in);
+          places[r] = axes.place(d, h + r < high.end ? h + r : high.end - 1, w);
+          taps[r].load(src + places[r]);
         }
-#pragma unroll
-        for (int r = 0; r < kLargestLoads; ++r) {
-          float x[kWide];
-          taps[r].get(x);
-#pragma unroll
-          for (int j = 0; j < kWide; ++j) column.take(0, x[j], place + j);
-          place += axes.wide.in;
-        }
-        line += kLargestLoads * axes.wide.in;
+        take_all(taps, places, &column);
       }
     }
     pool.join(0, column.value[0], column.at[0]);
@@ -83,19 +89,13 @@ volume_runs(Largest<T> op, int64_t images, int n, int lanes_log2) {
   LargestPool<1> pool;
   for (int i = inside ? lane * kWide : n; i < n; i += kLargestLoads * lanes * kWide) {
     Tap<T, kWide> taps[kLargestLoads];
+    int at[kLargestLoads];
 #pragma unroll
     for (int k = 0; k < kLargestLoads; ++k) {
-      const int at = i + k * lanes * kWide;
-      taps[k].fill(LargestPool<1>::kAbsent);
-      if (at < n) taps[k].load(src + at);
+      at[k] = i + k * lanes * kWide < n ? i + k * lanes * kWide : n - kWide;
+      taps[k].load(src + at[k]);
     }
-#pragma unroll
-    for (int k = 0; k < kLargestLoads; ++k) {
-      float x[kWide];
-      taps[k].get(x);
-#pragma unroll
-      for (int j = 0; j < kWide; ++j) pool.take(0, x[j], i + k * lanes * kWide + j);
-    }
+    take_all(taps, at, &pool);
   }
   const int in_wave = lanes < wave_size() ? lanes : wave_size();
   join_lanes(&pool, in_wave);

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "gpu.h"
 #include "polyops/ops/pool3d.h"
 
 namespace polyops::gpu {
@@ -24,6 +25,9 @@ struct Cube {
     return same;
   }
 };
+
+// What stands for a place of a dimension that is beside it.
+GPU_DEVICE int nearest(int at, int n) { return at < 0 ? 0 : at < n ? at : n - 1; }
 
 // Whether the window is one of those, for which f.operator()<Cube>() was called.
 template <class F>

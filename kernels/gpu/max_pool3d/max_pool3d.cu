@@ -5,6 +5,7 @@
 #include "max_pool/taps.h"
 #include "max_pool/volume.h"
 #include "max_pool/windows.h"
+#include "max_pool/words.h"
 #include "polyops/ops/max_pool3d.h"
 #include "table.h"
 
@@ -66,6 +67,9 @@ int forward(const void* data, const polyops_context* ctx) {
       constexpr int kWide = width.value;
       int status = POLYOPS_OK;
       const auto planes = [&]<class C>() {
+        if constexpr (kWide == 1 && sizeof(T) == 2) {
+          if (launch_words<T, C>(op, images, axes, ctx, &status)) return;
+        }
         status = launch_planes<T, kWide, C>(op, images, axes, ctx);
       };
       if ((kWide > 1 || images.channels == 1) && with_cube(a.window, planes)) return status;

@@ -27,17 +27,18 @@ GPU_DEVICE void store_indices(int64_t* p, const int (&at)[kWide]) {
 GPU_DEVICE int place_of(uint32_t low, uint32_t high) {
   return high == 0 ? static_cast<int>(low) : -1;
 }
-GPU_DEVICE void load_indices(const int64_t* p, int (&at)[1]) {
+// beside: not 0 if they are none.
+GPU_DEVICE void load_indices(const int64_t* p, int (&at)[1], uint32_t beside = 0) {
   const auto index = static_cast<uint64_t>(*p);
-  at[0] = place_of(static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32));
+  at[0] = place_of(static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32) | beside);
 }
 template <int kWide>
-GPU_DEVICE void load_indices(const int64_t* p, int (&at)[kWide]) {
+GPU_DEVICE void load_indices(const int64_t* p, int (&at)[kWide], uint32_t beside = 0) {
 #pragma unroll
   for (int j = 0; j < kWide; j += 2) {
     const Words words = load_words(p + j);
-    at[j] = place_of(words.w[0], words.w[1]);
-    at[j + 1] = place_of(words.w[2], words.w[3]);
+    at[j] = place_of(words.w[0], words.w[1] | beside);
+    at[j + 1] = place_of(words.w[2], words.w[3] | beside);
   }
 }
 
@@ -150,6 +151,12 @@ struct LargestGradient {
   GPU_DEVICE void load(Entry<kWide>* entry, int64_t at, int = 0, int = 0, const Axis& = {}) const {
     entry->grad.load(grad_dst + at);
     load_indices(indices + at, entry->at);
+  }
+  // beside: not 0 if it is no window.
+  template <int kWide>
+  GPU_DEVICE void load_unless(Entry<kWide>* entry, int64_t at, uint32_t beside) const {
+    entry->grad.load(grad_dst + at);
+    load_indices(indices + at, entry->at, beside);
   }
 };
 

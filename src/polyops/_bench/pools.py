@@ -46,10 +46,11 @@ def pool(inputs: Inputs, name: str, out: bool) -> Case:
             written["indices"] = indices[0]
     else:
         grad = torch.empty_like(y).copy_(inputs.randn(*y.shape))
-        parameters = [] if forward.startswith("_adaptive") else window
+        parameters = [] if "adaptive" in forward else window
         args = (grad, x, *parameters, *indices)
-        # Stock's gradients of averages of three dimensions are contiguous.
-        same = torch.contiguous_format if name.startswith("avg_pool3d") else torch.preserve_format
+        # Stock's gradients of averages of three dimensions are contiguous, and of adaptive pools.
+        contiguous = name.startswith(("avg_pool3d", "adaptive_max_pool3d"))
+        same = torch.contiguous_format if contiguous else torch.preserve_format
         written = {"grad_input": torch.empty_like(x, memory_format=same)}
     if out:
         variant = overload.out if name == forward else overload.grad_input
