@@ -76,15 +76,21 @@ def _cross_entropy(inputs: Inputs, name: str, out: bool) -> Case:
     call = partial(aten.cross_entropy_loss.default, leaf, *args[1:])
     moved = read + nbytes(x)
     if spec.option("steps", "backward") == "both":
-        return new_results(lambda: torch.autograd.grad(call().sum(), leaf), moved + read)
+        return new_results(partial(_both_ways, leaf, *args[1:]), moved + read)
     graphs = _graphs(call)
     grad = inputs.randn(*next(iter(graphs.values())).shape)
+    return new_results(partial(_backward, graphs, leaf, grad), moved)
 
-    def backward() -> Any:
-        loss = graphs[_C.is_patched(), _C.gate()]
-        return torch.autograd.grad(loss, leaf, grad, retain_graph=True)
 
-    return new_results(backward, moved)
+def _both_ways(leaf: Tensor, *args: Any) -> tuple[Tensor, ...]:
+    return torch.autograd.grad(aten.cross_entropy_loss.default(leaf, *args).sum(), leaf)
+
+
+def _backward(
+    graphs: dict[tuple[bool, bool], Tensor], leaf: Tensor, grad: Tensor
+) -> tuple[Tensor, ...]:
+    loss = graphs[_C.is_patched(), _C.gate()]
+    return torch.autograd.grad(loss, leaf, grad, retain_graph=True)
 
 
 def _graphs(call: Callable[[], Tensor]) -> dict[tuple[bool, bool], Tensor]:
