@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
-import torch
 from samples import BF16, F16, F32, F64, Args, Make, Sample, args, lay_out
 from samples_losses import MEAN, NONE, SUM, labels
 
