@@ -1,4 +1,4 @@
-"""cross_entropy as a whole, on devices: its gradients, and whatever else torch does with a composite.
+"""cross_entropy as a whole, on devices: its gradients, and what else torch does with a composite.
 
 Under transforms, modes and tracers it must be the composite that it was, made of parts.
 """

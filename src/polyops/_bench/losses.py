@@ -1,9 +1,9 @@
-"""Calls of cross_entropy and nll_loss. The row's sizes are samples x classes; of nll_loss as
-log_softmax leaves them.
+"""Calls of cross_entropy and nll_loss.
 
-reduction: none, mean (if not given) or sum. weight: yes for one of each class. ignored: the
-percentage of samples that are (0). Of cross_entropy: smoothing (0); steps: both for a row (backward)
-that is a forward and its backward.
+The row's sizes are samples x classes; of nll_loss as log_softmax leaves them. reduction: none, mean
+(if not given) or sum. weight: yes for one of each class. ignored: the percentage of samples that
+are (0). Of cross_entropy: smoothing (0); steps: both for a row (backward) that is a forward and its
+backward.
 """
 
 from collections.abc import Callable
@@ -66,31 +66,37 @@ def _nll_loss_backward(inputs: Inputs, name: str, out: bool) -> Case:
 
 def _cross_entropy(inputs: Inputs, name: str, out: bool) -> Case:
     spec = inputs.spec
-    x, *rest = _call(inputs)
-    args = (x, *rest, float(spec.option("smoothing", "0")))
+    x, target, weight, reduction, ignored = _call(inputs)
+    args = (x, target, weight, reduction, ignored, float(spec.option("smoothing", "0")))
     fn = partial(aten.cross_entropy_loss.default, *args)
-    read = nbytes(x, *rest[:2])
+    read = nbytes(x, target, weight)
     if spec.direction == "forward":
         return new_results(fn, read + nbytes(fn()))
     leaf = x.detach().requires_grad_()
     call = partial(aten.cross_entropy_loss.default, leaf, *args[1:])
     moved = read + nbytes(x)
     if spec.option("steps", "backward") == "both":
-        return new_results(lambda: torch.autograd.grad(call().sum(), leaf), moved + read)
+        return new_results(partial(_both_ways, leaf, *args[1:]), moved + read)
     graphs = _graphs(call)
     grad = inputs.randn(*next(iter(graphs.values())).shape)
+    return new_results(partial(_backward, graphs, leaf, grad), moved)
 
-    def backward() -> Any:
-        loss = graphs[_C.is_patched(), _C.gate()]
-        return torch.autograd.grad(loss, leaf, grad, retain_graph=True)
 
-    return new_results(backward, moved)
+def _both_ways(leaf: Tensor, *args: Any) -> tuple[Tensor, ...]:
+    return torch.autograd.grad(aten.cross_entropy_loss.default(leaf, *args).sum(), leaf)
+
+
+def _backward(
+    graphs: dict[tuple[bool, bool], Tensor], leaf: Tensor, grad: Tensor
+) -> tuple[Tensor, ...]:
+    loss = graphs[_C.is_patched(), _C.gate()]
+    return torch.autograd.grad(loss, leaf, grad, retain_graph=True)
 
 
 def _graphs(call: Callable[[], Tensor]) -> dict[tuple[bool, bool], Tensor]:
     """Each contestant's backward needs its own forward: by whether we and gates are there."""
     patched, gate = _C.is_patched(), _C.gate()
-    graphs = {}
+    graphs: dict[tuple[bool, bool], Tensor] = {}
     for ours in (False, True):
         (_C.patch if ours else _C.unpatch)()
         for gated in (False, True):
