@@ -123,6 +123,7 @@ struct SameLanes {
   int all, before;
 };
 GPU_DEVICE SameLanes same_lanes(uint32_t x) {
+  __syncwarp();
   const uint32_t mask = __match_any_sync(0xffffffffu, x);
   uint32_t before;
   asm("mov.u32 %0, %%lanemask_lt;" : "=r"(before));

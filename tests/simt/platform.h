@@ -77,14 +77,9 @@ struct SameLanes {
   int all, before;
 };
 inline SameLanes same_lanes(uint32_t x) {
-  const int lane = thread_id() % wave_size();
-  SameLanes same = {1, 0};
-  for (int mask = 1; mask < wave_size(); ++mask) {
-    if (shuffle_xor(x, mask) != x) continue;
-    ++same.all;
-    if ((lane ^ mask) < lane) ++same.before;
-  }
-  return same;
+  const uint64_t same = simt::same_lanes(x);
+  const uint64_t before = (uint64_t{1} << thread_id() % wave_size()) - 1;
+  return {std::popcount(same), std::popcount(same & before)};
 }
 inline void count_one(uint32_t* p) { ++*p; }
 inline void wave_barrier(const std::source_location& where = std::source_location::current()) {

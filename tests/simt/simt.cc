@@ -22,6 +22,9 @@ Sites& sites() {
   return *all;
 }
 
+// A shuffle's mask that asks which lanes have the same value.
+constexpr int kSame = -1;
+
 enum class State { kReady, kAtBarrier, kAtShuffle, kAtClusterBarrier, kDone };
 
 struct Lane {
@@ -108,9 +111,14 @@ void Block::exchange(int first) {
     Lane& lane = *lanes_[first + i];
     if (lane.mask != lanes_[first]->mask)
       throw Error("lanes of a wave ask for other lanes' values");
+    lane.state = State::kReady;
+    if (lane.mask == kSame) {
+      lane.value = 0;
+      for (int j = 0; j < order.wave; ++j) lane.value |= uint64_t{values[j] == values[i]} << j;
+      continue;
+    }
     if (lane.mask < 0 || lane.mask >= order.wave) throw Error("a shuffle beyond the wave");
     lane.value = values[i ^ lane.mask];
-    lane.state = State::kReady;
   }
 }
 
@@ -300,6 +308,8 @@ uint64_t shuffle_xor(uint64_t value, int mask) {
   running->stop(State::kAtShuffle);
   return lane.value;
 }
+
+uint64_t same_lanes(uint64_t value) { return shuffle_xor(value, kSame); }
 
 void wave_barrier(const std::source_location& where) {
   if (!is_skipped(where)) shuffle_xor(0, 0);

@@ -49,6 +49,8 @@ int wave_size();
 
 void barrier(const std::source_location& where);
 uint64_t shuffle_xor(uint64_t value, int mask);
+// The lanes of the wave that have this value, as bits.
+uint64_t same_lanes(uint64_t value);
 void wave_barrier(const std::source_location& where);
 
 int cluster_blocks();

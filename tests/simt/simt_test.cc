@@ -128,6 +128,34 @@ TEST(Simt, ShufflesStayWithinTheWave) {
   }
 }
 
+TEST(Simt, LanesKnowWhoHasTheirValue) {
+  for (const Order& order : kOrders) {
+    run(order, 1, 128, 0, [&] {
+      const int lane = thread_id() % order.wave;
+      uint64_t third = 0;
+      for (int i = lane % 3; i < order.wave; i += 3) third |= uint64_t{1} << i;
+      EXPECT_EQ(same_lanes(lane % 3), third);
+      EXPECT_EQ(same_lanes(lane), uint64_t{1} << lane);
+    });
+  }
+}
+
+void pass_wave_barrier(const std::source_location& where = std::source_location::current()) {
+  wave_barrier(where);
+}
+
+TEST(Simt, SharedMemoryPassesAWaveBarrier) {
+  for (const Order& order : kOrders) {
+    run(order, 1, 128, 0, [] {
+      static const char tag = 0;
+      auto* const lanes = static_cast<int*>(shared(&tag, 128 * sizeof(int)));
+      lanes[thread_id()] = thread_id();
+      pass_wave_barrier();
+      EXPECT_EQ(lanes[thread_id() ^ 1], thread_id() ^ 1);
+    });
+  }
+}
+
 TEST(Simt, SharedMemoryPassesABarrier) {
   for (const Order& order : kOrders) {
     run(order, 2, 256, 0, [&] {

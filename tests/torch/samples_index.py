@@ -12,7 +12,6 @@ from samples import BF16, F32, F64, LAYOUTS, TAKEN, Args, Make, Sample, args
 
 SELECT, BACKWARD = "index_select", "embedding_dense_backward"
 OTHER_TYPES = (torch.int64, torch.int32, torch.int16, torch.uint8, torch.bool, torch.complex64)
-TABLES = ("contiguous", "offset", "expanded")  # whose rows have no gaps
 FEW = (F32, BF16)
 KINDS = (torch.int64, torch.int32)
 
@@ -39,7 +38,7 @@ def of_selections() -> Iterator[Sample]:
         for dim in range(4):
             yield select(
                 f"{layout} dim {dim}",
-                "hit" if layout in TABLES else "any",
+                "hit" if layout in ("contiguous", "offset") else "any",
                 lambda m, la=layout, d=dim: args(
                     m(4, 3, 5, 8, layout=la), d, indices(m, (4, 3, 5, 8)[d], 9)
                 ),
@@ -51,7 +50,12 @@ def of_selections() -> Iterator[Sample]:
             "hit",
             lambda m, k=kind, t=table: args(m(*t), 0, indices(m, 30, 300, kind=k)),
         )
-    yield select("padded", "hit", lambda m: args(m(9, 16, layout="padded"), 0, indices(m, 9, 5)))
+    for layout in ("padded", "expanded"):
+        yield select(
+            f"rows {layout}",
+            "hit",
+            lambda m, la=layout: args(m(9, 16, layout=la), 0, indices(m, 9, 5)),
+        )
     yield select("special", "hit", lambda m: args(m(9, 9, special=True), 0, indices(m, 9, 20)))
     yield select("strided", "hit", lambda m: args(m(9, 4), 0, indices(m, 9, 20)[::2]))
     yield select("expanded", "hit", lambda m: args(m(9, 4), 0, indices(m, 9, 1).expand(20)))

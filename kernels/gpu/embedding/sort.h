@@ -79,12 +79,6 @@ GPU_DEVICE uint32_t sum_before(uint32_t x, uint32_t* waves) {
   return before;
 }
 
-// counts: of each wave, of each bin.
-GPU_DEVICE void clear_counts(const Digit& digit, uint32_t* counts) {
-  const int all = waves_of_block() * digit.bins();
-  for (int i = thread_id(); i < all; i += block_threads()) counts[i] = 0;
-}
-
 // What a block takes at a time, from `first` on; each wave has neighbouring lookups.
 template <int kItems, class Source>
 GPU_DEVICE void load_tile(const Source& source, uint32_t first, uint32_t end, Lookup (&x)[kItems]) {
@@ -119,14 +113,16 @@ GPU_DEVICE void take_turns(const Digit& digit, const Lookup (&x)[kItems],
   }
 }
 
-// Adds the tile to the wave's counts. turn becomes the rank: what they were when the turn came.
+// Counts the tile's digits. counts: of each wave, of each bin. turn becomes the rank: what the wave's
+// count was when the turn came.
 template <int kItems>
 GPU_DEVICE void rank_tile(const Digit& digit, const Lookup (&x)[kItems], uint32_t* counts,
                           uint32_t (&turn)[kItems]) {
   uint32_t* const own = counts + wave_of_block() * digit.bins();
+  for (int bin = thread_id() % wave_size(); bin < digit.bins(); bin += wave_size()) own[bin] = 0;
 #pragma unroll
   for (int k = 0; k < kItems; ++k) {
-    if (k > 0) wave_barrier();
+    wave_barrier();
     const bool counts_too = x[k].row != kNoRow, last = turn[k] % 2 != 0;
     uint32_t* const count = own + digit.of(x[k].row);
     turn[k] = counts_too ? *count + turn[k] / 2 : 0;
@@ -200,8 +196,6 @@ sort_alone(const Made made, uint32_t lookups, int passes, int bits, Lookup* to0,
       load_tile(Left{p % 2 != 0 ? to0 : to1}, 0, lookups, x);
     }
     take_turns(digit, x, rank);
-    clear_counts(digit, counts);
-    barrier();
     rank_tile(digit, x, counts, rank);
     barrier();
     for (int bin = thread_id(); bin < digit.bins(); bin += block_threads()) {

@@ -118,14 +118,11 @@ sort_place(const Source source, const SortCall c) {
     uint32_t rank[kSortItems];
     load_tile(source, first, c.end(), x);
     take_turns(c.digit, x, rank);
-    clear_counts(c.digit, counts);
-    barrier();
     rank_tile(c.digit, x, counts, rank);
     barrier();
     stack_counts(c.digit, counts, base);
     barrier();
     place_tile(c.digit, x, counts, rank, c.to);
-    barrier();
   }
 }
 
