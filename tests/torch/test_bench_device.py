@@ -20,7 +20,8 @@ from polyops._bench.inputs import Case
 OPS = {"softmax", "log_softmax", "layer_norm", "rms_norm", "gelu", "relu", "cat", "nll_loss"}
 OPS |= {f"upsample_{mode}2d" for mode in ("nearest", "bilinear", "bicubic")}
 OPS |= {"max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "batch_norm", "group_norm"}
-OPS |= {"convolution", "sum", "mean", "amax", "amin", "cumsum"}
+FORWARD = {"sum", "mean", "amax", "amin", "cumsum"}  # alone
+OPS |= {"convolution"} | FORWARD
 CASE = Case(lambda: None, list, 4000, 0, 4000)
 
 
@@ -36,7 +37,7 @@ def test_devices_have_shapes_of_their_own():
     assert max(max(spec.sizes) for spec in of_device) > largest
     for op in OPS:
         of = [spec for spec in of_device if spec.op == op]
-        for direction in ("forward", "backward"):
+        for direction in ("forward", "backward")[: 1 if op in FORWARD else 2]:
             dtypes = {spec.dtype for spec in of if spec.direction == direction and spec.quick}
             assert dtypes == {"float32", "bfloat16", "float16"}
     with pytest.raises(ValueError, match="unknown op 'mm'"):
