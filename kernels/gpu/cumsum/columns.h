@@ -32,6 +32,7 @@ struct ScanColumns {
   const float* starts;  // of each chunk, if there are several
 };
 
+// Of float32 results, rows are summed up apart first: so few of a long column's sums round each other.
 template <class T, class U, int kWide>
 GPU_DEVICE void scan_rows_of(const T* src, int64_t src_stride, U* dst, int64_t dst_stride,
                              int32_t rows, float (&sum)[kWide]) {
@@ -40,15 +41,27 @@ GPU_DEVICE void scan_rows_of(const T* src, int64_t src_stride, U* dst, int64_t d
   for (int k = 0; k < kScanRows; ++k) {
     if (k < rows) pieces[k].load(src + k * src_stride);
   }
+  constexpr bool kApart = sizeof(U) == sizeof(float);
+  float start[kWide], result[kWide];
+#pragma unroll
+  for (int j = 0; j < kWide; ++j) {
+    start[j] = kApart ? sum[j] : 0;
+    sum[j] = kApart ? 0 : sum[j];
+  }
 #pragma unroll
   for (int k = 0; k < kScanRows; ++k) {
     if (k >= rows) break;
     float x[kWide];
     pieces[k].get(x);
 #pragma unroll
-    for (int j = 0; j < kWide; ++j) sum[j] += x[j];
-    Piece<T, kWide>::store(dst + k * dst_stride, sum);
+    for (int j = 0; j < kWide; ++j) {
+      sum[j] += x[j];
+      result[j] = kApart ? start[j] + sum[j] : sum[j];
+    }
+    Piece<T, kWide>::store(dst + k * dst_stride, result);
   }
+#pragma unroll
+  for (int j = 0; j < kWide; ++j) sum[j] = result[j];
 }
 
 template <class T, class U, int kWide>
