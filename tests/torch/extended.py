@@ -17,7 +17,6 @@ from accuracy import Array, wide
 from extended_convolution import convolution, convolution_backward
 from extended_index import embedding_backward, embedding_backward_terms
 from extended_losses import cross_entropy, nll_loss, nll_loss_backward
-from extended_losses import nll_loss, nll_loss_backward
 from extended_upsample import FORMULAS as UPSAMPLE
 from extended_upsample import TERMS as UPSAMPLE_TERMS
 

@@ -98,8 +98,6 @@ def max_pool_backward(dims: int, grad: Array, x: Array, *parameters: Any) -> Arr
 
 
 FORMULAS = {
-    **{f"max_pool{n}d_with_indices_backward": partial(max_pool_backward, n) for n in (2, 3)},
-    **{f"adaptive_max_pool{n}d_backward": partial(max_pool_backward, n) for n in (2, 3)},
     **{
         f"{name}_backward": partial(max_pool_backward, dims)
         for dims in (2, 3)

@@ -190,8 +190,6 @@ def test_the_cpu_has_kernels_of_every_op_but_these() -> None:
     losses = {"cross_entropy", "log_softmax", "nll_loss"}
     images = norms | pools | upsamples
     assert without <= images | activations | reductions | movements | losses
-    losses = {"cross_entropy", "log_softmax", "nll_loss"}
-    assert without <= {"cat"} | losses | norms | pools | upsamples
 
 
 def test_an_op_without_kernels_on_the_cpu_is_as_if_we_were_not_there() -> None:
