@@ -5,6 +5,7 @@
 // short; else, and where tiles would be mostly air, a result that is one run is gathered pack by pack. Tensors that both lie in one order
 // without gaps are one copy of memory, which is stock's.
 #include "copy/gather.h"
+#include "copy/interleave.h"
 #include "copy/narrow.h"
 #include "copy/rows.h"
 #include "copy/turn.h"
@@ -15,13 +16,10 @@
 namespace polyops::gpu {
 namespace {
 
-enum class Way { kRun, kRows, kTiles, kNarrow, kGather, kNone };
+enum class Way { kRun, kRows, kTiles, kNarrow, kInterleaved, kGather, kNone };
 
 // Tiles that are emptier read more than they need.
 constexpr double kMostWaste = 4;
-
-// Elements of the result's rows, from which on they are taken from a run of the source.
-constexpr int64_t kLongRow = 256;
 
 template <class T>
 bool fills_tiles(const Walk<2>& walk, int x) {
@@ -50,8 +48,11 @@ Way way_of(const Walk<2>& walk, int64_t width) {
   }
   const int x = turned_dimension(walk);
   const bool fills = x != 0 && fills_tiles(walk, x, width);
-  // Short rows of the result are gathered, or a block would have few packs of them.
-  if (!fills && is_narrow(walk, x, width) && walk.sizes[0] >= kLongRow) return Way::kNarrow;
+  const bool whole = walk.sizes[0] * width % 16 == 0;
+  if (!fills && is_narrow(walk, x, width)) return Way::kNarrow;
+  if (!(fills && whole) && is_interleaved(walk, x, kMostInterleaved / width)) {
+    return Way::kInterleaved;
+  }
   if (fills || (x != 0 && !dense)) return Way::kTiles;
   return dense ? Way::kGather : Way::kNone;
 }
@@ -121,6 +122,10 @@ int launch_as(const polyops_copy_args& a, const Walk<2>& walk, const polyops_con
     case Way::kNarrow: {
       const Narrow narrow = make_narrow<T>(walk, turned_dimension(walk), a.src.data, a.dst.data);
       return gpu::launch(copy_narrow<T>, {tile_count(narrow.tiles), kNarrowThreads}, ctx, narrow);
+    }
+    case Way::kInterleaved: {
+      const Narrow few = make_interleaved<T>(walk, turned_dimension(walk), a.src.data, a.dst.data);
+      return gpu::launch(copy_interleaved<T>, {tile_count(few.tiles), kNarrowThreads}, ctx, few);
     }
     default: {
       const int64_t blocks = gather_blocks(walk.numel(), kPack<T>, kGatherPacks<T>);
