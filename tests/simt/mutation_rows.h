@@ -233,11 +233,11 @@ Calls sum() {
   return all;
 }
 
-// Tiles, whole and not, and a run of three channels.
+// Tiles, whole and not, a run of three channels and one to them.
 Calls copy() {
   Calls all = {"copy", {}};
   const std::vector<std::pair<Sizes, Sizes>> turned = {
-      {{64, 64}, {1, 64}}, {{67, 131}, {1, 67}}, {{3, 999}, {1, 3}}};
+      {{64, 64}, {1, 64}}, {{67, 131}, {1, 67}}, {{3, 999}, {1, 3}}, {{999, 3}, {1, 999}}};
   for (const auto& [sizes, strides] : turned) {
     all.calls.push_back([sizes, strides](const polyops_kernel& kernel) {
       const Buffer src = random(sizes, 1, strides), dst(POLYOPS_FLOAT32, sizes);

@@ -5,6 +5,7 @@
 // short; else, and where tiles would be mostly air, a result that is one run is gathered pack by pack. Tensors that both lie in one order
 // without gaps are one copy of memory, which is stock's.
 #include "copy/gather.h"
+#include "copy/interleave.h"
 #include "copy/narrow.h"
 #include "copy/rows.h"
 #include "copy/turn.h"
@@ -15,13 +16,10 @@
 namespace polyops::gpu {
 namespace {
 
-enum class Way { kRun, kRows, kTiles, kNarrow, kGather, kNone };
+enum class Way { kRun, kRows, kTiles, kNarrow, kInterleaved, kGather, kNone };
 
 // Tiles that are emptier read more than they need.
 constexpr double kMostWaste = 4;
-
-// Elements of the result's rows, from which on they are taken from a run of the source.
-constexpr int64_t kLongRow = 256;
 
 template <class T>
 bool fills_tiles(const Walk<2>& walk, int x) {
@@ -45,12 +43,16 @@ Way way_of(const Walk<2>& walk, int64_t width) {
   if (walk.is_run()) return Way::kRun;
   const bool dense = is_dense_result(walk);
   if (walk.strides[0][0] == 1 && walk.strides[1][0] == 1) {
-    return dense && walk.sizes[0] * width < kShortRow ? Way::kGather : Way::kRows;
+    const int64_t bytes = walk.sizes[0] * width;
+    return dense && bytes < kShortRow && bytes % 16 != 0 ? Way::kGather : Way::kRows;
   }
   const int x = turned_dimension(walk);
   const bool fills = x != 0 && fills_tiles(walk, x, width);
-  // Short rows of the result are gathered, or a block would have few packs of them.
-  if (!fills && is_narrow(walk, x, width) && walk.sizes[0] >= kLongRow) return Way::kNarrow;
+  const bool whole = walk.sizes[0] * width % 16 == 0;
+  if (!fills && is_narrow(walk, x, width)) return Way::kNarrow;
+  if (!(fills && whole) && is_interleaved(walk, x, kMostInterleaved / width)) {
+    return Way::kInterleaved;
+  }
   if (fills || (x != 0 && !dense)) return Way::kTiles;
   return dense ? Way::kGather : Way::kNone;
 }
@@ -81,9 +83,30 @@ int launch_rows(const Rows& rows, const polyops_context* ctx) {
                      {row_blocks(rows), kRowThreads}, ctx, rows);
 }
 
+// The same copy in elements as long as a row, if rows are no longer than an element may be and all of
+// them begin at multiples of that.
+void join_rows(const polyops_copy_args& a, Walk<2>* walk, int64_t* width) {
+  const int64_t bytes = walk->sizes[0] * *width;
+  if (walk->strides[0][0] != 1 || walk->strides[1][0] != 1) return;
+  if (walk->sizes[0] == 1 || (bytes != 2 && bytes != 4 && bytes != 8)) return;
+  uint64_t places =
+      reinterpret_cast<uintptr_t>(a.src.data) | reinterpret_cast<uintptr_t>(a.dst.data);
+  Walk<2> joined = {};
+  joined.rank = walk->rank - 1;
+  for (int d = 0; d < joined.rank; ++d) {
+    joined.sizes[d] = walk->sizes[d + 1];
+    for (int t = 0; t < 2; ++t) {
+      places |= static_cast<uint64_t>(walk->strides[t][d + 1] * *width);
+      joined.strides[t][d] = walk->strides[t][d + 1] / walk->sizes[0];
+    }
+  }
+  if (places % static_cast<uint64_t>(bytes) != 0 || way_of(joined, bytes) == Way::kNone) return;
+  *walk = joined;
+  *width = bytes;
+}
+
 template <class T>
-int launch_as(const polyops_copy_args& a, const polyops_context* ctx) {
-  const Walk<2> walk = make_walk<2>({&a.src, &a.dst});
+int launch_as(const polyops_copy_args& a, const Walk<2>& walk, const polyops_context* ctx) {
   bool aligned;
   switch (way_of(walk, sizeof(T))) {
     case Way::kRows: {
@@ -100,6 +123,10 @@ int launch_as(const polyops_copy_args& a, const polyops_context* ctx) {
       const Narrow narrow = make_narrow<T>(walk, turned_dimension(walk), a.src.data, a.dst.data);
       return gpu::launch(copy_narrow<T>, {tile_count(narrow.tiles), kNarrowThreads}, ctx, narrow);
     }
+    case Way::kInterleaved: {
+      const Narrow few = make_interleaved<T>(walk, turned_dimension(walk), a.src.data, a.dst.data);
+      return gpu::launch(copy_interleaved<T>, {tile_count(few.tiles), kNarrowThreads}, ctx, few);
+    }
     default: {
       const int64_t blocks = gather_blocks(walk.numel(), kPack<T>, kGatherPacks<T>);
       return gpu::launch(copy_gathered<T>, {blocks, kGatherThreads}, ctx,
@@ -110,15 +137,18 @@ int launch_as(const polyops_copy_args& a, const polyops_context* ctx) {
 
 int copy(const void* data, const polyops_context* ctx) {
   const auto& a = *static_cast<const polyops_copy_args*>(data);
-  switch (polyops_dtype_size(a.dst.dtype)) {
+  Walk<2> walk = make_walk<2>({&a.src, &a.dst});
+  int64_t width = polyops_dtype_size(a.dst.dtype);
+  join_rows(a, &walk, &width);
+  switch (width) {
     case 1:
-      return launch_as<uint8_t>(a, ctx);
+      return launch_as<uint8_t>(a, walk, ctx);
     case 2:
-      return launch_as<uint16_t>(a, ctx);
+      return launch_as<uint16_t>(a, walk, ctx);
     case 4:
-      return launch_as<uint32_t>(a, ctx);
+      return launch_as<uint32_t>(a, walk, ctx);
     default:
-      return launch_as<uint64_t>(a, ctx);
+      return launch_as<uint64_t>(a, walk, ctx);
   }
 }
 

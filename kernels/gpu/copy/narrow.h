@@ -27,6 +27,9 @@ constexpr int kNarrowWords = kNarrowBytes / 4 + kNarrowBytes / 128;
 // Bytes of the longest x: of more a block would have too few packs of each row.
 constexpr int64_t kMostNarrow = 64;
 
+// Elements of the other dimension, from which on a block finds enough of them.
+constexpr int64_t kLongRow = 256;
+
 struct Narrow {
   Tiles tiles;     // one along x; owned: packs
   Division packs;  // of a row in a tile, and one place for what is before them
@@ -34,7 +37,8 @@ struct Narrow {
 
 // x: its dimension in the walk, if it has one there.
 inline bool is_narrow(const Walk<2>& walk, int x, int64_t width) {
-  return x != 0 && walk.sizes[x] * width <= kMostNarrow && walk.strides[0][0] == walk.sizes[x];
+  return x != 0 && walk.sizes[x] * width <= kMostNarrow && walk.strides[0][0] == walk.sizes[x] &&
+         walk.sizes[0] >= kLongRow;
 }
 
 template <class T>
@@ -53,6 +57,27 @@ Narrow make_narrow(const Walk<2>& walk, int x, const void* src, void* dst) {
 
 // Where the run's byte is among the words.
 GPU_DEVICE int padded(int byte) { return byte + byte / 128 * 4; }
+
+template <class T>
+GPU_DEVICE T element_at(const uint32_t* words, int byte) {
+  if constexpr (sizeof(T) == 8) {
+    const uint32_t* const p = &words[padded(byte) / 4];
+    return p[0] | uint64_t{p[1]} << 32;
+  } else {
+    return reinterpret_cast<const Element<T>*>(reinterpret_cast<const char*>(words) + padded(byte))
+        ->bits;
+  }
+}
+
+template <class T>
+GPU_DEVICE void put_element(uint32_t* words, int byte, T x) {
+  if constexpr (sizeof(T) == 8) {
+    words[padded(byte) / 4] = static_cast<uint32_t>(x);
+    words[padded(byte) / 4 + 1] = static_cast<uint32_t>(x >> 32);
+  } else {
+    reinterpret_cast<Element<T>*>(reinterpret_cast<char*>(words) + padded(byte))->bits = x;
+  }
+}
 
 template <class T>
 GPU_DEVICE void put_run(const Tiles& t, const char* first, int bytes, uint32_t* words) {
@@ -76,25 +101,8 @@ GPU_DEVICE void put_run(const Tiles& t, const char* first, int bytes, uint32_t* 
     for (int byte = at; byte < at + 16; byte += static_cast<int>(sizeof(T))) {
       const char* const p = first + byte;
       if (p < t.src || p >= t.src_end) continue;
-      T x = *reinterpret_cast<const T*>(p);
-      if constexpr (sizeof(T) == 8) {
-        words[padded(byte) / 4] = static_cast<uint32_t>(x);
-        words[padded(byte) / 4 + 1] = static_cast<uint32_t>(x >> 32);
-      } else {
-        reinterpret_cast<Element<T>*>(reinterpret_cast<char*>(words) + padded(byte))->bits = x;
-      }
+      put_element<T>(words, byte, *reinterpret_cast<const T*>(p));
     }
-  }
-}
-
-template <class T>
-GPU_DEVICE T element_at(const uint32_t* words, int byte) {
-  if constexpr (sizeof(T) == 8) {
-    const uint32_t* const p = &words[padded(byte) / 4];
-    return p[0] | uint64_t{p[1]} << 32;
-  } else {
-    return reinterpret_cast<const Element<T>*>(reinterpret_cast<const char*>(words) + padded(byte))
-        ->bits;
   }
 }
 
