@@ -10,8 +10,7 @@ const std::vector<Overload>& overloads() {
           group_norm_overloads(), batch_norm_overloads(), gelu_overloads(), relu_overloads(),
           attention_overloads(), convolution_overloads(), max_pool2d_overloads(),
           avg_pool2d_overloads(), adaptive_avg_pool2d_overloads(), upsample_overloads(),
-          cat_overloads(), nll_loss_overloads(),
-          cross_entropy_overloads()}) {
+          cat_overloads(), nll_loss_overloads(), cross_entropy_overloads()}) {
       table->insert(table->end(), part.begin(), part.end());
     }
     return table;
