@@ -449,3 +449,23 @@ def test_copies_of_a_model(device: str) -> None:
     for one in (model, copy.deepcopy(model)):
         torch.nn.CrossEntropyLoss()(one(x), target).backward()
     assert ran("backward") == 2
+
+
+@pytest.mark.skipif("cuda" not in DEVICES, reason="no CUDA device that a family serves")
+def test_graph_replay() -> None:
+    x, target = scores("cuda", 33, 1000), labels("cuda", 33, 1000)
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        both_ways(x, target)
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    polyops.reset_stats()
+    with torch.cuda.graph(graph):
+        results = both_ways(x, target)
+    assert (ran("forward"), ran("backward")) == (1, 1)
+    for scale in (1.0, 0.5):
+        with torch.no_grad():
+            x.mul_(scale)
+        graph.replay()
+        close(results, both_ways(x, target))

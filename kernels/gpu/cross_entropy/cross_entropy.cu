@@ -18,8 +18,9 @@ int launch_losses(const CrossEntropyCall<T>& call, Way way, const polyops_contex
     return gpu::launch(cross_entropy_few<T, kSmooth>, {parts, kFewThreads, bytes}, ctx, call);
   }
   if (way == Way::kTeam) {
-    return gpu::launch(cross_entropy_team<T, kSmooth>, {parts, kLossTeamThreads}, ctx, call,
-                       lanes_log2_for(packs, kTeamLanesLog2));
+    const auto team = team_packs(packs) == 4 ? cross_entropy_team<T, kSmooth, 4>
+                                             : cross_entropy_team<T, kSmooth, 8>;
+    return gpu::launch(team, {parts, kLossTeamThreads}, ctx, call, team_lanes_log2(packs));
   }
   int threads = kLossBlockThreads;
   while (threads > 64 && packs <= threads / 2 * kLossPacks) threads /= 2;
@@ -69,7 +70,7 @@ int launch_backward(const polyops_cross_entropy_backward_args& a, const polyops_
   static_assert(1 << kThreadsLog2 == kGradientThreads);
   const int64_t rows = a.src.sizes[0], classes = a.src.sizes[1];
   const int packs = static_cast<int>(classes / kPack<T>),
-            lanes_log2 = lanes_log2_for(packs, kThreadsLog2);
+            lanes_log2 = lanes_log2_for(packs, kGradientPacks, kThreadsLog2);
   const int of_chunk = kGradientPacks << lanes_log2;
   const int chunks = packs > of_chunk ? (packs + of_chunk - 1) / of_chunk : 1;
   const bool mean = a.reduction == POLYOPS_NLL_LOSS_MEAN;

@@ -1,7 +1,7 @@
 // The losses, or their sum. Bound: memory, each score read once. Of a row the largest score and the
 // sum of exponentials are gathered together, in packs of 16 bytes; its target's score is on the way
 // meanwhile.
-//   up to 128 packs   a part of a wave per row, no barrier between the loads and the loss
+//   up to 256 packs   a part of a wave per row, no barrier between the loads and the loss
 //   beyond            a block per row, in turns of kRowPacksHeld packs per thread: nothing of the row has to be
 //                     kept, so that blocks are small and many, and load while others meet. Few rows:
 //                     a cluster of blocks for each.
@@ -86,8 +86,8 @@ GPU_DEVICE void leave_part(const CrossEntropyCall<T>& c, int64_t block, const fl
 constexpr int kLossTeamThreads = 128;
 constexpr int kLossPacks = 4;
 
-// 2^lanes_log2 lanes per row.
-template <class T, Smooth kSmooth>
+// 2^lanes_log2 lanes per row, kPacks packs in each.
+template <class T, Smooth kSmooth, int kPacks>
 GPU_KERNEL(kLossTeamThreads)
 cross_entropy_team(const CrossEntropyCall<T> c, int lanes_log2) {
   GPU_SHARED(float, shared, 2 * kMostWaves);
@@ -98,7 +98,7 @@ cross_entropy_team(const CrossEntropyCall<T> c, int lanes_log2) {
   const T* src = c.src + (inside ? row * c.src_step : 0);
   // A team without a row comes along for the shuffles.
   const Cut<T> cut(src, inside ? c.n : 0);
-  Words words[kLossPacks];
+  Words words[kPacks];
   load_cut(cut, src, lane, lanes, kMinusInf, words);
   Labelled label;
   if (inside && lane == 0) label = label_of(c, row, src);

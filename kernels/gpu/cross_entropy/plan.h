@@ -11,16 +11,23 @@
 namespace polyops::gpu {
 namespace {
 
-// Lanes for rows of that many packs, kLossPacks or kGradientPacks to each, as a power of two.
-inline int lanes_log2_for(int packs, int most_log2) {
-  static_assert(kLossPacks == kGradientPacks);
+// Lanes for rows of that many packs, so many to each, as a power of two.
+inline int lanes_log2_for(int packs, int packs_each, int most_log2) {
   int log2 = 2;
-  while (log2 < most_log2 && packs > kLossPacks << log2) ++log2;
+  while (log2 < most_log2 && packs > packs_each << log2) ++log2;
   return log2;
 }
 
 constexpr int kTeamLanesLog2 = 5;
-constexpr int kTeamPacks = kLossPacks << kTeamLanesLog2;
+
+// Packs in a lane of a team: more where rows are long, so that fewer lanes' worth of what a row takes
+// beside its elements is waited for.
+inline int team_packs(int packs) { return packs <= 64 ? 4 : 8; }
+constexpr int kTeamPacks = 8 << kTeamLanesLog2;
+
+inline int team_lanes_log2(int packs) {
+  return lanes_log2_for(packs, team_packs(packs), kTeamLanesLog2);
+}
 
 // A row to a thread, to a part of a wave, to a block or several.
 enum class Way { kFew, kTeam, kBlock };
@@ -43,8 +50,7 @@ template <class T>
 int64_t parts_of(Way way, int64_t rows, int64_t n) {
   if (way == Way::kBlock) return rows;
   const int packs = static_cast<int>(n / kPack<T>);
-  const int of_block =
-      way == Way::kFew ? kFewThreads : kLossTeamThreads >> lanes_log2_for(packs, kTeamLanesLog2);
+  const int of_block = way == Way::kFew ? kFewThreads : kLossTeamThreads >> team_lanes_log2(packs);
   return (rows + of_block - 1) / of_block;
 }
 
