@@ -19,7 +19,7 @@ constexpr int kLeastLanes = 4, kWaveLog2 = 5;
 template <class T>
 constexpr int kRowEnds = ends_of<T>(kLeastLanes);  // elements of a lane
 // Waves, and blocks, that fill an H200's 132 multiprocessors.
-constexpr int64_t kManyWaves = int64_t{132} * 40, kManyBlocks = int64_t{132} * 4;
+constexpr int64_t kManyWaves = int64_t{132} * 32, kManyBlocks = int64_t{132} * 4;
 constexpr int64_t kLeastChunk = 8192;      // elements worth a team of their own
 constexpr int64_t kLeastSplit = 16 << 10;  // fewer are folded in one launch
 
@@ -146,7 +146,7 @@ struct RowsCall {
 };
 
 template <class Op, class T>
-GPU_KERNEL(kRowThreads, 5)
+GPU_KERNEL(kRowThreads, 4)
 fold_rows(const GPU_CONSTANT RowsCall<T> c) {
   GPU_SHARED(float, shared, kMostWaves);
   const RowParts& rows = c.rows;

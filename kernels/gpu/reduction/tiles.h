@@ -15,7 +15,7 @@ constexpr int kFoldThreads = 256, kFoldThreadsLog2 = 8;
 template <int kWide>
 constexpr int kFoldRows = kWide == 1 ? 8 : 4;
 // Blocks that an H200's 132 multiprocessors have registers for at the same time.
-constexpr int64_t kFoldBlocks = int64_t{132} * 5;
+constexpr int64_t kFoldBlocks = int64_t{132} * 4;
 // Where a lane has a column to itself from so many on, none meet.
 constexpr int64_t kManyLanes = int64_t{1} << 18;
 constexpr int kAloneRows = 32;
