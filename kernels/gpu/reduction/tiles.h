@@ -89,8 +89,9 @@ inline ColumnTiles column_tiles(const ReductionLayout& of, int wide, bool split)
   if (!split || blocks() >= kFoldBlocks || of.n <= 4 * batch) {
     return make_tiles(of, wide, across, down, of.n);
   }
-  int64_t parts = divide_up(kFoldBlocks, of.count * (blocks() > 0 ? blocks() : 1));
+  int64_t parts = kFoldBlocks / (of.count * (blocks() > 0 ? blocks() : 1));
   if (parts > of.n / (2 * batch)) parts = of.n / (2 * batch);
+  if (parts < 1) parts = 1;
   return make_tiles(of, wide, across, down, divide_up(divide_up(of.n, parts), batch) * batch);
 }
 
