@@ -32,42 +32,42 @@ struct ScanRows {
   const float* parts;  // sums of chunks, if there are several of a row
 };
 
-// Of the lanes before this one, in its team; *total: of all.
-GPU_DEVICE float sum_before(float x, int lane, int lanes, float* total) {
-  float before = 0;
+// Sums of the lanes before this one, in its team; what comes in becomes the team's.
+template <int kSums>
+GPU_DEVICE void sum_before(float (&x)[kSums], int lane, int lanes, float (&before)[kSums]) {
+#pragma unroll
+  for (int k = 0; k < kSums; ++k) before[k] = 0;
+#pragma unroll 1
   for (int mask = 1; mask < lanes; mask *= 2) {
-    const float other = shuffle_xor(x, mask);
-    if ((lane & mask) != 0) before += other;
-    x += other;
+#pragma unroll
+    for (int k = 0; k < kSums; ++k) {
+      const float other = shuffle_xor(x[k], mask);
+      if ((lane & mask) != 0) before[k] += other;
+      x[k] += other;
+    }
   }
-  *total = x;
-  return before;
 }
 
 // A few elements, less than a pack, of which each lane has one.
 template <class T, class U>
 GPU_DEVICE void scan_single(const T* src, U* dst, int count, int lane, int lanes, float* carry) {
   const float x = lane < count ? widen(src[lane]) : 0.0f;
-  float total;
-  const float before = sum_before(x, lane, lanes, &total);
-  if (lane < count) dst[lane] = narrow<U>(*carry + before + x);
-  *carry += total;
+  float total[1] = {x}, before[1];
+  sum_before(total, lane, lanes, before);
+  if (lane < count) dst[lane] = narrow<U>(*carry + before[0] + x);
+  *carry += total[0];
 }
 
-// A pack of each lane. All lanes come.
 template <class T, class U>
-GPU_DEVICE void scan_packs(const Cut<T>& cut, U* dst, bool fits, const Words& words, int at,
-                           int lane, int lanes, float* carry) {
+GPU_DEVICE void scan_pack(const Cut<T>& cut, U* dst, bool fits, const Words& words, int at,
+                          float start) {
   float x[kPack<T>];
   unpack<T>(words, x);
 #pragma unroll
   for (int j = 1; j < kPack<T>; ++j) x[j] += x[j - 1];
-  float total;
-  const float start = *carry + sum_before(x[kPack<T> - 1], lane, lanes, &total);
 #pragma unroll
   for (int j = 0; j < kPack<T>; ++j) x[j] += start;
   store_pack(cut, dst, fits, at, x);
-  *carry += total;
 }
 
 // Packs first, first + step, ... of a row; 0 where there is none.
@@ -94,11 +94,14 @@ GPU_DEVICE void scan_run(const T* src, U* dst, int32_t n, int32_t longest, bool 
   for (int32_t first = 0; first < most; first += kScanPacks * lanes) {
     Words words[kScanPacks];
     load_turn(cut, src, first + lane, lanes, words);
+    float total[kScanPacks], before[kScanPacks];
+#pragma unroll
+    for (int k = 0; k < kScanPacks; ++k) total[k] = fold_pack<Sum, T>(words[k]);
+    sum_before(total, lane, lanes, before);
 #pragma unroll
     for (int k = 0; k < kScanPacks; ++k) {
-      const int32_t at = first + k * lanes;
-      if (at >= most) break;
-      scan_packs(cut, dst, fits, words[k], at + lane, lane, lanes, &carry);
+      scan_pack(cut, dst, fits, words[k], first + lane + k * lanes, carry + before[k]);
+      carry += total[k];
     }
   }
   if (whole) return;
@@ -133,7 +136,7 @@ template <class T>
 int64_t scan_part(const LinesLayout& of) {
   const int64_t slices = of.kept.numel();
   if (slices >= kManyWaves / 2 || of.n <= 2 * kLeastScanChunk) return of.n;
-  int64_t chunks = divide_up(kManyWaves, slices);
+  int64_t chunks = kManyWaves / slices;
   if (chunks > kMostScanChunks) chunks = kMostScanChunks;
   if (chunks > of.n / kLeastScanChunk) chunks = of.n / kLeastScanChunk;
   return divide_up(divide_up(of.n, chunks), 64) * 64;

@@ -30,10 +30,10 @@ inline size_t reduction_scratch(const void* data, int32_t) {
 }
 
 template <class Op>
-int launch_reduction(const polyops_reduction_args& a, float factor, const polyops_context* ctx) {
+int launch_reduction(const polyops_reduction_args& a, float divisor, const polyops_context* ctx) {
   ReductionLayout layout;
   if (find_layout(a, &layout) != nullptr) return POLYOPS_DECLINED;
-  const Result dst = {a.dst.data, a.dst.dtype, factor};
+  const Result dst = {a.dst.data, a.dst.dtype, divisor};
   return with_type(a.src.dtype, [&]<class T>() {
     const auto* src = static_cast<const T*>(a.src.data);
     return layout.columns ? launch_columns<Op>(layout, src, dst, ctx)

@@ -132,7 +132,7 @@ GPU_DEVICE void merge_down(const ColumnsCall<T>& c, uint32_t first_task, const f
 }
 
 template <class Op, class T, int kWide>
-GPU_KERNEL(kFoldThreads, 5)
+GPU_KERNEL(kFoldThreads, 4)
 fold_columns(const GPU_CONSTANT ColumnsCall<T> c) {
   GPU_SHARED(float, shared, kFoldPitch<kWide>* kWide);
   const ColumnTiles& of = c.tiles;

@@ -41,10 +41,12 @@ GPU_DEVICE float merge_team(float x, int team, float* shared) {
 struct Result {
   void* data;
   int32_t dtype;
-  float factor;  // of each
+  float divisor;  // of each
 
+  // Not times its reciprocal, which would round twice.
+  GPU_DEVICE float divide(float x) const { return divisor == 1 ? x : x / divisor; }
   GPU_DEVICE void store(int64_t at, float x) const {
-    x *= factor;
+    x = divide(x);
     if (dtype == POLYOPS_FLOAT32) {
       static_cast<float*>(data)[at] = x;
     } else if (dtype == POLYOPS_BFLOAT16) {
@@ -58,7 +60,7 @@ struct Result {
   GPU_DEVICE void store_pack(int64_t at, const float (&all)[kCount]) const {
     float x[kCount];
 #pragma unroll
-    for (int j = 0; j < kCount; ++j) x[j] = all[j] * factor;
+    for (int j = 0; j < kCount; ++j) x[j] = divide(all[j]);
     if (dtype == POLYOPS_FLOAT32) {
       store_elements(static_cast<float*>(data) + at, x);
     } else if (dtype == POLYOPS_BFLOAT16) {

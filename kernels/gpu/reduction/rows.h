@@ -18,8 +18,9 @@ constexpr int kRowPacks = 4;
 constexpr int kLeastLanes = 4, kWaveLog2 = 5;
 template <class T>
 constexpr int kRowEnds = ends_of<T>(kLeastLanes);  // elements of a lane
-// Waves, and blocks, that fill an H200's 132 multiprocessors.
-constexpr int64_t kManyWaves = int64_t{132} * 40, kManyBlocks = int64_t{132} * 4;
+// Waves that an H200's 132 multiprocessors have at the same time. Chunks are as many or fewer: a few more
+// would run when all others are done. Of so many blocks as there are rows it does not matter.
+constexpr int64_t kManyWaves = int64_t{132} * 32, kManyBlocks = int64_t{132} * 16;
 constexpr int64_t kLeastChunk = 8192;      // elements worth a team of their own
 constexpr int64_t kLeastSplit = 16 << 10;  // fewer are folded in one launch
 
@@ -64,14 +65,14 @@ inline RowParts row_parts(int64_t slices, int64_t n, int64_t count, int64_t run_
     team = lanes_log2(elements, pack, kWaveLog2);
     while (team < kWaveLog2 && int64_t{kLeastLanes} * count > 1 << team) ++team;
   } else if (slices < kManyBlocks && elements > kLeastSplit) {
-    const int64_t wanted = divide_up(2 * kManyWaves, slices);
+    const int64_t wanted = kManyWaves / slices;
     parts = divide_up(wanted, count);
     if (parts > divide_up(n, kLeastChunk)) parts = divide_up(n, kLeastChunk);
     part = divide_up(divide_up(n, parts), 64) * 64;
     parts = divide_up(n, part);
     const int64_t worth = divide_up(elements, kLeastChunk);
     per_chunk = divide_up(count * parts, wanted < worth ? wanted : worth);
-    if (slices * divide_up(count * parts, per_chunk) >= kManyWaves) team = kWaveLog2;
+    if (slices * divide_up(count * parts, per_chunk) >= kManyWaves / 2) team = kWaveLog2;
   }
   const int64_t all = count * parts, chunks = divide_up(all, per_chunk);
   const int lanes = per_chunk == 1 ? team : lanes_log2(part, pack, team);
@@ -146,7 +147,7 @@ struct RowsCall {
 };
 
 template <class Op, class T>
-GPU_KERNEL(kRowThreads, 5)
+GPU_KERNEL(kRowThreads, 4)
 fold_rows(const GPU_CONSTANT RowsCall<T> c) {
   GPU_SHARED(float, shared, kMostWaves);
   const RowParts& rows = c.rows;

@@ -15,7 +15,7 @@ constexpr int kFoldThreads = 256, kFoldThreadsLog2 = 8;
 template <int kWide>
 constexpr int kFoldRows = kWide == 1 ? 8 : 4;
 // Blocks that an H200's 132 multiprocessors have registers for at the same time.
-constexpr int64_t kFoldBlocks = int64_t{132} * 5;
+constexpr int64_t kFoldBlocks = int64_t{132} * 4;
 // Where a lane has a column to itself from so many on, none meet.
 constexpr int64_t kManyLanes = int64_t{1} << 18;
 constexpr int kAloneRows = 32;
@@ -89,8 +89,9 @@ inline ColumnTiles column_tiles(const ReductionLayout& of, int wide, bool split)
   if (!split || blocks() >= kFoldBlocks || of.n <= 4 * batch) {
     return make_tiles(of, wide, across, down, of.n);
   }
-  int64_t parts = divide_up(kFoldBlocks, of.count * (blocks() > 0 ? blocks() : 1));
+  int64_t parts = kFoldBlocks / (of.count * (blocks() > 0 ? blocks() : 1));
   if (parts > of.n / (2 * batch)) parts = of.n / (2 * batch);
+  if (parts < 1) parts = 1;
   return make_tiles(of, wide, across, down, divide_up(divide_up(of.n, parts), batch) * batch);
 }
 

@@ -15,8 +15,8 @@ int sum(const void* data, const polyops_context* ctx) {
 
 int mean(const void* data, const polyops_context* ctx) {
   const auto& a = *static_cast<const polyops_reduction_args*>(data);
-  const auto results = static_cast<float>(polyops_numel(&a.dst));
-  return launch_reduction<Sum>(a, results / static_cast<float>(polyops_numel(&a.src)), ctx);
+  const int64_t count = polyops_numel(&a.src) / polyops_numel(&a.dst);
+  return launch_reduction<Sum>(a, static_cast<float>(count), ctx);
 }
 
 }  // namespace
