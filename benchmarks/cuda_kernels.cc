@@ -1,166 +1,25 @@
-// Times the kernels of libpolyops_cuda.so, without torch: each row's kernel by events over a batch of
-// launches, and what its least traffic is of the speed of a copy on the same device.
+// Times the kernels of libpolyops_cuda.so, without torch.
 //
 //   cuda_kernels LIBRARY [PART]      PART: only rows whose text contains it
-#include <cuda_runtime_api.h>
+#include "cuda_kernels.h"
+
 #include <dlfcn.h>
 
-#include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <functional>
 #include <string>
 #include <vector>
 
-#include "polyops/abi.h"
+#include "polyops/ops/activation.h"
 #include "polyops/ops/gelu.h"
+#include "polyops/ops/glu.h"
 #include "polyops/ops/layer_norm.h"
 #include "polyops/ops/relu.h"
 #include "polyops/ops/rms_norm.h"
 #include "polyops/ops/softmax.h"
 
+namespace polyops::bench {
 namespace {
-
-constexpr size_t kCopyBytes = size_t{1} << 30;
-constexpr size_t kPoolBytes = size_t{6} << 30;
-constexpr float kEnoughMs = 40;
-constexpr int kSamples = 5;
-
-void check(cudaError_t error) {
-  if (error == cudaSuccess) return;
-  std::fprintf(stderr, "%s\n", cudaGetErrorString(error));
-  std::exit(1);
-}
-
-// Device memory handed out front to back, again from the front with each row; all of it holds random
-// numbers of about the size of 1, in any dtype.
-class Pool {
- public:
-  Pool() {
-    check(cudaMalloc(reinterpret_cast<void**>(&data_), kPoolBytes));
-    std::vector<uint16_t> noise(size_t{64} << 20);
-    uint64_t state = 1;
-    for (uint16_t& half : noise) {
-      state = state * 6364136223846793005u + 1442695040888963407u;
-      // bfloat16 of 0.5 to 2 either way, which is also the upper half of such a float32.
-      half = static_cast<uint16_t>(0x3f00 + (state >> 40) % 0x100 + (state >> 63 << 15));
-    }
-    for (size_t at = 0; at < kPoolBytes; at += noise.size() * 2) {
-      const size_t bytes = std::min(noise.size() * 2, kPoolBytes - at);
-      check(cudaMemcpy(data_ + at, noise.data(), bytes, cudaMemcpyHostToDevice));
-    }
-  }
-  void restart() { used_ = 0; }
-  void* take(size_t bytes) {
-    void* p = data_ + used_;
-    used_ += (bytes + 255) / 256 * 256;
-    if (used_ <= kPoolBytes) return p;
-    std::fprintf(stderr, "the pool is too small\n");
-    std::exit(1);
-  }
-
- private:
-  char* data_ = nullptr;
-  size_t used_ = 0;
-};
-
-// Milliseconds of one call, the median over samples.
-float time_ms(const std::function<void()>& call) {
-  cudaEvent_t begin, end;
-  check(cudaEventCreate(&begin));
-  check(cudaEventCreate(&end));
-  const auto batch = [&](int calls) {
-    check(cudaEventRecord(begin));
-    for (int i = 0; i < calls; ++i) call();
-    check(cudaEventRecord(end));
-    check(cudaEventSynchronize(end));
-    float ms = 0;
-    check(cudaEventElapsedTime(&ms, begin, end));
-    return ms / static_cast<float>(calls);
-  };
-  batch(2);
-  const float once = batch(3);
-  const int calls = std::clamp(static_cast<int>(kEnoughMs / once), 3, 2000);
-  std::vector<float> samples;
-  for (int i = 0; i < kSamples; ++i) samples.push_back(batch(calls));
-  std::sort(samples.begin(), samples.end());
-  return samples[kSamples / 2];
-}
-
-class Bench {
- public:
-  Bench(const polyops_backend& family, std::string part) : family_(family), part_(std::move(part)) {
-    cudaDeviceProp device;
-    check(cudaGetDeviceProperties(&device, 0));
-    void *a = pool_.take(kCopyBytes), *b = pool_.take(kCopyBytes);
-    const float ms = time_ms(
-        [&] { check(cudaMemcpyAsync(a, b, kCopyBytes, cudaMemcpyDeviceToDevice, nullptr)); });
-    copy_ = 2.0 * kCopyBytes / ms / 1e6;
-    std::printf("%s, copy %.0f GB/s\n%-52s %10s %8s %7s  %s\n", device.name, copy_, "row", "us",
-                "GB/s", "% copy", "kernel");
-  }
-
-  polyops_tensor tensor(int32_t dtype, const std::vector<int64_t>& sizes) {
-    polyops_tensor t = {};
-    t.dtype = dtype;
-    t.rank = static_cast<int32_t>(sizes.size());
-    int64_t stride = 1;
-    for (int d = t.rank - 1; d >= 0; --d) {
-      t.sizes[d] = sizes[d];
-      t.strides[d] = stride;
-      stride *= sizes[d];
-    }
-    const size_t bytes = static_cast<size_t>(stride * polyops_dtype_size(dtype));
-    t.data = pool_.take(bytes);
-    moved_ += static_cast<double>(bytes);
-    return t;
-  }
-
-  void begin() {
-    pool_.restart();
-    moved_ = 0;
-  }
-
-  // What begin() and the tensors since describe, by the first kernel that takes it.
-  void row(const std::string& text, const char* op, const void* args) {
-    if (text.find(part_) == std::string::npos) return;
-    for (size_t i = 0; i < family_.kernel_count; ++i) {
-      const polyops_kernel& kernel = family_.kernels[i];
-      if (std::strcmp(kernel.op, op) != 0 || kernel.supports(args) != nullptr) continue;
-      polyops_context context = {};
-      context.struct_size = sizeof context;
-      context.num_threads = 1;
-      const size_t scratch = kernel.scratch_bytes == nullptr ? 0 : kernel.scratch_bytes(args, 1);
-      if (scratch != 0) context.scratch = pool_.take(scratch);
-      const float ms = time_ms([&] {
-        if (kernel.launch(args, &context) != POLYOPS_OK) std::exit(1);
-      });
-      const double speed = moved_ / ms / 1e6;
-      std::printf("%-52s %10.1f %8.0f %7.1f  %s\n", text.c_str(), ms * 1e3, speed,
-                  100 * speed / copy_, kernel.name);
-      return;
-    }
-    std::printf("%-52s no kernel\n", text.c_str());
-  }
-
- private:
-  const polyops_backend& family_;
-  std::string part_;
-  Pool pool_;
-  double copy_ = 0, moved_ = 0;
-};
-
-std::string named(const char* op, int32_t dtype, const std::vector<int64_t>& sizes,
-                  const char* note = "") {
-  std::string text = std::string(op) + " " + polyops_dtype_name(dtype) + " ";
-  for (size_t i = 0; i < sizes.size(); ++i) {
-    text.append(i == 0 ? "" : "x").append(std::to_string(sizes[i]));
-  }
-  return text + note;
-}
 
 void softmax(Bench& bench, int32_t dtype, const std::vector<int64_t>& sizes, int32_t dim) {
   const std::string note =
@@ -212,7 +71,22 @@ void activations(Bench& bench, int32_t dtype, const std::vector<int64_t>& sizes)
     const polyops_gelu_args gelu = {sizeof gelu, tanh, src, dst};
     bench.row(named("gelu", dtype, sizes, tanh != 0 ? " tanh" : ""), "gelu", &gelu);
   }
+  const struct {
+    std::string op;
+    double scalars[POLYOPS_ACTIVATION_SCALARS];
+  } others[] = {{"mish", {}}, {"softplus", {1, 20}}, {"elu", {1, 1, 1}}, {"log_sigmoid", {}}};
+  for (const auto& [op, scalars] : others) {
+    const polyops_activation_args args = {
+        sizeof args, 0, {scalars[0], scalars[1], scalars[2]}, src, dst};
+    bench.row(named(op.c_str(), dtype, sizes), op.c_str(), &args);
+  }
   const auto grad = bench.tensor(dtype, sizes);
+  for (const auto& [op, scalars] : others) {
+    const std::string backward = op + "_backward";
+    const polyops_activation_backward_args args = {
+        sizeof args, 0, {scalars[0], scalars[1], scalars[2]}, dst, src, grad};
+    bench.row(named(backward.c_str(), dtype, sizes), backward.c_str(), &args);
+  }
   for (int32_t tanh : {0, 1}) {
     const polyops_gelu_backward_args gelu = {sizeof gelu, tanh, dst, src, grad};
     bench.row(named("gelu_backward", dtype, sizes, tanh != 0 ? " tanh" : ""), "gelu_backward",
@@ -220,11 +94,27 @@ void activations(Bench& bench, int32_t dtype, const std::vector<int64_t>& sizes)
   }
 }
 
+void glu(Bench& bench, int32_t dtype, int64_t rows, int64_t n, int32_t dim) {
+  bench.begin();
+  const std::vector<int64_t> sizes = {rows, n};
+  const std::string note = " dim " + std::to_string(dim);
+  const auto src = bench.tensor(dtype, sizes);
+  const auto dst =
+      bench.tensor(dtype, dim == 0 ? std::vector{rows / 2, n} : std::vector{rows, n / 2});
+  const polyops_glu_args forward = {sizeof forward, dim, src, dst};
+  bench.row(named("glu", dtype, sizes, note.c_str()), "glu", &forward);
+  const auto grad = bench.tensor(dtype, sizes);
+  const polyops_glu_backward_args backward = {sizeof backward, dim, dst, src, grad};
+  bench.row(named("glu_backward", dtype, sizes, note.c_str()), "glu_backward", &backward);
+}
+
 void all_rows(Bench& bench) {
   constexpr int64_t kElements = int64_t{1} << 27;
   for (const int32_t dtype : {POLYOPS_BFLOAT16, POLYOPS_FLOAT32}) {
     activations(bench, dtype, {16384, 8192});
     activations(bench, dtype, {100003, 1001});
+    for (int32_t dim : {0, 1}) glu(bench, dtype, 16384, 8192, dim);
+    glu(bench, dtype, 100003, 1002, 1);
     for (const int64_t n : {64,   128,  256,  512,   768,   1000,  1024,  1025,  2048,   4096,
                             4097, 5120, 8192, 12288, 16384, 32768, 50257, 65536, 128256, 131072}) {
       softmax(bench, dtype, {kElements / n, n}, 1);
@@ -257,15 +147,16 @@ const polyops_backend* open(const char* path) {
 }
 
 }  // namespace
+}  // namespace polyops::bench
 
 int main(int argc, char** argv) {
   if (argc < 2) {
     std::fprintf(stderr, "usage: %s LIBRARY [PART]\n", argv[0]);
     return 2;
   }
-  const polyops_backend* family = open(argv[1]);
+  const polyops_backend* family = polyops::bench::open(argv[1]);
   if (family == nullptr) return 1;
-  Bench bench(*family, argc > 2 ? argv[2] : "");
-  all_rows(bench);
+  polyops::bench::Bench bench(*family, argc > 2 ? argv[2] : "");
+  polyops::bench::all_rows(bench);
   return 0;
 }

@@ -1,7 +1,7 @@
 """Fixtures of the torch tests. Seeds: TORCH_TESTS_SEED, printed in the header, 0 by default."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import harness_stock  # noqa: F401
 import pytest
@@ -49,6 +49,15 @@ def target(module, monkeypatch) -> Device:
     device = Device("cpu", module)
     device.clock = Clock("cpu", module, 1 << 16)
     return device
+
+
+@pytest.fixture
+def stock() -> Callable[[torch.nn.Module, torch.Tensor], torch.Tensor]:
+    def run(net: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+        with polyops.disable():
+            return net(x).detach()
+
+    return run
 
 
 @pytest.fixture
