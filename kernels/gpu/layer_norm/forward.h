@@ -1,6 +1,6 @@
 // What layer_norm and rms_norm of rows whose elements lie next to each other share. Bound: memory, one
 // read and one write; 16 bits are widened twice, and take about 19 instructions per element (rms_norm:
-// 11) of the 27 that fit beside its bytes at 4.3 TB/s.
+// 12) of the 27 that fit beside its bytes at 4.3 TB/s.
 //   up to 4096 packs (64 KB)   in registers, a part of a wave or a block per row: forward_rows.h
 //   up to 2048, cut            where rows or parameters are not aligned: forward_ragged.h
 //   beyond                     a cluster that walks rows: forward_cluster.h; where there is none, or
