@@ -46,8 +46,8 @@ GPU_DEVICE void store_columns(const float (&packs)[kBackwardPacks<T>][kPack<T>],
   }
 }
 
-// stages: rows whose copies are under way or in use at a time, 1 or 2. elements: of the sections of a
-// row, but the last; kCluster alone.
+// stages: rows whose copies are under way or in use at a time, 1 or 2. elements: of the sections of
+// a row, but the last; kCluster alone.
 template <class Form, class Norm, class T, class P, int kThreads, int kBlocks>
 GPU_KERNEL(kThreads, kBlocks)
 backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t elements) {

@@ -1,14 +1,14 @@
-// What layer_norm and rms_norm of rows whose elements lie next to each other share. Bound: memory, one
-// read and one write; 16 bits are widened twice, and take about 19 instructions per element (rms_norm:
-// 11) of the 27 that fit beside its bytes at 4.3 TB/s.
+// What layer_norm and rms_norm of rows whose elements lie next to each other share. Bound: memory,
+// one read and one write; 16 bits are widened twice, and take about 19 instructions per element
+// (rms_norm: 12) of the 27 that fit beside its bytes at 4.3 TB/s.
 //   up to 4096 packs (64 KB)   in registers, a part of a wave or a block per row: forward_rows.h
 //   up to 2048, cut            where rows or parameters are not aligned: forward_ragged.h
-//   beyond                     a cluster that walks rows: forward_cluster.h; where there is none, or
-//                              too small a one, a block: forward_long.h
+//   beyond                     a cluster that walks rows: forward_cluster.h; where there is none,
+//                              or too small a one, a block: forward_long.h
 //
-// Blocks of the last three stay for some rows, whose parameters are then in shared memory once: beside 2.1
-// TB/s of rows an H200 reads no more than twice that from the second-level cache. Where rows are cut
-// differently, a block takes those that are cut alike, every eighth of 16 bits.
+// Blocks of the last three stay for some rows, whose parameters are then in shared memory once:
+// beside 2.1 TB/s of rows an H200 reads no more than twice that from the second-level cache. Where
+// rows are cut differently, a block takes those that are cut alike, every eighth of 16 bits.
 #ifndef POLYOPS_GPU_LAYER_NORM_FORWARD_H_
 #define POLYOPS_GPU_LAYER_NORM_FORWARD_H_
 

@@ -1,7 +1,8 @@
-// layer_norm and rms_norm of rows beyond what a block has room for: a cluster of blocks that walks rows,
-// each block with its section of them, through shared memory: while a section is computed, the copies of
-// the next one are under way, so that loads are in flight whatever a row waits for. The blocks tell
-// each other what they have summed by mail: a barrier of theirs waits until the row before is stored.
+// layer_norm and rms_norm of rows beyond what a block has room for: a cluster of blocks that walks
+// rows, each block with its section of them, through shared memory: while a section is computed,
+// the copies of the next one are under way, so that loads are in flight whatever a row waits for.
+// The blocks tell each other what they have summed by mail: a barrier of theirs waits until the row
+// before is stored.
 #ifndef POLYOPS_GPU_LAYER_NORM_FORWARD_CLUSTER_H_
 #define POLYOPS_GPU_LAYER_NORM_FORWARD_CLUSTER_H_
 
@@ -14,8 +15,8 @@ namespace {
 constexpr int kClusterThreads = 512;
 constexpr int kClusterPacks = 8;
 
-// A lane's share of a row, or none. Its packs arrive where nobody else looks; the elements at its ends in
-// registers.
+// A lane's share of a row, or none. Its packs arrive where nobody else looks; the elements at its
+// ends in registers.
 template <class Norm, class T, class P>
 struct NextSection {
   Words* memory;

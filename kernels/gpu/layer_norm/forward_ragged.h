@@ -1,6 +1,7 @@
-// layer_norm and rms_norm of rows in registers, as forward_rows.h, where some row or parameter begins between
-// 16 aligned bytes. Packs of weight and bias would take two loads and a shift each, so a block stays for
-// some rows that are cut alike, every eighth of 16 bits, and has their parameters in shared memory.
+// layer_norm and rms_norm of rows in registers, as forward_rows.h, where some row or parameter
+// begins between 16 aligned bytes. Packs of weight and bias would take two loads and a shift each,
+// so a block stays for some rows that are cut alike, every eighth of 16 bits, and has their
+// parameters in shared memory.
 #ifndef POLYOPS_GPU_LAYER_NORM_FORWARD_RAGGED_H_
 #define POLYOPS_GPU_LAYER_NORM_FORWARD_RAGGED_H_
 

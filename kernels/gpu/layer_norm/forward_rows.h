@@ -1,7 +1,7 @@
-// layer_norm and rms_norm of rows that a part of a wave, or a block, holds in registers as they came:
-// all of a row's loads, its moments, all of its stores. Others on the same multiprocessor load while
-// these are summed or stored. Rows, weight and bias begin at 16 aligned bytes; parameters come from the
-// first-level cache, which rows leave first.
+// layer_norm and rms_norm of rows that a part of a wave, or a block, holds in registers as they
+// came: all of a row's loads, its moments, all of its stores. Others on the same multiprocessor
+// load while these are summed or stored. Rows, weight and bias begin at 16 aligned bytes;
+// parameters come from the first-level cache, which rows leave first.
 #ifndef POLYOPS_GPU_LAYER_NORM_FORWARD_ROWS_H_
 #define POLYOPS_GPU_LAYER_NORM_FORWARD_ROWS_H_
 
