@@ -265,6 +265,7 @@ std::span<const PublicOp> public_ops() {
       {"embedding", {"embedding_backward"}},
       {"gelu", {"gelu", "gelu_backward"}},
       {"group_norm", {"group_norm", "group_norm_backward"}},
+      {"index", {"index_select"}},
       {"index_select", {"index_select"}},
       {"layer_norm", {"layer_norm", "layer_norm_backward"}},
       {"log_softmax", {"log_softmax", "log_softmax_backward"}},

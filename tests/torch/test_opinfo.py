@@ -136,6 +136,7 @@ CASES = [
     Case("nn.functional.nll_loss", **NLL_LOSS),
     Case("cat", forward=("cat",), product=False),
     Case("stack", forward=("cat",), product=False),
+    Case("__getitem__", forward=("index.Tensor",), product=False),
     Case("index_select", forward=("index_select",), product=False),
     Case("nn.functional.embedding", **EMBEDDING),
     Case("native_layer_norm", **NORM),

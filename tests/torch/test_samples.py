@@ -43,7 +43,7 @@ CASES = [(s, dtype) for s, dtype in ON_CPU if has_kernels(s, "cpu")]
 PRODUCT_OPS = ("mm", "addmm", "addmv", "bmm", "baddbmm", "dot")
 PRODUCT_OPS += ("convolution", "convolution_backward")
 EXACT = ("relu", "threshold_backward", "cat", "max_pool2d_with_indices")
-EXACT += ("index_select",)
+EXACT += ("index", "index_select")
 EXACT += ("upsample_nearest2d", "upsample_nearest2d_backward")
 EXACT += ("_upsample_nearest_exact2d", "_upsample_nearest_exact2d_backward")
 
@@ -182,7 +182,7 @@ def test_the_cpu_has_kernels_of_every_op_but_these() -> None:
     pools = {"adaptive_avg_pool2d", "avg_pool2d", "max_pool2d"}
     upsamples = {"upsample_bicubic2d", "upsample_bilinear2d", "upsample_nearest2d"}
     norms = {"batch_norm", "group_norm", "rms_norm"}
-    rows = {"cat", "embedding", "index_select", "log_softmax", "nll_loss"}
+    rows = {"cat", "embedding", "index", "index_select", "log_softmax", "nll_loss"}
     assert without <= rows | norms | pools | upsamples
 
 
