@@ -373,6 +373,7 @@ std::span<const PublicOp> public_ops() {
       {"gelu", {"gelu", "gelu_backward"}},
       {"glu", {"glu", "glu_backward"}},
       {"group_norm", {"group_norm", "group_norm_backward"}},
+      {"index", {"index_select"}},
       {"index_select", {"index_select"}},
       {"layer_norm", {"layer_norm", "layer_norm_backward"}},
       {"log_sigmoid", {"log_sigmoid", "log_sigmoid_backward"}},

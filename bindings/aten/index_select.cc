@@ -1,7 +1,9 @@
-// aten::index_select. F.embedding, whose stock kernel is made of it, ends here.
+// aten::index_select, where F.embedding ends, whose stock kernel is made of it; and aten::index.Tensor
+// of one tensor of indices along the first dimension, x[i].
 #include "polyops/ops/index_select.h"
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/index_cpu_dispatch.h>
 #include <ATen/ops/index_select_cpu_dispatch.h>
 #include <c10/util/SmallVector.h>
 
@@ -14,7 +16,7 @@ namespace {
 
 using Sizes = c10::SmallVector<int64_t, POLYOPS_MAX_RANK>;
 
-// dst is described as a new tensor.
+// dst is described as a new tensor. An index without gaps goes as one of one dimension.
 bool prepare(Call& call, const at::Tensor& self, int64_t dim, const at::Tensor& index,
              polyops_index_select_args* args, Sizes* sizes) {
   if (!self.defined()) return call.decline("undefined tensor");
@@ -25,11 +27,16 @@ bool prepare(Call& call, const at::Tensor& self, int64_t dim, const at::Tensor& 
   const int64_t rank = self.dim();
   if (rank == 0) return call.decline("scalar");
   if (dim < -rank || dim >= rank) return call.decline("dim");
-  if (index.dim() != 1) return call.decline("shape");
+  if (index.dim() != 1) {
+    args->index.rank = 1;
+    args->index.sizes[0] = index.numel();
+    args->index.strides[0] = 1;
+  }
   args->struct_size = sizeof *args;
+  args->from_end = args->reserved = 0;
   args->dim = static_cast<int32_t>(dim < 0 ? dim + rank : dim);
   sizes->assign(self.sizes().begin(), self.sizes().end());
-  (*sizes)[args->dim] = index.size(0);
+  (*sizes)[args->dim] = index.numel();
   describe_contiguous(*sizes, self.scalar_type(), &args->dst);
   args->dst.dtype = args->src.dtype;
   return true;
@@ -47,6 +54,10 @@ std::optional<at::Tensor> index_select(Call& call, const at::Tensor& self, int64
                                        const at::Tensor& index) {
   polyops_index_select_args args;
   Sizes sizes;
+  if (index.defined() && index.dim() != 1) {
+    call.decline("shape");
+    return std::nullopt;
+  }
   if (!prepare(call, self, dim, index, &args, &sizes)) return std::nullopt;
   if (!call.choose(&args)) return std::nullopt;
   at::Tensor out = allocate(self, sizes, self.scalar_type());
@@ -58,6 +69,7 @@ bool index_select_out(Call& call, const at::Tensor& self, int64_t dim, const at:
                       at::Tensor& out) {
   polyops_index_select_args args;
   Sizes sizes;
+  if (index.defined() && index.dim() != 1) return call.decline("shape");
   if (!prepare(call, self, dim, index, &args, &sizes)) return false;
   if (const char* reason = check_out(out, sizes, self)) return call.decline(reason);
   if (shares_storage(out, self) || shares_storage(out, index)) {
@@ -68,6 +80,44 @@ bool index_select_out(Call& call, const at::Tensor& self, int64_t dim, const at:
   return call.choose(&args) && run(call, self, index, out, &args);
 }
 
+using TensorList = c10::List<std::optional<at::Tensor>>;
+
+// The one tensor of indices; false if there are others, or it is not of the first dimension.
+bool only_index(const TensorList& indices, at::Tensor* index) {
+  for (size_t i = 0; i < indices.size(); ++i) {
+    const std::optional<at::Tensor> each = indices.get(i);
+    const bool there = each.has_value() && each->defined();
+    if (there != (i == 0)) return false;
+    if (there) *index = *each;
+  }
+  return index->defined();
+}
+
+// Stock's results of what has gaps lie as it does, as far as they can.
+std::optional<at::Tensor> index(Call& call, const at::Tensor& self, const TensorList& indices) {
+  at::Tensor index;
+  const auto declined = [&](const char* reason) {
+    call.decline(reason);
+    return std::nullopt;
+  };
+  if (!self.defined()) return declined("undefined tensor");
+  if (!only_index(indices, &index)) return declined("several indices");
+  if (!self.is_contiguous() || !index.is_contiguous()) return declined("layout");
+  if (static_cast<int64_t>(indices.size()) > self.dim()) return declined("several indices");
+  polyops_index_select_args args;
+  Sizes sizes;
+  if (!prepare(call, self, 0, index, &args, &sizes)) return std::nullopt;
+  args.from_end = 1;
+  if (!call.choose(&args)) return std::nullopt;
+  sizes.erase(sizes.begin());
+  sizes.insert(sizes.begin(), index.sizes().begin(), index.sizes().end());
+  at::Tensor out = allocate(self, sizes, self.scalar_type());
+  if (!run(call, self, index, out, &args)) return std::nullopt;
+  return out;
+}
+
+constexpr const char kRare[] = "no module calls it";
+
 }  // namespace
 
 std::vector<Overload> index_select_overloads() {
@@ -75,6 +125,8 @@ std::vector<Overload> index_select_overloads() {
       {"index_select", "index_select", "index_select", wrap(index_select, at::cpu::index_select)},
       {"index_select.out", "index_select", "index_select",
        wrap(index_select_out, at::cpu::index_select_outf)},
+      {"index.Tensor", "index", "index_select", wrap(index, at::cpu::index)},
+      {"index.Tensor_out", "index", "index_select", nullptr, kRare},
   };
 }
 

@@ -5,6 +5,7 @@
 #define POLYOPS_BINDINGS_TORCH_FINGERPRINT_H_
 
 #include <ATen/core/IListRef.h>
+#include <ATen/core/List.h>
 #include <ATen/core/Tensor.h>
 #include <c10/core/Scalar.h>
 #include <c10/core/SymInt.h>
@@ -62,6 +63,10 @@ class Fingerprint {
   void add(const at::ITensorListRef& tensors) {
     add(tensors.size());
     for (const at::Tensor& tensor : tensors) add(tensor);
+  }
+  void add(const c10::List<std::optional<at::Tensor>>& tensors) {
+    add(tensors.size());
+    for (const std::optional<at::Tensor>& tensor : tensors) add(tensor);
   }
   void add(const at::Tensor& tensor) {
     if (!tensor.defined()) return add(false);

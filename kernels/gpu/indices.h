@@ -30,6 +30,13 @@ struct Indices {
     const IndexHalf* const half = static_cast<const IndexHalf*>(data) + i * step;
     return {half[0].w, is_short != 0 ? 0 : half[1].w};
   }
+  // With negative ones counted from the end: -1 is the last row.
+  GPU_DEVICE Index counted(const Index& index) const {
+    const uint64_t all = uint64_t{index.high} << 32 | index.low;
+    int64_t value = is_short != 0 ? static_cast<int32_t>(index.low) : static_cast<int64_t>(all);
+    if (value < 0) value += rows;
+    return {static_cast<uint32_t>(value), static_cast<uint32_t>(value >> 32)};
+  }
   // Whether it is a row's: negative ones are large.
   GPU_DEVICE bool names(const Index& index) const { return index.high == 0 && index.low < rows; }
   GPU_DEVICE uint32_t row(const Index& index) const { return names(index) ? index.low : 0; }

@@ -68,7 +68,7 @@ struct Call {
   Call(const Case& c, int32_t dtype, int32_t index_type = POLYOPS_INT64)
       : src(dtype, c.sizes, c.strides, c.offset),
         index(index_type, {c.count}, {c.index_step}),
-        args{sizeof args, c.dim, src.view(), index.view(), {}} {
+        args{sizeof args, c.dim, src.view(), index.view(), {}, 0, 0} {
     src.fill([](int64_t i) { return (i * 7 + 31) % 251; });
     index.fill([&](int64_t i) { return (i * 13 + 5) % c.sizes[c.dim]; });
   }
@@ -96,6 +96,23 @@ TEST(IndexSelect, CopiesEveryElement) {
   }
 }
 
+TEST(IndexSelect, CountsFromTheEnd) {
+  for (int32_t index_type : {POLYOPS_INT64, POLYOPS_INT32}) {
+    Call call({{9, 6}, 0, 18}, POLYOPS_FLOAT32, index_type);
+    call.index.fill([](int64_t i) { return i - 9; });
+    call.args.from_end = 1;
+    const Buffer expected(POLYOPS_FLOAT32, {18, 6});
+    call.args.dst = expected.view();
+    reference::index_select(call.args);
+    for (const polyops_kernel* kernel : kernels_of("index_select")) {
+      const Buffer dst(POLYOPS_FLOAT32, {18, 6});
+      call.args.dst = dst.view();
+      ASSERT_EQ(launch(*kernel, &call.args), POLYOPS_OK) << last_error();
+      ASSERT_EQ(dst.values(), expected.values());
+    }
+  }
+}
+
 TEST(IndexSelect, CopiesBits) {
   const double values[] = {std::nan(""), HUGE_VAL, -HUGE_VAL, -0.0, 1e-40, 3e38, 65504};
   for (int32_t dtype : {POLYOPS_FLOAT32, POLYOPS_BFLOAT16, POLYOPS_FLOAT16}) {
@@ -118,10 +135,12 @@ TEST(IndexSelect, CopiesBits) {
 // On a device its context would be lost, as stock's assertion loses it.
 #ifndef POLYOPS_TEST_CUDA
 TEST(IndexSelect, FailsForIndicesOutOfRange) {
-  for (int64_t wrong : {int64_t{9}, int64_t{-1}, int64_t{1} << 40, -(int64_t{1} << 40)}) {
+  for (int64_t wrong :
+       {int64_t{9}, int64_t{-1}, int64_t{-10}, int64_t{1} << 40, -(int64_t{1} << 40)}) {
     for (int dim : {0, 1}) {
       Call call({{9, 9}, dim, 20}, POLYOPS_FLOAT32);
       call.index.set(7, static_cast<double>(wrong));
+      call.args.from_end = wrong != -1;
       const Buffer dst(POLYOPS_FLOAT32, dim == 0 ? Sizes{20, 9} : Sizes{9, 20});
       call.args.dst = dst.view();
       for (const polyops_kernel* kernel : kernels_of("index_select")) {

@@ -1,4 +1,4 @@
-"""Samples of index_select and of embedding's gradient. Kernels are of devices alone.
+"""Samples of index_select, x[i] and of embedding's gradient. Kernels are of devices alone.
 
 None has an index out of range: on a device the process would be lost.
 """
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from samples import BF16, F32, F64, LAYOUTS, TAKEN, Args, Make, Sample, args
 
-SELECT, BACKWARD = "index_select", "embedding_dense_backward"
+SELECT, INDEX, BACKWARD = "index_select", "index.Tensor", "embedding_dense_backward"
 OTHER_TYPES = (torch.int64, torch.int32, torch.int16, torch.uint8, torch.bool, torch.complex64)
 FEW = (F32, BF16)
 KINDS = (torch.int64, torch.int32)
@@ -107,6 +107,42 @@ def of_out() -> Iterator[Sample]:
     yield into("the input", "any", lambda m, x: x[:6])
 
 
+def of_indices() -> Iterator[Sample]:
+    def one(what: str, expect: str, make: Any, dtypes: Any = FEW) -> Sample:
+        return Sample(INDEX, what, make, expect, dtypes)
+
+    def signed(m: Make, rows: int, *shape: int, kind: torch.dtype = torch.int64) -> torch.Tensor:
+        return indices(m, 2 * rows, *shape, kind=kind) - rows
+
+    tables = [(9,), (9, 16), (9, 7), (1, 5), (9, 1), (4, 3, 5), (9, 1, 5, 1)]
+    for table, shape in product(tables, ((7,), (1,), (2, 3), (), (2, 1, 3))):
+        yield one(
+            f"{shape} of {table}",
+            "hit",
+            lambda m, t=table, s=shape: args(m(*t), [signed(m, t[0], *s)]),
+        )
+    for kind in KINDS:
+        yield one(
+            f"{kind}", "hit", lambda m, k=kind: args(m(30, 16), [signed(m, 30, 300, kind=k)]), TAKEN
+        )
+    yield one("and nothing", "hit", lambda m: args(m(4, 3, 5), [indices(m, 4, 7), None]))
+    yield one("complex", "hit", lambda m: args(m(4, 3), [indices(m, 4, 7)]), (torch.complex64,))
+    for layout in ("transposed", "padded", "expanded", "strided"):
+        yield one(
+            layout, "layout", lambda m, la=layout: args(m(4, 6, layout=la), [indices(m, 4, 7)])
+        )
+    yield one("transposed index", "layout", lambda m: args(m(4, 6), [indices(m, 4, 7, 2).t()]))
+    several = "several indices"
+    yield one("two", several, lambda m: args(m(4, 6), [indices(m, 4, 7), indices(m, 6, 7)]))
+    yield one("the second", several, lambda m: args(m(4, 6), [None, indices(m, 6, 7)]))
+    yield one("a mask", "dtype", lambda m: args(m(4, 6), [indices(m, 2, 4).bool()]))
+    yield one("no index", "empty", lambda m: args(m(4, 6), [indices(m, 4, 0)]))
+    yield one("an empty table", "empty", lambda m: args(m(4, 0), [indices(m, 4, 3)]))
+    yield one("too many", "error", lambda m: args(m(4), [indices(m, 4, 3), None, None]))
+    yield one("a scalar", "error", lambda m: args(m(), [indices(m, 1, 3)]))
+    yield one("float index", "error", lambda m: args(m(4, 6), [indices(m, 4, 3).float()]))
+
+
 def gradient(
     m: Make,
     shape: tuple[int, ...],
@@ -167,5 +203,7 @@ def of_other_gradients() -> Iterator[Sample]:
 
 
 def samples() -> Iterator[Sample]:
-    for part in (of_selections, of_other_selections, of_out, of_gradients, of_other_gradients):
+    for part in (of_selections, of_other_selections, of_out, of_indices):
+        yield from part()
+    for part in (of_gradients, of_other_gradients):
         yield from part()

@@ -180,6 +180,7 @@ CASES = [
     Case("cumsum", forward=("cumsum",), product=False),
     Case("cat", forward=("cat",), product=False),
     Case("stack", forward=("cat",), product=False),
+    Case("__getitem__", forward=("index.Tensor",), product=False),
     Case("index_select", forward=("index_select",), product=False),
     Case("nn.functional.embedding", **EMBEDDING),
     Case("clone", forward=("copy_",), product=False),

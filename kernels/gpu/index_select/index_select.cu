@@ -28,6 +28,7 @@ struct SelectCall {
   Division of_outer;   // runs
   uint32_t units;
   int32_t one_outer;
+  int32_t from_end;  // negative indices count from there
 };
 
 template <class Unit>
@@ -50,6 +51,10 @@ select_units(const SelectCall c) {
       run = i;
     }
     index[k] = c.index.load(run);
+  }
+  if (c.from_end != 0) {
+#pragma unroll
+    for (int k = 0; k < kUnits; ++k) index[k] = c.index.counted(index[k]);
   }
   bool right = true;
 #pragma unroll
@@ -138,6 +143,7 @@ int select(const void* data, const polyops_context* ctx) {
   call.step = a.src.strides[a.dim] * width;
   call.of_outer = Division(static_cast<uint32_t>(a.index.sizes[0]));
   call.one_outer = outers == 1;
+  call.from_end = a.from_end;
   const int64_t bytes = numel_between(a.src, a.dim + 1, a.src.rank) * width;
   const int64_t runs = outers * a.index.sizes[0];
   const auto all = static_cast<uint64_t>(bytes | call.step | call.outer_step) |

@@ -41,11 +41,11 @@ def make(spec: Spec, *, exact: bool = False) -> Case:
     """
     name, _, variant = spec.overload.partition(".")
     builder = BUILDERS.get(name)
-    if builder is None or variant not in ("", "out", "output", "grad_input"):
+    if builder is None or variant not in ("", "Tensor", "out", "output", "grad_input"):
         raise ValueError(f"{spec.op}: no call is known for the overload {spec.overload!r}")
     torch.manual_seed(0)
     with torch.device(spec.device):
-        return builder(Inputs(spec, exact), name, variant != "")
+        return builder(Inputs(spec, exact), name, variant not in ("", "Tensor"))
 
 
 def _product(inputs: Inputs, name: str, out: bool) -> Case:

@@ -1,4 +1,4 @@
-"""Calls of index_select and of embedding's gradient. The row's sizes are the table's.
+"""Calls of index_select, x[i] and of embedding's gradient. The row's sizes are the table's.
 
 lookups: how many rows are named (as many as there are). by: how often each is, spread (all
 alike), words (the n-th in proportion to 1 / n), one (half of the lookups are of one row, as of
@@ -18,7 +18,7 @@ from polyops._bench.inputs import Case, Inputs, nbytes, new_results
 aten: Any = torch.ops.aten
 
 
-def _index(inputs: Inputs, rows: int) -> Tensor:
+def _rows(inputs: Inputs, rows: int) -> Tensor:
     spec = inputs.spec
     count = int(spec.option("lookups", str(rows)))
     by = spec.option("by", "spread")
@@ -35,7 +35,7 @@ def _index(inputs: Inputs, rows: int) -> Tensor:
 def _index_select(inputs: Inputs, name: str, out: bool) -> Case:
     table = inputs.input()
     dim = int(inputs.spec.option("dim", "0"))
-    index = _index(inputs, table.shape[dim])
+    index = _rows(inputs, table.shape[dim])
     result = torch.index_select(table, dim, index)
     read = min(nbytes(table), nbytes(result))  # rows that are named twice may come from the cache
     moved = nbytes(index, result) + read
@@ -44,9 +44,18 @@ def _index_select(inputs: Inputs, name: str, out: bool) -> Case:
     return replace(case, footprint=nbytes(table, index, result))
 
 
+def _index(inputs: Inputs, name: str, out: bool) -> Case:
+    table = inputs.input()
+    indices: list[Tensor | None] = [_rows(inputs, table.shape[0])]
+    fn = partial(aten.index.Tensor, table, indices)
+    result = fn()
+    moved = nbytes(*indices, result) + min(nbytes(table), nbytes(result))
+    return replace(new_results(fn, moved), footprint=nbytes(table, *indices, result))
+
+
 def _embedding_backward(inputs: Inputs, name: str, out: bool) -> Case:
     rows, width = inputs.spec.sizes
-    index = _index(inputs, rows)
+    index = _rows(inputs, rows)
     grad = inputs.randn(index.numel(), width)
     args = (grad, index, rows, -1, False)
     moved = nbytes(grad, index) + rows * width * grad.element_size()
@@ -54,6 +63,7 @@ def _embedding_backward(inputs: Inputs, name: str, out: bool) -> Case:
 
 
 BUILDERS: dict[str, Callable[[Inputs, str, bool], Case]] = {
+    "index": _index,
     "index_select": _index_select,
     "embedding_dense_backward": _embedding_backward,
 }

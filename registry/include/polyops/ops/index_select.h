@@ -1,7 +1,9 @@
 /*
  * index_select: dst has the elements of src that index names along dim, in its order:
  *   dst[.., i, ..] = src[.., index[i], ..].
- * Definition: torch.index_select / aten::index_select. F.embedding of a matrix ends there.
+ * from_end: -1 is the last of src's places along dim, and so on; without it no index is negative.
+ * Definition: torch.index_select / aten::index_select, where F.embedding of a matrix ends; with
+ * from_end, aten::index.Tensor of one tensor of indices.
  *
  * Ops: "index_select" (polyops_index_select_args).
  * Layouts   src: rank 1..8, any strides; index: rank 1, any stride; dst: of src's sizes, but for
@@ -10,8 +12,8 @@
  *           has no name for may come as another of its size.
  * Aliasing  none between dst and the others.
  * Empty     never arrives: no dimension is 0.
- * Special   an index that is none of src's, negative ones too: nothing is read or written out of
- *           bounds, and the call fails as the device type's assertions do.
+ * Special   an index that is no place of src: nothing is read or written out of bounds, and the call
+ *           fails as the device type's assertions do.
  */
 #ifndef POLYOPS_OPS_INDEX_SELECT_H_
 #define POLYOPS_OPS_INDEX_SELECT_H_
@@ -24,6 +26,8 @@ typedef struct polyops_index_select_args {
   polyops_tensor src;
   polyops_tensor index;
   polyops_tensor dst;
+  int32_t from_end; /* 0 or 1 */
+  int32_t reserved;
 } polyops_index_select_args;
 
 #endif /* POLYOPS_OPS_INDEX_SELECT_H_ */
