@@ -71,7 +71,7 @@ int forward(const void* data, const polyops_context* ctx) {
     const Images images = {a.src.sizes[0], static_cast<int>(a.src.sizes[1])};
     const auto op = largest_of<T>(a.src, a.dst, a.indices, images);
     const bool contiguous = all_contiguous(results);
-    const ResultStrides strides = {contiguous ? static_cast<int>(volume(a.dst)) : 1,
+    const ResultStrides strides = {contiguous ? static_cast<int>(places_of(a.dst)) : 1,
                                    contiguous ? 1 : images.channels};
     const auto launch = [&](auto width) {
       return launch_parts<T, width.value>(op, images, strides, axes, ctx);

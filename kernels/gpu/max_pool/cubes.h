@@ -46,38 +46,43 @@ volume_cubes(LargestGradient<T> op, Grid grid, Cubes cubes, int all_channels, bo
   const int row = Flat::first(static_cast<int>(square_row), axes.high);
   const int column = Flat::first(square, axes.wide);
   const int left = square * C::kStride, top = static_cast<int>(square_row) * C::kStride;
-  T* const image = op.grad_src + at.image * op.src_image + at.group * kWide;
+  const auto image = static_cast<uint32_t>(at.image * op.src_image + at.group * kWide);
 
-  // A row of windows that is none is read as the next one that is, and held for nothing.
-  int64_t lines[kWindows];
+  // A row of windows that is none is read as the next one that is, and held for nothing. Offsets of 32
+  // bits reach everything, and become addresses in one instruction.
+  uint32_t lines[kWindows];
   uint32_t beside[kWindows];
   bool inside[kWindows];
 #pragma unroll
   for (int r = 0; r < kWindows; ++r) {
     const int there = nearest(row + r, axes.high.out);
-    lines[r] = at.image * op.dst_image + at.group * kWide +
-               int64_t{there * axes.wide.out + column} * channels;
+    lines[r] = static_cast<uint32_t>(at.image * op.dst_image + at.group * kWide +
+                                     (there * axes.wide.out + column) * channels);
     beside[r] = there != row + r ? 1 : 0;
+    forget_bits(&beside[r]);  // else each use compares again
     inside[r] = column + r >= 0 && column + r < axes.wide.out;
   }
   const int frame = axes.high.out * axes.wide.out * channels;
   typename LargestGradient<T>::template Entry<kWide> entries[kFrames][kWindows][kWindows];
   const auto load = [&](int f, int window) {
     const int there = nearest(window, axes.deep.out);
-    const uint32_t none = there != window ? 1 : 0;
+    uint32_t none = there != window ? 1 : 0;
+    forget_bits(&none);
 #pragma unroll
     for (int r = 0; r < kWindows; ++r) {
-      const int64_t line = lines[r] + int64_t{there} * frame;
+      const uint32_t line = lines[r] + static_cast<uint32_t>(there * frame);
 #pragma unroll
       for (int c = 0; c < kWindows; ++c) {
         entries[f][r][c].clear();
-        if (inside[c]) op.load_unless(&entries[f][r][c], line + c * channels, beside[r] | none);
+        const uint32_t window_at = line + static_cast<uint32_t>(c * channels);
+        if (inside[c]) op.load_unless(&entries[f][r][c], window_at, beside[r] | none);
       }
     }
   };
   int window = Deep::first(at.begin, axes.deep);
 #pragma unroll
   for (int f = 0; f < kFrames - 1; ++f) load(f, window + f);
+#pragma unroll kFrames
   for (int cube = at.begin; cube < at.end; ++cube, ++window) {
     load(kFrames - 1, window + kFrames - 1);
 #pragma unroll
@@ -104,7 +109,7 @@ volume_cubes(LargestGradient<T> op, Grid grid, Cubes cubes, int all_channels, bo
             }
           }
         }
-        T* const out = image + static_cast<uint64_t>(static_cast<uint32_t>(place)) * channels;
+        T* const out = op.grad_src + (image + static_cast<uint32_t>(place * channels));
         if constexpr (kWide == 1 && C::kStride == 2) {
           if (paired) {
             const float pair[2] = {sums[0][0], sums[1][0]};

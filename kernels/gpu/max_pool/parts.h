@@ -17,7 +17,7 @@ namespace polyops::gpu {
 namespace {
 
 constexpr int kPartLoads = 8;  // in flight at once
-constexpr int64_t kLeastPart = 8;
+constexpr int64_t kLeastPart = 16;
 constexpr int kMostPartsLog2 = 6;
 
 // Goes through the places of a window's elements in their order, from the one of that number.
@@ -91,16 +91,15 @@ volume_parts(Largest<T> op, PartsGrid parts, int channels, ResultStrides strides
   GPU_SHARED(int, places, kPoolThreads / 2 * kWide);
   const int units = kPoolThreads >> parts.parts_log2;
   const int part = thread_id() / units, unit = thread_id() & (units - 1);
-  const Place at(parts.grid, axes.high.out, block_id() * units + unit);
-  const Frame frame(axes.frames, at.image);
-  const Range deep = taps_of(axes.deep, frame.frame), high = taps_of(axes.high, at.begin);
+  const PlaceInVolume at(parts.grid, axes.frames, axes.high.out, block_id() * units + unit);
+  const Range deep = taps_of(axes.deep, at.plane), high = taps_of(axes.high, at.begin);
   const Range wide = taps_of(axes.wide, at.column);
   LargestPool<kWide> pool;
   if (at.inside) {
     const int count = deep.count() * high.count() * wide.count();
     const int share = (count + (1 << parts.parts_log2) - 1) >> parts.parts_log2;
     const int begin = part * share, end = begin + share < count ? begin + share : count;
-    const T* src = op.src + frame.image * op.src_image + at.group * kWide;
+    const T* src = op.src + at.image * op.src_image + at.group * kWide;
     Walker walker(deep, high, wide, begin < count ? begin : 0, axes);
     for (int i = begin; i < end; i += kPartLoads) {
       Tap<T, kWide> taps[kPartLoads];
@@ -122,8 +121,8 @@ volume_parts(Largest<T> op, PartsGrid parts, int channels, ResultStrides strides
   join_parts(&pool, part, 1 << parts.parts_log2, unit, units, values, places);
   if (!at.inside || part != 0) return;
   const int lowest = axes.place(deep.begin, high.begin, wide.begin);
-  const int64_t dst = frame.image * op.dst_image + at.group * kWide * int64_t{strides.channel} +
-                      axes.result(frame.frame, at.begin, at.column) * int64_t{strides.result};
+  const int64_t dst = at.image * op.dst_image + at.group * kWide * int64_t{strides.channel} +
+                      axes.result(at.plane, at.begin, at.column) * int64_t{strides.result};
   if (strides.channel == 1) return op.put(pool, dst, lowest);
 #pragma unroll
   for (int j = 0; j < kWide; ++j) {

@@ -38,16 +38,19 @@ volume_planes(Largest<T> op, Grid grid, int all_channels, Axes<Axis> axes) {
           nearest(top + r, axes.high.in) * axes.wide.in + nearest(left + c, axes.wide.in);
     }
   }
-  const T* src = op.src + at.image * op.src_image + at.group * kWide;
+  // Offsets of 32 bits reach everything, and become addresses in one instruction.
+  const auto image = static_cast<uint32_t>(at.image * op.src_image + at.group * kWide);
   const int frame = axes.high.in * axes.wide.in;
   const auto look_at = [&](int d, LargestPool<kWide>* pool) {
     const int before = nearest(d, axes.deep.in) * frame;
-    const T* first = src + int64_t{before} * channels;
+    const uint32_t first = image + static_cast<uint32_t>(before * channels);
     Tap<T, kWide> taps[kSize][kSize];
 #pragma unroll
     for (int r = 0; r < kSize; ++r) {
 #pragma unroll
-      for (int c = 0; c < kSize; ++c) taps[r][c].load(first + places[r][c] * channels);
+      for (int c = 0; c < kSize; ++c) {
+        taps[r][c].load(op.src + (first + static_cast<uint32_t>(places[r][c] * channels)));
+      }
     }
 #pragma unroll
     for (int r = 0; r < kSize; ++r) {

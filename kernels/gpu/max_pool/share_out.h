@@ -42,17 +42,16 @@ GPU_DEVICE void add_windows(const LargestGradient<T>& op, int64_t line, const Ra
 template <class T, int kWide, class AnyAxis>
 GPU_KERNEL(kPoolThreads)
 volume_share_out(LargestGradient<T> op, Grid grid, Division frames, Axes<AnyAxis> axes) {
-  const Place at(grid, axes.high.in);
+  const PlaceInVolume at(grid, frames, axes.high.in);
   if (!at.inside) return;
-  const Frame frame(frames, at.image);
   const int column = at.column * kWide;
-  const Range deep = windows_of(axes.deep, frame.frame, frame.frame);
+  const Range deep = windows_of(axes.deep, at.plane, at.plane);
   const Range wide = windows_of(axes.wide, column, column + kWide - 1);
-  const int64_t dst = frame.image * op.dst_image;
-  T* out = op.grad_src + frame.image * op.src_image;
+  const int64_t dst = at.image * op.dst_image;
+  T* out = op.grad_src + at.image * op.src_image;
   for (int h = at.begin; h < at.end; ++h) {
     const Range high = windows_of(axes.high, h, h);
-    const int place = axes.place(frame.frame, h, column);
+    const int place = axes.place(at.plane, h, column);
     float sum[kWide] = {};
     for (int d = deep.begin; d < deep.end; ++d) {
       for (int r = high.begin; r < high.end; ++r) {

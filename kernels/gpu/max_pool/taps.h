@@ -17,12 +17,11 @@ namespace {
 template <class T, int kWide, class AnyAxis>
 GPU_KERNEL(kPoolThreads)
 volume_taps(Largest<T> op, Grid grid, int channels, Axes<AnyAxis> axes) {
-  const Place at(grid, axes.high.out);
+  const PlaceInVolume at(grid, axes.frames, axes.high.out);
   if (!at.inside) return;
-  const Frame frame(axes.frames, at.image);
-  const T* src = op.src + frame.image * op.src_image + at.group * kWide;
-  const int64_t dst = frame.image * op.dst_image + at.group * kWide;
-  const Range deep = taps_of(axes.deep, frame.frame), wide = taps_of(axes.wide, at.column);
+  const T* src = op.src + at.image * op.src_image + at.group * kWide;
+  const int64_t dst = at.image * op.dst_image + at.group * kWide;
+  const Range deep = taps_of(axes.deep, at.plane), wide = taps_of(axes.wide, at.column);
   for (int row = at.begin; row < at.end; ++row) {
     const Range high = taps_of(axes.high, row);
     LargestPool<kWide> pool;
@@ -38,7 +37,7 @@ volume_taps(Largest<T> op, Grid grid, int channels, Axes<AnyAxis> axes) {
         }
       }
     }
-    op.put(pool, dst + axes.result(frame.frame, row, at.column) * channels,
+    op.put(pool, dst + axes.result(at.plane, row, at.column) * channels,
            axes.place(deep.begin, high.begin, wide.begin));
   }
 }
@@ -48,19 +47,18 @@ template <class T, int kWide, class AnyAxis>
 GPU_KERNEL(kPoolThreads)
 volume_windows(LargestGradient<T> op, Grid grid, int channels, Division frames,
                Axes<AnyAxis> axes) {
-  const Place at(grid, axes.high.in);
+  const PlaceInVolume at(grid, frames, axes.high.in);
   if (!at.inside) return;
-  const Frame frame(frames, at.image);
-  const int64_t dst = frame.image * op.dst_image + at.group * kWide;
-  T* out = op.grad_src + frame.image * op.src_image + at.group * kWide;
-  const Range deep = windows_of(axes.deep, frame.frame, frame.frame);
+  const int64_t dst = at.image * op.dst_image + at.group * kWide;
+  T* out = op.grad_src + at.image * op.src_image + at.group * kWide;
+  const Range deep = windows_of(axes.deep, at.plane, at.plane);
   const Range wide = windows_of(axes.wide, at.column, at.column);
   const bool one = deep.count() == 1 && wide.count() == 1;
   typename LargestGradient<T>::template Entry<kWide> entry;
   entry.clear();
   int loaded = -1;
   for (int h = at.begin; h < at.end; ++h) {
-    const int place = axes.place(frame.frame, h, at.column);
+    const int place = axes.place(at.plane, h, at.column);
     const Range high = windows_of(axes.high, h, h);
     float sum[kWide] = {};
     for (int d = deep.begin; d < deep.end; ++d) {

@@ -47,15 +47,15 @@ template <class T, int kWide>
 GPU_KERNEL(kPoolThreads)
 volume_teams(Largest<T> op, Grid grid, int lanes_log2, Axes<AdaptiveAxis> axes) {
   const int lanes = 1 << lanes_log2, lane = thread_id() & (lanes - 1);
-  const Place at(grid, axes.high.out, (block_id() * kPoolThreads + thread_id()) >> lanes_log2);
-  const Frame frame(axes.frames, at.image);
-  const Range deep = taps_of(axes.deep, frame.frame), high = taps_of(axes.high, at.begin);
+  const PlaceInVolume at(grid, axes.frames, axes.high.out,
+                         (block_id() * kPoolThreads + thread_id()) >> lanes_log2);
+  const Range deep = taps_of(axes.deep, at.plane), high = taps_of(axes.high, at.begin);
   const Range wide = taps_of(axes.wide, at.column);
   LargestPool<1> pool;
   // A team without a window comes along for the shuffles.
   for (int w = at.inside ? wide.begin + lane * kWide : wide.end; w < wide.end; w += lanes * kWide) {
     LargestPool<1> column;  // of this lane's, in order
-    const T* src = op.src + frame.image * op.src_image;
+    const T* src = op.src + at.image * op.src_image;
     for (int d = deep.begin; d < deep.end; ++d) {
       for (int h = high.begin; h < high.end; h += kLargestLoads) {
         Tap<T, kWide> taps[kLargestLoads];
@@ -72,7 +72,7 @@ volume_teams(Largest<T> op, Grid grid, int lanes_log2, Axes<AdaptiveAxis> axes) 
   }
   join_lanes(&pool, lanes);
   if (!at.inside || lane != 0) return;
-  op.put(pool, frame.image * op.dst_image + axes.result(frame.frame, at.begin, at.column),
+  op.put(pool, at.image * op.dst_image + axes.result(at.plane, at.begin, at.column),
          axes.place(deep.begin, high.begin, wide.begin));
 }
 
@@ -119,7 +119,7 @@ inline int log2_of_lanes(int64_t loads, int64_t per_lane, int most) {
 
 template <class T, int kWide>
 int launch_runs_of(const Largest<T>& op, int64_t images, int64_t n, const polyops_context* ctx) {
-  int lanes_log2 = log2_of_lanes(n / kWide, 4, 5);
+  int lanes_log2 = log2_of_lanes(n / kWide, kWide > 1 ? 16 : 4, 5);
   const int64_t full = kThreadsAtOnce * multiprocessors(ctx);
   while (1 << lanes_log2 < kPoolThreads && images << (lanes_log2 + 1) <= full &&
          int64_t{kLargestLoads} << lanes_log2 < n / kWide) {

@@ -11,6 +11,7 @@
 #include "pool2d/calls.h"
 #include "pool2d/largest.h"
 #include "pool2d/layout.h"
+#include "pool3d/layout.h"
 
 namespace polyops::gpu {
 namespace {
@@ -20,21 +21,20 @@ inline int64_t size_of(const polyops_tensor& t, int axis) {
   const int d = t.rank - 3 + axis;
   return d < 2 ? 1 : t.sizes[d];
 }
-inline int64_t volume(const polyops_tensor& t) {
+inline int64_t places_of(const polyops_tensor& t) {
   return size_of(t, 0) * size_of(t, 1) * size_of(t, 2);
 }
 
 template <class AnyAxis>
 struct Axes {
   AnyAxis deep, high, wide;
-  Division frames, rows, columns;  // of results
+  Division frames, columns;  // of results
 
   Axes(const AnyAxis& d, const AnyAxis& h, const AnyAxis& w)
       : deep(d),
         high(h),
         wide(w),
         frames(static_cast<uint32_t>(d.out)),
-        rows(static_cast<uint32_t>(h.out)),
         columns(static_cast<uint32_t>(w.out)) {}
 
   GPU_DEVICE int place(int d, int h, int w) const { return (d * high.in + h) * wide.in + w; }
@@ -79,8 +79,8 @@ Largest<T> largest_of(const polyops_tensor& src, const polyops_tensor& dst,
   return {input<T>(src),
           output<T>(dst),
           output<int64_t>(indices),
-          volume(src) * images.channels,
-          volume(dst) * images.channels,
+          places_of(src) * images.channels,
+          places_of(dst) * images.channels,
           false};
 }
 template <class T>
@@ -88,20 +88,8 @@ LargestGradient<T> largest_gradient_of(const polyops_tensor& grad_src,
                                        const polyops_tensor& grad_dst,
                                        const polyops_tensor& indices, const Images& images) {
   return {input<T>(grad_dst), input<int64_t>(indices), output<T>(grad_src),
-          volume(grad_src) * images.channels, volume(grad_dst) * images.channels};
+          places_of(grad_src) * images.channels, places_of(grad_dst) * images.channels};
 }
-
-// A result's, or an element's, frame and image, from their joint number.
-struct Frame {
-  int64_t image;
-  int frame;
-
-  GPU_DEVICE Frame(const Division& frames, int64_t number) {
-    auto rest = static_cast<uint32_t>(number);
-    frame = static_cast<int>(take_remainder(frames, &rest));
-    image = rest;
-  }
-};
 
 // Threads of kWide channels each, one per result, or several in a column of them.
 template <int kWide>

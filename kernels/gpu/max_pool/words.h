@@ -227,10 +227,7 @@ template <class T, class C>
 bool launch_words(const Largest<T>& op, const Images& images, const Axes<Axis>& axes,
                   const polyops_context* ctx, int* status) {
   constexpr int kPadding = (C::kSize - 1) / 2;
-  const bool aligned = (reinterpret_cast<uintptr_t>(op.src) | reinterpret_cast<uintptr_t>(op.dst) |
-                        reinterpret_cast<uintptr_t>(op.indices)) %
-                           16 ==
-                       0;
+  const bool aligned = all_aligned(op.src, op.dst) && all_aligned(op.indices, nullptr);
   if (!aligned || axes.wide.padding != kPadding || axes.wide.in != axes.wide.out * C::kStride) {
     return false;
   }
