@@ -3,6 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <functional>
+#include <iterator>
+#include <numeric>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -113,27 +118,77 @@ std::vector<Case> all_cases() {
   return all;
 }
 
+// False where a kernel leaves the case to stock.
+bool run_everywhere(const Case& c, int32_t dtype) {
+  Buffer src(dtype, c.sizes, c.src_strides, c.src_offset);
+  src.fill([](int64_t i) { return i % 251; });
+  const Buffer expected(dtype, c.sizes, c.dst_strides, c.dst_offset);
+  polyops_copy_args args = {sizeof args, 0, src.view(), expected.view()};
+  reference::copy(args);
+  for (const polyops_kernel* kernel : kernels_of("copy")) {
+    SCOPED_TRACE(kernel->name);
+    const Buffer dst(dtype, c.sizes, c.dst_strides, c.dst_offset);
+    args.dst = dst.without_data();
+    if (kernel->supports(&args) != nullptr) return false;
+    args.dst = dst.view();
+    EXPECT_EQ(launch(*kernel, &args), POLYOPS_OK) << last_error();
+    EXPECT_EQ(dst.values(), expected.values());
+    EXPECT_TRUE(dst.guards_intact());
+  }
+  return true;
+}
+
 TEST(Copy, CopiesEveryElement) {
   for (const Case& c : all_cases()) {
     for (int32_t dtype : kDtypes) {
       SCOPED_TRACE(c.name + " " + polyops_dtype_name(dtype));
-      Buffer src(dtype, c.sizes, c.src_strides, c.src_offset);
-      src.fill([](int64_t i) { return i % 251; });
-      const Buffer expected(dtype, c.sizes, c.dst_strides, c.dst_offset);
-      polyops_copy_args args = {sizeof args, 0, src.view(), expected.view()};
-      reference::copy(args);
-      for (const polyops_kernel* kernel : kernels_of("copy")) {
-        SCOPED_TRACE(kernel->name);
-        const Buffer dst(dtype, c.sizes, c.dst_strides, c.dst_offset);
-        args.dst = dst.without_data();
-        ASSERT_EQ(kernel->supports(&args), nullptr);
-        args.dst = dst.view();
-        ASSERT_EQ(launch(*kernel, &args), POLYOPS_OK) << last_error();
-        ASSERT_EQ(dst.values(), expected.values());
-        ASSERT_TRUE(dst.guards_intact());
-      }
+      ASSERT_TRUE(run_everywhere(c, dtype));
+      ASSERT_FALSE(HasFailure());
     }
   }
+}
+
+// Dimensions in any order in memory, with a gap here and there.
+Sizes any_strides(const Sizes& sizes, std::mt19937* random) {
+  std::vector<size_t> order(sizes.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::shuffle(order.begin(), order.end(), *random);
+  Sizes strides(sizes.size());
+  int64_t step = 1;
+  for (const size_t d : order) {
+    strides[d] = step;
+    step *= sizes[d];
+    if ((*random)() % 4 == 0) step += static_cast<int64_t>((*random)() % 9);
+  }
+  return strides;
+}
+
+TEST(Copy, CopiesBetweenAnyLayouts) {
+  constexpr int64_t kSizes[] = {1, 2, 3, 4, 5, 7, 8, 16, 17, 32, 33, 49, 64, 100, 260, 300};
+  std::mt19937 random(1);
+  int taken = 0;
+  for (int i = 0; i < 100; ++i) {
+    Case c = {"", {1}};
+    for (int rank = 1 + i % 5; rank > 0; --rank) {
+      const int64_t size = kSizes[random() % std::size(kSizes)];
+      c.sizes.push_back(size);
+    }
+    while (std::accumulate(c.sizes.begin(), c.sizes.end(), int64_t{1}, std::multiplies<>()) >
+           9000) {
+      int64_t& largest = *std::max_element(c.sizes.begin(), c.sizes.end());
+      largest = largest / 3;
+    }
+    c.src_strides = any_strides(c.sizes, &random);
+    c.dst_strides = any_strides(c.sizes, &random);
+    c.src_offset = static_cast<int64_t>(random() % 3);
+    c.dst_offset = static_cast<int64_t>(random() % 3);
+    const int32_t dtype = kDtypes[random() % std::size(kDtypes)];
+    SCOPED_TRACE(::testing::PrintToString(c.sizes) + ::testing::PrintToString(c.src_strides) +
+                 ::testing::PrintToString(c.dst_strides) + polyops_dtype_name(dtype));
+    taken += run_everywhere(c, dtype);
+    ASSERT_FALSE(HasFailure());
+  }
+  EXPECT_GT(taken, 30);
 }
 
 std::string reason(const polyops_tensor& src, const polyops_tensor& dst) {
