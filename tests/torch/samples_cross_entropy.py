@@ -34,7 +34,7 @@ def one(what: str, make: Any, expect: str = "hit", dtypes: Any = WHOLE) -> Sampl
 
 
 def of_shapes() -> Iterator[Sample]:
-    shapes = ((1, 1), (1, 7), (5, 10), (64, 33), (300, 3), (1100, 5), (4, 1000), (3, 5003))
+    shapes = ((1, 1), (5, 10), (64, 33), (1100, 5), (3, 2100))
     for shape, reduction in product(shapes, (NONE, MEAN, SUM)):
         for weight, smoothing in ((False, 0.0), (True, 0.0), (False, 0.1), (True, 1.0)):
             yield one(
