@@ -13,13 +13,12 @@
 
 #include "aten/batch_norm_backward.h"
 #include "aten/table.h"
+#include "torch/results.h"
 #include "torch/view.h"
 #include "torch/wrap.h"
 
 namespace polyops::torch_binding {
 namespace {
-
-using Four = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
 
 struct Forward {
   const at::Tensor &input, *weight, *bias, *running_mean, *running_var;

@@ -7,6 +7,7 @@
 #include "aten/pool2d_window.h"
 #include "aten/table.h"
 #include "polyops/ops/pool2d.h"
+#include "torch/results.h"
 #include "torch/view.h"
 #include "torch/wrap.h"
 
@@ -14,7 +15,6 @@ namespace polyops::torch_binding {
 namespace {
 
 using at::IntArrayRef;
-using Two = std::tuple<at::Tensor, at::Tensor>;
 using c10::MemoryFormat;
 
 bool prepare(Call& call, const at::Tensor& self, const PoolParameters& parameters,

@@ -6,16 +6,13 @@
 #include <ATen/ops/nll_loss_backward_cpu_dispatch.h>
 #include <ATen/ops/nll_loss_forward_cpu_dispatch.h>
 
-#include <tuple>
-
 #include "aten/table.h"
+#include "torch/results.h"
 #include "torch/view.h"
 #include "torch/wrap.h"
 
 namespace polyops::torch_binding {
 namespace {
-
-using Two = std::tuple<at::Tensor, at::Tensor>;
 
 const char* describe_target(const at::Tensor& target, const at::Tensor& self,
                             polyops_tensor* view) {
