@@ -13,9 +13,9 @@
 #include <c10/core/Scalar.h>
 
 #include <initializer_list>
-#include <tuple>
 
 #include "aten/table.h"
+#include "torch/results.h"
 #include "torch/unary.h"
 #include "torch/wrap.h"
 
@@ -25,7 +25,6 @@ namespace {
 using Args = polyops_activation_args;
 using BackwardArgs = polyops_activation_backward_args;
 using Result = std::optional<at::Tensor>;
-using Two = std::tuple<at::Tensor, at::Tensor>;
 using Scalar = at::Scalar;
 
 // False, where stock would raise.

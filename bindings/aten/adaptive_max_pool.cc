@@ -11,6 +11,7 @@
 
 #include "aten/pool_window.h"
 #include "aten/table.h"
+#include "torch/results.h"
 #include "torch/view.h"
 #include "torch/wrap.h"
 
@@ -18,8 +19,6 @@ namespace polyops::torch_binding {
 namespace {
 
 using at::IntArrayRef;
-using Two = std::tuple<at::Tensor, at::Tensor>;
-using c10::MemoryFormat;
 
 // Stock's results of three dimensions are contiguous, and so is their gradient.
 template <int kDims>

@@ -14,14 +14,12 @@
 
 #include "aten/table.h"
 #include "torch/context.h"
+#include "torch/results.h"
 #include "torch/view.h"
 #include "torch/wrap.h"
 
 namespace polyops::torch_binding {
 namespace {
-
-using Two = std::tuple<at::Tensor, at::Tensor>;
-using Three = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
 
 // Autograd hands the mask that it does not have over as an undefined tensor.
 bool is_given(const OptionalTensor& mask) { return mask.has_value() && mask->defined(); }

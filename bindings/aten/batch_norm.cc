@@ -15,6 +15,7 @@
 
 #include "aten/batch_norm_backward.h"
 #include "aten/table.h"
+#include "torch/results.h"
 #include "torch/view.h"
 #include "torch/wrap.h"
 
@@ -26,8 +27,6 @@ extern __attribute__((weak)) decltype(cudnn_batch_norm_backward) cudnn_batch_nor
 
 namespace polyops::torch_binding {
 namespace {
-
-using Four = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
 
 struct Forward {
   const at::Tensor &input, *weight, *bias, *running_mean, *running_var;

@@ -4,14 +4,12 @@
 
 #include <array>
 #include <optional>
-#include <tuple>
 
 #include "aten/batch_norm_views.h"
 #include "torch/call.h"
+#include "torch/results.h"
 
 namespace polyops::torch_binding {
-
-using Three = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
 
 std::optional<Three> batch_norm_backward(Call& call, const at::Tensor& grad,
                                          const at::Tensor& input, const OptionalTensor& weight,

@@ -13,6 +13,7 @@
 #include "aten/table.h"
 #include "torch/context.h"
 #include "torch/packs.h"
+#include "torch/results.h"
 #include "torch/view.h"
 #include "torch/wrap.h"
 
@@ -20,7 +21,6 @@ namespace polyops::torch_binding {
 namespace {
 
 using at::IntArrayRef;
-using Three = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
 using Sizes = c10::SmallVector<int64_t, 2 + POLYOPS_MAX_SPATIAL>;
 using Format = ConvolutionFormat;
 

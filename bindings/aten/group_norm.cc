@@ -9,13 +9,12 @@
 #include <array>
 
 #include "aten/table.h"
+#include "torch/results.h"
 #include "torch/view.h"
 #include "torch/wrap.h"
 
 namespace polyops::torch_binding {
 namespace {
-
-using Three = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
 
 // What stock asks of the numbers; more it does not look at.
 struct Sizes {

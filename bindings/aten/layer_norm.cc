@@ -10,13 +10,12 @@
 
 #include "aten/normalized.h"
 #include "aten/table.h"
+#include "torch/results.h"
 #include "torch/view.h"
 #include "torch/wrap.h"
 
 namespace polyops::torch_binding {
 namespace {
-
-using Three = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
 
 // On a CPU statistics are float32 where a parameter is, else in the input's dtype; elsewhere in what
 // sums are kept in.

@@ -11,6 +11,7 @@
 #include "aten/table.h"
 #include "polyops/ops/max_pool3d.h"
 #include "polyops/ops/pool2d.h"
+#include "torch/results.h"
 #include "torch/view.h"
 #include "torch/wrap.h"
 
@@ -18,8 +19,6 @@ namespace polyops::torch_binding {
 namespace {
 
 using at::IntArrayRef;
-using Two = std::tuple<at::Tensor, at::Tensor>;
-using c10::MemoryFormat;
 
 // The argument structs, by the number of dimensions.
 template <int kDims>

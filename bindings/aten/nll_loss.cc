@@ -6,17 +6,14 @@
 #include <ATen/ops/nll_loss_backward_cpu_dispatch.h>
 #include <ATen/ops/nll_loss_forward_cpu_dispatch.h>
 
-#include <tuple>
-
 #include "aten/labels.h"
 #include "aten/table.h"
+#include "torch/results.h"
 #include "torch/view.h"
 #include "torch/wrap.h"
 
 namespace polyops::torch_binding {
 namespace {
-
-using Two = std::tuple<at::Tensor, at::Tensor>;
 
 bool prepare(Call& call, const at::Tensor& self, const at::Tensor& target, const at::Tensor* weight,
              int64_t reduction, int64_t ignore_index, polyops_nll_loss_args* args) {

@@ -11,6 +11,7 @@
 
 #include "aten/normalized.h"
 #include "aten/table.h"
+#include "torch/results.h"
 #include "torch/view.h"
 #include "torch/wrap.h"
 
@@ -22,8 +23,6 @@ extern __attribute__((weak)) decltype(_fused_rms_norm_backward) _fused_rms_norm_
 
 namespace polyops::torch_binding {
 namespace {
-
-using Two = std::tuple<at::Tensor, at::Tensor>;
 
 // Of float32 also beside 16 bits: what sums are kept in. No kernel takes float64.
 constexpr double kDefaultEps = std::numeric_limits<float>::epsilon();

@@ -62,10 +62,7 @@ GPU_KERNEL(Own::kThreads, Own::kBlocks)
 sum_columns(ColumnsSumsCall<T> call) {
   GPU_SHARED(float, shared, (W::kTaps + 1) * kMostWaves);
   const Shape& s = call.shape;
-  const auto block = static_cast<uint32_t>(block_id()),
-             channels = static_cast<uint32_t>(s.channels);
-  const auto split = static_cast<int32_t>(block / channels);
-  const auto channel = static_cast<int32_t>(block % channels);
+  const auto [split, channel] = SplitOfChannel(s);
   StripSums<W, Own> sums;
 #pragma unroll 1
   for (int32_t turn = 0; turn < call.turns; ++turn) {

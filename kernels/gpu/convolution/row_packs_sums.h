@@ -67,10 +67,7 @@ GPU_KERNEL(kRowSumsThreads)
 sum_row_packs(RowPacksSumsCall<T> call) {
   GPU_SHARED(float, shared, (W::kTaps + 1) * kMostWaves);
   const Shape& s = call.shape;
-  const auto block = static_cast<uint32_t>(block_id()),
-             channels = static_cast<uint32_t>(s.channels);
-  const auto split = static_cast<int32_t>(block / channels);
-  const auto channel = static_cast<int32_t>(block % channels);
+  const auto [split, channel] = SplitOfChannel(s);
   const int32_t begin = split * call.per_split;
   const int32_t end = begin + call.per_split < call.count ? begin + call.per_split : call.count;
   float sums[W::kTaps + 1] = {};

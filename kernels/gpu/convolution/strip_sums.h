@@ -13,6 +13,18 @@ namespace {
 // scratch_bytes() cannot see the device: the largest chip of today.
 constexpr int64_t kSumMultiprocessors = 132;
 
+// Which split of which channel's sums a block has: channels next to each other begin together.
+struct SplitOfChannel {
+  int32_t split, channel;
+
+  GPU_DEVICE explicit SplitOfChannel(const Shape& s) {
+    const auto block = static_cast<uint32_t>(block_id());
+    const auto channels = static_cast<uint32_t>(s.channels);
+    split = static_cast<int32_t>(block / channels);
+    channel = static_cast<int32_t>(block % channels);
+  }
+};
+
 template <class W, class Own>
 struct StripSums {
   float sums[W::kTaps + 1][Own::kElements] = {};

@@ -135,19 +135,7 @@ struct Tile {
   GPU_DEVICE int32_t out_count() const { return planes * rows * columns; }
 };
 
-// Begins to copy a run of elements, the 16 bytes that its ends lie in as a whole. Its first element
-// will be at memory + misplaced(first).
-template <class T>
-GPU_DEVICE void fetch_run(const T* first, int32_t count, T* memory) {
-  if (count <= 0) return;
-  const int shift = misplaced(first);
-  const int32_t packs = (shift + count + kPack<T> - 1) / kPack<T>;
-  for (int32_t pack = thread_id(); pack < packs; pack += block_threads()) {
-    copy_16_later(memory + pack * kPack<T>, first - shift + int64_t{pack} * kPack<T>);
-  }
-}
-
-// And back. Nothing beyond the run is written.
+// Stores a run that fetch_run() fetched. Nothing beyond it is written.
 template <class T>
 GPU_DEVICE void store_run(T* first, int32_t count, const T* memory) {
   const Span<T> span(first, count);

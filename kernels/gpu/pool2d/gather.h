@@ -65,7 +65,8 @@ pool2d_gather(LargestGradient<T> op, Stage s, int place_packs, Axis high, Axis w
   int* const places = reinterpret_cast<int*>(memory);
   T* const tile = reinterpret_cast<T*>(memory + place_packs);
   if (slab.rows > 0) {
-    copy_run_later(first, slab.count(s), tile);
+    fetch_run(first, slab.count(s), tile, kStageThreads);
+    close_copies();
     copy_places(op.indices + slab.first(s), slab.count(s), places);
     wait_copies<0>();
   }

@@ -16,6 +16,7 @@
 #include "division.h"
 #include "gpu.h"
 #include "layout.h"
+#include "span.h"
 
 namespace polyops::gpu {
 namespace {
@@ -80,18 +81,6 @@ inline Stage make_stage(const polyops_context* ctx, int64_t planes, int64_t high
   return s;
 }
 
-// Begins to copy a run of elements, the 16 bytes that its ends lie in as a whole: its first element is at
-// tile + misplaced(first).
-template <class T>
-GPU_DEVICE void copy_run_later(const T* first, int count, T* tile) {
-  const int shift = misplaced(first);
-  const int packs = (shift + count + kPack<T> - 1) / kPack<T>;
-  for (int pack = thread_id(); pack < packs; pack += kStageThreads) {
-    copy_16_later(tile + pack * kPack<T>, first - shift + int64_t{pack} * kPack<T>);
-  }
-  close_copies();
-}
-
 // What a block does: units [begin, end) of some planes, and where the rows that they need lie.
 struct Slab {
   int begin, end, plane, planes;
@@ -146,7 +135,8 @@ pool2d_staged(Work work, Stage s) {
   const Slab slab(s);
   const T* first = work.src + slab.first(s);
   T* const tile = memory + kBefore * kPack<T>;
-  if (slab.rows > 0) copy_run_later(first, slab.count(s), tile);
+  fetch_run(first, slab.rows > 0 ? slab.count(s) : 0, tile, kStageThreads);
+  close_copies();
   wait_copies<0>();
   barrier();
   const T* const run = tile + misplaced(first);
