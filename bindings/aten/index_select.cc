@@ -1,5 +1,5 @@
-// aten::index_select, where F.embedding ends, whose stock kernel is made of it; and aten::index.Tensor
-// of one tensor of indices along the first dimension, x[i].
+// aten::index_select, where F.embedding ends, whose stock kernel is made of it; and
+// aten::index.Tensor of one tensor of indices along the first dimension, x[i].
 #include "polyops/ops/index_select.h"
 
 #include <ATen/core/Tensor.h>

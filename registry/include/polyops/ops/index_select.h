@@ -12,8 +12,8 @@
  *           has no name for may come as another of its size.
  * Aliasing  none between dst and the others.
  * Empty     never arrives: no dimension is 0.
- * Special   an index that is no place of src: nothing is read or written out of bounds, and the call
- *           fails as the device type's assertions do.
+ * Special   an index that is no place of src: nothing is read or written out of bounds, and the
+ *           call fails as the device type's assertions do.
  */
 #ifndef POLYOPS_OPS_INDEX_SELECT_H_
 #define POLYOPS_OPS_INDEX_SELECT_H_
