@@ -195,15 +195,20 @@ TEST(AdaptiveMaxPool, GradientMatchesReference) {
 TEST(AdaptiveMaxPool, GradientOfOtherIndices) {
   for (const int64_t channels : {3, 8}) {
     for (const bool last : {false, true}) {
-      const Case c = {{1, channels, 9, 8}, {4, 3}};
-      Buffer grad(POLYOPS_FLOAT32, c.all_results(), strides_of(c.all_results(), last));
-      Buffer indices(POLYOPS_INT64, c.all_results(), strides_of(c.all_results(), last));
-      grad.fill([](int64_t i) { return i % 5 == 4 ? kNan : static_cast<double>(i % 7); });
-      indices.fill([](int64_t i) {
-        constexpr double kIndices[] = {-1, 0, 5, 71, 72, 4294967296.0 + 5, -4294967296.0 + 5, 20};
-        return kIndices[i % 8];
-      });
-      check_backward(c, last, grad, indices);
+      for (const Sizes& windows :
+           {Sizes{4, 3}, Sizes{2, 1}, Sizes{1, 2}}) {  // several elements, or many
+        const Case c = {{1, channels, 9, 8}, windows};
+        Buffer grad(POLYOPS_FLOAT32, c.all_results(), strides_of(c.all_results(), last));
+        Buffer indices(POLYOPS_INT64, c.all_results(), strides_of(c.all_results(), last));
+        grad.fill([](int64_t i) { return i % 5 == 4 ? kNan : static_cast<double>(i % 7); });
+        indices.fill([](int64_t i) {
+          constexpr double kIndices[] = {-1, 0, 5, 71, 72, 4294967296.0 + 5, -4294967296.0 + 5, 20};
+          return kIndices[i % 8];
+        });
+        check_backward(c, last, grad, indices);
+        indices.fill([](int64_t) { return 36.0; });  // of all windows that have it
+        check_backward(c, last, grad, indices);
+      }
     }
   }
 }

@@ -83,6 +83,65 @@ GPU_DEVICE void join_parts(LargestPool<kWide>* pool, int part, int parts, int un
   }
 }
 
+// The largest of a part's elements as they are in memory.
+template <class T, int kWide>
+struct PartPool {
+  LargestPool<kWide> pool;
+
+  GPU_DEVICE void add(const Tap<T, kWide>& tap, int place) {
+    float x[kWide];
+    tap.get(x);
+    pool.add(x, place);
+  }
+  // each(f) calls f for the places of the part in their order. src: of place 0.
+  template <class Each>
+  GPU_DEVICE LargestPool<kWide> found(const T*, int, Each) const {
+    return pool;
+  }
+};
+
+// Of 16 bits two at once. A NaN, which wins, has its part looked through again; a zero may be one of the
+// other sign.
+template <class T>
+struct PartPool<T, 8> {
+  uint32_t value[4];
+  int at[8] = {};
+
+  GPU_DEVICE PartPool() {
+#pragma unroll
+    for (int n = 0; n < 4; ++n) {
+      value[n] = narrow2<T>(LargestPool<8>::kAbsent, LargestPool<8>::kAbsent);
+    }
+  }
+  GPU_DEVICE void add(const Tap<T, 8>& tap, int place) {
+#pragma unroll
+    for (int n = 0; n < 4; ++n) {
+      const uint32_t larger = larger2<T>(tap.words.w[n], value[n]);
+      value[n] = max2<T>(value[n], tap.words.w[n]);
+      at[2 * n] = (larger & 1) != 0 ? place : at[2 * n];
+      at[2 * n + 1] = static_cast<int>(larger) < 0 ? place : at[2 * n + 1];
+    }
+  }
+  template <class Each>
+  GPU_DEVICE LargestPool<8> found(const T* src, int channels, Each each) const {
+    LargestPool<8> pool;
+#pragma unroll
+    for (int j = 0; j < 8; ++j) pool.at[j] = at[j];
+#pragma unroll
+    for (int n = 0; n < 4; ++n) widen2<T>(value[n], &pool.value[2 * n], &pool.value[2 * n + 1]);
+#pragma unroll
+    for (int j = 0; j < 8; ++j) {
+      if (pool.value[j] == 0) pool.value[j] = widen(src[pool.at[j] * channels + j]);
+      if (pool.value[j] == pool.value[j]) continue;
+      each([&](int place) {
+        const float x = widen(src[place * channels + j]);
+        pool.at[j] = x != x ? place : pool.at[j];
+      });
+    }
+    return pool;
+  }
+};
+
 template <class T, int kWide>
 GPU_KERNEL(kPoolThreads)
 volume_parts(Largest<T> op, PartsGrid parts, int channels, ResultStrides strides,
@@ -99,24 +158,28 @@ volume_parts(Largest<T> op, PartsGrid parts, int channels, ResultStrides strides
     const int count = deep.count() * high.count() * wide.count();
     const int share = (count + (1 << parts.parts_log2) - 1) >> parts.parts_log2;
     const int begin = part * share, end = begin + share < count ? begin + share : count;
-    const T* src = op.src + at.image * op.src_image + at.group * kWide;
-    Walker walker(deep, high, wide, begin < count ? begin : 0, axes);
+    const int first = begin < count ? begin : 0;
+    // Offsets of 32 bits reach everything, and become addresses in one instruction.
+    const auto image = static_cast<uint32_t>(at.image * op.src_image + at.group * kWide);
+    PartPool<T, kWide> own;
+    Walker walker(deep, high, wide, first, axes);
     for (int i = begin; i < end; i += kPartLoads) {
       Tap<T, kWide> taps[kPartLoads];
       int from[kPartLoads];
 #pragma unroll
       for (int k = 0; k < kPartLoads; ++k) {
         from[k] = walker.place;
-        taps[k].load(src + from[k] * channels);
+        taps[k].load(op.src + (image + static_cast<uint32_t>(from[k] * channels)));
         walker.next_if(i + k + 1 < end);
       }
 #pragma unroll
-      for (int k = 0; k < kPartLoads; ++k) {
-        float x[kWide];
-        taps[k].get(x);
-        pool.add(x, from[k]);
-      }
+      for (int k = 0; k < kPartLoads; ++k) own.add(taps[k], from[k]);
     }
+    pool = own.found(op.src + image, channels, [&](auto look_at) {
+      Walker again(deep, high, wide, first, axes);
+#pragma unroll 1
+      for (int i = begin; i < end; ++i, again.next_if(true)) look_at(again.place);
+    });
   }
   join_parts(&pool, part, 1 << parts.parts_log2, unit, units, values, places);
   if (!at.inside || part != 0) return;
