@@ -1,8 +1,8 @@
 // cross_entropy and its backward: every kernel against the reference in float64.
 //
-// Bounds, in units of float32's epsilon: of a loss 16 times its terms' magnitudes (exponents of 2^-24
-// of the distance to the largest score, sums, a logarithm); of a gradient 16 times its largest term, and
-// as much again for each unit of distance; and the rounding of the result.
+// Bounds, in units of float32's epsilon: of a loss 16 times its terms' magnitudes (exponents of
+// 2^-24 of the distance to the largest score, sums, a logarithm); of a gradient 16 times its
+// largest term, and as much again for each unit of distance; and the rounding of the result.
 #include "reference/cross_entropy.h"
 
 #include <gtest/gtest.h>
@@ -38,7 +38,8 @@ struct Case {
 std::vector<Case> all_cases() {
   std::vector<Case> cases;
   for (int64_t samples : {1, 2, 31, 33, 130}) cases.push_back({samples, 7, 0, samples % 2 == 0});
-  for (int64_t classes : {1, 2, 8, 10, 21, 64, 127, 128, 129, 257, 511, 512, 513, 1000, 1025, 1031}) {
+  for (int64_t classes :
+       {1, 2, 8, 10, 21, 64, 127, 128, 129, 257, 511, 512, 513, 1000, 1025, 1031}) {
     cases.push_back({4, classes, classes % 2 == 0 ? 0.1 : 0, classes % 3 == 0});
   }
   for (int64_t classes : {2047, 2048, 2049, 4100, 5003}) cases.push_back({2, classes});

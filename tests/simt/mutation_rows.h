@@ -1,4 +1,5 @@
-// Calls that reach every barrier of softmax, log_softmax, layer_norm, rms_norm, nll_loss and cross_entropy.
+// Calls that reach every barrier of softmax, log_softmax, layer_norm, rms_norm, nll_loss and
+// cross_entropy.
 #ifndef POLYOPS_TESTS_SIMT_MUTATION_ROWS_H_
 #define POLYOPS_TESTS_SIMT_MUTATION_ROWS_H_
 

@@ -42,7 +42,8 @@ struct RowSums {
 
 template <class T, Smooth kSmooth>
 GPU_DEVICE float weight_for(const ClassWeights<T>& weights, int at) {
-  return kSmooth == Smooth::kWeighted ? weights.at(at) : 1.0f;
+  if constexpr (kSmooth != Smooth::kWeighted) return 1.0f;
+  return widen(weights.data[at * weights.step]);
 }
 
 // Adds packs first, first + step, ... of the row; kAll: it has all of them.
@@ -72,7 +73,7 @@ GPU_DEVICE void absorb_packs(const Words (&words)[kPacks], const Cut<T>& cut, in
       exps[j % 2] += exp2_flush(distance * kLog2e);
       if constexpr (kSmooth == Smooth::kEqual) above[j % 2] += distance;
       if constexpr (kSmooth == Smooth::kWeighted) {
-        const float w = weights.at(cut.of_pack(at) + j);
+        const float w = weight_for<T, kSmooth>(weights, cut.of_pack(at) + j);
         above[j % 2] = fmaf(w, distance, above[j % 2]);
         sums->weight += w;
       }
@@ -141,8 +142,8 @@ GPU_DEVICE void merge_row_block(RowSums<kSmooth>* sums, float* shared) {
   merge_row_lanes(sums, wave_size());
 }
 
-// Of the cluster, given that of each of its blocks. `slots` has kRowSums * kMostCluster elements; all
-// blocks have begun.
+// Of the cluster, given that of each of its blocks. `slots` has kRowSums * kMostCluster elements;
+// all blocks have begun.
 template <Smooth kSmooth>
 GPU_DEVICE void merge_row_cluster(RowSums<kSmooth>* sums, float* slots) {
   send_to_cluster(sums->exps.max, slots);
