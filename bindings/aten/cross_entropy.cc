@@ -1,5 +1,5 @@
-// aten::cross_entropy_loss of labels, one for each row of a batch: a composite, taken as a whole, so that
-// the scores are read once and log-probabilities are never written.
+// aten::cross_entropy_loss of labels, one for each row of a batch: a composite, taken as a whole,
+// so that the scores are read once and log-probabilities are never written.
 #include "polyops/ops/cross_entropy.h"
 
 #include <ATen/core/Tensor.h>

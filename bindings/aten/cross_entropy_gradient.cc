@@ -1,14 +1,13 @@
-// The gradient of a cross_entropy that a kernel took: by a kernel, from the scores themselves. Stock
-// keeps log-probabilities, as large as the scores, which takes a pass to write; so here, and not
-// there, scores that are changed in place between forward and backward are autograd's error. (Writing
-// the gradient in forward would do without them, and take two passes instead of three; but a loss that
-// is scaled afterwards, as float16's is, would be multiplied into gradients already rounded, and
-// forward alone would pay for it.)
+// The gradient of a cross_entropy that a kernel took: by a kernel, from the scores themselves.
+// Stock keeps log-probabilities, as large as the scores, which takes a pass to write; so here, and
+// not there, scores that are changed in place between forward and backward are autograd's error.
+// (Writing the gradient in forward would do without them, and take two passes instead of three; but
+// a loss that is scaled afterwards, as float16's is, would be multiplied into gradients already
+// rounded, and forward alone would pay for it.)
 //
-// A gradient that is differentiated again, mapped by functorch or traced is made of torch's own ops.
+// A gradient that is differentiated again, mapped by functorch or traced is of torch's own ops.
 #include "aten/cross_entropy_gradient.h"
 
-#include <ATen/ops/index_select.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/softmax.h>

@@ -1,8 +1,8 @@
 // As wrap.h, for a composite: an overload that torch differentiates, maps, traces and decomposes by
 // what it is made of. Its wrapper stands above all that: at the Autograd key, where tensors may be
 // anybody's, and at the device's own, where there is nothing to record. So before it looks at an
-// argument, sizes included, it asks who else waits for the call; is there anybody but autograd, stock's
-// composite runs, and its parts come to us one by one.
+// argument, sizes included, it asks who else waits for the call; is there anybody but autograd,
+// stock's composite runs, and its parts come to us one by one.
 //
 //   std::optional<Result> attempt(Call&, const Site&, Args...)
 #ifndef POLYOPS_BINDINGS_TORCH_COMPOSITE_H_

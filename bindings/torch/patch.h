@@ -30,8 +30,8 @@ struct Overload {
   const char* left_to_stock = nullptr;  // why nothing is registered
   // Where torch registers the function given to wrap(), if not among those of the device.
   const char* stock_file = nullptr;
-  // torch differentiates it by what it is made of, which nobody sees if we take it: so it is registered
-  // at the device's Autograd key, too, and records its own gradient (composite.h).
+  // torch differentiates it by what it is made of, which nobody sees if we take it: so it is
+  // registered at the device's Autograd key, too, and records its own gradient (composite.h).
   bool composite = false;
 };
 
@@ -47,8 +47,8 @@ Policy& policy();
 // All tables, in bindings/aten/table.cc.
 const std::vector<Overload>& overloads();
 
-// Registers every overload whose op the policy allows, at the key (a composite: at both keys) of every
-// device for which a family brings kernels of it, once. Not while another thread is inside torch.
+// Registers every overload whose op the policy allows, at the key (a composite: at both keys) of
+// every device for which a family brings kernels of it, once. Not while another thread is inside torch.
 void patch();
 // Takes all registrations out. Not while another thread is inside torch.
 void unpatch();

@@ -1,8 +1,8 @@
 // cross_entropy and its backward: every kernel against the reference in float64.
 //
-// Bounds, in units of float32's epsilon: of a loss 16 times its terms' magnitudes (exponents of 2^-24
-// of the distance to the largest score, sums, a logarithm); of a gradient 16 times its largest term, and
-// as much again for each unit of distance; and the rounding of the result.
+// Bounds, in units of float32's epsilon: of a loss 16 times its terms' magnitudes (exponents of
+// 2^-24 of the distance to the largest score, sums, a logarithm); of a gradient 16 times its
+// largest term, and as much again for each unit of distance; and the rounding of the result.
 #include "reference/cross_entropy.h"
 
 #include <gtest/gtest.h>

@@ -100,8 +100,15 @@ int launch_backward(const polyops_cross_entropy_backward_args& a, const polyops_
   }
   const int64_t of_block = kGradientThreads >> lanes_log2;
   const LaunchShape shape = {(rows * chunks + of_block - 1) / of_block, kGradientThreads};
-  return gpu::launch(weighted ? cross_entropy_backward<T, true> : cross_entropy_backward<T, false>,
-                     shape, ctx, call, lanes_log2);
+  auto kernel =
+      weighted ? cross_entropy_backward<T, true, false> : cross_entropy_backward<T, false, false>;
+  if constexpr (sizeof(T) == 2) {
+    if (chunks == 1) {
+      kernel =
+          weighted ? cross_entropy_backward<T, true, true> : cross_entropy_backward<T, false, true>;
+    }
+  }
+  return gpu::launch(kernel, shape, ctx, call, lanes_log2);
 }
 
 bool is_float(const polyops_tensor& t, int64_t elements) {

@@ -1,9 +1,9 @@
-// Few classes, rows next to each other: a thread per row. A block copies its rows to shared memory as
-// the packs of 16 bytes that they are together, so that no row has ends; forward reads them there,
-// backward leaves the gradient in their place and writes it back in packs.
+// Few classes, rows next to each other: a thread per row. A block copies its rows to shared memory
+// as the packs of 16 bytes that they are together, so that no row has ends; forward reads them
+// there, backward leaves the gradient in their place and writes it back in packs.
 //
-// Rows of a multiple of 32 bytes would all begin in a few banks; a part of a wave has those, which have
-// no ends either.
+// Rows of a multiple of 32 bytes would all begin in a few banks; a part of a wave has those, which
+// have no ends either.
 #ifndef POLYOPS_GPU_CROSS_ENTROPY_FEW_H_
 #define POLYOPS_GPU_CROSS_ENTROPY_FEW_H_
 
@@ -87,12 +87,12 @@ cross_entropy_few(const CrossEntropyCall<T> c) {
 template <class T, bool kWeighted>
 GPU_DEVICE void write_few_gradient(const CrossEntropyBackwardCall<T>& c, uint32_t row, T* x) {
   const int64_t target = c.targets.at(row);
+  const RowGradient<T, kWeighted> gradient(c, row);
   if (!c.targets.counts(target)) {
-    const T ignored = narrow<T>(ignored_gradient(c, row));
+    const T ignored = narrow<T>(gradient.ignored());
     for (int j = 0; j < c.n; ++j) x[j] = ignored;
     return;
   }
-  const RowGradient<T, kWeighted> gradient(c, row);
   const auto at = static_cast<int>(target);
   const float own = gradient.of_label(widen(x[at]), at);
 #pragma unroll 4

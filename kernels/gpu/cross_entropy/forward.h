@@ -2,9 +2,9 @@
 // sum of exponentials are gathered together, in packs of 16 bytes; its target's score is on the way
 // meanwhile.
 //   up to 256 packs   a part of a wave per row, no barrier between the loads and the loss
-//   beyond            a block per row, in turns of kRowPacksHeld packs per thread: nothing of the row has to be
-//                     kept, so that blocks are small and many, and load while others meet. Few rows:
-//                     a cluster of blocks for each.
+//   beyond            a block per row, in turns of kLossPacks packs per thread: nothing of the row
+//                     has to be kept, so that blocks are small and many, and load while others
+//                     meet. Few rows: a cluster of blocks for each.
 // Each block leaves its rows' losses and weights added up in scratch memory; a second kernel adds
 // these in order.
 #ifndef POLYOPS_GPU_CROSS_ENTROPY_FORWARD_H_

@@ -20,8 +20,8 @@ inline int lanes_log2_for(int packs, int packs_each, int most_log2) {
 
 constexpr int kTeamLanesLog2 = 5;
 
-// Packs in a lane of a team: more where rows are long, so that fewer lanes' worth of what a row takes
-// beside its elements is waited for.
+// Packs in a lane of a team: more where rows are long, so that fewer lanes' worth of what a row
+// takes beside its elements is waited for.
 inline int team_packs(int packs) { return packs <= 64 ? 4 : 8; }
 constexpr int kTeamPacks = 8 << kTeamLanesLog2;
 

@@ -42,7 +42,8 @@ struct RowSums {
 
 template <class T, Smooth kSmooth>
 GPU_DEVICE float weight_for(const ClassWeights<T>& weights, int at) {
-  return kSmooth == Smooth::kWeighted ? weights.at(at) : 1.0f;
+  if constexpr (kSmooth != Smooth::kWeighted) return 1.0f;
+  return widen(weights.data[at * weights.step]);
 }
 
 // Adds packs first, first + step, ... of the row; kAll: it has all of them.
@@ -59,7 +60,7 @@ GPU_DEVICE void absorb_packs(const Words (&words)[kPacks], const Cut<T>& cut, in
   }
   sums->raise_to(fmaxf(tops[0], tops[1]));
   const float shift = shift_of(sums->exps.max);
-  float parts[2] = {};
+  float exps[2] = {}, above[2] = {};  // of w (x - largest), which is what exp() takes, too
 #pragma unroll
   for (int k = 0; k < kPacks; ++k) {
     const int at = first + k * step;
@@ -68,15 +69,19 @@ GPU_DEVICE void absorb_packs(const Words (&words)[kPacks], const Cut<T>& cut, in
     unpack<T>(words[k], x);
 #pragma unroll
     for (int j = 0; j < kPack<T>; ++j) {
-      parts[j % 2] += exp_from(x[j], shift);
-      if constexpr (kSmooth != Smooth::kNone) {
+      const float distance = x[j] - shift;
+      exps[j % 2] += exp2_flush(distance * kLog2e);
+      if constexpr (kSmooth == Smooth::kEqual) above[j % 2] += distance;
+      if constexpr (kSmooth == Smooth::kWeighted) {
         const float w = weight_for<T, kSmooth>(weights, cut.of_pack(at) + j);
-        sums->below = fmaf(w, shift - x[j], sums->below);
+        above[j % 2] = fmaf(w, distance, above[j % 2]);
         sums->weight += w;
       }
     }
+    if constexpr (kSmooth == Smooth::kEqual) sums->weight += kPack<T>;
   }
-  sums->exps.sum += parts[0] + parts[1];
+  sums->exps.sum += exps[0] + exps[1];
+  if constexpr (kSmooth != Smooth::kNone) sums->below -= above[0] + above[1];
 }
 
 template <class T, Smooth kSmooth>
@@ -137,8 +142,8 @@ GPU_DEVICE void merge_row_block(RowSums<kSmooth>* sums, float* shared) {
   merge_row_lanes(sums, wave_size());
 }
 
-// Of the cluster, given that of each of its blocks. `slots` has kRowSums * kMostCluster elements; all
-// blocks have begun.
+// Of the cluster, given that of each of its blocks. `slots` has kRowSums * kMostCluster elements;
+// all blocks have begun.
 template <Smooth kSmooth>
 GPU_DEVICE void merge_row_cluster(RowSums<kSmooth>* sums, float* slots) {
   send_to_cluster(sums->exps.max, slots);

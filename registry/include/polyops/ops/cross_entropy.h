@@ -10,8 +10,8 @@
  * Ops: "cross_entropy" (polyops_cross_entropy_args), "cross_entropy_backward"
  *      (polyops_cross_entropy_backward_args).
  * Layouts   src: rank 2, samples by classes, classes next to each other, any stride of samples;
- *           target: rank 1; weight: rank 1, of as many as classes; dst and grad_dst: rank 1 with _NONE,
- *           else rank 0; all any strides, but stats and grad_src contiguous.
+ *           target: rank 1; weight: rank 1, of as many as classes; dst and grad_dst: rank 1 with
+ *           _NONE, else rank 0; all any strides, but stats and grad_src contiguous.
  * Types     target int64 or uint8; stats and total_weight float32; all others one dtype.
  *           Accumulation in float32. Sums do not depend on the order in which threads finish.
  * Aliasing  none between outputs and inputs.
