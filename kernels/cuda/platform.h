@@ -122,12 +122,25 @@ GPU_DEVICE bool any_lane(bool x) { return __any_sync(0xffffffffu, x) != 0; }
 struct SameLanes {
   int all, before;
 };
-GPU_DEVICE SameLanes same_lanes(uint32_t x) {
+// By a vote on each bit, of all values at a time: match.any takes one value after the other.
+template <int kCount>
+GPU_DEVICE void same_lanes(const uint32_t (&x)[kCount], int bits, SameLanes (&same)[kCount]) {
   __syncwarp();
-  const uint32_t mask = __match_any_sync(0xffffffffu, x);
-  uint32_t before;
+  uint32_t lanes[kCount], before;
+#pragma unroll
+  for (int k = 0; k < kCount; ++k) lanes[k] = 0xffffffffu;
+#pragma unroll 1
+  for (int b = 0; b < bits; ++b) {
+#pragma unroll
+    for (int k = 0; k < kCount; ++k) {
+      const bool bit = (x[k] >> b & 1) != 0;
+      const uint32_t with = __ballot_sync(0xffffffffu, bit);
+      lanes[k] &= bit ? with : ~with;
+    }
+  }
   asm("mov.u32 %0, %%lanemask_lt;" : "=r"(before));
-  return {__popc(mask), __popc(mask & before)};
+#pragma unroll
+  for (int k = 0; k < kCount; ++k) same[k] = {__popc(lanes[k]), __popc(lanes[k] & before)};
 }
 GPU_DEVICE void count_one(uint32_t* p) { atomicAdd(p, 1u); }
 GPU_DEVICE void wave_barrier() { __syncwarp(); }

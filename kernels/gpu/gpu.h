@@ -13,8 +13,9 @@
 //   barrier()                   of the block; all its threads must come
 //   shuffle_xor(x, mask)        x of the lane whose number differs by mask; all lanes must come
 //   any_lane(x)                 whether x is true in any lane of the wave; all lanes must come
-//   same_lanes(x)               how many lanes of the wave have this x, and how many of those are
-//                               before this one; all lanes must come; a wave_barrier(), too
+//   same_lanes(x, bits, same)   of each x[k], of so many bits: same[k], how many lanes of the wave have
+//                               it, and how many of those are before this one; all lanes must come; a
+//                               wave_barrier(), too
 //   count_one(p)                ++*p of the block's memory, whatever other threads do to it meanwhile
 //   wave_barrier()              of the wave's lanes, which then see what they wrote to the block's memory
 //   f16, bf16                   storage; widen() and narrow<T>() convert, to nearest even

@@ -76,10 +76,13 @@ inline bool any_lane(bool x) {
 struct SameLanes {
   int all, before;
 };
-inline SameLanes same_lanes(uint32_t x) {
-  const uint64_t same = simt::same_lanes(x);
+template <int kCount>
+void same_lanes(const uint32_t (&x)[kCount], int bits, SameLanes (&same)[kCount]) {
   const uint64_t before = (uint64_t{1} << thread_id() % wave_size()) - 1;
-  return {std::popcount(same), std::popcount(same & before)};
+  for (int k = 0; k < kCount; ++k) {
+    const uint64_t lanes = simt::same_lanes(x[k] & ((uint64_t{1} << bits) - 1));
+    same[k] = {std::popcount(lanes), std::popcount(lanes & before)};
+  }
 }
 inline void count_one(uint32_t* p) { ++*p; }
 inline void wave_barrier(const std::source_location& where = std::source_location::current()) {

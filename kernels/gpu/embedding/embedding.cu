@@ -35,7 +35,7 @@ size_t embedding_scratch(const void* data, int32_t) {
 size_t shared_counts(int threads, int bits) { return (sizeof(uint32_t) * threads / 32) << bits; }
 
 int sort_few(const Plan& p, const Scratch& s, const Made& made, const polyops_context* ctx) {
-  const int64_t wanted = ceil_div(p.lookups, 64 * kSortItemsAlone) * 64;
+  const int64_t wanted = ceil_div(p.lookups, 64 * kSortItems) * 64;
   const int threads = wanted < kSortThreads ? kSortThreads : static_cast<int>(wanted);
   return gpu::launch(sort_alone, {1, threads, shared_counts(threads, p.bits)}, ctx, made,
                      static_cast<uint32_t>(p.lookups), p.passes, p.bits, s.lookups[0],
@@ -103,7 +103,7 @@ int add_up(const polyops_embedding_backward_args& a, const Plan& p, const Scratc
   if (status != POLYOPS_OK || p.slots == 0) return status;
   const int64_t tiles = ceil_div(p.width, kTileWidth);
   return gpu::launch(embedding_finish<T>,
-                     {ceil_div(p.shares, kFinishShares) * tiles, kFinishThreads}, ctx, call,
+                     {ceil_div(p.shares, kFinishThreads) * tiles, kFinishThreads}, ctx, call,
                      static_cast<uint32_t>(p.shares), static_cast<int>(tiles));
 }
 

@@ -1,6 +1,6 @@
 // Rows that several shares divide: adds up what those before left open, and what the last one had
-// until the row's end. A block has some shares, and kTileWidth columns; its teams take every so
-// many of a row's shares, and are added up in order.
+// until the row's end. A block has as many shares as threads, and kTileWidth columns; its teams take
+// every so many of a row's shares, and are added up in order.
 #ifndef POLYOPS_GPU_EMBEDDING_FINISH_H_
 #define POLYOPS_GPU_EMBEDDING_FINISH_H_
 
@@ -13,7 +13,6 @@ namespace polyops::gpu {
 namespace {
 
 constexpr int kFinishThreads = 256;
-constexpr int kFinishShares = 32;
 constexpr int kTileLanes = 16;
 constexpr int kTileWidth = 4 * kTileLanes;
 constexpr int kTileTeams = kFinishThreads / kTileLanes;
@@ -50,24 +49,24 @@ GPU_DEVICE void add_shares(const GradCall& c, uint32_t row, int64_t last, int co
 template <class T>
 GPU_KERNEL(kFinishThreads)
 embedding_finish(const GradCall c, uint32_t shares, int tiles) {
-  GPU_SHARED(Divided, some, kFinishShares);
+  GPU_SHARED(uint32_t, some, kFinishThreads);  // shares that end a row that others began
+  GPU_SHARED(uint32_t, waves, kMostSortWaves);
+  GPU_SHARED(uint32_t, count, 1);
   GPU_SHARED(float, sums, kTileTeams* kTileWidth);
   const auto group = static_cast<uint32_t>(block_id()) / static_cast<uint32_t>(tiles);
   const int tile = static_cast<int>(static_cast<uint32_t>(block_id()) - group * tiles) * kTileWidth;
-  const uint32_t first = group * kFinishShares;
-  if (thread_id() < kFinishShares) {
-    const uint32_t share = first + thread_id();
-    some[thread_id()] = {kNoRow, 0, kNoRow, 0};
-    if (share < shares) some[thread_id()] = c.divided[share];
-  }
+  const uint32_t share = group * kFinishThreads + thread_id();
+  const uint32_t ends = share < shares && c.divided[share].ended != kNoRow ? 1 : 0;
+  const uint32_t before = sum_before(ends, waves);
+  if (ends != 0) some[before] = share;
+  if (thread_id() == kFinishThreads - 1) *count = before + ends;
   barrier();
   const int lane = 4 * (thread_id() % kTileLanes), team = thread_id() / kTileLanes;
-  for (int i = 0; i < kFinishShares; ++i) {
-    const Divided divided = some[i];
-    if (divided.ended == kNoRow) continue;
+  for (uint32_t i = 0; i < *count; ++i) {
+    const Divided divided = c.divided[some[i]];
     float sum[4] = {};
     if (tile + lane < c.width) {
-      add_shares(c, divided.ended, int64_t{first} + i - 1 - team, tile + lane, sum);
+      add_shares(c, divided.ended, int64_t{some[i]} - 1 - team, tile + lane, sum);
     }
 #pragma unroll
     for (int j = 0; j < 4; ++j) sums[team * kTileWidth + lane + j] = sum[j];

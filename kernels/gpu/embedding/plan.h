@@ -14,7 +14,7 @@
 namespace polyops::gpu {
 namespace {
 
-constexpr int64_t kSortAlone = int64_t{kSortThreadsAlone} * kSortItemsAlone;
+constexpr int64_t kSortAlone = int64_t{kSortThreadsAlone} * kSortItems;
 // For so many blocks, shares are made smaller.
 constexpr int64_t kWantedBlocks = 512;
 
@@ -49,9 +49,10 @@ inline Plan plan_of(const polyops_embedding_backward_args& a) {
   p.rows = a.grad_weight.sizes[0];
   p.width = a.grad_weight.sizes[1];
   const int bits = std::bit_width(static_cast<uint64_t>(p.rows));
-  p.passes = static_cast<int>(ceil_div(bits, kMostBits));
+  const bool alone = p.lookups <= kSortAlone;
+  p.passes = static_cast<int>(ceil_div(bits, alone ? kMostBitsAlone : kMostBits));
   p.bits = static_cast<int>(ceil_div(bits, p.passes));
-  if (p.lookups > kSortAlone) {
+  if (!alone) {
     const int64_t tiles = ceil_div(ceil_div(p.lookups, kMostChunks), kSortTile);
     p.of_chunk = kSortTile * (tiles < 2 ? 2 : tiles);
     p.chunks = ceil_div(p.lookups, p.of_chunk);

@@ -14,12 +14,11 @@
 namespace polyops::gpu {
 namespace {
 
-// Of a thread, all loaded before the first is ranked.
-constexpr int kSortItems = 8;
-constexpr int kSortItemsAlone = 16;
+constexpr int kSortItems = 8;  // of a thread, all loaded before the first is ranked
 constexpr int kSortThreads = 256;
-constexpr int kSortThreadsAlone = 512;
+constexpr int kSortThreadsAlone = 1024;
 constexpr int kMostBits = 10;
+constexpr int kMostBitsAlone = 9;  // of more waves, whose counts take as much shared memory
 constexpr int kMostBins = 1 << kMostBits;
 constexpr int kMostSortWaves = kSortThreadsAlone / 32;
 
@@ -106,10 +105,16 @@ GPU_DEVICE void load_tile(const Source& source, uint32_t first, uint32_t end, Lo
 template <int kItems>
 GPU_DEVICE void take_turns(const Digit& digit, const Lookup (&x)[kItems],
                            uint32_t (&turn)[kItems]) {
+  uint32_t label[kItems];  // the digit, and whether there is none
+  SameLanes same[kItems];
 #pragma unroll
   for (int k = 0; k < kItems; ++k) {
-    const SameLanes same = same_lanes(x[k].row == kNoRow ? kNoRow : digit.of(x[k].row));
-    turn[k] = 2 * same.before + (same.before + 1 == same.all);
+    label[k] = x[k].row == kNoRow ? 1u << digit.bits : digit.of(x[k].row);
+  }
+  same_lanes(label, digit.bits + 1, same);
+#pragma unroll
+  for (int k = 0; k < kItems; ++k) {
+    turn[k] = 2 * same[k].before + (same[k].before + 1 == same[k].all);
   }
 }
 
@@ -188,8 +193,8 @@ sort_alone(const Made made, uint32_t lookups, int passes, int bits, Lookup* to0,
   GPU_DYNAMIC_SHARED(uint32_t, counts);
   for (int p = 0; p < passes; ++p) {
     const Digit digit = {p * bits, bits};
-    Lookup x[kSortItemsAlone];
-    uint32_t rank[kSortItemsAlone];
+    Lookup x[kSortItems];
+    uint32_t rank[kSortItems];
     if (p == 0) {
       load_tile(made, 0, lookups, x);
     } else {
