@@ -13,14 +13,16 @@
 namespace polyops::gpu {
 namespace {
 
-constexpr int kRowThreads = 256, kRowThreadsLog2 = 8;
+constexpr int kRowThreads = 128, kRowThreadsLog2 = 7;
+// Blocks of a multiprocessor, at registers enough for all loads to be in flight. (With fewer the compiler
+// issues two, folds, and issues the next.)
+template <class T>
+constexpr int kRowBlocks = sizeof(T) == 4 ? 8 : 9;
 constexpr int kRowPacks = 4;
 constexpr int kLeastLanes = 4, kWaveLog2 = 5;
-template <class T>
-constexpr int kRowEnds = ends_of<T>(kLeastLanes);  // elements of a lane
 // Waves that an H200's 132 multiprocessors have at the same time. Chunks are as many or fewer: a few more
 // would run when all others are done. Of so many blocks as there are rows it does not matter.
-constexpr int64_t kManyWaves = int64_t{132} * 32, kManyBlocks = int64_t{132} * 16;
+constexpr int64_t kManyWaves = int64_t{132} * 32, kManyBlocks = int64_t{132} * 32;
 constexpr int64_t kLeastChunk = 8192;      // elements worth a team of their own
 constexpr int64_t kLeastSplit = 16 << 10;  // fewer are folded in one launch
 
@@ -49,9 +51,10 @@ struct RowParts {
   }
 };
 
-// The smallest team, up to 2^most, of which each lane has no more than kRowPacks packs.
+// The smallest team, up to 2^most, of which each lane has no more than kRowPacks packs, and at most two
+// elements at the ends.
 inline int lanes_log2(int64_t elements, int64_t pack, int most) {
-  int log2 = 2;
+  int log2 = pack == 8 && elements % pack != 0 ? 3 : 2;
   while (log2 < most && (int64_t{kRowPacks} * pack << log2) < elements) ++log2;
   return log2;
 }
@@ -101,15 +104,18 @@ GPU_DEVICE float fold_pack(const Words& words) {
   return x[0];
 }
 
-// Of a run. All loads of a turn are issued before the first is used; those of the ends before all.
+// Of a run. All loads of a turn are issued before the first is used; before all a lane's first element at
+// the ends: few lanes have more.
 template <class Op, class T>
 GPU_DEVICE float fold_run(const T* run, int32_t n, int lane, int lanes) {
   const Cut<T> cut(run, n);
-  const bool has_ends = cut.ends() != 0;
-  float ends[kRowEnds<T>];
-  if (has_ends) load_ends(cut, run, lane, lanes, Op::kNone, ends);
   const T* packs = run + cut.head;
   float x = Op::kNone;
+  const bool has_ends = cut.ends() != 0;
+  if (has_ends) {
+    const int end = lane < 2 * kPack<T> ? cut.of_end(lane) : -1;
+    if (end >= 0) x = widen(run[end]);
+  }
   int32_t at = lane;
   for (; at + (kRowPacks - 1) * lanes < cut.whole; at += kRowPacks * lanes) {
     Words words[kRowPacks];
@@ -123,15 +129,20 @@ GPU_DEVICE float fold_run(const T* run, int32_t n, int lane, int lanes) {
     Words words[kRowPacks - 1];
 #pragma unroll
     for (int k = 0; k < kRowPacks - 1; ++k) {
-      words[k] = words_of<T>(Op::kNone);
       if (at + k * lanes < cut.whole) words[k] = load_words(packs + (at + k * lanes) * kPack<T>);
     }
 #pragma unroll
-    for (int k = 0; k < kRowPacks - 1; ++k) x = Op::merge(x, fold_pack<Op, T>(words[k]));
+    for (int k = 0; k < kRowPacks - 1; ++k) {
+      if (at + k * lanes >= cut.whole) break;
+      x = Op::merge(x, fold_pack<Op, T>(words[k]));
+    }
   }
   if (has_ends) {
-#pragma unroll
-    for (int e = 0; e < kRowEnds<T>; ++e) x = Op::merge(x, ends[e]);
+#pragma unroll 1
+    for (int place = lane + lanes; place < 2 * kPack<T>; place += lanes) {
+      const int end = cut.of_end(place);
+      if (end >= 0) x = Op::merge(x, widen(run[end]));
+    }
   }
   return x;
 }
@@ -147,7 +158,7 @@ struct RowsCall {
 };
 
 template <class Op, class T>
-GPU_KERNEL(kRowThreads, 4)
+GPU_KERNEL(kRowThreads, kRowBlocks<T>)
 fold_rows(const GPU_CONSTANT RowsCall<T> c) {
   GPU_SHARED(float, shared, kMostWaves);
   const RowParts& rows = c.rows;
