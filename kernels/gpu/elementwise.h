@@ -36,9 +36,9 @@ GPU_DEVICE void apply(const Function& f, const float (&x)[3], float (&y)[2]) {
   f(x[0], x[1], x[2], &y[0], &y[1]);
 }
 
-// Packs per thread: 64 bytes of loads in flight, whether of one input or of two.
+// Packs of each tensor per thread.
 template <int kInputs>
-inline constexpr int kRunPacks = 4 / kInputs;
+inline constexpr int kRunPacks = kInputs < 3 ? 2 : 1;
 
 template <class T, int kInputs, int kOutputs>
 struct Pointers {
@@ -152,20 +152,38 @@ row_elements(Function f, Pointers<T, kInputs, kOutputs> p, Walk<kInputs + kOutpu
   }
 }
 
+// Elements per thread, whose loads are all under way before the first is used.
+constexpr int kWalked = 4;
+
 template <class T, int kInputs, int kOutputs, class Function>
 GPU_KERNEL(kElementThreads)
 walk_elements(Function f, Pointers<T, kInputs, kOutputs> p, Walk<kInputs + kOutputs> walk,
               int64_t n) {
-  const int64_t step = grid_blocks() * block_threads();
-  for (int64_t i = block_id() * block_threads() + thread_id(); i < n; i += step) {
-    int64_t at[kInputs + kOutputs];
-    walk.template offsets<int64_t>(i, at);
+  const int64_t first = block_id() * kWalked * kElementThreads + thread_id();
+  const bool small = n <= UINT32_MAX;  // 32 bits divide faster
+  int64_t at[kWalked][kInputs + kOutputs];
+  T loaded[kWalked][kInputs];
+#pragma unroll
+  for (int k = 0; k < kWalked; ++k) {
+    const int64_t i = first + k * kElementThreads;
+    if (i >= n) break;
+    if (small) {
+      walk.offsets(static_cast<uint32_t>(i), at[k]);
+    } else {
+      walk.template offsets<int64_t>(i, at[k]);
+    }
+#pragma unroll
+    for (int t = 0; t < kInputs; ++t) loaded[k][t] = p.in[t][at[k][t]];
+  }
+#pragma unroll
+  for (int k = 0; k < kWalked; ++k) {
+    if (first + k * kElementThreads >= n) break;
     float operands[kInputs], results[kOutputs];
 #pragma unroll
-    for (int t = 0; t < kInputs; ++t) operands[t] = widen(p.in[t][at[t]]);
+    for (int t = 0; t < kInputs; ++t) operands[t] = widen(loaded[k][t]);
     apply(f, operands, results);
 #pragma unroll
-    for (int o = 0; o < kOutputs; ++o) p.out[o][at[kInputs + o]] = narrow<T>(results[o]);
+    for (int o = 0; o < kOutputs; ++o) p.out[o][at[k][kInputs + o]] = narrow<T>(results[o]);
   }
 }
 
@@ -220,10 +238,9 @@ struct Elementwise {
                          {(packs + kOfBlock - 1) / kOfBlock, kElementThreads}, ctx, f, p, walk,
                          static_cast<uint32_t>(packs));
     }
-    const int64_t blocks = (n + kElementThreads - 1) / kElementThreads;
+    constexpr int64_t kOfWalk = kElementThreads * kWalked;  // elements
     return gpu::launch(walk_elements<T, kInputs, kOutputs, Function>,
-                       {blocks < kMostBlocks ? blocks : kMostBlocks, kElementThreads}, ctx, f, p,
-                       walk, n);
+                       {(n + kOfWalk - 1) / kOfWalk, kElementThreads}, ctx, f, p, walk, n);
   }
 };
 
