@@ -57,7 +57,10 @@ def test_every_row_of_a_device_is_a_call():
     for spec in shapes.load(device="cuda"):
         if spec.overload.startswith("cudnn"):  # which no CPU has
             continue
-        sizes = tuple(min(size, 4) for size in spec.sizes)
+        if spec.op == "avg_pool3d" and spec.dtype != "float32":  # nor these
+            continue
+        most = 8 if "pool" in spec.op else 4  # as large as windows
+        sizes = tuple(min(size, most) for size in spec.sizes)
         options = tuple((k, "9" if k == "lookups" else v) for k, v in spec.options)
         case = calls.make(replace(spec, sizes=sizes, options=options, device="cpu"))
         assert isinstance(case.fn, partial)  # whose arguments another library can be given

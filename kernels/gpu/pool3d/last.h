@@ -44,9 +44,9 @@ pool3d_last(Average<T> op, LastGrid g, AnyAxis deep, AnyAxis high, AnyAxis wide)
   if (at.inside) {  // a team without a window comes along for the shuffles
     const int left = wide.first_inside(at.column), right = wide.taps_end(at.column);
     const int top = high.first_inside(at.begin), bottom = high.taps_end(at.begin);
-    const int back = deep.taps_end(plane);
+    const PlanesOf<AnyAxis> of_window(deep, plane);
     const T* src = op.src + image * op.src_image + channel;
-    for (int z = deep.first_inside(plane); z < back; ++z) {
+    for (int i = 0, z = of_window.first; i < of_window.count; ++i, z += of_window.step) {
       for (int h = top + part; h < bottom; h += parts) {
         const T* pixel = src + int64_t{(z * high.in + h) * wide.in + left} * g.channels;
         for (int w = left; w < right; w += kLastColumns, pixel += kLastColumns * g.channels) {

@@ -40,6 +40,20 @@ inline Images planes_of(const polyops_tensor& t, int64_t planes) {
   return {t.sizes[0] * t.sizes[1] * planes, 1};
 }
 
+// The planes of a window in the order in which a thread takes them: of every other window from behind, so
+// that two which share planes come to them at the same time, and one finds them in the L2 cache.
+template <class AnyAxis>
+struct PlanesOf {
+  int first, count, step;
+
+  GPU_DEVICE PlanesOf(const AnyAxis& deep, int window)
+      : first(deep.first_inside(window)), count(deep.taps_end(window) - first), step(1) {
+    if (window % 2 == 0) return;
+    first += count - 1;
+    step = -1;
+  }
+};
+
 struct PlaceInVolume : Place {
   int plane;
 

@@ -28,9 +28,10 @@ pool3d_windows(Average<T> op, Grid grid, Division planes, int lanes_log2, AnyAxi
   if (at.inside) {  // a team without a window comes along for the shuffles
     const int left = wide.first_inside(at.column), right = wide.taps_end(at.column);
     const int top = high.first_inside(at.begin), rows = high.taps_end(at.begin) - top;
-    const int front = deep.first_inside(at.plane), back = deep.taps_end(at.plane);
-    const T* line = op.src + at.image * op.src_image + (front * high.in + top) * wide.in;
-    for (int z = front; z < back; ++z, line += high.in * wide.in) {
+    const PlanesOf<AnyAxis> of_window(deep, at.plane);
+    const T* line = op.src + at.image * op.src_image + (of_window.first * high.in + top) * wide.in;
+    const int pitch = of_window.step * high.in * wide.in;
+    for (int z = 0; z < of_window.count; ++z, line += pitch) {
       sum_rows<kWide, kWindowsRows>(line, rows, wide.in, left + lane * kWide, right, lanes * kWide,
                                     &pool.sum[0]);
     }
