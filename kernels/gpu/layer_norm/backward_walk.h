@@ -112,10 +112,10 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
       if (ours) {
         store_row<kRagged>(row, slots, stage, weights, cut, lane, team, sums, call.inv_n,
                            [&](int k, int at) {
-                             if (!refill) return;
-#pragma unroll
-                             for (int i = 0; i < 2; ++i) {
-                               copy_16_later(slots.place(0, i, k), in[i] + cut.of_pack(at));
+                             if constexpr (kRefill) {
+                               if (!refill) return;
+                               copy_16_later(slots.place(0, 0, k), in[0] + cut.of_pack(at));
+                               copy_16_later(slots.place(0, 1, k), in[1] + cut.of_pack(at));
                              }
                            });
       }

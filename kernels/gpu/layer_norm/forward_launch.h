@@ -104,6 +104,10 @@ int launch_rows(const ForwardCall<Norm, T, P>& call, const polyops_context* ctx)
   return launch(forward_rows<Norm, T, P>, {blocks, threads}, ctx, call, teams);
 }
 
+// So many times the blocks that run at a time, where there are rows enough: those that are left at the
+// end are then a small part. A block's parameters are the cheaper the more rows it has.
+constexpr int kWavesOfTeams = 6, kWavesOfBlocks = 3;
+
 template <class Norm, class T, class P>
 int launch_ragged(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
   const int64_t packs = call.n / kPack<T>;
@@ -115,8 +119,9 @@ int launch_ragged(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
   const int64_t all = stage_parameters(&call, call.n, most_shared(ctx));
   while (blocks * threads > kRaggedFitting.threads && shared_of_block(ctx, blocks) < all) --blocks;
   const int64_t bytes = stage_parameters(&call, call.n, shared_of_block(ctx, blocks));
+  const int waves = threads > team ? kWavesOfTeams : kWavesOfBlocks;
   const Plan plan = plan_turns(call.row_count, threads / team, call.ragged ? kPack<T> : 1,
-                               multiprocessors(ctx) * blocks, kMostTurns);
+                               int64_t{multiprocessors(ctx)} * blocks * waves, kMostTurns);
   call.turns = plan.turns;
   return launch(forward_ragged<Norm, T, P>, {plan.blocks, threads, static_cast<size_t>(bytes)}, ctx,
                 call, team, static_cast<int>(packs / team));
