@@ -102,9 +102,12 @@ int add_up(const polyops_embedding_backward_args& a, const Plan& p, const Scratc
       gpu::launch(embedding_sums<T, kUnit>, {p.shares * t.parts, t.threads, shared}, ctx, call);
   if (status != POLYOPS_OK || p.slots == 0) return status;
   const int64_t tiles = ceil_div(p.width, kTileWidth);
-  return gpu::launch(embedding_finish<T>,
-                     {ceil_div(p.shares, kFinishThreads) * tiles, kFinishThreads}, ctx, call,
-                     static_cast<uint32_t>(p.shares), static_cast<int>(tiles));
+  int64_t of_block = ceil_div(p.shares * tiles, kFinishBlocks);
+  if (of_block < kLeastFinishShares) of_block = kLeastFinishShares;
+  if (of_block > kFinishThreads) of_block = kFinishThreads;
+  return gpu::launch(embedding_finish<T>, {ceil_div(p.shares, of_block) * tiles, kFinishThreads},
+                     ctx, call, static_cast<uint32_t>(p.shares), static_cast<uint32_t>(of_block),
+                     static_cast<int>(tiles));
 }
 
 int embedding_backward(const void* data, const polyops_context* ctx) {

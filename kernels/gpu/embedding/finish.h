@@ -1,6 +1,6 @@
 // Rows that several shares divide: adds up what those before left open, and what the last one had
-// until the row's end. A block has as many shares as threads, and kTileWidth columns; its teams take
-// every so many of a row's shares, and are added up in order.
+// until the row's end. A block has some shares, and kTileWidth columns; its teams take every so
+// many of a row's shares, and are added up in order.
 #ifndef POLYOPS_GPU_EMBEDDING_FINISH_H_
 #define POLYOPS_GPU_EMBEDDING_FINISH_H_
 
@@ -13,6 +13,9 @@ namespace polyops::gpu {
 namespace {
 
 constexpr int kFinishThreads = 256;
+// Of a block, as many as leave so many blocks: most of them end no row that others began.
+constexpr int kLeastFinishShares = 4;
+constexpr int64_t kFinishBlocks = 2048;
 constexpr int kTileLanes = 16;
 constexpr int kTileWidth = 4 * kTileLanes;
 constexpr int kTileTeams = kFinishThreads / kTileLanes;
@@ -48,15 +51,17 @@ GPU_DEVICE void add_shares(const GradCall& c, uint32_t row, int64_t last, int co
 
 template <class T>
 GPU_KERNEL(kFinishThreads)
-embedding_finish(const GradCall c, uint32_t shares, int tiles) {
+embedding_finish(const GradCall c, uint32_t shares, uint32_t of_block, int tiles) {
   GPU_SHARED(uint32_t, some, kFinishThreads);  // shares that end a row that others began
   GPU_SHARED(uint32_t, waves, kMostSortWaves);
   GPU_SHARED(uint32_t, count, 1);
   GPU_SHARED(float, sums, kTileTeams* kTileWidth);
   const auto group = static_cast<uint32_t>(block_id()) / static_cast<uint32_t>(tiles);
   const int tile = static_cast<int>(static_cast<uint32_t>(block_id()) - group * tiles) * kTileWidth;
-  const uint32_t share = group * kFinishThreads + thread_id();
-  const uint32_t ends = share < shares && c.divided[share].ended != kNoRow ? 1 : 0;
+  const auto thread = static_cast<uint32_t>(thread_id());
+  const uint32_t share = group * of_block + thread;
+  const bool has = thread < of_block && share < shares;
+  const uint32_t ends = has && c.divided[share].ended != kNoRow ? 1 : 0;
   const uint32_t before = sum_before(ends, waves);
   if (ends != 0) some[before] = share;
   if (thread_id() == kFinishThreads - 1) *count = before + ends;

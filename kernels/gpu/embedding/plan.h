@@ -54,7 +54,8 @@ inline Plan plan_of(const polyops_embedding_backward_args& a) {
   p.bits = static_cast<int>(ceil_div(bits, p.passes));
   if (!alone) {
     const int64_t tiles = ceil_div(ceil_div(p.lookups, kMostChunks), kSortTile);
-    p.of_chunk = kSortTile * (tiles < 2 ? 2 : tiles);
+    const int64_t least = p.lookups > kFewChunks * int64_t{kSortTile} ? 2 : 1;
+    p.of_chunk = kSortTile * (tiles < least ? least : tiles);
     p.chunks = ceil_div(p.lookups, p.of_chunk);
   }
   const int64_t per_pack = 16 / polyops_dtype_size(a.grad_weight.dtype);

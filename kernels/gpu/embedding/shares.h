@@ -51,8 +51,11 @@ GPU_DEVICE void narrow_ranges(const Shares& s, uint32_t target, Range* ranges) {
     const uint32_t step = (range.high - range.low) / half + 1;
     const uint32_t first = range.low + thread_id() % half * step, last = first + step - 1;
     if (range.low < range.high && first <= range.high) {
-      const bool from_here = first == range.low || s.event_of(first - 1) < target;
-      const bool to_here = last >= range.high || s.event_of(last) >= target;
+      // Both loads at once, each of some lookup of the range.
+      const uint32_t before = s.event_of(first > range.low ? first - 1 : range.low);
+      const uint32_t at_last = s.event_of(last < range.high ? last : range.low);
+      const bool from_here = first == range.low || before < target;
+      const bool to_here = last >= range.high || at_last >= target;
       if (from_here && to_here) *own = {first, last < range.high ? last : range.high};
     }
     barrier();
