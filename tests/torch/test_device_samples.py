@@ -26,7 +26,15 @@ from devices import Mover, found, on_device, served_kernel_ops, served_ops
 from extended import exact_result
 from samples import Sample
 from test_opinfo import CASES as OPINFO
-from test_opinfo import Case, Comparison, backward_call, forward_call, name_of, samples_of
+from test_opinfo import (
+    Case,
+    Comparison,
+    backward_call,
+    forward_call,
+    in_stock,
+    name_of,
+    samples_of,
+)
 from test_samples import (
     ALL_CASES,
     KERNEL_OPS,
@@ -52,14 +60,6 @@ def served(sample: Sample, device: str) -> bool:
         "cpu" if device == "cpu" else "devices"
     )
     return there and KERNEL_OPS[f"aten::{sample.overload}"] in served_kernel_ops(device)
-
-
-# Stock has these in 16 bits on devices alone.
-WIDE_ON_CPU = ("avg_pool3d",)
-
-
-def in_stock(overload: str, device: str, dtype: torch.dtype) -> bool:
-    return device != "cpu" or dtype in (F32, F64) or not overload.startswith(WIDE_ON_CPU)
 
 
 # Without a device nothing is collected, and pytest says so.
