@@ -116,7 +116,7 @@ int launch_as(const polyops_copy_args& a, const Walk<2>& walk, const polyops_con
     case Way::kTiles: {
       const Tiles tiles =
           make_tiles<T>(walk, turned_dimension(walk), a.src.data, a.dst.data, &aligned);
-      return gpu::launch(aligned ? copy_tiles<T, true> : copy_tiles<T, false>,
+      return gpu::launch(aligned ? copy_aligned_tiles<T> : copy_tiles<T>,
                          {tile_count(tiles), kTileThreads<T>}, ctx, tiles);
     }
     case Way::kNarrow: {

@@ -113,23 +113,16 @@ GPU_DEVICE void read_aligned(const Tiles& t, const TilePlace& at, Words* tile) {
   put_block<T>(t, rows, block.x, block.pack, tile);
 }
 
-// Whether the aligned packs that cover the 16 bytes at p are all the source's.
-GPU_DEVICE bool is_covered(const Tiles& t, const char* p) {
-  const uint32_t skew = behind_pack(p);
-  return p - skew >= t.src && p - skew + (skew == 0 ? 16 : 32) <= t.src_end;
-}
-
-// What is_covered() is not, at the source's ends: element by element.
+// At the source's ends, where packs would reach out of it.
 template <class T>
-GPU_DEVICE void read_ends(const Tiles& t, const Block<T>& block, Words* tile) {
+GPU_DEVICE void read_elements(const Tiles& t, const Block<T>& block, Words* tile) {
 #pragma unroll 1
   for (uint32_t j = 0; j < kPack<T> && j < block.rows; ++j) {
-    const char* const p = block.src + j * t.src_step;
-    if (is_covered(t, p)) continue;
+    const T* const row = reinterpret_cast<const T*>(block.src + j * t.src_step);
 #pragma unroll 1
     for (uint32_t i = 0; i < kPack<T> && i < block.columns; ++i) {
       const int slot = slot_of<T>(t, block.x + static_cast<int>(i), block.pack);
-      reinterpret_cast<Element<T>*>(&tile[slot])[j].bits = reinterpret_cast<const T*>(p)[i];
+      reinterpret_cast<Element<T>*>(&tile[slot])[j].bits = row[i];
     }
   }
 }
@@ -138,26 +131,27 @@ template <class T>
 GPU_DEVICE void read_anywhere(const Tiles& t, const TilePlace& at, Words* tile) {
   const Block<T> block(t, at);
   if (block.columns == 0 || block.rows == 0) return;
+  const uint32_t last = (block.rows < kPack<T> ? block.rows : uint32_t{kPack<T>}) - 1;
+  const char* const last_row = block.src + last * t.src_step;
+  if (block.src - behind_pack(block.src) < t.src ||
+      last_row - behind_pack(last_row) + 32 > t.src_end) {
+    read_elements(t, block, tile);
+    return;
+  }
+  // Rows that are not there are the last one again.
   Words rows[kPack<T>], behind[kPack<T>];
-  bool all = true;
+  uint32_t skew[kPack<T>];
+  const char* p = block.src;
 #pragma unroll
   for (uint32_t j = 0; j < kPack<T>; ++j) {
-    const char* const p = block.src + j * t.src_step;
-    const bool covered = is_covered(t, p);
-    rows[j] = behind[j] = {{0, 0, 0, 0}};
-    if (j >= block.rows) continue;
-    all = all && covered;
-    if (!covered) continue;
-    const uint32_t skew = behind_pack(p);
-    rows[j] = load_words(p - skew);
-    if (skew != 0) behind[j] = load_words(p - skew + 16);
+    skew[j] = behind_pack(p);
+    rows[j] = behind[j] = load_words(p - skew[j]);
+    if (skew[j] != 0) behind[j] = load_words(p - skew[j] + 16);
+    if (j < last) p += t.src_step;
   }
 #pragma unroll
-  for (uint32_t j = 0; j < kPack<T>; ++j) {
-    rows[j] = cut_words(rows[j], behind[j], behind_pack(block.src + j * t.src_step));
-  }
+  for (uint32_t j = 0; j < kPack<T>; ++j) rows[j] = cut_words(rows[j], behind[j], skew[j]);
   put_block<T>(t, rows, block.x, block.pack, tile);
-  if (!all) read_ends(t, block, tile);
 }
 
 // Row x of the tile, elements first..end of it.
@@ -213,18 +207,24 @@ GPU_DEVICE void write_tile(const Tiles& t, const TilePlace& at, const Words* til
 }
 
 // T: any type of the element's size.
-template <class T, bool kAligned>
+template <class T>
 GPU_KERNEL(kTileThreads<T>)
+copy_aligned_tiles(const GPU_CONSTANT Tiles t) {
+  GPU_SHARED(Words, tile, kTileThreads<T> * kPack<T>);
+  const TilePlace at = place_of<T>(t, static_cast<uint32_t>(block_id()));
+  read_aligned<T>(t, at, tile);
+  barrier();
+  write_tile<T, true>(t, at, tile);
+}
+
+template <class T>
+GPU_KERNEL(kTileThreads<T>, 3)
 copy_tiles(const GPU_CONSTANT Tiles t) {
   GPU_SHARED(Words, tile, kTileThreads<T> * kPack<T>);
   const TilePlace at = place_of<T>(t, static_cast<uint32_t>(block_id()));
-  if constexpr (kAligned) {
-    read_aligned<T>(t, at, tile);
-  } else {
-    read_anywhere<T>(t, at, tile);
-  }
+  read_anywhere<T>(t, at, tile);
   barrier();
-  write_tile<T, kAligned>(t, at, tile);
+  write_tile<T, false>(t, at, tile);
 }
 
 }  // namespace
