@@ -1,11 +1,11 @@
 """Samples of adaptive_max_pool2d and 3d, max_pool3d_with_indices and their backwards."""
 
 from collections.abc import Iterator
-from itertools import product
+from itertools import cycle, product
 from typing import Any
 
 import torch
-from samples import BF16, F32, TAKEN, Args, Make, Sample, args, lay_out
+from samples import BF16, F16, F32, TAKEN, Args, Make, Sample, args, lay_out
 from samples_pool import FORMATS, OUT_EXPECT, Window, output
 
 MAX_3D, ADAPTIVE_2D, ADAPTIVE_3D = (
@@ -16,6 +16,8 @@ MAX_3D, ADAPTIVE_2D, ADAPTIVE_3D = (
 DIMS = {MAX_3D: 3, ADAPTIVE_2D: 2, ADAPTIVE_3D: 3}
 aten: Any = torch.ops.aten
 
+# A call in all of them, three in one each.
+DTYPES = (TAKEN, (BF16,), (F16,), (F32,))
 WINDOWS = [
     Window((3,), (2,), (1,)),
     Window((3, 3, 3), (2, 2, 2), (0, 0, 0)),
@@ -60,10 +62,10 @@ def backward(op: str, m: Make, values: Args, grad: str = "") -> Args:
     return args(g, x, *(parameters if op == MAX_3D else []), indices)
 
 
-def both(op: str, what: str, make: Any, expect: str = "hit") -> Iterator[Sample]:
+def both(op: str, what: str, make: Any, dtypes: Any = (F32, BF16)) -> Iterator[Sample]:
     rows = rows_of(op)
-    yield Sample(op, what, make, expect, TAKEN, rows)
-    yield Sample(f"{op}_backward", what, lambda m: backward(op, m, make(m)), expect, TAKEN, rows)
+    yield Sample(op, what, make, "hit", dtypes, rows)
+    yield Sample(f"{op}_backward", what, lambda m: backward(op, m, make(m)), "hit", dtypes, rows)
 
 
 def calls() -> Iterator[Sample]:
@@ -73,6 +75,7 @@ def calls() -> Iterator[Sample]:
         ADAPTIVE_3D: (VOLUMES, SHARES_3D),
     }
     for op, (shapes, windows) in of_op.items():
+        turn = cycle(DTYPES)
         for i, (shape, layout) in enumerate(product(shapes, FORMATS)):
             if len(shape) == DIMS[op] + 1 and layout == "channels_last":
                 continue
@@ -81,6 +84,7 @@ def calls() -> Iterator[Sample]:
                     op,
                     f"{shape} {layout} {w}",
                     lambda m, o=op, s=shape, la=layout, w=w: forward(o, m, s, w, la),
+                    next(turn),
                 )
 
 
@@ -100,6 +104,7 @@ def layouts() -> Iterator[Sample]:
                 layout,
                 lambda m, o=op, s=shape, w=w, la=layout: forward(o, m, s, w, la),
                 "layout",
+                (F32, BF16),
                 dims=rows_of(op),
             )
         yield from both(op, "offset", lambda m, o=op, s=shape, w=w: forward(o, m, s, w, "offset"))
@@ -113,6 +118,7 @@ def layouts() -> Iterator[Sample]:
                     o, m, forward(o, m, s, w, la), g
                 ),
                 "hit" if fits else "layout",
+                (F32, BF16),
                 dims=rows_of(op),
             )
         more = (5,) if DIMS[op] == 3 else ()
