@@ -18,6 +18,7 @@
 //   load_16, store_16           16 aligned bytes of the device's memory, in one access
 //   load_16_once                the same, of what this kernel looks at once: it leaves the caches first
 //   load_16_constant            the same, of what nothing stores to while this kernel runs
+//   prefetch(p)                 what lies at p is on its way to a cache
 //   float_bits, float_of_bits   a float32 and its bits
 //   funnel_right(low, high, n)  bits n.. of two words, n below 32
 //   exp_fast, log_fast, rsqrt_fast    of float32, to a few units in the last place
