@@ -153,6 +153,9 @@ GPU_DEVICE void load_16_constant(const void* p, uint32_t (&w)[4]) {
   const uint4 all = __ldg(static_cast<const uint4*>(p));
   w[0] = all.x, w[1] = all.y, w[2] = all.z, w[3] = all.w;
 }
+GPU_DEVICE void prefetch(const void* p) {
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(p)));
+}
 // The store by name: an assignment it makes four of 4 bytes where it likes.
 GPU_DEVICE void load_16(const void* p, uint32_t (&w)[4]) {
   const uint4 all = *static_cast<const uint4*>(p);

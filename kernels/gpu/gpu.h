@@ -26,6 +26,7 @@
 //   load_16, store_16           16 aligned bytes of the device's memory, in one access
 //   load_16_once                the same, of what this kernel looks at once: it leaves the caches first
 //   load_16_constant            the same, of what nothing stores to while this kernel runs
+//   prefetch(p)                 what lies at p is on its way to a cache
 //   float_bits, float_of_bits   a float32 and its bits
 //   funnel_right(low, high, n)  bits n.. of two words, n below 32
 //   permute_bytes(a, b, digits) of the bytes 0 to 3 of a and 4 to 7 of b those that the last four hex

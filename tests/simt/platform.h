@@ -94,6 +94,7 @@ inline void load_16(const void* p, uint32_t (&w)[4]) {
 }
 inline void load_16_once(const void* p, uint32_t (&w)[4]) { load_16(p, w); }
 inline void load_16_constant(const void* p, uint32_t (&w)[4]) { load_16(p, w); }
+inline void prefetch(const void*) {}
 inline void store_16(void* p, const uint32_t (&w)[4]) {
   std::memcpy(std::assume_aligned<16>(p), w, sizeof w);
 }

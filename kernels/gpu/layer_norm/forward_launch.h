@@ -91,8 +91,9 @@ bool is_aligned(const ForwardCall<Norm, T, P>& call) {
 template <class Norm, class T, class P>
 int launch_rows(const ForwardCall<Norm, T, P>& call, const polyops_context* ctx) {
   const int64_t packs = call.n / kPack<T>;
-  Teams teams = {row_team(call.row_count, packs, kRowFitting.threads, ctx), 31, 1, 0};
+  Teams teams = {row_team(call.row_count, packs, kRowFitting.threads, ctx), 31, 1, 0, false};
   teams.rounds = static_cast<int32_t>(packs / teams.lanes);
+  teams.few = call.row_count * int64_t{teams.lanes} < kFillThreads * multiprocessors(ctx);
   int threads = teams.lanes;
   if (teams.lanes <= kHalfWave) {
     threads = threads_of(call.row_count, teams.lanes, kTeamThreads);

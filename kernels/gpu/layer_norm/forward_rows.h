@@ -20,6 +20,7 @@ struct Teams {
   int32_t lanes_log2;  // 31: the block is one team
   int32_t in_block;
   int32_t rounds;  // see Share
+  bool few;        // rows, which find the parameters in no cache
 
   GPU_DEVICE int lane() const { return thread_id() & ((uint32_t{1} << lanes_log2) - 1); }
   GPU_DEVICE uint32_t row() const {
@@ -37,6 +38,17 @@ GPU_DEVICE void load_packs_once(const Share<T>& of, const T* row, Part<T, kRowPa
   for (int k = 0; k < kRowPacks; ++k) {
     if (k * of.team < live) x->packs[k] = load_words_once(from);
     from += of.team * kPack<T>;
+  }
+}
+
+// Those that the lane will take.
+template <class T, class Parameters>
+GPU_DEVICE void prefetch_parameters(const Parameters& parameters, const Share<T>& of) {
+#pragma unroll 1
+  for (int at = of.lane; at < of.cut.whole; at += of.team) {
+    for (const auto* p : parameters.given) {
+      if (p != nullptr) prefetch(p + at * kPack<T>);
+    }
   }
 }
 
@@ -72,13 +84,14 @@ forward_rows(ForwardCall<Norm, T, P> call, Teams teams) {
   const Share<T> of(Cut<T>(ours ? call.n / kPack<T> : 0), teams.lane(), teams.lanes, teams.rounds);
   Part<T, kRowPacks> x;
   load_packs_once(of, call.src + at[0], &x);
+  const auto parameters = parameters_of(call, {0, call.n}, call.src, nullptr);
+  if (teams.few) prefetch_parameters(parameters, of);
   const Moments m = row_moments<Norm>(&x, of, false, shared, call.inv_n, call.eps,
                                       [&](float pivot, float(&sums)[2], float* room) {
                                         return combine<Norm>(pivot, sums, of, room, call.inv_n);
                                       });
   if (!ours) return;
   if (of.lane == 0) store_moments(call, row, m);
-  const auto parameters = parameters_of(call, {0, call.n}, call.src, nullptr);
   if (parameters.all_given()) {
     store_aligned<true, Norm>(x.packs, m, parameters, call.dst + at[1], of);
   } else {
