@@ -19,6 +19,7 @@ namespace polyops::torch_binding {
 namespace {
 
 using at::IntArrayRef;
+using c10::MemoryFormat;
 
 // Stock's results of three dimensions are contiguous, and so is their gradient.
 template <int kDims>

@@ -19,6 +19,7 @@ namespace polyops::torch_binding {
 namespace {
 
 using at::IntArrayRef;
+using c10::MemoryFormat;
 
 // The argument structs, by the number of dimensions.
 template <int kDims>
