@@ -2,7 +2,9 @@
 // so that the scores are read once and log-probabilities are never written.
 #include "polyops/ops/cross_entropy.h"
 
+#include <ATen/autocast_mode.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/cross_entropy_loss_compositeimplicitautograd_dispatch.h>
 #include <c10/core/GradMode.h>
 
@@ -27,6 +29,13 @@ const char* check_gradients(const Site& site, const at::Tensor& self, const at::
   if (has_tangent(self) || (weight != nullptr && has_tangent(*weight))) return "forward mode";
   // Which is stock's error.
   return weight != nullptr && needs_gradient(site, *weight) ? "weight requires grad" : nullptr;
+}
+
+// Autocast of a GPU does not know the composite but its parts, which take scores in float32; that of a
+// CPU has cast them before we see them.
+bool is_cast_by_autocast(const at::Tensor& self) {
+  return (self.scalar_type() == at::kHalf || self.scalar_type() == at::kBFloat16) &&
+         at::autocast::is_autocast_enabled(self.device().type());
 }
 
 const char* prepare(const Site& site, const at::Tensor& self, const CrossEntropyCall& given,
@@ -55,6 +64,15 @@ std::optional<at::Tensor> loss(Call& call, const Site& site, const at::Tensor& s
   if (!ignored) {
     call.decline("symbolic");
     return std::nullopt;
+  }
+  if (is_cast_by_autocast(self)) {
+    const auto wide = [&](const at::Tensor& tensor) {
+      return at::autocast::cached_cast(at::kFloat, tensor, self.device().type());
+    };
+    const OptionalTensor wide_weight =
+        present(weight) ? OptionalTensor(wide(*weight)) : OptionalTensor();
+    return at::cross_entropy_loss(wide(self), target, wide_weight, reduction, *ignored,
+                                  label_smoothing);
   }
   CrossEntropyCall one = {&site.slot, target,   present(weight) ? *weight : at::Tensor(),
                           reduction,  *ignored, label_smoothing,

@@ -258,7 +258,7 @@ def test_what_else_is_declined(device: str) -> None:
     pixels = scores(device, 2, 5, 3, 3), torch.ones(2, 3, 3, dtype=torch.int64, device=device)
     calls = {
         "no batch": (scores(device, 5), torch.tensor(3, device=device)),
-        "shape": (scores(device, 6, 5), scores(device, 6, 5).detach().softmax(-1)),
+        "shape": (scores(device, 6, 5), scores(device, 6, 5).detach().flip(-1).softmax(-1)),
         "layout": (scores(device, 5, 6).T, labels(device, 6, 5)),
         "dtype": (scores(device, 6, 5).double(), labels(device, 6, 5)),
     }
