@@ -34,7 +34,8 @@ def log_sigmoid_out(x: torch.Tensor, *, output: torch.Tensor, buffer: torch.Tens
 
 
 def log_sigmoid_backward(grad: torch.Tensor, x: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
-    return torch.empty_like(grad).copy_(decompositions.log_sigmoid_backward(grad, x, x))
+    buffer = (-x.abs()).exp()  # what a CPU's forward leaves there
+    return torch.empty_like(grad).copy_(decompositions.log_sigmoid_backward(grad, x, buffer))
 
 
 def log_sigmoid_backward_out(*args: Any, grad_input: torch.Tensor) -> torch.Tensor:
