@@ -38,7 +38,7 @@ void set_error(const char* message) { error_text = message; }
 const polyops_backend* open_family() {
   // Another place than where it was built: a device's tests are carried to its machine.
   const char* moved = std::getenv("POLYOPS_FAMILY_LIBRARY");
-  const char* path = moved != nullptr ? moved : POLYOPS_FAMILY_LIBRARY;
+  const char* path = moved != nullptr ? moved : family_library();
   void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     std::fprintf(stderr, "%s\n", dlerror());

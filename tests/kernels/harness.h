@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "memory.h"
+#include "family.h"
 #include "polyops/abi.h"
 
 namespace polyops::testing {

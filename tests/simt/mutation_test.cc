@@ -23,7 +23,7 @@ namespace {
 
 template <class Function>
 Function* symbol(const char* name) {
-  void* library = dlopen(POLYOPS_FAMILY_LIBRARY, RTLD_NOW | RTLD_LOCAL);
+  void* library = dlopen(family_library(), RTLD_NOW | RTLD_LOCAL);
   return reinterpret_cast<Function*>(dlsym(library, name));
 }
 
