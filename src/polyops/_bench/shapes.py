@@ -19,12 +19,8 @@ key=value  dim (softmax, log_softmax), over (layer_norm, rms_norm: how many trai
            addend (addmm), frozen (addmm, mm: the weight packed by polyops.freeze),
            mask (attention: causal, full, rows, padding), kv_heads (attention: heads of keys);
            others are listed in the module that makes the calls: _bench/convolutions.py, pools.py,
-           upsample.py, joins.py (cat), losses.py (nll_loss), activations.py (glu)
-           upsample.py, joins.py (cat), losses.py (nll_loss), reductions.py
-           upsample.py, joins.py (cat), losses.py (nll_loss), lookups.py (index_select,
-           embedding)
-           upsample.py, joins.py (cat), copies.py (copy), losses.py (nll_loss)
-           upsample.py, joins.py (cat), losses.py (cross_entropy, nll_loss)
+           upsample.py, joins.py (cat), copies.py (copy), losses.py (cross_entropy, nll_loss),
+           activations.py (glu), reductions.py, lookups.py (index_select, embedding)
 quick      the line is in the quick suite too
 '#' begins a comment.
 """
