@@ -34,7 +34,7 @@ struct AverageParameters {
   std::optional<int64_t> divisor;
 };
 
-// Stock adds up gradients in no particular order on devices, and says so.
+// Stock adds up gradients in no particular order on devices, and says so; but for avg_pool2d's.
 inline const char* check_order(const at::Tensor& self) {
   const bool fixed = !self.is_cpu() && at::globalContext().deterministicAlgorithms();
   return fixed ? "deterministic algorithms" : nullptr;
