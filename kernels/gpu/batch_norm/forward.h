@@ -9,6 +9,7 @@
 #include "held_launch.h"
 #include "layout.h"
 #include "polyops/ops/batch_norm.h"
+#include "walk_launch.h"
 
 namespace polyops::gpu {
 namespace {
@@ -73,7 +74,9 @@ finish_moments(BatchCall call, Moments moments, float* lines) {
   if (c >= call.channels) return;
   const Welford w = moments.of(c);
   if (thread_id() % wave_size() != 0) return;
-  const Line line = finish_channel<T>(call, c, {moments.pivot(c), w.mean, w.low, w.square}, true);
+  const ChannelMoments of = {moments.pivot(c), w.mean, w.low, w.square};
+  const Line line = line_of(call, affine_of<T>(call, c), of);
+  store_moments<T>(call, c, of);
   float* to = lines + int64_t{c} * kLineFloats;
   to[0] = line.center;
   to[1] = line.scale;
@@ -145,9 +148,8 @@ template <class T>
 int train(const BatchCall& call, const RunPointers<T, 1>& p, const BatchShape& shape,
           const polyops_context* ctx) {
   int status = POLYOPS_OK;
-  if (launch_held(p, shape, call, hold_forward<T, true>, hold_forward<T, false>, ctx, &status)) {
-    return status;
-  }
+  if (launch_walk(p, shape, call, walk_forward<T>, ctx, &status)) return status;
+  if (launch_held(p, shape, call, hold_forward<T>, ctx, &status)) return status;
   auto* lines = static_cast<float*>(ctx->scratch);
   status = make_lines(call, p.in[0], shape, lines, ctx);
   if (status != POLYOPS_OK) return status;

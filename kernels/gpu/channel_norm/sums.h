@@ -115,13 +115,19 @@ struct ChannelResults {
   float inv_n;
 };
 
+// What a channel's line comes of, beside its sums.
+struct ChannelGradient {
+  float mean, rstd, factor;
+};
 template <class T>
-GPU_DEVICE GradientLine gradient_line(const ChannelResults& to, int32_t c, float product,
-                                      float sum) {
+GPU_DEVICE ChannelGradient channel_gradient(const ChannelResults& to, int32_t c) {
   const float rstd = rstd_of<T>(to.statistics, c);
-  const float factor = to.weight.data == nullptr ? rstd : rstd * load_value<T>(to.weight, c);
-  return {factor, load_value<T>(to.statistics.mean, c), -factor * rstd * product * to.inv_n,
-          -factor * sum * to.inv_n};
+  return {load_value<T>(to.statistics.mean, c), rstd,
+          to.weight.data == nullptr ? rstd : rstd * load_value<T>(to.weight, c)};
+}
+GPU_DEVICE GradientLine gradient_line(const ChannelGradient& of, float inv_n, float product,
+                                      float sum) {
+  return {of.factor, of.mean, -of.factor * of.rstd * product * inv_n, -of.factor * sum * inv_n};
 }
 
 template <class T>
@@ -129,7 +135,8 @@ GPU_DEVICE void store_sums(const ChannelResults& to, int32_t c, float product, f
   if (to.grad_weight.data != nullptr) store_value<T>(to.grad_weight, c, product);
   if (to.grad_bias.data != nullptr) store_value<T>(to.grad_bias, c, sum);
   if (to.lines == nullptr) return;
-  const GradientLine made = gradient_line<T>(to, c, product, sum);
+  const GradientLine made =
+      gradient_line(channel_gradient<T>(to, c), to.inv_n, product, sum);
   float* line = to.lines + int64_t{c} * kGradientLineFloats;
   line[0] = made.factor;
   line[1] = made.center;
