@@ -89,11 +89,12 @@ walk_forward(ChannelWalk of, BatchCall call, RunPointers<T, 1> p) {
   auto channel = static_cast<int32_t>(block_id() / blocks);
   const auto step = static_cast<int32_t>(grid_blocks() / blocks);
   Words* const mine = held + thread_id();
-  begin_walk<T, 1>(of, share, {p.in[0] + channel * row}, mine, 0);
   if (blocks > 1) {
     open_mailbox(box);
-    cluster_barrier();  // all have begun
+    cluster_arrive();
   }
+  begin_walk<T, 1>(of, share, {p.in[0] + channel * row}, mine, 0);
+  if (blocks > 1) cluster_wait();
   const auto own = static_cast<float>(share.end * kPack<T>);
   const auto last = static_cast<float>((of.packs - (blocks - 1) * of.part) * kPack<T>);
   for (int turn = 0; channel < of.channels; ++turn, channel += step) {
@@ -159,11 +160,12 @@ walk_backward(ChannelWalk of, ChannelResults to, RunPointers<T, 2> p) {
   auto channel = static_cast<int32_t>(block_id() / cluster_blocks());
   const auto step = static_cast<int32_t>(grid_blocks() / cluster_blocks());
   Words *const grads = held + thread_id(), *const srcs = grads + size;
-  begin_walk<T, 2>(of, share, {p.in[0] + channel * row, p.in[1] + channel * row}, grads, size);
   if (cluster_blocks() > 1) {
     open_mailbox(box);
-    cluster_barrier();  // all have begun
+    cluster_arrive();
   }
+  begin_walk<T, 2>(of, share, {p.in[0] + channel * row, p.in[1] + channel * row}, grads, size);
+  if (cluster_blocks() > 1) cluster_wait();
   for (int turn = 0; channel < of.channels; ++turn, channel += step) {
     const ChannelGradient from = channel_gradient<T>(to, channel);
     float sums[2];

@@ -144,12 +144,16 @@ GPU_DEVICE void store_sums(const ChannelResults& to, int32_t c, float product, f
   line[3] = made.shift;
 }
 
-// The workspace into results.
+constexpr int kSumThreads = 512;  // so many that few rows are left to each
+
+// The workspace into results: a thread takes every so many rows of a channel, then a wave what those of
+// a channel have.
 template <class T>
-GPU_KERNEL(kRunThreads)
+GPU_KERNEL(kSumThreads)
 channel_sums(const float* sums, int32_t rows, int32_t channels, ChannelResults to) {
-  GPU_SHARED(float, shared, 2 * kRunThreads);
-  const auto c = static_cast<int32_t>(block_id() * kSumColumns + thread_id() % kSumColumns);
+  GPU_SHARED(float, shared, 2 * kSumThreads);
+  const auto first = static_cast<int32_t>(block_id() * kSumColumns);
+  const int32_t c = first + thread_id() % kSumColumns;
   const int parts = block_threads() / kSumColumns;
   float product = 0, sum = 0;
   if (c < channels) {
@@ -161,20 +165,26 @@ channel_sums(const float* sums, int32_t rows, int32_t channels, ChannelResults t
     }
   }
   shared[thread_id()] = product;
-  shared[kRunThreads + thread_id()] = sum;
+  shared[kSumThreads + thread_id()] = sum;
   barrier();
-  if (thread_id() >= kSumColumns || c >= channels) return;
-  for (int i = 1; i < parts; ++i) {
-    product += shared[i * kSumColumns + thread_id()];
-    sum += shared[kRunThreads + i * kSumColumns + thread_id()];
+  const int lane = thread_id() % wave_size(), waves = block_threads() / wave_size();
+  for (int column = thread_id() / wave_size(); column < kSumColumns; column += waves) {
+    float both[2] = {};
+    for (int i = lane; i < parts; i += wave_size()) {
+      both[0] += shared[i * kSumColumns + column];
+      both[1] += shared[kSumThreads + i * kSumColumns + column];
+    }
+    sum_lanes(both, wave_size());
+    if (lane == 0 && first + column < channels) {
+      store_sums<T>(to, first + column, both[0], both[1]);
+    }
   }
-  store_sums<T>(to, c, product, sum);
 }
 
 template <class T>
 int launch_channel_sums(const float* sums, int64_t rows, int64_t channels, const ChannelResults& to,
                         const polyops_context* ctx) {
-  return launch(channel_sums<T>, {(channels + kSumColumns - 1) / kSumColumns, kRunThreads}, ctx,
+  return launch(channel_sums<T>, {(channels + kSumColumns - 1) / kSumColumns, kSumThreads}, ctx,
                 sums, static_cast<int32_t>(rows), static_cast<int32_t>(channels), to);
 }
 
