@@ -47,6 +47,12 @@ GPU_DEVICE void cluster_barrier() {
       "barrier.cluster.wait.acquire.aligned;" ::
           : "memory");
 }
+GPU_DEVICE void cluster_arrive() {
+  asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory");
+}
+GPU_DEVICE void cluster_wait() {
+  asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+}
 GPU_DEVICE uint32_t address_of(const void* shared) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(shared));
 }
@@ -106,6 +112,8 @@ GPU_DEVICE void await_mail(Mailbox* box, int turn, int values) {
 GPU_DEVICE int cluster_blocks() { return 1; }
 GPU_DEVICE int cluster_rank() { return 0; }
 GPU_DEVICE void cluster_barrier() { __syncthreads(); }
+GPU_DEVICE void cluster_arrive() {}
+GPU_DEVICE void cluster_wait() { __syncthreads(); }
 GPU_DEVICE void cluster_send(float* place, int, float x) { *place = x; }
 struct Mailbox {};
 GPU_DEVICE void open_mailbox(Mailbox*) {}

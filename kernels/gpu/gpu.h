@@ -44,11 +44,13 @@
 //   wait_copies<n>()            until all groups of this thread but the last n have arrived
 //   cluster_blocks(), cluster_rank()    how many blocks are this one's cluster, and its place there
 //   cluster_barrier()           of all threads of the cluster
+//   cluster_arrive(), then cluster_wait()    that all threads of the cluster have begun, and opened their
+//                               mailboxes, for which nobody waits in between; nothing else is seen by it
 //   cluster_send(p, rank, x)    *p = x, where p is in that block's shared memory what it is in this
 //                               one's. Between two of those barriers: all have begun, all has arrived
 //   Mailbox                     in shared memory, for turns in which blocks of a cluster tell each other
 //                               something, where a barrier would wait for all stores under way, too
-//   open_mailbox(box)           before the first turn, 0; a cluster_barrier() follows
+//   open_mailbox(box)           before the first turn, 0; a cluster_barrier() follows, or those two
 //   mail(box, turn, p, rank, x) cluster_send(p, rank, x), counted in that block's box; what it replaces
 //                               nobody reads, which two places in turn and a barrier() in each see to
 //   await_mail(box, turn, n)    by all threads: n such values have arrived in this block

@@ -47,6 +47,10 @@ inline int cluster_rank() { return simt::cluster_rank(); }
 inline void cluster_barrier(const std::source_location& where = std::source_location::current()) {
   simt::cluster_barrier(where);
 }
+inline void cluster_arrive() {}
+inline void cluster_wait(const std::source_location& where = std::source_location::current()) {
+  simt::cluster_barrier(where);
+}
 inline void cluster_send(float* place, int rank, float x) {
   *static_cast<float*>(simt::in_block(rank, place)) = x;
 }

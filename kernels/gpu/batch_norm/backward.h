@@ -8,6 +8,7 @@
 #include "held_launch.h"
 #include "layout.h"
 #include "polyops/ops/batch_norm.h"
+#include "walk_launch.h"
 
 namespace polyops::gpu {
 namespace {
@@ -64,17 +65,15 @@ int launch_sums(const RunPointers<T, 2>& p, const BatchShape& shape, const Stati
   });
 }
 
-// Whether it was launched, see launch_held().
+// Whether it was launched, see launch_held() and launch_walk().
 template <class T>
 bool launch_held_backward(const RunPointers<T, 2>& p, const BatchShape& shape,
                           const ChannelResults& to, bool constant, const polyops_context* ctx,
                           int* status) {
-  if (constant) {
-    return launch_held(p, shape, to, hold_backward<T, true, true>, hold_backward<T, false, true>,
-                       ctx, status);
-  }
-  return launch_held(p, shape, to, hold_backward<T, true, false>, hold_backward<T, false, false>,
-                     ctx, status);
+  const auto walk = constant ? walk_backward<T, true> : walk_backward<T, false>;
+  if (launch_walk(p, shape, to, walk, ctx, status)) return true;
+  const auto hold = constant ? hold_backward<T, true> : hold_backward<T, false>;
+  return launch_held(p, shape, to, hold, ctx, status);
 }
 
 inline int batch_backward(const void* args, const polyops_context* ctx) {

@@ -24,24 +24,35 @@ struct ChannelMoments {
   float square;
 };
 
-// The channel's line. `stores`: this thread writes its moments, and the running ones.
+struct ChannelAffine {
+  float weight, bias;
+};
+
 template <class T>
-GPU_DEVICE Line finish_channel(const BatchCall& call, int32_t c, const ChannelMoments& of,
-                               bool stores) {
-  const float var = of.square < 0 ? 0.0f : of.square * call.inv_n;
-  const float rstd = rsqrt_fast(var + call.eps);
-  if (stores) {
-    const float mean = (of.pivot + of.mean) + of.low;
-    store_value<T>(call.mean, c, mean);
-    store_value<T>(call.rstd, c, rstd);
-    if (call.running_mean.data != nullptr) {
-      update<T>(call.running_mean, c, mean, call.momentum);
-      update<T>(call.running_var, c, var * call.unbiased, call.momentum);
-    }
-  }
-  const float scale = call.weight.data == nullptr ? rstd : rstd * load_value<T>(call.weight, c);
-  const float bias = call.bias.data == nullptr ? 0.0f : load_value<T>(call.bias, c);
-  return {of.pivot, scale, fmaf(-(of.mean + of.low), scale, bias)};
+GPU_DEVICE ChannelAffine affine_of(const BatchCall& call, int32_t c) {
+  return {call.weight.data == nullptr ? 1.0f : load_value<T>(call.weight, c),
+          call.bias.data == nullptr ? 0.0f : load_value<T>(call.bias, c)};
+}
+
+GPU_DEVICE float variance_of(const BatchCall& call, const ChannelMoments& of) {
+  return of.square < 0 ? 0.0f : of.square * call.inv_n;
+}
+
+// Its moments, and the running ones.
+template <class T>
+GPU_DEVICE void store_moments(const BatchCall& call, int32_t c, const ChannelMoments& of) {
+  const float mean = (of.pivot + of.mean) + of.low, var = variance_of(call, of);
+  store_value<T>(call.mean, c, mean);
+  store_value<T>(call.rstd, c, rsqrt_fast(var + call.eps));
+  if (call.running_mean.data == nullptr) return;
+  update<T>(call.running_mean, c, mean, call.momentum);
+  update<T>(call.running_var, c, var * call.unbiased, call.momentum);
+}
+
+GPU_DEVICE Line line_of(const BatchCall& call, const ChannelAffine& affine,
+                        const ChannelMoments& of) {
+  const float scale = rsqrt_fast(variance_of(call, of) + call.eps) * affine.weight;
+  return {of.pivot, scale, fmaf(-(of.mean + of.low), scale, affine.bias)};
 }
 
 }  // namespace

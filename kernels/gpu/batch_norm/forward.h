@@ -9,6 +9,7 @@
 #include "held_launch.h"
 #include "layout.h"
 #include "polyops/ops/batch_norm.h"
+#include "walk_launch.h"
 
 namespace polyops::gpu {
 namespace {
@@ -39,45 +40,52 @@ GPU_DEVICE void keep_moments(const RunningLines<T>& of) {
   }
 }
 
-// What the kernels of moments leave: of slices, and of columns.
-struct SliceMoments {
-  const float* data;
-  int32_t chunks;
-
-  GPU_DEVICE Welford of(int32_t c) const { return moments_of(data, c, chunks); }
-  GPU_DEVICE float pivot(int32_t c) const { return pivot_of(data, c, chunks); }
-};
-struct ColumnMoments {
-  const float* data;
-  const float* pivots;
-  int32_t channels, chunks;
-
-  GPU_DEVICE Welford of(int32_t c) const {
-    Welford w;
-#pragma unroll 4
-    for (int32_t i = thread_id() % wave_size(); i < chunks; i += wave_size()) {
-      const float* from = data + int64_t{i} * kColumnMoments * channels + c;
-      w = combined(w, {from[0], from[channels], from[int64_t{2} * channels]});
-    }
-    return combine_lanes(w, wave_size());
-  }
-  GPU_DEVICE float pivot(int32_t c) const { return pivots[c]; }
-};
-
-// A wave per channel: its chunks into its line, its moments and the running ones.
-template <class T, class Moments>
-GPU_KERNEL(kRunThreads)
-finish_moments(BatchCall call, Moments moments, float* lines) {
-  const int waves = block_threads() / wave_size();
-  const auto c = static_cast<int32_t>(block_id() * waves + thread_id() / wave_size());
-  if (c >= call.channels) return;
-  const Welford w = moments.of(c);
-  if (thread_id() % wave_size() != 0) return;
-  const Line line = finish_channel<T>(call, c, {moments.pivot(c), w.mean, w.low, w.square}, true);
+template <class T>
+GPU_DEVICE void finish_channel(const BatchCall& call, int32_t c, float pivot, const Welford& w,
+                               float* lines) {
+  const ChannelMoments of = {pivot, w.mean, w.low, w.square};
+  const Line line = line_of(call, affine_of<T>(call, c), of);
+  store_moments<T>(call, c, of);
   float* to = lines + int64_t{c} * kLineFloats;
   to[0] = line.center;
   to[1] = line.scale;
   to[2] = line.shift;
+}
+
+// A wave per channel: its chunks, as slice_moments() leaves them, into its line, its moments and the
+// running ones.
+template <class T>
+GPU_KERNEL(kRunThreads)
+finish_slices(BatchCall call, const float* moments, int32_t chunks, float* lines) {
+  const int waves = block_threads() / wave_size();
+  const auto c = static_cast<int32_t>(block_id() * waves + thread_id() / wave_size());
+  if (c >= call.channels) return;
+  const Welford w = moments_of(moments, c, chunks);
+  if (thread_id() % wave_size() != 0) return;
+  finish_channel<T>(call, c, pivot_of(moments, c, chunks), w, lines);
+}
+
+// The same, from what column_moments() leaves; kSumColumns channels a block.
+template <class T>
+GPU_KERNEL(kSumThreads)
+finish_columns(BatchCall call, const float* moments, const float* pivots, int32_t chunks,
+               float* lines) {
+  GPU_SHARED(float, shared, 3 * kSumThreads);
+  const auto first = static_cast<int32_t>(block_id() * kSumColumns);
+  const int32_t c = first + thread_id() % kSumColumns;
+  Welford w;
+  if (c < call.channels) w = moments_of_chunks(moments, c, call.channels, chunks);
+  shared[thread_id()] = w.mean;
+  shared[block_threads() + thread_id()] = w.square;
+  shared[2 * block_threads() + thread_id()] = w.count;
+  barrier();
+  const int waves = block_threads() / wave_size();
+  for (int column = thread_id() / wave_size(); column < kSumColumns; column += waves) {
+    const Welford all = moments_of_column(shared, column, call.inv_n);
+    const int32_t channel = first + column;
+    if (thread_id() % wave_size() != 0 || channel >= call.channels) continue;
+    finish_channel<T>(call, channel, pivots[channel], all, lines);
+  }
 }
 
 using BatchArgs = polyops_batch_norm_args;
@@ -106,17 +114,6 @@ inline BatchCall make_batch_call(const BatchArgs& a, const BatchShape& shape) {
           static_cast<float>(n / (n - 1))};
 }
 
-// Blocks of so many threads, one for each.
-inline int64_t blocks_of(int64_t threads) { return (threads + kRunThreads - 1) / kRunThreads; }
-
-template <class T, class Moments>
-int launch_finish(const BatchCall& call, const Moments& moments, float* lines,
-                  const polyops_context* ctx) {
-  constexpr int64_t kWidestWave = 64;
-  return launch(finish_moments<T, Moments>, {blocks_of(call.channels * kWidestWave), kRunThreads},
-                ctx, call, moments, lines);
-}
-
 // The lines of all channels, by way of their moments.
 template <class T>
 int make_lines(const BatchCall& call, const T* src, const BatchShape& shape, float* lines,
@@ -127,7 +124,9 @@ int make_lines(const BatchCall& call, const T* src, const BatchShape& shape, flo
     const int status =
         launch(slice_moments<T>, {runs.slices * runs.chunks, kRunThreads}, ctx, src, runs, moments);
     if (status != POLYOPS_OK) return status;
-    return launch_finish<T>(call, SliceMoments{moments, runs.chunks}, lines, ctx);
+    constexpr int64_t kAtATime = kRunThreads / kWholeWaves;  // channels of a block, or twice as many
+    return launch(finish_slices<T>, {(call.channels + kAtATime - 1) / kAtATime, kRunThreads}, ctx,
+                  call, moments, runs.chunks, lines);
   }
   return with_width<T>(shape, {src}, [&]<int kWidth>() {
     const Columns of = columns_of(shape.n(), shape.channels, kWidth, 1);
@@ -136,8 +135,8 @@ int make_lines(const BatchCall& call, const T* src, const BatchShape& shape, flo
         launch(column_moments<T, kWidth>, {int64_t{of.tiles} * of.chunks, kRunThreads}, ctx, src,
                of, moments, pivots);
     if (status != POLYOPS_OK) return status;
-    return launch_finish<T>(call, ColumnMoments{moments, pivots, of.channels, of.chunks}, lines,
-                            ctx);
+    return launch(finish_columns<T>, {(call.channels + kSumColumns - 1) / kSumColumns, kSumThreads},
+                  ctx, call, moments, pivots, of.chunks, lines);
   });
 }
 
@@ -145,9 +144,8 @@ template <class T>
 int train(const BatchCall& call, const RunPointers<T, 1>& p, const BatchShape& shape,
           const polyops_context* ctx) {
   int status = POLYOPS_OK;
-  if (launch_held(p, shape, call, hold_forward<T, true>, hold_forward<T, false>, ctx, &status)) {
-    return status;
-  }
+  if (launch_walk(p, shape, call, walk_forward<T>, ctx, &status)) return status;
+  if (launch_held(p, shape, call, hold_forward<T>, ctx, &status)) return status;
   auto* lines = static_cast<float*>(ctx->scratch);
   status = make_lines(call, p.in[0], shape, lines, ctx);
   if (status != POLYOPS_OK) return status;

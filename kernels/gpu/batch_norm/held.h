@@ -2,9 +2,8 @@
 // once: how tiles of such channels lie, and sums over each of them.
 //
 // A tensor is rows of `stride` elements: samples of planes, or pixels of channels next to each other. A
-// tile is so many packs next to each other of every row, whole channels. Of a tile that is a part of
-// one channel's planes any thread takes any pack; otherwise a thread keeps to its place in the rows, so
-// that it has the same channels in all of them.
+// tile is so many packs next to each other of every row, several whole channels (of one: walk.h). A
+// thread keeps to its place in the rows, so that it has the same channels in all of them.
 #ifndef POLYOPS_GPU_BATCH_NORM_HELD_H_
 #define POLYOPS_GPU_BATCH_NORM_HELD_H_
 
@@ -24,14 +23,13 @@ struct HeldTiles {
   int32_t inner;            // elements of a channel in a row
   Division by_width, by_inner;
   int32_t blocks, threads;        // of a cluster, of a block
-  int32_t part;                   // packs or rows of a block
+  int32_t part;                   // rows of a block
   int32_t packs;                  // of a thread and a tensor, at most
-  int32_t step_at;                // by which `step` goes on in a row
   int32_t parts, lines_at, ends;  // floats of store_parts(), before the lines, of all
 };
 
-// What a thread takes: packs first, first + step, ... of the tile, or of the rows at its place.
-template <class T, bool kOne>
+// What a thread takes: the pack at its place of rows `first`, first + step, ...
+template <class T>
 struct HeldShare {
   int32_t tile, place;
   int64_t offset;  // of the first pack
@@ -40,51 +38,37 @@ struct HeldShare {
   GPU_DEVICE explicit HeldShare(const HeldTiles& of)
       : tile(static_cast<int32_t>(block_id()) / of.blocks) {
     auto row = static_cast<uint32_t>(thread_id());
-    const int32_t all = kOne ? of.rows * of.width : of.rows, begin = cluster_rank() * of.part;
-    const int32_t end = all - begin < of.part ? all : begin + of.part;
-    if constexpr (kOne) row += begin;
+    const int32_t begin = cluster_rank() * of.part;
+    const int32_t end = of.rows - begin < of.part ? of.rows : begin + of.part;
     place = static_cast<int32_t>(take_remainder(of.by_width, &row));
-    const int32_t step = kOne ? block_threads() : block_threads() / of.width;
-    const int32_t first = kOne ? begin + thread_id() : begin + static_cast<int32_t>(row);
-    const bool idle = !kOne && static_cast<int32_t>(row) >= step;
+    const int32_t step = block_threads() / of.width;
+    const int32_t first = begin + static_cast<int32_t>(row);
+    const bool idle = static_cast<int32_t>(row) >= step;
     count = idle || first >= end ? 0 : (end - first + step - 1) / step;
-    if constexpr (!kOne) row = first;
-    offset = row * of.stride + (int64_t{tile} * of.width + place) * kPack<T>;
+    offset = first * of.stride + (int64_t{tile} * of.width + place) * kPack<T>;
   }
   // Calls f(k, offset of the k-th pack).
   template <class F>
   GPU_DEVICE void for_each(const HeldTiles& of, F f) const {
     int64_t to = offset;
-    int32_t at = place;
 #pragma unroll 2
     for (int k = 0; k < count; ++k) {
       f(k, to);
       to += of.step;
-      if constexpr (kOne) {
-        at += of.step_at;
-        if (at >= of.width) {
-          at -= of.width;
-          to += of.stride - of.width * kPack<T>;
-        }
-      }
     }
   }
   // Of the tile, that of the j-th element of each pack.
   GPU_DEVICE int32_t channel(const HeldTiles& of, int j) const {
-    return kOne ? 0 : static_cast<int32_t>(of.by_inner.quotient(place * kPack<T> + j));
+    return static_cast<int32_t>(of.by_inner.quotient(place * kPack<T> + j));
   }
 };
 
-// Registers for values of a pack's channels.
-template <class T, bool kOne>
-constexpr int kHeldColumns = kOne ? 1 : kPack<T>;
-
 // Of each element's channel, from an array of the tile's.
-template <class T, bool kOne>
-GPU_DEVICE void gather(const HeldTiles& of, const HeldShare<T, kOne>& share, const float* from,
-                       float (&x)[kHeldColumns<T, kOne>]) {
+template <class T>
+GPU_DEVICE void gather(const HeldTiles& of, const HeldShare<T>& share, const float* from,
+                       float (&x)[kPack<T>]) {
 #pragma unroll
-  for (int j = 0; j < kHeldColumns<T, kOne>; ++j) x[j] = from[share.channel(of, j)];
+  for (int j = 0; j < kPack<T>; ++j) x[j] = from[share.channel(of, j)];
 }
 
 // Threads of which those in the same place add up by shuffles, where channels lie next to each other;
@@ -128,51 +112,38 @@ GPU_DEVICE void send(const HeldTiles& of, float* place, int rank, float x) {
 
 // What the block has of each channel goes into all blocks' slots, [blocks][kValues][channels]; it is
 // there after the next cluster_barrier(). Of parts, first each column is added up, then each channel.
-template <bool kOne, int kValues, int kCount>
+template <int kValues, int kCount>
 GPU_DEVICE void send_sums(const HeldTiles& of, float (&x)[kValues][kCount], float* parts,
                           float* slots) {
   static_assert(kValues <= 2);
   slots += cluster_rank() * kValues * of.channels;
-  if constexpr (kOne) {
-    float sums[kValues] = {};
+  store_parts(of, x, parts);
+  barrier();
+  const int teams = block_threads() / held_team(of), row = of.width * kCount;
 #pragma unroll
-    for (int v = 0; v < kValues; ++v) {
-#pragma unroll
-      for (int j = 0; j < kCount; ++j) sums[v] += x[v][j];
-    }
-    sum_team(sums, block_threads(), parts);
-    if (thread_id() >= of.blocks) return;
-#pragma unroll
-    for (int v = 0; v < kValues; ++v) send(of, slots + v, thread_id(), sums[v]);
-  } else {
-    store_parts(of, x, parts);
-    barrier();
-    const int teams = block_threads() / held_team(of), row = of.width * kCount;
-#pragma unroll
-    for (int v = 0; v < kValues; ++v) {
-      for (int column = thread_id(); column < row; column += block_threads()) {
-        float* at = parts + v * teams * row + column;
-        float sum = *at;
-        for (int team = 1; team < teams; ++team) sum += at[team * row];
-        *at = sum;
-        if (of.inner != 1) continue;
-        for (int rank = 0; rank < of.blocks; ++rank) {
-          send(of, slots + v * of.channels + column, rank, sum);
-        }
+  for (int v = 0; v < kValues; ++v) {
+    for (int column = thread_id(); column < row; column += block_threads()) {
+      float* at = parts + v * teams * row + column;
+      float sum = *at;
+      for (int team = 1; team < teams; ++team) sum += at[team * row];
+      *at = sum;
+      if (of.inner != 1) continue;
+      for (int rank = 0; rank < of.blocks; ++rank) {
+        send(of, slots + v * of.channels + column, rank, sum);
       }
     }
-    if (of.inner == 1) return;
-    barrier();
-    const int waves = block_threads() / wave_size(), lane = thread_id() % wave_size();
-    for (int i = thread_id() / wave_size(); i < kValues * of.channels; i += waves) {
-      const int v = i < of.channels ? 0 : 1;
-      const float* from = parts + v * teams * row + (i - v * of.channels) * of.inner;
-      float sum = 0;
+  }
+  if (of.inner == 1) return;
+  barrier();
+  const int waves = block_threads() / wave_size(), lane = thread_id() % wave_size();
+  for (int i = thread_id() / wave_size(); i < kValues * of.channels; i += waves) {
+    const int v = i < of.channels ? 0 : 1;
+    const float* from = parts + v * teams * row + (i - v * of.channels) * of.inner;
+    float sum = 0;
 #pragma unroll 4
-      for (int e = lane; e < of.inner; e += wave_size()) sum += from[e];
-      sum = sum_of_lanes(sum, wave_size());
-      if (lane < of.blocks) send(of, slots + i, lane, sum);
-    }
+    for (int e = lane; e < of.inner; e += wave_size()) sum += from[e];
+    sum = sum_of_lanes(sum, wave_size());
+    if (lane < of.blocks) send(of, slots + i, lane, sum);
   }
 }
 

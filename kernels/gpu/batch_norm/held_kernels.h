@@ -21,8 +21,8 @@ GPU_DEVICE float pivot_of_channel(const HeldTiles& of, const T* src, int32_t c) 
 }
 
 // All of a thread's packs on their way into `held`, one after the other block_threads() apart.
-template <class T, bool kOne>
-GPU_DEVICE void begin_copies(const HeldTiles& of, const HeldShare<T, kOne>& share, const T* src,
+template <class T>
+GPU_DEVICE void begin_copies(const HeldTiles& of, const HeldShare<T>& share, const T* src,
                              Words* held) {
   share.for_each(
       of, [&](int k, int64_t offset) { copy_16_later(held + k * block_threads(), src + offset); });
@@ -50,7 +50,8 @@ GPU_DEVICE void finish_tile(const HeldTiles& of, const BatchCall& call, int32_t 
     const float rest = sum_sent<2>(of, slots, 0, c), low = rest * call.inv_n;
     const float square = fmaf(-rest, low, sum_sent<2>(of, slots, 1, c));
     const ChannelMoments moments = {lines[c], means[c], low, square};
-    const Line line = finish_channel<T>(call, first + c, moments, cluster_rank() == 0);
+    const Line line = line_of(call, affine_of<T>(call, first + c), moments);
+    if (cluster_rank() == 0) store_moments<T>(call, first + c, moments);
     means[c] = line.scale;
     shifts[c] = line.shift;
   }
@@ -58,15 +59,14 @@ GPU_DEVICE void finish_tile(const HeldTiles& of, const BatchCall& call, int32_t 
 }
 
 // The mean first, then the squares around that, both of deviations from the pivot.
-template <class T, bool kOne>
+template <class T>
 GPU_KERNEL(kHeldThreads)
 hold_forward(HeldTiles of, BatchCall call, RunPointers<T, 1> p) {
   GPU_DYNAMIC_SHARED(Words, held);
-  constexpr int kColumns = kHeldColumns<T, kOne>;
   auto* parts = reinterpret_cast<float*>(held + of.packs * block_threads());
   float *slots = parts + of.parts, *lines = parts + of.lines_at;
   float *later_slots = slots + of.blocks * of.channels, *means = lines + of.channels;
-  const HeldShare<T, kOne> share(of);
+  const HeldShare<T> share(of);
   Words* mine = held + thread_id();
   begin_copies(of, share, p.in[0], mine);
   close_copies();
@@ -75,15 +75,15 @@ hold_forward(HeldTiles of, BatchCall call, RunPointers<T, 1> p) {
     lines[c] = pivot_of_channel(of, p.in[0], first + c);
   }
   cluster_barrier();  // all have begun, and the pivots are there
-  float pivot[kColumns], mean[kColumns], scale[kColumns], shift[kColumns];
+  float pivot[kPack<T>], mean[kPack<T>], scale[kPack<T>], shift[kPack<T>];
   gather(of, share, lines, pivot);
   wait_copies<0>();
   float sums[1][kPack<T>] = {}, later[2][kPack<T>] = {};
   for_each_held<T>(mine, share.count, [&](const float(&x)[kPack<T>]) {
 #pragma unroll
-    for (int j = 0; j < kPack<T>; ++j) sums[0][j] += x[j] - pivot[kOne ? 0 : j];
+    for (int j = 0; j < kPack<T>; ++j) sums[0][j] += x[j] - pivot[j];
   });
-  send_sums<kOne>(of, sums, parts, slots);
+  send_sums(of, sums, parts, slots);
   cluster_barrier();
   for (int c = thread_id(); c < of.channels; c += block_threads()) {
     means[c] = sum_sent<1>(of, slots, 0, c) * call.inv_n;
@@ -93,12 +93,12 @@ hold_forward(HeldTiles of, BatchCall call, RunPointers<T, 1> p) {
   for_each_held<T>(mine, share.count, [&](const float(&x)[kPack<T>]) {
 #pragma unroll
     for (int j = 0; j < kPack<T>; ++j) {
-      const float d = (x[j] - pivot[kOne ? 0 : j]) - mean[kOne ? 0 : j];
+      const float d = (x[j] - pivot[j]) - mean[j];
       later[0][j] += d;
       later[1][j] = fmaf(d, d, later[1][j]);
     }
   });
-  send_sums<kOne>(of, later, parts, later_slots);
+  send_sums(of, later, parts, later_slots);
   cluster_barrier();
   finish_tile<T>(of, call, first, later_slots, lines);
   gather(of, share, means, scale);
@@ -108,8 +108,7 @@ hold_forward(HeldTiles of, BatchCall call, RunPointers<T, 1> p) {
     unpack<T>(mine[k * block_threads()], x);
 #pragma unroll
     for (int j = 0; j < kPack<T>; ++j) {
-      const int c = kOne ? 0 : j;
-      x[j] = Line{pivot[c], scale[c], shift[c]}({{x[j]}});
+      x[j] = Line{pivot[j], scale[j], shift[j]}({{x[j]}});
     }
     store_words(p.out + offset, pack<T>(x));
   });
@@ -124,7 +123,8 @@ GPU_DEVICE void finish_gradient_tile(const HeldTiles& of, const ChannelResults& 
     const float product = sum_sent<2>(of, slots, 0, c) * rstd_of<T>(to.statistics, first + c);
     const float sum = sum_sent<2>(of, slots, 1, c);
     if (cluster_rank() == 0) store_sums<T>(to, first + c, product, sum);
-    const GradientLine line = gradient_line<T>(to, first + c, product, sum);
+    const GradientLine line =
+        gradient_line(channel_gradient<T>(to, first + c), to.inv_n, product, sum);
     lines[of.channels + c] = line.factor;
     lines[2 * of.channels + c] = line.scale;
     lines[3 * of.channels + c] = line.shift;
@@ -133,14 +133,13 @@ GPU_DEVICE void finish_gradient_tile(const HeldTiles& of, const ChannelResults& 
 }
 
 // p.in: the gradient and src. kConstant: the moments are no function of src, as in evaluation.
-template <class T, bool kOne, bool kConstant>
+template <class T, bool kConstant>
 GPU_KERNEL(kHeldThreads)
 hold_backward(HeldTiles of, ChannelResults to, RunPointers<T, 2> p) {
   GPU_DYNAMIC_SHARED(Words, held);
-  constexpr int kColumns = kHeldColumns<T, kOne>;
   auto* parts = reinterpret_cast<float*>(held + 2 * of.packs * block_threads());
   float *slots = parts + of.parts, *lines = parts + of.lines_at;
-  const HeldShare<T, kOne> share(of);
+  const HeldShare<T> share(of);
   Words *grads = held + thread_id(), *srcs = grads + of.packs * block_threads();
   begin_copies(of, share, p.in[0], grads);
   begin_copies(of, share, p.in[1], srcs);
@@ -150,7 +149,7 @@ hold_backward(HeldTiles of, ChannelResults to, RunPointers<T, 2> p) {
     lines[c] = load_value<T>(to.statistics.mean, first + c);
   }
   cluster_barrier();  // all have begun, and the means are there
-  float mean[kColumns], factor[kColumns], scale[kColumns], shift[kColumns];
+  float mean[kPack<T>], factor[kPack<T>], scale[kPack<T>], shift[kPack<T>];
   gather(of, share, lines, mean);
   wait_copies<0>();
   float sums[2][kPack<T>] = {};
@@ -161,11 +160,11 @@ hold_backward(HeldTiles of, ChannelResults to, RunPointers<T, 2> p) {
     unpack<T>(srcs[k * block_threads()], x);
 #pragma unroll
     for (int j = 0; j < kPack<T>; ++j) {
-      sums[0][j] = fmaf(g[j], x[j] - mean[kOne ? 0 : j], sums[0][j]);
+      sums[0][j] = fmaf(g[j], x[j] - mean[j], sums[0][j]);
       sums[1][j] += g[j];
     }
   }
-  send_sums<kOne>(of, sums, parts, slots);
+  send_sums(of, sums, parts, slots);
   cluster_barrier();
   finish_gradient_tile<T>(of, to, first, slots, lines);
   gather(of, share, lines + of.channels, factor);
@@ -177,8 +176,7 @@ hold_backward(HeldTiles of, ChannelResults to, RunPointers<T, 2> p) {
     unpack<T>(srcs[k * block_threads()], x);
 #pragma unroll
     for (int j = 0; j < kPack<T>; ++j) {
-      const int c = kOne ? 0 : j;
-      const GradientLine line = {factor[c], mean[c], scale[c], shift[c]};
+      const GradientLine line = {factor[j], mean[j], scale[j], shift[j]};
       x[j] = kConstant ? g[j] * line.factor : line({{g[j], x[j]}});
     }
     store_words(p.out + offset, pack<T>(x));

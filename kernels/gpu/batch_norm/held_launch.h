@@ -34,13 +34,13 @@ inline int64_t held_width(const BatchShape& shape, int64_t pack, int64_t most_by
 
 // So that few of a block's threads have no place in a row, and there are enough for its packs: more of
 // them where a multiprocessor has no other block.
-inline int32_t held_threads(int64_t packs, int64_t width, bool one, int inputs) {
+inline int32_t held_threads(int64_t packs, int64_t width, int inputs) {
   const int64_t each = packs * inputs * 16 * 2 > kMostHeldBytes ? kHeldPacks / 2 : kHeldPacks;
   int32_t best = 256;
   int64_t most = 0;
   for (int32_t threads = 128; threads <= kHeldThreads; threads += 64) {
-    if (!one && threads < width) continue;
-    const int64_t used = one ? threads : threads / width * width;
+    if (threads < width) continue;
+    const int64_t used = threads / width * width;
     int64_t score = used * 1024 / threads;
     if (packs > used * each) score = score * used * each / packs;
     if (threads > 256) score -= 64;
@@ -63,11 +63,10 @@ inline bool divide_held(const BatchShape& shape, int64_t pack, int inputs,
   const int64_t width = held_width(shape, pack, most * kHeldBytes / 2 / inputs);
   if (width == 0) return false;
   const int64_t channels = width * pack / inner;
-  const bool one = channels == 1;
-  if (!one && width > kHeldThreads) return false;
+  if (channels == 1 || width > kHeldThreads) return false;
   const int64_t tiles = shape.channels / channels, bytes = rows * width * 16 * inputs;
   int64_t blocks = 1;
-  while (blocks < most && blocks * 2 <= (one ? rows * width : rows) &&
+  while (blocks < most && blocks * 2 <= rows &&
          (bytes > blocks * kHeldBytes ||
           (tiles * blocks < multiprocessors(ctx) && bytes > blocks * kLeastHeldBytes))) {
     blocks *= 2;
@@ -75,22 +74,20 @@ inline bool divide_held(const BatchShape& shape, int64_t pack, int inputs,
   if (bytes > blocks * kMostHeldBytes) return false;
   const auto up = [](int64_t a, int64_t b) { return (a + b - 1) / b; };
   const auto i32 = [](int64_t x) { return static_cast<int32_t>(x); };
-  const int64_t part = up(one ? rows * width : rows, blocks);
-  const int64_t threads = held_threads(one ? part : part * width, width, one, inputs);
-  const int64_t step = one ? threads : threads / width, stride = shape.channels * inner;
+  const int64_t part = up(rows, blocks), threads = held_threads(part * width, width, inputs);
+  const int64_t step = threads / width, stride = shape.channels * inner;
   *of = {};
   of->stride = stride;
-  of->step = threads / width * stride + (one ? threads % width * pack : 0);
+  of->step = step * stride;
   of->rows = i32(rows), of->width = i32(width);
   of->tiles = i32(tiles), of->channels = i32(channels), of->inner = i32(inner);
   of->by_width = Division(static_cast<uint32_t>(width));
   of->by_inner = Division(static_cast<uint32_t>(inner));
   of->blocks = i32(blocks), of->threads = i32(threads);
   of->part = i32(part), of->packs = i32(up(part, step));
-  of->step_at = i32(threads % width);
   // As held_team() in the narrowest wave there is.
   const int64_t team = shape.last && width < kLeastWave ? kLeastWave : width;
-  of->parts = i32(kHeldSums * (one ? kMostWaves : threads / team * width * pack));
+  of->parts = i32(kHeldSums * (threads / team * width * pack));
   // Forward sends one sum and then two more.
   of->lines_at = of->parts + i32((1 + kHeldSums) * blocks * channels);
   of->ends = of->lines_at + i32(4 * channels);
@@ -107,20 +104,18 @@ inline bool aligned(std::initializer_list<const void*> tensors) {
   return all;
 }
 
-// Whether it was launched, as `one` or `many`, by the channels of a tile; `status` then says how that
-// went.
+// Whether it was launched; `status` then says how that went.
 template <class T, int kInputs, class What>
 bool launch_held(const RunPointers<T, kInputs>& p, const BatchShape& shape, const What& what,
-                 void (*one)(HeldTiles, What, RunPointers<T, kInputs>),
-                 void (*many)(HeldTiles, What, RunPointers<T, kInputs>), const polyops_context* ctx,
-                 int* status) {
+                 void (*kernel)(HeldTiles, What, RunPointers<T, kInputs>),
+                 const polyops_context* ctx, int* status) {
   HeldTiles of;
   if (!aligned({p.in[0], p.in[kInputs - 1], p.out})) return false;
   if (!divide_held(shape, kPack<T>, kInputs, ctx, &of)) return false;
   const size_t bytes = held_bytes(of, kInputs);
   if (static_cast<int64_t>(bytes) > most_shared(ctx)) return false;
-  *status = launch(of.channels == 1 ? one : many,
-                   {int64_t{of.tiles} * of.blocks, of.threads, bytes, of.blocks}, ctx, of, what, p);
+  *status = launch(kernel, {int64_t{of.tiles} * of.blocks, of.threads, bytes, of.blocks}, ctx, of,
+                   what, p);
   return true;
 }
 

@@ -116,7 +116,8 @@ GPU_DEVICE void store_mapped(const RunPointers<T, kInputs>& p, const Words (&wor
   for (int j = 0; j < kPack<T>; ++j) map_one(p, at, first + j, channels, line);
 }
 
-// The run's n elements, the first the at-th of the slice, by `lanes` lanes.
+// The run's n elements, the first the at-th of the slice, by `lanes` lanes. What was looked at leaves
+// the caches first, to make room for results rather than what an earlier kernel left there.
 template <int kInputs, class T, class Where, class Lines>
 GPU_DEVICE void map_run(const RunPointers<T, kInputs>& p, int32_t at, int32_t n, int lane,
                         int lanes, const Where& channels, const Lines& line) {
@@ -130,7 +131,9 @@ GPU_DEVICE void map_run(const RunPointers<T, kInputs>& p, int32_t at, int32_t n,
   for (int32_t first = lane; first < cut.whole; first += kPacks * lanes) {
     Words x[kInputs][kPacks];
 #pragma unroll
-    for (int i = 0; i < kInputs; ++i) load_fitting(cut, p.in[i], first, lanes, x[i]);
+    for (int i = 0; i < kInputs; ++i) {
+      load_fitting<kPacks, true>(cut, p.in[i], first, lanes, x[i]);
+    }
 #pragma unroll
     for (int k = 0; k < kPacks; ++k) {
       const int32_t pack = first + k * lanes;

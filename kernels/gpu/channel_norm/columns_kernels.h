@@ -83,6 +83,50 @@ column_moments(const T* src, Columns of, float* moments, float* pivots) {
       });
 }
 
+// Of a channel, in a wave, each lane of which gets the same bits: of what column_moments() left, `part`
+// threads of the block having taken every so many chunks. shared: [mean, squares, count][parts][kSumColumns].
+GPU_DEVICE Welford moments_of_column(const float* shared, int column, float inv_n) {
+  const int parts = block_threads() / kSumColumns, lane = thread_id() % wave_size();
+  const float *squares = shared + block_threads(), *counts = squares + block_threads();
+  float center[1] = {};
+  for (int i = lane; i < parts; i += wave_size()) {
+    const int at = i * kSumColumns + column;
+    center[0] = fmaf(shared[at], counts[at] * inv_n, center[0]);
+  }
+  sum_lanes(center, wave_size());
+  float sums[3] = {};
+  for (int i = lane; i < parts; i += wave_size()) {
+    const int at = i * kSumColumns + column;
+    const float d = shared[at] - center[0], count = counts[at];
+    sums[0] = fmaf(d, count, sums[0]);
+    sums[1] += fmaf(d * count, d, squares[at]);
+    sums[2] += count;
+  }
+  sum_lanes(sums, wave_size());
+  return moved(center[0], sums[0], sums[1], sums[2]);
+}
+
+// What this thread, of column c, has of the chunks; by its part of the block.
+GPU_DEVICE Welford moments_of_chunks(const float* moments, int32_t c, int32_t channels,
+                                     int32_t chunks) {
+  const int parts = block_threads() / kSumColumns;
+  const int32_t first = thread_id() / kSumColumns;
+  if (first >= chunks) return {};
+  const float* from = moments + int64_t{first} * kColumnMoments * channels + c;
+  const int64_t step = int64_t{parts} * kColumnMoments * channels;
+  const float center = from[0];
+  float deviations = 0, squares = 0, count = 0;
+#pragma unroll 4
+  for (int32_t chunk = first; chunk < chunks; chunk += parts) {
+    const float n = from[int64_t{2} * channels], d = from[0] - center;
+    deviations = fmaf(d, n, deviations);
+    squares += fmaf(d * n, d, from[channels]);
+    count += n;
+    from += step;
+  }
+  return moved(center, deviations, squares, count);
+}
+
 // sums: as slice_sums() leaves them, [chunks][weight, bias][channels].
 template <class T, int kWidth>
 GPU_KERNEL(kRunThreads, column_blocks(2))

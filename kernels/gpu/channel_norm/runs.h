@@ -75,15 +75,17 @@ inline int lanes_of(int64_t elements, int64_t pack, int most) {
 }
 
 // Packs first, first + step, ... of a run that fits the cut; 0 where there is none. All loads are issued
-// before the first is used.
-template <int kPacks, class T>
+// before the first is used. kOnce: nobody looks at them after this.
+template <int kPacks, bool kOnce = false, class T>
 GPU_DEVICE void load_fitting(const Cut<T>& cut, const T* run, int32_t first, int32_t step,
                              Words (&words)[kPacks]) {
 #pragma unroll
   for (int k = 0; k < kPacks; ++k) {
     words[k] = {};
     const int32_t at = first + k * step;
-    if (at < cut.whole) words[k] = load_words(run + cut.of_pack(at));
+    if (at >= cut.whole) continue;
+    const T* const from = run + cut.of_pack(at);
+    words[k] = kOnce ? load_words_once(from) : load_words(from);
   }
 }
 

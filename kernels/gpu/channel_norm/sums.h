@@ -115,13 +115,19 @@ struct ChannelResults {
   float inv_n;
 };
 
+// What a channel's line comes of, beside its sums.
+struct ChannelGradient {
+  float mean, rstd, factor;
+};
 template <class T>
-GPU_DEVICE GradientLine gradient_line(const ChannelResults& to, int32_t c, float product,
-                                      float sum) {
+GPU_DEVICE ChannelGradient channel_gradient(const ChannelResults& to, int32_t c) {
   const float rstd = rstd_of<T>(to.statistics, c);
-  const float factor = to.weight.data == nullptr ? rstd : rstd * load_value<T>(to.weight, c);
-  return {factor, load_value<T>(to.statistics.mean, c), -factor * rstd * product * to.inv_n,
-          -factor * sum * to.inv_n};
+  return {load_value<T>(to.statistics.mean, c), rstd,
+          to.weight.data == nullptr ? rstd : rstd * load_value<T>(to.weight, c)};
+}
+GPU_DEVICE GradientLine gradient_line(const ChannelGradient& of, float inv_n, float product,
+                                      float sum) {
+  return {of.factor, of.mean, -of.factor * of.rstd * product * inv_n, -of.factor * sum * inv_n};
 }
 
 template <class T>
@@ -129,7 +135,8 @@ GPU_DEVICE void store_sums(const ChannelResults& to, int32_t c, float product, f
   if (to.grad_weight.data != nullptr) store_value<T>(to.grad_weight, c, product);
   if (to.grad_bias.data != nullptr) store_value<T>(to.grad_bias, c, sum);
   if (to.lines == nullptr) return;
-  const GradientLine made = gradient_line<T>(to, c, product, sum);
+  const GradientLine made =
+      gradient_line(channel_gradient<T>(to, c), to.inv_n, product, sum);
   float* line = to.lines + int64_t{c} * kGradientLineFloats;
   line[0] = made.factor;
   line[1] = made.center;
@@ -137,12 +144,16 @@ GPU_DEVICE void store_sums(const ChannelResults& to, int32_t c, float product, f
   line[3] = made.shift;
 }
 
-// The workspace into results.
+constexpr int kSumThreads = 512;  // so many that few rows are left to each
+
+// The workspace into results: a thread takes every so many rows of a channel, then a wave what those of
+// a channel have.
 template <class T>
-GPU_KERNEL(kRunThreads)
+GPU_KERNEL(kSumThreads)
 channel_sums(const float* sums, int32_t rows, int32_t channels, ChannelResults to) {
-  GPU_SHARED(float, shared, 2 * kRunThreads);
-  const auto c = static_cast<int32_t>(block_id() * kSumColumns + thread_id() % kSumColumns);
+  GPU_SHARED(float, shared, 2 * kSumThreads);
+  const auto first = static_cast<int32_t>(block_id() * kSumColumns);
+  const int32_t c = first + thread_id() % kSumColumns;
   const int parts = block_threads() / kSumColumns;
   float product = 0, sum = 0;
   if (c < channels) {
@@ -154,20 +165,26 @@ channel_sums(const float* sums, int32_t rows, int32_t channels, ChannelResults t
     }
   }
   shared[thread_id()] = product;
-  shared[kRunThreads + thread_id()] = sum;
+  shared[kSumThreads + thread_id()] = sum;
   barrier();
-  if (thread_id() >= kSumColumns || c >= channels) return;
-  for (int i = 1; i < parts; ++i) {
-    product += shared[i * kSumColumns + thread_id()];
-    sum += shared[kRunThreads + i * kSumColumns + thread_id()];
+  const int lane = thread_id() % wave_size(), waves = block_threads() / wave_size();
+  for (int column = thread_id() / wave_size(); column < kSumColumns; column += waves) {
+    float both[2] = {};
+    for (int i = lane; i < parts; i += wave_size()) {
+      both[0] += shared[i * kSumColumns + column];
+      both[1] += shared[kSumThreads + i * kSumColumns + column];
+    }
+    sum_lanes(both, wave_size());
+    if (lane == 0 && first + column < channels) {
+      store_sums<T>(to, first + column, both[0], both[1]);
+    }
   }
-  store_sums<T>(to, c, product, sum);
 }
 
 template <class T>
 int launch_channel_sums(const float* sums, int64_t rows, int64_t channels, const ChannelResults& to,
                         const polyops_context* ctx) {
-  return launch(channel_sums<T>, {(channels + kSumColumns - 1) / kSumColumns, kRunThreads}, ctx,
+  return launch(channel_sums<T>, {(channels + kSumColumns - 1) / kSumColumns, kSumThreads}, ctx,
                 sums, static_cast<int32_t>(rows), static_cast<int32_t>(channels), to);
 }
 

@@ -43,6 +43,23 @@ GPU_DEVICE Welford combined(const Welford& a, const Welford& b) {
           fmaf(d, share, a.mean - mean) + a.low};
 }
 
+// From the sums of so many elements' deviations from a center, and of the squares of those.
+GPU_DEVICE Welford moved(float center, float deviations, float squares, float count) {
+  const float shift = count == 0 ? 0.0f : deviations * reciprocal_fast(count);
+  const float mean = center + shift;
+  return {mean, fmaf(-deviations, shift, squares), count, shift - (mean - center)};
+}
+
+// Of `lanes` neighbours, which have `count` elements in all: around a center that is the mean of one
+// of them, so that the squares are at most as many times those around the mean of all as there are
+// lanes of that many elements, and one. All lanes get the same bits, with fewer steps than by combined().
+GPU_DEVICE Welford merged(const Welford& w, float center, float count, int lanes) {
+  const float d = w.count == 0 ? 0.0f : (w.mean - center) + w.low;
+  float sums[2] = {d * w.count, fmaf(d * w.count, d, w.square)};
+  sum_lanes(sums, lanes);
+  return moved(center, sums[0], sums[1], count);
+}
+
 // Of a team within the wave; all its lanes get the same bits.
 GPU_DEVICE Welford combine_lanes(Welford w, int team) {
 #pragma unroll
