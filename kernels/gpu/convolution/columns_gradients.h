@@ -35,41 +35,6 @@ struct ColumnsGradientsCall {
   int32_t strips, turns;  // of a channel, of a thread
 };
 
-// What a strip reads of a row: its own group, and of its neighbours' what the filter reaches; 0 where
-// there is none.
-template <class Own, class T>
-struct NearRow {
-  static constexpr int kWide = Own::kResults, kPadding = Own::kPadding;
-  static constexpr int kLeast = 4 / static_cast<int>(sizeof(T));
-  static constexpr int kReach = kPadding == 1 ? 1 : kPadding == 2 ? 2 : 4;
-  static constexpr int kNear = kReach < kLeast ? kLeast : kReach;
-  static_assert(kNear <= kWide);
-  Few<T, kNear> left, right;
-  Few<T, kWide> own;
-
-  GPU_DEVICE void load(const T* first, bool has, bool has_left, bool has_right) {
-    left.clear();
-    own.clear();
-    right.clear();
-    if (has && has_left) left.load(first - kNear);
-    if (has) own.load(first);
-    if (has && has_right) right.load(first + kWide);
-  }
-  GPU_DEVICE void get(float (&x)[Own::kPixels][1]) const {
-    float before[kNear], mine[kWide], behind[kNear];
-    left.get(before);
-    own.get(mine);
-    right.get(behind);
-#pragma unroll
-    for (int j = 0; j < kPadding; ++j) {
-      x[j][0] = before[kNear - kPadding + j];
-      x[kPadding + kWide + j][0] = behind[j];
-    }
-#pragma unroll
-    for (int j = 0; j < kWide; ++j) x[kPadding + j][0] = mine[j];
-  }
-};
-
 // A strip's place: its first result is at `column` of row `first` of `plane`.
 struct ColumnStrip {
   int32_t column, first, rows;
@@ -83,31 +48,27 @@ GPU_DEVICE void slide_gradients(const ColumnsGradientsCall<T>& call, const Colum
   const Shape& s = call.shape;
   const int32_t columns = s.w.in, rows = strip.rows, steps = rows + Own::kBefore;
   const bool has_left = strip.column > 0, has_right = strip.column + Own::kResults < columns;
-  const int64_t at = strip.plane * s.in() + strip.first * columns + strip.column;
-  const T* grad = call.grad + (at - Own::kPadding * columns);
-  const T* src = call.src + at;
-  T* to = call.dst + at;
-  const int32_t y = strip.first - Own::kPadding;  // of the first step
-  const auto has_row = [&](int32_t step) {
-    return step < steps && static_cast<uint32_t>(y + step) < static_cast<uint32_t>(s.h.in);
-  };
+  const int64_t at = strip.plane * s.in() + strip.column;
+  T* to = call.dst + (at + strip.first * columns);
+  const int32_t y = strip.first - Own::kPadding, end = Tile::least(y + steps, s.h.in);
+  RowWalk<T> of_grad(call.grad + at, y, end, columns);
+  RowWalk<T> of_src(call.src + at, strip.first, strip.first + rows, columns);
   // Pixels left of the image are such of the first group alone, and so on the right.
   const auto has_pixel = [&](int j) {
-    return (j >= Own::kPadding || has_left) &&
-           (j < Own::kPadding + Own::kResults || has_right);
+    return (j >= Own::kPadding || has_left) && (j < Own::kPadding + Own::kResults || has_right);
   };
-  NearRow<Own, T> next[Own::kAhead];
+  ColumnRow<W, Own, T> next[Own::kAhead];
   Few<T, Own::kResults> next_own[Own::kAhead];
-  const auto load = [&](int i, int32_t step) {
-    next[i].load(grad, has_row(step), has_left, has_right);
-    if (step < rows) next_own[i].load(src);
-    grad += columns;
-    src += columns;
+  const auto load = [&](int i) {
+    next[i].load(of_grad.row, strip.column, columns);
+    next_own[i].load(of_src.row);
+    of_grad.advance();
+    of_src.advance();
   };
 #pragma unroll
   for (int i = 0; i < Own::kAhead; ++i) {
-    next_own[i].clear();
-    load(i, i);
+    next[i].clear();
+    load(i);
   }
   const float none[1] = {0};
   SlidingSums<W, Own> results;
@@ -117,14 +78,15 @@ GPU_DEVICE void slide_gradients(const ColumnsGradientsCall<T>& call, const Colum
     for (int i = 0; i < Own::kAhead; ++i) {
       const int32_t step = base + i;
       float values[1][Own::kPixels][1], own[Own::kResults];
-      next[i].get(values[0]);
+      const bool has = static_cast<uint32_t>(y + step) < static_cast<uint32_t>(end);
+      next[i].get(has, values[0]);
       next_own[i].get(own);
-      load(i, step + Own::kAhead);
+      load(i);
       results.add_step(step, rows, values, w, none);
       sums->shift();
 #pragma unroll
       for (int c = 0; c < Own::kResults; ++c) sums->grads[0][c][0] = own[c];
-      if (has_row(step)) sums->add_step(step, rows, Own::kResults, values, has_pixel);
+      if (has) sums->add_step(step, rows, Own::kResults, values, has_pixel);
       if (static_cast<uint32_t>(step - Own::kPadding) < static_cast<uint32_t>(rows)) {
 #pragma unroll
         for (int c = 0; c < Own::kResults; ++c) {
