@@ -15,9 +15,9 @@
 namespace polyops::gpu {
 namespace {
 
-template <class W, int kWide>
+template <class W, int kWide, int kElementBytes>
 struct ColumnGradients : ColumnSlide<W, kWide> {
-  static constexpr int kAhead = W::kTaps == 9 ? 4 : 2;
+  static constexpr int kAhead = W::kTaps == 9 && kElementBytes == 2 ? 4 : 2;
   static constexpr int kThreads = 64;
   static constexpr int kBlocks = W::kTaps == 9 ? 10 : 8;
 };
@@ -135,7 +135,7 @@ gradients_of_columns(ColumnsGradientsCall<T> call) {
   sum_team(all, Own::kThreads, shared);
   if (thread_id() != 0) return;
 #pragma unroll
-  for (int i = 0; i <= W::kTaps; ++i) *call.sums.part(s, split, channel, i) = all[i];
+  for (int i = 0; i <= W::kTaps; ++i) call.sums.put(s, split, channel, i, all[i]);
 }
 
 // Filters of 7 have no registers for it.
@@ -144,11 +144,11 @@ inline bool has_columns_gradients(const Shape& s) {
 }
 
 // Calls f.operator()<W, Own>().
-template <class F>
+template <int kElementBytes, class F>
 int with_columns_gradients(const Shape& s, F f) {
   const auto with_wide = [&]<class W>() -> int {
-    if (s.w.out % 4 == 0) return f.template operator()<W, ColumnGradients<W, 4>>();
-    return f.template operator()<W, ColumnGradients<W, 2>>();
+    if (s.w.out % 4 == 0) return f.template operator()<W, ColumnGradients<W, 4, kElementBytes>>();
+    return f.template operator()<W, ColumnGradients<W, 2, kElementBytes>>();
   };
   return s.w.taps == 3 ? with_wide.template operator()<Window<3, 3, 1>>()
                        : with_wide.template operator()<Window<5, 5, 1>>();
@@ -157,7 +157,8 @@ int with_columns_gradients(const Shape& s, F f) {
 inline int64_t columns_gradients_splits(const Shape& s) {
   int64_t splits = 0;
   if (!has_columns_gradients(s)) return splits;
-  with_columns_gradients(s, [&]<class W, class Own>() {
+  // Of any type: that decides nothing here.
+  with_columns_gradients<4>(s, [&]<class W, class Own>() {
     splits = splits_of<Own>(columns_sums_grid<Own>(s));
     return POLYOPS_OK;
   });
@@ -166,7 +167,7 @@ inline int64_t columns_gradients_splits(const Shape& s) {
 
 template <class T>
 int launch_columns_gradients(const BackwardArgs& a, const Shape& s, const polyops_context* ctx) {
-  return with_columns_gradients(s, [&]<class W, class Own>() {
+  return with_columns_gradients<sizeof(T)>(s, [&]<class W, class Own>() {
     const Stretches g = columns_sums_grid<Own>(s);
     const int64_t splits = splits_of<Own>(g);
     const ColumnsGradientsCall<T> call = {
@@ -183,7 +184,7 @@ int launch_columns_gradients(const BackwardArgs& a, const Shape& s, const polyop
         static_cast<int32_t>(g.turns)};
     const int status =
         launch(gradients_of_columns<W, Own, T>, {splits * s.channels, Own::kThreads}, ctx, call);
-    return status == POLYOPS_OK ? launch_add_parts(s, call.sums, ctx) : status;
+    return launch_add_parts(status, s, call.sums, ctx);
   });
 }
 

@@ -84,7 +84,7 @@ sum_columns(ColumnsSumsCall<T> call) {
   sum_team(all, Own::kThreads, shared);
   if (thread_id() != 0) return;
 #pragma unroll
-  for (int i = 0; i <= W::kTaps; ++i) *call.sums.part(s, split, channel, i) = all[i];
+  for (int i = 0; i <= W::kTaps; ++i) call.sums.put(s, split, channel, i, all[i]);
 }
 
 template <class Own>
@@ -124,7 +124,7 @@ int launch_columns_sums(const BackwardArgs& a, const Shape& s, const polyops_con
                                      static_cast<int32_t>(g.turns)};
     const int status =
         launch(sum_columns<W, Own, T>, {splits * s.channels, Own::kThreads}, ctx, call);
-    return status == POLYOPS_OK ? launch_add_parts(s, call.sums, ctx) : status;
+    return launch_add_parts(status, s, call.sums, ctx);
   });
 }
 

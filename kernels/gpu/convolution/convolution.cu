@@ -12,6 +12,7 @@
 #include "layout.h"
 #include "planes.h"
 #include "planes_sums.h"
+#include "row_packs_gradients.h"
 #include "row_packs_sums.h"
 #include "rows.h"
 #include "spread_last.h"
@@ -124,7 +125,10 @@ size_t planes_scratch(const void* p, int32_t) {
   if (!wants_sums(a)) return 0;
   const Shape shape = shape_of(a);
   const auto bytes = static_cast<int>(polyops_dtype_size(a.src.dtype));
-  if (is_row(shape)) return sums_bytes(shape, row_packs_grid(shape, 16 / bytes).splits);
+  if (is_row(shape)) {
+    return sums_bytes(shape, std::max(row_packs_grid(shape, 16 / bytes).splits,
+                                      row_gradients_grid(shape, 16 / bytes).splits));
+  }
   return sums_bytes(shape, std::max({int64_t{sums_grid(shape, bytes).splits}, columns_splits(shape),
                                      columns_gradients_splits(shape)}));
 }
@@ -180,8 +184,9 @@ int backward_planes(const void* p, const polyops_context* ctx) {
   const Shape s = shape_of(a);
   const bool all = polyops_is_present(&a.grad_src) && wants_sums(a);
   return with_type(a.src.dtype, [&]<class T>() {
-    if (all && has_columns_gradients(s) && is_aligned(a)) {
-      return launch_columns_gradients<T>(a, s, ctx);
+    if (all && is_aligned(a)) {
+      if (is_row(s)) return launch_row_gradients<T>(a, s, ctx);
+      if (has_columns_gradients(s)) return launch_columns_gradients<T>(a, s, ctx);
     }
     int status = POLYOPS_OK;
     if (polyops_is_present(&a.grad_src)) status = input_planes<T>(a, s, ctx);
