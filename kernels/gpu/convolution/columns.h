@@ -21,10 +21,6 @@ struct ColumnSlide {
   static constexpr int kPixels = (kResults - 1) * W::kS + W::kW;
   static constexpr int kBefore = (W::kH - 1) / W::kS;
   static constexpr int kPadding = (W::kW - 1) / 2;
-  // Groups before and behind its own.
-  static constexpr int kLeft = (kPadding + kWide - 1) / kWide;
-  static constexpr int kRight = (kPixels - kPadding - W::kS * kWide + kWide - 1) / kWide;
-  static constexpr int kGroups = kLeft + W::kS + kRight;
   static constexpr int kAhead = W::kS == 1 && W::kTaps < 49 ? 2 : 1;  // steps whose rows come
   static constexpr int kThreads = 128;
   // Of a multiprocessor, by its registers.
@@ -45,30 +41,80 @@ struct ColumnsCall {
   int64_t strips;         // in all
 };
 
-// What a strip reads of a row: its own groups and those around them, 0 where there is none.
-template <class Own, class T>
-struct ColumnRow {
-  static constexpr int kWide = Own::kResults;
-  Few<T, kWide> groups[Own::kGroups];
+// The rows of a plane that a strip reads, one after the other, from y on, which may be above it. Those
+// above it are its first one and those from end on the last before that: loads depend on no comparison,
+// or the compiler would choose between what they bring and 0 at once, and so wait for it.
+template <class T>
+struct RowWalk {
+  const T* row;
+  int32_t y, end, pitch;
 
+  // plane: the strip's column of row 0.
+  GPU_DEVICE RowWalk(const T* plane, int32_t first, int32_t stop, int32_t columns)
+      : row(plane + int64_t{first < 0 ? 0 : first} * columns), y(first), end(stop), pitch(columns) {}
+  GPU_DEVICE void advance() {
+    if (y >= 0 && y + 1 < end) row += pitch;
+    ++y;
+  }
+};
+
+// What a strip reads of a row: its own groups and, of those around them, what the filter reaches.
+template <class W, class Own, class T>
+struct ColumnRow {
+  static constexpr int kWide = Own::kResults, kPadding = Own::kPadding;
+  // Elements of a load, of so many at most that are needed.
+  static constexpr int near(int reach) {
+    const int least = 4 / static_cast<int>(sizeof(T));
+    const int wanted = reach <= 1 ? 1 : reach == 2 ? 2 : 4;
+    return wanted < least ? least : wanted < kWide ? wanted : kWide;
+  }
+  static constexpr int kReach = Own::kPixels - kPadding - W::kS * kWide;  // behind its own
+  static constexpr int kLeft = near(kPadding), kRight = near(kReach);
+  static constexpr int kLefts = (kPadding + kLeft - 1) / kLeft;
+  static constexpr int kRights = (kReach + kRight - 1) / kRight;
+  Few<T, kLeft> left[kLefts];  // the nearest first
+  Few<T, kWide> own[W::kS];
+  Few<T, kRight> right[kRights > 0 ? kRights : 1];
+
+  // Before the first load(): what the rows have not is never loaded.
+  GPU_DEVICE void clear() {
+    for (auto& few : left) few.clear();
+    for (auto& few : right) few.clear();
+  }
   // first: of the strip's own, which begin at a column of so many.
-  GPU_DEVICE void load(const T* first, int32_t column, int32_t columns, bool has) {
+  GPU_DEVICE void load(const T* first, int32_t column, int32_t columns) {
 #pragma unroll
-    for (int i = 0; i < Own::kGroups; ++i) {
-      const int ahead = (i - Own::kLeft) * kWide;
-      const bool inside = static_cast<uint32_t>(column + ahead) < static_cast<uint32_t>(columns);
-      groups[i].clear();
-      if (has && inside) groups[i].load(first + ahead);
+    for (int i = 0; i < kLefts; ++i) {
+      if (column > i * kLeft) left[i].load(first - (i + 1) * kLeft);
+    }
+#pragma unroll
+    for (int i = 0; i < W::kS; ++i) own[i].load(first + i * kWide);
+#pragma unroll
+    for (int i = 0; i < kRights; ++i) {
+      const int ahead = W::kS * kWide + i * kRight;
+      if (column + ahead < columns) right[i].load(first + ahead);
     }
   }
-  GPU_DEVICE void get(float (&x)[Own::kPixels][1]) const {
-    float all[Own::kGroups][kWide];
+  // 0, if the plane does not have the row.
+  GPU_DEVICE void get(bool has, float (&x)[Own::kPixels][1]) const {
 #pragma unroll
-    for (int i = 0; i < Own::kGroups; ++i) groups[i].get(all[i]);
+    for (int i = 0; i < kLefts; ++i) place(left[i], has, kPadding - (i + 1) * kLeft, x);
 #pragma unroll
-    for (int j = 0; j < Own::kPixels; ++j) {
-      const int at = j + Own::kLeft * kWide - Own::kPadding;
-      x[j][0] = all[at / kWide][at % kWide];
+    for (int i = 0; i < W::kS; ++i) place(own[i], has, kPadding + i * kWide, x);
+#pragma unroll
+    for (int i = 0; i < kRights; ++i) {
+      place(right[i], has, kPadding + W::kS * kWide + i * kRight, x);
+    }
+  }
+  // As the pixels from `at` on, as far as there are such.
+  template <int kCount>
+  GPU_DEVICE static void place(Few<T, kCount> few, bool has, int at, float (&x)[Own::kPixels][1]) {
+    float values[kCount];
+    if (!has) few.clear();
+    few.get(values);
+#pragma unroll
+    for (int j = 0; j < kCount; ++j) {
+      if (at + j >= 0 && at + j < Own::kPixels) x[at + j][0] = values[j];
     }
   }
 };
@@ -85,22 +131,23 @@ convolve_columns(ColumnsCall<T> call) {
   const auto plane = static_cast<int32_t>(rest), channel = plane % s.channels;
   const int32_t rows = s.h.out - first < call.rows ? s.h.out - first : call.rows;
   const int32_t steps = rows + Own::kBefore;
-  int32_t y = first * W::kS - Own::kPadding;
-  const int32_t stop = y + steps * W::kS, end = stop < s.h.in ? stop : s.h.in;
-  const T* row = call.src + (int64_t{plane} * s.in() + int64_t{y} * s.w.in + column * W::kS);
+  const int32_t y = first * W::kS - Own::kPadding;
+  const int32_t end = Tile::least(y + steps * W::kS, s.h.in);
+  RowWalk<T> walk(call.src + (int64_t{plane} * s.in() + column * W::kS), y, end, s.w.in);
   T* to = call.dst + (int64_t{plane} * s.out() + first * s.w.out + column);
-  ColumnRow<Own, T> next[Own::kAhead][W::kS];
-  const auto load = [&](ColumnRow<Own, T>(&of_step)[W::kS]) {
+  ColumnRow<W, Own, T> next[Own::kAhead][W::kS];
+  const auto load = [&](ColumnRow<W, Own, T>(&of_step)[W::kS]) {
 #pragma unroll
     for (int i = 0; i < W::kS; ++i) {
-      const bool has = static_cast<uint32_t>(y + i) < static_cast<uint32_t>(end);
-      of_step[i].load(row + i * s.w.in, column * W::kS, s.w.in, has);
+      of_step[i].load(walk.row, column * W::kS, s.w.in);
+      walk.advance();
     }
-    y += W::kS;
-    row += W::kS * s.w.in;
   };
 #pragma unroll
-  for (int i = 0; i < Own::kAhead; ++i) load(next[i]);
+  for (int i = 0; i < Own::kAhead; ++i) {
+    for (auto& row : next[i]) row.clear();
+    load(next[i]);
+  }
   float w[W::kTaps][1];
 #pragma unroll
   for (int i = 0; i < W::kTaps; ++i) w[i][0] = call.taps.at(channel, i / W::kW, i % W::kW);
@@ -113,7 +160,10 @@ convolve_columns(ColumnsCall<T> call) {
       const int32_t step = base + i;
       float values[W::kS][Own::kPixels][1];
 #pragma unroll
-      for (int k = 0; k < W::kS; ++k) next[i][k].get(values[k]);
+      for (int k = 0; k < W::kS; ++k) {
+        const int32_t at = y + step * W::kS + k;
+        next[i][k].get(static_cast<uint32_t>(at) < static_cast<uint32_t>(end), values[k]);
+      }
       load(next[i]);
       sums.add_step(step, rows, values, w, bias);
       // The last one may be beyond the stretch: that costs less than another end of the loop.

@@ -22,33 +22,35 @@ struct ColumnsSumsCall {
   int32_t strips, turns;  // of a channel, of a thread
 };
 
-// A strip's sums. src, grad: its first result, and the first of its own groups in that row.
+// A strip's sums. src, grad: of its planes, the strip's column of row 0.
 template <class W, class Own, class T>
 GPU_DEVICE void sum_column(const Shape& s, int32_t column, int32_t first, int32_t rows,
                            const T* src, const T* grad, StripSums<W, Own>* sums) {
-  int32_t y = first * W::kS - Own::kPadding;
-  const T* row = src - Own::kPadding * s.w.in;
-  ColumnRow<Own, T> next[W::kS];
+  const int32_t y = first * W::kS - Own::kPadding;
+  RowWalk<T> walk(src, y, s.h.in, s.w.in), of_grad(grad, first, first + rows, s.w.out);
+  ColumnRow<W, Own, T> next[W::kS];
   Few<T, Own::kResults> next_grads;
-  const auto load = [&](bool has_grads) {
+  const auto load = [&]() {
 #pragma unroll
     for (int i = 0; i < W::kS; ++i) {
-      const bool has = static_cast<uint32_t>(y + i) < static_cast<uint32_t>(s.h.in);
-      next[i].load(row + i * s.w.in, column * W::kS, s.w.in, has);
+      next[i].load(walk.row, column * W::kS, s.w.in);
+      walk.advance();
     }
-    if (has_grads) next_grads.load(grad);
-    y += W::kS;
-    row += W::kS * s.w.in;
-    grad += s.w.out;
+    next_grads.load(of_grad.row);
+    of_grad.advance();
   };
-  load(true);
+  for (auto& row : next) row.clear();
+  load();
 #pragma unroll 1
   for (int32_t step = 0; step < rows + Own::kBefore; ++step) {
     float values[W::kS][Own::kPixels][1], grads[Own::kResults];
 #pragma unroll
-    for (int i = 0; i < W::kS; ++i) next[i].get(values[i]);
+    for (int i = 0; i < W::kS; ++i) {
+      const int32_t at = y + step * W::kS + i;
+      next[i].get(static_cast<uint32_t>(at) < static_cast<uint32_t>(s.h.in), values[i]);
+    }
     next_grads.get(grads);
-    load(step + 1 < rows);
+    load();
     sums->shift();
 #pragma unroll
     for (int c = 0; c < Own::kResults; ++c) sums->grads[0][c][0] = grads[c];
@@ -73,8 +75,8 @@ sum_columns(ColumnsSumsCall<T> call) {
     const auto first = static_cast<int32_t>(take_remainder(call.down, &rest)) * call.rows;
     const int64_t plane = int64_t{rest} * s.channels + channel;
     sum_column<W, Own, T>(s, column, first, Tile::least(call.rows, s.h.out - first),
-                          call.src + (plane * s.in() + (first * s.w.in + column) * W::kS),
-                          call.grad + (plane * s.out() + first * s.w.out + column), &sums);
+                          call.src + (plane * s.in() + column * W::kS),
+                          call.grad + (plane * s.out() + column), &sums);
   }
   float all[W::kTaps + 1];
 #pragma unroll
@@ -82,7 +84,7 @@ sum_columns(ColumnsSumsCall<T> call) {
   sum_team(all, Own::kThreads, shared);
   if (thread_id() != 0) return;
 #pragma unroll
-  for (int i = 0; i <= W::kTaps; ++i) *call.sums.part(s, split, channel, i) = all[i];
+  for (int i = 0; i <= W::kTaps; ++i) call.sums.put(s, split, channel, i, all[i]);
 }
 
 template <class Own>
@@ -122,7 +124,7 @@ int launch_columns_sums(const BackwardArgs& a, const Shape& s, const polyops_con
                                      static_cast<int32_t>(g.turns)};
     const int status =
         launch(sum_columns<W, Own, T>, {splits * s.channels, Own::kThreads}, ctx, call);
-    return status == POLYOPS_OK ? launch_add_parts(s, call.sums, ctx) : status;
+    return launch_add_parts(status, s, call.sums, ctx);
   });
 }
 

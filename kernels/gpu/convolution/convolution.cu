@@ -1,14 +1,18 @@
 // convolution and convolution_backward on GPUs: those of one channel each ("depthwise"), in one and two
 // dimensions. All others are declined by the first comparison. Bound: memory, 2 elements moved per
 // result, backward 5.
+#include <algorithm>
+
 #include "anywhere.h"
 #include "columns.h"
+#include "columns_gradients.h"
 #include "columns_sums.h"
 #include "last.h"
 #include "last_sums.h"
 #include "layout.h"
 #include "planes.h"
 #include "planes_sums.h"
+#include "row_packs_gradients.h"
 #include "row_packs_sums.h"
 #include "rows.h"
 #include "spread_last.h"
@@ -121,9 +125,12 @@ size_t planes_scratch(const void* p, int32_t) {
   if (!wants_sums(a)) return 0;
   const Shape shape = shape_of(a);
   const auto bytes = static_cast<int>(polyops_dtype_size(a.src.dtype));
-  if (is_row(shape)) return sums_bytes(shape, row_packs_grid(shape, 16 / bytes).splits);
-  const int64_t splits = sums_grid(shape, bytes).splits, of_columns = columns_splits(shape);
-  return sums_bytes(shape, splits > of_columns ? splits : of_columns);
+  if (is_row(shape)) {
+    return sums_bytes(shape, std::max(row_packs_grid(shape, 16 / bytes).splits,
+                                      row_gradients_grid(shape, 16 / bytes).splits));
+  }
+  return sums_bytes(shape, std::max({int64_t{sums_grid(shape, bytes).splits}, columns_splits(shape),
+                                     columns_gradients_splits(shape)}));
 }
 
 size_t any_scratch(const void* p, int32_t) {
@@ -167,10 +174,20 @@ int input_last(const BackwardArgs& a, const Shape& s, const polyops_context* ctx
   return launch_last(turned(s), grad, dst, turned(taps, s), Bias<T>{nullptr, 0}, ctx);
 }
 
+// Whether all of a call's tensors begin where packs do.
+bool is_aligned(const BackwardArgs& a) {
+  return is_aligned(a.src.data) && is_aligned(a.grad_dst.data) && is_aligned(a.grad_src.data);
+}
+
 int backward_planes(const void* p, const polyops_context* ctx) {
   const auto& a = *static_cast<const BackwardArgs*>(p);
   const Shape s = shape_of(a);
+  const bool all = polyops_is_present(&a.grad_src) && wants_sums(a);
   return with_type(a.src.dtype, [&]<class T>() {
+    if (all && is_aligned(a)) {
+      if (is_row(s)) return launch_row_gradients<T>(a, s, ctx);
+      if (has_columns_gradients(s)) return launch_columns_gradients<T>(a, s, ctx);
+    }
     int status = POLYOPS_OK;
     if (polyops_is_present(&a.grad_src)) status = input_planes<T>(a, s, ctx);
     if (status != POLYOPS_OK || !wants_sums(a)) return status;

@@ -123,7 +123,7 @@ sum_last_channels(LastSumsCall<T> call) {
       for (int32_t line = 0; line < g.lines; ++line) {
         sum += shared[(i * g.lines + line) * width + c];
       }
-      *call.sums.part(s, lane.block, lane.channel + c, from + i) = sum;
+      call.sums.put(s, lane.block, lane.channel + c, from + i, sum);
     }
   }
 }
@@ -149,7 +149,7 @@ int launch_last_sums(const BackwardArgs& a, const Shape& s, const polyops_contex
                                   sums_of<T>(a, splits_of(grid), ctx)};
     const LaunchShape shape = {int64_t{grid.columns} * splits_of(grid), Own::kThreads};
     const int status = launch(sum_last_channels<W, T>, shape, ctx, call);
-    return status == POLYOPS_OK ? launch_add_parts(s, call.sums, ctx) : status;
+    return launch_add_parts(status, s, call.sums, ctx);
   });
 }
 

@@ -135,7 +135,7 @@ sum_planes(PlanesSumsCall<T> call) {
   sum_team(sums, g.team, shared);
   if (lane != 0 || own >= channels) return;
 #pragma unroll
-  for (int i = 0; i <= W::kTaps; ++i) *call.sums.part(s, split, channel + own, i) = sums[i];
+  for (int i = 0; i <= W::kTaps; ++i) call.sums.put(s, split, channel + own, i, sums[i]);
 }
 
 template <class T>
@@ -154,7 +154,7 @@ int launch_planes_sums(const BackwardArgs& a, const Shape& s, const polyops_cont
                              (2 * kAround + grad_at + grads) * sizeof(T)};
   const int status = with_square(
       s, POLYOPS_DECLINED, [&]<class W>() { return launch(sum_planes<W, T>, shape, ctx, call); });
-  return status == POLYOPS_OK ? launch_add_parts(s, call.sums, ctx) : status;
+  return launch_add_parts(status, s, call.sums, ctx);
 }
 
 }  // namespace

@@ -29,14 +29,18 @@ struct RowPacksGrid {
   int64_t packs, per_split, splits;
 };
 
-inline RowPacksGrid row_packs_grid(const Shape& s, int per_pack) {
+// reach: elements of a row up to the end of its last pack, at least.
+inline RowPacksGrid row_packs_grid(const Shape& s, int per_pack, int64_t reach) {
   RowPacksGrid g;
-  g.packs = ceil_div(int64_t{s.w.out} + per_pack - 1, per_pack);
+  g.packs = ceil_div(reach, per_pack);
   const int64_t count = g.packs * s.batch, most = ceil_div(count, kRowSumsThreads * kLeastPacks);
   const int64_t splits = ceil_div(kRowSumsBlocks, s.channels);
   g.per_split = ceil_div(count, splits < most ? splits : most);
   g.splits = ceil_div(count, g.per_split);
   return g;
+}
+inline RowPacksGrid row_packs_grid(const Shape& s, int per_pack) {
+  return row_packs_grid(s, per_pack, int64_t{s.w.out} + per_pack - 1);
 }
 
 // Adds the products of a pack of gradients. Those that the row has not are skipped, not multiplied by 0:
@@ -82,7 +86,7 @@ sum_row_packs(RowPacksSumsCall<T> call) {
   sum_team(sums, kRowSumsThreads, shared);
   if (thread_id() != 0) return;
 #pragma unroll
-  for (int i = 0; i <= W::kTaps; ++i) *call.sums.part(s, split, channel, i) = sums[i];
+  for (int i = 0; i <= W::kTaps; ++i) call.sums.put(s, split, channel, i, sums[i]);
 }
 
 template <class T>
@@ -100,7 +104,7 @@ int launch_row_packs_sums(const BackwardArgs& a, const Shape& s, const polyops_c
     if constexpr (W::kH == 1) return launch(sum_row_packs<W, T>, shape, ctx, call);
     return POLYOPS_DECLINED;
   });
-  return status == POLYOPS_OK ? launch_add_parts(s, call.sums, ctx) : status;
+  return launch_add_parts(status, s, call.sums, ctx);
 }
 
 }  // namespace

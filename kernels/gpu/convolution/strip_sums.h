@@ -50,9 +50,11 @@ struct StripSums {
     }
   }
   // The products of the results of m rows back with what is read now. Results that the image has not
-  // are skipped, not multiplied by 0: what is read may be infinite.
+  // are skipped, not multiplied by 0: what is read may be infinite. So are pixels that it has not, of
+  // which has(j) is false.
+  template <class Has>
   GPU_DEVICE void add(int m, int32_t results,
-                      const float (&values)[W::kS][Own::kPixels][Own::kElements]) {
+                      const float (&values)[W::kS][Own::kPixels][Own::kElements], Has has) {
 #pragma unroll
     for (int c = 0; c < Own::kResults; ++c) {
       if (c >= results) break;
@@ -63,29 +65,35 @@ struct StripSums {
 #pragma unroll
           for (int e = 0; e < Own::kElements; ++e) {
             float& sum = sums[(m * W::kS + i) * W::kW + j][e];
-            sum = fmaf(values[i][c * W::kS + j][e], grads[m][c][e], sum);
+            if (has(c * W::kS + j)) sum = fmaf(values[i][c * W::kS + j][e], grads[m][c][e], sum);
           }
         }
       }
     }
   }
+  template <class Has>
   GPU_DEVICE void add_step(int32_t step, int32_t rows, int32_t results,
-                           const float (&values)[W::kS][Own::kPixels][Own::kElements]) {
+                           const float (&values)[W::kS][Own::kPixels][Own::kElements], Has has) {
     // Most steps: the branches below are many beside the products of a small filter.
     if (W::kH <= 3 && step >= Own::kBefore && step < rows && results >= Own::kResults) {
 #pragma unroll
-      for (int m = 0; m <= Own::kBefore; ++m) add(m, Own::kResults, values);
+      for (int m = 0; m <= Own::kBefore; ++m) add(m, Own::kResults, values, has);
       return;
     }
 #pragma unroll
     for (int m = 0; m <= Own::kBefore; ++m) {
       if (static_cast<uint32_t>(step - m) >= static_cast<uint32_t>(rows)) continue;
       if (results >= Own::kResults) {
-        add(m, Own::kResults, values);
+        add(m, Own::kResults, values, has);
       } else {
-        add(m, results, values);
+        add(m, results, values, has);
       }
     }
+  }
+  // Where pixels of padding are multiplied by 0.
+  GPU_DEVICE void add_step(int32_t step, int32_t rows, int32_t results,
+                           const float (&values)[W::kS][Own::kPixels][Own::kElements]) {
+    add_step(step, rows, results, values, [](int) { return true; });
   }
 };
 

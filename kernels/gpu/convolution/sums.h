@@ -27,6 +27,23 @@ struct Sums {
     const int64_t taps = s.taps();
     return of_split + (tap < taps ? filter * taps + tap : int64_t{s.filters()} * taps + filter);
   }
+  // To the gradients.
+  GPU_DEVICE void store(const Shape& s, int64_t filter, int32_t tap, float sum) const {
+    if (tap == s.taps()) {
+      if (bias != nullptr) bias[filter * bias_stride] = narrow<T>(sum);
+    } else if (weight != nullptr) {
+      const auto at = static_cast<uint32_t>(tap), width = static_cast<uint32_t>(s.w.taps);
+      weight[to.at(filter, 0, at / width, at % width)] = narrow<T>(sum);
+    }
+  }
+  // A split's; of a single one they are the gradients.
+  GPU_DEVICE void put(const Shape& s, int64_t split, int64_t filter, int32_t tap, float sum) const {
+    if (splits == 1) {
+      store(s, filter, tap, sum);
+    } else {
+      *part(s, split, filter, tap) = sum;
+    }
+  }
 };
 
 template <class T>
@@ -72,19 +89,20 @@ add_parts(Shape shape, Sums<T> sums) {
   barrier();
   if (thread_id() >= kSumColumns || at >= row) return;
   for (int i = 1; i < kSumRows; ++i) sum += shared[thread_id() + i * kSumColumns];
-  const int64_t of_weight = int64_t{shape.filters()} * shape.taps();
-  if (at >= of_weight) {
-    if (sums.bias != nullptr) sums.bias[(at - of_weight) * sums.bias_stride] = narrow<T>(sum);
-    return;
-  }
-  if (sums.weight == nullptr) return;
   const auto index = static_cast<uint32_t>(at), taps = static_cast<uint32_t>(shape.taps());
-  const uint32_t width = static_cast<uint32_t>(shape.w.taps), tap = index % taps;
-  sums.weight[sums.to.at(index / taps, 0, tap / width, tap % width)] = narrow<T>(sum);
+  const uint32_t of_weight = static_cast<uint32_t>(shape.filters()) * taps;
+  if (index >= of_weight) {
+    sums.store(shape, index - of_weight, shape.taps(), sum);
+  } else {
+    sums.store(shape, index / taps, static_cast<int32_t>(index % taps), sum);
+  }
 }
 
+// After the kernel that put() them, which was launched with that status.
 template <class T>
-int launch_add_parts(const Shape& shape, const Sums<T>& sums, const polyops_context* ctx) {
+int launch_add_parts(int status, const Shape& shape, const Sums<T>& sums,
+                     const polyops_context* ctx) {
+  if (status != POLYOPS_OK || sums.splits == 1) return status;
   const int64_t blocks = ceil_div(sums_of_split(shape), kSumColumns);
   return launch(add_parts<T>, {blocks, kSumColumns * kSumRows}, ctx, shape, sums);
 }
@@ -149,7 +167,7 @@ sum_anywhere(AnySumsCall<T> call) {
     sum += sum_row(call, call.grad + call.of_grad.at(n, filter, o, 0),
                    call.src + call.of_src.at(n, filter / s.multiple, y, 0), j, of_bias);
   }
-  *call.sums.part(s, split, filter, tap) = sum;
+  call.sums.put(s, split, filter, tap, sum);
 }
 
 // So many that the largest chip of today is full, of a row of results each at least.
@@ -177,7 +195,7 @@ inline int sums_anywhere(const BackwardArgs& a, const polyops_context* ctx) {
                                  count};
     const int status =
         launch(sum_anywhere<T>, {ceil_div(count, kAnywhereThreads), kAnywhereThreads}, ctx, call);
-    return status == POLYOPS_OK ? launch_add_parts(shape, call.sums, ctx) : status;
+    return launch_add_parts(status, shape, call.sums, ctx);
   });
 }
 
