@@ -28,20 +28,21 @@ class GroupSums {
   };
 
   GPU_DEVICE GroupSums(const Image<T>& image, uint32_t lane, uint32_t plane)
-      : wide_(image.columns.to),
-        wide_out_(image.columns.from),
-        in_(image.in + int64_t{plane} * image.rows.to * wide_ + lane * kWide),
-        out_(image.out + int64_t{plane} * image.rows.from * wide_out_ + lane * kResults),
+      : row_(image.columns.to * static_cast<int>(sizeof(T))),
+        row_out_(image.columns.from * static_cast<int>(sizeof(T))),
+        in_(reinterpret_cast<const char*>(
+            image.in + int64_t{plane} * image.rows.to * image.columns.to + lane * kWide)),
+        out_(reinterpret_cast<char*>(
+            image.out + int64_t{plane} * image.rows.from * image.columns.from + lane * kResults)),
         first_(lane == 0),
-        last_((lane + 1) * kWide == static_cast<uint32_t>(wide_)) {}
+        last_((lane + 1) * kWide == static_cast<uint32_t>(image.columns.to)) {}
 
-  GPU_DEVICE Raw read(int row) const {
-    const T* at = in_ + row * wide_;
-    Raw raw;
-    raw.own.load(at);
-    raw.left.load(first_ ? at : at - kSide);
-    raw.right.load(last_ ? at : at + kWide);
-    return raw;
+  GPU_DEVICE void read(int row, Raw* raw) const {
+    const auto* at = reinterpret_cast<const T*>(in_ + int64_t{row} * row_);
+    raw->own.load(at);
+    raw->left = raw->right = {};
+    if (!first_) raw->left.load(at - kSide);
+    if (!last_) raw->right.load(at + kWide);
   }
 
   GPU_DEVICE void along(const Raw& raw, const GroupWeights<Mode, kTimes>& weights,
@@ -50,26 +51,24 @@ class GroupSums {
     raw.left.template get<T>(x);
     raw.own.template get<T>(x + kSide);
     raw.right.template get<T>(x + kSide + kWide);
-    // The weights of a linear result beyond an edge are those that one within it lacks.
     constexpr int kEnd = kSide + kWide;
+    if constexpr (kTaps == 2) {  // a result beyond an edge has the weights that one within it lacks
 #pragma unroll
-    for (int j = 0; j < kUsed; ++j) {
-      if (first_) x[kSide - 1 - j] = kTaps > 2 ? 0.0f : x[kSide + j];
-      if (last_) x[kEnd + j] = kTaps > 2 ? 0.0f : x[kEnd - 1 - j];
+      for (int j = 0; j < kUsed; ++j) {
+        if (first_) x[kSide - 1 - j] = x[kSide + j];
+        if (last_) x[kEnd + j] = x[kEnd - 1 - j];
+      }
     }
 #pragma unroll
-    for (int c = 0; c < kResults; ++c) sum[c] = place(c, 0, kEnd + kSide, x, weights);
-    if constexpr (kTaps > 2) {  // what lies beyond an edge belongs to that at the edge
-      if (first_) {
+    for (int c = 0; c < kResults; ++c) {
 #pragma unroll
-        for (int c = 1; c <= kTaps / 2; ++c) sum[0] += place(-c, kSide, kEnd, x, weights);
+      for (int i = 0; i < kTimes * kTaps; ++i) {
+        const float w = weight(weights, i), value = x[kSide - kUsed + c * kTimes + i];
+        sum[c] = i == 0 ? w * value : fmaf(w, value, sum[c]);
       }
-      if (last_) {
-#pragma unroll
-        for (int c = 0; c < kTaps / 2; ++c) {
-          sum[kResults - 1] += place(kResults + c, kSide, kEnd, x, weights);
-        }
-      }
+    }
+    if constexpr (kTaps > 2) {
+      join_edges(x, weights, sum);
     } else if (first_) {  // the second tap of results at the edge has 0 x: nothing, or NaN
 #pragma unroll
       for (int j = 0; j < kTimes / 2; ++j) sum[1] = fmaf(0.0f, x[kSide + j], sum[1]);
@@ -77,34 +76,102 @@ class GroupSums {
   }
 
   GPU_DEVICE void store(int row, const float (&x)[kResults]) const {
-    Unit<16 / kTimes>::store(out_ + row * wide_out_, x);
+    Unit<16 / kTimes>::store(reinterpret_cast<T*>(out_ + int64_t{row} * row_out_), x);
   }
 
  private:
-  // What the element at place c has of x, from `begin` on, before `end`.
-  GPU_DEVICE static float place(int c, int begin, int end, const float (&x)[kSide + kWide + kSide],
-                                const GroupWeights<Mode, kTimes>& weights) {
-    float sum = 0;
+  using Line = float[kSide + kWide + kSide];
+  using Weights = GroupWeights<Mode, kTimes>;
+
+  // Of the i-th result that has an element.
+  GPU_DEVICE static float weight(const Weights& weights, int i) {
+    return weights.of[i % kTimes][kTaps - 1 - i / kTimes];
+  }
+  // What lies beyond an edge belongs to the place at the edge.
+  GPU_DEVICE void join_edges(const Line& x, const Weights& weights, float (&sum)[kResults]) const {
 #pragma unroll
-    for (int i = 0; i < kTimes * kTaps; ++i) {
-      const int at = kSide - kUsed + c * kTimes + i;
-      if (at < begin || at >= end) continue;
-      const float w = weights.of[i % kTimes][kTaps - 1 - i / kTimes];
-      sum = i == 0 ? w * x[at] : fmaf(w, x[at], sum);
+    for (int c = 0; c < kTaps / 2; ++c) {
+#pragma unroll
+      for (int i = 0; i < kTimes * kTaps; ++i) {
+        const float w = weight(weights, i);
+        const int before = i - kUsed - (c + 1) * kTimes, after = i - kUsed + (kResults + c) * kTimes;
+        if (before >= 0 && first_) sum[0] = fmaf(w, x[kSide + before], sum[0]);
+        if (after < kWide && last_) {
+          sum[kResults - 1] = fmaf(w, x[kSide + after], sum[kResults - 1]);
+        }
+      }
     }
-    return sum;
   }
 
-  int wide_, wide_out_;
-  const T* in_;
-  T* out_;
+  int row_, row_out_;  // in bytes
+  const char* in_;
+  char* out_;
   bool first_, last_;
 };
 
 // The row that stands for that one, which may be beyond an edge.
 GPU_DEVICE int mirrored(int row, int rows) {
-  return row < 0 ? -1 - row : row < rows ? row : 2 * rows - 1 - row;
+  const int after = row < 0 ? ~row : row, before = 2 * rows - 1 - after;
+  return after < before ? after : before;
 }
+
+// Sums of the rows of src that a group of the gradient's belongs to.
+template <class Mode, class T, int kTimes>
+class GroupRows {
+  using Sums = GroupSums<Mode, T, kTimes>;
+  static constexpr int kTaps = Mode::kTaps, kResults = Sums::kResults;
+
+ public:
+  // Adds group q. kEdge: of which rows may be beyond an edge.
+  template <bool kEdge>
+  GPU_DEVICE void add(const Sums& sums, const typename Sums::Raw (&raw)[kTimes], int q, int rows) {
+#pragma unroll
+    for (int f = 0; f < kTimes; ++f) {
+      const auto row = static_cast<unsigned>(q * kTimes + kTimes / 2 + f);
+      if (kEdge && kTaps > 2 && row >= static_cast<unsigned>(rows)) continue;
+      float line[kResults];
+      sums.along(raw[f], weights_, line);
+#pragma unroll
+      for (int c = 0; c < kResults; ++c) {
+#pragma unroll
+        for (int k = 0; k < kTaps; ++k) {
+          kept_[k][c] = fmaf(weights_.of[f][k], line[c], kept_[k][c]);
+        }
+        // As in along(), what the second tap of a row at the edge has.
+        if (kEdge && kTaps == 2 && q < 0 && f >= kTimes / 2) {
+          second_[c] = fmaf(0.0f, line[c], second_[c]);
+        }
+      }
+    }
+  }
+  // What lies beyond an edge belongs to the row at the edge.
+  GPU_DEVICE void join(int row, int last) {
+    if constexpr (kTaps > 2) {
+#pragma unroll
+      for (int c = 0; c < kResults; ++c) {
+        if (row == -2) kept_[2][c] += kept_[0][c];
+        if (row == -1) kept_[1][c] += kept_[0][c];
+        if (row == last) kept_[0][c] += kept_[1][c] + kept_[2][c];
+      }
+    }
+  }
+  GPU_DEVICE const float (&first() const)[kResults] { return kept_[0]; }
+  template <bool kEdge>
+  GPU_DEVICE void next() {
+#pragma unroll
+    for (int c = 0; c < kResults; ++c) {
+#pragma unroll
+      for (int k = 1; k < kTaps; ++k) kept_[k - 1][c] = kept_[k][c];
+      kept_[kTaps - 1][c] = kEdge && kTaps == 2 ? second_[c] : 0.0f;
+      if (kEdge) second_[c] = 0;
+    }
+  }
+
+ private:
+  const GroupWeights<Mode, kTimes> weights_;
+  float kept_[kTaps][kResults] = {};
+  float second_[kResults] = {};
+};
 
 template <class Mode, class T, int kTimes>
 GPU_KERNEL(kUpsampleThreads)
@@ -112,60 +179,40 @@ upsample_backward_groups(Image<T> image, Work work) {
   const auto index = static_cast<uint32_t>(block_id() * block_threads() + thread_id());
   if (index >= work.threads) return;
   using Sums = GroupSums<Mode, T, kTimes>;
-  constexpr int kTaps = Mode::kTaps, kResults = Sums::kResults;
+  constexpr int kTaps = Mode::kTaps;
   constexpr int kAhead = 4 / kTimes;  // groups of rows that are read at once
   const Share share = share_of(work, index);
   const Sums sums(image, share.lane, share.group);
-  const GroupWeights<Mode, kTimes> weights;
+  GroupRows<Mode, T, kTimes> kept;
   const int from = image.rows.from, to = image.rows.to;
   const int stop = share.row + work.rows < from ? share.row + work.rows : from;
   const int end = stop + kTaps / 2 - 1;
   int group = share.row - kTaps / 2;
   typename Sums::Raw raw[kAhead][kTimes];
-  const auto row_of = [&](int q, int f) { return q * kTimes + kTimes / 2 + f; };
+  // Beyond the last group, which has no other rows, that again.
+  const auto read = [&](int q, typename Sums::Raw* to_raw) {
+    const int first = (q < end ? q : end - 1) * kTimes + kTimes / 2;
 #pragma unroll
-  for (int i = 0; i < kAhead * kTimes; ++i) {
-    raw[i / kTimes][i % kTimes] = sums.read(mirrored(row_of(group, i), to));
-  }
-  float kept[kTaps][kResults] = {};  // of the rows that a group belongs to
-  float joined[kResults] = {};       // linear: what the second tap of results at the edge has
+    for (int f = 0; f < kTimes; ++f) sums.read(mirrored(first + f, to), to_raw + f);
+  };
+#pragma unroll
+  for (int a = 0; a < kAhead; ++a) read(group + a, raw[a]);
   for (; group < end; group += kAhead) {
 #pragma unroll
     for (int a = 0; a < kAhead; ++a) {
-      const int q = group + a;
+      const int q = group + a, row = q + 1 - kTaps / 2;  // it finishes that one
       if (q >= end) break;
-#pragma unroll
-      for (int f = 0; f < kTimes; ++f) {
-        const auto place = static_cast<unsigned>(row_of(q, f));
-        if (kTaps == 2 || place < static_cast<unsigned>(to)) {
-          float line[kResults];
-          sums.along(raw[a][f], weights, line);
-#pragma unroll
-          for (int c = 0; c < kResults; ++c) {
-#pragma unroll
-            for (int k = 0; k < kTaps; ++k) {
-              kept[k][c] = fmaf(weights.of[f][k], line[c], kept[k][c]);
-            }
-            if (kTaps == 2 && q < 0 && f >= kTimes / 2) joined[c] = fmaf(0.0f, line[c], joined[c]);
-          }
-        }
-        if (q + kAhead < end) raw[a][f] = sums.read(mirrored(row_of(q + kAhead, f), to));
-      }
-      const int row = q + 1 - kTaps / 2;  // is finished
-#pragma unroll
-      for (int c = 0; c < kResults; ++c) {
-        if constexpr (kTaps > 2) {
-          if (row == -2) kept[2][c] += kept[0][c];
-          if (row == -1) kept[1][c] += kept[0][c];
-          if (row == from - 1) kept[0][c] += kept[1][c] + kept[2][c];
-        }
-      }
-      if (row >= share.row) sums.store(row, kept[0]);
-#pragma unroll
-      for (int c = 0; c < kResults; ++c) {
-#pragma unroll
-        for (int k = 1; k < kTaps; ++k) kept[k - 1][c] = kept[k][c];
-        kept[kTaps - 1][c] = kTaps == 2 && q < 0 ? joined[c] : 0.0f;
+      const auto step = [&]<bool kEdge>() {
+        kept.template add<kEdge>(sums, raw[a], q, to);
+        read(q + kAhead, raw[a]);
+        if (kEdge) kept.join(row, from - 1);
+        if (row >= share.row) sums.store(row, kept.first());
+        kept.template next<kEdge>();
+      };
+      if (q > 0 && q < from - 1) {
+        step.template operator()<false>();
+      } else {
+        step.template operator()<true>();
       }
     }
   }

@@ -25,19 +25,21 @@ class GroupColumns {
   };
 
   GPU_DEVICE GroupColumns(const Image<T>& image, uint32_t lane, uint32_t plane)
-      : wide_(image.columns.from),
-        in_(image.in + int64_t{plane} * image.rows.from * wide_),
+      : row_(image.columns.from * static_cast<int>(sizeof(T))),
+        in_(reinterpret_cast<const char*>(
+            image.in + int64_t{plane} * image.rows.from * image.columns.from)),
         first_(lane == 0),
-        last_((lane + 1) * kOwn == static_cast<uint32_t>(wide_)) {
+        last_((lane + 1) * kOwn == static_cast<uint32_t>(image.columns.from)) {
 #pragma unroll
     for (int i = 0; i < kRead / kLong; ++i) {
-      const int at = static_cast<int>(lane) * kOwn - kSide + i * kLong;
-      at_[i] = at < 0 ? 0 : at < wide_ ? at : wide_ - kLong;
+      const int place = static_cast<int>(lane) * kOwn - kSide + i * kLong;
+      const int end = image.columns.from - kLong;
+      at_[i] = sizeof(T) * static_cast<uint32_t>(place < 0 ? 0 : place < end ? place : end);
     }
   }
 
   GPU_DEVICE Raw read(int row) const {
-    const T* line = in_ + row * wide_;
+    const char* line = in_ + int64_t{row} * row_;
     Raw raw;
 #pragma unroll
     for (int i = 0; i < kRead / kLong; ++i) raw.part[i].load(line + at_[i]);
@@ -63,10 +65,10 @@ class GroupColumns {
   }
 
  private:
-  int wide_;
-  const T* in_;
+  int row_;  // in bytes
+  const char* in_;
   bool first_, last_;
-  int at_[kRead / kLong];
+  uint32_t at_[kRead / kLong];  // in bytes
 };
 
 template <class Mode, class T, int kTimes>
@@ -83,7 +85,9 @@ upsample_groups(Image<T> image, Work work) {
   const int left = rows.from + 1 - share.row;  // groups
   const int count = (work.rows < left ? work.rows : left) + kTaps - 1;
   const int begin = share.row - kTaps / 2;  // row of src; groups are numbered from -1 on
-  T* const out = image.out + int64_t{share.group} * rows.to * image.columns.to + share.lane * kWide;
+  char* const out = reinterpret_cast<char*>(
+      image.out + int64_t{share.group} * rows.to * image.columns.to + share.lane * kWide);
+  const int bytes = image.columns.to * static_cast<int>(sizeof(T));
   typename Columns::Raw raw[kTaps];
 #pragma unroll
   for (int k = 0; k < kTaps; ++k) raw[k] = columns.read(within(rows, begin + k));
@@ -111,7 +115,7 @@ upsample_groups(Image<T> image, Work work) {
             sum[j] = fmaf(weights.of[f][k], kept[(slot + 1 + k) % kTaps][j], sum[j]);
           }
         }
-        store_elements(out + row * image.columns.to, sum);
+        store_elements(reinterpret_cast<T*>(out + int64_t{row} * bytes), sum);
       }
     }
   }
