@@ -173,14 +173,19 @@ class GroupRows {
   float second_[kResults] = {};
 };
 
+// Blocks whose registers a multiprocessor has: at 64 it is half full, and four taps then leave none for
+// more than a group of rows.
+template <class Mode, int kTimes>
+constexpr int kGroupBlocks = Mode::kTaps == 2 && kTimes == 4 ? 5 : 4;
+
 template <class Mode, class T, int kTimes>
-GPU_KERNEL(kUpsampleThreads)
+GPU_KERNEL(kUpsampleThreads, kGroupBlocks<Mode, kTimes>)
 upsample_backward_groups(Image<T> image, Work work) {
   const auto index = static_cast<uint32_t>(block_id() * block_threads() + thread_id());
   if (index >= work.threads) return;
   using Sums = GroupSums<Mode, T, kTimes>;
   constexpr int kTaps = Mode::kTaps;
-  constexpr int kAhead = 4 / kTimes;  // groups of rows that are read at once
+  constexpr int kAhead = kTaps > 2 ? 1 : 4 / kTimes;  // groups of rows that are read at once
   const Share share = share_of(work, index);
   const Sums sums(image, share.lane, share.group);
   GroupRows<Mode, T, kTimes> kept;

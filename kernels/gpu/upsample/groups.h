@@ -75,10 +75,12 @@ struct alignas(kBytes) Unit {
   }
 } __attribute__((may_alias));
 
-// Rows that a thread goes down, of so many, if so many threads do each.
+// Rows that a thread goes down, of so many, if so many threads do each: the most that leave a device
+// nearly full once.
 inline int rows_of_thread(int64_t threads, int rows, int most, const polyops_context* ctx) {
+  const int64_t enough = enough_threads(ctx) / 4 * 3;
   int count = most;
-  while (count > 2 && threads * ((rows + count - 1) / count) < enough_threads(ctx)) count /= 2;
+  while (count > 2 && threads * ((rows + count - 1) / count) < enough) count /= 2;
   return count;
 }
 
