@@ -1,7 +1,7 @@
 // What elementwise ops share: tensors that are one run of memory, in whatever order of dimensions, go
 // by packs, kPacks of each tensor in flight per thread; rows of whole packs, as half of a wider tensor
-// has them, by packs whose place is taken apart; anything else so element by element. Bound: memory,
-// each tensor once.
+// has them, by packs whose place is taken apart; rows that lie otherwise by elementwise_shifted.h;
+// anything else so element by element. Bound: memory, each tensor once.
 //
 // An op is a type with
 //   using Args; static constexpr int kInputs, kOutputs;
@@ -14,6 +14,7 @@
 
 #include <cstdint>
 
+#include "elementwise_shifted.h"
 #include "gpu.h"
 #include "span.h"
 #include "walk.h"
@@ -21,45 +22,9 @@
 namespace polyops::gpu {
 namespace {
 
-constexpr int kElementThreads = 256;
-
-template <class Function>
-GPU_DEVICE void apply(const Function& f, const float (&x)[1], float (&y)[1]) {
-  y[0] = f(x[0]);
-}
-template <class Function>
-GPU_DEVICE void apply(const Function& f, const float (&x)[2], float (&y)[1]) {
-  y[0] = f(x[0], x[1]);
-}
-template <class Function>
-GPU_DEVICE void apply(const Function& f, const float (&x)[3], float (&y)[2]) {
-  f(x[0], x[1], x[2], &y[0], &y[1]);
-}
-
 // Packs of each tensor per thread.
 template <int kInputs>
 inline constexpr int kRunPacks = kInputs < 3 ? 2 : 1;
-
-template <class T, int kInputs, int kOutputs>
-struct Pointers {
-  const T* in[kInputs];
-  T* out[kOutputs];
-
-  // Elements by which all are behind a multiple of 16 bytes; -1 if that differs.
-  int shift() const {
-    const auto of = [](const T* p) {
-      return static_cast<int>(reinterpret_cast<uintptr_t>(p) % 16 / sizeof(T));
-    };
-    const int first = of(in[0]);
-    for (const T* p : in) {
-      if (of(p) != first) return -1;
-    }
-    for (const T* p : out) {
-      if (of(p) != first) return -1;
-    }
-    return first;
-  }
-};
 
 template <class T, int kInputs, int kOutputs, class Function>
 GPU_KERNEL(kElementThreads)
@@ -238,6 +203,7 @@ struct Elementwise {
                          {(packs + kOfBlock - 1) / kOfBlock, kElementThreads}, ctx, f, p, walk,
                          static_cast<uint32_t>(packs));
     }
+    if (is_shifted(walk, p)) return launch_shifted(f, p, walk, ctx);
     constexpr int64_t kOfWalk = kElementThreads * kWalked;  // elements
     return gpu::launch(walk_elements<T, kInputs, kOutputs, Function>,
                        {(n + kOfWalk - 1) / kOfWalk, kElementThreads}, ctx, f, p, walk, n);

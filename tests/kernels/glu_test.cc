@@ -57,6 +57,8 @@ std::vector<Case> cases() {
       {"rows of packs with gaps", {3, 5, 32}, 2, {400, 48, 1}, {200, 24, 1}},
       {"odd rows", {37, 10}, 1, {}, {}},
       {"unaligned rows", {7, 64}, 1, {}, {}, 1},
+      {"long odd rows", {9, 2 * 83}, 1, {}, {}},
+      {"long odd rows with gaps", {2, 3, 2 * 65}, 2, {700, 203, 1}, {300, 77, 1}, 1},
       {"image", image, 1, {}, {}},
       {"channels last", image, 1, last, half_last},
       {"channels last from first", image, 1, {}, half_last},

@@ -51,6 +51,8 @@ std::vector<Case> all_cases() {
       {{12, 16}, {5, 8}}, {{7, 9}, {1, 1}},  {{6, 8}, {6, 16}},    {{6, 8}, {13, 8}},
       {{1, 7}, {3, 20}},  {{9, 1}, {20, 4}}, {{10, 11}, {13, 17}}, {{40, 33}, {3, 60}},
       {{2, 2}, {70, 4}},
+      // Twice and four times the size, in rows of whole packs.
+      {{2, 4}, {4, 8}},   {{7, 24}, {14, 48}}, {{2, 2}, {8, 8}},     {{5, 12}, {20, 48}},
   };
   for (const auto& [from, to] : images) {
     cases.push_back({2, 3, from, to});
@@ -77,7 +79,8 @@ std::vector<Case> all_cases() {
 std::vector<Case> large_cases() {
   return {{4, 28, {15, 15}, {14, 16}},       {2, 15, {15, 15}, {14, 16}},
           {8, 30, {15, 15}, {14, 17}},       {4, 28, {15, 15}, {16, 16}},
-          {4, 64, {15, 15}, {16, 16}, true}, {16, 3, {30, 15}, {64, 16}, true}};
+          {4, 64, {15, 15}, {16, 16}, true}, {16, 3, {30, 15}, {64, 16}, true},
+          {8, 40, {13, 8}, {26, 16}},        {8, 40, {9, 4}, {36, 16}}};
 }
 
 struct Op {
@@ -252,8 +255,9 @@ TEST_P(UpsampleTest, LongShares) {
 
 TEST_P(UpsampleTest, SpecialValues) {
   const double special[] = {kNan, kInf, -kInf, -0.0, 6e4, -6e4, 1e-7};
-  for (bool last : {false, true}) {
-    const Case c = {2, 8, {9, 8}, {18, 20}, last};  // no weight is 0 but for rounding
+  // No weight is 0 but for rounding.
+  for (const Case& c : {Case{2, 8, {9, 8}, {18, 20}}, Case{2, 8, {9, 8}, {18, 20}, true},
+                        Case{2, 8, {9, 8}, {18, 16}}, Case{2, 8, {9, 8}, {36, 32}}}) {
     for (int32_t dtype : kDtypes) {
       for (int option : {0, 1}) {
         Buffer src = image_of(c, dtype, c.from, 0), grad = image_of(c, dtype, c.to, 0);

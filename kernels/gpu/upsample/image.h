@@ -49,6 +49,9 @@ inline Work make_work(int64_t lanes, int64_t groups, int rows, int rows_of_chunk
           static_cast<uint32_t>(lanes * groups * chunks), rows_of_chunk};
 }
 
+// Threads that leave a device nothing to wait for.
+inline int64_t enough_threads(const polyops_context* ctx) { return 1024 * multiprocessors(ctx); }
+
 inline LaunchShape shape_of(const Work& work) {
   return {(int64_t{work.threads} + kUpsampleThreads - 1) / kUpsampleThreads, kUpsampleThreads};
 }

@@ -3,15 +3,14 @@
 #define POLYOPS_GPU_UPSAMPLE_LAUNCHES_H_
 
 #include "backward.h"
+#include "backward_groups.h"
 #include "backward_tiles.h"
 #include "forward.h"
+#include "forward_groups.h"
 #include "forward_tiles.h"
 
 namespace polyops::gpu {
 namespace {
-
-// Threads that leave a device nothing to wait for.
-inline int64_t enough_threads(const polyops_context* ctx) { return 1024 * multiprocessors(ctx); }
 
 template <class Mode, class Lanes, class T>
 int launch_forward(const Image<T>& image, const polyops_context* ctx) {
@@ -43,6 +42,10 @@ template <class Mode, class T>
 int forward_planes(const Image<T>& image, const polyops_context* ctx) {
   if constexpr (Mode::kTaps > 1) {
     int status = POLYOPS_OK;
+    if constexpr (Mode::kTaps > 2) {
+      if (forward_groups<Mode, 2>(image, ctx, &status)) return status;
+      if (forward_groups<Mode, 4>(image, ctx, &status)) return status;
+    }
     if (forward_tiles<Mode>(image, ctx, &status)) return status;
     // Of an image that shrinks, neighbouring lanes are to read neighbours.
     return launch_forward<Mode, PlaneLanes<Mode, T, 1, 8 / Mode::kTaps>>(image, ctx);
@@ -98,6 +101,9 @@ int backward_planes(const Image<T>& image, const polyops_context* ctx) {
   if constexpr (Mode::kTaps > 1 || sizeof(T) == 2) {
     using Sums = std::conditional_t<Mode::kTaps == 1, NearestSums, Mode>;
     int status = POLYOPS_OK;
+    if constexpr (Mode::kTaps > 1) {
+      if (backward_groups<Mode>(image, ctx, &status)) return status;
+    }
     const bool packs =
         image.columns.to % kPack<T> == 0 && reinterpret_cast<uintptr_t>(image.in) % 16 == 0;
     if (packs ? backward_tiles<Sums, PackColumns<T>>(image, ctx, &status)
