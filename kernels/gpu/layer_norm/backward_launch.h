@@ -6,6 +6,7 @@
 #include "backward_long.h"
 #include "backward_strided.h"
 #include "backward_walk.h"
+#include "column_sums.h"
 
 namespace polyops::gpu {
 namespace {
@@ -14,11 +15,15 @@ template <class Norm, class T, class P>
 int launch_sums(const BackwardCall<Norm, T, P>& call, const typename Norm::BackwardArgs& a,
                 int64_t blocks, const polyops_context* ctx) {
   if (call.sums == nullptr) return POLYOPS_OK;
-  const int64_t tiles = round_up(call.n, kSumColumns) / kSumColumns;
-  int threads = 2 * kSumColumns;
-  while (threads < blocks * kSumColumns / 4 && threads < kSumThreads) threads *= 2;
-  return launch(column_sums<Norm, T>, {Norm::kParameters * tiles, threads}, ctx, call.sums,
-                call.stride, static_cast<int32_t>(blocks), values_of(a.grad_weight),
+  const auto tiles = [&](int columns) {
+    return Norm::kParameters * round_up(call.n, columns) / columns;
+  };
+  int columns = kMostSumColumns;
+  while (columns > kLeastSumColumns && tiles(columns) < multiprocessors(ctx)) columns /= 2;
+  int threads = 64;
+  while (threads < blocks * columns / 4 && threads < kSumThreads) threads *= 2;
+  return launch(column_sums<Norm, T>, {tiles(columns), threads}, ctx, call.sums, call.stride,
+                static_cast<int32_t>(blocks), columns, values_of(a.grad_weight),
                 values_of(Norm::grad_bias(a)), call.n);
 }
 
@@ -40,12 +45,15 @@ Walkers plan_walkers(BackwardCall<Norm, T, P>* call, int64_t n, int64_t rows, co
   call->slots = kBackwardPacks<T> + (call->ragged ? ends_of<T>(w.team) : 0);
   const int64_t stage = int64_t{call->slots} * 2 * 16 * w.threads;
   const int64_t weight = call->staged * kPack<T> * int64_t{sizeof(P)};
+  const int64_t columns =
+      int64_t{sizeof(float)} * (w.threads / w.team * columns_of_team(static_cast<int>(n)) + 4);
   w.blocks = walkers_of(w.threads <= few.threads ? few : kBackwardMost, w.threads);
   for (; w.blocks > 0; --w.blocks) {
     const int64_t room = (most_shared(ctx) + 1024) / w.blocks - kBackwardBesides<Norm> - weight;
     w.stages = static_cast<int>(smaller(2, room > 0 ? room / stage : 0));
     w.bytes = weight + w.stages * stage;
-    if (w.stages > 0) break;
+    if (w.bytes < columns) w.bytes = columns;
+    if (w.stages > 0 && columns <= weight + room) break;
   }
   return w;
 }

@@ -1,7 +1,7 @@
 // The gradients for rows that no cluster has registers for beside their sums over rows, in 5 passes
 // instead of 3: grad_src, a block per row, that reads it a second time for the result, from its end
 // to its begin, out of a cache; then grad_weight and grad_bias, each block taking a tile of columns
-// of some rows. And column_sums(), which adds up what blocks left in the workspace.
+// of some rows.
 #ifndef POLYOPS_GPU_LAYER_NORM_BACKWARD_LONG_H_
 #define POLYOPS_GPU_LAYER_NORM_BACKWARD_LONG_H_
 
@@ -166,37 +166,6 @@ backward_columns(BackwardCall<Norm, T, P> call, int32_t tiles, int32_t chunks) {
     out[column] = weight[j];
     if constexpr (Norm::kCentered) out[call.stride + column] = bias[j];
   }
-}
-
-// ---- The workspace, [blocks][parameters][stride], into grad_weight and grad_bias.
-
-constexpr int kSumColumns = 32;   // a block's
-constexpr int kSumThreads = 512;  // at most: 16 parts of the blocks
-
-template <class Norm, class T>
-GPU_KERNEL(kSumThreads)
-column_sums(const float* sums, int64_t stride, int32_t blocks, Values grad_weight, Values grad_bias,
-            int32_t n) {
-  GPU_SHARED(float, shared, kSumThreads);
-  constexpr int kParameters = Norm::kParameters;
-  const bool is_bias = block_id() % kParameters != 0;
-  const Values out = is_bias ? grad_bias : grad_weight;
-  if (out.data == nullptr) return;
-  const int64_t column = block_id() / kParameters * kSumColumns + thread_id() % kSumColumns;
-  const int parts = block_threads() / kSumColumns;
-  float sum = 0;
-  if (column < n) {
-    const float* from = sums + (is_bias ? stride : 0) + column;
-#pragma unroll 4
-    for (int b = thread_id() / kSumColumns; b < blocks; b += parts) {
-      sum += from[b * kParameters * stride];
-    }
-  }
-  shared[thread_id()] = sum;
-  barrier();
-  if (thread_id() >= kSumColumns || column >= n) return;
-  for (int i = 1; i < parts; ++i) sum += shared[i * kSumColumns + thread_id()];
-  store_value<T>(out, column, sum);
 }
 
 }  // namespace

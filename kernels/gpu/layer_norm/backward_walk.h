@@ -22,27 +22,34 @@ struct RaggedSections {
   static constexpr bool kRagged = true, kCluster = true;
 };
 
-// One of the sums of all teams of the block, to its row of the workspace. `shared`: n elements
-// per team, if there are several.
+// One of the sums of all teams of the block, to its row of the workspace, by way of `shared`, as the
+// lanes' own stores there would be a few bytes of a sector each. So many elements of it per team; the
+// first whole pack is as aligned as the memory.
+GPU_DEVICE constexpr int columns_of_team(int n) { return (n + 3) / 4 * 4 + 4; }
 template <class T>
 GPU_DEVICE void store_columns(const float (&packs)[kBackwardPacks<T>][kPack<T>],
                               const float (&ends)[kMostEnds<T>], const Cut<T>& cut, int lane,
                               int team, int teams, float* shared, float* out) {
-  float* mine = teams == 1 ? out : shared + thread_id() / team * cut.n;
+  const int each = columns_of_team(cut.n);
+  float* const all = shared + (-cut.head & 3);
+  float* const mine = all + thread_id() / team * each;
 #pragma unroll
   for (int k = 0; k < kBackwardPacks<T>; ++k) {
     const int at = lane + k * team;
     if (at >= cut.whole) break;
 #pragma unroll
-    for (int j = 0; j < kPack<T>; ++j) mine[cut.of_pack(at) + j] = packs[k][j];
+    for (int j = 0; j < kPack<T>; j += 4) {
+      const float(&x)[kPack<T>] = packs[k];
+      *reinterpret_cast<Words*>(mine + cut.of_pack(at) + j) = {
+          {float_bits(x[j]), float_bits(x[j + 1]), float_bits(x[j + 2]), float_bits(x[j + 3])}};
+    }
   }
   for_each_end<kMostEnds<T>>(cut, lane, team, [&](int e, int at) { mine[at] = ends[e]; });
-  if (teams == 1) return;
   barrier();
   for (int32_t column = thread_id(); column < cut.n; column += block_threads()) {
-    float all = 0;
-    for (int t = 0; t < teams; ++t) all += shared[t * cut.n + column];
-    out[column] = all;
+    float sum = 0;
+    for (int t = 0; t < teams; ++t) sum += all[t * each + column];
+    out[column] = sum;
   }
 }
 
@@ -135,7 +142,7 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
   barrier();
 #pragma unroll
   for (int i = 0; i < Norm::kParameters; ++i) {
-    if (i > 0 && turns.teams > 1) barrier();
+    if (i > 0) barrier();
     store_columns<T>(columns.packs[i], columns.ends[i], cut, lane, team, turns.teams, all,
                      out + i * call.stride);
   }

@@ -6,7 +6,7 @@
 #ifndef POLYOPS_GPU_LAYER_NORM_FORWARD_CLUSTER_H_
 #define POLYOPS_GPU_LAYER_NORM_FORWARD_CLUSTER_H_
 
-#include "forward.h"
+#include "next_row.h"
 
 namespace polyops::gpu {
 namespace {
@@ -14,41 +14,6 @@ namespace {
 // With 128 registers: 64 of them spill.
 constexpr int kClusterThreads = 512;
 constexpr int kClusterPacks = 8;
-
-// A lane's share of a row, or none. Its packs arrive where nobody else looks; the elements at its
-// ends in registers.
-template <class Norm, class T, class P>
-struct NextSection {
-  Words* memory;
-  T* dst;
-  float ends[kMostEnds<T>];
-
-  GPU_DEVICE Words* place(int k) const { return memory + k * block_threads() + thread_id(); }
-
-  GPU_DEVICE void open(const ForwardCall<Norm, T, P>& call, const Section& section, uint32_t row,
-                       const Share<T>& of) {
-    if (row >= static_cast<uint32_t>(call.row_count)) return;
-    int64_t at[2];
-    call.rows.offsets(row, at);
-    const T* src = call.src + at[0] + section.begin;
-    dst = call.dst + at[1] + section.begin;
-    copy_packs<kClusterPacks>(of.cut, src, of.lane, of.team, true, [&](int k) { return place(k); });
-    close_copies();
-    load_ends(of.cut, src, of.lane, of.team, 0.0f, ends);
-  }
-
-  // Waits for its packs; their places are free then. Zeros where there are none.
-  GPU_DEVICE void take(const Share<T>& of, Part<T, kClusterPacks>* x) const {
-    wait_copies<0>();
-#pragma unroll
-    for (int k = 0; k < kClusterPacks; ++k) {
-      x->packs[k] = {};
-      if (of.lane + k * of.team < of.cut.whole) x->packs[k] = *place(k);
-    }
-#pragma unroll
-    for (int e = 0; e < kMostEnds<T>; ++e) x->ends[e] = ends[e];
-  }
-};
 
 // Of a whole row, from what each block of the cluster has of it.
 template <class Norm>
@@ -91,8 +56,8 @@ forward_cluster(ForwardCall<Norm, T, P> call, int32_t elements) {
   const T* const first = call.src + at[0] + section.begin;
   const Share<T> of(Cut<T>(first, section.n), lane, team, section.n / kPack<T> / team);
   const ParametersOf<Norm, T, P> parameters = parameters_of(call, section, first, memory);
-  NextSection<Norm, T, P> next = {memory + parameters.words(), nullptr, {}};
-  next.open(call, section, row, of);
+  NextRow<T, kClusterPacks> next = {memory + parameters.words(), nullptr, {}};
+  next.open(call, section.begin, row, of);
   ClusterTable<kPosted<Norm>> table = {box, tables};
   const auto count = static_cast<float>(section.n);
   const auto whole_row = [&](float pivot, float(&sums)[2], float* room) {
@@ -107,7 +72,7 @@ forward_cluster(ForwardCall<Norm, T, P> call, int32_t elements) {
     T* const dst = next.dst;
     const uint32_t this_row = row;
     row += turns.step();
-    if (turn + 1 < turns.count) next.open(call, section, row, of);
+    if (turn + 1 < turns.count) next.open(call, section.begin, row, of);
     const Moments m = row_moments<Norm>(&x, of, true, shared + turn % 2 * 2 * kMomentsShared,
                                         call.inv_n, call.eps, whole_row);
     if (turn == 0) {

@@ -105,24 +105,22 @@ int launch_rows(const ForwardCall<Norm, T, P>& call, const polyops_context* ctx)
   return launch(forward_rows<Norm, T, P>, {blocks, threads}, ctx, call, teams);
 }
 
-// So many times the blocks that run at a time, where there are rows enough: those that are left at the
-// end are then a small part. A block's parameters are the cheaper the more rows it has.
-constexpr int kWavesOfTeams = 6, kWavesOfBlocks = 3;
-
+// Blocks that all run at a time, with their rows. Of rows whose parameters are not all in shared memory,
+// each pack takes them from where they are.
 template <class Norm, class T, class P>
 int launch_ragged(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
   const int64_t packs = call.n / kPack<T>;
   const int team = row_team(call.row_count, packs, kRaggedFitting.threads, ctx);
   const int threads =
       team <= kHalfWave ? threads_of(call.row_count, team, kRaggedFitting.threads) : team;
-  // Of rows whose parameters are not all here, each pack takes them from where they are.
+  const int64_t slots = int64_t{16} * kRowPacks * threads;
+  const int64_t all = slots + stage_parameters(&call, call.n, most_shared(ctx));
   int blocks = kRaggedFitting.threads * kRaggedFitting.blocks / threads;
-  const int64_t all = stage_parameters(&call, call.n, most_shared(ctx));
   while (blocks * threads > kRaggedFitting.threads && shared_of_block(ctx, blocks) < all) --blocks;
-  const int64_t bytes = stage_parameters(&call, call.n, shared_of_block(ctx, blocks));
-  const int waves = threads > team ? kWavesOfTeams : kWavesOfBlocks;
+  const int64_t bytes =
+      slots + stage_parameters(&call, call.n, shared_of_block(ctx, blocks) - slots);
   const Plan plan = plan_turns(call.row_count, threads / team, call.ragged ? kPack<T> : 1,
-                               int64_t{multiprocessors(ctx)} * blocks * waves, kMostTurns);
+                               int64_t{multiprocessors(ctx)} * blocks, kMostTurns);
   call.turns = plan.turns;
   return launch(forward_ragged<Norm, T, P>, {plan.blocks, threads, static_cast<size_t>(bytes)}, ctx,
                 call, team, static_cast<int>(packs / team));

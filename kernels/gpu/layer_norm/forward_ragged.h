@@ -1,16 +1,18 @@
 // layer_norm and rms_norm of rows in registers, as forward_rows.h, where some row or parameter
 // begins between 16 aligned bytes. Packs of weight and bias would take two loads and a shift each,
-// so a block stays for some rows that are cut alike, every eighth of 16 bits, and has their
-// parameters in shared memory.
+// so a block stays for many rows that are cut alike, every eighth of 16 bits, and has their
+// parameters in shared memory; each team's next row arrives there while it computes one.
 #ifndef POLYOPS_GPU_LAYER_NORM_FORWARD_RAGGED_H_
 #define POLYOPS_GPU_LAYER_NORM_FORWARD_RAGGED_H_
 
 #include "forward_rows.h"
+#include "next_row.h"
 
 namespace polyops::gpu {
 namespace {
 
-constexpr Fitting kRaggedFitting = {256, 3};  // 80 registers
+// With 80 registers, of three blocks, some spill.
+constexpr Fitting kRaggedFitting = {256, 2};
 
 template <class Norm, class T, class P>
 GPU_KERNEL(kRaggedFitting.threads, kRaggedFitting.blocks)
@@ -26,33 +28,28 @@ forward_ragged(ForwardCall<Norm, T, P> call, int team, int rounds) {
   int64_t at[2];
   call.rows.offsets(begin, at);
   const T* const first = call.src + at[0];
-  Share<T> of(Cut<T>(first, call.n), lane, team, rounds);
+  const Share<T> of(Cut<T>(first, call.n), lane, team, rounds);
   const ParametersOf<Norm, T, P> parameters = parameters_of(call, {0, call.n}, first, memory);
-  for (int turn = 0; turn < turns.count && begin < rows; ++turn, begin += turns.step()) {
+  NextRow<T, kRowPacks> next = {memory + parameters.words(), nullptr, {}};
+  next.open(call, 0, begin + mine, of);
+  parameters.stage();
+  barrier();
+#pragma unroll 1
+  for (int turn = 0; turn < turns.count && begin < rows; ++turn) {
     const uint32_t row = begin + mine;
     const bool ours = row < rows;  // all lanes come to the sums
-    Part<T, kRowPacks> x;
-    if (!ours) {
-      x = {};
-    } else {
-      call.rows.offsets(row, at);
-      const T* const src = call.src + at[0];
-      if (misplaced(src) != of.cut.shift) of = Share<T>(Cut<T>(src, call.n), lane, team, rounds);
-      load_packs_once(of, src, &x);
-      load_ends(of.cut, src, lane, team, 0.0f, x.ends);
-    }
+    Part<T, kRowPacks> x = {};
+    if (ours) next.take(of, &x);
+    T* const dst = next.dst;
+    begin += turns.step();
+    if (turn + 1 < turns.count) next.open(call, 0, begin + mine, of);
     const Moments m =
         row_moments<Norm>(&x, of, true, shared + turn % 2 * 2 * kMomentsShared, call.inv_n,
                           call.eps, [&](float pivot, float(&sums)[2], float* room) {
                             return combine<Norm>(pivot, sums, of, room, call.inv_n);
                           });
-    if (turn == 0) {
-      parameters.stage();
-      barrier();
-    }
     if (!ours) continue;
     if (lane == 0) store_moments(call, row, m);
-    T* const dst = call.dst + at[1];
     store_chunk<Norm>(x.packs, m, parameters, dst, of.cut, lane, team);
     store_ends<Norm>(x, m, parameters, dst, of);
   }

@@ -1,0 +1,59 @@
+// The workspace of the gradients, [blocks][parameters][stride], into grad_weight and grad_bias: after
+// the rows, when nothing else runs, so latency is all there is. A block takes a few columns; its
+// threads have parts of the rows, all of whose loads are issued before the first is used.
+#ifndef POLYOPS_GPU_LAYER_NORM_COLUMN_SUMS_H_
+#define POLYOPS_GPU_LAYER_NORM_COLUMN_SUMS_H_
+
+#include "layout.h"
+
+namespace polyops::gpu {
+namespace {
+
+constexpr int kMostSumColumns =
+    32;  // of a block; a whole wave's, or as few of them as a sector has
+constexpr int kLeastSumColumns = 8;
+constexpr int kSumThreads = 1024;  // at most
+constexpr int kSumRows = 12;       // of a thread at a time
+
+// columns: of a block, a power of two.
+template <class Norm, class T>
+GPU_KERNEL(kSumThreads)
+column_sums(const float* sums, int64_t stride, int32_t blocks, int columns, Values grad_weight,
+            Values grad_bias, int32_t n) {
+  GPU_SHARED(float, shared, kSumThreads);
+  constexpr int kParameters = Norm::kParameters;
+  const bool is_bias = block_id() % kParameters != 0;
+  const Values out = is_bias ? grad_bias : grad_weight;
+  if (out.data == nullptr) return;
+  const int in_block = thread_id() & (columns - 1);
+  const int64_t column = block_id() / kParameters * columns + in_block;
+  const int parts = block_threads() / columns;
+  const int64_t row = kParameters * stride;
+  float sum = 0;
+  if (column < n) {
+    int b = thread_id() / columns;
+    const float* from = sums + (is_bias ? stride : 0) + column + b * row;
+    for (; b < blocks; b += kSumRows * parts) {
+      float x[kSumRows];
+#pragma unroll
+      for (int i = 0; i < kSumRows; ++i) {
+        x[i] = b + i * parts < blocks ? from[0] : 0.0f;
+        from += parts * row;
+      }
+#pragma unroll
+      for (int i = 0; i < kSumRows; ++i) sum += x[i];
+    }
+  }
+  for (int mask = columns; mask < wave_size(); mask *= 2) sum += shuffle_xor(sum, mask);
+  const int wave = thread_id() / wave_size(), waves = block_threads() / wave_size();
+  if (thread_id() % wave_size() < columns) shared[wave * columns + in_block] = sum;
+  barrier();
+  if (thread_id() >= columns || column >= n) return;
+  for (int i = 1; i < waves; ++i) sum += shared[i * columns + in_block];
+  store_value<T>(out, column, sum);
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_LAYER_NORM_COLUMN_SUMS_H_

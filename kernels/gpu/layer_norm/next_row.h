@@ -1,0 +1,52 @@
+// The row after the one that a team computes: on its way to shared memory meanwhile, so that loads are
+// under way whatever a row waits for.
+#ifndef POLYOPS_GPU_LAYER_NORM_NEXT_ROW_H_
+#define POLYOPS_GPU_LAYER_NORM_NEXT_ROW_H_
+
+#include "forward.h"
+
+namespace polyops::gpu {
+namespace {
+
+// A lane's share of a row, or of a section of it, or none. Its packs arrive where nobody else looks;
+// the elements at its ends in registers, as they are in memory: to widen them is to wait for them.
+template <class T, int kPacks>
+struct NextRow {
+  Words* memory;
+  T* dst;
+  T ends[kMostEnds<T>];
+
+  GPU_DEVICE Words* place(int k) const { return memory + k * block_threads() + thread_id(); }
+
+  template <class Norm, class P>
+  GPU_DEVICE void open(const ForwardCall<Norm, T, P>& call, int32_t begin, uint32_t row,
+                       const Share<T>& of) {
+    if (row >= static_cast<uint32_t>(call.row_count)) return;
+    int64_t at[2];
+    call.rows.offsets(row, at);
+    const T* src = call.src + at[0] + begin;
+    dst = call.dst + at[1] + begin;
+    copy_packs<kPacks>(of.cut, src, of.lane, of.team, true, [&](int k) { return place(k); });
+    close_copies();
+    for_each_end<kMostEnds<T>>(of.cut, of.lane, of.team, [&](int e, int at) { ends[e] = src[at]; });
+  }
+
+  // Waits for its packs; their places are free then. Zeros where there are none.
+  GPU_DEVICE void take(const Share<T>& of, Part<T, kPacks>* x) const {
+    wait_copies<0>();
+#pragma unroll
+    for (int k = 0; k < kPacks; ++k) {
+      x->packs[k] = {};
+      if (of.lane + k * of.team < of.cut.whole) x->packs[k] = *place(k);
+    }
+#pragma unroll
+    for (int e = 0; e < kMostEnds<T>; ++e) x->ends[e] = 0;
+    for_each_end<kMostEnds<T>>(of.cut, of.lane, of.team,
+                               [&](int e, int) { x->ends[e] = widen(ends[e]); });
+  }
+};
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_LAYER_NORM_NEXT_ROW_H_
