@@ -94,27 +94,22 @@ GPU_DEVICE uint32_t row_of(const ChunkRows<T>& rows, int64_t stride, uint32_t co
   return row + first_best<Op>(x);
 }
 
-// Lanes one below the other, by as many threads as there are columns of all teams: neighbours' results are
+// Lanes one below the other; the team's threads share out its columns, so that neighbours' results are
 // stored together.
 template <class Op, class T, int kWide>
-GPU_DEVICE void largest_down(const ExtremeColumnsCall<T>& c, uint32_t first_task,
-                             const Key* shared) {
-  constexpr int kWideLog2 = kWide == 8 ? 3 : kWide == 4 ? 2 : 0;
+GPU_DEVICE void largest_down(const ExtremeColumnsCall<T>& c, const ColumnTask& task,
+                             const ChunkRows<T>& rows, int in_team, const Key* team_keys) {
   const ColumnTiles& of = c.tiles;
-  const int columns_log2 = of.across_log2 + kWideLog2;
-  const int team_log2 = of.across_log2 + of.down_log2;
-  for (int i = thread_id(); i < kFoldThreads * kWide >> of.down_log2; i += kFoldThreads) {
-    const int team = i >> columns_log2, in_tile = i & ((1 << columns_log2) - 1);
-    const ColumnTask task(of, first_task + team, kWide);
-    const uint32_t column = task.column + in_tile;
-    if (!task.ours || column >= static_cast<uint32_t>(of.width)) continue;
-    const Key* from =
-        shared + in_tile % kWide * kFoldPitch<kWide> + (team << team_log2) + in_tile / kWide;
+  const int team = 1 << (of.across_log2 + of.down_log2);
+  for (int i = in_team; i < kWide << of.across_log2; i += team) {
+    const uint32_t column = task.column + i;
+    if (column >= static_cast<uint32_t>(of.width)) return;
+    const Key* from = team_keys + i % kWide * kFoldPitch<kWide> + i / kWide;
     Key key = from[0];
 #pragma unroll 4
     for (int d = 1; d < 1 << of.down_log2; ++d) key = larger_key(key, from[d << of.across_log2]);
-    const uint32_t row = task.first + row_of<Op, kFoldRows<kWide>>(ChunkRows<T>(c, task), of.stride,
-                                                                   column, key);
+    const uint32_t row =
+        task.first + row_of<Op, kFoldRows<kWide>>(rows, of.stride, column, key);
     if (c.keys != nullptr) {
       c.keys[int64_t{task.left} * of.width + column] = with_number(key, row);
     } else {
@@ -130,23 +125,22 @@ find_in_columns(const GPU_CONSTANT ExtremeColumnsCall<T> c) {
   constexpr int kRows = kFoldRows<kWide>;
   const ColumnTiles& of = c.tiles;
   const int team_log2 = of.across_log2 + of.down_log2;
+  const int in_team = thread_id() & ((1 << team_log2) - 1), down = in_team >> of.across_log2;
   const auto first_task = static_cast<uint32_t>(block_id() << (kFoldThreadsLog2 - team_log2));
   const ColumnTask task(of, first_task + (thread_id() >> team_log2), kWide);
-  const uint32_t column = task.column + (thread_id() & ((1 << of.across_log2) - 1)) * kWide;
-  const auto down = static_cast<int32_t>(thread_id() & ((1 << team_log2) - 1)) >> of.across_log2;
+  const uint32_t column = task.column + (in_team & ((1 << of.across_log2) - 1)) * kWide;
+  const ChunkRows<T> rows(c, task);
   BestBatches<Op, T, kWide> best(down * kRows);
-  bool any = false;
-  if (task.ours && column < static_cast<uint32_t>(of.width)) {
-    const ChunkRows<T> rows(c, task);
-    any = down * kRows < rows.count;
-    if (any) best.see_all(rows.first + column, of.stride, rows.count, kRows << of.down_log2);
-  }
+  const bool any =
+      task.ours && column < static_cast<uint32_t>(of.width) && down * kRows < rows.count;
+  if (any) best.see_all(rows.first + column, of.stride, rows.count, kRows << of.down_log2);
 #pragma unroll
   for (int j = 0; j < kWide; ++j) {
     shared[j * kFoldPitch<kWide> + thread_id()] = any ? key_of(best.rank[j], best.at[j]) : 0;
   }
   barrier();
-  largest_down<Op, T, kWide>(c, first_task, shared);
+  if (!task.ours) return;
+  largest_down<Op, T, kWide>(c, task, rows, in_team, shared + thread_id() - in_team);
 }
 
 template <class Op, class T>
