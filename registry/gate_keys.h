@@ -71,6 +71,7 @@ GateKey max_pool3d_key(const void* args);
 GateKey nll_loss_backward_key(const void* args);
 GateKey nll_loss_key(const void* args);
 GateKey reduction_key(const void* args);
+GateKey extreme_key(const void* args);
 GateKey relu_backward_key(const void* args);
 GateKey relu_key(const void* args);
 GateKey rms_norm_backward_key(const void* args);

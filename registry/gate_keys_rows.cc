@@ -6,6 +6,7 @@
 #include "polyops/ops/cross_entropy.h"
 #include "polyops/ops/cumsum.h"
 #include "polyops/ops/embedding.h"
+#include "polyops/ops/extreme.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/glu.h"
 #include "polyops/ops/group_norm.h"
@@ -236,6 +237,13 @@ GateKey reduction_key(const void* p) {
     }
   }
   return {a.src.dtype, kInner, {results / inner, len, inner}};
+}
+
+GateKey extreme_key(const void* p) {
+  const auto& a = *static_cast<const polyops_extreme_args*>(p);
+  const polyops_reduction_args reduction = {
+      sizeof reduction, a.src.rank == 0 ? 0 : 1u << a.dim, a.src, a.indices};
+  return reduction_key(&reduction);
 }
 
 GateKey embedding_backward_key(const void* p) {

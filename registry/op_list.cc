@@ -11,6 +11,7 @@
 #include "polyops/ops/cross_entropy.h"
 #include "polyops/ops/cumsum.h"
 #include "polyops/ops/embedding.h"
+#include "polyops/ops/extreme.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/gemm.h"
 #include "polyops/ops/glu.h"
@@ -79,6 +80,15 @@ KernelOp reduction(const char* name) {
           {kContiguous, kInner, kStrided},
           {"outer", "len", "inner"},
           reduction_key};
+}
+
+KernelOp extreme(const char* name) {
+  return {name,
+          "forward",
+          sizeof(polyops_extreme_args),
+          {kContiguous, kInner, kStrided},
+          {"outer", "len", "inner"},
+          extreme_key};
 }
 
 std::vector<const char*> convolution_layouts() {
@@ -330,6 +340,10 @@ std::span<const KernelOp> kernel_ops() {
       reduction("mean"),
       reduction("amax"),
       reduction("amin"),
+      extreme("argmax"),
+      extreme("argmin"),
+      extreme("max"),
+      extreme("min"),
       {"embedding_backward",
        "backward",
        sizeof(polyops_embedding_backward_args),
@@ -356,6 +370,8 @@ std::span<const PublicOp> public_ops() {
       {"addmv", {"gemm"}},
       {"amax", {"amax"}},
       {"amin", {"amin"}},
+      {"argmax", {"argmax"}},
+      {"argmin", {"argmin"}},
       {"avg_pool2d", {"avg_pool2d", "avg_pool2d_backward"}},
       {"avg_pool3d", {"avg_pool3d", "avg_pool3d_backward"}},
       {"baddbmm", {"gemm"}},
@@ -378,9 +394,11 @@ std::span<const PublicOp> public_ops() {
       {"layer_norm", {"layer_norm", "layer_norm_backward"}},
       {"log_sigmoid", {"log_sigmoid", "log_sigmoid_backward"}},
       {"log_softmax", {"log_softmax", "log_softmax_backward"}},
+      {"max", {"max"}},
       {"max_pool2d", {"max_pool2d", "max_pool2d_backward"}},
       {"max_pool3d", {"max_pool3d", "max_pool3d_backward"}},
       {"mean", {"mean"}},
+      {"min", {"min"}},
       {"mish", {"mish", "mish_backward"}},
       {"mm", {"gemm", "gemm_pack", "gemm_prepacked"}},
       {"nll_loss", {"nll_loss", "nll_loss_backward"}},

@@ -23,6 +23,7 @@ std::vector<Overload> copy_overloads();
 std::vector<Overload> cross_entropy_overloads();
 std::vector<Overload> cumsum_overloads();
 std::vector<Overload> embedding_overloads();
+std::vector<Overload> extreme_overloads();
 std::vector<Overload> gelu_overloads();
 std::vector<Overload> gemm_overloads();
 std::vector<Overload> glu_overloads();

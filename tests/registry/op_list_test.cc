@@ -17,6 +17,7 @@
 #include "polyops/ops/cross_entropy.h"
 #include "polyops/ops/cumsum.h"
 #include "polyops/ops/embedding.h"
+#include "polyops/ops/extreme.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/gemm.h"
 #include "polyops/ops/glu.h"
@@ -163,6 +164,15 @@ void add_reduction(std::vector<Call>* calls, const char* layout, std::vector<int
     if ((dims >> d & 1) != 0) args.dst.sizes[d] = 1;
   }
   for (const char* op : {"sum", "mean", "amax", "amin"}) {
+    calls->push_back(call(op, layout, sizes, args));
+  }
+}
+
+void add_extreme(std::vector<Call>* calls, const char* layout, std::vector<int64_t> sizes,
+                 const polyops_tensor& src, int32_t dim) {
+  polyops_extreme_args args = {0, dim, src, src, src};
+  if (src.rank > 0) args.indices.sizes[dim] = 1;
+  for (const char* op : {"argmax", "argmin", "max", "min"}) {
     calls->push_back(call(op, layout, sizes, args));
   }
 }
@@ -424,6 +434,10 @@ std::vector<Call> all_calls() {
   add_reduction(&calls, "contiguous", {3, 40, 1}, contiguous({2, 3, 4, 5}), 13);
   add_reduction(&calls, "inner", {1, 40, 3}, image, 13);
   add_reduction(&calls, "strided", {6, 4, 1}, strided({6, 4}, {8, 2}), 2);
+  add_extreme(&calls, "contiguous", {6, 4, 1}, contiguous({6, 4}), 1);
+  add_extreme(&calls, "contiguous", {1, 1, 1}, contiguous({}), 0);
+  add_extreme(&calls, "inner", {2, 3, 20}, contiguous({2, 3, 4, 5}), 1);
+  add_extreme(&calls, "strided", {6, 4, 1}, strided({6, 4}, {8, 2}), 1);
   add_index_select(&calls, "contiguous", {1, 7, 4}, contiguous({6, 4}), 0);
   add_index_select(&calls, "contiguous", {2, 7, 4}, contiguous({2, 6, 4}), 1);
   add_index_select(&calls, "strided", {1, 7, 4}, strided({6, 4}, {9, 1}), 0);

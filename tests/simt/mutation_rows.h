@@ -9,6 +9,7 @@
 #include "polyops/ops/copy.h"
 #include "polyops/ops/cross_entropy.h"
 #include "polyops/ops/cumsum.h"
+#include "polyops/ops/extreme.h"
 #include "polyops/ops/layer_norm.h"
 #include "polyops/ops/nll_loss.h"
 #include "polyops/ops/reduction.h"
@@ -228,6 +229,24 @@ Calls sum() {
                  polyops_reduction_args{sizeof(polyops_reduction_args), 1u << s.dim, src.view(),
                                         dst.view()},
                  {&dst});
+    });
+  }
+  return all;
+}
+
+// Of blocks that share no wave, of columns, and of keys in several chunks; argmin, max and min have the
+// same kernels.
+Calls argmax() {
+  Calls all = {"argmax", {}};
+  for (const Shape& s : std::vector<Shape>{{{2, 9000}, 1}, {{1, 70001}, 1}, {{50, 24}, 0}}) {
+    all.calls.push_back([s](const polyops_kernel& kernel) {
+      Sizes kept = s.sizes;
+      kept[static_cast<size_t>(s.dim)] = 1;
+      const Buffer src = random(s.sizes, 1), indices(POLYOPS_INT64, kept);
+      return run(kernel,
+                 polyops_extreme_args{sizeof(polyops_extreme_args), s.dim, src.view(),
+                                      indices.view(), absent()},
+                 {&indices});
     });
   }
   return all;

@@ -67,9 +67,9 @@ GPU_DEVICE void store_pack_of_columns(const ColumnsCall<T>& c, const ColumnTask&
   for (int j = 0; j < kWide; ++j) store_column(c, task, column + j, x[j]);
 }
 
+// Into `all`, which is none of them.
 template <class Op, class T, int kWide, int kRows>
-GPU_DEVICE void fold_pieces(const Piece<T, kWide> (&pieces)[kRows], float (&x)[kWide]) {
-  float all[kWide];
+GPU_DEVICE void merge_pieces(const Piece<T, kWide> (&pieces)[kRows], float (&all)[kWide]) {
   pieces[0].get(all);
 #pragma unroll
   for (int k = 1; k < kRows; ++k) {
@@ -78,6 +78,12 @@ GPU_DEVICE void fold_pieces(const Piece<T, kWide> (&pieces)[kRows], float (&x)[k
 #pragma unroll
     for (int j = 0; j < kWide; ++j) all[j] = Op::merge(all[j], one[j]);
   }
+}
+
+template <class Op, class T, int kWide, int kRows>
+GPU_DEVICE void fold_pieces(const Piece<T, kWide> (&pieces)[kRows], float (&x)[kWide]) {
+  float all[kWide];
+  merge_pieces<Op>(pieces, all);
 #pragma unroll
   for (int j = 0; j < kWide; ++j) x[j] = Op::merge(x[j], all[j]);
 }

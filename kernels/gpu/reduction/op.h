@@ -13,13 +13,16 @@ struct Sum {
   static constexpr float kNone = 0;
   GPU_DEVICE static float merge(float a, float b) { return a + b; }
 };
+// rank(): grows towards what wins.
 struct Largest {
   static constexpr float kNone = -__builtin_huge_valf();
   GPU_DEVICE static float merge(float a, float b) { return max_or_nan(a, b); }
+  GPU_DEVICE static float rank(float x) { return x; }
 };
 struct Smallest {
   static constexpr float kNone = __builtin_huge_valf();
   GPU_DEVICE static float merge(float a, float b) { return min_or_nan(a, b); }
+  GPU_DEVICE static float rank(float x) { return -x; }
 };
 
 // Of a team of lanes: a power of two within a wave, or the block, whose waves meet in `shared`

@@ -1,7 +1,7 @@
-"""Calls of sum, mean, amax, amin and cumsum.
+"""Calls of sum, mean, amax, amin, argmax, argmin, max, min and cumsum.
 
-dim: the dimensions, comma-separated; all, if it is not given, of cumsum the last. keep: yes for
-keepdim (no).
+dim: the dimensions, comma-separated; all, if it is not given, of cumsum, max and min the last.
+keep: yes for keepdim (no).
 """
 
 from collections.abc import Callable
@@ -32,6 +32,27 @@ def _reduction(inputs: Inputs, name: str, out: bool) -> Case:
     return new_results(fn, nbytes(x, result))
 
 
+def _place(inputs: Inputs, name: str, out: bool) -> Case:
+    """argmax and argmin."""
+    x = inputs.input()
+    given = inputs.spec.option("dim", "")
+    dim = int(given) if given else None
+    keep = inputs.spec.option("keep", "no") == "yes"
+    packet = getattr(aten, name)
+    result = packet.default(x, dim, keep)
+    fn = partial(packet.out, x, dim, keep, out=result) if out else partial(packet.default, x, dim, keep)
+    return new_results(fn, nbytes(x, result))
+
+
+def _extreme(inputs: Inputs, name: str, out: bool) -> Case:
+    """max and min over a dimension."""
+    x = inputs.input()
+    dim = int(inputs.spec.option("dim", "-1"))
+    keep = inputs.spec.option("keep", "no") == "yes"
+    call = getattr(aten, name).dim
+    return new_results(partial(call, x, dim, keep), nbytes(x, *call(x, dim, keep)))
+
+
 def _cumsum(inputs: Inputs, name: str, out: bool) -> Case:
     x = inputs.input()
     dim = int(inputs.spec.option("dim", "-1"))
@@ -45,5 +66,7 @@ def _cumsum(inputs: Inputs, name: str, out: bool) -> Case:
 
 BUILDERS: dict[str, Callable[[Inputs, str, bool], Case]] = {
     **dict.fromkeys(OVERLOADS, _reduction),
+    **dict.fromkeys(("argmax", "argmin"), _place),
+    **dict.fromkeys(("max", "min"), _extreme),
     **dict.fromkeys(("cumsum", "cumsum_"), _cumsum),
 }

@@ -1,0 +1,173 @@
+// aten::argmax, argmin and max and min over a dimension. Of no dimension argmax and argmin number the
+// elements of a contiguous tensor.
+#include "polyops/ops/extreme.h"
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/argmax_cpu_dispatch.h>
+#include <ATen/ops/argmin_cpu_dispatch.h>
+#include <ATen/ops/max_cpu_dispatch.h>
+#include <ATen/ops/min_cpu_dispatch.h>
+#include <c10/util/SmallVector.h>
+
+#include <optional>
+
+#include "aten/table.h"
+#include "torch/results.h"
+#include "torch/view.h"
+#include "torch/wrap.h"
+
+namespace polyops::torch_binding {
+namespace {
+
+using Dim = std::optional<int64_t>;
+using Sizes = c10::SmallVector<int64_t, POLYOPS_MAX_RANK>;
+
+Sizes result_sizes(const at::Tensor& self, Dim dim, bool keepdim) {
+  Sizes sizes;
+  for (int64_t d = 0; d < self.dim(); ++d) {
+    const bool kept = dim.has_value() && d != *dim;
+    if (kept || keepdim) sizes.push_back(kept ? self.size(d) : 1);
+  }
+  return sizes;
+}
+
+// One dimension of all elements, in their order.
+void flatten(int64_t numel, polyops_tensor* view) {
+  view->rank = 1;
+  view->sizes[0] = numel;
+  view->strides[0] = 1;
+}
+
+// A call as the kernels see it, but for its results.
+struct Reading {
+  polyops_extreme_args args;
+  Sizes sizes;  // of the results
+  bool keepdim;
+
+  // Null, or why there is none.
+  const char* read(const at::Tensor& self, Dim dim, bool keep) {
+    args.struct_size = sizeof args;
+    args.values = absent();
+    keepdim = keep;
+    if (const char* reason = describe(self, &args.src)) return reason;
+    const int64_t range = self.dim() > 0 ? self.dim() : 1;
+    if (dim.has_value()) {
+      if (*dim < -range || *dim >= range) return "dim";
+      if (*dim < 0) *dim += range;
+    } else if (!self.is_contiguous()) {
+      return "layout";
+    } else {
+      flatten(self.numel(), &args.src);
+    }
+    args.dim = static_cast<int32_t>(dim.value_or(0));
+    sizes = result_sizes(self, dim, keep);
+    return nullptr;
+  }
+
+  // A result with the dimension, whether it was asked for or not. Flattened, all its sizes are 1.
+  void keep_dimension(polyops_tensor* view) const {
+    const polyops_tensor given = *view;
+    view->rank = args.src.rank;
+    for (int32_t d = 0, from = 0; d < view->rank; ++d) {
+      const bool reduced = d == args.dim;
+      view->sizes[d] = reduced ? 1 : args.src.sizes[d];
+      view->strides[d] = reduced ? 1 : given.strides[from];
+      if (!reduced || keepdim) ++from;
+    }
+  }
+  void expect(c10::ScalarType type, polyops_tensor* view) const {
+    describe_contiguous(sizes, type, view);
+    keep_dimension(view);
+  }
+  const char* take(const at::Tensor& out, const at::Tensor& self, c10::ScalarType type,
+                   polyops_tensor* view) const {
+    const char* reason = check_out(out, sizes, self, type);
+    if (!reason && shares_storage(out, self)) reason = "out shares memory with an input";
+    if (!reason) reason = describe(out, view);
+    if (reason == nullptr) keep_dimension(view);
+    return reason;
+  }
+};
+
+std::optional<at::Tensor> place(Call& call, const at::Tensor& self, Dim dim, bool keepdim) {
+  Reading reading;
+  polyops_extreme_args& args = reading.args;
+  if (const char* reason = reading.read(self, dim, keepdim)) {
+    call.decline(reason);
+    return std::nullopt;
+  }
+  reading.expect(at::kLong, &args.indices);
+  if (!call.choose(&args)) return std::nullopt;
+  at::Tensor out = allocate(self, reading.sizes, at::kLong);
+  set_input(&args.src, self);
+  set_output(&args.indices, out);
+  if (!call.launch(&args, out)) return std::nullopt;
+  return out;
+}
+
+bool place_out(Call& call, const at::Tensor& self, Dim dim, bool keepdim, at::Tensor& out) {
+  Reading reading;
+  polyops_extreme_args& args = reading.args;
+  const char* reason = reading.read(self, dim, keepdim);
+  if (!reason) reason = reading.take(out, self, at::kLong, &args.indices);
+  if (reason) return call.decline(reason);
+  if (!call.choose(&args)) return false;
+  set_input(&args.src, self);
+  set_output(&args.indices, out);
+  return call.launch(&args, out);
+}
+
+bool run(Call& call, const at::Tensor& self, const at::Tensor& values, const at::Tensor& indices,
+         polyops_extreme_args* args) {
+  set_input(&args->src, self);
+  set_output(&args->values, values);
+  set_output(&args->indices, indices);
+  return call.launch(args, values);
+}
+
+std::optional<Two> extreme(Call& call, const at::Tensor& self, int64_t dim, bool keepdim) {
+  Reading reading;
+  polyops_extreme_args& args = reading.args;
+  if (const char* reason = reading.read(self, dim, keepdim)) {
+    call.decline(reason);
+    return std::nullopt;
+  }
+  reading.expect(at::kLong, &args.indices);
+  reading.expect(self.scalar_type(), &args.values);
+  if (!call.choose(&args)) return std::nullopt;
+  at::Tensor values = allocate(self, reading.sizes, self.scalar_type());
+  at::Tensor indices = allocate(self, reading.sizes, at::kLong);
+  if (!run(call, self, values, indices, &args)) return std::nullopt;
+  return Two(std::move(values), std::move(indices));
+}
+
+bool extreme_out(Call& call, const at::Tensor& self, int64_t dim, bool keepdim, at::Tensor& values,
+                 at::Tensor& indices) {
+  Reading reading;
+  polyops_extreme_args& args = reading.args;
+  const char* reason = reading.read(self, dim, keepdim);
+  if (!reason) reason = reading.take(values, self, self.scalar_type(), &args.values);
+  if (!reason) reason = reading.take(indices, self, at::kLong, &args.indices);
+  if (!reason && shares_storage(values, indices)) reason = "out shares memory with an input";
+  if (reason) return call.decline(reason);
+  return call.choose(&args) && run(call, self, values, indices, &args);
+}
+
+using Extremes = Two (*)(const at::Tensor&, int64_t, bool);
+
+}  // namespace
+
+std::vector<Overload> extreme_overloads() {
+  return {
+      {"argmax", "argmax", "argmax", wrap(place, at::cpu::argmax)},
+      {"argmax.out", "argmax", "argmax", wrap(place_out, at::cpu::argmax_outf)},
+      {"argmin", "argmin", "argmin", wrap(place, at::cpu::argmin)},
+      {"argmin.out", "argmin", "argmin", wrap(place_out, at::cpu::argmin_outf)},
+      {"max.dim", "max", "max", wrap(extreme, static_cast<Extremes>(at::cpu::max))},
+      {"max.dim_max", "max", "max", wrap(extreme_out, at::cpu::max_outf)},
+      {"min.dim", "min", "min", wrap(extreme, static_cast<Extremes>(at::cpu::min))},
+      {"min.dim_min", "min", "min", wrap(extreme_out, at::cpu::min_outf)},
+  };
+}
+
+}  // namespace polyops::torch_binding
