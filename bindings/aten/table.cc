@@ -31,6 +31,7 @@ const std::vector<Overload>& overloads() {
                         embedding_overloads(),
                         index_select_overloads(),
                         reduction_overloads(),
+                        var_overloads(),
                         cumsum_overloads(),
                         nll_loss_overloads(),
                         cross_entropy_overloads()}) {
