@@ -86,6 +86,22 @@ bool amax_out(Call& call, const at::Tensor& self, at::IntArrayRef dims, bool kee
   return reduce_into(call, self, dims, keepdim, std::nullopt, out);
 }
 
+// Of no dimensions stock has shapes that do not fit.
+constexpr const char kNoDims[] = "no dimensions";
+
+std::optional<at::Tensor> logsumexp(Call& call, const at::Tensor& self, at::IntArrayRef dims,
+                                    bool keepdim) {
+  if (!dims.empty()) return reduce(call, self, dims, keepdim, std::nullopt);
+  call.decline(kNoDims);
+  return std::nullopt;
+}
+
+bool logsumexp_out(Call& call, const at::Tensor& self, at::IntArrayRef dims, bool keepdim,
+                   at::Tensor& out) {
+  if (dims.empty()) return call.decline(kNoDims);
+  return reduce_into(call, self, dims, keepdim, std::nullopt, out);
+}
+
 }  // namespace
 
 std::vector<Overload> reduction_overloads() {
@@ -99,10 +115,10 @@ std::vector<Overload> reduction_overloads() {
       {"amin", "amin", "amin", wrap(amax, at::cpu::amin)},
       {"amin.out", "amin", "amin", wrap(amax_out, at::cpu::amin_outf)},
       {"logsumexp", "logsumexp", "logsumexp",
-       wrap(amax, at::compositeexplicitautograd::logsumexp), nullptr,
+       wrap(logsumexp, at::compositeexplicitautograd::logsumexp), nullptr,
        "RegisterCompositeExplicitAutograd"},
       {"logsumexp.out", "logsumexp", "logsumexp",
-       wrap(amax_out, at::compositeexplicitautogradnonfunctional::logsumexp_outf), nullptr,
+       wrap(logsumexp_out, at::compositeexplicitautogradnonfunctional::logsumexp_outf), nullptr,
        "RegisterCompositeExplicitAutogradNonFunctional"},
   };
 }

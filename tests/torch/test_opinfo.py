@@ -177,6 +177,12 @@ CASES = [
     Case("mean", forward=("mean.dim",), product=False),
     Case("amax", forward=("amax",), product=False),
     Case("amin", forward=("amin",), product=False),
+    Case("logsumexp", forward=("logsumexp",), product=False),
+    *(
+        Case(name, variant, forward=(f"{name}.correction",), product=False)
+        for name in ("var", "std", "var_mean", "std_mean")
+        for variant in ("", "unbiased")
+    ),
     Case("cumsum", forward=("cumsum",), product=False),
     Case("cat", forward=("cat",), product=False),
     Case("stack", forward=("cat",), product=False),

@@ -1,4 +1,4 @@
-"""Calls of sum, mean, amax, amin and cumsum.
+"""Calls of sum, mean, amax, amin, logsumexp, var, std, var_mean, std_mean and cumsum.
 
 dim: the dimensions, comma-separated; all, if it is not given, of cumsum the last. keep: yes for
 keepdim (no).
@@ -18,18 +18,45 @@ OVERLOADS = {
     "mean": (aten.mean.dim, aten.mean.out),
     "amax": (aten.amax.default, aten.amax.out),
     "amin": (aten.amin.default, aten.amin.out),
+    "logsumexp": (aten.logsumexp.default, aten.logsumexp.out),
 }
+VARIANCES = {
+    "var": (aten.var.correction, aten.var.correction_out),
+    "std": (aten.std.correction, aten.std.correction_out),
+    "var_mean": (aten.var_mean.correction, aten.var_mean.correction_out),
+    "std_mean": (aten.std_mean.correction, aten.std_mean.correction_out),
+}
+
+
+def _dims(inputs: Inputs, rank: int) -> tuple[list[int], bool]:
+    given = inputs.spec.option("dim", "")
+    dims = [int(dim) for dim in given.split(",")] if given else list(range(rank))
+    return dims, inputs.spec.option("keep", "no") == "yes"
 
 
 def _reduction(inputs: Inputs, name: str, out: bool) -> Case:
     x = inputs.input()
-    given = inputs.spec.option("dim", "")
-    dims = [int(dim) for dim in given.split(",")] if given else list(range(x.dim()))
-    keep = inputs.spec.option("keep", "no") == "yes"
+    dims, keep = _dims(inputs, x.dim())
     plain, into = OVERLOADS[name]
     result = plain(x, dims, keep)
     fn = partial(into, x, dims, keep, out=result) if out else partial(plain, x, dims, keep)
     return new_results(fn, nbytes(x, result))
+
+
+def _variance(inputs: Inputs, name: str, out: bool) -> Case:
+    x = inputs.input()
+    dims, keep = _dims(inputs, x.dim())
+    plain, into = VARIANCES[name]
+    result = plain(x, dims, keepdim=keep)
+    results = result if isinstance(result, tuple) else (result,)
+    if out:
+        named = (
+            dict(zip(("out0", "out1"), results, strict=False)) if results[1:] else {"out": result}
+        )
+        fn = partial(into, x, dims, keepdim=keep, **named)
+    else:
+        fn = partial(plain, x, dims, keepdim=keep)
+    return new_results(fn, nbytes(x, *results))
 
 
 def _cumsum(inputs: Inputs, name: str, out: bool) -> Case:
@@ -45,5 +72,6 @@ def _cumsum(inputs: Inputs, name: str, out: bool) -> Case:
 
 BUILDERS: dict[str, Callable[[Inputs, str, bool], Case]] = {
     **dict.fromkeys(OVERLOADS, _reduction),
+    **dict.fromkeys(VARIANCES, _variance),
     **dict.fromkeys(("cumsum", "cumsum_"), _cumsum),
 }
