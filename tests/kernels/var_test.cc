@@ -79,7 +79,9 @@ double bound_of(const Op& op, double best, double largest, int64_t count) {
 }
 
 // A variance that float32, in which it is computed, has no room for is infinite.
-double of_float(double x) { return std::abs(x) > std::numeric_limits<float>::max() ? HUGE_VAL : x; }
+double of_float(double x) {
+  return std::abs(x) > std::numeric_limits<float>::max() ? std::copysign(HUGE_VAL, x) : x;
+}
 
 void expect_close(const Buffer& got, const Buffer& exact, const std::vector<double>& bounds) {
   const int32_t dtype = got.view().dtype;
