@@ -86,21 +86,22 @@ struct Moments {
         }
       }
       const float shift = deviation[0] * share, next = mean[j] + shift;
-      if (!is_finite(next)) {
-        take_extreme(x, j, share, squares[0]);
-        return;
+      const float rest = fmaf(-deviation[0], shift, squares[0]);
+      if (is_finite(fabsf(next) + squares[0])) {
+        square[j] += rest;
+        mean[j] = next;
+      } else {
+        take_extreme(x, j, share, squares[0], rest);
       }
-      square[j] += is_finite(squares[0]) ? fmaf(-deviation[0], shift, squares[0]) : squares[0];
-      mean[j] = next;
     }
 
     template <int kRows>
-    GPU_DEVICE void take_extreme(const float (&x)[kRows][kWide], int j, float share,
-                                 float squares) {
+    GPU_DEVICE void take_extreme(const float (&x)[kRows][kWide], int j, float share, float squares,
+                                 float rest) {
       float next = is_finite(mean[j]) ? mean[j] * ((count - kRows) * share) : mean[j];
 #pragma unroll
       for (int i = 0; i < kRows; ++i) next = fmaf(x[i][j], share, next);
-      square[j] += squares + (next - next);
+      square[j] += is_finite(next) && is_finite(squares) ? rest : squares + (next - next);
       mean[j] = next;
     }
   };
