@@ -80,6 +80,7 @@ GateKey softmax_backward_key(const void* args);
 GateKey softmax_forward_key(const void* args);
 GateKey upsample_backward_key(const void* args);
 GateKey upsample_forward_key(const void* args);
+GateKey var_key(const void* args);
 
 }  // namespace polyops
 

@@ -17,6 +17,7 @@
 #include "polyops/ops/relu.h"
 #include "polyops/ops/rms_norm.h"
 #include "polyops/ops/softmax.h"
+#include "polyops/ops/var.h"
 
 namespace polyops {
 namespace {
@@ -93,6 +94,30 @@ GateKey halves_key(const polyops_tensor& t, int dim) {
     if (t.sizes[d] != 1 && t.strides[d] > t.strides[dim]) rows *= t.sizes[d];
   }
   return {t.dtype, is_dense(t) ? kContiguous : kStrided, {rows, polyops_numel(&t) / rows}};
+}
+
+// By what is next to each other: elements of one result (contiguous), or of `inner` (inner). len:
+// elements of a result.
+GateKey folded_key(const polyops_tensor& src, uint32_t dims, int64_t results) {
+  const int64_t len = polyops_numel(&src) / results;
+  int first = -1;  // the dimension of the smallest stride
+  for (int d = 0; d < src.rank; ++d) {
+    if (src.sizes[d] == 1) continue;
+    if (first < 0 || src.strides[d] <= src.strides[first]) first = d;
+  }
+  if (first >= 0 && src.strides[first] != 1) return {src.dtype, kStrided, {results, len, 1}};
+  if (first < 0 || (dims >> first & 1) != 0) return {src.dtype, kContiguous, {results, len, 1}};
+  int64_t inner = 1;  // kept dimensions that follow each other in memory
+  for (bool more = true; more;) {
+    more = false;
+    for (int d = 0; d < src.rank; ++d) {
+      if (src.sizes[d] == 1 || (dims >> d & 1) != 0 || src.strides[d] != inner) continue;
+      inner *= src.sizes[d];
+      more = true;
+      break;
+    }
+  }
+  return {src.dtype, kInner, {results / inner, len, inner}};
 }
 
 }  // namespace
@@ -214,29 +239,14 @@ GateKey nll_loss_backward_key(const void* p) {
   return {grad.dtype, kContiguous, {grad.sizes[0], grad.sizes[1]}};
 }
 
-// By what is next to each other: elements of one result (contiguous), or of `inner` (inner). len:
-// elements of a result.
 GateKey reduction_key(const void* p) {
   const auto& a = *static_cast<const polyops_reduction_args*>(p);
-  const int64_t results = polyops_numel(&a.dst), len = polyops_numel(&a.src) / results;
-  int first = -1;  // the dimension of the smallest stride
-  for (int d = 0; d < a.src.rank; ++d) {
-    if (a.src.sizes[d] == 1) continue;
-    if (first < 0 || a.src.strides[d] <= a.src.strides[first]) first = d;
-  }
-  if (first >= 0 && a.src.strides[first] != 1) return {a.src.dtype, kStrided, {results, len, 1}};
-  if (first < 0 || (a.dims >> first & 1) != 0) return {a.src.dtype, kContiguous, {results, len, 1}};
-  int64_t inner = 1;  // kept dimensions that follow each other in memory
-  for (bool more = true; more;) {
-    more = false;
-    for (int d = 0; d < a.src.rank; ++d) {
-      if (a.src.sizes[d] == 1 || (a.dims >> d & 1) != 0 || a.src.strides[d] != inner) continue;
-      inner *= a.src.sizes[d];
-      more = true;
-      break;
-    }
-  }
-  return {a.src.dtype, kInner, {results / inner, len, inner}};
+  return folded_key(a.src, a.dims, polyops_numel(&a.dst));
+}
+
+GateKey var_key(const void* p) {
+  const auto& a = *static_cast<const polyops_var_args*>(p);
+  return folded_key(a.src, a.dims, polyops_numel(&a.dst));
 }
 
 GateKey extreme_key(const void* p) {

@@ -27,6 +27,7 @@
 #include "polyops/ops/rms_norm.h"
 #include "polyops/ops/softmax.h"
 #include "polyops/ops/upsample.h"
+#include "polyops/ops/var.h"
 
 namespace polyops {
 namespace {
@@ -89,6 +90,15 @@ KernelOp extreme(const char* name) {
           {kContiguous, kInner, kStrided},
           {"outer", "len", "inner"},
           extreme_key};
+}
+
+KernelOp variance(const char* name) {
+  return {name,
+          "forward",
+          sizeof(polyops_var_args),
+          {kContiguous, kInner, kStrided},
+          {"outer", "len", "inner"},
+          var_key};
 }
 
 std::vector<const char*> convolution_layouts() {
@@ -344,6 +354,11 @@ std::span<const KernelOp> kernel_ops() {
       extreme("argmin"),
       extreme("max"),
       extreme("min"),
+      reduction("logsumexp"),
+      variance("var"),
+      variance("std"),
+      variance("var_mean"),
+      variance("std_mean"),
       {"embedding_backward",
        "backward",
        sizeof(polyops_embedding_backward_args),
@@ -395,6 +410,7 @@ std::span<const PublicOp> public_ops() {
       {"log_sigmoid", {"log_sigmoid", "log_sigmoid_backward"}},
       {"log_softmax", {"log_softmax", "log_softmax_backward"}},
       {"max", {"max"}},
+      {"logsumexp", {"logsumexp"}},
       {"max_pool2d", {"max_pool2d", "max_pool2d_backward"}},
       {"max_pool3d", {"max_pool3d", "max_pool3d_backward"}},
       {"mean", {"mean"}},
@@ -407,10 +423,14 @@ std::span<const PublicOp> public_ops() {
       {"scaled_dot_product_attention", {"attention", "attention_backward"}},
       {"softmax", {"softmax", "softmax_backward"}},
       {"softplus", {"softplus", "softplus_backward"}},
+      {"std", {"std"}},
+      {"std_mean", {"std_mean"}},
       {"sum", {"sum"}},
       {"upsample_bicubic2d", {"upsample_bicubic2d", "upsample_bicubic2d_backward"}},
       {"upsample_bilinear2d", {"upsample_bilinear2d", "upsample_bilinear2d_backward"}},
       {"upsample_nearest2d", {"upsample_nearest2d", "upsample_nearest2d_backward"}},
+      {"var", {"var"}},
+      {"var_mean", {"var_mean"}},
   };
   return *ops;
 }

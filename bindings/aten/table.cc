@@ -32,6 +32,7 @@ const std::vector<Overload>& overloads() {
                         index_select_overloads(),
                         reduction_overloads(),
                         extreme_overloads(),
+                        var_overloads(),
                         cumsum_overloads(),
                         nll_loss_overloads(),
                         cross_entropy_overloads()}) {

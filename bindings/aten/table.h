@@ -38,6 +38,7 @@ std::vector<Overload> relu_overloads();
 std::vector<Overload> rms_norm_overloads();
 std::vector<Overload> softmax_overloads();
 std::vector<Overload> upsample_overloads();
+std::vector<Overload> var_overloads();
 
 }  // namespace polyops::torch_binding
 

@@ -41,6 +41,8 @@ struct KernelList {
   X(sum, __VA_ARGS__)                 \
   X(amax, __VA_ARGS__)                \
   X(argmax, __VA_ARGS__)              \
+  X(logsumexp, __VA_ARGS__)           \
+  X(var, __VA_ARGS__)                 \
   X(cumsum, __VA_ARGS__)              \
   X(upsample_nearest2d, __VA_ARGS__)  \
   X(upsample_bilinear2d, __VA_ARGS__) \

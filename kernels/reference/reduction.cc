@@ -9,14 +9,14 @@ namespace polyops::reference {
 namespace {
 
 // The number of dst's element that src's goes into.
-int64_t target_of(const polyops_reduction_args& args, int64_t element) {
+int64_t target_of(const polyops_tensor& src, uint32_t dims, int64_t element) {
   int64_t target = 0, scale = 1;
-  for (int32_t d = args.src.rank - 1; d >= 0; --d) {
-    const int64_t place = element % args.src.sizes[d];
-    element /= args.src.sizes[d];
-    if ((args.dims >> d & 1) != 0) continue;
+  for (int32_t d = src.rank - 1; d >= 0; --d) {
+    const int64_t place = element % src.sizes[d];
+    element /= src.sizes[d];
+    if ((dims >> d & 1) != 0) continue;
     target += place * scale;
-    scale *= args.src.sizes[d];
+    scale *= src.sizes[d];
   }
   return target;
 }
@@ -25,7 +25,7 @@ template <class F>
 std::vector<long double> folded(const polyops_reduction_args& args, long double first, F merge) {
   std::vector<long double> all(static_cast<size_t>(polyops_numel(&args.dst)), first);
   for (int64_t i = 0; i < polyops_numel(&args.src); ++i) {
-    long double& one = all[static_cast<size_t>(target_of(args, i))];
+    long double& one = all[static_cast<size_t>(target_of(args.src, args.dims, i))];
     one = merge(one, static_cast<long double>(load(args.src, i)));
   }
   return all;
@@ -54,5 +54,39 @@ void mean(const polyops_reduction_args& args) {
 void amax(const polyops_reduction_args& args) { store_all(args, folded(args, -HUGE_VALL, larger)); }
 
 void amin(const polyops_reduction_args& args) { store_all(args, folded(args, HUGE_VALL, smaller)); }
+
+void logsumexp(const polyops_reduction_args& args) {
+  std::vector<long double> top = folded(args, -HUGE_VALL, larger);
+  for (long double& one : top) one = std::isinf(one) ? 0 : one;
+  std::vector<long double> sums(top.size(), 0);
+  for (int64_t i = 0; i < polyops_numel(&args.src); ++i) {
+    const auto target = static_cast<size_t>(target_of(args.src, args.dims, i));
+    sums[target] += std::exp(static_cast<long double>(load(args.src, i)) - top[target]);
+  }
+  for (size_t i = 0; i < top.size(); ++i) top[i] += std::log(sums[i]);
+  store_all(args, top);
+}
+
+void var(const polyops_var_args& args, bool root) {
+  const size_t results = static_cast<size_t>(polyops_numel(&args.dst));
+  const int64_t all = polyops_numel(&args.src);
+  const long double count = static_cast<long double>(all / polyops_numel(&args.dst));
+  std::vector<long double> mean(results, 0), squares(results, 0);
+  for (int64_t i = 0; i < all; ++i) {
+    mean[static_cast<size_t>(target_of(args.src, args.dims, i))] +=
+        static_cast<long double>(load(args.src, i)) / count;
+  }
+  for (int64_t i = 0; i < all; ++i) {
+    const auto target = static_cast<size_t>(target_of(args.src, args.dims, i));
+    const long double d = static_cast<long double>(load(args.src, i)) - mean[target];
+    squares[target] += d * d;
+  }
+  for (size_t i = 0; i < results; ++i) {
+    const long double value = squares[i] / (count - static_cast<long double>(args.correction));
+    const auto at = static_cast<int64_t>(i);
+    store(args.dst, at, static_cast<double>(root ? std::sqrt(value) : value));
+    if (polyops_is_present(&args.mean)) store(args.mean, at, static_cast<double>(mean[i]));
+  }
+}
 
 }  // namespace polyops::reference

@@ -1,8 +1,10 @@
-// The oracle of the tests of sum, mean, amax and amin. Contract: polyops/ops/reduction.h.
+// The oracle of the tests of sum, mean, amax, amin and logsumexp, of var, std, var_mean and std_mean.
+// Contracts: polyops/ops/reduction.h, polyops/ops/var.h.
 #ifndef POLYOPS_REFERENCE_REDUCTION_H_
 #define POLYOPS_REFERENCE_REDUCTION_H_
 
 #include "polyops/ops/reduction.h"
+#include "polyops/ops/var.h"
 
 namespace polyops::reference {
 
@@ -10,6 +12,8 @@ void sum(const polyops_reduction_args& args);
 void mean(const polyops_reduction_args& args);
 void amax(const polyops_reduction_args& args);
 void amin(const polyops_reduction_args& args);
+void logsumexp(const polyops_reduction_args& args);
+void var(const polyops_var_args& args, bool root);
 
 }  // namespace polyops::reference
 

@@ -11,13 +11,12 @@
 #include <vector>
 
 #include "harness.h"
+#include "reduction_case.h"
 
 namespace polyops::testing {
 namespace {
 
 constexpr int32_t kDtypes[] = {POLYOPS_FLOAT32, POLYOPS_BFLOAT16, POLYOPS_FLOAT16};
-
-using Sizes = std::vector<int64_t>;
 
 struct Op {
   const char* name;
@@ -29,31 +28,6 @@ constexpr Op kOps[] = {{"sum", reference::sum},
                        {"amin", reference::amin}};
 
 bool is_sum(const Op& op) { return op.name[0] != 'a'; }
-
-struct Case {
-  Sizes sizes;
-  uint32_t dims;
-  Sizes strides = {};
-  int64_t offset = 0;
-  int64_t dst_offset = 0;
-  Sizes dst_strides = {};
-};
-
-std::string describe(const Op& op, const Case& c, int32_t dtype) {
-  std::string text = op.name;
-  text.append(" ").append(polyops_dtype_name(dtype)).append(" dims ");
-  text += std::to_string(c.dims);
-  for (int64_t size : c.sizes) text.append(" ").append(std::to_string(size));
-  return text.append(" at ").append(std::to_string(c.offset));
-}
-
-Sizes kept_sizes(const Case& c) {
-  Sizes sizes = c.sizes;
-  for (size_t d = 0; d < sizes.size(); ++d) {
-    if ((c.dims >> d & 1) != 0) sizes[d] = 1;
-  }
-  return sizes;
-}
 
 // What is off of it is judged by the sum of magnitudes.
 struct Exact {
@@ -101,7 +75,7 @@ void check_all(const Case& c, int32_t dtype) {
   Buffer src(dtype, c.sizes, c.strides, c.offset);
   src.fill_normal(7, 2.0);
   for (const Op& op : kOps) {
-    SCOPED_TRACE(describe(op, c, dtype));
+    SCOPED_TRACE(describe(op.name, c, dtype));
     check(op, c, src, dtype);
     if (is_sum(op)) check(op, c, src, POLYOPS_FLOAT32);
   }
@@ -121,7 +95,7 @@ void check_some(const std::vector<Case>& cases) {
   for (size_t i = 0; i < cases.size(); ++i) {
     const Op& op = kOps[i % 4];
     const int32_t dtype = kDtypes[i % 3];
-    SCOPED_TRACE(describe(op, cases[i], dtype));
+    SCOPED_TRACE(describe(op.name, cases[i], dtype));
     Buffer src(dtype, cases[i].sizes, cases[i].strides, cases[i].offset);
     src.fill_normal(3, 2.0);
     check(op, cases[i], src, dtype);
@@ -188,7 +162,7 @@ TEST(Reduction, SpecialValues) {
         src.fill_normal(5, 1.0);
         for (int64_t i = 0; i < 9; ++i) src.set(i * 17, special);
         for (const Op& op : kOps) {
-          SCOPED_TRACE(describe(op, c, dtype));
+          SCOPED_TRACE(describe(op.name, c, dtype));
           SCOPED_TRACE(special);
           check(op, c, src, dtype);
         }

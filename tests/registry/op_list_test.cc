@@ -33,6 +33,7 @@
 #include "polyops/ops/rms_norm.h"
 #include "polyops/ops/softmax.h"
 #include "polyops/ops/upsample.h"
+#include "polyops/ops/var.h"
 
 namespace polyops::testing {
 namespace {
@@ -163,8 +164,12 @@ void add_reduction(std::vector<Call>* calls, const char* layout, std::vector<int
   for (int d = 0; d < src.rank; ++d) {
     if ((dims >> d & 1) != 0) args.dst.sizes[d] = 1;
   }
-  for (const char* op : {"sum", "mean", "amax", "amin"}) {
+  for (const char* op : {"sum", "mean", "amax", "amin", "logsumexp"}) {
     calls->push_back(call(op, layout, sizes, args));
+  }
+  const polyops_var_args var = {0, dims, 1, src, args.dst, args.dst};
+  for (const char* op : {"var", "std", "var_mean", "std_mean"}) {
+    calls->push_back(call(op, layout, sizes, var));
   }
 }
 

@@ -15,6 +15,7 @@
 #include "polyops/ops/reduction.h"
 #include "polyops/ops/rms_norm.h"
 #include "polyops/ops/softmax.h"
+#include "polyops/ops/var.h"
 
 namespace polyops::testing {
 namespace {
@@ -247,6 +248,25 @@ Calls argmax() {
                  polyops_extreme_args{sizeof(polyops_extreme_args), s.dim, src.view(),
                                       indices.view(), absent()},
                  {&indices});
+    });
+  }
+  return all;
+}
+
+// Of blocks that share no wave, of columns, and of parts of both; the other ops by several numbers have
+// the same kernels.
+Calls var() {
+  Calls all = {"var", {}};
+  for (const Shape& s : std::vector<Shape>{
+           {{2, 9000}, 1}, {{50, 24}, 0}, {{2, 20000}, 1}, {{1500, 48}, 0}, {{1, 70000}, 1}}) {
+    all.calls.push_back([s](const polyops_kernel& kernel) {
+      Sizes kept = s.sizes;
+      kept[static_cast<size_t>(s.dim)] = 1;
+      const Buffer src = random(s.sizes, 1), dst(POLYOPS_FLOAT32, kept);
+      return run(kernel,
+                 polyops_var_args{sizeof(polyops_var_args), 1u << s.dim, 1, src.view(), dst.view(),
+                                  absent()},
+                 {&dst});
     });
   }
   return all;

@@ -139,6 +139,7 @@ def all_samples() -> list[Sample]:
     import samples_rms_norm
     import samples_rows
     import samples_upsample
+    import samples_var
     import samples_vectors
 
     modules = (samples_elementwise, samples_rows, samples_products, samples_attention)
@@ -147,4 +148,5 @@ def all_samples() -> list[Sample]:
     modules += (samples_pool3d, samples_max_pool, samples_activations, samples_reductions)
     modules += (samples_cumsum, samples_index, samples_copy, samples_cross_entropy)
     modules += (samples_extremes,)
+    modules += (samples_var,)
     return [sample for module in modules for sample in module.samples()]

@@ -1,4 +1,7 @@
-"""Samples of sum, mean, amax and amin. Of their kernels, families have them for devices alone."""
+"""Samples of sum, mean, amax, amin and logsumexp.
+
+Of their kernels, families have them for devices alone.
+"""
 
 from collections.abc import Iterator
 from itertools import product
@@ -10,9 +13,9 @@ from samples_elementwise import RANK_9
 
 SUMS = ("sum.dim_IntList", "mean.dim")
 LARGEST = ("amax", "amin")
-ALL = (*SUMS, *LARGEST)
+ALL = (*SUMS, *LARGEST, "logsumexp")
 OUT = {"sum.dim_IntList": "sum.IntList_out", "mean.dim": "mean.out"}
-OUT |= {name: f"{name}.out" for name in LARGEST}
+OUT |= {name: f"{name}.out" for name in (*LARGEST, "logsumexp")}
 HALVES = (BF16, F16)
 
 
@@ -23,29 +26,33 @@ def each(
         yield Sample(op, what, make, expect, dtypes)
 
 
+SHAPES: dict[tuple[int, ...], list[list[int]]] = {
+    (): [[], [0], [-1]],
+    (1,): [[0]],
+    (7,): [[], [-1]],
+    (5, 13): [[0], [1], [0, 1], [-1, 0], []],
+    (3, 1, 17): [[1], [0], [2], [0, 2]],
+    (300, 33): [[0], [1]],
+    (2, 3, 8, 9): [[0, 2, 3], [1], [2, 3], [0, 1], [-2], [1, 2]],
+    (2, 3, 40, 24): [[0, 2], [2], [0, 1, 2], [1, 3]],
+    (2, 5, 9, 3, 4): [[0, 2], [1, 3, 4]],
+    (1, 2, 1, 2, 2, 1, 3, 2): [[1, 2], [7], [0, 1, 2, 3]],
+    (4, 9000): [[1], [0]],
+    (1, 40000): [[1]],
+}
+
+
 def of_shapes() -> Iterator[Sample]:
-    shapes: dict[tuple[int, ...], list[list[int]]] = {
-        (): [[], [0], [-1]],
-        (1,): [[0]],
-        (7,): [[], [-1]],
-        (5, 13): [[0], [1], [0, 1], [-1, 0], []],
-        (3, 1, 17): [[1], [0], [2], [0, 2]],
-        (300, 33): [[0], [1]],
-        (2, 3, 8, 9): [[0, 2, 3], [1], [2, 3], [0, 1], [-2], [1, 2]],
-        (2, 3, 40, 24): [[0, 2], [2], [0, 1, 2], [1, 3]],
-        (2, 5, 9, 3, 4): [[0, 2], [1, 3, 4]],
-        (1, 2, 1, 2, 2, 1, 3, 2): [[1, 2], [7], [0, 1, 2, 3]],
-        (4, 9000): [[1], [0]],
-        (1, 40000): [[1]],
-    }
-    for shape, all_dims in shapes.items():
+    for shape, all_dims in SHAPES.items():
         for index, dims in enumerate(all_dims):
             yield from each(
                 f"{shape} over {dims}",
                 lambda m, s=shape, d=dims, k=index % 2 == 1: args(m(*s), d, k),
+                ops=ALL if dims else (*SUMS, *LARGEST),
             )
     for op in SUMS:
         yield Sample(op, "over all", lambda m: args(m(5, 13), None))
+    yield Sample("logsumexp", "of no dimensions", lambda m: args(m(()), []), "no dimensions")
     yield from each("rank 9", lambda m: args(m(*RANK_9), [8]), "rank")
 
 
@@ -56,7 +63,7 @@ def of_layouts() -> Iterator[Sample]:
             f"{layout} over {dims}",
             lambda m, la=layout, d=dims: args(m(4, 9, 10, 8, layout=la), d),
             "hit" if dense and not (layout == "padded" and len(dims) == 3) else "any",
-            ("mean.dim", "amax"),
+            ("mean.dim", "amax", "logsumexp"),
         )
     yield from each("of two runs of few rows", lambda m: args(m(2, 5, 2, 3, 4), [0, 2]), "layout")
 

@@ -26,6 +26,7 @@ OPS |= {"embedding", "copy", "cross_entropy"}
 FORWARD = {"sum", "mean", "amax", "amin", "cumsum", "index", "index_select"}  # alone
 FORWARD |= {"argmax", "argmin", "max", "min"}
 BACKWARD = {"embedding"}
+FORWARD |= {"logsumexp", "std", "std_mean", "var", "var_mean"}
 OPS |= FORWARD
 CASE = Case(lambda: None, list, 4000, 0, 4000)
 

@@ -181,6 +181,12 @@ CASES = [
     Case("argmin", forward=("argmin",), product=False),
     Case("max", "reduction_with_dim", forward=("max.dim",), product=False),
     Case("min", "reduction_with_dim", forward=("min.dim",), product=False),
+    Case("logsumexp", forward=("logsumexp",), product=False),
+    *(
+        Case(name, variant, forward=(f"{name}.correction",), product=False)
+        for name in ("var", "std", "var_mean", "std_mean")
+        for variant in ("", "unbiased")
+    ),
     Case("cumsum", forward=("cumsum",), product=False),
     Case("cat", forward=("cat",), product=False),
     Case("stack", forward=("cat",), product=False),

@@ -1,4 +1,4 @@
-"""Calls of sum, mean, amax, amin, argmax, argmin, max, min and cumsum.
+"""Calls of reductions and of cumsum.
 
 dim: the dimensions, comma-separated; all, if it is not given, of cumsum, max and min the last.
 keep: yes for keepdim (no).
@@ -18,14 +18,25 @@ OVERLOADS = {
     "mean": (aten.mean.dim, aten.mean.out),
     "amax": (aten.amax.default, aten.amax.out),
     "amin": (aten.amin.default, aten.amin.out),
+    "logsumexp": (aten.logsumexp.default, aten.logsumexp.out),
 }
+VARIANCES = {
+    "var": (aten.var.correction, aten.var.correction_out),
+    "std": (aten.std.correction, aten.std.correction_out),
+    "var_mean": (aten.var_mean.correction, aten.var_mean.correction_out),
+    "std_mean": (aten.std_mean.correction, aten.std_mean.correction_out),
+}
+
+
+def _dims(inputs: Inputs, rank: int) -> tuple[list[int], bool]:
+    given = inputs.spec.option("dim", "")
+    dims = [int(dim) for dim in given.split(",")] if given else list(range(rank))
+    return dims, inputs.spec.option("keep", "no") == "yes"
 
 
 def _reduction(inputs: Inputs, name: str, out: bool) -> Case:
     x = inputs.input()
-    given = inputs.spec.option("dim", "")
-    dims = [int(dim) for dim in given.split(",")] if given else list(range(x.dim()))
-    keep = inputs.spec.option("keep", "no") == "yes"
+    dims, keep = _dims(inputs, x.dim())
     plain, into = OVERLOADS[name]
     result = plain(x, dims, keep)
     fn = partial(into, x, dims, keep, out=result) if out else partial(plain, x, dims, keep)
@@ -53,6 +64,22 @@ def _extreme(inputs: Inputs, name: str, out: bool) -> Case:
     return new_results(partial(call, x, dim, keep), nbytes(x, *call(x, dim, keep)))
 
 
+def _variance(inputs: Inputs, name: str, out: bool) -> Case:
+    x = inputs.input()
+    dims, keep = _dims(inputs, x.dim())
+    plain, into = VARIANCES[name]
+    result = plain(x, dims, keepdim=keep)
+    results = result if isinstance(result, tuple) else (result,)
+    if out:
+        named = (
+            dict(zip(("out0", "out1"), results, strict=False)) if results[1:] else {"out": result}
+        )
+        fn = partial(into, x, dims, keepdim=keep, **named)
+    else:
+        fn = partial(plain, x, dims, keepdim=keep)
+    return new_results(fn, nbytes(x, *results))
+
+
 def _cumsum(inputs: Inputs, name: str, out: bool) -> Case:
     x = inputs.input()
     dim = int(inputs.spec.option("dim", "-1"))
@@ -68,5 +95,6 @@ BUILDERS: dict[str, Callable[[Inputs, str, bool], Case]] = {
     **dict.fromkeys(OVERLOADS, _reduction),
     **dict.fromkeys(("argmax", "argmin"), _place),
     **dict.fromkeys(("max", "min"), _extreme),
+    **dict.fromkeys(VARIANCES, _variance),
     **dict.fromkeys(("cumsum", "cumsum_"), _cumsum),
 }

@@ -1,16 +1,19 @@
 /*
- * sum, mean, amax, amin: dst[i] is the sum, the mean, the largest or the smallest of the elements of src
- * that differ from i in the reduced dimensions alone.
- * Definition: torch.sum, torch.mean, torch.amax, torch.amin / aten::sum.dim_IntList and so on.
+ * sum, mean, amax, amin, logsumexp: dst[i] is the sum, the mean, the largest, the smallest, or the
+ * logarithm of the sum of the exponentials of the elements of src that differ from i in the reduced
+ * dimensions alone.
+ * Definition: torch.sum, torch.mean, torch.amax, torch.amin, torch.logsumexp / aten::sum.dim_IntList and
+ * so on.
  *
- * Ops: "sum", "mean", "amax", "amin" (polyops_reduction_args).
+ * Ops: "sum", "mean", "amax", "amin", "logsumexp" (polyops_reduction_args).
  * Layouts   any strides for src and dst, of the same rank; dst has src's sizes, but 1 where dims has a
  *           bit, whatever was asked to be kept.
- * Types     sum, mean: dst of src's dtype or float32; amax, amin: of src's. Accumulation in float32, in
+ * Types     sum, mean: dst of src's dtype or float32; the others: of src's. Accumulation in float32, in
  *           float64 for float64. Results do not depend on the order in which threads finish.
  * Aliasing  none between dst and src; elements of src may share memory.
  * Empty     never arrives: no dimension is 0.
- * Special   amax and amin of elements of which one is NaN are NaN.
+ * Special   amax, amin and logsumexp of elements of which one is NaN are NaN. logsumexp is infinite where
+ *           the largest element is.
  */
 #ifndef POLYOPS_OPS_REDUCTION_H_
 #define POLYOPS_OPS_REDUCTION_H_
