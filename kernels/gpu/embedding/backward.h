@@ -3,7 +3,7 @@
 // A team takes its events a batch at a time, all loads of a batch before the first is used, writes
 // the rows that it ends, and leaves two sums in shared memory: that of the first row that it ends,
 // which earlier teams may have begun, and that of the row that it leaves open. Then these are added
-// up.
+// up. Where sums are added to a base, a row's end is read there as a lookup is.
 //
 // Bound: memory, each gradient read once and each row written once, zeros too.
 #ifndef POLYOPS_GPU_EMBEDDING_BACKWARD_H_
@@ -21,14 +21,20 @@ namespace {
 constexpr int kGradThreads = 256;
 constexpr int kBatch = 4;
 
-// The events of a share, and how many lookups of it each team has before its own.
+// The events of a share, and how many lookups of it each team has before its own. kAdds: to a base,
+// and only then rows may be kept.
+template <bool kAdds>
 GPU_DEVICE void list_events(const GradCall& c, const Begin& from, const Begin& to, int each,
                             Event* events, uint32_t* before) {
   const Shares& s = c.shares;
   const auto lookups = static_cast<int>(to.lookup - from.lookup);
   const int count = lookups + static_cast<int>(to.row - from.row);
-  for (int i = thread_id(); i < count; i += block_threads()) events[i] = {kEnd, 0};
+  const int32_t end = kAdds && c.keeps != 0 ? kKept : kEnd;
+  for (int i = thread_id(); i < count; i += block_threads()) events[i] = {end, 0};
   barrier();
+  if (kAdds && thread_id() == 0 && from.divides != 0) {
+    if (lookups == 0 || s.sorted[from.lookup].row != from.row) events[0] = {kEnd, 0};
+  }
   for (int i = thread_id(); i <= lookups; i += block_threads()) {
     int at = count, last = -1;
     if (i > 0) last = i - 1 + static_cast<int>(s.sorted[from.lookup + i - 1].row - from.row);
@@ -36,9 +42,13 @@ GPU_DEVICE void list_events(const GradCall& c, const Begin& from, const Begin& t
       const Lookup lookup = s.sorted[from.lookup + i];
       at = i + static_cast<int>(lookup.row - from.row);
       const bool counts = lookup.row < s.rows;
-      const float scale =
-          counts && c.by_freq != 0 ? 1 / static_cast<float>(lookups_of(s, lookup.row)) : 1.0f;
+      float scale = c.scale;
+      if (counts && c.by_freq != 0) scale = 1 / static_cast<float>(lookups_of(s, lookup.row));
       events[at] = {counts ? static_cast<int32_t>(lookup.at) : kNothing, scale};
+      if (kAdds && at + 1 < count) {
+        const uint32_t next = from.lookup + i + 1;
+        if (next == s.lookups || s.sorted[next].row != lookup.row) events[at + 1] = {kEnd, 0};
+      }
     }
     for (int team = (last + each) / each; team < c.teams && team * each <= at; ++team) {
       before[team] = i;
@@ -50,26 +60,36 @@ GPU_DEVICE void list_events(const GradCall& c, const Begin& from, const Begin& t
 template <class T, int kUnit>
 struct Lane {
   const T* grad;
+  const T* base;
   T* out;
   bool has;  // any columns
 };
 
-// Adds up the events [begin, end), the first in that row. The two sums: of the first row that ends,
-// and of what is open. Returns whether any row ends.
-template <class T, int kUnit>
+// Adds up the events [begin, end), the first in *first_row. The two sums: of the first row that
+// ends, which *first_row becomes, and of what is open. Returns whether any row ends.
+template <class T, int kUnit, bool kAdds>
 GPU_DEVICE bool add_events(const GradCall& c, const Lane<T, kUnit>& lane, const Event* events,
-                           int begin, int end, uint32_t row, float* first, float (&sum)[kUnit]) {
+                           int begin, int end, uint32_t* first_row, float* first,
+                           float (&sum)[kUnit]) {
   bool ended = false;
+  uint32_t row = *first_row;
 #pragma unroll 1
   for (int i = begin; i < end; i += kBatch) {
     Event event[kBatch];
     Words words[kBatch];
+    uint32_t next = row;
 #pragma unroll
     for (int k = 0; k < kBatch; ++k) {
       event[k] = {kNothing, 0};
       if (i + k < end) event[k] = events[i + k];
       if (event[k].lookup >= 0 && lane.has) {
         load_unit<T, kUnit>(lane.grad + int64_t{event[k].lookup} * c.width, &words[k]);
+      }
+      if constexpr (kAdds) {
+        if (event[k].lookup == kEnd && lane.has) {
+          load_unit<T, kUnit>(lane.base + int64_t{next} * c.width, &words[k]);
+        }
+        next += event[k].lookup == kEnd || event[k].lookup == kKept ? 1 : 0;
       }
     }
 #pragma unroll
@@ -80,7 +100,14 @@ GPU_DEVICE bool add_events(const GradCall& c, const Lane<T, kUnit>& lane, const 
 #pragma unroll
         for (int j = 0; j < kUnit; ++j) sum[j] = fmaf(x[j], event[k].scale, sum[j]);
       } else if (event[k].lookup == kEnd) {
+        if constexpr (kAdds) {
+          float x[kUnit];
+          unpack_unit<T, kUnit>(words[k], x);
+#pragma unroll
+          for (int j = 0; j < kUnit; ++j) sum[j] += x[j];
+        }
         if (!ended) {
+          *first_row = row;
 #pragma unroll
           for (int j = 0; j < kUnit; ++j) first[j] = sum[j];
         } else if (lane.has) {
@@ -90,6 +117,8 @@ GPU_DEVICE bool add_events(const GradCall& c, const Lane<T, kUnit>& lane, const 
         ++row;
 #pragma unroll
         for (int j = 0; j < kUnit; ++j) sum[j] = 0;
+      } else if (kAdds && event[k].lookup == kKept) {
+        ++row;
       }
     }
   }
@@ -132,7 +161,7 @@ GPU_DEVICE void store_sums(float* p, const float (&x)[kUnit]) {
   for (int j = 0; j < kUnit; ++j) p[j] = x[j];
 }
 
-template <class T, int kUnit>
+template <class T, int kUnit, bool kAdds>
 GPU_KERNEL(kGradThreads, 4)
 embedding_sums(const GradCall c) {
   GPU_SHARED(Begin, found, 2);
@@ -153,21 +182,25 @@ embedding_sums(const GradCall c) {
   }
   const int count = static_cast<int>(to.lookup - from.lookup + to.row - from.row);
   const int each = (count + c.teams - 1) / c.teams;
-  list_events(c, from, to, each, events, before);
+  list_events<kAdds>(c, from, to, each, events, before);
   barrier();
 
   const int team = thread_id() / c.lanes, place = thread_id() % c.lanes;
   const int column = (part * c.lanes + place) * kUnit;
-  const Lane<T, kUnit> lane = {static_cast<const T*>(c.grad) + column,
-                               static_cast<T*>(c.out) + column, team < c.teams && column < c.width};
+  const int64_t place_in_out = place_of(c, column, c.out_step);
+  const Lane<T, kUnit> lane = {static_cast<const T*>(c.grad) + place_of(c, column, c.grad_step),
+                               static_cast<const T*>(c.base) + (kAdds ? place_in_out : 0),
+                               static_cast<T*>(c.out) + place_in_out,
+                               team < c.teams && column < c.columns};
   const TeamSums teams = {first, open, ended};
   const int begin = team * each, end = begin + each < count ? begin + each : count;
   const bool works = team < c.teams && begin < count;
-  const uint32_t row = works ? from.row + begin - before[team] : 0;
+  uint32_t row = works ? from.row + begin - before[team] : 0;
   float sum[kUnit] = {};
   bool ends = false;
   if (works) {
-    ends = add_events(c, lane, events, begin, end, row, first + thread_id() * kUnit, sum);
+    float* const own = first + thread_id() * kUnit;
+    ends = add_events<T, kUnit, kAdds>(c, lane, events, begin, end, &row, own, sum);
   }
   store_sums(open + thread_id() * kUnit, sum);
   if (place == 0 && team < c.teams) ended[team] = ends;
@@ -178,14 +211,14 @@ embedding_sums(const GradCall c) {
 #pragma unroll
     for (int j = 0; j < kUnit; ++j) sum[j] += first[thread_id() * kUnit + j];
     if (from.divides != 0 && !any_ended(teams, team)) {
-      store_sums(c.ended_sums + int64_t{slot_of(c, from)} * c.padded_width + column, sum);
+      store_sums(c.ended_sums + int64_t{slot_of(c, from)} * c.padded_columns + column, sum);
     } else {
       store_unit<T, kUnit>(lane.out + int64_t{row} * c.width, sum);
     }
   }
   if (to.divides != 0 && team == 0 && lane.has) {
     add_open(teams, c.teams, c.lanes, place, sum);
-    store_sums(c.open_sums + int64_t{slot_of(c, to)} * c.padded_width + column, sum);
+    store_sums(c.open_sums + int64_t{slot_of(c, to)} * c.padded_columns + column, sum);
   }
   if (part == 0 && thread_id() == 0) {
     Divided divided = none;
