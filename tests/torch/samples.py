@@ -128,6 +128,7 @@ def all_samples() -> list[Sample]:
     import samples_cumsum
     import samples_elementwise
     import samples_index
+    import samples_index_add
     import samples_losses
     import samples_max_pool
     import samples_norms
@@ -145,4 +146,5 @@ def all_samples() -> list[Sample]:
     modules += (samples_losses, samples_upsample, samples_pool, samples_norms)
     modules += (samples_pool3d, samples_max_pool, samples_activations, samples_reductions)
     modules += (samples_cumsum, samples_index, samples_copy, samples_cross_entropy)
+    modules += (samples_index_add,)
     return [sample for module in modules for sample in module.samples()]

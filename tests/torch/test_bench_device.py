@@ -24,6 +24,7 @@ OPS |= {"max_pool3d", "avg_pool3d", "adaptive_avg_pool3d", "adaptive_max_pool2d"
 OPS |= {"adaptive_max_pool3d", "convolution", "elu", "glu", "log_sigmoid", "mish", "softplus"}
 OPS |= {"embedding", "copy", "cross_entropy"}
 FORWARD = {"sum", "mean", "amax", "amin", "cumsum", "index", "index_select"}  # alone
+FORWARD |= {"gather", "index_add"}
 BACKWARD = {"embedding"}
 OPS |= FORWARD
 CASE = Case(lambda: None, list, 4000, 0, 4000)
