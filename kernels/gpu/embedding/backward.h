@@ -21,20 +21,14 @@ namespace {
 constexpr int kGradThreads = 256;
 constexpr int kBatch = 4;
 
-// The events of a share, and how many lookups of it each team has before its own. kAdds: to a base,
-// and only then rows may be kept.
-template <bool kAdds>
+// The events of a share, and how many lookups of it each team has before its own.
 GPU_DEVICE void list_events(const GradCall& c, const Begin& from, const Begin& to, int each,
                             Event* events, uint32_t* before) {
   const Shares& s = c.shares;
   const auto lookups = static_cast<int>(to.lookup - from.lookup);
   const int count = lookups + static_cast<int>(to.row - from.row);
-  const int32_t end = kAdds && c.keeps != 0 ? kKept : kEnd;
-  for (int i = thread_id(); i < count; i += block_threads()) events[i] = {end, 0};
+  for (int i = thread_id(); i < count; i += block_threads()) events[i] = {kEnd, 0};
   barrier();
-  if (kAdds && thread_id() == 0 && from.divides != 0) {
-    if (lookups == 0 || s.sorted[from.lookup].row != from.row) events[0] = {kEnd, 0};
-  }
   for (int i = thread_id(); i <= lookups; i += block_threads()) {
     int at = count, last = -1;
     if (i > 0) last = i - 1 + static_cast<int>(s.sorted[from.lookup + i - 1].row - from.row);
@@ -45,15 +39,37 @@ GPU_DEVICE void list_events(const GradCall& c, const Begin& from, const Begin& t
       float scale = c.scale;
       if (counts && c.by_freq != 0) scale = 1 / static_cast<float>(lookups_of(s, lookup.row));
       events[at] = {counts ? static_cast<int32_t>(lookup.at) : kNothing, scale};
-      if (kAdds && at + 1 < count) {
-        const uint32_t next = from.lookup + i + 1;
-        if (next == s.lookups || s.sorted[next].row != lookup.row) events[at + 1] = {kEnd, 0};
-      }
     }
     for (int team = (last + each) / each; team < c.teams && team * each <= at; ++team) {
       before[team] = i;
     }
   }
+}
+
+// The same of a share by lookups, whose ends know their rows. Returns how many they are.
+GPU_DEVICE int list_lookups(const GradCall& c, const Begin& from, const Begin& to, Event* events) {
+  GPU_SHARED(uint32_t, waves, kMostSortWaves);
+  GPU_SHARED(uint32_t, so_far, 1);
+  const Shares& s = c.shares;
+  const auto lookups = static_cast<int>(to.lookup - from.lookup);
+  uint32_t ends = 0;
+  for (int first = 0; first < lookups; first += block_threads()) {
+    const int i = first + thread_id();
+    Lookup lookup = {0, 0};
+    bool last = false;  // of its row
+    if (i < lookups) {
+      const uint32_t next = from.lookup + i + 1;
+      lookup = s.sorted[next - 1];
+      last = next == s.lookups || s.sorted[next].row != lookup.row;
+    }
+    const uint32_t before = ends + sum_before(last ? 1 : 0, waves);
+    if (i < lookups) events[i + before] = {static_cast<int32_t>(lookup.at), c.scale};
+    if (last) events[i + before + 1] = {kEnd, float_of_bits(lookup.row)};
+    if (thread_id() == block_threads() - 1) *so_far = before + (last ? 1 : 0);
+    barrier();
+    ends = *so_far;
+  }
+  return lookups + static_cast<int>(ends);
 }
 
 // What a lane of a team has of a row.
@@ -82,14 +98,16 @@ GPU_DEVICE bool add_events(const GradCall& c, const Lane<T, kUnit>& lane, const 
     for (int k = 0; k < kBatch; ++k) {
       event[k] = {kNothing, 0};
       if (i + k < end) event[k] = events[i + k];
-      if (event[k].lookup >= 0 && lane.has) {
-        load_unit<T, kUnit>(lane.grad + int64_t{event[k].lookup} * c.width, &words[k]);
+      const bool is_lookup = event[k].lookup >= 0, is_end = event[k].lookup == kEnd;
+      const T* from = lane.grad;
+      auto at = static_cast<uint32_t>(event[k].lookup);
+      if constexpr (kAdds) {  // one address for one load: two of one register would wait
+        if (is_end && c.shares.by_lookups == 0) event[k].scale = float_of_bits(next++);
+        if (!is_lookup) at = float_bits(event[k].scale);
+        if (!is_lookup) from = lane.base;
       }
-      if constexpr (kAdds) {
-        if (event[k].lookup == kEnd && lane.has) {
-          load_unit<T, kUnit>(lane.base + int64_t{next} * c.width, &words[k]);
-        }
-        next += event[k].lookup == kEnd || event[k].lookup == kKept ? 1 : 0;
+      if ((is_lookup || (kAdds && is_end)) && lane.has) {
+        load_unit<T, kUnit>(from + int64_t{at} * c.width, &words[k]);
       }
     }
 #pragma unroll
@@ -105,6 +123,7 @@ GPU_DEVICE bool add_events(const GradCall& c, const Lane<T, kUnit>& lane, const 
           unpack_unit<T, kUnit>(words[k], x);
 #pragma unroll
           for (int j = 0; j < kUnit; ++j) sum[j] += x[j];
+          row = float_bits(event[k].scale);
         }
         if (!ended) {
           *first_row = row;
@@ -117,8 +136,6 @@ GPU_DEVICE bool add_events(const GradCall& c, const Lane<T, kUnit>& lane, const 
         ++row;
 #pragma unroll
         for (int j = 0; j < kUnit; ++j) sum[j] = 0;
-      } else if (kAdds && event[k].lookup == kKept) {
-        ++row;
       }
     }
   }
@@ -180,9 +197,10 @@ embedding_sums(const GradCall c) {
     if (part == 0 && thread_id() == 0) c.divided[share] = none;
     return;
   }
-  const int count = static_cast<int>(to.lookup - from.lookup + to.row - from.row);
+  int count = static_cast<int>(to.lookup - from.lookup + to.row - from.row);
+  if (kAdds && c.shares.by_lookups != 0) count = list_lookups(c, from, to, events);
   const int each = (count + c.teams - 1) / c.teams;
-  list_events<kAdds>(c, from, to, each, events, before);
+  if (!kAdds || c.shares.by_lookups == 0) list_events(c, from, to, each, events, before);
   barrier();
 
   const int team = thread_id() / c.lanes, place = thread_id() % c.lanes;
@@ -195,7 +213,7 @@ embedding_sums(const GradCall c) {
   const TeamSums teams = {first, open, ended};
   const int begin = team * each, end = begin + each < count ? begin + each : count;
   const bool works = team < c.teams && begin < count;
-  uint32_t row = works ? from.row + begin - before[team] : 0;
+  uint32_t row = works ? from.row + begin - before[team] : 0;  // by lookups ends know it
   float sum[kUnit] = {};
   bool ends = false;
   if (works) {

@@ -37,7 +37,6 @@ struct GradCall {
   int32_t teams;
   int32_t parts;  // blocks that have columns of the same share
   int32_t by_freq;
-  int32_t keeps;  // rows without lookups are not written
   float scale;
 };
 
@@ -57,10 +56,9 @@ GPU_DEVICE uint32_t slot_of(const GradCall& c, const Begin& begin) {
 
 struct alignas(8) Event {
   int32_t lookup;
-  float scale;
+  float scale;  // where shares are by lookups, of an end the bits of its row
 };
-// kEnd: of a row; kKept: of one that is not written.
-constexpr int32_t kEnd = -1, kNothing = -2, kKept = -3;
+constexpr int32_t kEnd = -1, kNothing = -2;
 
 struct alignas(8) HalfWords {
   uint32_t w[2];

@@ -7,7 +7,8 @@ namespace polyops::gpu {
 namespace {
 
 SumSizes sizes_of(const polyops_embedding_backward_args& a) {
-  return {a.grad_dst.sizes[0], a.grad_weight.sizes[0], 1, a.grad_weight.sizes[1], a.grad_dst.dtype};
+  return {a.grad_dst.sizes[0],    a.grad_weight.sizes[0], 1,
+          a.grad_weight.sizes[1], a.grad_dst.dtype,       false};
 }
 
 const char* embedding_supports(const void* data) {

@@ -36,6 +36,7 @@ inline Teams teams_of(int64_t units) {
 struct SumSizes {
   int64_t lookups, rows, outer, width;
   int32_t dtype;
+  bool by_lookups;  // rows without lookups are not written
 };
 
 struct Plan {
@@ -66,7 +67,7 @@ inline Plan plan_of(const SumSizes& sizes) {
   const int64_t per_pack = 16 / polyops_dtype_size(sizes.dtype);
   const Teams t = teams_of(ceil_div(p.columns, per_pack));
   p.slack = t.teams * 16 < 512 ? t.teams * 16 : 512;
-  const int64_t all = p.lookups + p.rows;
+  const int64_t all = sizes.by_lookups ? p.lookups : p.lookups + p.rows;
   while (p.slack > 4 * t.teams && all / (2 * p.slack) * t.parts < kWantedBlocks) p.slack /= 2;
   p.events = 2 * p.slack;
   p.shares = ceil_div(all, p.events);

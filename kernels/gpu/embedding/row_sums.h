@@ -23,7 +23,6 @@ struct RowSums {
   void* dst;
   float scale;
   bool by_freq;  // in place of the scale: one by the number of lookups
-  bool keeps;    // rows without lookups are not written
 };
 
 // Null, or why not.
@@ -86,9 +85,9 @@ inline int sort_lookups(const Plan& p, const Scratch& s, const Made& made,
 
 inline GradCall grad_call(const RowSums& r, const Plan& p, const Scratch& s, const Teams& t) {
   GradCall call = {};
-  call.shares = {s.lookups[(p.passes - 1) % 2], static_cast<uint32_t>(p.lookups),
-                 static_cast<uint32_t>(p.rows), static_cast<uint32_t>(p.events),
-                 static_cast<uint32_t>(p.slack)};
+  call.shares = {s.lookups[(p.passes - 1) % 2],  static_cast<uint32_t>(p.lookups),
+                 static_cast<uint32_t>(p.rows),  static_cast<uint32_t>(p.events),
+                 static_cast<uint32_t>(p.slack), r.sizes.by_lookups};
   call.grad = r.src;
   call.base = r.base;
   call.out = r.dst;
@@ -105,7 +104,6 @@ inline GradCall grad_call(const RowSums& r, const Plan& p, const Scratch& s, con
   call.teams = t.teams;
   call.parts = t.parts;
   call.by_freq = r.by_freq;
-  call.keeps = r.keeps;
   call.scale = r.scale;
   return call;
 }
@@ -114,7 +112,8 @@ template <class T, int kUnit, bool kAdds>
 int add_up(const RowSums& r, const Plan& p, const Scratch& s, const polyops_context* ctx) {
   const Teams t = teams_of(p.columns / kUnit);
   const GradCall call = grad_call(r, p, s, t);
-  const size_t shared = static_cast<size_t>(p.events + p.slack) * sizeof(Event);
+  const int64_t most = (p.events + p.slack) * (r.sizes.by_lookups ? 2 : 1);  // an end of each
+  const size_t shared = static_cast<size_t>(most) * sizeof(Event);
   const int status = gpu::launch(embedding_sums<T, kUnit, kAdds>,
                                  {p.shares * t.parts, t.threads, shared}, ctx, call);
   if (status != POLYOPS_OK || p.slots == 0) return status;

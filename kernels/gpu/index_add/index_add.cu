@@ -12,8 +12,12 @@ namespace {
 constexpr int64_t kLeastRun = 32;  // bytes, unless there is but one run
 
 SumSizes sizes_of(const polyops_index_add_args& a) {
-  return {a.index.sizes[0], a.dst.sizes[a.dim], numel_between(a.dst, 0, a.dim),
-          numel_between(a.dst, a.dim + 1, a.dst.rank), a.dst.dtype};
+  return {a.index.sizes[0],
+          a.dst.sizes[a.dim],
+          numel_between(a.dst, 0, a.dim),
+          numel_between(a.dst, a.dim + 1, a.dst.rank),
+          a.dst.dtype,
+          a.in_place != 0};
 }
 
 const char* add_supports(const void* data) {
@@ -46,7 +50,6 @@ int add(const void* data, const polyops_context* ctx) {
   sums.base = a.self.data;
   sums.dst = a.dst.data;
   sums.scale = static_cast<float>(a.alpha);
-  sums.keeps = a.in_place != 0;
   return sum_rows<true>(sums, ctx);
 }
 
