@@ -5,12 +5,10 @@
 #include "polyops/ops/cat.h"
 #include "polyops/ops/cross_entropy.h"
 #include "polyops/ops/cumsum.h"
-#include "polyops/ops/embedding.h"
 #include "polyops/ops/extreme.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/glu.h"
 #include "polyops/ops/group_norm.h"
-#include "polyops/ops/index_select.h"
 #include "polyops/ops/layer_norm.h"
 #include "polyops/ops/nll_loss.h"
 #include "polyops/ops/reduction.h"
@@ -254,21 +252,6 @@ GateKey extreme_key(const void* p) {
   const polyops_reduction_args reduction = {
       sizeof reduction, a.src.rank == 0 ? 0 : 1u << a.dim, a.src, a.indices};
   return reduction_key(&reduction);
-}
-
-GateKey embedding_backward_key(const void* p) {
-  const auto& a = *static_cast<const polyops_embedding_backward_args*>(p);
-  return {a.grad_dst.dtype,
-          kContiguous,
-          {a.grad_dst.sizes[0], a.grad_weight.sizes[0], a.grad_weight.sizes[1]}};
-}
-
-// rows: those that are copied, of each of `outer`; len: elements of a row.
-GateKey index_select_key(const void* p) {
-  const auto& a = *static_cast<const polyops_index_select_args*>(p);
-  return {a.src.dtype,
-          polyops_is_contiguous(&a.src) ? kContiguous : kStrided,
-          {extent(a.dst, 0, a.dim), a.index.sizes[0], extent(a.dst, a.dim + 1, a.dst.rank)}};
 }
 
 }  // namespace polyops

@@ -12,10 +12,12 @@
 #include "polyops/ops/cumsum.h"
 #include "polyops/ops/embedding.h"
 #include "polyops/ops/extreme.h"
+#include "polyops/ops/gather.h"
 #include "polyops/ops/gelu.h"
 #include "polyops/ops/gemm.h"
 #include "polyops/ops/glu.h"
 #include "polyops/ops/group_norm.h"
+#include "polyops/ops/index_add.h"
 #include "polyops/ops/index_select.h"
 #include "polyops/ops/layer_norm.h"
 #include "polyops/ops/max_pool3d.h"
@@ -365,6 +367,18 @@ std::span<const KernelOp> kernel_ops() {
        {kContiguous},
        {"lookups", "rows", "width"},
        embedding_backward_key},
+      {"gather",
+       "forward",
+       sizeof(polyops_gather_args),
+       {kContiguous, kInner, kStrided},
+       {"outer", "rows", "len"},
+       gather_key},
+      {"index_add",
+       "forward",
+       sizeof(polyops_index_add_args),
+       {kContiguous, kRows, kInner},
+       {"lookups", "rows", "width"},
+       index_add_key},
       {"index_select",
        "forward",
        sizeof(polyops_index_select_args),
@@ -401,10 +415,12 @@ std::span<const PublicOp> public_ops() {
       {"dot", {"gemm"}},
       {"elu", {"elu", "elu_backward"}},
       {"embedding", {"embedding_backward"}},
+      {"gather", {"gather"}},
       {"gelu", {"gelu", "gelu_backward"}},
       {"glu", {"glu", "glu_backward"}},
       {"group_norm", {"group_norm", "group_norm_backward"}},
       {"index", {"index_select"}},
+      {"index_add", {"index_add"}},
       {"index_select", {"index_select"}},
       {"layer_norm", {"layer_norm", "layer_norm_backward"}},
       {"log_sigmoid", {"log_sigmoid", "log_sigmoid_backward"}},

@@ -29,6 +29,8 @@ const std::vector<Overload>& overloads() {
                         cat_overloads(),
                         copy_overloads(),
                         embedding_overloads(),
+                        gather_overloads(),
+                        index_add_overloads(),
                         index_select_overloads(),
                         reduction_overloads(),
                         extreme_overloads(),

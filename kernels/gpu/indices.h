@@ -30,6 +30,10 @@ struct Indices {
     const IndexHalf* const half = static_cast<const IndexHalf*>(data) + i * step;
     return {half[0].w, is_short != 0 ? 0 : half[1].w};
   }
+  // Those that begin so many halves behind.
+  GPU_DEVICE Indices from(int64_t halves) const {
+    return {static_cast<const IndexHalf*>(data) + halves, step, rows, is_short};
+  }
   // With negative ones counted from the end: -1 is the last row.
   GPU_DEVICE Index counted(const Index& index) const {
     const uint64_t all = uint64_t{index.high} << 32 | index.low;
@@ -41,6 +45,12 @@ struct Indices {
   GPU_DEVICE bool names(const Index& index) const { return index.high == 0 && index.low < rows; }
   GPU_DEVICE uint32_t row(const Index& index) const { return names(index) ? index.low : 0; }
 };
+
+inline int64_t numel_between(const polyops_tensor& t, int begin, int end) {
+  int64_t n = 1;
+  for (int d = begin; d < end; ++d) n *= t.sizes[d];
+  return n;
+}
 
 inline bool are_indices(const polyops_tensor& t) {
   return t.dtype == POLYOPS_INT64 || t.dtype == POLYOPS_INT32;

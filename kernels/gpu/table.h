@@ -37,6 +37,8 @@ struct KernelList {
   X(cross_entropy, __VA_ARGS__)       \
   X(nll_loss, __VA_ARGS__)            \
   X(embedding, __VA_ARGS__)           \
+  X(gather, __VA_ARGS__)              \
+  X(index_add, __VA_ARGS__)           \
   X(index_select, __VA_ARGS__)        \
   X(sum, __VA_ARGS__)                 \
   X(amax, __VA_ARGS__)                \

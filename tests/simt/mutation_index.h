@@ -1,9 +1,10 @@
-// Calls that reach every barrier of embedding_backward.
+// Calls that reach every barrier of embedding_backward and index_add.
 #ifndef POLYOPS_TESTS_SIMT_MUTATION_INDEX_H_
 #define POLYOPS_TESTS_SIMT_MUTATION_INDEX_H_
 
 #include "mutation_case.h"
 #include "polyops/ops/embedding.h"
+#include "polyops/ops/index_add.h"
 
 namespace polyops::testing {
 namespace {
@@ -11,13 +12,15 @@ namespace {
 // With two rows next to each other that shares divide; sorted by one block, with more bins than
 // threads, and in two passes; by several blocks, of two tiles each; by so many that a launch of its
 // own adds up their counts.
+struct Table {
+  int64_t lookups, rows, width;
+};
+const std::initializer_list<Table> kTables = {
+    {120, 3, 256}, {2100, 500, 1}, {300, 1500, 4}, {8300, 700, 1}, {132000, 3, 1}};
+
 Calls embedding_backward() {
-  struct Table {
-    int64_t lookups, rows, width;
-  };
   Calls all = {"embedding_backward", {}};
-  for (const Table& t : std::initializer_list<Table>{
-           {120, 3, 256}, {2100, 500, 1}, {300, 1500, 4}, {8300, 700, 1}, {132000, 3, 1}}) {
+  for (const Table& t : kTables) {
     all.calls.push_back([t](const polyops_kernel& kernel) {
       const Buffer grad = random({t.lookups, t.width}, 1);
       const Buffer result(POLYOPS_FLOAT32, {t.rows, t.width});
@@ -28,6 +31,27 @@ Calls embedding_backward() {
       return run(kernel, args, {&result});
     });
   }
+  return all;
+}
+
+// In place, too.
+Calls index_add() {
+  Calls all = {"index_add", {}};
+  const auto add = [&](const Table& t, bool in_place) {
+    all.calls.push_back([t, in_place](const polyops_kernel& kernel) {
+      const Buffer src = random({t.lookups, t.width}, 1);
+      const Buffer self = random({t.rows, t.width}, 2), other(POLYOPS_FLOAT32, {t.rows, t.width});
+      const Buffer& result = in_place ? self : other;
+      Buffer index(POLYOPS_INT64, {t.lookups});
+      index.fill([&](int64_t i) { return i * 7919 % 8191 % t.rows; });
+      const polyops_index_add_args args = {
+          sizeof args, 0, self.view(), index.view(), src.view(), result.view(), 1, in_place, 0};
+      return run(kernel, args, {&result});
+    });
+  };
+  for (const Table& t : kTables) add(t, false);
+  add({120, 3, 256}, true);
+  add({8300, 700, 1}, true);
   return all;
 }
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import extended_activations
+import extended_index
 import extended_norms
 import extended_pool
 import extended_reductions
@@ -15,7 +16,6 @@ import numpy as np
 import torch
 from accuracy import Array, wide
 from extended_convolution import convolution, convolution_backward
-from extended_index import embedding_backward, embedding_backward_terms
 from extended_losses import cross_entropy, nll_loss, nll_loss_backward
 from extended_upsample import FORMULAS as UPSAMPLE
 from extended_upsample import TERMS as UPSAMPLE_TERMS
@@ -266,13 +266,13 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "_scaled_dot_product_flash_attention_for_cpu_backward": attention_backward,
     **UPSAMPLE,
     **extended_activations.FORMULAS,
+    **extended_index.FORMULAS,
     **extended_norms.FORMULAS,
     **extended_pool.FORMULAS,
     **extended_reductions.FORMULAS,
     "cross_entropy_loss": cross_entropy,
     "nll_loss_forward": nll_loss,
     "nll_loss_backward": nll_loss_backward,
-    "embedding_dense_backward": embedding_backward,
 }
 
 
@@ -350,7 +350,6 @@ def gelu_backward_terms(grad: Array, x: Array, approximate: str = "none") -> Arr
 TERMS: dict[str, Callable[..., Any]] = {
     "_scaled_dot_product_flash_attention_for_cpu": attention_terms,
     "_scaled_dot_product_flash_attention_for_cpu_backward": attention_backward_terms,
-    "embedding_dense_backward": embedding_backward_terms,
     "gelu_backward": gelu_backward_terms,
     "_softmax_backward_data": softmax_backward_terms,
     "_log_softmax": log_softmax_terms,
@@ -359,6 +358,7 @@ TERMS: dict[str, Callable[..., Any]] = {
     "native_layer_norm_backward": layer_norm_backward_terms,
     "_fused_rms_norm_backward": rms_norm_backward_terms,
     **extended_activations.TERMS,
+    **extended_index.TERMS,
     **extended_norms.TERMS,
     **extended_reductions.TERMS,
     **UPSAMPLE_TERMS,

@@ -1,5 +1,6 @@
-"""Reference results of embedding's gradient in numpy's long double (see extended.py)."""
+"""Reference results of sums by an index in numpy's long double (see extended.py)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,3 +23,24 @@ def embedding_backward(
 
 def embedding_backward_terms(grad: Array, *args: Any) -> Array:
     return embedding_backward(np.abs(grad), *args)
+
+
+def index_add(x: Array, dim: int, index: Array, source: Array, alpha: float = 1) -> Array:
+    result = np.moveaxis(x.astype(np.longdouble), dim, 0)  # a copy
+    np.add.at(result, index.astype(np.int64), np.moveaxis(source, dim, 0) * np.longdouble(alpha))
+    return np.moveaxis(result, 0, dim)
+
+
+def index_add_terms(x: Array, dim: int, index: Array, source: Array, alpha: float = 1) -> Array:
+    return index_add(np.abs(x), dim, index, np.abs(source), abs(alpha))
+
+
+FORMULAS: dict[str, Callable[..., Any]] = {
+    "embedding_dense_backward": embedding_backward,
+    "index_add": index_add,
+}
+TERMS: dict[str, Callable[..., Any]] = {
+    "embedding_dense_backward": embedding_backward_terms,
+    "index_add": index_add_terms,
+    "index_add_": index_add_terms,
+}

@@ -129,6 +129,7 @@ def all_samples() -> list[Sample]:
     import samples_elementwise
     import samples_extremes
     import samples_index
+    import samples_index_add
     import samples_losses
     import samples_max_pool
     import samples_norms
@@ -149,4 +150,5 @@ def all_samples() -> list[Sample]:
     modules += (samples_cumsum, samples_index, samples_copy, samples_cross_entropy)
     modules += (samples_extremes,)
     modules += (samples_var,)
+    modules += (samples_index_add,)
     return [sample for module in modules for sample in module.samples()]

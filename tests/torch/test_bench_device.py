@@ -25,6 +25,7 @@ OPS |= {"adaptive_max_pool3d", "convolution", "elu", "glu", "log_sigmoid", "mish
 OPS |= {"embedding", "copy", "cross_entropy"}
 FORWARD = {"sum", "mean", "amax", "amin", "cumsum", "index", "index_select"}  # alone
 FORWARD |= {"argmax", "argmin", "max", "min"}
+FORWARD |= {"gather", "index_add"}
 BACKWARD = {"embedding"}
 FORWARD |= {"logsumexp", "std", "std_mean", "var", "var_mean"}
 OPS |= FORWARD

@@ -191,6 +191,8 @@ CASES = [
     Case("cat", forward=("cat",), product=False),
     Case("stack", forward=("cat",), product=False),
     Case("__getitem__", forward=("index.Tensor",), product=False),
+    Case("gather", forward=("gather",), product=False),
+    Case("index_add", forward=("index_add",), product=False),
     Case("index_select", forward=("index_select",), product=False),
     Case("nn.functional.embedding", **EMBEDDING),
     Case("clone", forward=("copy_",), product=False),

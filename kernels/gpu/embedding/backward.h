@@ -3,7 +3,7 @@
 // A team takes its events a batch at a time, all loads of a batch before the first is used, writes
 // the rows that it ends, and leaves two sums in shared memory: that of the first row that it ends,
 // which earlier teams may have begun, and that of the row that it leaves open. Then these are added
-// up.
+// up. Where sums are added to a base, a row's end is read there as a lookup is.
 //
 // Bound: memory, each gradient read once and each row written once, zeros too.
 #ifndef POLYOPS_GPU_EMBEDDING_BACKWARD_H_
@@ -36,8 +36,8 @@ GPU_DEVICE void list_events(const GradCall& c, const Begin& from, const Begin& t
       const Lookup lookup = s.sorted[from.lookup + i];
       at = i + static_cast<int>(lookup.row - from.row);
       const bool counts = lookup.row < s.rows;
-      const float scale =
-          counts && c.by_freq != 0 ? 1 / static_cast<float>(lookups_of(s, lookup.row)) : 1.0f;
+      float scale = c.scale;
+      if (counts && c.by_freq != 0) scale = 1 / static_cast<float>(lookups_of(s, lookup.row));
       events[at] = {counts ? static_cast<int32_t>(lookup.at) : kNothing, scale};
     }
     for (int team = (last + each) / each; team < c.teams && team * each <= at; ++team) {
@@ -46,30 +46,68 @@ GPU_DEVICE void list_events(const GradCall& c, const Begin& from, const Begin& t
   }
 }
 
+// The same of a share by lookups, whose ends know their rows. Returns how many they are.
+GPU_DEVICE int list_lookups(const GradCall& c, const Begin& from, const Begin& to, Event* events) {
+  GPU_SHARED(uint32_t, waves, kMostSortWaves);
+  GPU_SHARED(uint32_t, so_far, 1);
+  const Shares& s = c.shares;
+  const auto lookups = static_cast<int>(to.lookup - from.lookup);
+  uint32_t ends = 0;
+  for (int first = 0; first < lookups; first += block_threads()) {
+    const int i = first + thread_id();
+    Lookup lookup = {0, 0};
+    bool last = false;  // of its row
+    if (i < lookups) {
+      const uint32_t next = from.lookup + i + 1;
+      lookup = s.sorted[next - 1];
+      last = next == s.lookups || s.sorted[next].row != lookup.row;
+    }
+    const uint32_t before = ends + sum_before(last ? 1 : 0, waves);
+    if (i < lookups) events[i + before] = {static_cast<int32_t>(lookup.at), c.scale};
+    if (last) events[i + before + 1] = {kEnd, float_of_bits(lookup.row)};
+    if (thread_id() == block_threads() - 1) *so_far = before + (last ? 1 : 0);
+    barrier();
+    ends = *so_far;
+  }
+  return lookups + static_cast<int>(ends);
+}
+
 // What a lane of a team has of a row.
 template <class T, int kUnit>
 struct Lane {
   const T* grad;
+  const T* base;
   T* out;
   bool has;  // any columns
 };
 
-// Adds up the events [begin, end), the first in that row. The two sums: of the first row that ends,
-// and of what is open. Returns whether any row ends.
-template <class T, int kUnit>
+// Adds up the events [begin, end), the first in *first_row. The two sums: of the first row that
+// ends, which *first_row becomes, and of what is open. Returns whether any row ends.
+template <class T, int kUnit, bool kAdds>
 GPU_DEVICE bool add_events(const GradCall& c, const Lane<T, kUnit>& lane, const Event* events,
-                           int begin, int end, uint32_t row, float* first, float (&sum)[kUnit]) {
+                           int begin, int end, uint32_t* first_row, float* first,
+                           float (&sum)[kUnit]) {
   bool ended = false;
+  uint32_t row = *first_row;
 #pragma unroll 1
   for (int i = begin; i < end; i += kBatch) {
     Event event[kBatch];
     Words words[kBatch];
+    uint32_t next = row;
 #pragma unroll
     for (int k = 0; k < kBatch; ++k) {
       event[k] = {kNothing, 0};
       if (i + k < end) event[k] = events[i + k];
-      if (event[k].lookup >= 0 && lane.has) {
-        load_unit<T, kUnit>(lane.grad + int64_t{event[k].lookup} * c.width, &words[k]);
+      const bool is_lookup = event[k].lookup >= 0, is_end = event[k].lookup == kEnd;
+      const T* from = lane.grad;
+      auto at = static_cast<uint32_t>(event[k].lookup);
+      if constexpr (kAdds) {  // one address for one load: two of one register would wait
+        if (is_end && c.shares.by_lookups == 0) event[k].scale = float_of_bits(next++);
+        if (!is_lookup) at = float_bits(event[k].scale);
+        if (!is_lookup) from = lane.base;
+      }
+      if ((is_lookup || (kAdds && is_end)) && lane.has) {
+        load_unit<T, kUnit>(from + int64_t{at} * c.width, &words[k]);
       }
     }
 #pragma unroll
@@ -80,7 +118,15 @@ GPU_DEVICE bool add_events(const GradCall& c, const Lane<T, kUnit>& lane, const 
 #pragma unroll
         for (int j = 0; j < kUnit; ++j) sum[j] = fmaf(x[j], event[k].scale, sum[j]);
       } else if (event[k].lookup == kEnd) {
+        if constexpr (kAdds) {
+          float x[kUnit];
+          unpack_unit<T, kUnit>(words[k], x);
+#pragma unroll
+          for (int j = 0; j < kUnit; ++j) sum[j] += x[j];
+          row = float_bits(event[k].scale);
+        }
         if (!ended) {
+          *first_row = row;
 #pragma unroll
           for (int j = 0; j < kUnit; ++j) first[j] = sum[j];
         } else if (lane.has) {
@@ -132,7 +178,7 @@ GPU_DEVICE void store_sums(float* p, const float (&x)[kUnit]) {
   for (int j = 0; j < kUnit; ++j) p[j] = x[j];
 }
 
-template <class T, int kUnit>
+template <class T, int kUnit, bool kAdds>
 GPU_KERNEL(kGradThreads, 4)
 embedding_sums(const GradCall c) {
   GPU_SHARED(Begin, found, 2);
@@ -151,23 +197,28 @@ embedding_sums(const GradCall c) {
     if (part == 0 && thread_id() == 0) c.divided[share] = none;
     return;
   }
-  const int count = static_cast<int>(to.lookup - from.lookup + to.row - from.row);
+  int count = static_cast<int>(to.lookup - from.lookup + to.row - from.row);
+  if (kAdds && c.shares.by_lookups != 0) count = list_lookups(c, from, to, events);
   const int each = (count + c.teams - 1) / c.teams;
-  list_events(c, from, to, each, events, before);
+  if (!kAdds || c.shares.by_lookups == 0) list_events(c, from, to, each, events, before);
   barrier();
 
   const int team = thread_id() / c.lanes, place = thread_id() % c.lanes;
   const int column = (part * c.lanes + place) * kUnit;
-  const Lane<T, kUnit> lane = {static_cast<const T*>(c.grad) + column,
-                               static_cast<T*>(c.out) + column, team < c.teams && column < c.width};
+  const int64_t place_in_out = place_of(c, column, c.out_step);
+  const Lane<T, kUnit> lane = {static_cast<const T*>(c.grad) + place_of(c, column, c.grad_step),
+                               static_cast<const T*>(c.base) + (kAdds ? place_in_out : 0),
+                               static_cast<T*>(c.out) + place_in_out,
+                               team < c.teams && column < c.columns};
   const TeamSums teams = {first, open, ended};
   const int begin = team * each, end = begin + each < count ? begin + each : count;
   const bool works = team < c.teams && begin < count;
-  const uint32_t row = works ? from.row + begin - before[team] : 0;
+  uint32_t row = works ? from.row + begin - before[team] : 0;  // by lookups ends know it
   float sum[kUnit] = {};
   bool ends = false;
   if (works) {
-    ends = add_events(c, lane, events, begin, end, row, first + thread_id() * kUnit, sum);
+    float* const own = first + thread_id() * kUnit;
+    ends = add_events<T, kUnit, kAdds>(c, lane, events, begin, end, &row, own, sum);
   }
   store_sums(open + thread_id() * kUnit, sum);
   if (place == 0 && team < c.teams) ended[team] = ends;
@@ -178,14 +229,14 @@ embedding_sums(const GradCall c) {
 #pragma unroll
     for (int j = 0; j < kUnit; ++j) sum[j] += first[thread_id() * kUnit + j];
     if (from.divides != 0 && !any_ended(teams, team)) {
-      store_sums(c.ended_sums + int64_t{slot_of(c, from)} * c.padded_width + column, sum);
+      store_sums(c.ended_sums + int64_t{slot_of(c, from)} * c.padded_columns + column, sum);
     } else {
       store_unit<T, kUnit>(lane.out + int64_t{row} * c.width, sum);
     }
   }
   if (to.divides != 0 && team == 0 && lane.has) {
     add_open(teams, c.teams, c.lanes, place, sum);
-    store_sums(c.open_sums + int64_t{slot_of(c, to)} * c.padded_width + column, sum);
+    store_sums(c.open_sums + int64_t{slot_of(c, to)} * c.padded_columns + column, sum);
   }
   if (part == 0 && thread_id() == 0) {
     Divided divided = none;

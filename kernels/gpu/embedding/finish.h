@@ -36,7 +36,8 @@ GPU_DEVICE void add_shares(const GradCall& c, uint32_t row, int64_t last, int co
 #pragma unroll
     for (int k = 0; k < kLoads; ++k) {
       if (divided[k].open != row) continue;
-      words[k] = load_words(c.open_sums + int64_t{divided[k].open_slot} * c.padded_width + column);
+      words[k] =
+          load_words(c.open_sums + int64_t{divided[k].open_slot} * c.padded_columns + column);
     }
 #pragma unroll
     for (int k = 0; k < kLoads; ++k) {
@@ -70,18 +71,19 @@ embedding_finish(const GradCall c, uint32_t shares, uint32_t of_block, int tiles
   for (uint32_t i = 0; i < *count; ++i) {
     const Divided divided = c.divided[some[i]];
     float sum[4] = {};
-    if (tile + lane < c.width) {
+    if (tile + lane < c.columns) {
       add_shares(c, divided.ended, int64_t{some[i]} - 1 - team, tile + lane, sum);
     }
 #pragma unroll
     for (int j = 0; j < 4; ++j) sums[team * kTileWidth + lane + j] = sum[j];
     barrier();
     const int column = tile + thread_id();
-    if (thread_id() < kTileWidth && column < c.width) {
+    if (thread_id() < kTileWidth && column < c.columns) {
       float all = 0;
       for (int t = 0; t < kTileTeams; ++t) all += sums[t * kTileWidth + thread_id()];
-      all += c.ended_sums[int64_t{divided.ended_slot} * c.padded_width + column];
-      static_cast<T*>(c.out)[int64_t{divided.ended} * c.width + column] = narrow<T>(all);
+      all += c.ended_sums[int64_t{divided.ended_slot} * c.padded_columns + column];
+      T* const out = static_cast<T*>(c.out) + place_of(c, column, c.out_step);
+      out[int64_t{divided.ended} * c.width] = narrow<T>(all);
     }
     barrier();
   }

@@ -8,7 +8,6 @@
 
 #include "backward.h"
 #include "finish.h"
-#include "polyops/ops/embedding.h"
 #include "sort_chunks.h"
 
 namespace polyops::gpu {
@@ -33,21 +32,28 @@ inline Teams teams_of(int64_t units) {
   return t;
 }
 
+// What is added up: of each of `outer` runs `width` columns, of rows of that size.
+struct SumSizes {
+  int64_t lookups, rows, outer, width;
+  int32_t dtype;
+  bool by_lookups;  // rows without lookups are not written
+};
+
 struct Plan {
-  int64_t lookups, rows, width;
+  int64_t lookups, rows, columns;
   // The sort.
   int passes, bits;
   int64_t of_chunk, chunks;  // no chunks: sorted by one block
   // The sums.
   int64_t slack, events, shares;
-  int64_t slots, padded_width;  // of sums of divided rows; no slots: there cannot be any
+  int64_t slots, padded_columns;  // of sums of divided rows; no slots: there cannot be any
 };
 
-inline Plan plan_of(const polyops_embedding_backward_args& a) {
+inline Plan plan_of(const SumSizes& sizes) {
   Plan p = {};
-  p.lookups = a.grad_dst.sizes[0];
-  p.rows = a.grad_weight.sizes[0];
-  p.width = a.grad_weight.sizes[1];
+  p.lookups = sizes.lookups;
+  p.rows = sizes.rows;
+  p.columns = sizes.outer * sizes.width;
   const int bits = std::bit_width(static_cast<uint64_t>(p.rows));
   const bool alone = p.lookups <= kSortAlone;
   p.passes = static_cast<int>(ceil_div(bits, alone ? kMostBitsAlone : kMostBits));
@@ -58,15 +64,15 @@ inline Plan plan_of(const polyops_embedding_backward_args& a) {
     p.of_chunk = kSortTile * (tiles < least ? least : tiles);
     p.chunks = ceil_div(p.lookups, p.of_chunk);
   }
-  const int64_t per_pack = 16 / polyops_dtype_size(a.grad_weight.dtype);
-  const Teams t = teams_of(ceil_div(p.width, per_pack));
+  const int64_t per_pack = 16 / polyops_dtype_size(sizes.dtype);
+  const Teams t = teams_of(ceil_div(p.columns, per_pack));
   p.slack = t.teams * 16 < 512 ? t.teams * 16 : 512;
-  const int64_t all = p.lookups + p.rows;
+  const int64_t all = sizes.by_lookups ? p.lookups : p.lookups + p.rows;
   while (p.slack > 4 * t.teams && all / (2 * p.slack) * t.parts < kWantedBlocks) p.slack /= 2;
   p.events = 2 * p.slack;
   p.shares = ceil_div(all, p.events);
   p.slots = p.lookups > p.slack ? p.lookups / (p.slack + 1) + 1 : 0;
-  p.padded_width = (p.width + 3) / 4 * 4;
+  p.padded_columns = (p.columns + 3) / 4 * 4;
   return p;
 }
 
@@ -92,8 +98,8 @@ inline Scratch scratch_of(const Plan& p, void* base) {
   take(&s.counts, p.chunks << p.bits);
   take(&s.all, int64_t{p.chunks > kFewChunks} << p.bits);
   take(&s.divided, p.shares);
-  take(&s.ended_sums, p.slots * p.padded_width);
-  take(&s.open_sums, p.slots * p.padded_width);
+  take(&s.ended_sums, p.slots * p.padded_columns);
+  take(&s.open_sums, p.slots * p.padded_columns);
   return s;
 }
 

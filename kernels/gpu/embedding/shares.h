@@ -3,6 +3,9 @@
 // behind its lookups. The i-th of the sorted lookups is event i + its row, so that a place in the
 // list of all events, which nowhere exists, is found by search.
 //
+// Where only rows with lookups are written, the events of a share are its lookups, and their rows' ends
+// come on top.
+//
 // A share begins with a row, unless that row has begun more than `slack` lookups before: only such
 // long rows are divided, and leave sums in scratch memory for finish.h.
 #ifndef POLYOPS_GPU_EMBEDDING_SHARES_H_
@@ -22,6 +25,7 @@ struct Shares {
   uint32_t rows;
   uint32_t events;  // of a share, more or less the slack
   uint32_t slack;
+  int32_t by_lookups;  // alone
 
   GPU_DEVICE uint32_t event_of(uint32_t i) const { return i + sorted[i].row; }
 };
@@ -68,12 +72,19 @@ GPU_DEVICE void find_share(const Shares& s, uint32_t share, Begin* found) {
   GPU_SHARED(Range, ranges, 2);
   const int half = block_threads() / 2;
   const int side = thread_id() / half, place = thread_id() % half;
-  const int64_t all = int64_t{s.lookups} + s.rows, end = (int64_t{share} + side) * s.events;
+  const int64_t all = int64_t{s.lookups} + (s.by_lookups != 0 ? 0 : s.rows);
+  const int64_t end = (int64_t{share} + side) * s.events;
   const auto target = static_cast<uint32_t>(end < all ? end : all);
-  if (place == 0) ranges[side] = {0, s.lookups};
-  barrier();
-  narrow_ranges(s, target, ranges);
-  const uint32_t lookup = ranges[side].low, row = target - lookup;
+  uint32_t lookup = target, row = s.rows;
+  if (s.by_lookups == 0) {
+    if (place == 0) ranges[side] = {0, s.lookups};
+    barrier();
+    narrow_ranges(s, target, ranges);
+    lookup = ranges[side].low;
+    row = target - lookup;
+  } else if (lookup < s.lookups) {
+    row = s.sorted[lookup].row;
+  }
   const bool divides = row < s.rows && lookup > 0 && s.sorted[lookup - 1].row == row;
   if (place == 0) found[side] = {lookup, row, divides};
   barrier();

@@ -33,11 +33,13 @@ struct Made {
   using Loaded = Index;
   Indices index;
   int64_t padding;
+  int32_t from_end;  // negative indices count from there
 
   GPU_DEVICE Index load(uint32_t i) const { return index.load(i); }
-  GPU_DEVICE bool right(const Index& x) const { return index.names(x); }
+  GPU_DEVICE Index counted(const Index& x) const { return from_end != 0 ? index.counted(x) : x; }
+  GPU_DEVICE bool right(const Index& x) const { return index.names(counted(x)); }
   GPU_DEVICE Lookup lookup(const Index& x, uint32_t i) const {
-    const uint32_t row = index.row(x);
+    const uint32_t row = index.row(counted(x));
     return {row == padding ? index.rows : row, i};
   }
 };

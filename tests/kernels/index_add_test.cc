@@ -1,0 +1,239 @@
+// index_add: every kernel against the reference in float64.
+//
+// Bound: of a sum of n terms, 4 + sqrt(n) units of float32's epsilon times the sum of their
+// magnitudes, and the rounding of the result.
+#include "reference/index_add.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "harness.h"
+
+namespace polyops::testing {
+namespace {
+
+constexpr int32_t kDtypes[] = {POLYOPS_FLOAT32, POLYOPS_BFLOAT16, POLYOPS_FLOAT16};
+
+using Sizes = std::vector<int64_t>;
+using Rows = std::function<int64_t(int64_t i, int64_t rows)>;
+
+int64_t spread(int64_t i, int64_t rows) { return (i * 7919 + 5) % rows; }
+int64_t one(int64_t, int64_t rows) { return rows / 2; }
+int64_t few(int64_t i, int64_t rows) { return (i % 3) * (rows - 1) / 2; }
+int64_t half_of_one(int64_t i, int64_t rows) {
+  return i % 2 == 0 ? rows / 3 : (i * 31 + i / 64) % rows;
+}
+int64_t last(int64_t i, int64_t rows) { return rows - 1 - i % 7 % rows; }
+int64_t ends(int64_t i, int64_t rows) { return i % 5 == 0 ? 0 : rows - 1; }
+
+struct Case {
+  int64_t count;
+  Sizes sizes;
+  Rows row = spread;
+  int dim = 0;
+  double alpha = 1;
+  int64_t offset = 0;
+  int64_t index_step = 1;
+};
+
+std::vector<Case> all_cases() {
+  std::vector<Case> cases = {
+      {1, {1}},
+      {5, {10, 3}},
+      {100, {50, 64}, spread, 0, -2.5},
+      {300, {400, 64}},
+      {64, {1500, 4}},         // hardly any rows have lookups
+      {64, {900, 4}, last},    // all of them behind the others
+      {700, {1500, 4}, ends},  // many rows between two that are divided
+      {30, {9, 1100}, few},    // rows of several blocks
+      {800, {3, 48}, few},     // rows of several shares
+      {600, {70, 8}, half_of_one},
+      {1200, {400, 16}, half_of_one, 0, 0.5, 1},
+      {300, {1, 16}, one},
+      {300, {7, 264}, one},
+      {1, {1000, 8}},
+      {40, {9, 8}, spread, 0, 1, 0, 3},  // every third index
+      {8193, {1500, 4}, half_of_one},    // several blocks sort, in two passes
+      {60, {1, 9, 8}, spread, 1},
+      {60, {5, 9, 16}, spread, 1},  // runs beside each other
+      {60, {2, 3, 40, 4, 5}, few, 2},
+      {300, {3, 40, 33}, few, 1},
+      {100, {12, 7, 20}, one, 1},
+      {20, {9, 4, 3}},
+  };
+  for (int64_t width : {1, 2, 4, 5, 7, 8, 12, 20, 31, 100, 257})
+    cases.push_back({90, {40, width}, half_of_one});
+  return cases;
+}
+
+Sizes source_sizes(const Case& c) {
+  Sizes sizes = c.sizes;
+  sizes[c.dim] = c.count;
+  return sizes;
+}
+
+struct Call {
+  Buffer self, src, index;
+  polyops_index_add_args args;
+
+  Call(const Case& c, int32_t dtype, int32_t index_type = POLYOPS_INT64)
+      : self(dtype, c.sizes, {}, c.offset),
+        src(dtype, source_sizes(c), {}, c.offset),
+        index(index_type, {c.count}, {c.index_step}),
+        args{sizeof args, c.dim, self.view(), index.view(), src.view(), {}, c.alpha, 0, 0} {
+    self.fill_normal(5, 2.0);
+    src.fill_normal(3, 2.0);
+    index.fill([&](int64_t i) { return c.row(i, c.sizes[c.dim]); });
+  }
+};
+
+// Of each element: its exact value, the sum of the terms' magnitudes, and how many there are.
+struct Exact {
+  Buffer value, magnitude, terms;
+
+  Exact(const Case& c, const Call& call)
+      : value(POLYOPS_FLOAT64, c.sizes),
+        magnitude(POLYOPS_FLOAT64, c.sizes),
+        terms(POLYOPS_FLOAT64, c.sizes) {
+    polyops_index_add_args args = call.args;
+    args.dst = value.view();
+    reference::index_add(args);
+    Buffer self(POLYOPS_FLOAT64, c.sizes), src(POLYOPS_FLOAT64, source_sizes(c));
+    self.fill([&](int64_t i) { return std::abs(call.self.get(i)); });
+    src.fill([&](int64_t i) { return std::abs(c.alpha * call.src.get(i)); });
+    args.self = self.view();
+    args.src = src.view();
+    args.alpha = 1;
+    args.dst = magnitude.view();
+    reference::index_add(args);
+    self.fill([](int64_t) { return 1; });
+    src.fill([](int64_t) { return 1; });
+    args.dst = terms.view();
+    reference::index_add(args);
+  }
+};
+
+void expect_close(const Buffer& got, const Exact& exact) {
+  const int32_t dtype = got.view().dtype;
+  ASSERT_TRUE(got.guards_intact());
+  for (int64_t i = 0; i < got.numel(); ++i) {
+    const double best = in_range(dtype, exact.value.get(i)), value = got.get(i);
+    if (best == value || (std::isnan(best) && std::isnan(value))) continue;
+    const double units = 4 + std::sqrt(exact.terms.get(i));
+    const double bound =
+        units * epsilon(POLYOPS_FLOAT32) * exact.magnitude.get(i) + rounding_of(dtype, best);
+    ASSERT_LE(std::abs(value - best), bound) << "element " << i << ": " << value << " for " << best;
+  }
+}
+
+void check(const Case& c, Call& call) {
+  const Exact exact(c, call);
+  const int32_t dtype = call.args.self.dtype;
+  for (const polyops_kernel* kernel : kernels_of("index_add")) {
+    SCOPED_TRACE(kernel->name);
+    const Buffer result(dtype, c.sizes, {}, c.offset);
+    call.args.dst = result.without_data();
+    ASSERT_EQ(kernel->supports(&call.args), nullptr);
+    call.args.dst = result.view();
+    ASSERT_EQ(launch(*kernel, &call.args), POLYOPS_OK) << last_error();
+    expect_close(result, exact);
+    if (::testing::Test::HasFatalFailure()) return;
+    Buffer in_place(dtype, c.sizes, {}, c.offset);
+    in_place.fill([&](int64_t i) { return call.self.get(i); });
+    polyops_index_add_args args = call.args;
+    args.self = args.dst = in_place.view();
+    args.in_place = 1;
+    ASSERT_EQ(launch(*kernel, &args), POLYOPS_OK) << last_error();
+    expect_close(in_place, exact);
+    if (::testing::Test::HasFatalFailure()) return;
+    for (int64_t i = 0; i < result.numel(); ++i) {
+      if (exact.terms.get(i) > 1) continue;
+      const double value = in_place.get(i), self = call.self.get(i);
+      ASSERT_TRUE(value == self || std::isnan(self)) << "element " << i << ", which no index names";
+    }
+  }
+}
+
+TEST(IndexAdd, MatchesReference) {
+  for (const Case& c : all_cases()) {
+    for (int32_t dtype : kDtypes) {
+      if (c.count > 5000 && dtype != POLYOPS_FLOAT32) continue;
+      SCOPED_TRACE(std::string(polyops_dtype_name(dtype)) + " " + std::to_string(c.count) + " of " +
+                   ::testing::PrintToString(c.sizes));
+      Call call(c, dtype, dtype == POLYOPS_BFLOAT16 ? POLYOPS_INT32 : POLYOPS_INT64);
+      check(c, call);
+      if (::testing::Test::HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST(IndexAdd, SpecialValues) {
+  for (double special : {std::nan(""), HUGE_VAL, -HUGE_VAL, 3e38}) {
+    for (bool of_self : {false, true}) {
+      const Case c = {40, {9, 8}, few};
+      Call call(c, POLYOPS_FLOAT32);
+      for (int64_t k = 0; k < 8; ++k) (of_self ? call.self : call.src).set(3 * 8 + k, special);
+      check(c, call);
+    }
+  }
+}
+
+TEST(IndexAdd, CountsFromTheEnd) {
+  const Case c = {18, {9, 6}};
+  for (int32_t index_type : {POLYOPS_INT64, POLYOPS_INT32}) {
+    Call call(c, POLYOPS_FLOAT32, index_type);
+    call.index.fill([](int64_t i) { return i - 9; });
+    call.args.from_end = 1;
+    check(c, call);
+  }
+}
+
+// On a device its context would be lost, as stock's assertion loses it.
+TEST(IndexAdd, FailsForIndicesOutOfRange) {
+  if (on_device()) GTEST_SKIP() << "its context would not outlive it";
+  for (int64_t wrong :
+       {int64_t{9}, int64_t{-1}, int64_t{-10}, int64_t{1} << 40, -(int64_t{1} << 40)}) {
+    const Case c = {40, {9, 8}};
+    Call call(c, POLYOPS_FLOAT32);
+    call.index.set(7, static_cast<double>(wrong));
+    call.args.from_end = wrong != -1;
+    const Buffer result(POLYOPS_FLOAT32, {9, 8});
+    call.args.dst = result.view();
+    for (const polyops_kernel* kernel : kernels_of("index_add")) {
+      EXPECT_EQ(launch(*kernel, &call.args), POLYOPS_ERROR);
+    }
+    EXPECT_TRUE(result.guards_intact());
+  }
+}
+
+TEST(IndexAdd, DeclinesWhatItDoesNotCompute) {
+  const auto reason = [](const auto& change) {
+    Call call({12, {3, 4, 8}, spread, 1}, POLYOPS_FLOAT32);
+    call.args.dst = Buffer(POLYOPS_FLOAT32, {3, 4, 8}).without_data();
+    change(&call.args);
+    const char* said = kernels_of("index_add")[0]->supports(&call.args);
+    return std::string(said == nullptr ? "" : said);
+  };
+  using Args = polyops_index_add_args*;
+  EXPECT_EQ(reason([](Args) {}), "");
+  EXPECT_EQ(reason([](Args a) { a->self.dtype = POLYOPS_FLOAT64; }), "dtype");
+  EXPECT_EQ(reason([](Args a) { a->src.dtype = POLYOPS_FLOAT16; }), "dtype");
+  EXPECT_EQ(reason([](Args a) { a->index.dtype = POLYOPS_UINT8; }), "dtype");
+  EXPECT_EQ(reason([](Args a) { a->index.sizes[0] = 11; }), "shape");
+  EXPECT_EQ(reason([](Args a) { a->src.sizes[2] = 4; }), "shape");
+  EXPECT_EQ(reason([](Args a) { a->self.sizes[0] = 4; }), "shape");
+  EXPECT_EQ(reason([](Args a) { a->src.strides[0] = 97; }), "layout");
+  EXPECT_EQ(reason([](Args a) { a->self.strides[0] = 33; }), "layout");
+  EXPECT_EQ(reason([](Args a) {
+              for (polyops_tensor* t : {&a->self, &a->src, &a->dst}) t->sizes[2] = 7;
+            }),
+            "layout");
+  EXPECT_EQ(reason([](Args a) { a->self.sizes[1] = a->dst.sizes[1] = int64_t{1} << 31; }), "size");
+}
+
+}  // namespace
+}  // namespace polyops::testing
