@@ -68,8 +68,12 @@ GateKey binary_key(const polyops_tensor& a, const polyops_tensor& b) {
   return {a.dtype, same ? kContiguous : kStrided, {polyops_numel(&a)}};
 }
 
-// Samples by classes.
+// Samples by classes; of pixels "inner" where those are next to each other.
 GateKey labelled_key(const polyops_tensor& t) {
+  if (t.rank == 3) {
+    const bool inner = t.sizes[2] == 1 || t.strides[2] == 1;
+    return {t.dtype, inner ? kInner : kStrided, {t.sizes[0] * t.sizes[2], t.sizes[1]}};
+  }
   return {t.dtype, polyops_is_contiguous(&t) ? kContiguous : kStrided, {t.sizes[0], t.sizes[1]}};
 }
 
@@ -233,8 +237,7 @@ GateKey nll_loss_key(const void* p) {
 }
 
 GateKey nll_loss_backward_key(const void* p) {
-  const polyops_tensor& grad = static_cast<const polyops_nll_loss_backward_args*>(p)->grad_src;
-  return {grad.dtype, kContiguous, {grad.sizes[0], grad.sizes[1]}};
+  return labelled_key(static_cast<const polyops_nll_loss_backward_args*>(p)->grad_src);
 }
 
 GateKey reduction_key(const void* p) {

@@ -35,6 +35,7 @@ struct KernelList {
   X(cat, __VA_ARGS__)                 \
   X(copy, __VA_ARGS__)                \
   X(cross_entropy, __VA_ARGS__)       \
+  X(cross_entropy_pixels, __VA_ARGS__) \
   X(nll_loss, __VA_ARGS__)            \
   X(embedding, __VA_ARGS__)           \
   X(gather, __VA_ARGS__)              \

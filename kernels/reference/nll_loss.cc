@@ -13,17 +13,25 @@ int64_t target_of(const polyops_tensor& target, int64_t sample) {
   return static_cast<int64_t>(load(target, sample));
 }
 
+// Samples are rows, or the pixels of images of classes by pixels.
+int64_t pixels_of(const polyops_tensor& src) { return src.rank == 3 ? src.sizes[2] : 1; }
+
+int64_t place_of(const polyops_tensor& src, int64_t sample, int64_t target) {
+  const int64_t pixels = pixels_of(src);
+  return (sample / pixels * src.sizes[1] + target) * pixels + sample % pixels;
+}
+
 }  // namespace
 
 void nll_loss(const polyops_nll_loss_args& args) {
   const bool each = args.reduction == POLYOPS_NLL_LOSS_NONE;
   long double sum = 0, total = 0;
-  for (int64_t i = 0; i < args.src.sizes[0]; ++i) {
+  for (int64_t i = 0; i < args.src.sizes[0] * pixels_of(args.src); ++i) {
     const int64_t target = target_of(args.target, i);
     double loss = 0;
     if (target != args.ignore_index) {
       const double weight = weight_of(args.weight, target);
-      loss = -weight * load(args.src, i * args.src.sizes[1] + target);
+      loss = -weight * load(args.src, place_of(args.src, i, target));
       total += weight;
     }
     sum += loss;
@@ -36,15 +44,15 @@ void nll_loss(const polyops_nll_loss_args& args) {
 }
 
 void nll_loss_backward(const polyops_nll_loss_backward_args& args) {
-  const int64_t classes = args.grad_src.sizes[1];
   const bool each = args.reduction == POLYOPS_NLL_LOSS_NONE;
   for (int64_t i = 0; i < polyops_numel(&args.grad_src); ++i) store(args.grad_src, i, 0);
-  for (int64_t i = 0; i < args.grad_src.sizes[0]; ++i) {
+  for (int64_t i = 0; i < args.grad_src.sizes[0] * pixels_of(args.grad_src); ++i) {
     const int64_t target = target_of(args.target, i);
     if (target == args.ignore_index) continue;
     double grad = load(args.grad_dst, each ? i : 0);
     if (args.reduction == POLYOPS_NLL_LOSS_MEAN) grad /= load(args.total_weight, 0);
-    store(args.grad_src, i * classes + target, -weight_of(args.weight, target) * grad);
+    store(args.grad_src, place_of(args.grad_src, i, target),
+          -weight_of(args.weight, target) * grad);
   }
 }
 

@@ -30,6 +30,11 @@ struct Case {
   Sizes src_strides = {};
   int64_t gap = 1;  // strides of target and weight
   int64_t offset = 0;
+  int64_t pixels = 0;  // of an image; 0: rows
+
+  Sizes sizes() const { return pixels == 0 ? Sizes{samples, classes} : Sizes{samples, classes, pixels}; }
+  Sizes labels() const { return pixels == 0 ? Sizes{samples} : Sizes{samples, pixels}; }
+  Sizes label_strides() const { return pixels == 0 ? Sizes{gap} : Sizes{gap * pixels, gap}; }
 };
 
 std::vector<Case> all_cases() {
@@ -46,6 +51,14 @@ std::vector<Case> all_cases() {
   cases.push_back({40, 10, false, POLYOPS_INT64, 1000, {1, 40}});
   cases.push_back({40, 10, true, POLYOPS_INT64, -100, {30, 2}, 3, 1});
   cases.push_back({17, 129, true, POLYOPS_INT64, -100, {}, 1, 3});
+  for (int64_t pixels : {1, 3, 4, 511, 512, 513}) {
+    cases.push_back({2, 5, pixels % 2 == 0, POLYOPS_INT64, 3, {}, 1, 0, pixels});
+  }
+  for (int64_t classes : {1, 2, 21}) {
+    cases.push_back({3, classes, true, POLYOPS_INT64, -100, {}, 1, 1, 8});
+    cases.push_back({2, classes, true, POLYOPS_INT64, -100, {classes * 20, 1, classes}, 3, 0, 20});
+  }
+  cases.push_back({2, 2, true, POLYOPS_UINT8, -100, {}, 1, 0, 4500});  // two stages
   return cases;
 }
 
@@ -55,7 +68,7 @@ std::string describe(const Case& c, int32_t dtype, int32_t reduction) {
 }
 
 Buffer targets(const Case& c) {
-  Buffer target(c.target_type, {c.samples}, {c.gap}, c.offset);
+  Buffer target(c.target_type, c.labels(), c.label_strides(), c.offset);
   target.fill([&](int64_t i) {
     if (i % 3 == 1 && (c.ignored < c.classes) && c.target_type == POLYOPS_INT64) return c.ignored;
     return (i * 5 + 1) % std::min<int64_t>(c.classes, 256);
@@ -69,8 +82,9 @@ Buffer weights(const Case& c, int32_t dtype) {
   return weight;
 }
 
-Sizes value_sizes(int32_t reduction, int64_t samples) {
-  return reduction == POLYOPS_NLL_LOSS_NONE ? Sizes{samples} : Sizes{};
+Sizes value_sizes(int32_t reduction, const polyops_tensor& target) {
+  if (reduction != POLYOPS_NLL_LOSS_NONE) return {};
+  return Sizes(target.sizes, target.sizes + target.rank);
 }
 
 // scale: sum of the magnitudes of what was added.
@@ -90,7 +104,7 @@ struct Forward {
   polyops_nll_loss_args args;
 
   Forward(const Case& c, int32_t dtype, int32_t reduction)
-      : src(dtype, {c.samples, c.classes}, c.src_strides, c.offset),
+      : src(dtype, c.sizes(), c.src_strides, c.offset),
         target(targets(c)),
         weight(weights(c, dtype)),
         args{sizeof args,
@@ -111,12 +125,12 @@ struct Exact {
   double scale = 0;
 
   explicit Exact(polyops_nll_loss_args args)
-      : dst(POLYOPS_FLOAT64, value_sizes(args.reduction, args.src.sizes[0])),
+      : dst(POLYOPS_FLOAT64, value_sizes(args.reduction, args.target)),
         total(POLYOPS_FLOAT64, {}) {
     args.dst = dst.view();
     args.total_weight = total.view();
     reference::nll_loss(args);
-    Buffer each(POLYOPS_FLOAT64, {args.src.sizes[0]}), none(POLYOPS_FLOAT64, {});
+    Buffer each(POLYOPS_FLOAT64, value_sizes(POLYOPS_NLL_LOSS_NONE, args.target)), none(POLYOPS_FLOAT64, {});
     args.reduction = POLYOPS_NLL_LOSS_NONE;
     args.dst = each.view();
     args.total_weight = none.view();
@@ -130,7 +144,7 @@ void check_forward(const Forward& call) {
   const polyops_nll_loss_args& given = call.args;
   const Exact exact(given);
   const int32_t dtype = given.src.dtype;
-  const Sizes sizes = value_sizes(given.reduction, given.src.sizes[0]);
+  const Sizes sizes = value_sizes(given.reduction, given.target);
   for (const polyops_kernel* kernel : kernels_of("nll_loss")) {
     SCOPED_TRACE(kernel->name);
     const Buffer dst(dtype, sizes), total(dtype, {});
@@ -180,10 +194,10 @@ TEST(NllLoss, NothingButIgnoredSamples) {
 }
 
 void check_backward(const Case& c, int32_t dtype, int32_t reduction, double grad_value) {
-  Buffer grad(dtype, value_sizes(reduction, c.samples), {}, c.offset);
-  grad.fill([&](int64_t i) { return grad_value * (1 + static_cast<double>(i % 7)); });
   const Buffer target = targets(c), weight = weights(c, dtype);
-  Buffer total(dtype, {}), exact(POLYOPS_FLOAT64, {c.samples, c.classes});
+  Buffer grad(dtype, value_sizes(reduction, target.view()), {}, c.offset);
+  grad.fill([&](int64_t i) { return grad_value * (1 + static_cast<double>(i % 7)); });
+  Buffer total(dtype, {}), exact(POLYOPS_FLOAT64, c.sizes());
   total.set(0, static_cast<double>(c.samples) * 0.75);
   polyops_nll_loss_backward_args args = {sizeof args,   reduction,     c.ignored,    grad.view(),
                                          target.view(), weight.view(), total.view(), exact.view()};
@@ -192,7 +206,7 @@ void check_backward(const Case& c, int32_t dtype, int32_t reduction, double grad
   reference::nll_loss_backward(args);
   for (const polyops_kernel* kernel : kernels_of("nll_loss_backward")) {
     SCOPED_TRACE(kernel->name);
-    const Buffer result(dtype, {c.samples, c.classes}, {}, c.offset);
+    const Buffer result(dtype, c.sizes(), {}, c.offset);
     args.grad_src = result.without_data();
     ASSERT_EQ(kernel->supports(&args), nullptr);
     args.grad_src = result.view();
@@ -228,7 +242,7 @@ TEST(NllLoss, FailsForTargetsThatAreNoClass) {
     for (int32_t reduction : kReductions) {
       Forward call({12, 4, true}, POLYOPS_FLOAT32, reduction);
       call.target.set(7, static_cast<double>(wrong));
-      const Buffer value(POLYOPS_FLOAT32, value_sizes(reduction, 12)), total(POLYOPS_FLOAT32, {});
+      const Buffer value(POLYOPS_FLOAT32, value_sizes(reduction, call.args.target)), total(POLYOPS_FLOAT32, {});
       call.args.dst = value.view();
       call.args.total_weight = total.view();
       for (const polyops_kernel* kernel : kernels_of("nll_loss")) {

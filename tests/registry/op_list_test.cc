@@ -154,10 +154,15 @@ void add_copy(std::vector<Call>* calls, const char* layout, std::vector<int64_t>
   calls->push_back(call("copy", layout, std::move(sizes), polyops_copy_args{0, 0, src, dst}));
 }
 
+// Samples and classes.
+std::vector<int64_t> labelled(const polyops_tensor& src) {
+  return {src.sizes[0] * (src.rank == 3 ? src.sizes[2] : 1), src.sizes[1]};
+}
+
 void add_nll_loss(std::vector<Call>* calls, const char* layout, const polyops_tensor& src) {
   polyops_nll_loss_args args = {};
   args.src = src;
-  calls->push_back(call("nll_loss", layout, {src.sizes[0], src.sizes[1]}, args));
+  calls->push_back(call("nll_loss", layout, labelled(src), args));
 }
 
 void add_reduction(std::vector<Call>* calls, const char* layout, std::vector<int64_t> sizes,
@@ -213,10 +218,10 @@ void add_index_add(std::vector<Call>* calls, const char* layout, std::vector<int
 void add_cross_entropy(std::vector<Call>* calls, const char* layout, const polyops_tensor& src) {
   polyops_cross_entropy_args args = {};
   args.src = src;
-  calls->push_back(call("cross_entropy", layout, {src.sizes[0], src.sizes[1]}, args));
+  calls->push_back(call("cross_entropy", layout, labelled(src), args));
   polyops_cross_entropy_backward_args backward = {};
   backward.src = src;
-  calls->push_back(call("cross_entropy_backward", layout, {src.sizes[0], src.sizes[1]}, backward));
+  calls->push_back(call("cross_entropy_backward", layout, labelled(src), backward));
 }
 
 void add_gemm(std::vector<Call>* calls, const char* layout, const polyops_tensor& lhs,
@@ -437,11 +442,16 @@ std::vector<Call> all_calls() {
   add_copy(&calls, "strided", {1, 1, 6}, strided({2, 3}, {0, 0}), rows);
   add_cross_entropy(&calls, "contiguous", contiguous({6, 4}));
   add_cross_entropy(&calls, "strided", strided({6, 4}, {8, 1}));
+  add_cross_entropy(&calls, "inner", contiguous({2, 4, 6}));
+  add_cross_entropy(&calls, "strided", strided({2, 4, 6}, {24, 1, 4}));
   add_nll_loss(&calls, "contiguous", contiguous({6, 4}));
   add_nll_loss(&calls, "strided", strided({6, 4}, {1, 6}));
+  add_nll_loss(&calls, "inner", contiguous({2, 4, 6}));
   polyops_nll_loss_backward_args loss = {};
   loss.grad_src = contiguous({6, 4});
   calls.push_back(call("nll_loss_backward", "contiguous", {6, 4}, loss));
+  loss.grad_src = contiguous({2, 4, 6});
+  calls.push_back(call("nll_loss_backward", "inner", {12, 4}, loss));
 
   const auto add_cumsum = [&](const char* layout, const polyops_tensor& t, int32_t dim) {
     const int64_t inner = dim == 0 ? 4 : 1;

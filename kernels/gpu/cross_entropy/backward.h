@@ -39,6 +39,17 @@ struct CrossEntropyBackwardCall {
   }
 };
 
+// The element's share of its row. In float32 the gradient of a smoothed loss is a small difference, and
+// there is time for all of its bits.
+template <class T>
+GPU_DEVICE float softmax_of(float x, float max, float log_sum) {
+  if constexpr (sizeof(T) == 4) {
+    return exp_close((x - max) - log_sum);
+  } else {
+    return exp2_flush(fmaf(x - max, kLog2e, -kLog2e * log_sum));
+  }
+}
+
 // Of a row: factor exp(x - lse) - spread weight, at its label less another part.
 template <class T, bool kWeighted>
 struct RowGradient {
@@ -54,12 +65,7 @@ struct RowGradient {
     keep = grad * c.keep;
   }
   GPU_DEVICE float operator()(float x, int at) const {
-    float exp;
-    if constexpr (sizeof(T) == 4) {
-      exp = exp_fast((x - max) - log_sum);
-    } else {
-      exp = exp2_flush(fmaf(x - max, kLog2e, -kLog2e * log_sum));
-    }
+    const float exp = softmax_of<T>(x, max, log_sum);
     if constexpr (kWeighted) return fmaf(exp, factor, -spread * weights.at(at));
     return fmaf(exp, factor, -spread);
   }

@@ -57,10 +57,9 @@ int launch_forward(const polyops_cross_entropy_args& a, const polyops_context* c
   if (status != POLYOPS_OK || none) return status;
   const bool mean = a.reduction == POLYOPS_NLL_LOSS_MEAN;
   const bool counted = mean && polyops_is_present(&a.total_weight) != 0;
-  const int64_t parts = parts_of<T>(way, rows, call.n), threads = (parts + 63) / 64 * 64;
-  return gpu::launch(cross_entropy_end<T>,
-                     {1, static_cast<int>(threads < kLossEndThreads ? threads : kLossEndThreads)},
-                     ctx, scratch, static_cast<int>(parts), dst,
+  const int64_t parts = parts_of<T>(way, rows, call.n);
+  return gpu::launch(cross_entropy_end<T>, {1, end_threads(parts)}, ctx, scratch,
+                     static_cast<int>(parts), dst,
                      counted ? static_cast<float*>(a.total_weight.data) : nullptr, mean);
 }
 
@@ -118,9 +117,10 @@ bool is_float(const polyops_tensor& t, int64_t elements) {
 // What both directions ask of their arguments.
 template <class Args>
 const char* declined(const Args& a, const polyops_tensor& value) {
+  if (a.src.rank != 2) return "shape";
   if (const char* reason = unsupported(a.src, a.target, a.weight)) return reason;
   if (value.dtype != a.src.dtype) return "dtype";
-  if (!fits_reduction(value, a.reduction, a.src.sizes[0])) return "shape";
+  if (!fits_reduction(value, a.reduction, a.src)) return "shape";
   if (a.src.strides[1] != 1 && a.src.sizes[1] != 1) return "layout";
   return a.label_smoothing >= 0 && a.label_smoothing <= 1 ? nullptr : "label smoothing";
 }

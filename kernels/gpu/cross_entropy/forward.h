@@ -156,6 +156,10 @@ cross_entropy_block(const CrossEntropyCall<T> c) {
 
 constexpr int kLossEndThreads = 1024;
 
+inline int end_threads(int64_t parts) {
+  return static_cast<int>(parts < kLossEndThreads ? (parts + 63) / 64 * 64 : kLossEndThreads);
+}
+
 // total: null if it is not wanted.
 template <class T>
 GPU_KERNEL(kLossEndThreads)

@@ -5,6 +5,7 @@
 #ifndef POLYOPS_GPU_NLL_LOSS_FORWARD_H_
 #define POLYOPS_GPU_NLL_LOSS_FORWARD_H_
 
+#include "division.h"
 #include "gpu.h"
 #include "reduce.h"
 #include "samples.h"
@@ -21,7 +22,8 @@ constexpr int64_t kMostParts = 1024;
 template <class T>
 struct NllLossCall {
   const T* src;
-  int64_t src_steps[2];
+  int64_t src_steps[3];  // of images, classes, pixels
+  Division pixels;       // of an image; a row is an image of one
   Targets targets;
   ClassWeights<T> weights;
   T* dst;
@@ -33,7 +35,10 @@ struct NllLossCall {
 
 template <class T>
 GPU_DEVICE float src_at(const NllLossCall<T>& c, uint32_t sample, int64_t target) {
-  return widen(c.src[sample * c.src_steps[0] + target * c.src_steps[1]]);
+  uint32_t image = sample;
+  const uint32_t pixel = take_remainder(c.pixels, &image);
+  return widen(
+      c.src[image * c.src_steps[0] + target * c.src_steps[1] + pixel * c.src_steps[2]]);
 }
 
 template <class T>
@@ -124,9 +129,12 @@ inline int64_t loss_blocks(int64_t samples) {
 
 template <class T>
 int launch_loss(const polyops_nll_loss_args& a, const polyops_context* ctx) {
-  const int64_t samples = a.src.sizes[0];
+  const int64_t samples = samples_of(a.src);
+  const bool pixels = a.src.rank == 3;
   const NllLossCall<T> call = {static_cast<const T*>(a.src.data),
-                               {a.src.strides[0], a.src.strides[1]},
+                               {a.src.strides[0], a.src.strides[1],
+                                pixels ? a.src.strides[2] : 0},
+                               Division(pixels ? static_cast<uint32_t>(a.src.sizes[2]) : 1),
                                targets_of(a.target, a.ignore_index, a.src.sizes[1]),
                                weights_of<T>(a.weight),
                                static_cast<T*>(a.dst.data),

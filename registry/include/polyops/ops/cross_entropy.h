@@ -9,9 +9,12 @@
  *
  * Ops: "cross_entropy" (polyops_cross_entropy_args), "cross_entropy_backward"
  *      (polyops_cross_entropy_backward_args).
- * Layouts   src: rank 2, samples by classes, classes next to each other, any stride of samples;
- *           target: rank 1; weight: rank 1, of as many as classes; dst and grad_dst: rank 1 with
- *           _NONE, else rank 0; all any strides, but stats and grad_src contiguous.
+ * Layouts   rows: src: rank 2, samples by classes, classes next to each other, any stride of samples;
+ *           target: rank 1; dst and grad_dst: rank 1 with _NONE, else rank 0; any strides.
+ *           pixels: src: rank 3, images by classes by pixels, any strides; each pixel is a sample;
+ *           target, and dst and grad_dst with _NONE: rank 2, images by pixels, samples one stride
+ *           apart; no stats.
+ *           weight: rank 1, of as many as classes, any stride. stats and grad_src contiguous.
  * Types     target int64 or uint8; stats and total_weight float32; all others one dtype.
  *           Accumulation in float32. Sums do not depend on the order in which threads finish.
  * Aliasing  none between outputs and inputs.
@@ -38,13 +41,14 @@ typedef struct polyops_cross_entropy_args {
   polyops_tensor target;
   polyops_tensor weight; /* optional */
   polyops_tensor dst;
-  polyops_tensor stats;        /* optional; samples by POLYOPS_CROSS_ENTROPY_STATS */
+  polyops_tensor stats;        /* optional, of rows; samples by POLYOPS_CROSS_ENTROPY_STATS */
   polyops_tensor total_weight; /* optional; rank 0, the sum of all w; written with _MEAN alone */
 } polyops_cross_entropy_args;
 
 /*
  * With g = grad_dst[i] (_NONE), grad_dst (_SUM), or grad_dst / total_weight (_MEAN),
- * grad_src[i, c] = g (stats[i][2] exp(src[i, c] - lse) - e / classes * weight[c]),
+ * grad_src[i, c] = g (stats[i][2] exp(src[i, c] - lse) - e / classes * weight[c]), of pixels with what
+ * stats would have,
  * at c = t less g (1 - e) w. Where the sample is ignored 0; NaN if its lse is no number. The
  * exponentials are computed again, so src must be as forward saw it.
  */
@@ -57,7 +61,7 @@ typedef struct polyops_cross_entropy_backward_args {
   polyops_tensor src;
   polyops_tensor target;
   polyops_tensor weight;       /* optional */
-  polyops_tensor stats;        /* what forward wrote, as total_weight */
+  polyops_tensor stats;        /* of rows; what forward wrote, as total_weight */
   polyops_tensor total_weight; /* read with _MEAN alone */
   polyops_tensor grad_src;     /* sizes of src */
 } polyops_cross_entropy_backward_args;

@@ -6,9 +6,12 @@
  * Definition: torch.nn.functional.nll_loss / aten::nll_loss_forward.
  *
  * Ops: "nll_loss" (polyops_nll_loss_args), "nll_loss_backward" (polyops_nll_loss_backward_args).
- * Layouts   src: rank 2, samples by classes, any strides; target: rank 1; weight: rank 1, of as many
- *           as classes; dst and grad_dst: rank 1 with _NONE, else rank 0; all any strides, but
- *           grad_src contiguous.
+ * Layouts   rows: src: rank 2, samples by classes; target: rank 1; dst and grad_dst: rank 1 with
+ *           _NONE, else rank 0; all any strides.
+ *           pixels: src: rank 3, images by classes by pixels, any strides; each pixel is a sample;
+ *           target, and dst and grad_dst with _NONE: rank 2, images by pixels, samples one stride
+ *           apart.
+ *           weight: rank 1, of as many as classes, any stride. grad_src contiguous.
  * Types     target int64 or uint8; all others one dtype. Accumulation in float32, in float64 for
  *           float64. Sums do not depend on the order in which threads finish.
  * Aliasing  none between outputs and inputs.

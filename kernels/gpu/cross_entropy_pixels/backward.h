@@ -1,0 +1,122 @@
+// The gradient. Bound: memory, each score read and each gradient written once: what a thread's
+// registers do not hold of its pixels it parks in shared memory, so that nobody waits for anybody.
+// Only many classes are read again in part.
+#ifndef POLYOPS_GPU_CROSS_ENTROPY_PIXELS_BACKWARD_H_
+#define POLYOPS_GPU_CROSS_ENTROPY_PIXELS_BACKWARD_H_
+
+#include "cross_entropy/backward.h"
+#include "gpu.h"
+#include "place.h"
+#include "softmax/park.h"
+#include "sums.h"
+
+namespace polyops::gpu {
+namespace {
+
+template <class T>
+struct PixelsBackwardCall {
+  Scores<T> src;
+  Tiling tiling;
+  const T* grad_dst;
+  int64_t grad_step;
+  Targets targets;
+  ClassWeights<T> weights;
+  const float* total;  // null: not divided by it
+  float keep, spread;  // as forward
+  T* grad_src;
+  int parked;  // chunks
+};
+
+// Of the thread's pixels, as RowGradient of a row. Where one does not count all factors are 0, and
+// the result is NaN if its softmax is.
+template <class T, bool kWeighted>
+struct PixelGradients {
+  float max[kQuad], log_sum[kQuad], factor[kQuad], spread[kQuad], keep[kQuad];
+
+  GPU_DEVICE PixelGradients(const PixelsBackwardCall<T>& c, const Place& at, const Labels& labels,
+                            const PixelSums<Smooth::kNone>& sums) {
+    float all = static_cast<float>(c.tiling.classes);  // weights
+    if constexpr (kWeighted) {
+      all = 0;
+      for (int k = 0; k < c.tiling.classes; ++k) all += c.weights.at(k);
+    }
+#pragma unroll
+    for (int j = 0; j < kQuad; ++j) {
+      max[j] = sums.max[j];
+      log_sum[j] = log_close(sums.sum[j]);
+      factor[j] = spread[j] = keep[j] = 0;
+      if (labels.target[j] < 0) continue;
+      float grad = widen(c.grad_dst[at.sample(c.tiling, j) * c.grad_step]);
+      if (c.total != nullptr) grad /= *c.total;
+      factor[j] = grad * fmaf(c.spread, all, c.keep * labels.weight[j]);
+      if (c.spread != 0) spread[j] = grad * c.spread;  // grad may be infinite
+      keep[j] = grad * c.keep * labels.weight[j];
+    }
+  }
+  // w: the weight of the class.
+  GPU_DEVICE float operator()(float x, int j, float w, bool is_label) const {
+    const float exp = softmax_of<T>(x, max[j], log_sum[j]);
+    const float result = fmaf(exp, factor[j], kWeighted ? -spread[j] * w : -spread[j]);
+    return is_label ? result - keep[j] : result;
+  }
+};
+
+template <class T, bool kWeighted>
+GPU_DEVICE void write_classes(const PixelsBackwardCall<T>& c, const Place& at,
+                              const Labels& labels, const PixelGradients<T, kWeighted>& gradients,
+                              const Quad<T> (&quads)[kRows<T>], int begin) {
+  const Tiling& t = c.tiling;
+  T* out = c.grad_src + (int64_t{at.image} * t.classes + begin) * t.pixels + at.first;
+#pragma unroll
+  for (int k = 0; k < kRows<T>; ++k) {
+    if (begin + k >= t.classes) break;
+    float w = 1, x[kQuad];
+    if constexpr (kWeighted) w = c.weights.at(begin + k);
+    unpack(quads[k], x);
+#pragma unroll
+    for (int j = 0; j < kQuad; ++j) {
+      x[j] = gradients(x[j], j, w, labels.target[j] == begin + k);
+    }
+    store_class(t, at, out, x);
+    out += t.pixels;
+  }
+}
+
+template <class T, bool kWeighted>
+GPU_KERNEL(kPixelThreads, kWeighted ? 4 : 5)
+cross_entropy_pixels_backward(const PixelsBackwardCall<T> c) {
+  GPU_DYNAMIC_SHARED(Quad<T>, memory);
+  const Park<Quad<T>, kRows<T>, 1> park = {memory, c.parked};
+  const Place at(c.tiling);
+  if (!at.inside) return;
+  const Labels labels = labels_of(c.targets, c.weights, c.tiling, at);
+  PixelSums<Smooth::kNone> sums;
+  Quad<T> x[kRows<T>];
+  const int classes = c.tiling.classes;
+  int begin = 0, chunk = 0;
+#pragma unroll 1
+  for (; begin + kRows<T> < classes; begin += kRows<T>, ++chunk) {
+    load_classes(c.src, c.tiling, at, begin, kRows<T>, x);
+    absorb_classes<T, true>(x, begin, kRows<T>, c.weights, nullptr, &sums);
+    park.keep(chunk, 0, x);
+  }
+  load_classes(c.src, c.tiling, at, begin, classes - begin, x);
+  absorb_classes<T, false>(x, begin, classes - begin, c.weights, nullptr, &sums);
+  const PixelGradients<T, kWeighted> gradients(c, at, labels, sums);
+#pragma unroll 1
+  for (;;) {
+    write_classes(c, at, labels, gradients, x, begin);
+    begin -= kRows<T>;
+    if (--chunk < 0) break;
+    if (park.has(chunk)) {
+      park.fetch(chunk, 0, x);
+    } else {
+      load_classes(c.src, c.tiling, at, begin, kRows<T>, x);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_CROSS_ENTROPY_PIXELS_BACKWARD_H_

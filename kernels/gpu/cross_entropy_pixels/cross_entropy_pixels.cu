@@ -1,0 +1,127 @@
+// cross_entropy and cross_entropy_backward of images by classes by pixels on GPUs.
+#include "backward.h"
+#include "forward.h"
+#include "polyops/ops/cross_entropy.h"
+#include "table.h"
+
+namespace polyops::gpu {
+namespace {
+
+// Beyond it few threads would walk for long.
+constexpr int64_t kMostPixelClasses = 1024;
+
+template <class T>
+int launch_pixels(const polyops_cross_entropy_args& a, const polyops_context* ctx) {
+  const bool none = a.reduction == POLYOPS_NLL_LOSS_NONE;
+  const int64_t classes = a.src.sizes[1], blocks = pixel_blocks(a.src);
+  auto* scratch = static_cast<float*>(ctx->scratch);
+  auto* dst = static_cast<T*>(a.dst.data);
+  const PixelsCall<T> call = {scores_of<T>(a.src),
+                              tiling_of(a.src, has_quads<T>(a.src)),
+                              targets_of(a.target, a.ignore_index, classes),
+                              weights_of<T>(a.weight),
+                              static_cast<float>(1 - a.label_smoothing),
+                              static_cast<float>(a.label_smoothing / classes),
+                              none ? dst : nullptr,
+                              step_of(a.dst, a.reduction),
+                              none ? nullptr : scratch};
+  const auto kernel = call.spread == 0               ? cross_entropy_pixels<T, Smooth::kNone>
+                      : call.weights.data == nullptr ? cross_entropy_pixels<T, Smooth::kEqual>
+                                                     : cross_entropy_pixels<T, Smooth::kWeighted>;
+  const int status = gpu::launch(kernel, {blocks, kPixelThreads}, ctx, call);
+  if (status != POLYOPS_OK || none) return status;
+  const bool mean = a.reduction == POLYOPS_NLL_LOSS_MEAN;
+  const bool counted = mean && polyops_is_present(&a.total_weight) != 0;
+  return gpu::launch(cross_entropy_end<T>, {1, end_threads(blocks)}, ctx, scratch,
+                     static_cast<int>(blocks), dst,
+                     counted ? static_cast<float*>(a.total_weight.data) : nullptr, mean);
+}
+
+// How many chunks are parked: so many that four blocks find room on a multiprocessor.
+template <class T>
+int parked_chunks(int64_t classes, const polyops_context* ctx) {
+  constexpr int64_t kChunk = sizeof(Quad<T>) * kRows<T> * kPixelThreads;
+  const int64_t room = ((most_shared(ctx) + kReserved) / 4 - kReserved) / kChunk;
+  const int64_t chunks = (classes + kRows<T> - 1) / kRows<T> - 1;
+  return static_cast<int>(chunks < room ? chunks : room);
+}
+
+template <class T>
+int launch_pixels_backward(const polyops_cross_entropy_backward_args& a,
+                           const polyops_context* ctx) {
+  const int64_t classes = a.src.sizes[1];
+  const bool mean = a.reduction == POLYOPS_NLL_LOSS_MEAN;
+  const PixelsBackwardCall<T> call = {
+      scores_of<T>(a.src),
+      tiling_of(a.src, has_quads<T>(a.src) && has_quads<T>(a.grad_src)),
+      static_cast<const T*>(a.grad_dst.data),
+      step_of(a.grad_dst, a.reduction),
+      targets_of(a.target, a.ignore_index, classes),
+      weights_of<T>(a.weight),
+      mean ? static_cast<const float*>(a.total_weight.data) : nullptr,
+      static_cast<float>(1 - a.label_smoothing),
+      static_cast<float>(a.label_smoothing / classes),
+      static_cast<T*>(a.grad_src.data),
+      parked_chunks<T>(classes, ctx)};
+  const bool weighted = call.spread != 0 && call.weights.data != nullptr;
+  const size_t bytes = sizeof(Quad<T>) * kRows<T> * kPixelThreads * call.parked;
+  return gpu::launch(weighted ? cross_entropy_pixels_backward<T, true>
+                              : cross_entropy_pixels_backward<T, false>,
+                     {pixel_blocks(a.src), kPixelThreads, bytes}, ctx, call);
+}
+
+// What both directions ask of their arguments.
+template <class Args>
+const char* declined(const Args& a, const polyops_tensor& value) {
+  if (a.src.rank != 3) return "shape";
+  if (const char* reason = unsupported(a.src, a.target, a.weight)) return reason;
+  if (value.dtype != a.src.dtype) return "dtype";
+  if (!fits_reduction(value, a.reduction, a.src)) return "shape";
+  if (a.src.sizes[1] > kMostPixelClasses) return "classes";
+  if (polyops_is_present(&a.stats) != 0) return "stats";
+  return a.label_smoothing >= 0 && a.label_smoothing <= 1 ? nullptr : "label smoothing";
+}
+
+bool is_total(const polyops_tensor& t) {
+  return t.dtype == POLYOPS_FLOAT32 && polyops_numel(&t) == 1;
+}
+
+const char* forward_supports(const void* data) {
+  const auto& a = *static_cast<const polyops_cross_entropy_args*>(data);
+  if (const char* reason = declined(a, a.dst)) return reason;
+  const bool counted = polyops_is_present(&a.total_weight) != 0;
+  return counted && !is_total(a.total_weight) ? "total weight" : nullptr;
+}
+
+size_t forward_scratch(const void* data, int32_t) {
+  const auto& a = *static_cast<const polyops_cross_entropy_args*>(data);
+  if (a.reduction == POLYOPS_NLL_LOSS_NONE) return 0;
+  return static_cast<size_t>(pixel_blocks(a.src)) * 2 * sizeof(float);
+}
+
+int forward(const void* data, const polyops_context* ctx) {
+  const auto& a = *static_cast<const polyops_cross_entropy_args*>(data);
+  return with_type(a.src.dtype, [&]<class T>() { return launch_pixels<T>(a, ctx); });
+}
+
+const char* backward_supports(const void* data) {
+  const auto& a = *static_cast<const polyops_cross_entropy_backward_args*>(data);
+  if (const char* reason = declined(a, a.grad_dst)) return reason;
+  if (a.reduction == POLYOPS_NLL_LOSS_MEAN && !is_total(a.total_weight)) return "total weight";
+  if (a.grad_src.dtype != a.src.dtype) return "dtype";
+  return polyops_is_contiguous(&a.grad_src) != 0 ? nullptr : "layout";
+}
+
+int backward(const void* data, const polyops_context* ctx) {
+  const auto& a = *static_cast<const polyops_cross_entropy_backward_args*>(data);
+  return with_type(a.src.dtype, [&]<class T>() { return launch_pixels_backward<T>(a, ctx); });
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+POLYOPS_GPU_KERNELS(cross_entropy_pixels,
+                    POLYOPS_GPU_KERNEL("cross_entropy", "cross_entropy_pixels", forward_supports,
+                                       forward_scratch, forward),
+                    POLYOPS_GPU_KERNEL("cross_entropy_backward", "cross_entropy_pixels_backward",
+                                       backward_supports, nullptr, backward))

@@ -1,0 +1,88 @@
+// The losses, or their sum. Bound: memory, each score read once; nothing is kept for backward, which
+// has all of a pixel's classes before it anyway. Each block leaves its losses and weights added up in
+// scratch memory; a second kernel adds these in order.
+#ifndef POLYOPS_GPU_CROSS_ENTROPY_PIXELS_FORWARD_H_
+#define POLYOPS_GPU_CROSS_ENTROPY_PIXELS_FORWARD_H_
+
+#include "cross_entropy/forward.h"
+#include "gpu.h"
+#include "place.h"
+#include "reduce.h"
+#include "sums.h"
+
+namespace polyops::gpu {
+namespace {
+
+template <class T>
+struct PixelsCall {
+  Scores<T> src;
+  Tiling tiling;
+  Targets targets;
+  ClassWeights<T> weights;
+  float keep, spread;  // 1 - label_smoothing; label_smoothing / classes
+  T* dst;              // with _NONE
+  int64_t dst_step;
+  float* parts;  // with _MEAN and _SUM
+};
+
+template <class T, Smooth kSmooth>
+GPU_DEVICE void walk_classes(const PixelsCall<T>& c, const Place& at, const Labels& labels,
+                             PixelSums<kSmooth>* sums) {
+  Quad<T> x[kRows<T>];
+  int begin = 0;
+#pragma unroll 1
+  for (; begin + kRows<T> <= c.tiling.classes; begin += kRows<T>) {
+    load_classes(c.src, c.tiling, at, begin, kRows<T>, x);
+    absorb_classes<T, true>(x, begin, kRows<T>, c.weights, labels.target, sums);
+  }
+  const int rows = c.tiling.classes - begin;
+  if (rows == 0) return;
+  load_classes(c.src, c.tiling, at, begin, rows, x);
+  absorb_classes<T, false>(x, begin, rows, c.weights, labels.target, sums);
+}
+
+// Of the j-th pixel.
+template <class T, Smooth kSmooth>
+GPU_DEVICE float loss_of(const PixelsCall<T>& c, const Labels& labels,
+                         const PixelSums<kSmooth>& sums, int j) {
+  if (labels.target[j] < 0) return 0;
+  const float log_sum = log_close(sums.sum[j]);
+  // In two steps, for both may be large where the loss is not.
+  float loss = c.keep * labels.weight[j] * ((sums.max[j] - sums.label[j]) + log_sum);
+  if constexpr (kSmooth != Smooth::kNone) {
+    loss = fmaf(c.spread, fmaf(sums.weight, log_sum, sums.below[j]), loss);
+  }
+  return loss;
+}
+
+template <class T, Smooth kSmooth>
+GPU_KERNEL(kPixelThreads, kSmooth == Smooth::kNone ? 5 : 4)
+cross_entropy_pixels(const PixelsCall<T> c) {
+  GPU_SHARED(float, shared, 2 * kMostWaves);
+  const Place at(c.tiling);
+  float part[2] = {0, 0};
+  if (at.inside) {
+    const Labels labels = labels_of(c.targets, c.weights, c.tiling, at);
+    PixelSums<kSmooth> sums;
+    walk_classes(c, at, labels, &sums);
+#pragma unroll
+    for (int j = 0; j < kQuad; ++j) {
+      const float loss = loss_of(c, labels, sums, j);
+      part[0] += loss;
+      part[1] += labels.weight[j];
+      if (c.dst != nullptr && at.has(c.tiling, j)) {
+        c.dst[at.sample(c.tiling, j) * c.dst_step] = narrow<T>(loss);
+      }
+    }
+  }
+  if (c.parts == nullptr) return;
+  sum_team(part, block_threads(), shared);
+  if (thread_id() != 0) return;
+  c.parts[2 * block_id()] = part[0];
+  c.parts[2 * block_id() + 1] = part[1];
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_CROSS_ENTROPY_PIXELS_FORWARD_H_

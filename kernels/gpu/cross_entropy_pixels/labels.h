@@ -1,0 +1,39 @@
+// The labels of a thread's pixels.
+#ifndef POLYOPS_GPU_CROSS_ENTROPY_PIXELS_LABELS_H_
+#define POLYOPS_GPU_CROSS_ENTROPY_PIXELS_LABELS_H_
+
+#include "gpu.h"
+#include "nll_loss/samples.h"
+#include "place.h"
+
+namespace polyops::gpu {
+namespace {
+
+// Of each pixel its class, -1 where it does not count, and the weight of that.
+struct Labels {
+  int target[kQuad];
+  float weight[kQuad];
+};
+
+template <class T>
+GPU_DEVICE Labels labels_of(const Targets& targets, const ClassWeights<T>& weights,
+                            const Tiling& t, const Place& at) {
+  Labels labels;
+  int64_t target[kQuad];
+#pragma unroll
+  for (int j = 0; j < kQuad; ++j) {
+    target[j] = at.has(t, j) ? targets.at(at.sample(t, j)) : targets.ignored;
+  }
+#pragma unroll
+  for (int j = 0; j < kQuad; ++j) {
+    const bool counts = targets.counts(target[j]);
+    labels.target[j] = counts ? static_cast<int>(target[j]) : -1;
+    labels.weight[j] = counts ? weights.at(target[j]) : 0.0f;
+  }
+  return labels;
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_CROSS_ENTROPY_PIXELS_LABELS_H_

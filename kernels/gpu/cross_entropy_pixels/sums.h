@@ -1,0 +1,77 @@
+// What is gathered of a thread's pixels while it walks their classes.
+#ifndef POLYOPS_GPU_CROSS_ENTROPY_PIXELS_SUMS_H_
+#define POLYOPS_GPU_CROSS_ENTROPY_PIXELS_SUMS_H_
+
+#include "cross_entropy/row_sums.h"
+#include "gpu.h"
+#include "labels.h"
+#include "nll_loss/samples.h"
+#include "place.h"
+#include "softmax/max_sum.h"
+
+namespace polyops::gpu {
+namespace {
+
+// As RowSums; `weight`, of the classes so far, is all pixels'.
+template <Smooth kSmooth>
+struct PixelSums {
+  float max[kQuad], sum[kQuad] = {}, below[kQuad] = {};
+  float label[kQuad] = {};  // the score of its class
+  float weight = 0;
+
+  GPU_DEVICE PixelSums() {
+#pragma unroll
+    for (int j = 0; j < kQuad; ++j) max[j] = kMinusInf;
+  }
+  GPU_DEVICE void raise_to(const float (&tops)[kQuad]) {
+#pragma unroll
+    for (int j = 0; j < kQuad; ++j) {
+      const float shift = shift_of(tops[j]);
+      if constexpr (kSmooth != Smooth::kNone) {
+        below[j] = fmaf(weight, shift - shift_of(max[j]), below[j]);
+      }
+      sum[j] *= exp_from(max[j], shift);
+      max[j] = tops[j];
+    }
+  }
+};
+
+// Adds classes begin, begin + 1, ...; kAll: there are kRows of them. targets: null if the scores of
+// labels are not wanted.
+template <class T, bool kAll, Smooth kSmooth>
+GPU_DEVICE void absorb_classes(const Quad<T> (&quads)[kRows<T>], int begin, int rows,
+                               const ClassWeights<T>& weights, const int* targets,
+                               PixelSums<kSmooth>* sums) {
+  float tops[kQuad], x[kQuad], part[kQuad] = {};
+#pragma unroll
+  for (int j = 0; j < kQuad; ++j) tops[j] = sums->max[j];
+#pragma unroll
+  for (int k = 0; k < kRows<T>; ++k) {
+    if (!kAll && k >= rows) break;
+    unpack(quads[k], x);
+#pragma unroll
+    for (int j = 0; j < kQuad; ++j) tops[j] = fmaxf(tops[j], x[j]);
+  }
+  sums->raise_to(tops);
+#pragma unroll
+  for (int k = 0; k < kRows<T>; ++k) {
+    if (!kAll && k >= rows) break;
+    const float w = weight_for<T, kSmooth>(weights, begin + k);
+    unpack(quads[k], x);
+#pragma unroll
+    for (int j = 0; j < kQuad; ++j) {
+      const float distance = x[j] - shift_of(tops[j]);
+      part[j] += exp2_flush(distance * kLog2e);
+      if constexpr (kSmooth != Smooth::kNone) sums->below[j] = fmaf(-w, distance, sums->below[j]);
+      if (targets != nullptr && targets[j] == begin + k) sums->label[j] = x[j];
+    }
+    if constexpr (kSmooth != Smooth::kNone) sums->weight += w;
+  }
+#pragma unroll
+  for (int j = 0; j < kQuad; ++j) sums->sum[j] += part[j];
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_CROSS_ENTROPY_PIXELS_SUMS_H_

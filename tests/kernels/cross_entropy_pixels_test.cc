@@ -1,0 +1,303 @@
+// cross_entropy of images by classes by pixels, and its backward: against the reference in float64.
+// Bounds as cross_entropy_test.cc.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "harness.h"
+#include "reference/cross_entropy.h"
+
+namespace polyops::testing {
+namespace {
+
+constexpr int32_t kDtypes[] = {POLYOPS_FLOAT32, POLYOPS_BFLOAT16, POLYOPS_FLOAT16};
+constexpr int32_t kNone = POLYOPS_NLL_LOSS_NONE, kMean = POLYOPS_NLL_LOSS_MEAN,
+                  kSum = POLYOPS_NLL_LOSS_SUM;
+constexpr double kEpsilon = 0x1p-23;
+
+using Sizes = std::vector<int64_t>;
+
+enum class Lie { kContiguous, kGaps, kChannelsLast, kTransposed };
+
+struct Case {
+  int64_t images, classes, pixels;
+  double smoothing = 0;
+  bool weighted = false;
+  int64_t ignored = -100;  // every third pixel is
+  Lie lie = Lie::kContiguous;
+  int64_t offset = 0;
+  int32_t target_type = POLYOPS_INT64;
+};
+
+// Each way of reading, at both ends of tiles and of what a thread holds.
+std::vector<Case> all_cases() {
+  std::vector<Case> cases;
+  for (int64_t pixels : {1, 3, 4, 127, 129, 512}) cases.push_back({2, 5, pixels});
+  for (int64_t classes : {1, 2, 3, 4, 7, 8, 9, 16, 19, 33}) {
+    cases.push_back({1, classes, 20, classes % 2 == 0 ? 0.1 : 0, classes % 3 == 0});
+    cases.push_back({2, classes, 21, classes % 2 == 0 ? 0 : 0.1, classes % 3 != 0});
+  }
+  cases.push_back({2, 3, 513, 0, true});  // a tile, and one that ends
+  cases.push_back({1, 2, 1028, 0.1});
+  for (double smoothing : {0.0, 0.3, 1.0}) {
+    for (bool weighted : {false, true}) cases.push_back({2, 11, 12, smoothing, weighted});
+  }
+  for (Lie lie : {Lie::kGaps, Lie::kChannelsLast, Lie::kTransposed}) {
+    cases.push_back({2, 9, 24, 0.1, true, 3, lie});
+    cases.push_back({2, 5, 515, 0, false, -1, lie});
+  }
+  cases.push_back({2, 6, 16, 0.1, true, -100, Lie::kContiguous, 1});
+  cases.push_back({2, 6, 16, 0, true, 3, Lie::kContiguous, 0, POLYOPS_UINT8});
+  return cases;
+}
+
+std::string describe(const Case& c, int32_t dtype, int32_t reduction) {
+  return std::string(polyops_dtype_name(dtype)) + " " + std::to_string(c.images) + "x" +
+         std::to_string(c.classes) + "x" + std::to_string(c.pixels) + " reduction " +
+         std::to_string(reduction) + " smoothing " + std::to_string(c.smoothing) +
+         (c.weighted ? " weighted" : "") + " lie " + std::to_string(static_cast<int>(c.lie));
+}
+
+Sizes strides_of(const Case& c) {
+  const int64_t n = c.images, classes = c.classes, pixels = c.pixels;
+  if (c.lie == Lie::kGaps) return {classes * (pixels + 4) + 8, pixels + 4, 1};
+  if (c.lie == Lie::kChannelsLast) return {pixels * classes, 1, classes};
+  if (c.lie == Lie::kTransposed) return {1, n * pixels, n};
+  return {};
+}
+
+Sizes value_sizes(int32_t reduction, const Case& c) {
+  return reduction == kNone ? Sizes{c.images, c.pixels} : Sizes{};
+}
+
+const polyops_kernel& kernel_of(const char* op) {
+  for (const polyops_kernel* kernel : kernels_of(op)) {
+    if (std::string(kernel->name).find("pixels") != std::string::npos) return *kernel;
+  }
+  throw std::runtime_error("no kernel of pixels");
+}
+
+// got within `bound` of expected, and the rounding.
+void expect_close(const Buffer& got, const Buffer& expected, double bound) {
+  const int32_t dtype = got.view().dtype;
+  EXPECT_TRUE(got.guards_intact());
+  for (int64_t i = 0; i < got.numel(); ++i) {
+    const double value = got.get(i), best = in_range(dtype, expected.get(i));
+    if ((std::isnan(best) && std::isnan(value)) || best == value) continue;
+    ASSERT_LE(std::abs(value - best), bound + rounding_of(dtype, best))
+        << "element " << i << ": " << value << " for " << best;
+  }
+}
+
+double largest(const Buffer& buffer) {
+  double most = 0;
+  for (double x : buffer.values()) most = std::isfinite(x) ? std::max(most, std::abs(x)) : most;
+  return most;
+}
+
+// A call and what the reference makes of it, in float64.
+struct Forward {
+  Buffer src, target, weight, exact, exact_total;
+  polyops_cross_entropy_args args;
+
+  Forward(const Case& c, int32_t dtype, int32_t reduction)
+      : src(dtype, {c.images, c.classes, c.pixels}, strides_of(c), c.offset),
+        target(c.target_type, {c.images, c.pixels}, {}, c.offset),
+        weight(dtype, {c.classes}, {2}, c.offset),
+        exact(POLYOPS_FLOAT64, value_sizes(reduction, c)),
+        exact_total(POLYOPS_FLOAT64, {}),
+        args{sizeof args, reduction, c.ignored, c.smoothing, {}, {}, absent(), {}, absent(), {}} {
+    src.fill_normal(3, 2.0);
+    target.fill([&](int64_t i) {
+      if (i % 3 == 1 && c.target_type == POLYOPS_INT64) return c.ignored;
+      return (i * 5 + 1) % c.classes;
+    });
+    weight.fill([](int64_t i) { return 0.25 + static_cast<double>(i % 5) / 3; });
+    args.src = src.view();
+    args.target = target.view();
+    if (c.weighted) args.weight = weight.view();
+  }
+
+  // The reference's results, and the sum of the magnitudes of the losses.
+  double compute() {
+    polyops_cross_entropy_args exactly = args;
+    Buffer each(POLYOPS_FLOAT64, {args.src.sizes[0], args.src.sizes[2]});
+    exactly.total_weight = exact_total.view();
+    exactly.reduction = kNone;
+    exactly.dst = each.view();
+    reference::cross_entropy(exactly);
+    exactly.reduction = args.reduction;
+    exactly.dst = exact.view();
+    reference::cross_entropy(exactly);
+    double scale = 0;
+    for (double loss : each.values()) scale += std::isfinite(loss) ? std::abs(loss) : 0;
+    return scale + largest(src);
+  }
+};
+
+void check_forward(Forward&& call, const Case& c) {
+  const double scale = call.compute();
+  polyops_cross_entropy_args args = call.args;
+  const int32_t dtype = args.src.dtype;
+  const bool mean = args.reduction == kMean;
+  const polyops_kernel& kernel = kernel_of("cross_entropy");
+  const Buffer dst(dtype, value_sizes(args.reduction, c));
+  const Buffer total(POLYOPS_FLOAT32, {});
+  args.dst = dst.without_data();
+  args.total_weight = mean ? total.without_data() : absent();
+  ASSERT_EQ(kernel.supports(&args), nullptr);
+  args.dst = dst.view();
+  if (mean) args.total_weight = total.view();
+  ASSERT_EQ(launch(kernel, &args), POLYOPS_OK) << last_error();
+  expect_close(dst, call.exact, 16 * kEpsilon * scale);
+  if (mean) expect_close(total, call.exact_total, 16 * kEpsilon * largest(call.exact_total));
+}
+
+TEST(CrossEntropyPixels, MatchesReference) {
+  for (const Case& c : all_cases()) {
+    for (int32_t dtype : kDtypes) {
+      for (int32_t reduction : {kNone, kMean, kSum}) {
+        SCOPED_TRACE(describe(c, dtype, reduction));
+        check_forward(Forward(c, dtype, reduction), c);
+        if (::testing::Test::HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
+TEST(CrossEntropyPixels, SpecialValues) {
+  for (double special : {std::nan(""), HUGE_VAL, -HUGE_VAL, 3e4, -3e4}) {
+    for (double smoothing : {0.0, 0.1}) {
+      for (int64_t at : {0, 3, 8}) {
+        const Case c = {1, 9, 5, smoothing, true};
+        Forward call(c, POLYOPS_FLOAT32, kNone);
+        call.src.set(at * 5 + 2, special);
+        call.src.set(at * 5 + 4, special);  // which is ignored
+        check_forward(std::move(call), c);
+      }
+    }
+  }
+}
+
+TEST(CrossEntropyPixels, NothingButMinusInfinityIsNaN) {
+  const Case c = {1, 9, 6};
+  Forward call(c, POLYOPS_FLOAT32, kNone);
+  for (int64_t k = 0; k < 9; ++k) call.src.set(k * 6 + 2, -HUGE_VAL);
+  check_forward(std::move(call), c);
+}
+
+TEST(CrossEntropyPixels, NothingButIgnored) {
+  for (int32_t reduction : {kNone, kMean, kSum}) {
+    const Case c = {2, 4, 70, 0.1, true};
+    Forward call(c, POLYOPS_FLOAT32, reduction);
+    call.target.fill([](int64_t) { return -100; });
+    check_forward(std::move(call), c);
+  }
+}
+
+void check_backward(const Case& c, int32_t dtype, int32_t reduction, double grad_value,
+                    double special = 0) {
+  Forward call(c, dtype, reduction);
+  if (special != 0) {
+    for (int64_t i = 1; i < c.pixels; i += 3) call.src.set(i, special);
+    call.src.set(0, special);
+  }
+  call.compute();
+  Buffer total(POLYOPS_FLOAT32, {}), grad(dtype, value_sizes(reduction, c), {}, c.offset);
+  total.set(0, reduction == kMean ? call.exact_total.get(0) : 0);
+  grad.fill([&](int64_t i) { return grad_value * (1 + static_cast<double>(i % 7)); });
+  const Sizes sizes = {c.images, c.classes, c.pixels};
+  const Buffer exact(POLYOPS_FLOAT64, sizes);
+  polyops_cross_entropy_backward_args args = {
+      sizeof args,      reduction,        c.ignored, c.smoothing,  grad.view(), call.src.view(),
+      call.args.target, call.args.weight, absent(),  total.view(), exact.view()};
+  if (reduction != kMean) args.total_weight = absent();
+  reference::cross_entropy_backward(args);
+  const double scale = largest(exact) + (std::isfinite(grad_value) ? std::abs(grad_value) : 0);
+  const polyops_kernel& kernel = kernel_of("cross_entropy_backward");
+  const Buffer result(dtype, sizes, {}, c.offset);
+  args.grad_src = result.without_data();
+  ASSERT_EQ(kernel.supports(&args), nullptr);
+  args.grad_src = result.view();
+  ASSERT_EQ(launch(kernel, &args), POLYOPS_OK) << last_error();
+  expect_close(result, exact, 16 * kEpsilon * scale);
+}
+
+TEST(CrossEntropyPixelsBackward, MatchesReference) {
+  for (const Case& c : all_cases()) {
+    for (int32_t dtype : kDtypes) {
+      for (int32_t reduction : {kNone, kMean, kSum}) {
+        SCOPED_TRACE(describe(c, dtype, reduction));
+        check_backward(c, dtype, reduction, 0.7);
+        if (::testing::Test::HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
+// More than is parked: some are read again.
+TEST(CrossEntropyPixelsBackward, ManyClasses) {
+  for (int32_t dtype : kDtypes) {
+    check_backward({1, 150, 20, 0.1, true}, dtype, kMean, 1);
+    check_backward({1, 131, 7}, dtype, kMean, 1);
+  }
+}
+
+TEST(CrossEntropyPixelsBackward, SpecialValues) {
+  for (double special : {std::nan(""), HUGE_VAL, -HUGE_VAL}) {
+    check_backward({2, 9, 6, 0.1, true}, POLYOPS_FLOAT32, kMean, special);
+    check_backward({2, 9, 6}, POLYOPS_FLOAT32, kSum, special);
+    check_backward({2, 9, 6, 0.1}, POLYOPS_FLOAT32, kNone, 1, special);
+    check_backward({2, 9, 6}, POLYOPS_BFLOAT16, kNone, 1, special);
+  }
+}
+
+// On a device its context would be lost, as stock's assertion loses it.
+TEST(CrossEntropyPixels, FailsForTargetsThatAreNoClass) {
+  if (on_device()) GTEST_SKIP() << "its context would not outlive it";
+  for (int64_t wrong : {int64_t{9}, int64_t{-1}, int64_t{1} << 40, -(int64_t{1} << 40)}) {
+    Forward call({2, 9, 6}, POLYOPS_FLOAT32, kSum);
+    call.target.set(6, static_cast<double>(wrong));
+    const Buffer value(POLYOPS_FLOAT32, {}), grad(POLYOPS_FLOAT32, {2, 9, 6});
+    call.args.dst = value.view();
+    call.args.total_weight = absent();
+    EXPECT_EQ(launch(kernel_of("cross_entropy"), &call.args), POLYOPS_ERROR);
+    const polyops_cross_entropy_backward_args backward = {
+        sizeof backward,    kSum,     -100,     0,        value.view(), call.src.view(),
+        call.target.view(), absent(), absent(), absent(), grad.view()};
+    EXPECT_EQ(launch(kernel_of("cross_entropy_backward"), &backward), POLYOPS_ERROR);
+    EXPECT_TRUE(grad.guards_intact());
+  }
+}
+
+TEST(CrossEntropyPixels, DeclinesWhatItDoesNotCompute) {
+  const auto reason = [](const auto& change) {
+    Forward call({2, 4, 6, 0.1, true}, POLYOPS_FLOAT32, kMean);
+    call.args.dst = Buffer(POLYOPS_FLOAT32, {}).without_data();
+    call.args.total_weight = absent();
+    change(&call.args);
+    const char* said = kernel_of("cross_entropy").supports(&call.args);
+    return std::string(said == nullptr ? "" : said);
+  };
+  using Args = polyops_cross_entropy_args*;
+  EXPECT_EQ(reason([](Args) {}), "");
+  EXPECT_EQ(reason([](Args a) { a->src.rank = 2; }), "shape");
+  EXPECT_EQ(reason([](Args a) { a->src.dtype = POLYOPS_FLOAT64; }), "dtype");
+  EXPECT_EQ(reason([](Args a) { a->target.dtype = POLYOPS_FLOAT32; }), "dtype");
+  EXPECT_EQ(reason([](Args a) { a->weight.dtype = POLYOPS_FLOAT16; }), "dtype");
+  EXPECT_EQ(reason([](Args a) { a->dst.dtype = POLYOPS_FLOAT16; }), "dtype");
+  EXPECT_EQ(reason([](Args a) { a->weight.sizes[0] = 3; }), "shape");
+  EXPECT_EQ(reason([](Args a) { a->target.sizes[1] = 3; }), "shape");
+  EXPECT_EQ(reason([](Args a) { a->target.strides[0] = 7; }), "shape");
+  EXPECT_EQ(reason([](Args a) { a->reduction = kNone; }), "shape");
+  EXPECT_EQ(reason([](Args a) { a->src.sizes[1] = a->weight.sizes[0] = 5000; }), "classes");
+  EXPECT_EQ(reason([](Args a) { a->stats = a->dst; }), "stats");
+  EXPECT_EQ(reason([](Args a) { a->label_smoothing = -0.5; }), "label smoothing");
+}
+
+}  // namespace
+}  // namespace polyops::testing
