@@ -144,7 +144,9 @@ template <class T>
 int train(const BatchCall& call, const RunPointers<T, 1>& p, const BatchShape& shape,
           const polyops_context* ctx) {
   int status = POLYOPS_OK;
-  if (launch_walk(p, shape, call, walk_forward<T>, ctx, &status)) return status;
+  if (launch_walk(p, shape, BatchWalk<T>{call}, walk_forward<T, BatchWalk<T>>, ctx, &status)) {
+    return status;
+  }
   if (launch_held(p, shape, call, hold_forward<T>, ctx, &status)) return status;
   auto* lines = static_cast<float*>(ctx->scratch);
   status = make_lines(call, p.in[0], shape, lines, ctx);

@@ -7,13 +7,10 @@
 
 #include "forward.h"
 #include "held_plan.h"
+#include "walk.h"
 
 namespace polyops::gpu {
 namespace {
-
-struct alignas(8) Affine {
-  float weight, bias;
-};
 
 // A block's part of its group.
 struct HeldShape {
