@@ -124,7 +124,8 @@ int make_lines(const BatchCall& call, const T* src, const BatchShape& shape, flo
     const int status =
         launch(slice_moments<T>, {runs.slices * runs.chunks, kRunThreads}, ctx, src, runs, moments);
     if (status != POLYOPS_OK) return status;
-    constexpr int64_t kAtATime = kRunThreads / kWholeWaves;  // channels of a block, or twice as many
+    constexpr int64_t kAtATime =
+        kRunThreads / kWholeWaves;  // channels of a block, or twice as many
     return launch(finish_slices<T>, {(call.channels + kAtATime - 1) / kAtATime, kRunThreads}, ctx,
                   call, moments, runs.chunks, lines);
   }

@@ -67,7 +67,9 @@ GPU_DEVICE Welford moments_of_cluster(const Welford& w, float count, float last,
   table->wait();
   const int slot = thread_id() % kMostCluster;
   const Welford one = {from_cluster(table->values(0), 0.0f), from_cluster(table->values(1), 0.0f),
-                       slot < cluster_blocks() - 1 ? count : slot < cluster_blocks() ? last : 0.0f,
+                       slot < cluster_blocks() - 1 ? count
+                       : slot < cluster_blocks()   ? last
+                                                   : 0.0f,
                        from_cluster(table->values(2), 0.0f)};
   const float all = fmaf(static_cast<float>(cluster_blocks() - 1), count, last);
   const float first = table->values(0)[0];

@@ -15,9 +15,9 @@ struct WalkPlan {
   size_t bytes;
 };
 
-constexpr int64_t kWalkBesides = 1280;       // bytes of a block's own arrays
-constexpr int64_t kWalkResident = 1024;      // threads of a multiprocessor, for their registers
-constexpr int64_t kLeastWalkPacks = 4;       // of a thread and a tensor, where there are as many
+constexpr int64_t kWalkBesides = 1280;        // bytes of a block's own arrays
+constexpr int64_t kWalkResident = 1024;       // threads of a multiprocessor, for their registers
+constexpr int64_t kLeastWalkPacks = 4;        // of a thread and a tensor, where there are as many
 constexpr int64_t kLeastWalkBytes = 8 << 10;  // worth another block
 
 // Blocks of so many bytes that a multiprocessor has room for, no more than it could get.
@@ -49,8 +49,8 @@ inline WalkPlan plan_walk(int64_t channels, int64_t rows, int64_t width, int inp
   if (rows * stride > kMostElements) return {};
   int64_t blocks = 1;
   while (blocks < most_cluster(ctx) && blocks * 2 <= packs &&
-         (bytes > blocks * most || (channels * blocks < multiprocessors(ctx) &&
-                                    bytes > blocks * kLeastWalkBytes))) {
+         (bytes > blocks * most ||
+          (channels * blocks < multiprocessors(ctx) && bytes > blocks * kLeastWalkBytes))) {
     blocks *= 2;
   }
   const int64_t part = up(packs, blocks), held = part * 16 * inputs + besides;
