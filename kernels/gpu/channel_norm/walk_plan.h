@@ -28,11 +28,13 @@ inline int64_t resident_blocks(int64_t blocks, int64_t bytes, const polyops_cont
 }
 
 // Clusters that walk, as many as find room at the same time, or a few less: parts of the chip have fewer
-// multiprocessors than others, and those of a cluster are of one part. All as many turns.
+// multiprocessors than others, and those of a cluster are of one part (pairs find room everywhere).
+// All as many turns.
 inline int64_t walking_clusters(int64_t channels, int64_t blocks, int64_t resident,
                                 const polyops_context* ctx) {
   int64_t clusters = multiprocessors(ctx) * resident;
-  if (blocks > 1) clusters = clusters * 15 / 16 / blocks;
+  if (blocks > 2) clusters = clusters * 15 / 16;
+  clusters /= blocks;
   if (clusters < 1) clusters = 1;
   const int64_t turns = (channels + clusters - 1) / clusters;
   return (channels + turns - 1) / turns;
