@@ -1,5 +1,5 @@
 // batch_norm. Bound: memory, one read and one write; in training a second read where shared memory has
-// no room for a channel (held.h), of which the second-level cache has a part. Then: each channel's
+// no room for a channel (walk.h, held.h), of which the second-level cache has a part. Then: each channel's
 // moments, by several blocks; what follows from them for each channel; then the lines of all elements.
 // Not in training: the lines at once.
 #ifndef POLYOPS_GPU_BATCH_NORM_FORWARD_H_
