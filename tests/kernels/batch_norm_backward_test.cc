@@ -105,6 +105,11 @@ TEST(BatchNormBackward, MatchesReference) {
   }
 }
 
+// More channels than clusters find room at a time.
+TEST(BatchNormBackward, ChannelAfterChannel) {
+  check_backward({4, 5, 4700}, kTypes[0], true, true, 7);
+}
+
 TEST(BatchNormBackward, AnySubsetOfTheGradients) {
   for (int wanted = 1; wanted < 8; ++wanted) {
     for (bool last : {false, true}) {

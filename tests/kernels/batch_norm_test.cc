@@ -117,6 +117,14 @@ TEST(BatchNorm, HardChannels) {
   }
 }
 
+// More channels than clusters find room at a time.
+TEST(BatchNorm, ChannelAfterChannel) {
+  const Case c = {4, 5, 4700};
+  Buffer src(POLYOPS_FLOAT32, c.sizes());
+  fill_hard(&src, [&](int64_t i) { return c.channel(i); });
+  check_forward(c, kTypes[0], src, true, true);
+}
+
 TEST(BatchNorm, OutliersCostTheOthersNothing) {
   for (const Case& c :
        {Case{3, 2, 500}, Case{3, 8, 500, true}, Case{3, 12, 500, true}, Case{3, 2, 501}}) {

@@ -127,6 +127,11 @@ TEST(GroupNormBackward, HeldGroups) {
   }
 }
 
+// More groups than clusters find room at a time.
+TEST(GroupNormBackward, GroupAfterGroup) {
+  check_backward({5, 2, 13000, 1}, kTypes[0], true, 7, 0);
+}
+
 TEST(GroupNormBackward, AnySubsetOfTheGradients) {
   for (int wanted = 1; wanted < 8; ++wanted) {
     for (int64_t pixels : {65, 64}) {

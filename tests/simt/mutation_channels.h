@@ -9,9 +9,10 @@
 namespace polyops::testing {
 namespace {
 
-// Groups of a block each, of a cluster, and split over several blocks; planes likewise.
-const std::vector<Sizes> kImages = {
-    {4, 4, 300}, {1, 2, 9000}, {1, 2, 20001}, {1, 4500, 8}, {1, 2, 45000}};
+// Groups of a block each, of a cluster, several of those one after the other, and split over several
+// blocks; planes likewise.
+const std::vector<Sizes> kImages = {{4, 4, 300},   {1, 2, 9000}, {1, 2, 20001},
+                                    {5, 2, 13000}, {1, 4500, 8}, {1, 2, 45000}};
 
 Calls group_norm() {
   Calls all = {"group_norm", {}};
@@ -52,6 +53,7 @@ struct Images {
   Sizes sizes, strides = {};
 };
 const std::vector<Images> kBatches = {{{40, 2, 300}},
+                                      {{4, 5, 4700}},
                                       {{41, 4, 49}},
                                       {{3, 5, 301}},
                                       {{2, 40, 50}, {2000, 1, 40}},

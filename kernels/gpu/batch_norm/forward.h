@@ -1,5 +1,5 @@
 // batch_norm. Bound: memory, one read and one write; in training a second read where shared memory has
-// no room for a channel (held.h), of which the second-level cache has a part. Then: each channel's
+// no room for a channel (walk.h, held.h), of which the second-level cache has a part. Then: each channel's
 // moments, by several blocks; what follows from them for each channel; then the lines of all elements.
 // Not in training: the lines at once.
 #ifndef POLYOPS_GPU_BATCH_NORM_FORWARD_H_
@@ -124,7 +124,8 @@ int make_lines(const BatchCall& call, const T* src, const BatchShape& shape, flo
     const int status =
         launch(slice_moments<T>, {runs.slices * runs.chunks, kRunThreads}, ctx, src, runs, moments);
     if (status != POLYOPS_OK) return status;
-    constexpr int64_t kAtATime = kRunThreads / kWholeWaves;  // channels of a block, or twice as many
+    constexpr int64_t kAtATime =
+        kRunThreads / kWholeWaves;  // channels of a block, or twice as many
     return launch(finish_slices<T>, {(call.channels + kAtATime - 1) / kAtATime, kRunThreads}, ctx,
                   call, moments, runs.chunks, lines);
   }
@@ -144,7 +145,9 @@ template <class T>
 int train(const BatchCall& call, const RunPointers<T, 1>& p, const BatchShape& shape,
           const polyops_context* ctx) {
   int status = POLYOPS_OK;
-  if (launch_walk(p, shape, call, walk_forward<T>, ctx, &status)) return status;
+  if (launch_walk(p, shape, BatchWalk<T>{call}, walk_forward<T, BatchWalk<T>>, ctx, &status)) {
+    return status;
+  }
   if (launch_held(p, shape, call, hold_forward<T>, ctx, &status)) return status;
   auto* lines = static_cast<float*>(ctx->scratch);
   status = make_lines(call, p.in[0], shape, lines, ctx);

@@ -1,103 +1,105 @@
-// Channels of planes that shared memory has room for, one at a time: each block of a cluster has an equal
-// part of a channel's packs. A cluster walks over channels; where a thread has stored a pack of one, that of
-// the next channel is on its way to the same place, so that memory is busy while others wait for
-// each other.
+// Walking over channels (channel_norm/walk.h): all of a pass in one kernel, each tensor once. Bound:
+// memory, 2 elements moved per element forward, 3 backward.
 #ifndef POLYOPS_GPU_BATCH_NORM_WALK_H_
 #define POLYOPS_GPU_BATCH_NORM_WALK_H_
 
-#include "channel_norm/apply.h"
-#include "channel_norm/welford.h"
-#include "division.h"
-#include "reduce.h"
+#include "call.h"
+#include "channel_norm/sums.h"
+#include "channel_norm/walk_forward.h"
 
 namespace polyops::gpu {
 namespace {
 
-constexpr int kWalkThreads = 1024;  // at most: 64 registers
-constexpr int kWalkStages = 4;      // in which a thread's packs arrive
-
-struct ChannelWalk {
-  int32_t channels, packs;  // packs of a channel, of all rows
-  int32_t width, stride;    // packs of a row; from a row to the next
-  Division by_width;
-  int32_t part;         // packs of a block
-  int32_t step, wraps;  // to a thread's next pack: packs, and of those in a row
-  int32_t stage;        // packs of a thread in one of its stages
-};
-
-// What a thread takes: packs of its channel that are block_threads() apart, in this order.
-struct WalkShare {
-  int32_t end;     // of the block's packs, beginning with its first
-  int32_t place;   // in its row
-  uint32_t first;  // pack, from the channel's first one
-  int32_t count;
-
-  GPU_DEVICE explicit WalkShare(const ChannelWalk& of) {
-    const int32_t begin = cluster_rank() * of.part;
-    end = of.packs - begin < of.part ? of.packs - begin : of.part;
-    auto row = static_cast<uint32_t>(begin + thread_id());
-    place = static_cast<int32_t>(take_remainder(of.by_width, &row));
-    first = row * of.stride + place;
-    count = thread_id() < end ? (end - thread_id() + block_threads() - 1) / block_threads() : 0;
-  }
-  // Of a wave, at most as many as it has lanes.
-  GPU_DEVICE int32_t lanes_with_packs() const {
-    const int32_t left = end - thread_id() / wave_size() * wave_size();
-    return left < wave_size() ? left : wave_size();
-  }
-  // Calls f(k, its pack in the channel), and after each stage.
-  template <class F, class After>
-  GPU_DEVICE void for_each(const ChannelWalk& of, F f, After after) const {
-    uint32_t pack = first;
-    int32_t at = place, k = 0;
-#pragma unroll 1
-    for (int stage = 1; stage <= kWalkStages; ++stage) {
-      const int32_t to = stage * of.stage < count ? stage * of.stage : count;
-#pragma unroll 2
-      for (; k < to; ++k) {
-        f(k, pack);
-        at += of.wraps;
-        pack += of.step;
-        if (at >= of.width) {
-          at -= of.width;
-          pack += of.stride - of.width;
-        }
-      }
-      after();
-    }
-  }
-};
-
+// See walk_forward().
 template <class T>
-GPU_DEVICE void copy_pack(Words* held, const T* channel, uint32_t pack) {
-  copy_16_later(held, channel + uint64_t{pack} * kPack<T>);
-}
+struct BatchWalk {
+  BatchCall call;
 
-// All of a thread's packs on their way into `held`, one after the other block_threads() apart, stage by
-// stage of all inputs.
-template <class T, int kInputs>
-GPU_DEVICE void begin_walk(const ChannelWalk& of, const WalkShare& share,
-                           const T* const (&channel)[kInputs], Words* held, int32_t size) {
-  share.for_each(
-      of,
-      [&](int k, uint32_t pack) {
+  struct SameLine {
+    Line line;
+    GPU_DEVICE Line operator()(uint32_t) const { return line; }
+  };
+
+  GPU_DEVICE ChannelAffine load(int32_t channel) const { return affine_of<T>(call, channel); }
+  GPU_DEVICE void stage(const ChannelAffine&, int, float*) const {}
+  GPU_DEVICE SameLine lines(const ChannelAffine& affine, int, const float*,
+                            const Welford& w) const {
+    return {line_of(call, affine, {w.mean, 0, w.low, w.square})};
+  }
+  GPU_DEVICE void store(int32_t channel, const Welford& w) const {
+    store_moments<T>(call, channel, {w.mean, 0, w.low, w.square});
+  }
+};
+
+// The sums of grad (src - mean) and grad over the block, as they arrive.
+template <class T>
+GPU_DEVICE void sums_of_block(const ChannelWalk& of, const WalkShare& share, const Words* grads,
+                              const Words* srcs, float mean, float* shared, float (&sums)[2]) {
+  float products[2] = {}, plain[2] = {};
+  for_each_arriving<0>(of, share.count, [&](int32_t k) {
+    float g[kPack<T>], x[kPack<T>];
+    unpack<T>(grads[k * block_threads()], g);
+    unpack<T>(srcs[k * block_threads()], x);
 #pragma unroll
-        for (int i = 0; i < kInputs; ++i) {
-          copy_pack(held + i * size + k * block_threads(), channel[i], pack);
-        }
-      },
-      [] { close_copies(); });
+    for (int j = 0; j < kPack<T>; ++j) {
+      products[j % 2] = fmaf(g[j], x[j] - mean, products[j % 2]);
+      plain[j % 2] += g[j];
+    }
+  });
+  sums[0] = products[0] + products[1];
+  sums[1] = plain[0] + plain[1];
+  sum_team(sums, block_threads(), shared);
 }
 
-// Calls f(k) for a thread's packs as they arrive.
-template <int kStage, class F>
-GPU_DEVICE void for_each_arriving(const ChannelWalk& of, int32_t count, F f) {
-  if constexpr (kStage < kWalkStages) {
-    wait_copies<kWalkStages - 1 - kStage>();
-    const int32_t to = (kStage + 1) * of.stage < count ? (kStage + 1) * of.stage : count;
-#pragma unroll 4
-    for (int32_t k = kStage * of.stage; k < to; ++k) f(k);
-    for_each_arriving<kStage + 1>(of, count, f);
+// p.in: the gradient and src. kConstant: the moments are no function of src, as in evaluation.
+template <class T, bool kConstant>
+GPU_KERNEL(kWalkThreads)
+walk_backward(ChannelWalk of, ChannelResults to, RunPointers<T, 2> p) {
+  GPU_DYNAMIC_SHARED(Words, held);
+  GPU_SHARED(float, shared, 2 * 2 * kMostWaves);
+  GPU_SHARED(float, tables, 2 * 2 * kMostCluster);
+  GPU_SHARED(Mailbox, box, 1);
+  ClusterTable<2> table = {box, tables};
+  const WalkShare share(of);
+  const int64_t row = int64_t{of.width} * kPack<T>;
+  const int32_t size = of.part;
+  auto channel = static_cast<int32_t>(block_id() / cluster_blocks());
+  const auto step = static_cast<int32_t>(grid_blocks() / cluster_blocks());
+  Words *const grads = held + thread_id(), *const srcs = grads + size;
+  if (cluster_blocks() > 1) {
+    open_mailbox(box);
+    cluster_arrive();
+  }
+  begin_walk<T, 2>(of, share, {p.in[0] + channel * row, p.in[1] + channel * row}, grads, size);
+  if (cluster_blocks() > 1) cluster_wait();
+  for (int turn = 0; channel < of.channels; ++turn, channel += step) {
+    const ChannelGradient from = channel_gradient<T>(to, channel);
+    float sums[2];
+    sums_of_block<T>(of, share, grads, srcs, from.mean, shared + turn % 2 * 2 * kMostWaves, sums);
+    if (cluster_blocks() > 1) sum_cluster(sums, &table);
+    const float product = sums[0] * from.rstd;
+    const GradientLine line = gradient_line(from, to.inv_n, product, sums[1]);
+    const int64_t next = (channel + step) * row;
+    T* const dst = p.out + channel * row;
+    const bool more = channel + step < of.channels;
+    share.for_each(
+        of,
+        [&](int k, uint32_t pack) {
+          Words *const grad = grads + k * block_threads(), *const src = grad + size;
+          float g[kPack<T>], x[kPack<T>];
+          unpack<T>(*grad, g);
+          unpack<T>(*src, x);
+#pragma unroll
+          for (int j = 0; j < kPack<T>; ++j) {
+            x[j] = kConstant ? g[j] * line.factor : line({{g[j], x[j]}});
+          }
+          store_words(dst + uint64_t{pack} * kPack<T>, gpu::pack<T>(x));
+          if (!more) return;
+          copy_pack(grad, p.in[0] + next, pack);
+          copy_pack(src, p.in[1] + next, pack);
+        },
+        [] { close_copies(); });
+    if (cluster_rank() == 0 && thread_id() == 0) store_sums<T>(to, channel, product, sums[1]);
   }
 }
 

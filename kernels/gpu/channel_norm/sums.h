@@ -135,8 +135,7 @@ GPU_DEVICE void store_sums(const ChannelResults& to, int32_t c, float product, f
   if (to.grad_weight.data != nullptr) store_value<T>(to.grad_weight, c, product);
   if (to.grad_bias.data != nullptr) store_value<T>(to.grad_bias, c, sum);
   if (to.lines == nullptr) return;
-  const GradientLine made =
-      gradient_line(channel_gradient<T>(to, c), to.inv_n, product, sum);
+  const GradientLine made = gradient_line(channel_gradient<T>(to, c), to.inv_n, product, sum);
   float* line = to.lines + int64_t{c} * kGradientLineFloats;
   line[0] = made.factor;
   line[1] = made.center;

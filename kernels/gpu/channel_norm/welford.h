@@ -52,7 +52,7 @@ GPU_DEVICE Welford moved(float center, float deviations, float squares, float co
 
 // Of `lanes` neighbours, which have `count` elements in all: around a center that is the mean of one
 // of them, so that the squares are at most as many times those around the mean of all as there are
-// lanes of that many elements, and one. All lanes get the same bits, with fewer steps than by combined().
+// lanes of that many elements, and one. All lanes get the same bits.
 GPU_DEVICE Welford merged(const Welford& w, float center, float count, int lanes) {
   const float d = w.count == 0 ? 0.0f : (w.mean - center) + w.low;
   float sums[2] = {d * w.count, fmaf(d * w.count, d, w.square)};
@@ -60,16 +60,13 @@ GPU_DEVICE Welford merged(const Welford& w, float center, float count, int lanes
   return moved(center, sums[0], sums[1], count);
 }
 
-// Of a team within the wave; all its lanes get the same bits.
-GPU_DEVICE Welford combine_lanes(Welford w, int team) {
-#pragma unroll
-  for (int mask = 1; mask < wave_size(); mask *= 2) {
-    if (mask >= team) continue;
-    const Welford other = {shuffle_xor(w.mean, mask), shuffle_xor(w.square, mask),
-                           shuffle_xor(w.count, mask), shuffle_xor(w.low, mask)};
-    w = (thread_id() & mask) != 0 ? combined(other, w) : combined(w, other);
-  }
-  return w;
+// Of a team within the wave, around the mean of all; its lanes get the same bits.
+GPU_DEVICE Welford combine_lanes(const Welford& w, int team) {
+  float count[1] = {w.count};
+  sum_lanes(count, team);
+  float center[1] = {count[0] == 0 ? 0.0f : w.mean * (w.count * reciprocal_fast(count[0]))};
+  sum_lanes(center, team);
+  return merged(w, center[0], count[0], team);
 }
 
 constexpr int kWelfordShared = 4 * kMostWaves;

@@ -1,5 +1,6 @@
-// group_norm_backward of groups that shared memory has room for, x and its gradient: one read of both,
-// as in held.h. A block has some of its cluster's units, each a channel or an equal part of one; a team
+// group_norm_backward of groups that shared memory has room for, x and its gradient: one read of both. A
+// cluster walks over groups: where a thread has stored a piece of one, that of the next group is on its
+// way to the same place. A block has some of its cluster's units, each a channel or an equal part of one; a team
 // of lanes takes the sums over a strip, of which one or several are a unit. The units' sums are what
 // slice_sums() leaves elsewhere, for channel_sums(). All of it in pieces, packs where every channel is
 // made of those, or else elements.
@@ -27,7 +28,7 @@ template <class T, int kWide>
 struct HeldGradient {
   Piece<T, kWide>*grad, *src;
   float* sums;     // [grad x_hat / rstd, grad][strips]
-  float* weights;  // of the units
+  float* weights;  // of the units, in two places in turn
   int32_t first, units, strips;
 
   GPU_DEVICE HeldGradient(Words* memory, const HeldUnits& shape, int32_t all) {
@@ -107,8 +108,7 @@ GPU_DEVICE void sum_units(const HeldGradient<T, kWide>& held, const HeldUnits& s
   }
 }
 
-// The units' sums to the workspace, each by the thread that took them. After the cluster's last
-// barrier, which would wait for the stores.
+// The units' sums to the workspace, each by the thread that took them.
 template <class T, int kWide>
 GPU_DEVICE void store_units(const GroupGradient<T>& call, const HeldGradient<T, kWide>& held,
                             const HeldUnits& shape, int32_t row) {
@@ -135,55 +135,84 @@ GPU_DEVICE void load_weights(const GroupGradient<T>& call, const HeldGradient<T,
   }
 }
 
+// The first group's pieces.
 template <class T, int kWide>
-GPU_KERNEL(kHeldThreads, 2)
-group_gradient_held(GroupGradient<T> call, HeldUnits shape) {
-  GPU_SHARED(float, shared, 2 * kMostWaves);
-  GPU_SHARED(float, slots, 2 * kMostCluster);
-  GPU_DYNAMIC_SHARED(Words, memory);
-  const auto row = static_cast<int32_t>(static_cast<uint32_t>(block_id()) / cluster_blocks());
-  const int32_t all = call.width * shape.parts;
-  const HeldGradient<T, kWide> held(memory, shape, all);
-  const int64_t at = (int64_t{row} * all + held.first) * shape.pieces * kWide;
-  const int32_t pieces = held.units * shape.pieces;
-  const int64_t own = at + thread_id() * kWide;
-  const T *grad = call.grad + own, *src = call.src + own;
+GPU_DEVICE void begin_group(const HeldGradient<T, kWide>& held, int32_t pieces, const T* grad,
+                            const T* src) {
 #pragma unroll 4
   for (int32_t k = thread_id(); k < pieces; k += block_threads()) {
-    copy_piece(held.grad + k, grad);
-    copy_piece(held.src + k, src);
-    grad += block_threads() * kWide;
-    src += block_threads() * kWide;
+    copy_piece(held.grad + k, grad + k * kWide);
+    copy_piece(held.src + k, src + k * kWide);
   }
   close_copies();
-  load_weights(call, held, shape, row);
-  const float mean = load_value<T>(call.mean, row), rstd = load_value<T>(call.rstd, row);
-  wait_copies<0>();
-  cluster_barrier();  // all have begun, and what they copied is there
-  sum_strips(held, shape, mean);
-  barrier();
-  float sums[2] = {};
-  sum_units(held, shape, rstd, sums);
-  sum_block(sums, shared);
-  if (cluster_blocks() > 1) {
-    send_to_cluster(sums[0], slots);
-    send_to_cluster(sums[1], slots + kMostCluster);
-    cluster_barrier();
-    sums[0] = sum_of_lanes(from_cluster(slots, 0.0f), kMostCluster);
-    sums[1] = sum_of_lanes(from_cluster(slots + kMostCluster, 0.0f), kMostCluster);
-  }
-  store_units(call, held, shape, row);
-  const float scale = -rstd * rstd * sums[1] * call.inv_n, shift = -rstd * sums[0] * call.inv_n;
+}
+
+// Results of a group, of whose lines `line` has all but the factor, which is `rstd` times a weight; then
+// the pieces of the group at `next`, if there is one.
+template <class T, int kWide>
+GPU_DEVICE void map_group(const GroupGradient<T>& call, const HeldGradient<T, kWide>& held,
+                          const HeldUnits& shape, int64_t at, int64_t next, float rstd,
+                          GradientLine line) {
+  const int32_t pieces = held.units * shape.pieces;
+  T* const to = call.grad_src + at;
+  const T* const grad = next < 0 ? nullptr : call.grad + next;
+  const T* const src = next < 0 ? nullptr : call.src + next;
 #pragma unroll 2
   for (int32_t k = thread_id(); k < pieces; k += block_threads()) {
-    const auto unit = shape.by_pieces.quotient(static_cast<uint32_t>(k));
-    const GradientLine line = {rstd * held.weights[unit], mean, scale, shift};
+    line.factor = rstd * held.weights[shape.by_pieces.quotient(static_cast<uint32_t>(k))];
     float x[2][kWide], y[kWide];
     held.grad[k].get(x[0]);
     held.src[k].get(x[1]);
 #pragma unroll
     for (int j = 0; j < kWide; ++j) y[j] = line(operands(x, j));
-    Piece<T, kWide>::store(call.grad_src + at + k * kWide, y);
+    Piece<T, kWide>::store(to + k * kWide, y);
+    if (grad == nullptr) continue;
+    copy_piece(held.grad + k, grad + k * kWide);
+    copy_piece(held.src + k, src + k * kWide);
+  }
+  close_copies();
+}
+
+template <class T, int kWide>
+GPU_KERNEL(kHeldThreads, 2)
+group_gradient_held(GroupGradient<T> call, HeldUnits shape, int32_t rows) {
+  GPU_SHARED(float, shared, 2 * kMostWaves);
+  GPU_SHARED(float, tables, 2 * 2 * kMostCluster);
+  GPU_SHARED(Mailbox, box, 1);
+  GPU_DYNAMIC_SHARED(Words, memory);
+  ClusterTable<2> table = {box, tables};
+  const int blocks = cluster_blocks();
+  auto row = static_cast<int32_t>(block_id() / blocks);
+  const auto step = static_cast<int32_t>(grid_blocks() / blocks);
+  const int32_t all = call.width * shape.parts;
+  HeldGradient<T, kWide> held(memory, shape, all);
+  const auto first_of = [&](int32_t of) {
+    return (int64_t{of} * all + held.first) * shape.pieces * kWide;
+  };
+  if (blocks > 1) {
+    open_mailbox(box);
+    cluster_arrive();
+  }
+  int64_t at = first_of(row);
+  begin_group(held, held.units * shape.pieces, call.grad + at, call.src + at);
+  if (blocks > 1) cluster_wait();
+  for (int turn = 0; row < rows; ++turn, row += step) {
+    load_weights(call, held, shape, row);
+    const float mean = load_value<T>(call.mean, row), rstd = load_value<T>(call.rstd, row);
+    wait_copies<0>();
+    barrier();  // what others copied is there
+    sum_strips(held, shape, mean);
+    barrier();
+    float sums[2] = {};
+    sum_units(held, shape, rstd, sums);
+    sum_block(sums, shared);
+    if (blocks > 1) sum_cluster(sums, &table);
+    store_units(call, held, shape, row);
+    const int64_t next = row + step < rows ? first_of(row + step) : -1;
+    map_group(call, held, shape, at, next, rstd,
+              {0, mean, -rstd * rstd * sums[1] * call.inv_n, -rstd * sums[0] * call.inv_n});
+    at = next;
+    held.weights += turn % 2 == 0 ? shape.count : -shape.count;
   }
 }
 
@@ -204,7 +233,7 @@ inline HeldPlan<HeldUnits> plan_held_gradient(int64_t rows, int64_t width, int64
   int64_t strip = unit;
   while (strip % 2 == 0 && strip > kStripPieces) strip /= 2;
   const int64_t strips = unit / strip;
-  const int64_t shared = count() * (unit * 2 * bytes + strips * 8 + 4);
+  const int64_t shared = count() * (unit * 2 * bytes + strips * 8 + 2 * 4);
   if (shared > most_shared(ctx)) return {};  // before anything is narrowed
   const HeldUnits shape = {
       static_cast<int32_t>(count()),         static_cast<int32_t>(unit),

@@ -4,6 +4,7 @@
 
 #include "backward.h"
 #include "backward_held.h"
+#include "channel_norm/walk_plan.h"
 #include "layout.h"
 
 namespace polyops::gpu {
@@ -58,9 +59,13 @@ inline bool planes_fit(const GroupBackwardArgs& a, const GroupShape& shape, int6
 template <class T, int kWide>
 int launch_held(const HeldPlan<HeldUnits>& held, const GroupBackwardArgs& a,
                 const GroupShape& shape, const polyops_context* ctx) {
+  const auto shared = static_cast<int64_t>(held.shared);
+  const int64_t clusters = walking_clusters(
+      shape.rows(), held.blocks, resident_blocks(shape.rows() * held.blocks, shared, ctx), ctx);
   return launch(group_gradient_held<T, kWide>,
-                {shape.rows() * held.blocks, held.threads, held.shared, held.blocks}, ctx,
-                make_group_gradient<T>(a, shape, held.shape.parts, ctx), held.shape);
+                {clusters * held.blocks, held.threads, held.shared, held.blocks}, ctx,
+                make_group_gradient<T>(a, shape, held.shape.parts, ctx), held.shape,
+                static_cast<int32_t>(shape.rows()));
 }
 
 // By several blocks each; leaves the sums as the held ones do.

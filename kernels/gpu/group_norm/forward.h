@@ -1,7 +1,8 @@
 // group_norm. Bound: memory, one read and one write.
 //
 // Groups that fit into the registers of half a wave, 64 bytes per lane, are read once: group_rows(). So
-// are those that the shared memory of a cluster has room for: held.h. Larger ones are split over
+// are those that the shared memory of a cluster has room for: walk.h, and held.h where channels are not
+// whole packs. Larger ones are split over
 // several blocks, which leave their moments in the workspace, for a second launch. That begins with what
 // was read last and may still be in the second-level cache. (A few groups at a time, so that all of
 // them are, is slower on an H200: 85 us and 76, bfloat16 1x128x512x512.)

@@ -1,4 +1,5 @@
-// group_norm of groups that shared memory has room for: that of a block, or of a cluster of blocks.
+// group_norm of groups that shared memory has room for, that of a block or of a cluster of blocks, and
+// whose channels are not whole packs (of those: walk.h).
 // Every thread copies its packs there, all of them at once, and looks at them twice: for the moments, as
 // they arrive, and for the results. So a group is read once, and as its packs take no registers,
 // several blocks share a multiprocessor: some load while others store.
@@ -7,13 +8,10 @@
 
 #include "forward.h"
 #include "held_plan.h"
+#include "walk.h"
 
 namespace polyops::gpu {
 namespace {
-
-struct alignas(8) Affine {
-  float weight, bias;
-};
 
 // A block's part of its group.
 struct HeldShape {

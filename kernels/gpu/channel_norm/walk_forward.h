@@ -1,12 +1,12 @@
-// The kernels that walk over channels (walk.h): all of a pass in one, each tensor once. Bound: memory,
-// 2 elements moved per element forward, 3 backward.
-#ifndef POLYOPS_GPU_BATCH_NORM_WALK_KERNELS_H_
-#define POLYOPS_GPU_BATCH_NORM_WALK_KERNELS_H_
+// Walking over channels (walk.h): their moments, and the lines of those. Bound: memory, one read and one
+// write.
+#ifndef POLYOPS_GPU_CHANNEL_NORM_WALK_FORWARD_H_
+#define POLYOPS_GPU_CHANNEL_NORM_WALK_FORWARD_H_
 
-#include "call.h"
-#include "channel_norm/moments.h"
-#include "channel_norm/sums.h"
+#include "apply.h"
+#include "moments.h"
 #include "walk.h"
+#include "welford.h"
 
 namespace polyops::gpu {
 namespace {
@@ -67,7 +67,9 @@ GPU_DEVICE Welford moments_of_cluster(const Welford& w, float count, float last,
   table->wait();
   const int slot = thread_id() % kMostCluster;
   const Welford one = {from_cluster(table->values(0), 0.0f), from_cluster(table->values(1), 0.0f),
-                       slot < cluster_blocks() - 1 ? count : slot < cluster_blocks() ? last : 0.0f,
+                       slot < cluster_blocks() - 1 ? count
+                       : slot < cluster_blocks()   ? last
+                                                   : 0.0f,
                        from_cluster(table->values(2), 0.0f)};
   const float all = fmaf(static_cast<float>(cluster_blocks() - 1), count, last);
   const float first = table->values(0)[0];
@@ -75,9 +77,12 @@ GPU_DEVICE Welford moments_of_cluster(const Welford& w, float count, float last,
   return merged(one, first, all, kMostCluster);
 }
 
-template <class T>
+// Norm: load(channel), what the lines come of beside the moments, early; stage(loaded, turn, room), to what
+// `room` the block has for it, where it was not used since the last barrier but one; lines(loaded,
+// turn, room, moments), which gives a pack's line; store(channel, moments).
+template <class T, class Norm>
 GPU_KERNEL(kWalkThreads)
-walk_forward(ChannelWalk of, BatchCall call, RunPointers<T, 1> p) {
+walk_forward(ChannelWalk of, Norm norm, RunPointers<T, 1> p) {
   GPU_DYNAMIC_SHARED(Words, held);
   GPU_SHARED(float, shared, 2 * kWalkShared);
   GPU_SHARED(float, tables, 2 * kWalkValues * kMostCluster);
@@ -89,6 +94,7 @@ walk_forward(ChannelWalk of, BatchCall call, RunPointers<T, 1> p) {
   auto channel = static_cast<int32_t>(block_id() / blocks);
   const auto step = static_cast<int32_t>(grid_blocks() / blocks);
   Words* const mine = held + thread_id();
+  auto* const room = reinterpret_cast<float*>(held + of.part);
   if (blocks > 1) {
     open_mailbox(box);
     cluster_arrive();
@@ -98,14 +104,14 @@ walk_forward(ChannelWalk of, BatchCall call, RunPointers<T, 1> p) {
   const auto own = static_cast<float>(share.end * kPack<T>);
   const auto last = static_cast<float>((of.packs - (blocks - 1) * of.part) * kPack<T>);
   for (int turn = 0; channel < of.channels; ++turn, channel += step) {
-    const ChannelAffine affine = affine_of<T>(call, channel);
+    const auto loaded = norm.load(channel);
     Welford w = moments_of_wave<T>(of, share, mine);
+    norm.stage(loaded, turn, room);
     w = moments_of_block(w, own, shared + turn % 2 * kWalkShared);
     if (blocks > 1) {
       w = moments_of_cluster(w, static_cast<float>(of.part * kPack<T>), last, &table);
     }
-    const ChannelMoments moments = {w.mean, 0, w.low, w.square};
-    const Line line = line_of(call, affine, moments);
+    const auto lines = norm.lines(loaded, turn, room, w);
     const T* const next = p.in[0] + (channel + step) * row;
     T* const dst = p.out + channel * row;
     const bool more = channel + step < of.channels;
@@ -113,6 +119,7 @@ walk_forward(ChannelWalk of, BatchCall call, RunPointers<T, 1> p) {
         of,
         [&](int k, uint32_t pack) {
           Words* const place = mine + k * block_threads();
+          const Line line = lines(pack);
           float x[kPack<T>];
           unpack<T>(*place, x);
 #pragma unroll
@@ -121,83 +128,11 @@ walk_forward(ChannelWalk of, BatchCall call, RunPointers<T, 1> p) {
           if (more) copy_pack(place, next, pack);
         },
         [] { close_copies(); });
-    if (cluster_rank() == 0 && thread_id() == 0) store_moments<T>(call, channel, moments);
-  }
-}
-
-// The sums of grad (src - mean) and grad over the block, as they arrive.
-template <class T>
-GPU_DEVICE void sums_of_block(const ChannelWalk& of, const WalkShare& share, const Words* grads,
-                              const Words* srcs, float mean, float* shared, float (&sums)[2]) {
-  float products[2] = {}, plain[2] = {};
-  for_each_arriving<0>(of, share.count, [&](int32_t k) {
-    float g[kPack<T>], x[kPack<T>];
-    unpack<T>(grads[k * block_threads()], g);
-    unpack<T>(srcs[k * block_threads()], x);
-#pragma unroll
-    for (int j = 0; j < kPack<T>; ++j) {
-      products[j % 2] = fmaf(g[j], x[j] - mean, products[j % 2]);
-      plain[j % 2] += g[j];
-    }
-  });
-  sums[0] = products[0] + products[1];
-  sums[1] = plain[0] + plain[1];
-  sum_team(sums, block_threads(), shared);
-}
-
-// p.in: the gradient and src. kConstant: the moments are no function of src, as in evaluation.
-template <class T, bool kConstant>
-GPU_KERNEL(kWalkThreads)
-walk_backward(ChannelWalk of, ChannelResults to, RunPointers<T, 2> p) {
-  GPU_DYNAMIC_SHARED(Words, held);
-  GPU_SHARED(float, shared, 2 * 2 * kMostWaves);
-  GPU_SHARED(float, tables, 2 * 2 * kMostCluster);
-  GPU_SHARED(Mailbox, box, 1);
-  ClusterTable<2> table = {box, tables};
-  const WalkShare share(of);
-  const int64_t row = int64_t{of.width} * kPack<T>;
-  const int32_t size = of.part;
-  auto channel = static_cast<int32_t>(block_id() / cluster_blocks());
-  const auto step = static_cast<int32_t>(grid_blocks() / cluster_blocks());
-  Words *const grads = held + thread_id(), *const srcs = grads + size;
-  if (cluster_blocks() > 1) {
-    open_mailbox(box);
-    cluster_arrive();
-  }
-  begin_walk<T, 2>(of, share, {p.in[0] + channel * row, p.in[1] + channel * row}, grads, size);
-  if (cluster_blocks() > 1) cluster_wait();
-  for (int turn = 0; channel < of.channels; ++turn, channel += step) {
-    const ChannelGradient from = channel_gradient<T>(to, channel);
-    float sums[2];
-    sums_of_block<T>(of, share, grads, srcs, from.mean, shared + turn % 2 * 2 * kMostWaves, sums);
-    if (cluster_blocks() > 1) sum_cluster(sums, &table);
-    const float product = sums[0] * from.rstd;
-    const GradientLine line = gradient_line(from, to.inv_n, product, sums[1]);
-    const int64_t next = (channel + step) * row;
-    T* const dst = p.out + channel * row;
-    const bool more = channel + step < of.channels;
-    share.for_each(
-        of,
-        [&](int k, uint32_t pack) {
-          Words *const grad = grads + k * block_threads(), *const src = grad + size;
-          float g[kPack<T>], x[kPack<T>];
-          unpack<T>(*grad, g);
-          unpack<T>(*src, x);
-#pragma unroll
-          for (int j = 0; j < kPack<T>; ++j) {
-            x[j] = kConstant ? g[j] * line.factor : line({{g[j], x[j]}});
-          }
-          store_words(dst + uint64_t{pack} * kPack<T>, gpu::pack<T>(x));
-          if (!more) return;
-          copy_pack(grad, p.in[0] + next, pack);
-          copy_pack(src, p.in[1] + next, pack);
-        },
-        [] { close_copies(); });
-    if (cluster_rank() == 0 && thread_id() == 0) store_sums<T>(to, channel, product, sums[1]);
+    if (cluster_rank() == 0 && thread_id() == 0) norm.store(channel, w);
   }
 }
 
 }  // namespace
 }  // namespace polyops::gpu
 
-#endif  // POLYOPS_GPU_BATCH_NORM_WALK_KERNELS_H_
+#endif  // POLYOPS_GPU_CHANNEL_NORM_WALK_FORWARD_H_
