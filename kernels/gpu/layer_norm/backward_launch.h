@@ -45,8 +45,8 @@ Walkers plan_walkers(BackwardCall<Norm, T, P>* call, int64_t n, int64_t rows, co
   call->slots = kBackwardPacks<T> + (call->ragged ? ends_of<T>(w.team) : 0);
   const int64_t stage = int64_t{call->slots} * 2 * 16 * w.threads;
   const int64_t weight = call->staged * kPack<T> * int64_t{sizeof(P)};
-  const int64_t columns =
-      int64_t{sizeof(float)} * (w.threads / w.team * columns_of_team(static_cast<int>(n)) + 4);
+  call->columns = static_cast<int32_t>(round_up(n, 4) + 4);
+  const int64_t columns = int64_t{sizeof(float)} * (w.threads / w.team * call->columns + 4);
   Walkers best = w;
   w.blocks = walkers_of(w.threads <= few.threads ? few : kBackwardMost, w.threads);
   for (; w.blocks > 0; --w.blocks) {
