@@ -37,9 +37,10 @@ struct BackwardCall {
   Walk<3> rows;  // of grad, src, grad_src
   int32_t row_count, n;
   float inv_n;
-  bool ragged;     // some row has ends
-  int32_t staged;  // packs of the weight, see Parameters
-  int32_t slots;   // see Slots
+  bool ragged;      // some row has ends
+  int32_t staged;   // packs of the weight, see Parameters
+  int32_t slots;    // see Slots
+  int32_t columns;  // of a team in shared memory, see store_columns()
   Turns turns;
 };
 

@@ -33,8 +33,8 @@ struct Walkers {
   int64_t blocks, bytes;  // blocks per multiprocessor
 };
 
-// Of n elements of so many rows at a time. Two rows under way if there is shared memory for them, and as
-// many blocks as registers allow.
+// Of n elements of so many rows at a time. As many rows under way as there is shared memory for, two of
+// a block at most, in as many blocks as registers allow.
 template <class Norm, class T, class P>
 Walkers plan_walkers(BackwardCall<Norm, T, P>* call, int64_t n, int64_t rows, const Fitting& few,
                      const polyops_context* ctx) {
@@ -45,17 +45,18 @@ Walkers plan_walkers(BackwardCall<Norm, T, P>* call, int64_t n, int64_t rows, co
   call->slots = kBackwardPacks<T> + (call->ragged ? ends_of<T>(w.team) : 0);
   const int64_t stage = int64_t{call->slots} * 2 * 16 * w.threads;
   const int64_t weight = call->staged * kPack<T> * int64_t{sizeof(P)};
-  const int64_t columns =
-      int64_t{sizeof(float)} * (w.threads / w.team * columns_of_team(static_cast<int>(n)) + 4);
+  call->columns = static_cast<int32_t>(round_up(n, 4) + 4);
+  const int64_t columns = int64_t{sizeof(float)} * (w.threads / w.team * call->columns + 4);
+  Walkers best = w;
   w.blocks = walkers_of(w.threads <= few.threads ? few : kBackwardMost, w.threads);
   for (; w.blocks > 0; --w.blocks) {
     const int64_t room = (most_shared(ctx) + 1024) / w.blocks - kBackwardBesides<Norm> - weight;
     w.stages = static_cast<int>(smaller(2, room > 0 ? room / stage : 0));
     w.bytes = weight + w.stages * stage;
     if (w.bytes < columns) w.bytes = columns;
-    if (w.stages > 0 && columns <= weight + room) break;
+    if (w.bytes <= weight + room && w.stages * w.blocks > best.stages * best.blocks) best = w;
   }
-  return w;
+  return best;
 }
 
 template <class Form, class Norm, class T, class P>

@@ -23,14 +23,12 @@ struct RaggedSections {
 };
 
 // One of the sums of all teams of the block, to its row of the workspace, by way of `shared`, as the
-// lanes' own stores there would be a few bytes of a sector each. So many elements of it per team; the
+// lanes' own stores there would be a few bytes of a sector each. each: elements of it per team; the
 // first whole pack is as aligned as the memory.
-GPU_DEVICE constexpr int columns_of_team(int n) { return (n + 3) / 4 * 4 + 4; }
 template <class T>
 GPU_DEVICE void store_columns(const float (&packs)[kBackwardPacks<T>][kPack<T>],
                               const float (&ends)[kMostEnds<T>], const Cut<T>& cut, int lane,
-                              int team, int teams, float* shared, float* out) {
-  const int each = columns_of_team(cut.n);
+                              int team, int teams, int each, float* shared, float* out) {
   float* const all = shared + (-cut.head & 3);
   float* const mine = all + thread_id() / team * each;
 #pragma unroll
@@ -143,8 +141,8 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
 #pragma unroll
   for (int i = 0; i < Norm::kParameters; ++i) {
     if (i > 0) barrier();
-    store_columns<T>(columns.packs[i], columns.ends[i], cut, lane, team, turns.teams, all,
-                     out + i * call.stride);
+    store_columns<T>(columns.packs[i], columns.ends[i], cut, lane, team, turns.teams, call.columns,
+                     all, out + i * call.stride);
   }
 }
 

@@ -32,8 +32,6 @@ forward_ragged(ForwardCall<Norm, T, P> call, int team, int rounds) {
   const ParametersOf<Norm, T, P> parameters = parameters_of(call, {0, call.n}, first, memory);
   NextRow<T, kRowPacks> next = {memory + parameters.words(), nullptr, {}};
   next.open(call, 0, begin + mine, of);
-  parameters.stage();
-  barrier();
 #pragma unroll 1
   for (int turn = 0; turn < turns.count && begin < rows; ++turn) {
     const uint32_t row = begin + mine;
@@ -48,6 +46,10 @@ forward_ragged(ForwardCall<Norm, T, P> call, int team, int rounds) {
                           call.eps, [&](float pivot, float(&sums)[2], float* room) {
                             return combine<Norm>(pivot, sums, of, room, call.inv_n);
                           });
+    if (turn == 0) {
+      parameters.stage();
+      barrier();
+    }
     if (!ours) continue;
     if (lane == 0) store_moments(call, row, m);
     store_chunk<Norm>(x.packs, m, parameters, dst, of.cut, lane, team);

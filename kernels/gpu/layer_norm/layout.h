@@ -103,11 +103,17 @@ GPU_DEVICE void copy_packs(const Cut<T>& cut, const T* row, int lane, int team, 
     }
     return;
   }
+  const T* from = row + cut.of_pack(lane);
 #pragma unroll
   for (int k = 0; k < kPacks; ++k) {
     const int at = lane + k * team;
-    if (at >= cut.whole) break;
-    copy_16_later(place(k), row + cut.of_pack(at));
+    if constexpr (sizeof(T) == 4) {  // predicates and addresses of all, ahead of them, spill
+      if (at >= cut.whole) break;
+      copy_16_later(place(k), row + cut.of_pack(at));
+    } else {
+      if (at < cut.whole) copy_16_later(place(k), from);
+      from += team * kPack<T>;
+    }
   }
 }
 
