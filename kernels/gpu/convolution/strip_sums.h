@@ -80,6 +80,11 @@ struct StripSums {
       for (int m = 0; m <= Own::kBefore; ++m) add(m, Own::kResults, values, has);
       return;
     }
+    add_any(step, rows, results, values, has);
+  }
+  template <class Has>
+  GPU_DEVICE void add_any(int32_t step, int32_t rows, int32_t results,
+                          const float (&values)[W::kS][Own::kPixels][Own::kElements], Has has) {
 #pragma unroll
     for (int m = 0; m <= Own::kBefore; ++m) {
       if (static_cast<uint32_t>(step - m) >= static_cast<uint32_t>(rows)) continue;
