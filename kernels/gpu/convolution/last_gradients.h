@@ -141,8 +141,8 @@ gradients_of_last_channels(LastGradientsCall<T> call) {
 }
 
 inline bool has_last_gradients(const Shape& s) {
-  return s.h.taps == 3 && s.w.taps == 3 && s.h.stride == 1 && s.w.stride == 1 &&
-         s.h.padding == 1 && s.w.padding == 1;
+  return s.h.taps == 3 && s.w.taps == 3 && s.h.stride == 1 && s.w.stride == 1 && s.h.padding == 1 &&
+         s.w.padding == 1;
 }
 // Of any type: that decides nothing here.
 inline int32_t last_gradients_splits(const Shape& s) {
