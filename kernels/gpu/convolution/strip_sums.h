@@ -4,6 +4,7 @@
 #ifndef POLYOPS_GPU_CONVOLUTION_STRIP_SUMS_H_
 #define POLYOPS_GPU_CONVOLUTION_STRIP_SUMS_H_
 
+#include "reduce.h"
 #include "sums.h"
 #include "tile.h"
 
@@ -24,6 +25,25 @@ struct SplitOfChannel {
     channel = static_cast<int32_t>(block % channels);
   }
 };
+
+// Adds up the sums of a block's threads, and puts them: a thread has one of them then. shared:
+// kSums * kMostWaves elements.
+template <int kSums, class T>
+GPU_DEVICE void put_sums(float (&x)[kSums], const Shape& s, const SplitOfChannel& own,
+                         const Sums<T>& sums, float* shared) {
+  sum_lanes(x, wave_size());
+  const int wave = thread_id() / wave_size();
+  if (thread_id() % wave_size() == 0) {
+#pragma unroll
+    for (int i = 0; i < kSums; ++i) shared[i * kMostWaves + wave] = x[i];
+  }
+  barrier();
+  if (thread_id() >= kSums) return;
+  const float* const waves = shared + thread_id() * kMostWaves;
+  float sum = waves[0];
+  for (int i = 1; i < block_threads() / wave_size(); ++i) sum += waves[i];
+  sums.put(s, own.split, own.channel, thread_id(), sum);
+}
 
 template <class W, class Own>
 struct StripSums {
@@ -74,8 +94,8 @@ struct StripSums {
   template <class Has>
   GPU_DEVICE void add_step(int32_t step, int32_t rows, int32_t results,
                            const float (&values)[W::kS][Own::kPixels][Own::kElements], Has has) {
-    // Most steps: the branches below are many beside the products of a small filter.
-    if (W::kH <= 3 && step >= Own::kBefore && step < rows && results >= Own::kResults) {
+    // Most steps: the branches below are many beside the products.
+    if (step >= Own::kBefore && step < rows && results >= Own::kResults) {
 #pragma unroll
       for (int m = 0; m <= Own::kBefore; ++m) add(m, Own::kResults, values, has);
       return;
