@@ -169,20 +169,25 @@ int launch_columns_gradients(const BackwardArgs& a, const Shape& s, const polyop
   return with_columns_gradients<sizeof(T)>(s, [&]<class W, class Own>() {
     const Stretches g = columns_sums_grid<Own>(s);
     const int64_t splits = splits_of<Own>(g);
+    // A power of two of blocks, of which the last may have nothing to do.
+    int cluster = 1;
+    while (cluster < splits) cluster *= 2;
+    if (cluster > most_cluster(ctx)) cluster = 1;
     const ColumnsGradientsCall<T> call = {
         turned(s),
         static_cast<const T*>(a.grad_dst.data),
         static_cast<const T*>(a.src.data),
         static_cast<T*>(a.grad_src.data),
         turned(taps_of<T>(a.weight), s),
-        sums_of<T>(a, splits, ctx),
+        sums_of<T>(a, cluster > 1 ? 1 : splits, ctx),
         Division(static_cast<uint32_t>(s.w.out / Own::kResults)),
         Division(static_cast<uint32_t>(ceil_div(s.h.out, g.rows))),
         g.rows,
         static_cast<int32_t>(g.count),
         static_cast<int32_t>(g.turns)};
+    const int64_t blocks = (cluster > 1 ? cluster : splits) * s.channels;
     const int status =
-        launch(gradients_of_columns<W, Own, T>, {splits * s.channels, Own::kThreads}, ctx, call);
+        launch(gradients_of_columns<W, Own, T>, {blocks, Own::kThreads, 0, cluster}, ctx, call);
     return launch_add_parts(status, s, call.sums, ctx);
   });
 }
