@@ -1,6 +1,6 @@
 // convolution and convolution_backward on GPUs: those of one channel each ("depthwise"), in one and two
 // dimensions. All others are declined by the first comparison. Bound: memory, 2 elements moved per
-// result, backward 5.
+// result, backward 3 where one pass has all gradients (*_gradients.h), else 5.
 #include <algorithm>
 
 #include "anywhere.h"
