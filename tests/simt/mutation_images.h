@@ -8,8 +8,9 @@
 namespace polyops::testing {
 namespace {
 
-// Several planes to a block, and of one whose strips are more than a wave; both orders, and of channels
-// next to each other sums that are added up in one pass and in two.
+// Several planes to a block, and of one whose strips are more than a wave; channels that a cluster of
+// blocks adds up; both orders, and of channels next to each other sums that are added up in one pass and
+// in two.
 struct Planes {
   Sizes sizes;
   Sizes strides = {};
@@ -17,6 +18,7 @@ struct Planes {
 };
 const std::vector<Planes> kPlanes = {{{8, 6, 7, 7}},
                                      {{5, 2, 35, 40}},
+                                     {{5, 20, 14, 14}},
                                      {{4, 8, 6, 9}, {432, 1, 72, 8}},
                                      {{1, 8, 6, 9}, {432, 1, 72, 8}, 5}};
 

@@ -51,7 +51,10 @@ struct RowWalk {
 
   // plane: the strip's column of row 0.
   GPU_DEVICE RowWalk(const T* plane, int32_t first, int32_t stop, int32_t columns)
-      : row(plane + int64_t{first < 0 ? 0 : first} * columns), y(first), end(stop), pitch(columns) {}
+      : row(plane + int64_t{first < 0 ? 0 : first} * columns),
+        y(first),
+        end(stop),
+        pitch(columns) {}
   GPU_DEVICE void advance() {
     if (y >= 0 && y + 1 < end) row += pitch;
     ++y;

@@ -9,7 +9,6 @@
 
 #include "columns.h"
 #include "columns_sums.h"
-#include "reduce.h"
 #include "strip_sums.h"
 
 namespace polyops::gpu {
@@ -17,9 +16,9 @@ namespace {
 
 template <class W, int kWide, int kElementBytes>
 struct ColumnGradients : ColumnSlide<W, kWide> {
-  static constexpr int kAhead = W::kTaps == 9 && kElementBytes == 2 ? 4 : 2;
+  static constexpr int kAhead = W::kTaps == 49 ? 1 : W::kTaps == 9 && kElementBytes == 2 ? 4 : 2;
   static constexpr int kThreads = 64;
-  static constexpr int kBlocks = W::kTaps == 9 ? 10 : 8;
+  static constexpr int kBlocks = W::kTaps == 9 ? 10 : W::kTaps == 25 ? 8 : 6;
 };
 
 template <class T>
@@ -110,7 +109,8 @@ GPU_KERNEL(Own::kThreads, Own::kBlocks)
 gradients_of_columns(ColumnsGradientsCall<T> call) {
   GPU_SHARED(float, shared, (W::kTaps + 1) * kMostWaves);
   const Shape& s = call.shape;
-  const auto [split, channel] = SplitOfChannel(s);
+  const SplitOfChannel own(s);
+  const int32_t split = own.split, channel = own.channel;
   float w[W::kTaps][1];
 #pragma unroll
   for (int i = 0; i < W::kTaps; ++i) w[i][0] = call.taps.at(channel, i / W::kW, i % W::kW);
@@ -132,15 +132,12 @@ gradients_of_columns(ColumnsGradientsCall<T> call) {
   for (int i = 0; i <= W::kTaps; ++i) {
     all[i] = sums.sums[i == W::kTaps ? i : W::kTaps - 1 - i][0];
   }
-  sum_team(all, Own::kThreads, shared);
-  if (thread_id() != 0) return;
-#pragma unroll
-  for (int i = 0; i <= W::kTaps; ++i) call.sums.put(s, split, channel, i, all[i]);
+  put_sums(all, s, own, call.sums, shared);
 }
 
-// Filters of 7 have no registers for it.
+// The first group alone reads beyond the row's beginning, the last beyond its end.
 inline bool has_columns_gradients(const Shape& s) {
-  return has_columns(s) && s.w.stride == 1 && s.w.taps <= 5;
+  return has_columns(s) && s.w.stride == 1 && (s.w.taps <= 5 || s.w.out % 4 == 0);
 }
 
 // Calls f.operator()<W, Own>().
@@ -150,8 +147,10 @@ int with_columns_gradients(const Shape& s, F f) {
     if (s.w.out % 4 == 0) return f.template operator()<W, ColumnGradients<W, 4, kElementBytes>>();
     return f.template operator()<W, ColumnGradients<W, 2, kElementBytes>>();
   };
-  return s.w.taps == 3 ? with_wide.template operator()<Window<3, 3, 1>>()
-                       : with_wide.template operator()<Window<5, 5, 1>>();
+  if (s.w.taps == 3) return with_wide.template operator()<Window<3, 3, 1>>();
+  if (s.w.taps == 5) return with_wide.template operator()<Window<5, 5, 1>>();
+  using Large = Window<7, 7, 1>;
+  return f.template operator()<Large, ColumnGradients<Large, 4, kElementBytes>>();
 }
 
 inline int64_t columns_gradients_splits(const Shape& s) {
@@ -170,20 +169,25 @@ int launch_columns_gradients(const BackwardArgs& a, const Shape& s, const polyop
   return with_columns_gradients<sizeof(T)>(s, [&]<class W, class Own>() {
     const Stretches g = columns_sums_grid<Own>(s);
     const int64_t splits = splits_of<Own>(g);
+    // A power of two of blocks, of which the last may have nothing to do.
+    int cluster = 1;
+    while (cluster < splits) cluster *= 2;
+    if (cluster > most_cluster(ctx)) cluster = 1;
     const ColumnsGradientsCall<T> call = {
         turned(s),
         static_cast<const T*>(a.grad_dst.data),
         static_cast<const T*>(a.src.data),
         static_cast<T*>(a.grad_src.data),
         turned(taps_of<T>(a.weight), s),
-        sums_of<T>(a, splits, ctx),
+        sums_of<T>(a, cluster > 1 ? 1 : splits, ctx),
         Division(static_cast<uint32_t>(s.w.out / Own::kResults)),
         Division(static_cast<uint32_t>(ceil_div(s.h.out, g.rows))),
         g.rows,
         static_cast<int32_t>(g.count),
         static_cast<int32_t>(g.turns)};
+    const int64_t blocks = (cluster > 1 ? cluster : splits) * s.channels;
     const int status =
-        launch(gradients_of_columns<W, Own, T>, {splits * s.channels, Own::kThreads}, ctx, call);
+        launch(gradients_of_columns<W, Own, T>, {blocks, Own::kThreads, 0, cluster}, ctx, call);
     return launch_add_parts(status, s, call.sums, ctx);
   });
 }

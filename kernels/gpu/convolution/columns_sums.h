@@ -5,7 +5,6 @@
 #define POLYOPS_GPU_CONVOLUTION_COLUMNS_SUMS_H_
 
 #include "columns.h"
-#include "reduce.h"
 #include "strip_sums.h"
 
 namespace polyops::gpu {
@@ -64,7 +63,8 @@ GPU_KERNEL(Own::kThreads, Own::kBlocks)
 sum_columns(ColumnsSumsCall<T> call) {
   GPU_SHARED(float, shared, (W::kTaps + 1) * kMostWaves);
   const Shape& s = call.shape;
-  const auto [split, channel] = SplitOfChannel(s);
+  const SplitOfChannel own(s);
+  const int32_t split = own.split, channel = own.channel;
   StripSums<W, Own> sums;
 #pragma unroll 1
   for (int32_t turn = 0; turn < call.turns; ++turn) {
@@ -81,10 +81,7 @@ sum_columns(ColumnsSumsCall<T> call) {
   float all[W::kTaps + 1];
 #pragma unroll
   for (int i = 0; i <= W::kTaps; ++i) all[i] = sums.sums[i][0];
-  sum_team(all, Own::kThreads, shared);
-  if (thread_id() != 0) return;
-#pragma unroll
-  for (int i = 0; i <= W::kTaps; ++i) call.sums.put(s, split, channel, i, all[i]);
+  put_sums(all, s, own, call.sums, shared);
 }
 
 template <class Own>

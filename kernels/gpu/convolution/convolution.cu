@@ -1,6 +1,6 @@
 // convolution and convolution_backward on GPUs: those of one channel each ("depthwise"), in one and two
 // dimensions. All others are declined by the first comparison. Bound: memory, 2 elements moved per
-// result, backward 5.
+// result, backward 3 where one pass has all gradients (*_gradients.h), else 5.
 #include <algorithm>
 
 #include "anywhere.h"
@@ -8,6 +8,7 @@
 #include "columns_gradients.h"
 #include "columns_sums.h"
 #include "last.h"
+#include "last_gradients.h"
 #include "last_sums.h"
 #include "layout.h"
 #include "planes.h"
@@ -144,9 +145,8 @@ size_t last_scratch(const void* p, int32_t threads) {
   const auto& a = *static_cast<const BackwardArgs*>(p);
   if (!wants_sums(a)) return 0;
   const Shape shape = shape_of(a);
-  const size_t own = sums_bytes(shape, last_splits(shape, a.src.dtype));
-  const size_t any = any_scratch(p, threads);
-  return own > any ? own : any;
+  return std::max({sums_bytes(shape, last_splits(shape, a.src.dtype)),
+                   sums_bytes(shape, last_gradients_splits(shape)), any_scratch(p, threads)});
 }
 
 int backward_anywhere(const void* p, const polyops_context* ctx) {
@@ -220,6 +220,7 @@ int backward_last(const void* p, const polyops_context* ctx) {
   }
   const Shape s = shape_of(a);
   return with_type(a.src.dtype, [&]<class T>() {
+    if (out && wants_sums(a) && has_last_gradients(s)) return launch_last_gradients<T>(a, s, ctx);
     int status = POLYOPS_OK;
     if (out) status = input_last<T>(a, s, ctx);
     return status == POLYOPS_OK && wants_sums(a) ? launch_last_sums<T>(a, s, ctx) : status;

@@ -84,11 +84,40 @@ GPU_DEVICE void sum_strip(const Shape& s, const SlideStrip<SumSlide<W, T>>& stri
   }
 }
 
+// Adds up the block's lines. shared: of a pass, by line.
+template <class Own, class T>
+GPU_DEVICE void add_lines(const Shape& s, const SlideGrid& g, const SlideLane<Own>& lane,
+                          const float (&all)[Own::kSums][Own::kElements], const Sums<T>& sums,
+                          float* shared) {
+  const int32_t width = g.width * Own::kElements;
+#pragma unroll
+  for (int from = 0; from < Own::kSums; from += Own::kPass) {
+    if (from > 0) barrier();
+#pragma unroll
+    for (int i = 0; i < Own::kPass && from + i < Own::kSums; ++i) {
+#pragma unroll
+      for (int e = 0; e < Own::kElements; ++e) {
+        if (!lane.has) continue;
+        shared[(i * g.lines + lane.line) * width + lane.own + e] = all[from + i][e];
+      }
+    }
+    barrier();
+    const int32_t count = Own::kSums - from < Own::kPass ? Own::kSums - from : Own::kPass;
+    for (int32_t at = thread_id(); at < count * lane.channels; at += Own::kThreads) {
+      const int32_t i = at / lane.channels, c = at - i * lane.channels;
+      float sum = 0;
+      for (int32_t line = 0; line < g.lines; ++line) {
+        sum += shared[(i * g.lines + line) * width + c];
+      }
+      sums.put(s, lane.block, lane.channel + c, from + i, sum);
+    }
+  }
+}
+
 template <class W, class T>
 GPU_KERNEL(SumSlide<W, T>::kThreads, SumSlide<W, T>::kBlocks)
 sum_last_channels(LastSumsCall<T> call) {
   using Own = SumSlide<W, T>;
-  // Of a pass, by line.
   GPU_SHARED(float, shared, Own::kPass* Own::kThreads* Own::kElements);
   const Shape& s = call.shape;
   const SlideGrid& g = call.grid;
@@ -103,29 +132,7 @@ sum_last_channels(LastSumsCall<T> call) {
                       call.grad + lane.channel + lane.own, &sums);
     }
   }
-  const int32_t width = g.width * Own::kElements;
-#pragma unroll
-  for (int from = 0; from < Own::kSums; from += Own::kPass) {
-    if (from > 0) barrier();
-#pragma unroll
-    for (int i = 0; i < Own::kPass && from + i < Own::kSums; ++i) {
-#pragma unroll
-      for (int e = 0; e < Own::kElements; ++e) {
-        if (!lane.has) continue;
-        shared[(i * g.lines + lane.line) * width + lane.own + e] = sums.sums[from + i][e];
-      }
-    }
-    barrier();
-    const int32_t count = Own::kSums - from < Own::kPass ? Own::kSums - from : Own::kPass;
-    for (int32_t at = thread_id(); at < count * lane.channels; at += Own::kThreads) {
-      const int32_t i = at / lane.channels, c = at - i * lane.channels;
-      float sum = 0;
-      for (int32_t line = 0; line < g.lines; ++line) {
-        sum += shared[(i * g.lines + line) * width + c];
-      }
-      call.sums.put(s, lane.block, lane.channel + c, from + i, sum);
-    }
-  }
+  add_lines<Own>(s, g, lane, sums.sums, call.sums, shared);
 }
 
 inline int32_t last_splits(const Shape& s, int32_t dtype) {

@@ -134,7 +134,8 @@ GPU_KERNEL(kRowSumsThreads, 6)
 gradients_of_row_packs(RowGradientsCall<T> call) {
   GPU_SHARED(float, shared, (W::kTaps + 1) * kMostWaves);
   const Shape& s = call.shape;
-  const auto [split, channel] = SplitOfChannel(s);
+  const SplitOfChannel own(s);
+  const int32_t split = own.split, channel = own.channel;
   const int32_t begin = split * call.per_split;
   const int32_t end = Tile::least(begin + call.per_split, call.count);
   float w[W::kTaps], sums[W::kTaps + 1] = {};
@@ -161,10 +162,7 @@ gradients_of_row_packs(RowGradientsCall<T> call) {
   float all[W::kTaps + 1];
 #pragma unroll
   for (int i = 0; i <= W::kTaps; ++i) all[i] = sums[i == W::kTaps ? i : W::kTaps - 1 - i];
-  sum_team(all, kRowSumsThreads, shared);
-  if (thread_id() != 0) return;
-#pragma unroll
-  for (int i = 0; i <= W::kTaps; ++i) call.sums.put(s, split, channel, i, all[i]);
+  put_sums(all, s, own, call.sums, shared);
 }
 
 // Packs reach the last element and the last gradient.

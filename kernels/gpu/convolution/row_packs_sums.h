@@ -4,7 +4,6 @@
 #ifndef POLYOPS_GPU_CONVOLUTION_ROW_PACKS_SUMS_H_
 #define POLYOPS_GPU_CONVOLUTION_ROW_PACKS_SUMS_H_
 
-#include "reduce.h"
 #include "row_packs.h"
 #include "strip_sums.h"
 
@@ -71,7 +70,8 @@ GPU_KERNEL(kRowSumsThreads)
 sum_row_packs(RowPacksSumsCall<T> call) {
   GPU_SHARED(float, shared, (W::kTaps + 1) * kMostWaves);
   const Shape& s = call.shape;
-  const auto [split, channel] = SplitOfChannel(s);
+  const SplitOfChannel own(s);
+  const int32_t split = own.split, channel = own.channel;
   const int32_t begin = split * call.per_split;
   const int32_t end = begin + call.per_split < call.count ? begin + call.per_split : call.count;
   float sums[W::kTaps + 1] = {};
@@ -83,10 +83,7 @@ sum_row_packs(RowPacksSumsCall<T> call) {
     sum_row_pack<W>(s, grad, call.src + plane * s.w.in, pack_of_row * kPack<T> - misplaced(grad),
                     sums);
   }
-  sum_team(sums, kRowSumsThreads, shared);
-  if (thread_id() != 0) return;
-#pragma unroll
-  for (int i = 0; i <= W::kTaps; ++i) call.sums.put(s, split, channel, i, sums[i]);
+  put_sums(sums, s, own, call.sums, shared);
 }
 
 template <class T>

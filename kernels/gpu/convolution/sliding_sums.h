@@ -39,12 +39,19 @@ struct SlidingSums {
                            const float (&values)[W::kS][Own::kPixels][Own::kElements],
                            const float (&w)[W::kTaps][Own::kElements],
                            const float (&bias)[Own::kElements]) {
+    if constexpr (W::kH > 3) {
+      if (step < Own::kBefore || step >= rows) {
 #pragma unroll
-    for (int m = Own::kBefore; m >= 0; --m) {
-      if (W::kH <= 3 || static_cast<uint32_t>(step - m) < static_cast<uint32_t>(rows)) {
-        add(m, values, w, bias);
+        for (int m = Own::kBefore; m >= 0; --m) {
+          if (static_cast<uint32_t>(step - m) < static_cast<uint32_t>(rows)) {
+            add(m, values, w, bias);
+          }
+        }
+        return;
       }
     }
+#pragma unroll
+    for (int m = Own::kBefore; m >= 0; --m) add(m, values, w, bias);
   }
 };
 

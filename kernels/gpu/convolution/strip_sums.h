@@ -4,6 +4,7 @@
 #ifndef POLYOPS_GPU_CONVOLUTION_STRIP_SUMS_H_
 #define POLYOPS_GPU_CONVOLUTION_STRIP_SUMS_H_
 
+#include "reduce.h"
 #include "sums.h"
 #include "tile.h"
 
@@ -13,17 +14,56 @@ namespace {
 // scratch_bytes() cannot see the device: the largest chip of today.
 constexpr int64_t kSumMultiprocessors = 132;
 
-// Which split of which channel's sums a block has: channels next to each other begin together.
+// Which split of which channel's sums a block has: channels next to each other begin together, or a
+// channel's splits, which are a cluster.
 struct SplitOfChannel {
   int32_t split, channel;
 
   GPU_DEVICE explicit SplitOfChannel(const Shape& s) {
     const auto block = static_cast<uint32_t>(block_id());
     const auto channels = static_cast<uint32_t>(s.channels);
+    const auto cluster = static_cast<uint32_t>(cluster_blocks());
+    if (cluster > 1) {
+      split = cluster_rank();
+      channel = static_cast<int32_t>(block / cluster);
+      return;
+    }
     split = static_cast<int32_t>(block / channels);
     channel = static_cast<int32_t>(block % channels);
   }
 };
+
+// Adds up the sums of a block's threads, and a cluster's blocks, and puts them: a thread has one of them
+// then. shared: kSums * kMostWaves elements, of which the last kMostCluster of each sum are for those of
+// blocks.
+template <int kSums, class T>
+GPU_DEVICE void put_sums(float (&x)[kSums], const Shape& s, const SplitOfChannel& own,
+                         const Sums<T>& sums, float* shared) {
+  sum_lanes(x, wave_size());
+  const int wave = thread_id() / wave_size(), blocks = cluster_blocks();
+  if (thread_id() % wave_size() == 0) {
+#pragma unroll
+    for (int i = 0; i < kSums; ++i) shared[i * kMostWaves + wave] = x[i];
+  }
+  barrier();
+  const auto sum_of = [&](const float* values, int count) {
+    float sum = values[0];
+    for (int i = 1; i < count; ++i) sum += values[i];
+    return sum;
+  };
+  const bool has = thread_id() < kSums;
+  float* const waves = shared + thread_id() * kMostWaves;
+  float* const of_blocks = waves + (kMostWaves - kMostCluster);
+  float sum = has ? sum_of(waves, block_threads() / wave_size()) : 0.0f;
+  if (blocks > 1) {
+    cluster_barrier();  // all have begun
+    for (int to = 0; has && to < blocks; ++to) cluster_send(of_blocks + cluster_rank(), to, sum);
+    cluster_barrier();
+    if (cluster_rank() != 0) return;
+    if (has) sum = sum_of(of_blocks, blocks);
+  }
+  if (has) sums.put(s, own.split, own.channel, thread_id(), sum);
+}
 
 template <class W, class Own>
 struct StripSums {
@@ -74,12 +114,17 @@ struct StripSums {
   template <class Has>
   GPU_DEVICE void add_step(int32_t step, int32_t rows, int32_t results,
                            const float (&values)[W::kS][Own::kPixels][Own::kElements], Has has) {
-    // Most steps: the branches below are many beside the products of a small filter.
-    if (W::kH <= 3 && step >= Own::kBefore && step < rows && results >= Own::kResults) {
+    // Most steps: the branches below are many beside the products.
+    if (step >= Own::kBefore && step < rows && results >= Own::kResults) {
 #pragma unroll
       for (int m = 0; m <= Own::kBefore; ++m) add(m, Own::kResults, values, has);
       return;
     }
+    add_any(step, rows, results, values, has);
+  }
+  template <class Has>
+  GPU_DEVICE void add_any(int32_t step, int32_t rows, int32_t results,
+                          const float (&values)[W::kS][Own::kPixels][Own::kElements], Has has) {
 #pragma unroll
     for (int m = 0; m <= Own::kBefore; ++m) {
       if (static_cast<uint32_t>(step - m) >= static_cast<uint32_t>(rows)) continue;
