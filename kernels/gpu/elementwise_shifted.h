@@ -76,8 +76,8 @@ class ShiftedPack {
     Words words;
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      words.w[i] = sizeof(T) == 4 ? by_one[i]
-                                  : funnel_right(by_one[i], by_one[i + 1], shift_ % 4 * 8);
+      words.w[i] =
+          sizeof(T) == 4 ? by_one[i] : funnel_right(by_one[i], by_one[i + 1], shift_ % 4 * 8);
     }
     unpack<T>(words, x);
   }
@@ -167,8 +167,8 @@ int launch_shifted(Function f, const Pointers<T, kInputs, kOutputs>& p,
   const Walk<kInputs + kOutputs> rows = without_innermost(walk);
   const int64_t threads = rows.numel() * packs;
   return gpu::launch(shifted_elements<T, kInputs, kOutputs, Function>,
-                     {(threads + kElementThreads - 1) / kElementThreads, kElementThreads}, ctx, f, p,
-                     rows, Division(packs), static_cast<uint32_t>(threads), count);
+                     {(threads + kElementThreads - 1) / kElementThreads, kElementThreads}, ctx, f,
+                     p, rows, Division(packs), static_cast<uint32_t>(threads), count);
 }
 
 }  // namespace

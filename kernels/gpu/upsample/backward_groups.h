@@ -17,7 +17,7 @@ class GroupSums {
   // Columns that are read on either side, of which so many are used.
   static constexpr int kSide = kTaps > 2 ? 4 : 4 / static_cast<int>(sizeof(T));
   static constexpr int kUsed = kTimes * (kTaps - 1) / 2;
-  using Side = Unit<kSide * static_cast<int>(sizeof(T))>;
+  using Side = Unit<kSide* static_cast<int>(sizeof(T))>;
 
  public:
   static constexpr int kResults = kWide / kTimes;
@@ -94,7 +94,8 @@ class GroupSums {
 #pragma unroll
       for (int i = 0; i < kTimes * kTaps; ++i) {
         const float w = weight(weights, i);
-        const int before = i - kUsed - (c + 1) * kTimes, after = i - kUsed + (kResults + c) * kTimes;
+        const int before = i - kUsed - (c + 1) * kTimes,
+                  after = i - kUsed + (kResults + c) * kTimes;
         if (before >= 0 && first_) sum[0] = fmaf(w, x[kSide + before], sum[0]);
         if (after < kWide && last_) {
           sum[kResults - 1] = fmaf(w, x[kSide + after], sum[kResults - 1]);
@@ -230,7 +231,8 @@ bool backward_groups(const Image<T>& image, const polyops_context* ctx, int* sta
   const int64_t lanes = image.columns.to / kPack<T>;
   const int rows = rows_of_thread(lanes * image.planes, image.rows.from, 32, ctx);
   const Work work = make_work(lanes, image.planes, image.rows.from, rows);
-  *status = gpu::launch(upsample_backward_groups<Mode, T, kTimes>, shape_of(work), ctx, image, work);
+  *status =
+      gpu::launch(upsample_backward_groups<Mode, T, kTimes>, shape_of(work), ctx, image, work);
   return true;
 }
 template <class Mode, class T>
