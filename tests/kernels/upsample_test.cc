@@ -92,7 +92,8 @@ std::vector<Case> large_cases() {
   return {{4, 28, {15, 15}, {14, 16}},       {2, 15, {15, 15}, {14, 16}},
           {8, 30, {15, 15}, {14, 17}},       {4, 28, {15, 15}, {16, 16}},
           {4, 64, {15, 15}, {16, 16}, true}, {16, 3, {30, 15}, {64, 16}, true},
-          {8, 40, {13, 8}, {26, 16}},        {8, 40, {9, 4}, {36, 16}}};
+          {8, 40, {13, 8}, {26, 16}},        {8, 40, {9, 4}, {36, 16}},
+          {20, 64, {5, 8}, {10, 16}, true}};
 }
 
 struct Op {
@@ -269,7 +270,8 @@ TEST_P(UpsampleTest, SpecialValues) {
   const double special[] = {kNan, kInf, -kInf, -0.0, 6e4, -6e4, 1e-7};
   // No weight is 0 but for rounding.
   for (const Case& c : {Case{2, 8, {9, 8}, {18, 20}}, Case{2, 8, {9, 8}, {18, 20}, true},
-                        Case{2, 8, {9, 8}, {18, 16}}, Case{2, 8, {9, 8}, {36, 32}}}) {
+                        Case{2, 8, {9, 8}, {18, 16}}, Case{2, 8, {9, 8}, {18, 16}, true},
+                        Case{2, 8, {9, 8}, {36, 32}}}) {
     for (int32_t dtype : kDtypes) {
       for (int option : {0, 1}) {
         Buffer src = image_of(c, dtype, c.from, 0), grad = image_of(c, dtype, c.to, 0);
