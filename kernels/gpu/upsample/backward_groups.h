@@ -63,7 +63,7 @@ class GroupRows {
   }
 
  private:
-  const GroupWeights<Mode, kTimes> weights_;
+  GroupWeights<Mode, kTimes> weights_;
   float kept_[kTaps][kResults] = {};
   float second_[kResults] = {};
 };
