@@ -76,8 +76,8 @@ class ShiftedPack {
     Words words;
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      words.w[i] = sizeof(T) == 4 ? by_one[i]
-                                  : funnel_right(by_one[i], by_one[i + 1], shift_ % 4 * 8);
+      words.w[i] =
+          sizeof(T) == 4 ? by_one[i] : funnel_right(by_one[i], by_one[i + 1], shift_ % 4 * 8);
     }
     unpack<T>(words, x);
   }
@@ -144,17 +144,31 @@ bool is_shifted(const Walk<kInputs + kOutputs>& walk, const Pointers<T, kInputs,
   return true;
 }
 
+// What counts rows where the walk counts their elements.
+template <int kTensors>
+Walk<kTensors> without_innermost(Walk<kTensors> walk) {
+  if (walk.rank == 1) {
+    walk.sizes[0] = 1;
+    return walk;
+  }
+  --walk.rank;
+  for (int d = 0; d < walk.rank; ++d) {
+    walk.sizes[d] = walk.sizes[d + 1];
+    for (auto& strides : walk.strides) strides[d] = strides[d + 1];
+  }
+  return walk;
+}
+
 template <class T, int kInputs, int kOutputs, class Function>
 int launch_shifted(Function f, const Pointers<T, kInputs, kOutputs>& p,
                    const Walk<kInputs + kOutputs>& walk, const polyops_context* ctx) {
   const auto count = static_cast<int>(walk.sizes[0]);
   const int packs = (count + kPack<T> - 2) / kPack<T> + 1;  // at most, wherever the row begins
-  Walk<kInputs + kOutputs> rows = walk;
-  rows.sizes[0] = 1;
-  const int64_t threads = walk.numel() / count * packs;
+  const Walk<kInputs + kOutputs> rows = without_innermost(walk);
+  const int64_t threads = rows.numel() * packs;
   return gpu::launch(shifted_elements<T, kInputs, kOutputs, Function>,
-                     {(threads + kElementThreads - 1) / kElementThreads, kElementThreads}, ctx, f, p,
-                     rows, Division(packs), static_cast<uint32_t>(threads), count);
+                     {(threads + kElementThreads - 1) / kElementThreads, kElementThreads}, ctx, f,
+                     p, rows, Division(packs), static_cast<uint32_t>(threads), count);
 }
 
 }  // namespace

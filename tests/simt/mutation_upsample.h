@@ -9,7 +9,7 @@ namespace polyops::testing {
 namespace {
 
 // Several planes to a block and several waves; more rows than a table has.
-const std::vector<std::pair<Sizes, Sizes>> kUpsampled = {{{4, 5, 9, 40}, {4, 5, 18, 80}},
+const std::vector<std::pair<Sizes, Sizes>> kUpsampled = {{{4, 5, 9, 40}, {4, 5, 19, 80}},
                                                          {{1, 2, 40, 3}, {1, 2, 141, 16}}};
 
 Calls upsample(const char* op) {

@@ -17,7 +17,7 @@ class GroupColumns {
   static constexpr int kRead = kSide + kOwn + kSide;
   static constexpr int kLong = kOwn > 1 ? 2 : 1;  // read at once
   static_assert(kSide == 2);
-  using Part = Unit<kLong * static_cast<int>(sizeof(T))>;
+  using Part = Unit<kLong* static_cast<int>(sizeof(T))>;
 
  public:
   struct Raw {
@@ -26,8 +26,8 @@ class GroupColumns {
 
   GPU_DEVICE GroupColumns(const Image<T>& image, uint32_t lane, uint32_t plane)
       : row_(image.columns.from * static_cast<int>(sizeof(T))),
-        in_(reinterpret_cast<const char*>(
-            image.in + int64_t{plane} * image.rows.from * image.columns.from)),
+        in_(reinterpret_cast<const char*>(image.in +
+                                          int64_t{plane} * image.rows.from * image.columns.from)),
         first_(lane == 0),
         last_((lane + 1) * kOwn == static_cast<uint32_t>(image.columns.from)) {
 #pragma unroll

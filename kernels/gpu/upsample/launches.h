@@ -119,6 +119,11 @@ int backward_planes(const Image<T>& image, const polyops_context* ctx) {
 template <class Mode, class T, int kChannels>
 int backward_channels(const Image<T>& image, const polyops_context* ctx) {
   int status = POLYOPS_OK;
+  if constexpr (Mode::kTaps == 2 && kChannels > 1) {
+    if (has_groups(image.rows, 2) && has_groups(image.columns, 2)) {
+      return launch_groups<ChannelGroups<Mode, T, 2>>(image, ctx);
+    }
+  }
   launch_backward<Mode, ChannelSums<Mode, T, kChannels>>(image, ctx, 1, true, &status);
   return status;
 }
