@@ -148,7 +148,8 @@ TEST(Extreme, Columns) {
 }
 
 TEST(Extreme, ManyColumns) {
-  check_some({{{5, (1 << 18) + 1}, 0}, {{3, (1 << 18) + 8}, 0}, {{3, 400, 8}, 1}, {{3, 400, 9}, 1}});
+  check_some(
+      {{{5, (1 << 18) + 1}, 0}, {{3, (1 << 18) + 8}, 0}, {{3, 400, 8}, 1}, {{3, 400, 9}, 1}});
 }
 
 // At the ends of a pack and of a row, in one part and in several; twice, of which the first counts.

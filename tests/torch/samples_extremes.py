@@ -1,4 +1,4 @@
-"""Samples of argmax, argmin, max.dim and min.dim. Families have kernels of them for devices alone."""
+"""Samples of argmax, argmin, max.dim and min.dim, whose kernels are for devices alone."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -100,7 +100,12 @@ def of_others() -> Iterator[Sample]:
 
 def of_out() -> Iterator[Sample]:
     def into(
-        m: Make, op: str, sizes: tuple[int, ...], dim: int | None = 1, keep: bool = False, **how: Any
+        m: Make,
+        op: str,
+        sizes: tuple[int, ...],
+        dim: int | None = 1,
+        keep: bool = False,
+        **how: Any,
     ) -> Args:
         x = ties(m, 6, 50)
         values = m(*sizes, **how)
