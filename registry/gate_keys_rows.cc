@@ -252,8 +252,8 @@ GateKey var_key(const void* p) {
 
 GateKey extreme_key(const void* p) {
   const auto& a = *static_cast<const polyops_extreme_args*>(p);
-  const polyops_reduction_args reduction = {
-      sizeof reduction, a.src.rank == 0 ? 0 : 1u << a.dim, a.src, a.indices};
+  const polyops_reduction_args reduction = {sizeof reduction, a.src.rank == 0 ? 0 : 1u << a.dim,
+                                            a.src, a.indices};
   return reduction_key(&reduction);
 }
 

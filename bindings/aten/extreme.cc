@@ -77,14 +77,15 @@ struct Reading {
   }
   void expect(c10::ScalarType type, polyops_tensor* view) const {
     describe_contiguous(sizes, type, view);
+    if (type == at::kLong) view->dtype = POLYOPS_INT64;
     keep_dimension(view);
   }
   const char* take(const at::Tensor& out, const at::Tensor& self, c10::ScalarType type,
                    polyops_tensor* view) const {
     const char* reason = check_out(out, sizes, self, type);
     if (!reason && shares_storage(out, self)) reason = "out shares memory with an input";
-    if (!reason) reason = describe(out, view);
-    if (reason == nullptr) keep_dimension(view);
+    if (!reason) reason = type == at::kLong ? describe_indices(out, view) : describe(out, view);
+    if (!reason) keep_dimension(view);
     return reason;
   }
 };

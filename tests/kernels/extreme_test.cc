@@ -118,6 +118,19 @@ TEST(Extreme, Rows) {
   check_all(cases);
 }
 
+// A thread each; 16 and 32 are not, nor are those that begin elsewhere.
+TEST(Extreme, ShortRows) {
+  std::vector<Case> cases;
+  for (int64_t n : {2, 3, 10, 16, 19, 31, 32, 33}) {
+    cases.push_back({{130, n}, 1});
+    cases.push_back({{5, n}, 1, {}, n % 2});
+  }
+  cases.push_back({{128, 7}, 1});
+  cases.push_back({{2, 5, 70}, 1, {350, 1, 5}, 0, {1, 1, 2}});  // channels_last
+  cases.push_back({{50, 7}, 1, {8, 1}});                        // gaps
+  check_all(cases);
+}
+
 // More than fill a device, a block each, and in parts.
 TEST(Extreme, ManyRowsAndLongOnes) {
   check_some({{{5300, 3}, 1},
@@ -148,7 +161,8 @@ TEST(Extreme, Columns) {
 }
 
 TEST(Extreme, ManyColumns) {
-  check_some({{{5, (1 << 18) + 1}, 0}, {{3, (1 << 18) + 8}, 0}, {{3, 400, 8}, 1}, {{3, 400, 9}, 1}});
+  check_some(
+      {{{5, (1 << 18) + 1}, 0}, {{3, (1 << 18) + 8}, 0}, {{3, 400, 8}, 1}, {{3, 400, 9}, 1}});
 }
 
 // At the ends of a pack and of a row, in one part and in several; twice, of which the first counts.

@@ -237,11 +237,12 @@ Calls sum() {
   return all;
 }
 
-// Of blocks that share no wave, of columns, and of keys in several chunks; argmin, max and min have the
+// Of blocks that share no wave, columns, keys of several chunks and few neighbours; argmin, max and min have the
 // same kernels.
 Calls argmax() {
   Calls all = {"argmax", {}};
-  for (const Shape& s : std::vector<Shape>{{{2, 9000}, 1}, {{1, 70001}, 1}, {{50, 24}, 0}}) {
+  for (const Shape& s :
+       std::vector<Shape>{{{2, 9000}, 1}, {{1, 70001}, 1}, {{50, 24}, 0}, {{300, 19}, 1}}) {
     all.calls.push_back([s](const polyops_kernel& kernel) {
       Sizes kept = s.sizes;
       kept[static_cast<size_t>(s.dim)] = 1;

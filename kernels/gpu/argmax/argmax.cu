@@ -2,6 +2,7 @@
 #include "polyops/ops/extreme.h"
 #include "reduction/calls.h"
 #include "reduction/extreme_columns.h"
+#include "reduction/extreme_few.h"
 #include "reduction/extreme_rows.h"
 #include "table.h"
 
@@ -46,10 +47,10 @@ int extreme(const void* data, const polyops_context* ctx) {
   if (find_layout(reduction_of(a), &layout) != nullptr) return POLYOPS_DECLINED;
   return with_type(a.src.dtype, [&]<class T>() {
     const bool valued = polyops_is_present(&a.values);
-    const ExtremeResult<T> to = {static_cast<const T*>(a.src.data),
-                                 layout.columns ? layout.stride : 1,
-                                 static_cast<int64_t*>(a.indices.data),
-                                 valued ? static_cast<T*>(a.values.data) : nullptr};
+    const ExtremeResult<T> to = {
+        static_cast<const T*>(a.src.data), layout.columns ? layout.stride : 1,
+        static_cast<int64_t*>(a.indices.data), valued ? static_cast<T*>(a.values.data) : nullptr};
+    if (are_few(layout, to.src)) return launch_extreme_few<Op>(layout, to, ctx);
     return layout.columns ? launch_extreme_columns<Op>(layout, to, ctx)
                           : launch_extreme_rows<Op>(layout, to, ctx);
   });

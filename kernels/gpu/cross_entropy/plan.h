@@ -39,8 +39,8 @@ inline bool is_aligned(const polyops_tensor& t) {
 template <class T>
 Way way_of(const polyops_tensor& src) {
   const int64_t n = src.sizes[1];
-  const bool few = n <= kMostFew && n * sizeof(T) % 32 != 0 && is_aligned(src) &&
-                   (src.sizes[0] == 1 || src.strides[0] == n);
+  const bool few =
+      fits_shelf<T>(n) && is_aligned(src) && (src.sizes[0] == 1 || src.strides[0] == n);
   if (few) return Way::kFew;
   return n / kPack<T> <= kTeamPacks ? Way::kTeam : Way::kBlock;
 }

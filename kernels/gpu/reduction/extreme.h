@@ -84,8 +84,8 @@ merge_keys(const GPU_CONSTANT KeysCall<T> c) {
   GPU_SHARED(Key, shared, kFoldThreads);
   const int across_log2 = kFoldThreadsLog2 - c.down_log2;
   const int across = 1 << across_log2;
-  const auto result = static_cast<uint32_t>((block_id() << across_log2) +
-                                            (thread_id() & (across - 1)));
+  const auto result =
+      static_cast<uint32_t>((block_id() << across_log2) + (thread_id() & (across - 1)));
   const bool ours = result < c.results;
   uint32_t outer = result;
   const uint32_t column = ours ? take_remainder(c.by_width, &outer) : 0;

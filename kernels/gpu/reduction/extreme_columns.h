@@ -108,8 +108,7 @@ GPU_DEVICE void largest_down(const ExtremeColumnsCall<T>& c, const ColumnTask& t
     Key key = from[0];
 #pragma unroll 4
     for (int d = 1; d < 1 << of.down_log2; ++d) key = larger_key(key, from[d << of.across_log2]);
-    const uint32_t row =
-        task.first + row_of<Op, kFoldRows<kWide>>(rows, of.stride, column, key);
+    const uint32_t row = task.first + row_of<Op, kFoldRows<kWide>>(rows, of.stride, column, key);
     if (c.keys != nullptr) {
       c.keys[int64_t{task.left} * of.width + column] = with_number(key, row);
     } else {
@@ -121,7 +120,7 @@ GPU_DEVICE void largest_down(const ExtremeColumnsCall<T>& c, const ColumnTask& t
 template <class Op, class T, int kWide>
 GPU_KERNEL(kFoldThreads, 4)
 find_in_columns(const GPU_CONSTANT ExtremeColumnsCall<T> c) {
-  GPU_SHARED(Key, shared, kFoldPitch<kWide>* kWide);
+  GPU_SHARED(Key, shared, kFoldPitch<kWide> * kWide);
   constexpr int kRows = kFoldRows<kWide>;
   const ColumnTiles& of = c.tiles;
   const int team_log2 = of.across_log2 + of.down_log2;
@@ -149,8 +148,7 @@ int launch_extreme_columns(const ReductionLayout& of, const ExtremeResult<T>& to
   const int wide = in_packs<T>(of, to.src) ? kPack<T> : 1;
   const ColumnTiles tiles = column_tiles(of, wide, true);
   const bool whole = tiles.chunks == 1;
-  const ExtremeColumnsCall<T> call = {tiles, to,
-                                      whole ? nullptr : static_cast<Key*>(ctx->scratch)};
+  const ExtremeColumnsCall<T> call = {tiles, to, whole ? nullptr : static_cast<Key*>(ctx->scratch)};
   const int team_log2 = tiles.across_log2 + tiles.down_log2;
   const int64_t blocks = divide_up(tiles.tasks, kFoldThreads >> team_log2);
   const auto kernel = wide == 1 ? find_in_columns<Op, T, 1> : find_in_columns<Op, T, kPack<T>>;

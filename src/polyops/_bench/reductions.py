@@ -44,19 +44,23 @@ def _reduction(inputs: Inputs, name: str, out: bool) -> Case:
 
 
 def _place(inputs: Inputs, name: str, out: bool) -> Case:
-    """argmax and argmin."""
+    """Of argmax and argmin."""
     x = inputs.input()
     given = inputs.spec.option("dim", "")
     dim = int(given) if given else None
     keep = inputs.spec.option("keep", "no") == "yes"
     packet = getattr(aten, name)
     result = packet.default(x, dim, keep)
-    fn = partial(packet.out, x, dim, keep, out=result) if out else partial(packet.default, x, dim, keep)
+    fn = (
+        partial(packet.out, x, dim, keep, out=result)
+        if out
+        else partial(packet.default, x, dim, keep)
+    )
     return new_results(fn, nbytes(x, result))
 
 
 def _extreme(inputs: Inputs, name: str, out: bool) -> Case:
-    """max and min over a dimension."""
+    """Of max and min over a dimension."""
     x = inputs.input()
     dim = int(inputs.spec.option("dim", "-1"))
     keep = inputs.spec.option("keep", "no") == "yes"
