@@ -138,8 +138,8 @@ template <class Op, class T>
 int launch_state_columns(const ReductionLayout& of, const T* src, const typename Op::Finish& dst,
                          const polyops_context* ctx) {
   const int wide = in_packs<T>(of, src) ? kPack<T> : 1;
-  const bool packed = wide > 1 && of.dst_step == 1 && dst.aligned() &&
-                      rows_aligned(of.kept, 0, nullptr, wide);
+  const bool packed =
+      wide > 1 && of.dst_step == 1 && dst.aligned() && rows_aligned(of.kept, 0, nullptr, wide);
   StateColumnsCall<Op, T> call = {src, column_tiles(of, wide, true), dst, packed, 0, nullptr};
   const int64_t chunks = call.tiles.chunks;
   if (chunks > 1) {
