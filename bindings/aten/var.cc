@@ -22,8 +22,7 @@ namespace {
 using Dims = at::OptionalIntArrayRef;
 using Correction = const std::optional<at::Scalar>&;
 
-const char* read(const at::Tensor& self, Dims dims, Correction correction,
-                 polyops_var_args* args) {
+const char* read(const at::Tensor& self, Dims dims, Correction correction, polyops_var_args* args) {
   args->struct_size = sizeof *args;
   args->correction = 1;
   args->mean = absent();

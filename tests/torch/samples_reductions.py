@@ -52,7 +52,7 @@ def of_shapes() -> Iterator[Sample]:
             )
     for op in SUMS:
         yield Sample(op, "over all", lambda m: args(m(5, 13), None))
-    yield Sample("logsumexp", "of no dimensions", lambda m: args(m(()), []), "no dimensions")
+    yield Sample("logsumexp", "of no dimensions", lambda m: args(m(), []), "no dimensions")
     yield from each("rank 9", lambda m: args(m(*RANK_9), [8]), "rank")
 
 

@@ -62,14 +62,22 @@ def of_layouts() -> Iterator[Sample]:
         )
 
 
+def squarable(x: torch.Tensor) -> torch.Tensor:
+    """In float32, in which devices have the squares: stock's CPU has them in float64."""
+    most = min(1e15, torch.finfo(x.dtype).max)
+    return torch.where(x.isfinite(), x.clamp(-most, most), x)
+
+
 def of_values() -> Iterator[Sample]:
     for dims in ([0], [1], [0, 1]):
         yield from each(
             f"special over {dims}",
-            lambda m, d=dims: args(without_infinity(m(90, 30, special=True)), d),
+            lambda m, d=dims: args(without_infinity(squarable(m(90, 30, special=True))), d),
         )
         yield from each(
-            f"infinite over {dims}", lambda m, d=dims: args(m(90, 30, special=True), d), ops=PLAIN
+            f"infinite over {dims}",
+            lambda m, d=dims: args(squarable(m(90, 30, special=True)), d),
+            ops=PLAIN,
         )
     for correction in (2, -1, 0.5, 4.5):
         yield from each(

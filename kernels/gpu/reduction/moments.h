@@ -128,7 +128,8 @@ struct Moments {
       if (mean.data != nullptr) mean.store_pack(at, all.mean);
     }
     bool aligned() const {
-      return (reinterpret_cast<uintptr_t>(dst.data) | reinterpret_cast<uintptr_t>(mean.data)) % 16 ==
+      return (reinterpret_cast<uintptr_t>(dst.data) | reinterpret_cast<uintptr_t>(mean.data)) %
+                 16 ==
              0;
     }
   };

@@ -62,6 +62,7 @@ GPU_DEVICE void store_columns(const StateColumnsCall<Op, T>& c, const ColumnTask
   for (int j = 0; j < kWide; ++j) store_column_numbers<Op>(c, task, column + j, x.get(j));
 }
 
+constexpr int kMergeChains = 4;
 template <int kWide>
 constexpr int kStatePitch = kWide * kFoldPitch<kWide>;  // of a number of all columns
 
@@ -77,14 +78,26 @@ GPU_DEVICE void merge_down_numbers(const StateColumnsCall<Op, T>& c, uint32_t fi
   for (int i = thread_id(); i < kFoldThreads * kWide >> of.down_log2; i += kFoldThreads) {
     const int team = i >> columns_log2, column = i & ((1 << columns_log2) - 1);
     const int from = column % kWide * kFoldPitch<kWide> + (team << team_log2) + column / kWide;
-    N x = get_numbers<N>(shared, kStatePitch<kWide>, from);
-#pragma unroll 2
-    for (int d = 1; d < 1 << of.down_log2; ++d) {
-      x = Op::merge(x, get_numbers<N>(shared, kStatePitch<kWide>, from + (d << of.across_log2)));
+    // In chains, each of which rounds less often.
+    N x[kMergeChains];
+#pragma unroll
+    for (int k = 0; k < kMergeChains; ++k) x[k] = Op::none();
+    for (int d = 0; d < 1 << of.down_log2; d += kMergeChains) {
+#pragma unroll
+      for (int k = 0; k < kMergeChains; ++k) {
+        if (d + k >= 1 << of.down_log2) break;
+        const int at = from + ((d + k) << of.across_log2);
+        x[k] = Op::merge(x[k], get_numbers<N>(shared, kStatePitch<kWide>, at));
+      }
+    }
+#pragma unroll
+    for (int half = kMergeChains / 2; half > 0; half /= 2) {
+#pragma unroll
+      for (int k = 0; k < half; ++k) x[k] = Op::merge(x[k], x[k + half]);
     }
     const ColumnTask task(of, first_task + team, kWide);
     if (task.ours && task.column + column < static_cast<uint32_t>(of.width)) {
-      store_column_numbers<Op>(c, task, task.column + column, x);
+      store_column_numbers<Op>(c, task, task.column + column, x[0]);
     }
   }
 }
@@ -125,8 +138,8 @@ template <class Op, class T>
 int launch_state_columns(const ReductionLayout& of, const T* src, const typename Op::Finish& dst,
                          const polyops_context* ctx) {
   const int wide = in_packs<T>(of, src) ? kPack<T> : 1;
-  const bool packed = wide > 1 && of.dst_step == 1 && dst.aligned() &&
-                      rows_aligned(of.kept, 0, nullptr, wide);
+  const bool packed =
+      wide > 1 && of.dst_step == 1 && dst.aligned() && rows_aligned(of.kept, 0, nullptr, wide);
   StateColumnsCall<Op, T> call = {src, column_tiles(of, wide, true), dst, packed, 0, nullptr};
   const int64_t chunks = call.tiles.chunks;
   if (chunks > 1) {

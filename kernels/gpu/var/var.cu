@@ -1,6 +1,5 @@
 // var, std, var_mean and std_mean on GPUs.
 #include "polyops/ops/var.h"
-
 #include "reduction/moments.h"
 #include "reduction/state_calls.h"
 #include "table.h"
@@ -54,5 +53,4 @@ int standard(const void* data, const polyops_context* ctx) { return launch_var(d
 POLYOPS_GPU_KERNELS(var, POLYOPS_GPU_KERNEL("var", "var", var_supports, var_scratch, var),
                     POLYOPS_GPU_KERNEL("std", "std", var_supports, var_scratch, standard),
                     POLYOPS_GPU_KERNEL("var_mean", "var_mean", var_supports, var_scratch, var),
-                    POLYOPS_GPU_KERNEL("std_mean", "std_mean", var_supports, var_scratch,
-                                       standard))
+                    POLYOPS_GPU_KERNEL("std_mean", "std_mean", var_supports, var_scratch, standard))
