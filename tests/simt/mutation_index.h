@@ -1,9 +1,10 @@
-// Calls that reach every barrier of embedding_backward and index_add.
+// Calls that reach every barrier of embedding_backward, gather and index_add.
 #ifndef POLYOPS_TESTS_SIMT_MUTATION_INDEX_H_
 #define POLYOPS_TESTS_SIMT_MUTATION_INDEX_H_
 
 #include "mutation_case.h"
 #include "polyops/ops/embedding.h"
+#include "polyops/ops/gather.h"
 #include "polyops/ops/index_add.h"
 
 namespace polyops::testing {
@@ -53,6 +54,17 @@ Calls index_add() {
   add({120, 3, 256}, true);
   add({8300, 700, 1}, true);
   return all;
+}
+
+Calls gather() {
+  return {"gather", {[](const polyops_kernel& kernel) {
+            const Buffer src = random({2, 300}, 1), result(POLYOPS_FLOAT32, {2, 300});
+            Buffer index(POLYOPS_INT64, {2, 300});
+            index.fill([](int64_t i) { return i * 7919 % 300; });
+            const polyops_gather_args args = {sizeof args, 1, src.view(), index.view(),
+                                              result.view()};
+            return run(kernel, args, {&result});
+          }}};
 }
 
 }  // namespace

@@ -92,7 +92,7 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(softmax, softmax_backward, log_softmax, log_softmax_backward, layer_norm,
                       layer_norm_backward, rms_norm, rms_norm_backward, nll_loss, nll_loss_backward,
                       cross_entropy, cross_entropy_backward, copy, sum, argmax, var, cumsum,
-                      embedding_backward, index_add, convolution, convolution_backward, group_norm,
+                      embedding_backward, gather, index_add, convolution, convolution_backward, group_norm,
                       group_norm_backward, batch_norm, batch_norm_backward, avg_pool2d,
                       avg_pool2d_backward, max_pool2d, max_pool2d_backward, adaptive_max_pool2d,
                       upsample_bilinear2d, upsample_bilinear2d_backward, upsample_bicubic2d,

@@ -26,9 +26,10 @@ def embedding_backward_terms(grad: Array, *args: Any) -> Array:
 
 
 def index_add(x: Array, dim: int, index: Array, source: Array, alpha: float = 1) -> Array:
-    result = np.moveaxis(x.astype(np.longdouble), dim, 0)  # a copy
-    np.add.at(result, index.astype(np.int64), np.moveaxis(source, dim, 0) * np.longdouble(alpha))
-    return np.moveaxis(result, 0, dim)
+    result = np.moveaxis(np.atleast_1d(x).astype(np.longdouble), dim, 0)  # of a copy
+    rows = np.moveaxis(np.atleast_1d(source), dim, 0) * np.longdouble(alpha)
+    np.add.at(result, np.atleast_1d(index).astype(np.int64), rows)
+    return np.moveaxis(result, 0, dim).reshape(x.shape)
 
 
 def index_add_terms(x: Array, dim: int, index: Array, source: Array, alpha: float = 1) -> Array:

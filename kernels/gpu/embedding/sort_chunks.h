@@ -92,12 +92,16 @@ GPU_DEVICE void sums_of_bin(const SortCall& c, int bin, uint32_t* before, uint32
     *all = c.all[bin];
     return;
   }
+  uint32_t count[kFewChunks];  // all of them on the way at once
+#pragma unroll
+  for (int chunk = 0; chunk < kFewChunks; ++chunk) {
+    count[chunk] = chunk < c.chunks ? c.counts[chunk * bins + bin] : 0;
+  }
   *before = *all = 0;
-#pragma unroll 8
-  for (int chunk = 0; chunk < c.chunks; ++chunk) {
-    const uint32_t count = c.counts[chunk * bins + bin];
-    if (chunk < own) *before += count;
-    *all += count;
+#pragma unroll
+  for (int chunk = 0; chunk < kFewChunks; ++chunk) {
+    if (chunk < own) *before += count[chunk];
+    *all += count[chunk];
   }
 }
 

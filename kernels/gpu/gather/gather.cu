@@ -1,7 +1,9 @@
 // gather: runs of elements where the index repeats itself behind dim, as it does when it is expanded;
-// else element by element (../index_select/select.h).
+// else element by element (../index_select/select.h). Much of short rows goes by way of the block's
+// memory (staged.h).
 #include "index_select/select.h"
 #include "polyops/ops/gather.h"
+#include "staged.h"
 #include "table.h"
 
 namespace polyops::gpu {
@@ -63,8 +65,55 @@ int gather(const void* data, const polyops_context* ctx) {
   return select_runs<true>(call, bytes, outers * count, m.index_inner != 0 ? width : 16, ctx);
 }
 
+// Along the last dimension, and so much of each row that it is worth reading as a whole.
+const char* staged_supports(const void* data) {
+  if (const char* reason = gather_supports(data)) return reason;
+  const auto& a = *static_cast<const polyops_gather_args*>(data);
+  const int64_t length = a.src.sizes[a.dim], count = a.index.sizes[a.dim];
+  if (numel_between(a.dst, a.dim + 1, a.dst.rank) != 1 || a.src.strides[a.dim] != 1) {
+    return "layout";
+  }
+  if (length * polyops_dtype_size(a.src.dtype) > kMostStaged - 32) return "size";
+  return count * kStagedShare < length ? "size" : nullptr;
+}
+
+template <class Unit>
+int launch_staged(const polyops_gather_args& a, const polyops_context* ctx) {
+  Merged m;
+  merge(a, &m);
+  const int64_t length = a.src.sizes[a.dim], halves = a.index.dtype == POLYOPS_INT32 ? 1 : 2;
+  StagedCall call = {};
+  call.src = a.src.data;
+  call.dst = a.dst.data;
+  call.index = {a.index.data, a.index.strides[a.dim] * halves, static_cast<uint32_t>(length),
+                halves == 1};
+  call.src_outer = m.src_outer;
+  call.index_outer = m.index_outer * halves;
+  call.length = static_cast<int32_t>(length);
+  call.count = static_cast<int32_t>(a.index.sizes[a.dim]);
+  const size_t shared = (static_cast<size_t>(length) * sizeof(Unit) + 31) / 16 * 16;
+  return gpu::launch(gather_staged<Unit>, {numel_between(a.dst, 0, a.dim), kStagedThreads, shared},
+                     ctx, call);
+}
+
+int gather_by_rows(const void* data, const polyops_context* ctx) {
+  const auto& a = *static_cast<const polyops_gather_args*>(data);
+  switch (polyops_dtype_size(a.src.dtype)) {
+    case 8:
+      return launch_staged<uint64_t>(a, ctx);
+    case 4:
+      return launch_staged<uint32_t>(a, ctx);
+    case 2:
+      return launch_staged<uint16_t>(a, ctx);
+    default:
+      return launch_staged<uint8_t>(a, ctx);
+  }
+}
+
 }  // namespace
 }  // namespace polyops::gpu
 
 POLYOPS_GPU_KERNELS(gather,
+                    POLYOPS_GPU_KERNEL("gather", "gather_staged", staged_supports, nullptr,
+                                       gather_by_rows),
                     POLYOPS_GPU_KERNEL("gather", "gather", gather_supports, nullptr, gather))

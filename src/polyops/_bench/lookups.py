@@ -72,7 +72,7 @@ def _gather(inputs: Inputs, name: str, out: bool) -> Case:
         named = nbytes(index)
     result = torch.gather(table, dim, index)
     read = min(nbytes(table), nbytes(result))
-    into = {"out": result} if out else {}
+    into: dict[str, Any] = {"out": result} if out else {}
     moved = named + nbytes(result) + read
     case = new_results(partial(torch.gather, table, dim, index, **into), moved)
     return replace(case, footprint=nbytes(table, result) + named)
@@ -89,7 +89,7 @@ def _index_add(inputs: Inputs, name: str, out: bool) -> Case:
         moved = nbytes(index, source) + 2 * nbytes(table)
         return new_results(partial(torch.index_add, table, dim, index, source), moved)
     row = nbytes(table) // table.shape[dim]
-    moved = nbytes(index, source) + 2 * row * index.unique().numel()
+    moved = nbytes(index, source) + 2 * row * int(torch.bincount(index).count_nonzero())
     fn = partial(aten.index_add_.default, table, dim, index, source)
     case = in_place(lambda dst: dst.index_add_(dim, index, source), table, moved)
     return replace(case, fn=fn, footprint=nbytes(table, index, source))
