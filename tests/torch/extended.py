@@ -272,6 +272,8 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "cross_entropy_loss": cross_entropy,
     "nll_loss_forward": nll_loss,
     "nll_loss_backward": nll_loss_backward,
+    "nll_loss2d_forward": nll_loss,
+    "nll_loss2d_backward": nll_loss_backward,
     "embedding_dense_backward": embedding_backward,
 }
 
