@@ -162,10 +162,11 @@ bool backward_out(Call& call, const at::Tensor& grad_output, const at::Tensor& s
          run_backward(call, grad_output, target, weight, total_weight, grad_input, &args);
 }
 
+constexpr const char kBackward[] = "nll_loss_backward";
+
 }  // namespace
 
 std::vector<Overload> nll_loss_overloads() {
-  constexpr const char kBackward[] = "nll_loss_backward";
   return {
       {"nll_loss_forward", "nll_loss", "nll_loss", wrap(forward<kRows>, at::cpu::nll_loss_forward)},
       {"nll_loss_forward.output", "nll_loss", "nll_loss",

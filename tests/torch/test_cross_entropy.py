@@ -280,7 +280,7 @@ def test_what_else_is_declined(device: str) -> None:
         "layout": (scores(device, 5, 6).T, labels(device, 6, 5)),
         "dtype": (scores(device, 6, 5).double(), labels(device, 6, 5)),
     }
-    for reason, (x, target) in [*calls.items(), ("layout", pixels), ("classes", many)]:
+    for reason, (x, target) in [*calls.items(), ("layout", pixels), ("shape", many)]:
         polyops.reset_stats()
         close(both_ways(x, target), by_stock(both_ways, x, target), 2**-17)
         assert reasons() == {reason: 1}

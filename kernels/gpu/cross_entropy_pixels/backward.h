@@ -4,7 +4,6 @@
 #ifndef POLYOPS_GPU_CROSS_ENTROPY_PIXELS_BACKWARD_H_
 #define POLYOPS_GPU_CROSS_ENTROPY_PIXELS_BACKWARD_H_
 
-#include "cross_entropy/backward.h"
 #include "gpu.h"
 #include "place.h"
 #include "softmax/park.h"
@@ -27,14 +26,14 @@ struct PixelsBackwardCall {
   int parked;  // chunks
 };
 
-// Of the thread's pixels, as RowGradient of a row. Where one does not count all factors are 0, and
-// the result is NaN if its softmax is.
+// Of the thread's pixels, as RowGradient of a row: share exp(x - max) - spread weight. Where one does not
+// count the result is 0, or NaN if its sum is.
 template <class T, bool kWeighted>
 struct PixelGradients {
-  float max[kQuad], log_sum[kQuad], factor[kQuad], spread[kQuad], keep[kQuad];
+  float max[kQuad], share[kQuad], spread[kQuad], keep[kQuad];
 
   GPU_DEVICE PixelGradients(const PixelsBackwardCall<T>& c, const Place& at, const Labels& labels,
-                            const PixelSums<Smooth::kNone>& sums) {
+                            const PixelSums<T, Smooth::kNone>& sums) {
     float all = static_cast<float>(c.tiling.classes);  // weights
     if constexpr (kWeighted) {
       all = 0;
@@ -43,20 +42,20 @@ struct PixelGradients {
 #pragma unroll
     for (int j = 0; j < kQuad; ++j) {
       max[j] = sums.max[j];
-      log_sum[j] = log_close(sums.sum[j]);
-      factor[j] = spread[j] = keep[j] = 0;
+      spread[j] = keep[j] = 0;
+      share[j] = 0 / sums.sum[j];
       if (labels.target[j] < 0) continue;
       float grad = widen(c.grad_dst[at.sample(c.tiling, j) * c.grad_step]);
       if (c.total != nullptr) grad /= *c.total;
-      factor[j] = grad * fmaf(c.spread, all, c.keep * labels.weight[j]);
+      share[j] = grad * fmaf(c.spread, all, c.keep * labels.weight[j]) / sums.sum[j];
       if (c.spread != 0) spread[j] = grad * c.spread;  // grad may be infinite
       keep[j] = grad * c.keep * labels.weight[j];
     }
   }
-  // w: the weight of the class.
+  // w: the weight of its class.
   GPU_DEVICE float operator()(float x, int j, float w, bool is_label) const {
-    const float exp = softmax_of<T>(x, max[j], log_sum[j]);
-    const float result = fmaf(exp, factor[j], kWeighted ? -spread[j] * w : -spread[j]);
+    const float exp = exp_of<T>(x - max[j]);
+    const float result = fmaf(exp, share[j], kWeighted ? -spread[j] * w : -spread[j]);
     return is_label ? result - keep[j] : result;
   }
 };
@@ -90,7 +89,7 @@ cross_entropy_pixels_backward(const PixelsBackwardCall<T> c) {
   const Place at(c.tiling);
   if (!at.inside) return;
   const Labels labels = labels_of(c.targets, c.weights, c.tiling, at);
-  PixelSums<Smooth::kNone> sums;
+  PixelSums<T, Smooth::kNone> sums;
   Quad<T> x[kRows<T>];
   const int classes = c.tiling.classes;
   int begin = 0, chunk = 0;
