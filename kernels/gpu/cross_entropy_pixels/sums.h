@@ -48,8 +48,8 @@ struct PixelSums {
 };
 
 // Adds classes begin, begin + 1, ...; kAll: there are kRows of them. targets: null if the scores of
-// labels are not wanted.
-template <class T, bool kAll, Smooth kSmooth>
+// labels are not wanted. kApart: the sum is of all other classes.
+template <class T, bool kAll, bool kApart = false, Smooth kSmooth>
 GPU_DEVICE void absorb_classes(const Quad<T> (&quads)[kRows<T>], int begin, int rows,
                                const ClassWeights<T>& weights, const int* targets,
                                PixelSums<T, kSmooth>* sums) {
@@ -72,9 +72,11 @@ GPU_DEVICE void absorb_classes(const Quad<T> (&quads)[kRows<T>], int begin, int 
 #pragma unroll
     for (int j = 0; j < kQuad; ++j) {
       const float distance = x[j] - shift_of(tops[j]);
-      part[j] += exp_of<T>(distance);
+      const bool is_label = targets != nullptr && targets[j] == begin + k;
+      const float exp = exp_of<T>(distance);
+      part[j] += kApart && is_label ? 0.0f : exp;
       if constexpr (kSmooth != Smooth::kNone) sums->below[j] = fmaf(-w, distance, sums->below[j]);
-      if (targets != nullptr && targets[j] == begin + k) sums->label[j] = x[j];
+      if (is_label) sums->label[j] = x[j];
     }
     if constexpr (kSmooth != Smooth::kNone) sums->weight += w;
   }
