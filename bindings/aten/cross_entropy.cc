@@ -1,4 +1,4 @@
-// aten::cross_entropy_loss of labels, one for each row of a batch: a composite, taken as a whole,
+// aten::cross_entropy_loss of labels, one for each row of a batch or pixel of its images: a composite, taken as a whole,
 // so that the scores are read once and log-probabilities are never written.
 #include "polyops/ops/cross_entropy.h"
 
@@ -38,12 +38,33 @@ bool is_cast_by_autocast(const at::Tensor& self) {
          at::autocast::is_autocast_enabled(self.device().type());
 }
 
+// One dimension of the first and the third one; false if they do not follow each other in memory.
+bool is_one_run(const polyops_tensor& t, int first, int last) {
+  return t.sizes[first] == 1 || t.strides[first] == t.sizes[last] * t.strides[last];
+}
+
+void flatten(polyops_tensor* view, int last) {
+  view->sizes[0] *= view->sizes[last];
+  view->strides[0] = view->strides[last];
+  --view->rank;
+}
+
+// Pixels whose classes are next to each other (channels_last) are rows.
+void take_as_rows(polyops_cross_entropy_args* args) {
+  polyops_tensor& src = args->src;
+  if (src.rank != 3 || src.sizes[1] == 1 || src.strides[1] != 1) return;
+  if (!is_one_run(src, 0, 2) || !is_one_run(args->target, 0, 1)) return;
+  flatten(&src, 2);
+  flatten(&args->target, 1);
+  if (args->dst.rank == 2) flatten(&args->dst, 1);
+}
+
 const char* prepare(const Site& site, const at::Tensor& self, const CrossEntropyCall& given,
                     polyops_cross_entropy_args* args) {
   const at::Tensor* weight = given.weight.defined() ? &given.weight : nullptr;
   const char* reason = check_scores(self, given.reduction);
   if (!reason) reason = check_gradients(site, self, weight);
-  if (!reason) reason = describe(self, &args->src);
+  if (!reason) reason = describe_scores(self, &args->src);
   if (!reason) reason = describe_target(given.target, self, &args->target);
   if (!reason) reason = describe_weight(weight, self, &args->weight);
   if (reason) return reason;
@@ -51,8 +72,9 @@ const char* prepare(const Site& site, const at::Tensor& self, const CrossEntropy
   args->reduction = static_cast<int32_t>(given.reduction);
   args->ignore_index = given.ignore_index;
   args->label_smoothing = given.label_smoothing;
-  describe_contiguous(loss_sizes(self, given.reduction), self.scalar_type(), &args->dst);
+  describe_loss(given.target, self, given.reduction, &args->dst);
   args->stats = args->total_weight = absent();
+  take_as_rows(args);
   return nullptr;
 }
 
@@ -88,8 +110,8 @@ std::optional<at::Tensor> loss(Call& call, const Site& site, const at::Tensor& s
     call.decline("backward");
     return std::nullopt;
   }
-  one.loss = allocate(self, loss_sizes(self, reduction), self.scalar_type());
-  if (kept) {
+  one.loss = allocate(self, loss_sizes(target, reduction), self.scalar_type());
+  if (kept && keeps_stats(self)) {
     const int64_t sizes[] = {self.size(0), POLYOPS_CROSS_ENTROPY_STATS};
     one.stats = allocate(self, sizes, at::kFloat);
     describe(one.stats, &args.stats);

@@ -34,7 +34,7 @@ const at::Tensor* optional(const at::Tensor& tensor) {
 const char* prepare(const at::Tensor& self, const CrossEntropyCall& call,
                     polyops_cross_entropy_backward_args* args) {
   const char* reason = check_scores(self, call.reduction);
-  if (!reason) reason = describe(self, &args->src);
+  if (!reason) reason = describe_scores(self, &args->src);
   if (!reason) reason = describe_target(call.target, self, &args->target);
   if (!reason) reason = describe_weight(optional(call.weight), self, &args->weight);
   if (reason) return reason;
@@ -42,10 +42,13 @@ const char* prepare(const at::Tensor& self, const CrossEntropyCall& call,
   args->reduction = static_cast<int32_t>(call.reduction);
   args->ignore_index = call.ignore_index;
   args->label_smoothing = call.label_smoothing;
-  describe_contiguous(loss_sizes(self, call.reduction), self.scalar_type(), &args->grad_dst);
-  describe_contiguous({self.size(0), POLYOPS_CROSS_ENTROPY_STATS}, at::kFloat, &args->stats);
+  describe_loss(call.target, self, call.reduction, &args->grad_dst);
+  args->stats = absent();
+  if (keeps_stats(self)) {
+    describe_contiguous({self.size(0), POLYOPS_CROSS_ENTROPY_STATS}, at::kFloat, &args->stats);
+  }
   describe_contiguous({}, at::kFloat, &args->total_weight);
-  describe_contiguous(self.sizes(), self.scalar_type(), &args->grad_src);
+  describe_gradient(self, &args->grad_src);
   return nullptr;
 }
 
@@ -59,8 +62,8 @@ at::Tensor gradient_by_kernel(const at::Tensor& grad, const at::Tensor& self,
   if (!reason && !saved.slot->enabled->load(std::memory_order_relaxed)) reason = "disabled";
   if (!reason) reason = prepare(self, saved, &args);
   if (!reason && !same_kind(grad, self)) reason = "mixed dtypes or devices";
-  if (!reason && grad.sizes() != loss_sizes(self, saved.reduction)) reason = "shape";
-  if (!reason) reason = describe(grad, &args.grad_dst);
+  if (!reason && grad.sizes() != loss_sizes(saved.target, saved.reduction)) reason = "shape";
+  if (!reason) reason = describe_value(grad, &args.grad_dst);
   const OpTable& table =
       registry().table(c10::DeviceTypeName(saved.slot->device, /*lower_case=*/true), kBackward);
   if (!reason && !call.choose_from(table, &args)) reason = "backward";
@@ -73,7 +76,7 @@ at::Tensor gradient_by_kernel(const at::Tensor& grad, const at::Tensor& self,
   set_input(&args.src, self);
   set_input(&args.target, saved.target);
   if (saved.weight.defined()) set_input(&args.weight, saved.weight);
-  set_input(&args.stats, saved.stats);
+  if (saved.stats.defined()) set_input(&args.stats, saved.stats);
   if (saved.total_weight.defined()) set_input(&args.total_weight, saved.total_weight);
   set_output(&args.grad_src, result);
   return call.launch(&args, result) ? result : at::Tensor();
@@ -89,7 +92,9 @@ at::Tensor gradient_by_ops(const at::Tensor& grad, const at::Tensor& self,
   const at::Tensor weights = saved.weight.defined()
                                  ? saved.weight.to(at::kFloat)
                                  : at::ones({self.size(1)}, self.options().dtype(at::kFloat));
-  const at::Tensor own = weights.index_select(0, target).mul(counts);
+  const at::Tensor own = weights.index_select(0, target.flatten()).view_as(target).mul(counts);
+  c10::DimVector of_class(self.dim() - 1, 1);  // sizes of what goes along dimension 1
+  of_class[0] = self.size(1);
   const double spread = saved.label_smoothing / static_cast<double>(self.size(1));
   const at::Tensor labelled = own.mul(1 - saved.label_smoothing);
   const at::Tensor factor = labelled.add(counts.mul(weights.sum().mul(spread))).unsqueeze(1);
@@ -98,7 +103,7 @@ at::Tensor gradient_by_ops(const at::Tensor& grad, const at::Tensor& self,
   if (saved.reduction == POLYOPS_NLL_LOSS_NONE) scale = scale.unsqueeze(1);
   const at::Tensor marks =
       at::zeros_like(exps).scatter(1, target.unsqueeze(1), labelled.unsqueeze(1));
-  const at::Tensor each = exps.mul(factor).sub(marks).sub(weights.mul(spread)).mul(scale);
+  const at::Tensor each = exps.mul(factor).sub(marks).sub(weights.mul(spread).view(of_class)).mul(scale);
   const at::Tensor zero = at::scalar_tensor(0, each.options());
   return at::where(counts.unsqueeze(1), each, zero).to(self.scalar_type());
 }

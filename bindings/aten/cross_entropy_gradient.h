@@ -14,8 +14,12 @@ struct CrossEntropyCall {
   int64_t reduction, ignore_index;
   double label_smoothing;
   at::Tensor loss;
-  at::Tensor stats, total_weight;  // what forward kept; total_weight: undefined but for the mean
+  // What forward kept. stats: undefined of pixels; total_weight: undefined but for the mean.
+  at::Tensor stats, total_weight;
 };
+
+// Whether forward keeps stats for the backward: of rows.
+inline bool keeps_stats(const at::Tensor& self) { return self.dim() == 2; }
 
 // The loss, with its place in the graph.
 at::Tensor record(const at::Tensor& self, const CrossEntropyCall& call);

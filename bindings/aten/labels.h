@@ -1,4 +1,4 @@
-// What losses of labels, one for each row of a batch, ask of their arguments.
+// What losses of labels, one for each row of a batch or pixel of its images, ask of their arguments.
 #ifndef POLYOPS_BINDINGS_ATEN_LABELS_H_
 #define POLYOPS_BINDINGS_ATEN_LABELS_H_
 
@@ -7,16 +7,24 @@
 
 namespace polyops::torch_binding {
 
-// Of the rows and how their losses are reduced: nullptr, or what we do not take.
+// Of scores and how their losses are reduced: nullptr, or what we do not take.
 const char* check_scores(const at::Tensor& self, int64_t reduction);
 
-// As describe(), beside scores that passed.
+// As describe(): rows, or images by classes by pixels, whatever the number of their dimensions.
+const char* describe_scores(const at::Tensor& self, polyops_tensor* view);
+// Beside scores that passed.
 const char* describe_target(const at::Tensor& target, const at::Tensor& self, polyops_tensor* view);
+// Values of all samples, or one of all.
+const char* describe_value(const at::Tensor& value, polyops_tensor* view);
 // weight: NULL if there is none.
 const char* describe_weight(const at::Tensor* weight, const at::Tensor& self, polyops_tensor* view);
 
-// Of the loss.
-at::IntArrayRef loss_sizes(const at::Tensor& self, int64_t reduction);
+// Of the loss, and its view.
+at::IntArrayRef loss_sizes(const at::Tensor& target, int64_t reduction);
+void describe_loss(const at::Tensor& target, const at::Tensor& self, int64_t reduction,
+                   polyops_tensor* view);
+// Of a gradient like self.
+void describe_gradient(const at::Tensor& self, polyops_tensor* view);
 
 }  // namespace polyops::torch_binding
 

@@ -1,8 +1,11 @@
-// aten::nll_loss_forward and its backward. F.nll_loss and F.cross_entropy of labels end here, with one
-// label for each row of a batch; without a batch, and of pixels (nll_loss2d), they do not.
+// aten::nll_loss_forward, nll_loss2d_forward and their backwards. F.nll_loss and F.cross_entropy of
+// labels end here, with one label for each row of a batch, or pixel of its images; without a batch they
+// do not.
 #include "polyops/ops/nll_loss.h"
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/nll_loss2d_backward_cpu_dispatch.h>
+#include <ATen/ops/nll_loss2d_forward_cpu_dispatch.h>
 #include <ATen/ops/nll_loss_backward_cpu_dispatch.h>
 #include <ATen/ops/nll_loss_forward_cpu_dispatch.h>
 
@@ -15,17 +18,21 @@
 namespace polyops::torch_binding {
 namespace {
 
+constexpr int64_t kRows = 2, kPixels = 4;  // dimensions of their scores
+
+template <int64_t kDims>
 bool prepare(Call& call, const at::Tensor& self, const at::Tensor& target, const at::Tensor* weight,
              int64_t reduction, int64_t ignore_index, polyops_nll_loss_args* args) {
   const char* reason = check_scores(self, reduction);
-  if (!reason) reason = describe(self, &args->src);
+  if (!reason && self.dim() != kDims) reason = "shape";
+  if (!reason) reason = describe_scores(self, &args->src);
   if (!reason) reason = describe_target(target, self, &args->target);
   if (!reason) reason = describe_weight(weight, self, &args->weight);
   if (reason) return call.decline(reason);
   args->struct_size = sizeof *args;
   args->reduction = static_cast<int32_t>(reduction);
   args->ignore_index = ignore_index;
-  describe_contiguous(loss_sizes(self, reduction), self.scalar_type(), &args->dst);
+  describe_loss(target, self, reduction, &args->dst);
   describe_contiguous({}, self.scalar_type(), &args->total_weight);
   return true;
 }
@@ -40,13 +47,14 @@ bool run(Call& call, const at::Tensor& self, const at::Tensor& target, const at:
   return call.launch(args, self);
 }
 
+template <int64_t kDims>
 std::optional<Two> forward(Call& call, const at::Tensor& self, const at::Tensor& target,
                            const OptionalTensor& weight_, int64_t reduction, int64_t ignore_index) {
   const at::Tensor* weight = present(weight_);
   polyops_nll_loss_args args;
-  if (!prepare(call, self, target, weight, reduction, ignore_index, &args)) return std::nullopt;
+  if (!prepare<kDims>(call, self, target, weight, reduction, ignore_index, &args)) return std::nullopt;
   if (!call.choose(&args)) return std::nullopt;
-  at::Tensor loss = allocate(self, loss_sizes(self, reduction), self.scalar_type());
+  at::Tensor loss = allocate(self, loss_sizes(target, reduction), self.scalar_type());
   at::Tensor total_weight = allocate(self, {}, self.scalar_type());
   if (!run(call, self, target, weight, loss, total_weight, &args)) return std::nullopt;
   return Two(std::move(loss), std::move(total_weight));
@@ -58,13 +66,14 @@ bool shares_any(const at::Tensor& out, const at::Tensor& self, const at::Tensor&
          (weight != nullptr && shares_storage(out, *weight));
 }
 
+template <int64_t kDims>
 bool forward_out(Call& call, const at::Tensor& self, const at::Tensor& target,
                  const OptionalTensor& weight_, int64_t reduction, int64_t ignore_index,
                  at::Tensor& loss, at::Tensor& total_weight) {
   const at::Tensor* weight = present(weight_);
   polyops_nll_loss_args args;
-  if (!prepare(call, self, target, weight, reduction, ignore_index, &args)) return false;
-  const char* reason = check_out(loss, loss_sizes(self, reduction), self);
+  if (!prepare<kDims>(call, self, target, weight, reduction, ignore_index, &args)) return false;
+  const char* reason = check_out(loss, loss_sizes(target, reduction), self);
   if (!reason) reason = check_out(total_weight, {}, self);
   if (!reason && !loss.is_contiguous()) reason = "out is not contiguous";
   if (!reason && (shares_storage(loss, total_weight) || shares_any(loss, self, target, weight) ||
@@ -75,31 +84,33 @@ bool forward_out(Call& call, const at::Tensor& self, const at::Tensor& target,
   return call.choose(&args) && run(call, self, target, weight, loss, total_weight, &args);
 }
 
+template <int64_t kDims>
 bool prepare_backward(Call& call, const at::Tensor& grad_output, const at::Tensor& self,
                       const at::Tensor& target, const at::Tensor* weight, int64_t reduction,
                       int64_t ignore_index, const at::Tensor& total_weight,
                       polyops_nll_loss_backward_args* args) {
   const char* reason = check_scores(self, reduction);
+  if (!reason && self.dim() != kDims) reason = "shape";
   if (!reason && !(same_kind(grad_output, self) && same_kind(total_weight, self))) {
     reason = "mixed dtypes or devices";
   }
+  if (!reason) reason = describe_target(target, self, &args->target);
   const bool each = reduction == POLYOPS_NLL_LOSS_NONE;
-  if (!reason && !(each ? grad_output.sizes() == self.sizes().slice(0, 1)
+  if (!reason && !(each ? grad_output.sizes() == target.sizes()
                         : grad_output.dim() <= 1 && grad_output.numel() == 1)) {
     reason = "shape";
   }
   if (!reason && total_weight.numel() != 1) reason = "shape";
   polyops_tensor view;  // of what is not read
   if (!reason) reason = describe(self, &view);
-  if (!reason) reason = describe(grad_output, &args->grad_dst);
+  if (!reason) reason = describe_value(grad_output, &args->grad_dst);
   if (!reason) reason = describe(total_weight, &args->total_weight);
-  if (!reason) reason = describe_target(target, self, &args->target);
   if (!reason) reason = describe_weight(weight, self, &args->weight);
   if (reason) return call.decline(reason);
   args->struct_size = sizeof *args;
   args->reduction = static_cast<int32_t>(reduction);
   args->ignore_index = ignore_index;
-  describe_contiguous(self.sizes(), self.scalar_type(), &args->grad_src);
+  describe_gradient(self, &args->grad_src);
   return call.choose(args);
 }
 
@@ -114,13 +125,14 @@ bool run_backward(Call& call, const at::Tensor& grad_output, const at::Tensor& t
   return call.launch(args, grad_input);
 }
 
+template <int64_t kDims>
 std::optional<at::Tensor> backward(Call& call, const at::Tensor& grad_output,
                                    const at::Tensor& self, const at::Tensor& target,
                                    const OptionalTensor& weight_, int64_t reduction,
                                    int64_t ignore_index, const at::Tensor& total_weight) {
   const at::Tensor* weight = present(weight_);
   polyops_nll_loss_backward_args args;
-  if (!prepare_backward(call, grad_output, self, target, weight, reduction, ignore_index,
+  if (!prepare_backward<kDims>(call, grad_output, self, target, weight, reduction, ignore_index,
                         total_weight, &args)) {
     return std::nullopt;
   }
@@ -131,6 +143,7 @@ std::optional<at::Tensor> backward(Call& call, const at::Tensor& grad_output,
   return grad_input;
 }
 
+template <int64_t kDims>
 bool backward_out(Call& call, const at::Tensor& grad_output, const at::Tensor& self,
                   const at::Tensor& target, const OptionalTensor& weight_, int64_t reduction,
                   int64_t ignore_index, const at::Tensor& total_weight, at::Tensor& grad_input) {
@@ -144,26 +157,32 @@ bool backward_out(Call& call, const at::Tensor& grad_output, const at::Tensor& s
     return call.decline("out shares memory with an input");
   }
   polyops_nll_loss_backward_args args;
-  return prepare_backward(call, grad_output, self, target, weight, reduction, ignore_index,
+  return prepare_backward<kDims>(call, grad_output, self, target, weight, reduction, ignore_index,
                           total_weight, &args) &&
          run_backward(call, grad_output, target, weight, total_weight, grad_input, &args);
 }
 
-constexpr const char kPixels[] = "pixels are not batches of rows";
+constexpr const char kBackward[] = "nll_loss_backward";
 
 }  // namespace
 
 std::vector<Overload> nll_loss_overloads() {
   return {
-      {"nll_loss_forward", "nll_loss", "nll_loss", wrap(forward, at::cpu::nll_loss_forward)},
+      {"nll_loss_forward", "nll_loss", "nll_loss", wrap(forward<kRows>, at::cpu::nll_loss_forward)},
       {"nll_loss_forward.output", "nll_loss", "nll_loss",
-       wrap(forward_out, at::cpu::nll_loss_forward_outf)},
-      {"nll_loss_backward", "nll_loss", "nll_loss_backward",
-       wrap(backward, at::cpu::nll_loss_backward)},
-      {"nll_loss_backward.grad_input", "nll_loss", "nll_loss_backward",
-       wrap(backward_out, at::cpu::nll_loss_backward_outf)},
-      {"nll_loss2d_forward", "nll_loss", "nll_loss", nullptr, kPixels},
-      {"nll_loss2d_backward", "nll_loss", "nll_loss_backward", nullptr, kPixels},
+       wrap(forward_out<kRows>, at::cpu::nll_loss_forward_outf)},
+      {"nll_loss_backward", "nll_loss", kBackward,
+       wrap(backward<kRows>, at::cpu::nll_loss_backward)},
+      {"nll_loss_backward.grad_input", "nll_loss", kBackward,
+       wrap(backward_out<kRows>, at::cpu::nll_loss_backward_outf)},
+      {"nll_loss2d_forward", "nll_loss", "nll_loss",
+       wrap(forward<kPixels>, at::cpu::nll_loss2d_forward)},
+      {"nll_loss2d_forward.output", "nll_loss", "nll_loss",
+       wrap(forward_out<kPixels>, at::cpu::nll_loss2d_forward_outf)},
+      {"nll_loss2d_backward", "nll_loss", kBackward,
+       wrap(backward<kPixels>, at::cpu::nll_loss2d_backward)},
+      {"nll_loss2d_backward.grad_input", "nll_loss", kBackward,
+       wrap(backward_out<kPixels>, at::cpu::nll_loss2d_backward_outf)},
   };
 }
 

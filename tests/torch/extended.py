@@ -273,6 +273,8 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "cross_entropy_loss": cross_entropy,
     "nll_loss_forward": nll_loss,
     "nll_loss_backward": nll_loss_backward,
+    "nll_loss2d_forward": nll_loss,
+    "nll_loss2d_backward": nll_loss_backward,
 }
 
 

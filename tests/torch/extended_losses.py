@@ -7,13 +7,19 @@ import numpy.typing as npt
 from accuracy import Array
 
 
+def rows_of(x: Array) -> Array:
+    """Samples by classes, which are dimension 1."""
+    return np.moveaxis(x, 1, -1).reshape(-1, x.shape[1])
+
+
 def nll_loss(
     x: Array, target: Array, weight: Any, reduction: int, ignored: int, **_: Any
 ) -> list[Array]:
+    sizes, x, target = target.shape, rows_of(x), target.reshape(-1)
     w, taken = sample_weights(target, weight, ignored, x.shape[-1])
     each = -w * np.where(w == 0, 0, x[np.arange(len(x)), taken])
     if reduction == 0:
-        return [each, np.zeros((), np.longdouble)]
+        return [each.reshape(sizes), np.zeros((), np.longdouble)]
     total = w.sum()
     return [each.sum() / total if reduction == 1 else each.sum(), total]
 
@@ -27,6 +33,7 @@ def cross_entropy(
     smoothing: float = 0,
     **_: Any,
 ) -> Array:
+    sizes, x, target = target.shape, rows_of(x), target.reshape(-1)
     w, taken = sample_weights(target, weight, ignored, x.shape[-1])
     counts = target.astype(np.int64) != ignored
     top = x.max(-1, keepdims=True)
@@ -37,7 +44,7 @@ def cross_entropy(
         each = each + smoothing / x.shape[-1] * (of_class * below).sum(-1)
     each = np.where(counts, each, 0)
     if reduction == 0:
-        return each
+        return each.reshape(sizes)
     return each.sum() / w.sum() if reduction == 1 else each.sum()
 
 
@@ -61,9 +68,10 @@ def nll_loss_backward(
     total: Array,
     **_: Any,
 ) -> Array:
-    w, taken = sample_weights(target, weight, ignored, x.shape[-1])
-    result = np.zeros_like(x)
-    result[np.arange(len(x)), taken] = np.where(
+    target, grad = target.reshape(-1), grad.reshape(-1)
+    result = rows_of(np.zeros_like(x))
+    w, taken = sample_weights(target, weight, ignored, x.shape[1])
+    result[np.arange(len(result)), taken] = np.where(
         target == ignored, 0, -w * (grad / total if reduction == 1 else grad)
     )
-    return result
+    return np.moveaxis(result.reshape(len(x), *x.shape[2:], x.shape[1]), -1, 1)

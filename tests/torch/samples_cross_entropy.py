@@ -16,7 +16,7 @@ WHOLE = (F32, BF16, F16)
 
 def loss_args(
     m: Make,
-    shape: tuple[int, int],
+    shape: tuple[int, ...],
     reduction: int = MEAN,
     weight: bool = False,
     ignored: int = -100,
@@ -26,7 +26,7 @@ def loss_args(
 ) -> Args:
     x = lay_out(m(*shape, scale=3, special=special), layout)
     w = m(shape[1]).abs() if weight else None
-    return args(x, labels(m, *shape, ignored), w, reduction, ignored, smoothing)
+    return args(x, labels(m, *shape, ignored=ignored), w, reduction, ignored, smoothing)
 
 
 def one(what: str, make: Any, expect: str = "hit", dtypes: Any = WHOLE) -> Sample:
@@ -52,6 +52,40 @@ def of_shapes() -> Iterator[Sample]:
         yield one(layout, lambda m, la=layout: loss_args(m, (20, 11), layout=la))
     for layout in ("transposed", "strided"):
         yield one(layout, lambda m, la=layout: loss_args(m, (20, 11), layout=la), "layout")
+
+
+def of_pixels() -> Iterator[Sample]:
+    shapes = ((1, 1, 1), (2, 5, 4, 6), (1, 3, 5, 7), (2, 2, 24, 32), (3, 21, 3), (1, 40, 2, 3, 4))
+    for shape, reduction in product(shapes, (NONE, MEAN, SUM)):
+        for weight, smoothing in ((False, 0.0), (True, 0.0), (False, 0.1), (True, 1.0)):
+            yield one(
+                f"{shape} reduction {reduction} weight {weight} smoothing {smoothing}",
+                lambda m, s=shape, r=reduction, w=weight, e=smoothing: loss_args(
+                    m, s, r, w, smoothing=e
+                ),
+            )
+    for ignored in (3, -1, 1000):
+        yield one(
+            f"pixels, ignored {ignored}",
+            lambda m, i=ignored: loss_args(m, (2, 10, 5, 5), MEAN, True, i, 0.1),
+        )
+    for layout in ("channels_last", "offset", "expanded"):
+        for reduction in (NONE, MEAN):
+            yield one(
+                f"pixels, {layout} reduction {reduction}",
+                lambda m, la=layout, r=reduction: loss_args(
+                    m, (2, 11, 4, 5), r, True, smoothing=0.1, layout=la
+                ),
+            )
+    for layout in ("padded", "transposed"):
+        yield one(
+            f"pixels, {layout}", lambda m, la=layout: loss_args(m, (2, 11, 4, 5), layout=la), "layout"
+        )
+    for reduction in (NONE, MEAN):
+        yield one(
+            f"pixels, special reduction {reduction}",
+            lambda m, r=reduction: loss_args(m, (2, 5, 5, 4), r, True, smoothing=0.1, special=True),
+        )
 
 
 def of_values() -> Iterator[Sample]:
@@ -96,5 +130,5 @@ def of_others() -> Iterator[Sample]:
 
 
 def samples() -> Iterator[Sample]:
-    for part in (of_shapes, of_values, of_others):
+    for part in (of_shapes, of_pixels, of_values, of_others):
         yield from part()

@@ -12,18 +12,21 @@ from samples import BF16, F32, F64, TAKEN, Args, Make, Sample, args, lay_out
 
 NONE, MEAN, SUM = 0, 1, 2
 FORWARD, BACKWARD = "nll_loss_forward", "nll_loss_backward"
+FORWARD2D, BACKWARD2D = "nll_loss2d_forward", "nll_loss2d_backward"
 
 
-def labels(m: Make, samples: int, classes: int, ignored: int | None = None) -> torch.Tensor:
-    target = torch.randint(classes, (samples,), generator=m.generator)
+def labels(
+    m: Make, samples: int, classes: int, *pixels: int, ignored: int | None = None
+) -> torch.Tensor:
+    target = torch.randint(classes, (samples, *pixels), generator=m.generator)
     if ignored is not None:
-        target[torch.rand(samples, generator=m.generator) < 0.3] = ignored
+        target[torch.rand(target.shape, generator=m.generator) < 0.3] = ignored
     return target
 
 
 def loss_args(
     m: Make,
-    shape: tuple[int, int],
+    shape: tuple[int, ...],
     reduction: int,
     weight: bool = False,
     ignored: int = -100,
@@ -35,21 +38,28 @@ def loss_args(
     x = lay_out(-m(*shape, scale=3, special=special).abs(), layout)
     w = m(shape[1]).abs() if weight else None
     present = ignored if 0 <= ignored < shape[1] or target_type == torch.int64 else None
-    target = labels(m, shape[0], shape[1], present).to(target_type)
+    target = labels(m, *shape, ignored=present).to(target_type)
     return args(x, target, w, reduction, ignored)
 
 
 def backward_args(m: Make, forward: Args) -> Args:
     (x, target, weight, reduction, ignored), _ = forward
-    grad = m(x.shape[0]) if reduction == NONE else m()
+    grad = m(*target.shape) if reduction == NONE else m()
     wide = None if weight is None else weight.double()
-    total = torch.ops.aten.nll_loss_forward(x.double(), target, wide, reduction, ignored)[1]
+    stock = torch.ops.aten.nll_loss2d_forward if x.dim() == 4 else torch.ops.aten.nll_loss_forward
+    total = stock(x.double(), target, wide, reduction, ignored)[1]
     return args(grad, x, target, weight, reduction, ignored, total.to(x.dtype))
 
 
-def pair(what: str, forward: Any, expect: str = "hit", dtypes: Any = TAKEN) -> Iterator[Sample]:
-    yield Sample(FORWARD, what, forward, expect, dtypes)
-    yield Sample(BACKWARD, what, lambda m: backward_args(m, forward(m)), expect, dtypes)
+def pair(
+    what: str,
+    forward: Any,
+    expect: str = "hit",
+    dtypes: Any = TAKEN,
+    names: tuple[str, str] = (FORWARD, BACKWARD),
+) -> Iterator[Sample]:
+    yield Sample(names[0], what, forward, expect, dtypes)
+    yield Sample(names[1], what, lambda m: backward_args(m, forward(m)), expect, dtypes)
 
 
 def of_shapes() -> Iterator[Sample]:
@@ -73,6 +83,49 @@ def of_shapes() -> Iterator[Sample]:
                 f"{layout} reduction {reduction}",
                 lambda m, la=layout, r=reduction: loss_args(m, (20, 11), r, True, layout=la),
             )
+
+
+def of_pixels() -> Iterator[Sample]:
+    def two(what: str, forward: Any, expect: str = "hit") -> Iterator[Sample]:
+        return pair(what, forward, expect, TAKEN, (FORWARD2D, BACKWARD2D))
+
+    shapes = ((1, 1, 1, 1), (2, 5, 4, 6), (1, 3, 5, 7), (2, 2, 24, 32), (3, 21, 3, 1))
+    for shape, reduction, weight in product(shapes, (NONE, MEAN, SUM), (False, True)):
+        yield from two(
+            f"{shape} reduction {reduction} weight {weight}",
+            lambda m, s=shape, r=reduction, w=weight: loss_args(m, s, r, w),
+        )
+    for ignored, reduction in product((3, -1, 1000), (NONE, MEAN, SUM)):
+        yield from two(
+            f"ignored {ignored} reduction {reduction}",
+            lambda m, i=ignored, r=reduction: loss_args(m, (2, 5, 4, 3), r, True, i),
+        )
+    for layout in ("channels_last", "offset", "expanded"):
+        yield from two(layout, lambda m, la=layout: loss_args(m, (2, 5, 4, 3), MEAN, layout=la))
+    yield Sample(
+        FORWARD2D, "padded", lambda m: loss_args(m, (2, 5, 4, 3), MEAN, layout="padded"), "layout"
+    )
+    for reduction in (NONE, MEAN, SUM):
+        yield Sample(
+            FORWARD2D,
+            f"special reduction {reduction}",
+            lambda m, r=reduction: loss_args(m, (2, 5, 4, 3), r, True, special=True),
+        )
+
+    def out(m: Make, reduction: int) -> Args:
+        values, _ = loss_args(m, (2, 5, 4, 3), reduction, True)
+        loss = m(2, 4, 3) if reduction == NONE else m()
+        return args(*values, output=loss, total_weight=m())
+
+    def grad_out(m: Make) -> Args:
+        values, _ = backward_args(m, loss_args(m, (2, 5, 4, 3), NONE, True))
+        return args(*values, grad_input=m(2, 5, 4, 3))
+
+    for reduction in (NONE, MEAN):
+        yield Sample(f"{FORWARD2D}.output", f"out {reduction}", lambda m, r=reduction: out(m, r))
+    yield Sample(f"{BACKWARD2D}.grad_input", "out", grad_out)
+    uint8 = lambda m: loss_args(m, (2, 5, 4, 3), MEAN, target_type=torch.uint8)  # noqa: E731
+    yield Sample(FORWARD2D, "uint8 target", uint8, "any", (F32,))
 
 
 def of_values() -> Iterator[Sample]:
@@ -152,5 +205,5 @@ def of_out() -> Iterator[Sample]:
 
 
 def samples() -> Iterator[Sample]:
-    for part in (of_shapes, of_values, of_others, of_out):
+    for part in (of_shapes, of_pixels, of_values, of_others, of_out):
         yield from part()

@@ -34,10 +34,10 @@ def scores(device: str, *shape: int, dtype: torch.dtype = F32) -> torch.Tensor:
     return x.to(device, dtype).requires_grad_()
 
 
-def labels(device: str, samples: int, classes: int) -> torch.Tensor:
+def labels(device: str, samples: int, classes: int, *pixels: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(2)
-    target = torch.randint(classes, (samples,), generator=generator)
-    target[1::4] = -100
+    target = torch.randint(classes, (samples, *pixels), generator=generator)
+    target.view(-1)[1::4] = -100
     return target.to(device)
 
 
@@ -52,7 +52,8 @@ def reasons() -> dict[str, int]:
 def ran(direction: str) -> int:
     """How often a kernel of that direction did."""
     name = "cross_entropy" if direction == "forward" else "cross_entropy_backward"
-    return sum(n for kernel, n in kernels().items() if kernel.partition("__")[0] == name)
+    names = (name, name.replace("cross_entropy", "cross_entropy_pixels"))
+    return sum(n for kernel, n in kernels().items() if kernel.partition("__")[0] in names)
 
 
 def both_ways(x: torch.Tensor, target: torch.Tensor, **options: Any) -> list[torch.Tensor]:
@@ -85,8 +86,8 @@ def options() -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("dtype", [F32, BF16, F16])
-@pytest.mark.parametrize("shape", [(9, 10), (9, 65), (3, 2100)])
-def test_gradients(device: str, shape: tuple[int, int], dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("shape", [(9, 10), (9, 65), (3, 2100), (2, 19, 4, 8), (2, 7, 15)])
+def test_gradients(device: str, shape: tuple[int, ...], dtype: torch.dtype) -> None:
     """Against float64: as close as stock, or nearly."""
     x, target = scores(device, *shape, dtype=dtype), labels(device, *shape)
     weight = torch.rand(shape[1], generator=torch.Generator().manual_seed(3)).to(device, dtype)
@@ -100,7 +101,8 @@ def test_gradients(device: str, shape: tuple[int, int], dtype: torch.dtype) -> N
         exact = both_ways(wide, target, weight=None if w is None else w.double(), **given)
         for mine, theirs, truth in zip(ours, stock, exact, strict=True):
             assert (mine.dtype, mine.stride()) == (theirs.dtype, theirs.stride())
-            scale = truth.abs().amax(-1, keepdim=True) if truth.dim() == 2 else truth.abs().max()
+            of_gradient = truth.shape == x.shape
+            scale = truth.abs().amax(1, keepdim=True) if of_gradient else truth.abs().max()
             scale = scale.clamp(min=1e-6)
             error, allowed = (((t - truth).abs() / scale).max() for t in (mine, theirs))
             assert error <= 2 * allowed + torch.finfo(dtype).eps, given
@@ -114,6 +116,18 @@ def test_rows_of_a_wider_tensor(device: str) -> None:
 
     close(step(), by_stock(step))
     assert (ran("forward"), ran("backward")) == (1, 1)
+
+
+def test_pixels_in_channels_last(device: str) -> None:
+    """The gradient lies as stock's, which is contiguous."""
+    x, target = scores(device, 2, 5, 3, 4), labels(device, 2, 5, 3, 4)
+    last = x.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
+    for reduction in ("none", "mean", "sum"):
+        polyops.reset_stats()
+        ours = both_ways(last, target, reduction=reduction, label_smoothing=0.1)
+        assert (ran("forward"), ran("backward")) == (1, 1)
+        stock = by_stock(both_ways, last, target, reduction=reduction, label_smoothing=0.1)
+        close(ours, stock)
 
 
 def test_special_values_and_gradients(device: str) -> None:
@@ -158,10 +172,13 @@ def test_inference_tensors_outside_of_inference_mode(device: str) -> None:
     assert ran("forward") == 1
 
 
+@pytest.mark.parametrize("shape", [(6, 7), (2, 7, 3, 2)])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
-def test_double_backward(device: str, reduction: str, smoothing: float) -> None:
-    x, target = scores(device, 6, 7), labels(device, 6, 7)
+def test_double_backward(
+    device: str, reduction: str, smoothing: float, shape: tuple[int, ...]
+) -> None:
+    x, target = scores(device, *shape), labels(device, *shape)
     weight = torch.linspace(0.5, 2, 7, device=device)
 
     def penalty(x: torch.Tensor, target: torch.Tensor) -> list[torch.Tensor]:
@@ -255,14 +272,15 @@ def test_forward_mode(device: str) -> None:
 
 def test_what_else_is_declined(device: str) -> None:
     """Stock's result, of parts."""
-    pixels = scores(device, 2, 5, 3, 3), torch.ones(2, 3, 3, dtype=torch.int64, device=device)
+    pixels = scores(device, 2, 5, 3, 4)[..., :3], labels(device, 2, 5, 3, 3)
+    many = scores(device, 2, 1500, 3), labels(device, 2, 1500, 3)
     calls = {
         "no batch": (scores(device, 5), torch.tensor(3, device=device)),
         "shape": (scores(device, 6, 5), scores(device, 6, 5).detach().flip(-1).softmax(-1)),
         "layout": (scores(device, 5, 6).T, labels(device, 6, 5)),
         "dtype": (scores(device, 6, 5).double(), labels(device, 6, 5)),
     }
-    for reason, (x, target) in [*calls.items(), ("shape", pixels)]:
+    for reason, (x, target) in [*calls.items(), ("layout", pixels), ("shape", many)]:
         polyops.reset_stats()
         close(both_ways(x, target), by_stock(both_ways, x, target), 2**-17)
         assert reasons() == {reason: 1}
@@ -413,8 +431,9 @@ def test_a_weight_that_requires_grad_is_stocks_error(device: str) -> None:
     assert str(ours.value) == str(stock.value)
 
 
-def test_repeats_bit_for_bit(device: str) -> None:
-    x, target = scores(device, 300, 33), labels(device, 300, 33)
+@pytest.mark.parametrize("shape", [(300, 33), (2, 9, 700)])
+def test_repeats_bit_for_bit(device: str, shape: tuple[int, ...]) -> None:
+    x, target = scores(device, *shape), labels(device, *shape)
     first = both_ways(x, target)
     for _ in range(3):
         for mine, before in zip(both_ways(x, target), first, strict=True):

@@ -79,8 +79,8 @@ CROSS_ENTROPY = {
     "product": False,
 }
 NLL_LOSS = {
-    "forward": ("nll_loss_forward",),
-    "backward": ("nll_loss_backward",),
+    "forward": ("nll_loss_forward", "nll_loss2d_forward"),
+    "backward": ("nll_loss_backward", "nll_loss2d_backward"),
     "product": False,
 }
 EMBEDDING = {

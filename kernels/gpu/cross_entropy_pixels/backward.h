@@ -4,7 +4,6 @@
 #ifndef POLYOPS_GPU_CROSS_ENTROPY_PIXELS_BACKWARD_H_
 #define POLYOPS_GPU_CROSS_ENTROPY_PIXELS_BACKWARD_H_
 
-#include "cross_entropy/backward.h"
 #include "gpu.h"
 #include "place.h"
 #include "softmax/park.h"
@@ -27,37 +26,55 @@ struct PixelsBackwardCall {
   int parked;  // chunks
 };
 
-// Of the thread's pixels, as RowGradient of a row. Where one does not count all factors are 0, and
-// the result is NaN if its softmax is.
+// In float32 a label's gradient, p - 1 where it is likely, is from the sum of all others: the difference
+// would keep but few of its bits.
+template <class T>
+inline constexpr bool kApart = sizeof(T) == 4;
+
+// Of the thread's pixels, as RowGradient of a row: share exp(x - max) - spread weight. Where one does not
+// count the result is 0, or NaN if its sum is.
 template <class T, bool kWeighted>
 struct PixelGradients {
-  float max[kQuad], log_sum[kQuad], factor[kQuad], spread[kQuad], keep[kQuad];
+  float max[kQuad], share[kQuad], spread[kQuad];
+  float label[kQuad];  // the gradient there, or what is taken off
 
   GPU_DEVICE PixelGradients(const PixelsBackwardCall<T>& c, const Place& at, const Labels& labels,
-                            const PixelSums<Smooth::kNone>& sums) {
+                            const PixelSums<T, Smooth::kNone>& sums) {
     float all = static_cast<float>(c.tiling.classes);  // weights
     if constexpr (kWeighted) {
       all = 0;
+#pragma unroll 1
       for (int k = 0; k < c.tiling.classes; ++k) all += c.weights.at(k);
     }
 #pragma unroll
     for (int j = 0; j < kQuad; ++j) {
       max[j] = sums.max[j];
-      log_sum[j] = log_close(sums.sum[j]);
-      factor[j] = spread[j] = keep[j] = 0;
+      spread[j] = label[j] = 0;
+      share[j] = 0 / sums.sum[j];
       if (labels.target[j] < 0) continue;
       float grad = widen(c.grad_dst[at.sample(c.tiling, j) * c.grad_step]);
       if (c.total != nullptr) grad /= *c.total;
-      factor[j] = grad * fmaf(c.spread, all, c.keep * labels.weight[j]);
+      float sum = sums.sum[j];
+      if constexpr (kApart<T>) sum += exp_of<T>(sums.label[j] - max[j]);
+      const float keep = c.keep * labels.weight[j];
+      share[j] = grad * fmaf(c.spread, all, keep) / sum;
       if (c.spread != 0) spread[j] = grad * c.spread;  // grad may be infinite
-      keep[j] = grad * c.keep * labels.weight[j];
+      label[j] = grad * keep;
+      if constexpr (kApart<T>) {
+        const float miss = sums.sum[j] / sum;  // 1 - p
+        const float own = kWeighted ? labels.weight[j] : 1.0f;
+        const float smooth = spread[j] * (all * (1 - miss) - own);
+        // NaN where grad is infinite.
+        label[j] = fmaf(grad, 0.0f, smooth - label[j] * miss);
+      }
     }
   }
-  // w: the weight of the class.
+  // w: the weight of its class.
   GPU_DEVICE float operator()(float x, int j, float w, bool is_label) const {
-    const float exp = softmax_of<T>(x, max[j], log_sum[j]);
-    const float result = fmaf(exp, factor[j], kWeighted ? -spread[j] * w : -spread[j]);
-    return is_label ? result - keep[j] : result;
+    const float exp = exp_of<T>(x - max[j]);
+    const float result = fmaf(exp, share[j], kWeighted ? -spread[j] * w : -spread[j]);
+    if constexpr (kApart<T>) return is_label ? label[j] : result;
+    return is_label ? result - label[j] : result;
   }
 };
 
@@ -90,18 +107,19 @@ cross_entropy_pixels_backward(const PixelsBackwardCall<T> c) {
   const Place at(c.tiling);
   if (!at.inside) return;
   const Labels labels = labels_of(c.targets, c.weights, c.tiling, at);
-  PixelSums<Smooth::kNone> sums;
+  const int* const targets = kApart<T> ? labels.target : nullptr;
+  PixelSums<T, Smooth::kNone> sums;
   Quad<T> x[kRows<T>];
   const int classes = c.tiling.classes;
   int begin = 0, chunk = 0;
 #pragma unroll 1
   for (; begin + kRows<T> < classes; begin += kRows<T>, ++chunk) {
     load_classes(c.src, c.tiling, at, begin, kRows<T>, x);
-    absorb_classes<T, true>(x, begin, kRows<T>, c.weights, nullptr, &sums);
+    absorb_classes<T, true, kApart<T>>(x, begin, kRows<T>, c.weights, targets, &sums);
     park.keep(chunk, 0, x);
   }
   load_classes(c.src, c.tiling, at, begin, classes - begin, x);
-  absorb_classes<T, false>(x, begin, classes - begin, c.weights, nullptr, &sums);
+  absorb_classes<T, false, kApart<T>>(x, begin, classes - begin, c.weights, targets, &sums);
   const PixelGradients<T, kWeighted> gradients(c, at, labels, sums);
 #pragma unroll 1
   for (;;) {

@@ -27,7 +27,7 @@ struct PixelsCall {
 
 template <class T, Smooth kSmooth>
 GPU_DEVICE void walk_classes(const PixelsCall<T>& c, const Place& at, const Labels& labels,
-                             PixelSums<kSmooth>* sums) {
+                             PixelSums<T, kSmooth>* sums) {
   Quad<T> x[kRows<T>];
   int begin = 0;
 #pragma unroll 1
@@ -44,7 +44,7 @@ GPU_DEVICE void walk_classes(const PixelsCall<T>& c, const Place& at, const Labe
 // Of the j-th pixel.
 template <class T, Smooth kSmooth>
 GPU_DEVICE float loss_of(const PixelsCall<T>& c, const Labels& labels,
-                         const PixelSums<kSmooth>& sums, int j) {
+                         const PixelSums<T, kSmooth>& sums, int j) {
   if (labels.target[j] < 0) return 0;
   const float log_sum = log_close(sums.sum[j]);
   // In two steps, for both may be large where the loss is not.
@@ -63,7 +63,7 @@ cross_entropy_pixels(const PixelsCall<T> c) {
   float part[2] = {0, 0};
   if (at.inside) {
     const Labels labels = labels_of(c.targets, c.weights, c.tiling, at);
-    PixelSums<kSmooth> sums;
+    PixelSums<T, kSmooth> sums;
     walk_classes(c, at, labels, &sums);
 #pragma unroll
     for (int j = 0; j < kQuad; ++j) {

@@ -12,8 +12,19 @@
 namespace polyops::gpu {
 namespace {
 
+// exp of a score less the largest one. In float32 the gradient of a smoothed loss is a small difference,
+// and there is time for all of its bits.
+template <class T>
+GPU_DEVICE float exp_of(float distance) {
+  if constexpr (sizeof(T) == 4) {
+    return exp_close(distance);
+  } else {
+    return exp2_flush(distance * kLog2e);
+  }
+}
+
 // As RowSums; `weight`, of the classes so far, is all pixels'.
-template <Smooth kSmooth>
+template <class T, Smooth kSmooth>
 struct PixelSums {
   float max[kQuad], sum[kQuad] = {}, below[kQuad] = {};
   float label[kQuad] = {};  // the score of its class
@@ -30,18 +41,18 @@ struct PixelSums {
       if constexpr (kSmooth != Smooth::kNone) {
         below[j] = fmaf(weight, shift - shift_of(max[j]), below[j]);
       }
-      sum[j] *= exp_from(max[j], shift);
+      sum[j] *= exp_of<T>(max[j] - shift);
       max[j] = tops[j];
     }
   }
 };
 
 // Adds classes begin, begin + 1, ...; kAll: there are kRows of them. targets: null if the scores of
-// labels are not wanted.
-template <class T, bool kAll, Smooth kSmooth>
+// labels are not wanted. kApart: the sum is of all other classes.
+template <class T, bool kAll, bool kApart = false, Smooth kSmooth>
 GPU_DEVICE void absorb_classes(const Quad<T> (&quads)[kRows<T>], int begin, int rows,
                                const ClassWeights<T>& weights, const int* targets,
-                               PixelSums<kSmooth>* sums) {
+                               PixelSums<T, kSmooth>* sums) {
   float tops[kQuad], x[kQuad], part[kQuad] = {};
 #pragma unroll
   for (int j = 0; j < kQuad; ++j) tops[j] = sums->max[j];
@@ -61,9 +72,11 @@ GPU_DEVICE void absorb_classes(const Quad<T> (&quads)[kRows<T>], int begin, int 
 #pragma unroll
     for (int j = 0; j < kQuad; ++j) {
       const float distance = x[j] - shift_of(tops[j]);
-      part[j] += exp2_flush(distance * kLog2e);
+      const bool is_label = targets != nullptr && targets[j] == begin + k;
+      const float exp = exp_of<T>(distance);
+      part[j] += kApart && is_label ? 0.0f : exp;
       if constexpr (kSmooth != Smooth::kNone) sums->below[j] = fmaf(-w, distance, sums->below[j]);
-      if (targets != nullptr && targets[j] == begin + k) sums->label[j] = x[j];
+      if (is_label) sums->label[j] = x[j];
     }
     if constexpr (kSmooth != Smooth::kNone) sums->weight += w;
   }

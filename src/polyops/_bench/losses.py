@@ -1,6 +1,7 @@
 """Calls of cross_entropy and nll_loss.
 
-The row's sizes are samples x classes; of nll_loss as log_softmax leaves them. reduction: none, mean
+The row's sizes are samples x classes, or images x classes x pixels, whose dimensions are as many as
+they may be; of nll_loss as log_softmax leaves them. reduction: none, mean
 (if not given) or sum. weight: yes for one of each class. ignored: the percentage of samples that
 are (0). Of cross_entropy: smoothing (0); steps: both for a row (backward) that is a forward and its
 backward.
@@ -22,10 +23,10 @@ IGNORED = -100
 
 
 def _labels(inputs: Inputs) -> Tensor:
-    samples, classes = inputs.spec.sizes
-    target = torch.randint(classes, (samples,))
+    samples, classes, *pixels = inputs.spec.sizes
+    target = torch.randint(classes, (samples, *pixels))
     share = int(inputs.spec.option("ignored", "0")) / 100
-    return target.masked_fill(torch.rand(samples) < share, IGNORED) if share else target
+    return target.masked_fill(torch.rand(target.shape) < share, IGNORED) if share else target
 
 
 def _call(inputs: Inputs) -> tuple[Tensor, Tensor, Tensor | None, int, int]:
@@ -43,25 +44,27 @@ def _nll_loss(inputs: Inputs, name: str, out: bool) -> Case:
     moved = nbytes(target, weight) + target.numel() * x.element_size()
     if reduction == 0:
         moved += target.numel() * x.element_size()
+    forward = getattr(aten, name)
     if out:
-        loss, total = aten.nll_loss_forward.default(*args)
-        fn = partial(aten.nll_loss_forward.output, *args, output=loss, total_weight=total)
+        loss, total = forward.default(*args)
+        fn = partial(forward.output, *args, output=loss, total_weight=total)
     else:
-        fn = partial(aten.nll_loss_forward.default, *args)
+        fn = partial(forward.default, *args)
     return replace(new_results(fn, moved), footprint=nbytes(x, target, weight))
 
 
 def _nll_loss_backward(inputs: Inputs, name: str, out: bool) -> Case:
     args = _call(inputs)
     x, target, weight, _, _ = args
-    loss, total = aten.nll_loss_forward.default(*args)
+    backward = getattr(aten, name)
+    loss, total = getattr(aten, name.replace("backward", "forward")).default(*args)
     grad = inputs.randn(*loss.shape)
     moved = nbytes(x, target, weight)
     all_args = (grad, *args, total)
     if out:
-        fn = partial(aten.nll_loss_backward.grad_input, *all_args, grad_input=torch.empty_like(x))
+        fn = partial(backward.grad_input, *all_args, grad_input=torch.empty_like(x))
         return new_results(fn, moved)
-    return new_results(partial(aten.nll_loss_backward.default, *all_args), moved)
+    return new_results(partial(backward.default, *all_args), moved)
 
 
 def _cross_entropy(inputs: Inputs, name: str, out: bool) -> Case:
@@ -111,4 +114,6 @@ BUILDERS: dict[str, Callable[[Inputs, str, bool], Case]] = {
     "cross_entropy_loss": _cross_entropy,
     "nll_loss_forward": _nll_loss,
     "nll_loss_backward": _nll_loss_backward,
+    "nll_loss2d_forward": _nll_loss,
+    "nll_loss2d_backward": _nll_loss_backward,
 }
