@@ -234,8 +234,8 @@ Calls sum() {
   return all;
 }
 
-// Of blocks that share no wave, of columns, and of parts of both; the other ops by several numbers have the
-// same kernels.
+// Of blocks that share no wave, of columns, and of parts of both; the other ops by several numbers
+// have the same kernels.
 Calls var() {
   Calls all = {"var", {}};
   for (const Shape& s : std::vector<Shape>{
