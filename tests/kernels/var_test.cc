@@ -1,9 +1,9 @@
-// var, std, var_mean, std_mean and logsumexp, which are folded by several numbers: every kernel against
-// the reference in float64.
+// var, std, var_mean, std_mean and logsumexp, which are folded by several numbers: every kernel
+// against the reference in float64.
 //
-// Bounds, of float32's epsilon: a mean is off by 4 units of the largest magnitude, a deviation by that
-// and 8 of itself, a variance by its square's share of both; a logarithm by 4 of the largest magnitude
-// and of that of the number of elements; all by the rounding of the result.
+// Bounds, of float32's epsilon: a mean is off by 4 units of the largest magnitude, a deviation by
+// that and 8 of itself, a variance by its square's share of both; a logarithm by 4 of the largest
+// magnitude and of that of the number of elements; all by the rounding of the result.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -210,8 +210,8 @@ TEST(Var, EveryOpAndCorrection) {
   }
 }
 
-// A mean of many deviations, at which the sum of squares has no digit left; one element far from all
-// others, at the beginning; equal ones.
+// A mean of many deviations, at which the sum of squares has no digit left; one element far from
+// all others, at the beginning; equal ones.
 TEST(Var, MeansFarFromZero) {
   for (const Case& c : std::vector<Case>{{{3, 300}, 2, {}, 1}, {{300, 8}, 1}, {{2, 20000}, 2}}) {
     const Buffer noise = normal(c, POLYOPS_FLOAT32, 1.0);

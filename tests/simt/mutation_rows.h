@@ -237,8 +237,8 @@ Calls sum() {
   return all;
 }
 
-// Of blocks that share no wave, columns, keys of several chunks and few neighbours; argmin, max and min have the
-// same kernels.
+// Of blocks that share no wave, columns, keys of several chunks and few neighbours; argmin, max and min
+// have the same kernels.
 Calls argmax() {
   Calls all = {"argmax", {}};
   for (const Shape& s :

@@ -1,8 +1,8 @@
-// The logarithm of a sum of exponentials: the largest element, and the sum of exp(x - largest). A batch's
-// largest is found first, so that what was summed before is rescaled once for all of it.
+// The logarithm of a sum of exponentials: the largest element, and the sum of exp(x - largest). A
+// batch's largest is found first, so that what was summed before is rescaled once for all of it.
 //
-// The largest is kept within float32's finite numbers, so that no difference is infinity less infinity: of
-// nothing but -inf the sum is 0, and with +inf it is infinite.
+// The largest is kept within float32's finite numbers, so that no difference is infinity less
+// infinity: of nothing but -inf the sum is 0, and with +inf it is infinite.
 #ifndef POLYOPS_GPU_REDUCTION_LOG_SUM_H_
 #define POLYOPS_GPU_REDUCTION_LOG_SUM_H_
 

@@ -1,9 +1,10 @@
-// Mean and sum of squared deviations, in batches (Chan, Golub, LeVeque 1979): a batch is summed around
-// the mean before it, the first one around the mean of its first elements. So squares lose no digits to a
-// mean far from 0, nor to one element far from all others, and a division is one for a batch.
+// Mean and sum of squared deviations, in batches (Chan, Golub, LeVeque 1979): a batch is summed
+// around the mean before it, the first one around the mean of its first elements. So squares lose
+// no digits to a mean far from 0, nor to one element far from all others, and a division is one for
+// a batch.
 //
-// Where that leaves float32's range the mean is taken as it is defined: infinity is one, and squares are
-// infinite if the mean is finite, else NaN.
+// Where that leaves float32's range the mean is taken as it is defined: infinity is one, and
+// squares are infinite if the mean is finite, else NaN.
 #ifndef POLYOPS_GPU_REDUCTION_MOMENTS_H_
 #define POLYOPS_GPU_REDUCTION_MOMENTS_H_
 

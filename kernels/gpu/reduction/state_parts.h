@@ -1,5 +1,5 @@
-// Results of which each chunk left its part in scratch memory: chunks of a result `width` apart, results
-// next to each other that lie so.
+// Results of which each chunk left its part in scratch memory: chunks of a result `width` apart,
+// results next to each other that lie so.
 #ifndef POLYOPS_GPU_REDUCTION_STATE_PARTS_H_
 #define POLYOPS_GPU_REDUCTION_STATE_PARTS_H_
 

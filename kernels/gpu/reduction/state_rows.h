@@ -14,8 +14,8 @@ namespace {
 template <class T>
 constexpr int kStateRowBlocks = sizeof(T) == 4 ? 8 : 7;
 
-// A lane's packs, every `lanes`-th from at: kPacks at a time, all of their loads issued before the first is
-// used, then fewer.
+// A lane's packs, every `lanes`-th from at: kPacks at a time, all of their loads issued before the
+// first is used, then fewer.
 template <class T, int kPacks, class Many>
 GPU_DEVICE void take_packs(const T* packs, int32_t whole, int32_t lanes, int32_t at, Many* x) {
   for (; at + (kPacks - 1) * lanes < whole; at += kPacks * lanes) {
@@ -41,8 +41,8 @@ GPU_DEVICE void take_one(float value, Many* x) {
   x->take(all);
 }
 
-// Of a run. A lane's first element at the ends is loaded before the packs, and taken after them, whose
-// mean is the better one to begin with.
+// Of a run. A lane's first element at the ends is loaded before the packs, and taken after them,
+// whose mean is the better one to begin with.
 template <class T, class Many>
 GPU_DEVICE void take_run(const T* run, int32_t n, int lane, int lanes, Many* x) {
   const Cut<T> cut(run, n);

@@ -1,8 +1,8 @@
 // Folding by several numbers at once: an Op has
 //   Numbers            what elements are folded into, so many float32
 //   none(), merge()    of no elements, and of two parts
-//   Many<kWide>        what a lane keeps for kWide results: take(x) adds kRows elements to each, whose
-//                      rescaling, or division, is one for all of them; get(j)
+//   Many<kWide>        what a lane keeps for kWide results: take(x) adds kRows elements to each,
+//                      whose rescaling, or division, is one for all of them; get(j)
 //   Finish             what becomes of the numbers, and where it goes
 // Parts of results lie in scratch memory as so many arrays, one for each number.
 #ifndef POLYOPS_GPU_REDUCTION_STATES_H_
