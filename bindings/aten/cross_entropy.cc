@@ -63,6 +63,9 @@ const char* prepare(const Site& site, const at::Tensor& self, const CrossEntropy
                     polyops_cross_entropy_args* args) {
   const at::Tensor* weight = given.weight.defined() ? &given.weight : nullptr;
   const char* reason = check_scores(self, given.reduction);
+  // Stock's losses of pixels then are a view of those of images.
+  const bool each = given.reduction == POLYOPS_NLL_LOSS_NONE && given.label_smoothing == 0;
+  if (!reason && each && self.dim() != 2 && self.dim() != 4) reason = "view";
   if (!reason) reason = check_gradients(site, self, weight);
   if (!reason) reason = describe_scores(self, &args->src);
   if (!reason) reason = describe_target(given.target, self, &args->target);

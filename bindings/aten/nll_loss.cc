@@ -131,6 +131,11 @@ std::optional<at::Tensor> backward(Call& call, const at::Tensor& grad_output,
                                    const OptionalTensor& weight_, int64_t reduction,
                                    int64_t ignore_index, const at::Tensor& total_weight) {
   const at::Tensor* weight = present(weight_);
+  // Some devices' stock then has the gradient lie as it does.
+  if (kDims == kPixels && self.defined() && !self.is_contiguous()) {
+    call.decline("layout");
+    return std::nullopt;
+  }
   polyops_nll_loss_backward_args args;
   if (!prepare_backward<kDims>(call, grad_output, self, target, weight, reduction, ignore_index,
                         total_weight, &args)) {

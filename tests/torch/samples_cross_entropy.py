@@ -58,11 +58,13 @@ def of_pixels() -> Iterator[Sample]:
     shapes = ((1, 1, 1), (2, 5, 4, 6), (1, 3, 5, 7), (2, 2, 24, 32), (3, 21, 3), (1, 40, 2, 3, 4))
     for shape, reduction in product(shapes, (NONE, MEAN, SUM)):
         for weight, smoothing in ((False, 0.0), (True, 0.0), (False, 0.1), (True, 1.0)):
+            is_view = reduction == NONE and smoothing == 0 and len(shape) != 4
             yield one(
                 f"{shape} reduction {reduction} weight {weight} smoothing {smoothing}",
                 lambda m, s=shape, r=reduction, w=weight, e=smoothing: loss_args(
                     m, s, r, w, smoothing=e
                 ),
+                "view" if is_view else "hit",
             )
     for ignored in (3, -1, 1000):
         yield one(

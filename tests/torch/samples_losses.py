@@ -101,7 +101,10 @@ def of_pixels() -> Iterator[Sample]:
             lambda m, i=ignored, r=reduction: loss_args(m, (2, 5, 4, 3), r, True, i),
         )
     for layout in ("channels_last", "offset", "expanded"):
-        yield from two(layout, lambda m, la=layout: loss_args(m, (2, 5, 4, 3), MEAN, layout=la))
+        forward: Any = lambda m, la=layout: loss_args(m, (2, 5, 4, 3), MEAN, layout=la)  # noqa: E731
+        yield Sample(FORWARD2D, layout, forward)
+        back: Any = lambda m, f=forward: backward_args(m, f(m))  # noqa: E731
+        yield Sample(BACKWARD2D, layout, back, "hit" if layout == "offset" else "layout")
     yield Sample(
         FORWARD2D, "padded", lambda m: loss_args(m, (2, 5, 4, 3), MEAN, layout="padded"), "layout"
     )

@@ -86,7 +86,7 @@ def options() -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("dtype", [F32, BF16, F16])
-@pytest.mark.parametrize("shape", [(9, 10), (9, 65), (3, 2100), (2, 19, 4, 8), (2, 7, 15)])
+@pytest.mark.parametrize("shape", [(9, 10), (9, 65), (3, 2100), (2, 19, 4, 8), (2, 7, 5, 3)])
 def test_gradients(device: str, shape: tuple[int, ...], dtype: torch.dtype) -> None:
     """Against float64: as close as stock, or nearly."""
     x, target = scores(device, *shape, dtype=dtype), labels(device, *shape)
