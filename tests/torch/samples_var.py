@@ -59,6 +59,7 @@ def of_layouts() -> Iterator[Sample]:
             lambda m, la=layout, d=dims: args(m(4, 9, 10, 8, layout=la), d),
             "hit" if dense and not (layout == "padded" and len(dims) == 3) else "any",
             ALL[::3],
+            (F32, BF16),
         )
 
 
