@@ -103,7 +103,8 @@ at::Tensor gradient_by_ops(const at::Tensor& grad, const at::Tensor& self,
   if (saved.reduction == POLYOPS_NLL_LOSS_NONE) scale = scale.unsqueeze(1);
   const at::Tensor marks =
       at::zeros_like(exps).scatter(1, target.unsqueeze(1), labelled.unsqueeze(1));
-  const at::Tensor each = exps.mul(factor).sub(marks).sub(weights.mul(spread).view(of_class)).mul(scale);
+  const at::Tensor each =
+      exps.mul(factor).sub(marks).sub(weights.mul(spread).view(of_class)).mul(scale);
   const at::Tensor zero = at::scalar_tensor(0, each.options());
   return at::where(counts.unsqueeze(1), each, zero).to(self.scalar_type());
 }

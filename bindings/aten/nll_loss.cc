@@ -52,7 +52,8 @@ std::optional<Two> forward(Call& call, const at::Tensor& self, const at::Tensor&
                            const OptionalTensor& weight_, int64_t reduction, int64_t ignore_index) {
   const at::Tensor* weight = present(weight_);
   polyops_nll_loss_args args;
-  if (!prepare<kDims>(call, self, target, weight, reduction, ignore_index, &args)) return std::nullopt;
+  if (!prepare<kDims>(call, self, target, weight, reduction, ignore_index, &args))
+    return std::nullopt;
   if (!call.choose(&args)) return std::nullopt;
   at::Tensor loss = allocate(self, loss_sizes(target, reduction), self.scalar_type());
   at::Tensor total_weight = allocate(self, {}, self.scalar_type());
@@ -138,7 +139,7 @@ std::optional<at::Tensor> backward(Call& call, const at::Tensor& grad_output,
   }
   polyops_nll_loss_backward_args args;
   if (!prepare_backward<kDims>(call, grad_output, self, target, weight, reduction, ignore_index,
-                        total_weight, &args)) {
+                               total_weight, &args)) {
     return std::nullopt;
   }
   at::Tensor grad_input = allocate(self, self.sizes(), self.scalar_type());
@@ -163,7 +164,7 @@ bool backward_out(Call& call, const at::Tensor& grad_output, const at::Tensor& s
   }
   polyops_nll_loss_backward_args args;
   return prepare_backward<kDims>(call, grad_output, self, target, weight, reduction, ignore_index,
-                          total_weight, &args) &&
+                                 total_weight, &args) &&
          run_backward(call, grad_output, target, weight, total_weight, grad_input, &args);
 }
 

@@ -32,7 +32,9 @@ struct Case {
   int64_t offset = 0;
   int64_t pixels = 0;  // of an image; 0: rows
 
-  Sizes sizes() const { return pixels == 0 ? Sizes{samples, classes} : Sizes{samples, classes, pixels}; }
+  Sizes sizes() const {
+    return pixels == 0 ? Sizes{samples, classes} : Sizes{samples, classes, pixels};
+  }
   Sizes labels() const { return pixels == 0 ? Sizes{samples} : Sizes{samples, pixels}; }
   Sizes label_strides() const { return pixels == 0 ? Sizes{gap} : Sizes{gap * pixels, gap}; }
 };
@@ -125,12 +127,12 @@ struct Exact {
   double scale = 0;
 
   explicit Exact(polyops_nll_loss_args args)
-      : dst(POLYOPS_FLOAT64, value_sizes(args.reduction, args.target)),
-        total(POLYOPS_FLOAT64, {}) {
+      : dst(POLYOPS_FLOAT64, value_sizes(args.reduction, args.target)), total(POLYOPS_FLOAT64, {}) {
     args.dst = dst.view();
     args.total_weight = total.view();
     reference::nll_loss(args);
-    Buffer each(POLYOPS_FLOAT64, value_sizes(POLYOPS_NLL_LOSS_NONE, args.target)), none(POLYOPS_FLOAT64, {});
+    Buffer each(POLYOPS_FLOAT64, value_sizes(POLYOPS_NLL_LOSS_NONE, args.target)),
+        none(POLYOPS_FLOAT64, {});
     args.reduction = POLYOPS_NLL_LOSS_NONE;
     args.dst = each.view();
     args.total_weight = none.view();
@@ -242,7 +244,8 @@ TEST(NllLoss, FailsForTargetsThatAreNoClass) {
     for (int32_t reduction : kReductions) {
       Forward call({12, 4, true}, POLYOPS_FLOAT32, reduction);
       call.target.set(7, static_cast<double>(wrong));
-      const Buffer value(POLYOPS_FLOAT32, value_sizes(reduction, call.args.target)), total(POLYOPS_FLOAT32, {});
+      const Buffer value(POLYOPS_FLOAT32, value_sizes(reduction, call.args.target)),
+          total(POLYOPS_FLOAT32, {});
       call.args.dst = value.view();
       call.args.total_weight = total.view();
       for (const polyops_kernel* kernel : kernels_of("nll_loss")) {

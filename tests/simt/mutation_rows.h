@@ -155,17 +155,24 @@ Calls nll_loss() {
 // Few classes, teams and blocks, a cluster where there are few rows, and pixels.
 Calls cross_entropy() {
   Calls all = {"cross_entropy", {}};
-  for (const Sizes& sizes : {Sizes{300, 9}, Sizes{300, 33}, Sizes{3, 1500}, Sizes{2, 20001},
-                             Sizes{2, 9, 1030}}) {
+  for (const Sizes& sizes :
+       {Sizes{300, 9}, Sizes{300, 33}, Sizes{3, 1500}, Sizes{2, 20001}, Sizes{2, 9, 1030}}) {
     all.calls.push_back([sizes](const polyops_kernel& kernel) {
       const bool pixels = sizes.size() == 3;
       const Buffer src = random(sizes, 1), dst(POLYOPS_FLOAT32, {});
       const Buffer stats(POLYOPS_FLOAT32, {sizes[0], POLYOPS_CROSS_ENTROPY_STATS});
       Buffer target(POLYOPS_INT64, pixels ? Sizes{sizes[0], sizes[2]} : Sizes{sizes[0]});
       target.fill([](int64_t i) { return (i * 5) % 9; });
-      polyops_cross_entropy_args args = {
-          sizeof args, POLYOPS_NLL_LOSS_MEAN, -100,    0.1, src.view(), target.view(), absent(),
-          dst.view(),  pixels ? absent() : stats.view(), absent()};
+      polyops_cross_entropy_args args = {sizeof args,
+                                         POLYOPS_NLL_LOSS_MEAN,
+                                         -100,
+                                         0.1,
+                                         src.view(),
+                                         target.view(),
+                                         absent(),
+                                         dst.view(),
+                                         pixels ? absent() : stats.view(),
+                                         absent()};
       return run(kernel, args, {&dst, &stats});
     });
   }

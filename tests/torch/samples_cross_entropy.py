@@ -81,7 +81,9 @@ def of_pixels() -> Iterator[Sample]:
             )
     for layout in ("padded", "transposed"):
         yield one(
-            f"pixels, {layout}", lambda m, la=layout: loss_args(m, (2, 11, 4, 5), layout=la), "layout"
+            f"pixels, {layout}",
+            lambda m, la=layout: loss_args(m, (2, 11, 4, 5), layout=la),
+            "layout",
         )
     for reduction in (NONE, MEAN):
         yield one(

@@ -79,8 +79,8 @@ struct PixelGradients {
 };
 
 template <class T, bool kWeighted>
-GPU_DEVICE void write_classes(const PixelsBackwardCall<T>& c, const Place& at,
-                              const Labels& labels, const PixelGradients<T, kWeighted>& gradients,
+GPU_DEVICE void write_classes(const PixelsBackwardCall<T>& c, const Place& at, const Labels& labels,
+                              const PixelGradients<T, kWeighted>& gradients,
                               const Quad<T> (&quads)[kRows<T>], int begin) {
   const Tiling& t = c.tiling;
   T* out = c.grad_src + (int64_t{at.image} * t.classes + begin) * t.pixels + at.first;

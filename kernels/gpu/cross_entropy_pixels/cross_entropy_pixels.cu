@@ -65,9 +65,9 @@ int launch_pixels_backward(const polyops_cross_entropy_backward_args& a,
       parked_chunks<T>(classes, ctx)};
   const bool weighted = call.spread != 0 && call.weights.data != nullptr;
   const size_t bytes = sizeof(Quad<T>) * kRows<T> * kPixelThreads * call.parked;
-  return gpu::launch(weighted ? cross_entropy_pixels_backward<T, true>
-                              : cross_entropy_pixels_backward<T, false>,
-                     {pixel_blocks(a.src), kPixelThreads, bytes}, ctx, call);
+  return gpu::launch(
+      weighted ? cross_entropy_pixels_backward<T, true> : cross_entropy_pixels_backward<T, false>,
+      {pixel_blocks(a.src), kPixelThreads, bytes}, ctx, call);
 }
 
 // What both directions ask of their arguments.

@@ -16,8 +16,8 @@ struct Labels {
 };
 
 template <class T>
-GPU_DEVICE Labels labels_of(const Targets& targets, const ClassWeights<T>& weights,
-                            const Tiling& t, const Place& at) {
+GPU_DEVICE Labels labels_of(const Targets& targets, const ClassWeights<T>& weights, const Tiling& t,
+                            const Place& at) {
   Labels labels;
   int64_t target[kQuad];
 #pragma unroll

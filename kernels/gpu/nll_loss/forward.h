@@ -37,8 +37,7 @@ template <class T>
 GPU_DEVICE float src_at(const NllLossCall<T>& c, uint32_t sample, int64_t target) {
   uint32_t image = sample;
   const uint32_t pixel = take_remainder(c.pixels, &image);
-  return widen(
-      c.src[image * c.src_steps[0] + target * c.src_steps[1] + pixel * c.src_steps[2]]);
+  return widen(c.src[image * c.src_steps[0] + target * c.src_steps[1] + pixel * c.src_steps[2]]);
 }
 
 template <class T>
@@ -132,8 +131,7 @@ int launch_loss(const polyops_nll_loss_args& a, const polyops_context* ctx) {
   const int64_t samples = samples_of(a.src);
   const bool pixels = a.src.rank == 3;
   const NllLossCall<T> call = {static_cast<const T*>(a.src.data),
-                               {a.src.strides[0], a.src.strides[1],
-                                pixels ? a.src.strides[2] : 0},
+                               {a.src.strides[0], a.src.strides[1], pixels ? a.src.strides[2] : 0},
                                Division(pixels ? static_cast<uint32_t>(a.src.sizes[2]) : 1),
                                targets_of(a.target, a.ignore_index, a.src.sizes[1]),
                                weights_of<T>(a.weight),

@@ -33,7 +33,8 @@ struct Targets {
 };
 
 inline Targets targets_of(const polyops_tensor& target, int64_t ignored, int64_t classes) {
-  return {target.data, target.strides[target.rank - 1], ignored, classes, target.dtype == POLYOPS_UINT8};
+  return {target.data, target.strides[target.rank - 1], ignored, classes,
+          target.dtype == POLYOPS_UINT8};
 }
 
 template <class T>
