@@ -150,8 +150,7 @@ std::vector<Overload> adaptive_avg_pool2d_overloads() {
   static constexpr const char kOp[] = "adaptive_avg_pool2d",
                               kBackward[] = "adaptive_avg_pool2d_backward";
   return {
-      {"_adaptive_avg_pool2d", kOp, kOp,
-       wrap(adaptive_avg_pool<2>, at::cpu::_adaptive_avg_pool2d)},
+      {"_adaptive_avg_pool2d", kOp, kOp, wrap(adaptive_avg_pool<2>, at::cpu::_adaptive_avg_pool2d)},
       {"_adaptive_avg_pool2d.out", kOp, kOp, nullptr, kCopied},
       {"adaptive_avg_pool2d.out", kOp, kOp, nullptr, kUnused},
       {"_adaptive_avg_pool2d_backward", kOp, kBackward,
@@ -164,8 +163,7 @@ std::vector<Overload> adaptive_avg_pool3d_overloads() {
   static constexpr const char kOp[] = "adaptive_avg_pool3d",
                               kBackward[] = "adaptive_avg_pool3d_backward";
   return {
-      {"_adaptive_avg_pool3d", kOp, kOp,
-       wrap(adaptive_avg_pool<3>, at::cpu::_adaptive_avg_pool3d)},
+      {"_adaptive_avg_pool3d", kOp, kOp, wrap(adaptive_avg_pool<3>, at::cpu::_adaptive_avg_pool3d)},
       {"_adaptive_avg_pool3d.out", kOp, kOp, nullptr, kCopied},
       {"adaptive_avg_pool3d.out", kOp, kOp, nullptr, kUnused},
       {"_adaptive_avg_pool3d_backward", kOp, kBackward,

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polyops._bench.inputs import Case, Inputs, in_place, nbytes, new_results
+from polyops._bench.inputs import Case, Inputs, nbytes, new_results
 
 aten: Any = torch.ops.aten
 
@@ -91,8 +91,14 @@ def _index_add(inputs: Inputs, name: str, out: bool) -> Case:
     row = nbytes(table) // table.shape[dim]
     moved = nbytes(index, source) + 2 * row * int(torch.bincount(index).count_nonzero())
     fn = partial(aten.index_add_.default, table, dim, index, source)
-    case = in_place(lambda dst: dst.index_add_(dim, index, source), table, moved)
-    return replace(case, fn=fn, footprint=nbytes(table, index, source))
+    untouched = table.clone()  # each call adds to the table
+    return Case(
+        fn,
+        lambda: [untouched.clone().index_add_(dim, index, source)],
+        moved,
+        flops=0,
+        footprint=nbytes(table, index, source),
+    )
 
 
 def _embedding_backward(inputs: Inputs, name: str, out: bool) -> Case:
