@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# From a clone on a machine with an NVIDIA H200 to benchmarks/results/nvidia_h200.json:
+# From a clone on a machine with an NVIDIA H200 to benchmarks/results/nvidia_h200.json; nvidia_h100.sh is
+# the same for an H100:
 #
 #     benchmarks/nvidia_h200.sh            builds, and measures with the gates of this clone
 #     benchmarks/nvidia_h200.sh --gates    measures the gates first: src/polyops/gates/
@@ -8,6 +9,7 @@
 # torch is built for CUDA, python3 by default. The installation is editable, so that it is this
 # clone's gates that are written and read.
 set -euo pipefail
+chip=$(basename "$0" .sh)
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
 gates=
@@ -21,4 +23,4 @@ if [[ $gates ]]; then
   "$python" -m polyops bench --device cuda --suite full --write-gates
 fi
 "$python" -m polyops bench --device cuda --suite full --confirm \
-  --json benchmarks/results/nvidia_h200.json "$@"
+  --json "benchmarks/results/$chip.json" "$@"

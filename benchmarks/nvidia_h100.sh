@@ -1,0 +1,1 @@
+nvidia_h200.sh
