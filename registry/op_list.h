@@ -1,4 +1,5 @@
-// The list of ops. A new op is one line in op_list.cc and its header under polyops/ops/.
+// The lists of ops. A new op is one line in op_list.cc, one in public_ops.cc and its header under
+// polyops/ops/.
 #ifndef POLYOPS_REGISTRY_OP_LIST_H_
 #define POLYOPS_REGISTRY_OP_LIST_H_
 
