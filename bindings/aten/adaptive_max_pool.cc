@@ -2,13 +2,13 @@
 // too.
 #include "polyops/ops/adaptive_max_pool.h"
 
-#include <ATen/Context.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/adaptive_max_pool2d_backward_cpu_dispatch.h>
 #include <ATen/ops/adaptive_max_pool2d_cpu_dispatch.h>
 #include <ATen/ops/adaptive_max_pool3d_backward_cpu_dispatch.h>
 #include <ATen/ops/adaptive_max_pool3d_cpu_dispatch.h>
 
+#include "aten/order.h"
 #include "aten/pool_window.h"
 #include "aten/table.h"
 #include "torch/results.h"
@@ -85,10 +85,7 @@ const char* read_backward(const at::Tensor& grad_output, const at::Tensor& self,
   if (grad_output.dim() <= kDims) return "rank";
   const IntArrayRef results = grad_output.sizes().slice(grad_output.dim() - kDims);
   if (const char* reason = adaptive_pool_shape(self, results, kDims, shape)) return reason;
-  // Stock adds up in no particular order on devices, and says so.
-  if (!self.is_cpu() && at::globalContext().deterministicAlgorithms()) {
-    return "deterministic algorithms";
-  }
+  if (const char* reason = check_order(self)) return reason;
   if (!same_kind(grad_output, self)) return "mixed dtypes or devices";
   if (const char* reason = describe_image(grad_output, kDims, &args->grad_dst)) return reason;
   if (const char* reason = describe_indices(indices, &args->indices)) return reason;

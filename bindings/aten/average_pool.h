@@ -3,11 +3,11 @@
 #ifndef POLYOPS_BINDINGS_ATEN_AVERAGE_POOL_H_
 #define POLYOPS_BINDINGS_ATEN_AVERAGE_POOL_H_
 
-#include <ATen/Context.h>
 #include <ATen/core/Tensor.h>
 
 #include <optional>
 
+#include "aten/order.h"
 #include "aten/pool_window.h"
 #include "polyops/ops/pool2d.h"
 #include "polyops/ops/pool3d.h"
@@ -33,12 +33,6 @@ struct AverageParameters {
   bool count_include_pad;
   std::optional<int64_t> divisor;
 };
-
-// Stock adds up gradients in no particular order on devices, and says so; but for avg_pool2d's.
-inline const char* check_order(const at::Tensor& self) {
-  const bool fixed = !self.is_cpu() && at::globalContext().deterministicAlgorithms();
-  return fixed ? "deterministic algorithms" : nullptr;
-}
 
 // ---- The calls' images, given an argument struct whose other members are set.
 

@@ -1,5 +1,5 @@
-// aten::cross_entropy_loss of labels, one for each row of a batch or pixel of its images: a composite, taken as a whole,
-// so that the scores are read once and log-probabilities are never written.
+// aten::cross_entropy_loss of labels, one for each row of a batch or pixel of its images: a composite,
+// taken as a whole, so that the scores are read once and log-probabilities are never written.
 #include "polyops/ops/cross_entropy.h"
 
 #include <ATen/autocast_mode.h>
@@ -10,6 +10,7 @@
 
 #include "aten/cross_entropy_gradient.h"
 #include "aten/labels.h"
+#include "aten/order.h"
 #include "aten/table.h"
 #include "torch/composite.h"
 #include "torch/view.h"
@@ -31,8 +32,8 @@ const char* check_gradients(const Site& site, const at::Tensor& self, const at::
   return weight != nullptr && needs_gradient(site, *weight) ? "weight requires grad" : nullptr;
 }
 
-// Autocast of a GPU does not know the composite but its parts, which take scores in float32; that of a
-// CPU has cast them before we see them.
+// Autocast of a GPU does not know the composite but its parts, the last of which makes the loss float32;
+// that of a CPU has cast the scores before we see them.
 bool is_cast_by_autocast(const at::Tensor& self) {
   return (self.scalar_type() == at::kHalf || self.scalar_type() == at::kBFloat16) &&
          at::autocast::is_autocast_enabled(self.device().type());
@@ -63,6 +64,9 @@ const char* prepare(const Site& site, const at::Tensor& self, const CrossEntropy
                     polyops_cross_entropy_args* args) {
   const at::Tensor* weight = given.weight.defined() ? &given.weight : nullptr;
   const char* reason = check_scores(self, given.reduction);
+  if (!reason && self.dim() != 2 && given.reduction != POLYOPS_NLL_LOSS_NONE) {
+    reason = check_order(self);  // of nll_loss2d
+  }
   // Stock's losses of pixels then are a view of those of images.
   const bool each = given.reduction == POLYOPS_NLL_LOSS_NONE && given.label_smoothing == 0;
   if (!reason && each && self.dim() != 2 && self.dim() != 4) reason = "view";

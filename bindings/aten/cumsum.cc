@@ -6,6 +6,7 @@
 
 #include <optional>
 
+#include "aten/order.h"
 #include "aten/table.h"
 #include "torch/view.h"
 #include "torch/wrap.h"
@@ -22,6 +23,7 @@ void at_least_1d(polyops_tensor* view) {
 
 const char* describe_line(const at::Tensor& self, int64_t dim, polyops_cumsum_args* args) {
   if (const char* reason = describe(self, &args->src)) return reason;
+  if (const char* reason = check_order(self)) return reason;
   const int64_t range = self.dim() > 0 ? self.dim() : 1;
   if (dim < -range || dim >= range) return "dim";
   args->struct_size = sizeof *args;

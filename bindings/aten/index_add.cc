@@ -20,9 +20,10 @@ namespace {
 
 // Stock refuses what the dtype cannot hold.
 const char* check_alpha(const at::Scalar& alpha, at::ScalarType type) {
-  constexpr double kMostHalf = 65504, kMost = std::numeric_limits<float>::max();
   if (alpha.isComplex()) return "alpha";
-  const double most = type == at::ScalarType::Half ? kMostHalf : kMost;
+  double most = std::numeric_limits<float>::max();
+  if (type == at::kHalf) most = std::numeric_limits<at::Half>::max();
+  if (type == at::kBFloat16) most = std::numeric_limits<at::BFloat16>::max();
   return std::abs(alpha.toDouble()) <= most ? nullptr : "alpha";
 }
 

@@ -1,12 +1,12 @@
 // aten::max_pool2d_with_indices, max_pool3d_with_indices and their backwards. F.max_pool2d,
 // F.max_pool1d, F.max_pool3d and their modules end here.
-#include <ATen/Context.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/max_pool2d_with_indices_backward_cpu_dispatch.h>
 #include <ATen/ops/max_pool2d_with_indices_cpu_dispatch.h>
 #include <ATen/ops/max_pool3d_with_indices_backward_cpu_dispatch.h>
 #include <ATen/ops/max_pool3d_with_indices_cpu_dispatch.h>
 
+#include "aten/order.h"
 #include "aten/pool_window.h"
 #include "aten/table.h"
 #include "polyops/ops/max_pool3d.h"
@@ -106,10 +106,7 @@ bool prepare_backward(Call& call, const at::Tensor& grad_output, const at::Tenso
   args->struct_size = sizeof *args;
   const char* reason = pool_shape(self, parameters, &args->window, shape);
   if (!reason) reason = check_format<kDims>(self, *shape);
-  // Stock adds up in no particular order on devices, and says so.
-  if (!reason && kDims == 3 && !self.is_cpu() && at::globalContext().deterministicAlgorithms()) {
-    reason = "deterministic algorithms";
-  }
+  if (!reason && kDims == 3) reason = check_order(self);
   polyops_tensor image;
   if (!reason) reason = describe_image(self, kDims, &image);
   if (!reason && !same_kind(grad_output, self)) reason = "mixed dtypes or devices";

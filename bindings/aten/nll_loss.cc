@@ -10,6 +10,7 @@
 #include <ATen/ops/nll_loss_forward_cpu_dispatch.h>
 
 #include "aten/labels.h"
+#include "aten/order.h"
 #include "aten/table.h"
 #include "torch/results.h"
 #include "torch/view.h"
@@ -25,6 +26,7 @@ bool prepare(Call& call, const at::Tensor& self, const at::Tensor& target, const
              int64_t reduction, int64_t ignore_index, polyops_nll_loss_args* args) {
   const char* reason = check_scores(self, reduction);
   if (!reason && self.dim() != kDims) reason = "shape";
+  if (!reason && kDims == kPixels && reduction != POLYOPS_NLL_LOSS_NONE) reason = check_order(self);
   if (!reason) reason = describe_scores(self, &args->src);
   if (!reason) reason = describe_target(target, self, &args->target);
   if (!reason) reason = describe_weight(weight, self, &args->weight);

@@ -2,7 +2,6 @@
 // F.interpolate and nn.Upsample of images end here.
 #include "polyops/ops/upsample.h"
 
-#include <ATen/Context.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/_upsample_nearest_exact2d_backward_cpu_dispatch.h>
 #include <ATen/ops/_upsample_nearest_exact2d_cpu_dispatch.h>
@@ -16,6 +15,7 @@
 #include <array>
 #include <limits>
 
+#include "aten/order.h"
 #include "aten/table.h"
 #include "torch/view.h"
 #include "torch/wrap.h"
@@ -115,9 +115,8 @@ bool prepare_backward(Call& call, const at::Tensor& grad_output, IntArrayRef out
       !sizes_of(grad_output.sizes(), input_size.slice(2), sizes)) {
     return call.decline("shape");
   }
-  if (parameters.mode >= kBilinear && !grad_output.is_cpu() &&
-      at::globalContext().deterministicAlgorithms()) {
-    return call.decline("deterministic algorithms");
+  if (const char* reason = parameters.mode >= kBilinear ? check_order(grad_output) : nullptr) {
+    return call.decline(reason);
   }
   fill(parameters, args);
   return true;

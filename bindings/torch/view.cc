@@ -69,7 +69,11 @@ int32_t dtype_of(c10::ScalarType type) {
 int32_t dtype_of_bits(c10::ScalarType type) {
   const int32_t known = dtype_of(type);
   if (known != POLYOPS_INVALID_DTYPE) return known;
-  if (c10::isQIntType(type)) return POLYOPS_INVALID_DTYPE;
+  // Others, of less than a byte or of bits alone, are types that stock itself does little with.
+  if (!c10::isIntegralType(type, /*includeBool=*/true) && !c10::isFloat8Type(type) &&
+      !c10::isComplexType(type)) {
+    return POLYOPS_INVALID_DTYPE;
+  }
   switch (c10::elementSize(type)) {
     case 1:
       return POLYOPS_UINT8;

@@ -134,7 +134,9 @@ shifted_elements(Function f, Pointers<T, kInputs, kOutputs> p, Walk<kInputs + kO
 template <class T, int kInputs, int kOutputs>
 bool is_shifted(const Walk<kInputs + kOutputs>& walk, const Pointers<T, kInputs, kOutputs>& p) {
   const int64_t n = walk.numel();
-  if (walk.sizes[0] < 4 * kPack<T> || n > INT32_MAX / 2) return false;
+  // A row's bytes and 32 more are counted in an int.
+  constexpr int64_t kMost = (INT32_MAX - 32) / static_cast<int64_t>(sizeof(T));
+  if (walk.sizes[0] < 4 * kPack<T> || n > kMost / 2) return false;
   for (const auto& strides : walk.strides) {
     if (strides[0] != 1) return false;
   }

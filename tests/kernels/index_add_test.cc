@@ -171,6 +171,28 @@ TEST(IndexAdd, MatchesReference) {
   }
 }
 
+// With and without lookups, divided among shares and not.
+TEST(IndexAdd, NegativeZerosStay) {
+  for (const Case& c : {Case{300, {400, 64}}, Case{800, {3, 48}, few}, Case{90, {40, 7}, one}}) {
+    Call call(c, POLYOPS_FLOAT32);
+    call.self.fill([](int64_t) { return -0.0; });
+    call.src.fill([](int64_t) { return -0.0; });
+    for (const polyops_kernel* kernel : kernels_of("index_add")) {
+      for (int32_t in_place : {0, 1}) {
+        const Buffer result(POLYOPS_FLOAT32, c.sizes);
+        polyops_index_add_args args = call.args;
+        args.dst = in_place ? args.self : result.view();
+        args.in_place = in_place;
+        ASSERT_EQ(launch(*kernel, &args), POLYOPS_OK) << last_error();
+        const Buffer& got = in_place ? call.self : result;
+        for (int64_t i = 0; i < got.numel(); ++i) {
+          ASSERT_TRUE(got.get(i) == 0 && std::signbit(got.get(i))) << i << " in place " << in_place;
+        }
+      }
+    }
+  }
+}
+
 TEST(IndexAdd, SpecialValues) {
   for (double special : {std::nan(""), HUGE_VAL, -HUGE_VAL, 3e38}) {
     for (bool of_self : {false, true}) {

@@ -194,7 +194,7 @@ void add_index_select(std::vector<Call>* calls, const char* layout, std::vector<
   polyops_tensor dst = src;
   dst.sizes[dim] = 7;
   calls->push_back(call("index_select", layout, std::move(sizes),
-                        polyops_index_select_args{0, dim, src, contiguous({7}), dst}));
+                        polyops_index_select_args{0, dim, src, contiguous({7}), dst, 0, 0}));
 }
 
 void add_gather(std::vector<Call>* calls, const char* layout, std::vector<int64_t> sizes,

@@ -1,6 +1,7 @@
 """The ways in which PyTorch uses a device beside a plain call: streams, graphs, forks, autocast."""
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -107,6 +108,36 @@ def test_inference_and_deterministic_modes(device: str, model: Block) -> None:
     finally:
         torch.use_deterministic_algorithms(False)
     close([ours], [stock])
+
+
+def test_errors_about_order_are_kept(device: str) -> None:
+    """Of ops that stock refuses while deterministic algorithms are wanted; ours are, but say nothing."""
+    scores, labels = (
+        inputs(device, 2, 5, 8, 8),
+        torch.zeros(2, 8, 8, dtype=torch.long, device=device),
+    )
+    refused = {
+        "cross_entropy": lambda: F.cross_entropy(scores, labels),
+        "nll_loss": lambda: F.nll_loss(scores, labels, reduction="sum"),
+        "cumsum": lambda: scores.cumsum(0),
+    }
+    torch.use_deterministic_algorithms(True)
+    try:
+        for name, call in refused.items():
+            with polyops.disable():
+                stock = outcome_of(call)
+            assert outcome_of(call) == stock, name
+        F.cross_entropy(scores, labels, reduction="none")
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def outcome_of(call: Callable[[], Any]) -> str:
+    try:
+        call()
+    except RuntimeError as error:
+        return str(error)
+    return ""
 
 
 def test_runs_repeat_bit_for_bit(device: str, model: Block) -> None:

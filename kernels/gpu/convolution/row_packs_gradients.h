@@ -55,7 +55,12 @@ struct RowGradientsPack {
     const T* const from = grad + (low - odd());
 #pragma unroll
     for (int i = 0; i < kWords; ++i) {
-      words[i] = reinterpret_cast<const Word*>(from + i * kHalves)->w;
+      // The last one may be needed only where the first gradient is behind a word: else it may lie behind
+      // the tensor.
+      words[i] = 0;
+      if (i * kHalves < kCount || odd() != 0) {
+        words[i] = reinterpret_cast<const Word*>(from + i * kHalves)->w;
+      }
     }
   }
   // Elements by which the first gradient is behind a word.

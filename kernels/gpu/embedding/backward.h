@@ -85,7 +85,7 @@ GPU_DEVICE bool add_events(const GradCall& c, const Lane<T, kUnit>& lane, const 
         ended = true;
         ++row;
 #pragma unroll
-        for (int j = 0; j < kUnit; ++j) sum[j] = 0;
+        for (int j = 0; j < kUnit; ++j) sum[j] = kNone<kAdds>;
       }
     }
   }
@@ -101,14 +101,14 @@ struct TeamSums {
 };
 
 // Of the row that is open after the teams before `team`.
-template <int kUnit>
+template <bool kAdds, int kUnit>
 GPU_DEVICE void add_open(const TeamSums& teams, int team, int lanes, int place,
                          float (&sum)[kUnit]) {
   int begin = team;
   while (begin > 0 && teams.ended[begin - 1] == 0) --begin;
   if (begin > 0) --begin;
 #pragma unroll
-  for (int j = 0; j < kUnit; ++j) sum[j] = 0;
+  for (int j = 0; j < kUnit; ++j) sum[j] = kNone<kAdds>;
   for (int t = begin; t < team; ++t) {
 #pragma unroll
     for (int j = 0; j < kUnit; ++j) sum[j] += teams.open[(t * lanes + place) * kUnit + j];
@@ -170,7 +170,9 @@ embedding_sums(const GradCall c) {
   const int begin = team * each, end = begin + each < count ? begin + each : count;
   const bool works = team < c.teams && begin < count;
   uint32_t row = works ? from.row + begin - before[team] : 0;  // by lookups ends know it
-  float sum[kUnit] = {};
+  float sum[kUnit];
+#pragma unroll
+  for (int j = 0; j < kUnit; ++j) sum[j] = kNone<kAdds>;
   bool ends = false;
   if (works) {
     float* const own = first + thread_id() * kUnit;
@@ -181,7 +183,7 @@ embedding_sums(const GradCall c) {
   barrier();
 
   if (ends && lane.has) {
-    add_open(teams, team, c.lanes, place, sum);
+    add_open<kAdds>(teams, team, c.lanes, place, sum);
 #pragma unroll
     for (int j = 0; j < kUnit; ++j) sum[j] += first[thread_id() * kUnit + j];
     if (from.divides != 0 && !any_ended(teams, team)) {
@@ -191,7 +193,7 @@ embedding_sums(const GradCall c) {
     }
   }
   if (to.divides != 0 && team == 0 && lane.has) {
-    add_open(teams, c.teams, c.lanes, place, sum);
+    add_open<kAdds>(teams, c.teams, c.lanes, place, sum);
     store_sums(c.open_sums + int64_t{slot_of(c, to)} * c.padded_columns + column, sum);
   }
   if (part == 0 && thread_id() == 0) {

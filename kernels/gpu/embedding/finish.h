@@ -50,7 +50,7 @@ GPU_DEVICE void add_shares(const GradCall& c, uint32_t row, int64_t last, int co
   }
 }
 
-template <class T>
+template <class T, bool kAdds>
 GPU_KERNEL(kFinishThreads)
 embedding_finish(const GradCall c, uint32_t shares, uint32_t of_block, int tiles) {
   GPU_SHARED(uint32_t, some, kFinishThreads);  // shares that end a row that others began
@@ -70,7 +70,7 @@ embedding_finish(const GradCall c, uint32_t shares, uint32_t of_block, int tiles
   const int lane = 4 * (thread_id() % kTileLanes), team = thread_id() / kTileLanes;
   for (uint32_t i = 0; i < *count; ++i) {
     const Divided divided = c.divided[some[i]];
-    float sum[4] = {};
+    float sum[4] = {kNone<kAdds>, kNone<kAdds>, kNone<kAdds>, kNone<kAdds>};
     if (tile + lane < c.columns) {
       add_shares(c, divided.ended, int64_t{some[i]} - 1 - team, tile + lane, sum);
     }
@@ -79,7 +79,7 @@ embedding_finish(const GradCall c, uint32_t shares, uint32_t of_block, int tiles
     barrier();
     const int column = tile + thread_id();
     if (thread_id() < kTileWidth && column < c.columns) {
-      float all = 0;
+      float all = kNone<kAdds>;
       for (int t = 0; t < kTileTeams; ++t) all += sums[t * kTileWidth + thread_id()];
       all += c.ended_sums[int64_t{divided.ended_slot} * c.padded_columns + column];
       T* const out = static_cast<T*>(c.out) + place_of(c, column, c.out_step);

@@ -121,9 +121,9 @@ int add_up(const RowSums& r, const Plan& p, const Scratch& s, const polyops_cont
   int64_t of_block = ceil_div(p.shares * tiles, kFinishBlocks);
   if (of_block < kLeastFinishShares) of_block = kLeastFinishShares;
   if (of_block > kFinishThreads) of_block = kFinishThreads;
-  return gpu::launch(embedding_finish<T>, {ceil_div(p.shares, of_block) * tiles, kFinishThreads},
-                     ctx, call, static_cast<uint32_t>(p.shares), static_cast<uint32_t>(of_block),
-                     static_cast<int>(tiles));
+  return gpu::launch(
+      embedding_finish<T, kAdds>, {ceil_div(p.shares, of_block) * tiles, kFinishThreads}, ctx, call,
+      static_cast<uint32_t>(p.shares), static_cast<uint32_t>(of_block), static_cast<int>(tiles));
 }
 
 template <bool kAdds>
