@@ -111,7 +111,7 @@ def test_inference_and_deterministic_modes(device: str, model: Block) -> None:
 
 
 def test_errors_about_order_are_kept(device: str) -> None:
-    """Of ops that stock refuses while deterministic algorithms are wanted; ours are, but say nothing."""
+    """Of ops that stock refuses while deterministic algorithms are wanted."""
     scores, labels = (
         inputs(device, 2, 5, 8, 8),
         torch.zeros(2, 8, 8, dtype=torch.long, device=device),
