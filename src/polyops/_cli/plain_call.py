@@ -22,7 +22,7 @@ def kernel_of(op: str, overload: str, dtype: str) -> str:
         sizes = (1, 2, 32, 32, 32)
     elif "pool3d" in name:
         sizes = (1, 16, 8, 8, 8)
-    elif any(kind in name for kind in ("convolution", "upsample", "pool")):
+    elif any(kind in name for kind in ("convolution", "upsample", "pool", "loss2d")):
         sizes = (1, 16, 16, 16)
     layout = "nn" if product else "contiguous"
     # Memory that is one run is not copied by us.
