@@ -7,10 +7,10 @@
 #include <ATen/ops/argmin_cpu_dispatch.h>
 #include <ATen/ops/max_cpu_dispatch.h>
 #include <ATen/ops/min_cpu_dispatch.h>
-#include <c10/util/SmallVector.h>
 
 #include <optional>
 
+#include "aten/reduced_dims.h"
 #include "aten/table.h"
 #include "torch/results.h"
 #include "torch/view.h"
@@ -20,16 +20,6 @@ namespace polyops::torch_binding {
 namespace {
 
 using Dim = std::optional<int64_t>;
-using Sizes = c10::SmallVector<int64_t, POLYOPS_MAX_RANK>;
-
-Sizes result_sizes(const at::Tensor& self, Dim dim, bool keepdim) {
-  Sizes sizes;
-  for (int64_t d = 0; d < self.dim(); ++d) {
-    const bool kept = dim.has_value() && d != *dim;
-    if (kept || keepdim) sizes.push_back(kept ? self.size(d) : 1);
-  }
-  return sizes;
-}
 
 // One dimension of all elements, in their order.
 void flatten(int64_t numel, polyops_tensor* view) {
@@ -41,7 +31,7 @@ void flatten(int64_t numel, polyops_tensor* view) {
 // A call as the kernels see it, but for its results.
 struct Reading {
   polyops_extreme_args args;
-  Sizes sizes;  // of the results
+  ReducedSizes sizes;  // of the results
   bool keepdim;
 
   // Null, or why there is none.
@@ -49,31 +39,26 @@ struct Reading {
     args.struct_size = sizeof args;
     args.values = absent();
     keepdim = keep;
+    uint32_t dims;
+    at::OptionalIntArrayRef given;
+    if (dim.has_value()) given = at::IntArrayRef(*dim);
     if (const char* reason = describe(self, &args.src)) return reason;
-    const int64_t range = self.dim() > 0 ? self.dim() : 1;
+    if (const char* reason = read_dims(given, self.dim(), &dims)) return reason;
+    args.dim = 0;
     if (dim.has_value()) {
-      if (*dim < -range || *dim >= range) return "dim";
-      if (*dim < 0) *dim += range;
+      if (self.dim() > 0) args.dim = static_cast<int32_t>(*dim < 0 ? *dim + self.dim() : *dim);
     } else if (!self.is_contiguous()) {
       return "layout";
     } else {
       flatten(self.numel(), &args.src);
     }
-    args.dim = static_cast<int32_t>(dim.value_or(0));
-    sizes = result_sizes(self, dim, keep);
+    sizes = result_sizes(self, dims, keep);
     return nullptr;
   }
 
-  // A result with the dimension, whether it was asked for or not. Flattened, all its sizes are 1.
+  // A result with the dimension, whether it was asked for or not.
   void keep_dimension(polyops_tensor* view) const {
-    const polyops_tensor given = *view;
-    view->rank = args.src.rank;
-    for (int32_t d = 0, from = 0; d < view->rank; ++d) {
-      const bool reduced = d == args.dim;
-      view->sizes[d] = reduced ? 1 : args.src.sizes[d];
-      view->strides[d] = reduced ? 1 : given.strides[from];
-      if (!reduced || keepdim) ++from;
-    }
+    keep_dimensions(args.src, 1u << args.dim, keepdim, view);
   }
   void expect(c10::ScalarType type, polyops_tensor* view) const {
     describe_contiguous(sizes, type, view);

@@ -148,7 +148,5 @@ def all_samples() -> list[Sample]:
     modules += (samples_losses, samples_upsample, samples_pool, samples_norms)
     modules += (samples_pool3d, samples_max_pool, samples_activations, samples_reductions)
     modules += (samples_cumsum, samples_index, samples_copy, samples_cross_entropy)
-    modules += (samples_extremes,)
-    modules += (samples_var,)
-    modules += (samples_index_add,)
+    modules += (samples_extremes, samples_var, samples_index_add)
     return [sample for module in modules for sample in module.samples()]

@@ -1,5 +1,6 @@
 // cross_entropy and cross_entropy_backward on GPUs.
 #include "backward.h"
+#include "checks.h"
 #include "few.h"
 #include "forward.h"
 #include "plan.h"
@@ -110,19 +111,12 @@ int launch_backward(const polyops_cross_entropy_backward_args& a, const polyops_
   return gpu::launch(kernel, shape, ctx, call, lanes_log2);
 }
 
-bool is_float(const polyops_tensor& t, int64_t elements) {
-  return t.dtype == POLYOPS_FLOAT32 && polyops_numel(&t) == elements && polyops_is_contiguous(&t);
-}
-
 // What both directions ask of their arguments.
 template <class Args>
 const char* declined(const Args& a, const polyops_tensor& value) {
   if (a.src.rank != 2) return "shape";
-  if (const char* reason = unsupported(a.src, a.target, a.weight)) return reason;
-  if (value.dtype != a.src.dtype) return "dtype";
-  if (!fits_reduction(value, a.reduction, a.src)) return "shape";
-  if (a.src.strides[1] != 1 && a.src.sizes[1] != 1) return "layout";
-  return a.label_smoothing >= 0 && a.label_smoothing <= 1 ? nullptr : "label smoothing";
+  if (const char* reason = unsupported(a, value)) return reason;
+  return a.src.strides[1] != 1 && a.src.sizes[1] != 1 ? "layout" : nullptr;
 }
 
 const char* forward_supports(const void* data) {

@@ -1,5 +1,6 @@
 // cross_entropy and cross_entropy_backward of images by classes by pixels on GPUs.
 #include "backward.h"
+#include "cross_entropy/checks.h"
 #include "forward.h"
 #include "polyops/ops/cross_entropy.h"
 #include "table.h"
@@ -74,23 +75,16 @@ int launch_pixels_backward(const polyops_cross_entropy_backward_args& a,
 template <class Args>
 const char* declined(const Args& a, const polyops_tensor& value) {
   if (a.src.rank != 3) return "shape";
-  if (const char* reason = unsupported(a.src, a.target, a.weight)) return reason;
-  if (value.dtype != a.src.dtype) return "dtype";
-  if (!fits_reduction(value, a.reduction, a.src)) return "shape";
+  if (const char* reason = unsupported(a, value)) return reason;
   if (a.src.sizes[1] > kMostPixelClasses) return "classes";
-  if (polyops_is_present(&a.stats) != 0) return "stats";
-  return a.label_smoothing >= 0 && a.label_smoothing <= 1 ? nullptr : "label smoothing";
-}
-
-bool is_total(const polyops_tensor& t) {
-  return t.dtype == POLYOPS_FLOAT32 && polyops_numel(&t) == 1;
+  return polyops_is_present(&a.stats) != 0 ? "stats" : nullptr;
 }
 
 const char* forward_supports(const void* data) {
   const auto& a = *static_cast<const polyops_cross_entropy_args*>(data);
   if (const char* reason = declined(a, a.dst)) return reason;
   const bool counted = polyops_is_present(&a.total_weight) != 0;
-  return counted && !is_total(a.total_weight) ? "total weight" : nullptr;
+  return counted && !is_float(a.total_weight, 1) ? "total weight" : nullptr;
 }
 
 size_t forward_scratch(const void* data, int32_t) {
@@ -107,7 +101,7 @@ int forward(const void* data, const polyops_context* ctx) {
 const char* backward_supports(const void* data) {
   const auto& a = *static_cast<const polyops_cross_entropy_backward_args*>(data);
   if (const char* reason = declined(a, a.grad_dst)) return reason;
-  if (a.reduction == POLYOPS_NLL_LOSS_MEAN && !is_total(a.total_weight)) return "total weight";
+  if (a.reduction == POLYOPS_NLL_LOSS_MEAN && !is_float(a.total_weight, 1)) return "total weight";
   if (a.grad_src.dtype != a.src.dtype) return "dtype";
   return polyops_is_contiguous(&a.grad_src) != 0 ? nullptr : "layout";
 }
