@@ -55,6 +55,8 @@
 //                               nobody reads, which two places in turn and a barrier() in each see to
 //   await_mail(box, turn, n)    by all threads: n such values have arrived in this block
 //   most_cluster(ctx)           blocks that a cluster may have; 1: there are none
+//   resident_clusters(kernel, n, ctx)   clusters of n blocks that run at the same time, each block
+//                               on a multiprocessor of its own
 //   halt_unless(x)              fails the launch as an assertion does: nothing after it happens
 //   launch(kernel, shape, ctx, args...)   from the host; returns what a kernel entry returns
 //   multiprocessors(ctx)        how many the device has
