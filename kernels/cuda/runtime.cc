@@ -128,15 +128,22 @@ int ask_clusters(const void* kernel, int blocks, int device) {
   return 0;
 }
 
-cudaError_t launch_cluster(const void* kernel, const gpu::LaunchShape& shape, cudaStream_t stream,
-                           void** args) {
-  cudaLaunchAttribute cluster = cluster_of(shape.cluster);
+// Blocks that depend on each other.
+cudaError_t launch_together(const void* kernel, const gpu::LaunchShape& shape, cudaStream_t stream,
+                            void** args) {
+  cudaLaunchAttribute attribute = {};
+  if (shape.whole) {
+    attribute.id = cudaLaunchAttributeCooperative;
+    attribute.val.cooperative = 1;
+  } else {
+    attribute = cluster_of(shape.cluster);
+  }
   cudaLaunchConfig_t config = {};
   config.gridDim = dim3(static_cast<unsigned>(shape.blocks));
   config.blockDim = dim3(static_cast<unsigned>(shape.threads));
   config.dynamicSmemBytes = shape.shared_bytes;
   config.stream = stream;
-  config.attrs = &cluster;
+  config.attrs = &attribute;
   config.numAttrs = 1;
   return cudaLaunchKernelExC(&config, kernel, args);
 }
@@ -163,10 +170,11 @@ int launch(const void* kernel, const gpu::LaunchShape& shape, const polyops_cont
   if (shape.shared_bytes != 0) error = allow_shared(kernel, ctx->device_index);
   if (error != cudaSuccess) return fail("shared memory", error);
   const auto stream = static_cast<cudaStream_t>(ctx->stream);
-  error = shape.cluster > 1 ? launch_cluster(kernel, shape, stream, args)
-                            : cudaLaunchKernel(kernel, dim3(static_cast<unsigned>(shape.blocks)),
-                                               dim3(static_cast<unsigned>(shape.threads)), args,
-                                               shape.shared_bytes, stream);
+  error = shape.cluster > 1 || shape.whole
+              ? launch_together(kernel, shape, stream, args)
+              : cudaLaunchKernel(kernel, dim3(static_cast<unsigned>(shape.blocks)),
+                                 dim3(static_cast<unsigned>(shape.threads)), args,
+                                 shape.shared_bytes, stream);
   return error == cudaSuccess ? POLYOPS_OK : fail("launch", error);
 }
 

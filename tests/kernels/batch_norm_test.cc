@@ -126,6 +126,19 @@ TEST(BatchNorm, ChannelAfterChannel) {
   }
 }
 
+// By a grid that is at work at once, which has room for all of them or not; rows that are no whole tiles.
+TEST(BatchNorm, ChannelsOfAGrid) {
+  size_t turn = 0;
+  for (const Case& c : {Case{3, 96, 301, true}, Case{3, 32, 1600, true}, Case{2, 32, 5000, true},
+                        Case{5, 24, 700, true}}) {
+    const NormTypes& types = types_of_turn(turn++);
+    Buffer src(types.src, c.sizes(), c.strides());
+    fill_hard(&src, [&](int64_t i) { return c.channel(i); });
+    check_forward(c, types, src, true, true);
+    if (HasFailure()) return;
+  }
+}
+
 TEST(BatchNorm, OutliersCostTheOthersNothing) {
   for (const Case& c :
        {Case{3, 2, 500}, Case{3, 8, 500, true}, Case{3, 12, 500, true}, Case{3, 2, 501}}) {

@@ -223,7 +223,7 @@ int launch(void (*kernel)(Params...), const LaunchShape& shape, const polyops_co
   try {
     simt::run(
         simt::order(), shape.blocks, shape.threads, shape.shared_bytes, [&] { kernel(args...); },
-        shape.cluster);
+        shape.whole ? static_cast<int>(shape.blocks) : shape.cluster);
     return POLYOPS_OK;
   } catch (const simt::Error& error) {
     return simt::report(error.what());
