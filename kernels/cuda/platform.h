@@ -311,6 +311,12 @@ inline int most_cluster(const polyops_context* ctx) {
 }
 
 template <class... Params>
+int64_t resident_clusters(void (*kernel)(Params...), int64_t blocks, const polyops_context* ctx) {
+  return cuda::resident_clusters(reinterpret_cast<const void*>(kernel), static_cast<int>(blocks),
+                                 ctx->device_index);
+}
+
+template <class... Params>
 int launch(void (*kernel)(Params...), const LaunchShape& shape, const polyops_context* ctx,
            std::type_identity_t<Params>... args) {
   void* pointers[] = {&args...};

@@ -92,38 +92,89 @@ int most_cluster(int device) {
 
 namespace {
 
-cudaError_t launch_cluster(const void* kernel, const gpu::LaunchShape& shape, cudaStream_t stream,
-                           void** args) {
+// torch has made the device current, through a runtime of its own; ours need not have noticed.
+cudaError_t make_current(int device) {
+  int current = -1;
+  const cudaError_t error = cudaGetDevice(&current);
+  return error == cudaSuccess && current != device ? cudaSetDevice(device) : error;
+}
+
+cudaLaunchAttribute cluster_of(int blocks) {
   cudaLaunchAttribute cluster = {};
   cluster.id = cudaLaunchAttributeClusterDimension;
-  cluster.val.clusterDim = {static_cast<unsigned>(shape.cluster), 1, 1};
+  cluster.val.clusterDim = {static_cast<unsigned>(blocks), 1, 1};
+  return cluster;
+}
+
+// Asks the device, by a block that takes all shared memory of a multiprocessor. 0: it does not say.
+int ask_clusters(const void* kernel, int blocks, int device) {
+  cudaFuncAttributes attributes;
+  cudaLaunchAttribute cluster = cluster_of(blocks);
+  cudaLaunchConfig_t config = {};
+  config.gridDim = dim3(static_cast<unsigned>(blocks * multiprocessors(device)));
+  config.blockDim = dim3(64);
+  config.attrs = &cluster;
+  config.numAttrs = 1;
+  int clusters = 0;
+  cudaError_t error = make_current(device);
+  if (error == cudaSuccess) error = allow_shared(kernel, device);
+  if (error == cudaSuccess) error = cudaFuncGetAttributes(&attributes, kernel);
+  if (error == cudaSuccess) {
+    config.dynamicSmemBytes = most_shared(device) - attributes.sharedSizeBytes;
+    error = cudaOccupancyMaxActiveClusters(&clusters, kernel, &config);
+  }
+  if (error == cudaSuccess) return clusters;
+  cudaGetLastError();
+  return 0;
+}
+
+// Blocks that depend on each other.
+cudaError_t launch_together(const void* kernel, const gpu::LaunchShape& shape, cudaStream_t stream,
+                            void** args) {
+  cudaLaunchAttribute attribute = {};
+  if (shape.whole) {
+    attribute.id = cudaLaunchAttributeCooperative;
+    attribute.val.cooperative = 1;
+  } else {
+    attribute = cluster_of(shape.cluster);
+  }
   cudaLaunchConfig_t config = {};
   config.gridDim = dim3(static_cast<unsigned>(shape.blocks));
   config.blockDim = dim3(static_cast<unsigned>(shape.threads));
   config.dynamicSmemBytes = shape.shared_bytes;
   config.stream = stream;
-  config.attrs = &cluster;
+  config.attrs = &attribute;
   config.numAttrs = 1;
   return cudaLaunchKernelExC(&config, kernel, args);
 }
 
 }  // namespace
 
+// Parts of the chip have fewer multiprocessors than others, and those of a cluster are of one part.
+int resident_clusters(const void* kernel, int blocks, int device) {
+  static std::atomic<int> known[kMostDevices][kPortableCluster + 1];
+  const int most = multiprocessors(device) / blocks;
+  if (blocks == 1 || blocks > kPortableCluster || device < 0 || device >= kMostDevices) return most;
+  int clusters = known[device][blocks].load(std::memory_order_relaxed);
+  if (clusters != 0) return clusters;
+  clusters = ask_clusters(kernel, blocks, device);
+  if (clusters < 1 || clusters > most) clusters = most * 15 / 16 < 1 ? 1 : most * 15 / 16;
+  known[device][blocks].store(clusters, std::memory_order_relaxed);
+  return clusters;
+}
+
 int launch(const void* kernel, const gpu::LaunchShape& shape, const polyops_context* ctx,
            void** args) {
-  // torch has made the device current, through a runtime of its own; ours need not have noticed.
-  int current = -1;
-  cudaError_t error = cudaGetDevice(&current);
-  if (error == cudaSuccess && current != ctx->device_index)
-    error = cudaSetDevice(ctx->device_index);
+  cudaError_t error = make_current(ctx->device_index);
   if (error != cudaSuccess) return fail("no such device", error);
   if (shape.shared_bytes != 0) error = allow_shared(kernel, ctx->device_index);
   if (error != cudaSuccess) return fail("shared memory", error);
   const auto stream = static_cast<cudaStream_t>(ctx->stream);
-  error = shape.cluster > 1 ? launch_cluster(kernel, shape, stream, args)
-                            : cudaLaunchKernel(kernel, dim3(static_cast<unsigned>(shape.blocks)),
-                                               dim3(static_cast<unsigned>(shape.threads)), args,
-                                               shape.shared_bytes, stream);
+  error = shape.cluster > 1 || shape.whole
+              ? launch_together(kernel, shape, stream, args)
+              : cudaLaunchKernel(kernel, dim3(static_cast<unsigned>(shape.blocks)),
+                                 dim3(static_cast<unsigned>(shape.threads)), args,
+                                 shape.shared_bytes, stream);
   return error == cudaSuccess ? POLYOPS_OK : fail("launch", error);
 }
 

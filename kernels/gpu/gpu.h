@@ -54,7 +54,11 @@
 //   mail(box, turn, p, rank, x) cluster_send(p, rank, x), counted in that block's box; what it replaces
 //                               nobody reads, which two places in turn and a barrier() in each see to
 //   await_mail(box, turn, n)    by all threads: n such values have arrived in this block
+//   grid_barrier()              of all threads of a grid launched as a whole; what they have stored is seen.
+//                               Its header is grid_barrier.h
 //   most_cluster(ctx)           blocks that a cluster may have; 1: there are none
+//   resident_clusters(kernel, n, ctx)   clusters of n blocks that run at the same time, each block
+//                               on a multiprocessor of its own
 //   halt_unless(x)              fails the launch as an assertion does: nothing after it happens
 //   launch(kernel, shape, ctx, args...)   from the host; returns what a kernel entry returns
 //   multiprocessors(ctx)        how many the device has

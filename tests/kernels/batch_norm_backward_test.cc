@@ -108,6 +108,14 @@ TEST(BatchNormBackward, MatchesReference) {
 // More channels than clusters find room at a time.
 TEST(BatchNormBackward, ChannelAfterChannel) {
   check_backward({4, 5, 4700}, kTypes[0], true, true, 7);
+  check_backward({3, 2, 28000}, kTypes[0], true, true, 7);  // too large for a cluster
+}
+
+TEST(BatchNormBackward, ChannelsOfAGrid) {
+  size_t turn = 0;
+  for (const Case& c : {Case{3, 96, 301, true}, Case{3, 32, 1600, true}, Case{2, 32, 2500, true}}) {
+    check_backward(c, types_of_turn(turn++), true, true, 7);
+  }
 }
 
 TEST(BatchNormBackward, AnySubsetOfTheGradients) {

@@ -117,12 +117,26 @@ TEST(BatchNorm, HardChannels) {
   }
 }
 
-// More channels than clusters find room at a time.
+// More channels than clusters find room at a time, and such as are too large for a cluster's.
 TEST(BatchNorm, ChannelAfterChannel) {
-  const Case c = {4, 5, 4700};
-  Buffer src(POLYOPS_FLOAT32, c.sizes());
-  fill_hard(&src, [&](int64_t i) { return c.channel(i); });
-  check_forward(c, kTypes[0], src, true, true);
+  for (const Case& c : {Case{4, 5, 4700}, Case{3, 2, 56000}}) {
+    Buffer src(POLYOPS_FLOAT32, c.sizes());
+    fill_hard(&src, [&](int64_t i) { return c.channel(i); });
+    check_forward(c, kTypes[0], src, true, true);
+  }
+}
+
+// By a grid that is at work at once, which has room for all of them or not; rows that are no whole tiles.
+TEST(BatchNorm, ChannelsOfAGrid) {
+  size_t turn = 0;
+  for (const Case& c : {Case{3, 96, 301, true}, Case{3, 32, 1600, true}, Case{2, 32, 5000, true},
+                        Case{5, 24, 700, true}}) {
+    const NormTypes& types = types_of_turn(turn++);
+    Buffer src(types.src, c.sizes(), c.strides());
+    fill_hard(&src, [&](int64_t i) { return c.channel(i); });
+    check_forward(c, types, src, true, true);
+    if (HasFailure()) return;
+  }
 }
 
 TEST(BatchNorm, OutliersCostTheOthersNothing) {

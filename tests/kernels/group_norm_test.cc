@@ -99,12 +99,13 @@ TEST(GroupNorm, HardGroups) {
   }
 }
 
-// More groups than clusters find room at a time.
+// More groups than clusters find room at a time, and such as are too large for a cluster's.
 TEST(GroupNorm, GroupAfterGroup) {
-  const Case c = {5, 2, 13000, 1};
-  Buffer src(POLYOPS_FLOAT32, c.sizes());
-  fill_hard(&src, [&](int64_t i) { return i / c.n(); });
-  check_forward(c, kTypes[0], src, true, true);
+  for (const Case& c : {Case{5, 2, 13000, 1}, Case{1, 4, 84000, 2}}) {
+    Buffer src(POLYOPS_FLOAT32, c.sizes());
+    fill_hard(&src, [&](int64_t i) { return i / c.n(); });
+    check_forward(c, kTypes[0], src, true, true);
+  }
 }
 
 // An element far from the others, where it is the pivot or the first of a lane.

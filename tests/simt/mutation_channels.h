@@ -48,7 +48,8 @@ Calls group_norm_backward() {
   return all;
 }
 
-// Planes, and channels next to each other; held in shared memory, by one channel and by more, and not.
+// Planes, and channels next to each other; held in shared memory, by one channel and by more, and not; by
+// a grid at once.
 struct Images {
   Sizes sizes, strides = {};
 };
@@ -57,7 +58,8 @@ const std::vector<Images> kBatches = {{{40, 2, 300}},
                                       {{41, 4, 49}},
                                       {{3, 5, 301}},
                                       {{2, 40, 50}, {2000, 1, 40}},
-                                      {{2, 20, 50}, {1000, 1, 20}}};
+                                      {{2, 20, 50}, {1000, 1, 20}},
+                                      {{1, 40, 1800}, {72000, 1, 40}}};
 
 Calls batch_norm() {
   Calls all = {"batch_norm", {}};

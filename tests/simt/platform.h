@@ -210,6 +210,11 @@ inline float reciprocal_fast(float x) { return 1 / x; }
 // So few that a block of a persistent grid gets several turns.
 inline int multiprocessors(const polyops_context*) { return 3; }
 
+template <class... Params>
+int64_t resident_clusters(void (*)(Params...), int64_t blocks, const polyops_context* ctx) {
+  return blocks < multiprocessors(ctx) ? multiprocessors(ctx) / blocks : 1;
+}
+
 inline int64_t most_shared(const polyops_context*) { return simt::kMostDynamicShared; }
 
 template <class... Params>
@@ -218,7 +223,7 @@ int launch(void (*kernel)(Params...), const LaunchShape& shape, const polyops_co
   try {
     simt::run(
         simt::order(), shape.blocks, shape.threads, shape.shared_bytes, [&] { kernel(args...); },
-        shape.cluster);
+        shape.whole ? static_cast<int>(shape.blocks) : shape.cluster);
     return POLYOPS_OK;
   } catch (const simt::Error& error) {
     return simt::report(error.what());

@@ -5,6 +5,7 @@
 #ifndef POLYOPS_GPU_BATCH_NORM_BACKWARD_H_
 #define POLYOPS_GPU_BATCH_NORM_BACKWARD_H_
 
+#include "grid_launch.h"
 #include "held_launch.h"
 #include "layout.h"
 #include "polyops/ops/batch_norm.h"
@@ -72,6 +73,7 @@ bool launch_held_backward(const RunPointers<T, 2>& p, const BatchShape& shape,
                           int* status) {
   const auto walk = constant ? walk_backward<T, true> : walk_backward<T, false>;
   if (launch_walk(p, shape, to, walk, ctx, status)) return true;
+  if (!constant && launch_grid(p, shape, to, grid_backward<T>, ctx, status)) return true;
   const auto hold = constant ? hold_backward<T, true> : hold_backward<T, false>;
   return launch_held(p, shape, to, hold, ctx, status);
 }

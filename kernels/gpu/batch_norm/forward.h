@@ -6,6 +6,7 @@
 #define POLYOPS_GPU_BATCH_NORM_FORWARD_H_
 
 #include "call.h"
+#include "grid_launch.h"
 #include "held_launch.h"
 #include "layout.h"
 #include "polyops/ops/batch_norm.h"
@@ -74,7 +75,10 @@ finish_columns(BatchCall call, const float* moments, const float* pivots, int32_
   const auto first = static_cast<int32_t>(block_id() * kSumColumns);
   const int32_t c = first + thread_id() % kSumColumns;
   Welford w;
-  if (c < call.channels) w = moments_of_chunks(moments, c, call.channels, chunks);
+  if (c < call.channels) {
+    w = moments_of_chunks(moments, c, call.channels, chunks, thread_id() / kSumColumns,
+                          block_threads() / kSumColumns);
+  }
   shared[thread_id()] = w.mean;
   shared[block_threads() + thread_id()] = w.square;
   shared[2 * block_threads() + thread_id()] = w.count;
@@ -148,6 +152,7 @@ int train(const BatchCall& call, const RunPointers<T, 1>& p, const BatchShape& s
   if (launch_walk(p, shape, BatchWalk<T>{call}, walk_forward<T, BatchWalk<T>>, ctx, &status)) {
     return status;
   }
+  if (launch_grid(p, shape, call, grid_forward<T>, ctx, &status)) return status;
   if (launch_held(p, shape, call, hold_forward<T>, ctx, &status)) return status;
   auto* lines = static_cast<float*>(ctx->scratch);
   status = make_lines(call, p.in[0], shape, lines, ctx);

@@ -1,5 +1,5 @@
-// Walking over channels (channel_norm/walk.h): all of a pass in one kernel, each tensor once. Bound:
-// memory, 2 elements moved per element forward, 3 backward.
+// Walking over channels (channel_norm/walk.h): all of a pass in one kernel, each tensor once where there is
+// room. Bound: memory, 2 elements moved per element forward, 3 backward.
 #ifndef POLYOPS_GPU_BATCH_NORM_WALK_H_
 #define POLYOPS_GPU_BATCH_NORM_WALK_H_
 
@@ -31,24 +31,64 @@ struct BatchWalk {
   }
 };
 
-// The sums of grad (src - mean) and grad over the block, as they arrive.
+// The sums of grad (src - mean) and grad over the block, as they arrive. channel: of both tensors.
 template <class T>
 GPU_DEVICE void sums_of_block(const ChannelWalk& of, const WalkShare& share, const Words* grads,
-                              const Words* srcs, float mean, float* shared, float (&sums)[2]) {
+                              const T* const (&channel)[2], float mean, float* shared,
+                              float (&sums)[2]) {
   float products[2] = {}, plain[2] = {};
-  for_each_arriving<0>(of, share.count, [&](int32_t k) {
+  const auto add = [&](const Words& grad, const Words& src) {
     float g[kPack<T>], x[kPack<T>];
-    unpack<T>(grads[k * block_threads()], g);
-    unpack<T>(srcs[k * block_threads()], x);
+    unpack<T>(grad, g);
+    unpack<T>(src, x);
 #pragma unroll
     for (int j = 0; j < kPack<T>; ++j) {
       products[j % 2] = fmaf(g[j], x[j] - mean, products[j % 2]);
       plain[j % 2] += g[j];
     }
+  };
+  for_each_arriving<0>(of, share.held, [&](int32_t k) {
+    add(grads[k * block_threads()], grads[of.places + k * block_threads()]);
+  });
+  for_each_beyond<false>(of, share, channel, [&](uint32_t, const Words(&words)[2]) {
+    add(words[0], words[1]);
   });
   sums[0] = products[0] + products[1];
   sums[1] = plain[0] + plain[1];
   sum_team(sums, block_threads(), shared);
+}
+
+// See store_walked().
+template <class T, bool kConstant>
+GPU_DEVICE void store_gradient(const ChannelWalk& of, const WalkShare& share,
+                               const GradientLine& line, const RunPointers<T, 2>& p,
+                               int64_t channel, int64_t next, Words* grads) {
+  const int64_t row = int64_t{of.width} * kPack<T>;
+  T* const dst = p.out + channel * row;
+  const auto store = [&](uint32_t pack, const Words& grad, const Words& src) {
+    float g[kPack<T>], x[kPack<T>];
+    unpack<T>(grad, g);
+    unpack<T>(src, x);
+#pragma unroll
+    for (int j = 0; j < kPack<T>; ++j) {
+      x[j] = kConstant ? g[j] * line.factor : line({{g[j], x[j]}});
+    }
+    store_words(dst + uint64_t{pack} * kPack<T>, gpu::pack<T>(x));
+  };
+  for_each_beyond<true, T, 2>(
+      of, share, {p.in[0] + channel * row, p.in[1] + channel * row},
+      [&](uint32_t pack, const Words(&words)[2]) { store(pack, words[0], words[1]); });
+  const bool more = next < of.channels;
+  share.for_each(
+      of,
+      [&](int k, uint32_t pack) {
+        Words *const grad = grads + k * block_threads(), *const src = grad + of.places;
+        store(pack, *grad, *src);
+        if (!more) return;
+        copy_pack(grad, p.in[0] + next * row, pack);
+        copy_pack(src, p.in[1] + next * row, pack);
+      },
+      [] { close_copies(); });
 }
 
 // p.in: the gradient and src. kConstant: the moments are no function of src, as in evaluation.
@@ -61,44 +101,28 @@ walk_backward(ChannelWalk of, ChannelResults to, RunPointers<T, 2> p) {
   GPU_SHARED(Mailbox, box, 1);
   ClusterTable<2> table = {box, tables};
   const WalkShare share(of);
-  const int64_t row = int64_t{of.width} * kPack<T>;
-  const int32_t size = of.part;
   auto channel = static_cast<int32_t>(block_id() / cluster_blocks());
   const auto step = static_cast<int32_t>(grid_blocks() / cluster_blocks());
-  Words *const grads = held + thread_id(), *const srcs = grads + size;
+  Words* const mine = held + thread_id();
   if (cluster_blocks() > 1) {
     open_mailbox(box);
     cluster_arrive();
   }
-  begin_walk<T, 2>(of, share, {p.in[0] + channel * row, p.in[1] + channel * row}, grads, size);
+  begin_walk<T, 2>(of, share, p.in, channel, mine);
+  if (of.ahead != 0) begin_walk<T, 2>(of, share, p.in, channel + step, mine + of.ahead);
   if (cluster_blocks() > 1) cluster_wait();
   for (int turn = 0; channel < of.channels; ++turn, channel += step) {
+    Words* const here = mine + turn % 2 * of.ahead;
     const ChannelGradient from = channel_gradient<T>(to, channel);
+    const int64_t first = int64_t{channel} * of.width * kPack<T>;
     float sums[2];
-    sums_of_block<T>(of, share, grads, srcs, from.mean, shared + turn % 2 * 2 * kMostWaves, sums);
+    sums_of_block<T>(of, share, here, {p.in[0] + first, p.in[1] + first}, from.mean,
+                     shared + turn % 2 * 2 * kMostWaves, sums);
     if (cluster_blocks() > 1) sum_cluster(sums, &table);
     const float product = sums[0] * from.rstd;
     const GradientLine line = gradient_line(from, to.inv_n, product, sums[1]);
-    const int64_t next = (channel + step) * row;
-    T* const dst = p.out + channel * row;
-    const bool more = channel + step < of.channels;
-    share.for_each(
-        of,
-        [&](int k, uint32_t pack) {
-          Words *const grad = grads + k * block_threads(), *const src = grad + size;
-          float g[kPack<T>], x[kPack<T>];
-          unpack<T>(*grad, g);
-          unpack<T>(*src, x);
-#pragma unroll
-          for (int j = 0; j < kPack<T>; ++j) {
-            x[j] = kConstant ? g[j] * line.factor : line({{g[j], x[j]}});
-          }
-          store_words(dst + uint64_t{pack} * kPack<T>, gpu::pack<T>(x));
-          if (!more) return;
-          copy_pack(grad, p.in[0] + next, pack);
-          copy_pack(src, p.in[1] + next, pack);
-        },
-        [] { close_copies(); });
+    store_gradient<T, kConstant>(of, share, line, p, channel,
+                                 channel + (of.ahead != 0 ? 2 : 1) * step, here);
     if (cluster_rank() == 0 && thread_id() == 0) store_sums<T>(to, channel, product, sums[1]);
   }
 }

@@ -46,7 +46,29 @@ struct ColumnWelford {
 
 constexpr int kColumnMoments = 3;
 
-// moments: [chunks][mean - pivot, squares, count][channels]; pivots: [channels].
+// Of the block's columns, [chunks][mean - pivot, squares, count][channels].
+template <class T, int kWidth>
+GPU_DEVICE void store_column_moments(const Columns& of, const ColumnShare<kWidth>& share,
+                                     const ColumnWelford<kWidth>& w, float* shared,
+                                     float* moments) {
+  float x[kWidth][kColumnMoments];
+#pragma unroll
+  for (int j = 0; j < kWidth; ++j) x[j][0] = w.mean[j], x[j][1] = w.square[j], x[j][2] = w.count;
+  const auto merge = [](float(&a)[kColumnMoments], const float(&b)[kColumnMoments]) {
+    const Welford both = combined({a[0], a[1], a[2]}, {b[0], b[1], b[2]});
+    a[0] = both.mean + both.low, a[1] = both.square, a[2] = both.count;
+  };
+  combine_columns<kColumnMoments, kWidth>(
+      of, x, shared, merge, [&](int at, const float(&all)[kColumnMoments]) {
+        const int32_t column = share.tile * of.across * kWidth + at;
+        if (column >= of.channels) return;
+        float* out = moments + int64_t{share.chunk} * kColumnMoments * of.channels + column;
+#pragma unroll
+        for (int v = 0; v < kColumnMoments; ++v) out[int64_t{v} * of.channels] = all[v];
+      });
+}
+
+// moments: see store_column_moments(); pivots: [channels].
 template <class T, int kWidth>
 GPU_KERNEL(kRunThreads, column_blocks(1))
 column_moments(const T* src, Columns of, float* moments, float* pivots) {
@@ -66,21 +88,7 @@ column_moments(const T* src, Columns of, float* moments, float* pivots) {
   const T* const in[1] = {src};
   for_each_batch<kColumnRows, false>(of, share, in,
                                      [&](int64_t, int64_t, const auto& x) { w.add(x[0]); });
-  float x[kWidth][kColumnMoments];
-#pragma unroll
-  for (int j = 0; j < kWidth; ++j) x[j][0] = w.mean[j], x[j][1] = w.square[j], x[j][2] = w.count;
-  const auto merge = [](float(&a)[kColumnMoments], const float(&b)[kColumnMoments]) {
-    const Welford both = combined({a[0], a[1], a[2]}, {b[0], b[1], b[2]});
-    a[0] = both.mean + both.low, a[1] = both.square, a[2] = both.count;
-  };
-  combine_columns<kColumnMoments, kWidth>(
-      of, x, shared, merge, [&](int at, const float(&all)[kColumnMoments]) {
-        const int32_t column = share.tile * of.across * kWidth + at;
-        if (column >= of.channels) return;
-        float* out = moments + int64_t{share.chunk} * kColumnMoments * of.channels + column;
-#pragma unroll
-        for (int v = 0; v < kColumnMoments; ++v) out[int64_t{v} * of.channels] = all[v];
-      });
+  store_column_moments<T, kWidth>(of, share, w, shared, moments);
 }
 
 // Of a channel, in a wave, each lane of which gets the same bits: of what the block's threads have made
@@ -106,11 +114,9 @@ GPU_DEVICE Welford moments_of_column(const float* shared, int column, float inv_
   return moved(center[0], sums[0], sums[1], sums[2]);
 }
 
-// What this thread, of column c, has of the chunks; by its part of the block.
+// Of column c, of the chunks first, first + parts, ...
 GPU_DEVICE Welford moments_of_chunks(const float* moments, int32_t c, int32_t channels,
-                                     int32_t chunks) {
-  const int parts = block_threads() / kSumColumns;
-  const int32_t first = thread_id() / kSumColumns;
+                                     int32_t chunks, int32_t first, int parts) {
   if (first >= chunks) return {};
   const float* from = moments + int64_t{first} * kColumnMoments * channels + c;
   const int64_t step = int64_t{parts} * kColumnMoments * channels;
@@ -127,19 +133,18 @@ GPU_DEVICE Welford moments_of_chunks(const float* moments, int32_t c, int32_t ch
   return moved(center, deviations, squares, count);
 }
 
-// sums: as slice_sums() leaves them, [chunks][weight, bias][channels].
-template <class T, int kWidth>
-GPU_KERNEL(kRunThreads, column_blocks(2))
-column_gradient_sums(const T* grad, const T* src, Statistics statistics, Columns of, float* sums) {
-  GPU_SHARED(float, shared, (kColumnShared<2, kWidth>));
-  const ColumnShare<kWidth> share(of, block_id());
-  float mean[kWidth] = {}, x[kWidth][2] = {};
-  if (share.ours) {
+// Of the columns of a thread: sums of grad (src - mean) and of grad.
+template <int kWidth>
+struct ColumnProducts {
+  float mean[kWidth], x[kWidth][2];
+
+  template <class T>
+  GPU_DEVICE void load_means(const Statistics& statistics, int32_t column) {
 #pragma unroll
-    for (int j = 0; j < kWidth; ++j) mean[j] = load_value<T>(statistics.mean, share.column + j);
+    for (int j = 0; j < kWidth; ++j) mean[j] = load_value<T>(statistics.mean, column + j);
   }
-  const T* const in[2] = {grad, src};
-  const auto add = [&]<int kRows>(int64_t, int64_t, const Held<T, kWidth>(&batch)[2][kRows]) {
+  template <int kRows, class T>
+  GPU_DEVICE void add(const Held<T, kWidth> (&batch)[2][kRows]) {
 #pragma unroll
     for (int j = 0; j < kWidth; ++j) {
       float product = 0, sum = 0;
@@ -152,19 +157,38 @@ column_gradient_sums(const T* grad, const T* src, Statistics statistics, Columns
       x[j][0] += product;
       x[j][1] += sum;
     }
-  };
-  for_each_batch<kColumnRows, false>(of, share, in, add);
+  }
+};
+
+// Of the block's columns, as slice_sums() leaves them, [chunks][weight, bias][channels].
+template <class T, int kWidth>
+GPU_DEVICE void store_column_products(const Columns& of, const ColumnShare<kWidth>& share,
+                                      ColumnProducts<kWidth>& w, const Statistics& statistics,
+                                      float* shared, float* sums) {
   const auto merge = [](float(&a)[2], const float(&b)[2]) {
     a[0] += b[0];
     a[1] += b[1];
   };
-  combine_columns<2, kWidth>(of, x, shared, merge, [&](int at, const float(&all)[2]) {
+  combine_columns<2, kWidth>(of, w.x, shared, merge, [&](int at, const float(&all)[2]) {
     const int32_t column = share.tile * of.across * kWidth + at;
     if (column >= of.channels) return;
     float* out = sums + int64_t{share.chunk} * 2 * of.channels + column;
     out[0] = all[0] * rstd_of<T>(statistics, column);
     out[of.channels] = all[1];
   });
+}
+
+template <class T, int kWidth>
+GPU_KERNEL(kRunThreads, column_blocks(2))
+column_gradient_sums(const T* grad, const T* src, Statistics statistics, Columns of, float* sums) {
+  GPU_SHARED(float, shared, (kColumnShared<2, kWidth>));
+  const ColumnShare<kWidth> share(of, block_id());
+  ColumnProducts<kWidth> w = {};
+  if (share.ours) w.template load_means<T>(statistics, share.column);
+  const T* const in[2] = {grad, src};
+  for_each_batch<kColumnRows, false>(of, share, in,
+                                     [&](int64_t, int64_t, const auto& x) { w.add(x); });
+  store_column_products<T, kWidth>(of, share, w, statistics, shared, sums);
 }
 
 // The lines of a thread's columns, which the block has made together, a thread a column: each field
@@ -192,6 +216,24 @@ GPU_DEVICE void share_lines(const Columns& of, const ColumnShare<kWidth>& share,
   }
 }
 
+// Rows of results, the first one's to `out`, `stride` elements apart.
+template <class F, class T, int kInputs, int kWidth, int kRows>
+GPU_DEVICE void map_batch(const F (&f)[kWidth], T* out, int64_t stride,
+                          const Held<T, kWidth> (&batch)[kInputs][kRows]) {
+#pragma unroll
+  for (int k = 0; k < kRows; ++k) {
+    float y[kWidth];
+#pragma unroll
+    for (int j = 0; j < kWidth; ++j) {
+      Operands<kInputs> operands;
+#pragma unroll
+      for (int i = 0; i < kInputs; ++i) operands.x[i] = batch[i][k][j];
+      y[j] = f[j](operands);
+    }
+    store_columns(out + k * stride, y);
+  }
+}
+
 // What a kernel stores besides; of lines that have something, another one.
 template <class Lines>
 GPU_DEVICE void keep_moments(const Lines&) {}
@@ -206,22 +248,10 @@ map_columns(RunPointers<T, kInputs> p, Columns of, Lines line) {
   keep_moments(line);
   F f[kWidth];
   share_lines(of, share, line, shared, f);
-  const auto map = [&]<int kRows>(int64_t at, int64_t stride,
-                                  const Held<T, kWidth>(&batch)[kInputs][kRows]) {
-#pragma unroll
-    for (int k = 0; k < kRows; ++k) {
-      float y[kWidth];
-#pragma unroll
-      for (int j = 0; j < kWidth; ++j) {
-        Operands<kInputs> operands;
-#pragma unroll
-        for (int i = 0; i < kInputs; ++i) operands.x[i] = batch[i][k][j];
-        y[j] = f[j](operands);
-      }
-      store_columns(p.out + at + k * stride, y);
-    }
-  };
-  for_each_batch<kColumnRows, true>(of, share, p.in, map);
+  for_each_batch<kColumnRows, true>(of, share, p.in,
+                                    [&](int64_t at, int64_t stride, const auto& batch) {
+                                      map_batch(f, p.out + at, stride, batch);
+                                    });
 }
 
 }  // namespace

@@ -1,7 +1,9 @@
 // What is normalised together, here a channel, as shared memory has room for: each block of a cluster has
 // an equal part of its packs. A cluster walks over channels; where a thread has stored a pack of
-// one, that of the next channel is on its way to the same place, so that memory is busy while others
-// wait for each other. A group of channels of one sample is such a channel, of one row.
+// one, that of a channel to come is on its way to the same place, so that memory is busy while others
+// wait for each other: of the next one, or of the one after that where there is room for two. A
+// channel's packs that find no room are read twice, the last ones first the second time, which may
+// still be in the second-level cache. A group of channels of one sample is such a channel, of one row.
 #ifndef POLYOPS_GPU_CHANNEL_NORM_WALK_H_
 #define POLYOPS_GPU_CHANNEL_NORM_WALK_H_
 
@@ -21,36 +23,46 @@ struct ChannelWalk {
   int32_t part;         // packs of a block
   int32_t step, wraps;  // to a thread's next pack: packs, and of those in a row
   int32_t stage;        // packs of a thread in one of its stages
+  int32_t held;         // of a thread that there is room for
+  int32_t places;       // of a block's packs, of each tensor
+  int32_t ahead;        // from a channel's places to the next one's, which are as many; 0: the same
 };
 
 // What a thread takes: packs of its channel that are block_threads() apart, in this order.
 struct WalkShare {
-  int32_t end;     // of the block's packs, beginning with its first
-  int32_t place;   // in its row
-  uint32_t first;  // pack, from the channel's first one
-  int32_t count;
+  int32_t begin, end;  // the block's first pack; its packs
+  int32_t place;       // in its row
+  uint32_t first;      // pack, from the channel's first one
+  int32_t count, held;
 
   GPU_DEVICE explicit WalkShare(const ChannelWalk& of) {
-    const int32_t begin = cluster_rank() * of.part;
+    begin = cluster_rank() * of.part;
     end = of.packs - begin < of.part ? of.packs - begin : of.part;
     auto row = static_cast<uint32_t>(begin + thread_id());
     place = static_cast<int32_t>(take_remainder(of.by_width, &row));
     first = row * of.stride + place;
     count = thread_id() < end ? (end - thread_id() + block_threads() - 1) / block_threads() : 0;
+    held = count < of.held ? count : of.held;
   }
   // Of a wave, at most as many as it has lanes.
   GPU_DEVICE int32_t lanes_with_packs() const {
     const int32_t left = end - thread_id() / wave_size() * wave_size();
     return left < wave_size() ? left : wave_size();
   }
-  // Calls f(k, its pack in the channel), and after each stage.
+  // The k-th pack, from the channel's first one.
+  GPU_DEVICE uint32_t pack(const ChannelWalk& of, int32_t k) const {
+    auto row = static_cast<uint32_t>(begin + thread_id() + k * block_threads());
+    const uint32_t at = take_remainder(of.by_width, &row);
+    return row * of.stride + at;
+  }
+  // Calls f(k, its pack in the channel) for those held, and after each stage.
   template <class F, class After>
   GPU_DEVICE void for_each(const ChannelWalk& of, F f, After after) const {
     uint32_t pack = first;
     int32_t at = place, k = 0;
 #pragma unroll 1
     for (int stage = 1; stage <= kWalkStages; ++stage) {
-      const int32_t to = stage * of.stage < count ? stage * of.stage : count;
+      const int32_t to = stage * of.stage < held ? stage * of.stage : held;
 #pragma unroll 2
       for (; k < to; ++k) {
         f(k, pack);
@@ -72,30 +84,72 @@ GPU_DEVICE void copy_pack(Words* held, const T* channel, uint32_t pack) {
 }
 
 // All of a thread's packs on their way into `held`, one after the other block_threads() apart, stage by
-// stage of all inputs.
+// stage of all inputs; none where there is no such channel.
 template <class T, int kInputs>
 GPU_DEVICE void begin_walk(const ChannelWalk& of, const WalkShare& share,
-                           const T* const (&channel)[kInputs], Words* held, int32_t size) {
+                           const T* const (&in)[kInputs], int64_t channel, Words* held) {
+  const int64_t first = channel * of.width * kPack<T>;
+  const bool ours = channel < of.channels;
   share.for_each(
       of,
       [&](int k, uint32_t pack) {
+        if (!ours) return;
 #pragma unroll
         for (int i = 0; i < kInputs; ++i) {
-          copy_pack(held + i * size + k * block_threads(), channel[i], pack);
+          copy_pack(held + i * of.places + k * block_threads(), in[i] + first, pack);
         }
       },
       [] { close_copies(); });
 }
 
+// All stages but the last so many have arrived, of the channel whose turn it is.
+template <int kBut>
+GPU_DEVICE void wait_stages(const ChannelWalk& of) {
+  if (of.ahead != 0) {
+    wait_copies<kBut + kWalkStages>();
+  } else {
+    wait_copies<kBut>();
+  }
+}
+
 // Calls f(k) for a thread's packs as they arrive.
 template <int kStage, class F>
-GPU_DEVICE void for_each_arriving(const ChannelWalk& of, int32_t count, F f) {
+GPU_DEVICE void for_each_arriving(const ChannelWalk& of, int32_t held, F f) {
   if constexpr (kStage < kWalkStages) {
-    wait_copies<kWalkStages - 1 - kStage>();
-    const int32_t to = (kStage + 1) * of.stage < count ? (kStage + 1) * of.stage : count;
+    wait_stages<kWalkStages - 1 - kStage>(of);
+    const int32_t to = (kStage + 1) * of.stage < held ? (kStage + 1) * of.stage : held;
 #pragma unroll 4
     for (int32_t k = kStage * of.stage; k < to; ++k) f(k);
-    for_each_arriving<kStage + 1>(of, count, f);
+    for_each_arriving<kStage + 1>(of, held, f);
+  }
+}
+
+constexpr int kWalkBatch = 4;  // packs in flight, of a thread and what there is no room for
+
+// Calls f(pack in the channel, words of each input) for a thread's packs that there is no room for; backwards
+// the last first, which nobody looks at after that.
+template <bool kBackwards, class T, int kInputs, class F>
+GPU_DEVICE void for_each_beyond(const ChannelWalk& of, const WalkShare& share,
+                                const T* const (&channel)[kInputs], F f) {
+  constexpr int kPacks = kWalkBatch / kInputs;
+#pragma unroll 1
+  for (int32_t first = share.held; first < share.count; first += kPacks) {
+    Words words[kPacks][kInputs];
+    uint32_t at[kPacks];
+#pragma unroll
+    for (int j = 0; j < kPacks; ++j) {
+      const int32_t k = first + j < share.count ? first + j : share.count - 1;
+      at[j] = share.pack(of, kBackwards ? share.held + share.count - 1 - k : k);
+#pragma unroll
+      for (int i = 0; i < kInputs; ++i) {
+        const T* const from = channel[i] + uint64_t{at[j]} * kPack<T>;
+        words[j][i] = kBackwards ? load_words_once(from) : load_words(from);
+      }
+    }
+#pragma unroll
+    for (int j = 0; j < kPacks; ++j) {
+      if (first + j < share.count) f(at[j], words[j]);
+    }
   }
 }
 

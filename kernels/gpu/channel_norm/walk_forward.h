@@ -1,5 +1,5 @@
 // Walking over channels (walk.h): their moments, and the lines of those. Bound: memory, one read and one
-// write.
+// write, and a second read of what there is no room for.
 #ifndef POLYOPS_GPU_CHANNEL_NORM_WALK_FORWARD_H_
 #define POLYOPS_GPU_CHANNEL_NORM_WALK_FORWARD_H_
 
@@ -15,11 +15,11 @@ namespace {
 // squares are at most as many times those around the mean of all as a lane has packs, and one.
 template <class T>
 GPU_DEVICE Welford moments_of_wave(const ChannelWalk& of, const WalkShare& share,
-                                   const Words* mine) {
+                                   const Words* mine, const T* channel) {
   const int32_t lanes = share.lanes_with_packs();
   const float weight = reciprocal_fast(static_cast<float>(lanes * kPack<T>));
   float center = 0;
-  wait_copies<kWalkStages - 1>();
+  wait_stages<kWalkStages - 1>(of);
   if (share.count > 0) {
     float x[kPack<T>];
     unpack<T>(mine[0], x);
@@ -28,8 +28,11 @@ GPU_DEVICE Welford moments_of_wave(const ChannelWalk& of, const WalkShare& share
   }
   center = sum_of_lanes(center, wave_size());
   float sums[2] = {};
-  for_each_arriving<0>(of, share.count, [&](int32_t k) {
+  for_each_arriving<0>(of, share.held, [&](int32_t k) {
     add_pack<T>(mine[k * block_threads()], center, 0.0f, sums);
+  });
+  for_each_beyond<false, T, 1>(of, share, {channel}, [&](uint32_t, const Words(&words)[1]) {
+    add_pack<T>(words[0], center, 0.0f, sums);
   });
   float all[3] = {sums[0], sums[1], static_cast<float>(share.count * kPack<T>)};
   sum_lanes(all, wave_size());
@@ -77,6 +80,36 @@ GPU_DEVICE Welford moments_of_cluster(const Welford& w, float count, float last,
   return merged(one, first, all, kMostCluster);
 }
 
+// A channel's results, and copies of the channel `next` to where what they come of was.
+template <class T, class Lines>
+GPU_DEVICE void store_walked(const ChannelWalk& of, const WalkShare& share, const Lines& lines,
+                             const RunPointers<T, 1>& p, int64_t channel, int64_t next,
+                             Words* mine) {
+  const int64_t row = int64_t{of.width} * kPack<T>;
+  T* const dst = p.out + channel * row;
+  const auto store = [&](uint32_t pack, const Words& words) {
+    const Line line = lines(pack);
+    float x[kPack<T>];
+    unpack<T>(words, x);
+#pragma unroll
+    for (int j = 0; j < kPack<T>; ++j) x[j] = line({{x[j]}});
+    store_words(dst + uint64_t{pack} * kPack<T>, gpu::pack<T>(x));
+  };
+  for_each_beyond<true, T, 1>(
+      of, share, {p.in[0] + channel * row},
+      [&](uint32_t pack, const Words(&words)[1]) { store(pack, words[0]); });
+  const T* const src = p.in[0] + next * row;
+  const bool more = next < of.channels;
+  share.for_each(
+      of,
+      [&](int k, uint32_t pack) {
+        Words* const place = mine + k * block_threads();
+        store(pack, *place);
+        if (more) copy_pack(place, src, pack);
+      },
+      [] { close_copies(); });
+}
+
 // Norm: load(channel), what the lines come of beside the moments, early; stage(loaded, turn, room), to what
 // `room` the block has for it, where it was not used since the last barrier but one; lines(loaded,
 // turn, room, moments), which gives a pack's line; store(channel, moments).
@@ -90,44 +123,31 @@ walk_forward(ChannelWalk of, Norm norm, RunPointers<T, 1> p) {
   ClusterTable<kWalkValues> table = {box, tables};
   const int blocks = cluster_blocks();
   const WalkShare share(of);
-  const int64_t row = int64_t{of.width} * kPack<T>;
   auto channel = static_cast<int32_t>(block_id() / blocks);
   const auto step = static_cast<int32_t>(grid_blocks() / blocks);
   Words* const mine = held + thread_id();
-  auto* const room = reinterpret_cast<float*>(held + of.part);
+  auto* const room = reinterpret_cast<float*>(held + of.ahead + of.places);
   if (blocks > 1) {
     open_mailbox(box);
     cluster_arrive();
   }
-  begin_walk<T, 1>(of, share, {p.in[0] + channel * row}, mine, 0);
+  begin_walk<T, 1>(of, share, p.in, channel, mine);
+  if (of.ahead != 0) begin_walk<T, 1>(of, share, p.in, channel + step, mine + of.ahead);
   if (blocks > 1) cluster_wait();
   const auto own = static_cast<float>(share.end * kPack<T>);
   const auto last = static_cast<float>((of.packs - (blocks - 1) * of.part) * kPack<T>);
   for (int turn = 0; channel < of.channels; ++turn, channel += step) {
+    Words* const here = mine + turn % 2 * of.ahead;
     const auto loaded = norm.load(channel);
-    Welford w = moments_of_wave<T>(of, share, mine);
+    Welford w = moments_of_wave<T>(of, share, here,
+                                   p.in[0] + int64_t{channel} * of.width * kPack<T>);
     norm.stage(loaded, turn, room);
     w = moments_of_block(w, own, shared + turn % 2 * kWalkShared);
     if (blocks > 1) {
       w = moments_of_cluster(w, static_cast<float>(of.part * kPack<T>), last, &table);
     }
     const auto lines = norm.lines(loaded, turn, room, w);
-    const T* const next = p.in[0] + (channel + step) * row;
-    T* const dst = p.out + channel * row;
-    const bool more = channel + step < of.channels;
-    share.for_each(
-        of,
-        [&](int k, uint32_t pack) {
-          Words* const place = mine + k * block_threads();
-          const Line line = lines(pack);
-          float x[kPack<T>];
-          unpack<T>(*place, x);
-#pragma unroll
-          for (int j = 0; j < kPack<T>; ++j) x[j] = line({{x[j]}});
-          store_words(dst + uint64_t{pack} * kPack<T>, gpu::pack<T>(x));
-          if (more) copy_pack(place, next, pack);
-        },
-        [] { close_copies(); });
+    store_walked<T>(of, share, lines, p, channel, channel + (of.ahead != 0 ? 2 : 1) * step, here);
     if (cluster_rank() == 0 && thread_id() == 0) norm.store(channel, w);
   }
 }

@@ -15,64 +15,145 @@ struct WalkPlan {
   size_t bytes;
 };
 
+// Rows of `width` packs of a channel, of `inputs` tensors that are read; `besides`: bytes of a block for
+// what else it keeps.
+struct WalkTask {
+  int64_t channels, rows, width;
+  int inputs;
+  int64_t besides;
+
+  int64_t packs() const { return rows * width; }
+  int64_t bytes() const { return packs() * 16 * inputs; }
+};
+
+// How a task is taken apart.
+struct WalkWay {
+  int64_t blocks = 0;    // of a cluster
+  int64_t resident = 0;  // blocks of a multiprocessor
+  int64_t clusters = 0;
+  bool ahead = false;
+};
+
 constexpr int64_t kWalkBesides = 1280;        // bytes of a block's own arrays
 constexpr int64_t kWalkResident = 1024;       // threads of a multiprocessor, for their registers
 constexpr int64_t kLeastWalkPacks = 4;        // of a thread and a tensor, where there are as many
 constexpr int64_t kLeastWalkBytes = 8 << 10;  // worth another block
+constexpr int64_t kLeastTurns = 64 << 10;     // bytes of a multiprocessor in all, worth two turns
 
-// Blocks of so many bytes that a multiprocessor has room for, no more than it could get.
+inline int64_t quotient_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Blocks of so many bytes that a multiprocessor has room for.
+inline int64_t room_for_blocks(int64_t bytes, const polyops_context* ctx) {
+  return (most_shared(ctx) + 1024) / (bytes + kWalkBesides + 1024);
+}
+
+// No more than it could get.
 inline int64_t resident_blocks(int64_t blocks, int64_t bytes, const polyops_context* ctx) {
-  const int64_t room = (most_shared(ctx) + 1024) / (bytes + kWalkBesides + 1024);
-  const int64_t wanted = (blocks + multiprocessors(ctx) - 1) / multiprocessors(ctx);
+  const int64_t room = room_for_blocks(bytes, ctx);
+  const int64_t wanted = quotient_up(blocks, multiprocessors(ctx));
   return room < wanted ? room : wanted;
 }
 
-// Clusters that walk, as many as find room at the same time, or a few less: parts of the chip have fewer
-// multiprocessors than others, and those of a cluster are of one part (pairs find room everywhere).
-// All as many turns.
-inline int64_t walking_clusters(int64_t channels, int64_t blocks, int64_t resident,
-                                const polyops_context* ctx) {
-  int64_t clusters = multiprocessors(ctx) * resident;
-  if (blocks > 2) clusters = clusters * 15 / 16;
-  clusters /= blocks;
-  if (clusters < 1) clusters = 1;
-  const int64_t turns = (channels + clusters - 1) / clusters;
-  return (channels + turns - 1) / turns;
+// Clusters that walk, of so many that find room at the same time, or a few less: all as many turns.
+inline int64_t walking_clusters(int64_t channels, int64_t at_a_time) {
+  if (at_a_time < 1) at_a_time = 1;
+  return quotient_up(channels, quotient_up(channels, at_a_time));
 }
 
-// Of rows of `width` packs of a channel, of `inputs` tensors that are read; `besides`: bytes of a block
-// for what else it keeps; most: bytes of a block's packs, where a cluster can have more blocks. Without
-// blocks where there is no room.
-inline WalkPlan plan_walk(int64_t channels, int64_t rows, int64_t width, int inputs,
-                          int64_t besides, int64_t most, const polyops_context* ctx) {
-  const auto up = [](int64_t a, int64_t b) { return (a + b - 1) / b; };
-  const auto i32 = [](int64_t x) { return static_cast<int32_t>(x); };
-  const int64_t packs = rows * width, stride = channels * width, bytes = packs * 16 * inputs;
-  if (rows * stride > kMostElements) return {};
+// Where each channel has a turn of several and there is room for two of those, so that one is on its way
+// while the blocks of another tell each other what they have: by as few blocks as that takes, and more if
+// that leaves a sixteenth less of the multiprocessors without any. at_a_time: see plan_walk().
+template <class F>
+WalkWay walk_ahead(const WalkTask& task, F at_a_time, const polyops_context* ctx) {
+  WalkWay best;
+  int64_t most = 0;
+  for (int64_t blocks = 1; blocks <= most_cluster(ctx) && blocks <= task.packs(); blocks *= 2) {
+    const int64_t part = quotient_up(task.packs(), blocks) * 16 * task.inputs;
+    for (int64_t resident = room_for_blocks(2 * part + task.besides, ctx); resident > 0;
+         --resident) {
+      const int64_t places = at_a_time(blocks) * resident;
+      if (places >= task.channels) continue;
+      const int64_t clusters = walking_clusters(task.channels, places);
+      int64_t busy = clusters * blocks;
+      if (busy > multiprocessors(ctx)) busy = multiprocessors(ctx);
+      if (busy * 16 <= most * 17) continue;
+      best = {blocks, resident, clusters, true};
+      most = busy;
+    }
+  }
+  return best;
+}
+
+inline bool walk_fits(const WalkTask& task, int64_t blocks, const polyops_context* ctx) {
+  const int64_t part = quotient_up(task.packs(), blocks) * 16 * task.inputs;
+  return room_for_blocks(part + task.besides, ctx) > 0;
+}
+
+// By as many blocks as it takes for a channel to find room, or almost all multiprocessors to have one.
+template <class F>
+WalkWay walk_in_place(const WalkTask& task, F at_a_time, const polyops_context* ctx) {
   int64_t blocks = 1;
-  while (blocks < most_cluster(ctx) && blocks * 2 <= packs &&
-         (bytes > blocks * most ||
-          (channels * blocks < multiprocessors(ctx) && bytes > blocks * kLeastWalkBytes))) {
+  while (blocks < most_cluster(ctx) && blocks * 2 <= task.packs() &&
+         (!walk_fits(task, blocks, ctx) ||
+          (task.channels * blocks * 10 < multiprocessors(ctx) * 9 &&
+           task.bytes() > blocks * kLeastWalkBytes))) {
     blocks *= 2;
   }
-  const int64_t part = up(packs, blocks), held = part * 16 * inputs + besides;
-  const int64_t resident = resident_blocks(channels * blocks, held, ctx);
-  if (resident == 0) return {};
-  int64_t threads = kWalkResident / resident / kWholeWaves * kWholeWaves;
-  const int64_t busy = up(part, kLeastWalkPacks * kWholeWaves) * kWholeWaves;
+  const int64_t part = quotient_up(task.packs(), blocks) * 16 * task.inputs;
+  int64_t resident = resident_blocks(task.channels * blocks, part + task.besides, ctx);
+  const int64_t clusters =
+      walking_clusters(task.channels, at_a_time(blocks) * (resident == 0 ? 1 : resident));
+  // Too large: worth it if few multiprocessors are without a block.
+  if (resident == 0 && clusters * blocks * 4 < multiprocessors(ctx) * 3) return {};
+  return {blocks, resident == 0 ? 1 : resident, clusters, false};
+}
+
+inline WalkPlan plan_of(const WalkTask& task, const WalkWay& way, const polyops_context* ctx) {
+  const auto i32 = [](int64_t x) { return static_cast<int32_t>(x); };
+  const int64_t part = quotient_up(task.packs(), way.blocks);
+  const int64_t wanted = quotient_up(way.clusters * way.blocks, multiprocessors(ctx));
+  int64_t threads = kWalkResident / (way.resident < wanted ? way.resident : wanted);
+  threads = threads / kWholeWaves * kWholeWaves;
+  const int64_t busy = quotient_up(part, kLeastWalkPacks * kWholeWaves) * kWholeWaves;
   if (threads > busy) threads = busy;
   if (threads < kWholeWaves) threads = kWholeWaves;
-  const ChannelWalk walk = {i32(channels),
-                            i32(packs),
-                            i32(width),
-                            i32(stride),
-                            Division(static_cast<uint32_t>(width)),
+  int64_t held = quotient_up(part, threads), places = part;
+  if (!way.ahead && !walk_fits(task, way.blocks, ctx)) {
+    const int64_t room = most_shared(ctx) - kWalkBesides - task.besides;
+    held = room / (threads * 16 * task.inputs);
+    places = held * threads;
+  }
+  const int64_t ahead = way.ahead ? places * task.inputs : 0;
+  const int64_t bytes = places * task.inputs * 16 * (way.ahead ? 2 : 1) + task.besides;
+  const ChannelWalk walk = {i32(task.channels),
+                            i32(task.packs()),
+                            i32(task.width),
+                            i32(task.channels * task.width),
+                            Division(static_cast<uint32_t>(task.width)),
                             i32(part),
-                            i32(threads / width * stride + threads % width),
-                            i32(threads % width),
-                            i32(up(up(part, threads), kWalkStages))};
-  return {walk, static_cast<int>(blocks), static_cast<int>(threads),
-          walking_clusters(channels, blocks, resident, ctx), static_cast<size_t>(held)};
+                            i32(threads / task.width * task.channels * task.width +
+                                threads % task.width),
+                            i32(threads % task.width),
+                            i32(quotient_up(held, kWalkStages)),
+                            i32(held),
+                            i32(places),
+                            i32(ahead)};
+  return {walk, static_cast<int>(way.blocks), static_cast<int>(threads), way.clusters,
+          static_cast<size_t>(bytes)};
+}
+
+// at_a_time(blocks): clusters of so many that run at the same time, each block on a multiprocessor of
+// its own. Without blocks where there is no way.
+template <class F>
+WalkPlan plan_walk(const WalkTask& task, F at_a_time, const polyops_context* ctx) {
+  if (task.rows * task.channels * task.width > kMostElements) return {};
+  WalkWay way;
+  if (task.channels * task.bytes() >= multiprocessors(ctx) * kLeastTurns) {
+    way = walk_ahead(task, at_a_time, ctx);
+  }
+  if (way.blocks == 0) way = walk_in_place(task, at_a_time, ctx);
+  if (way.blocks == 0) return {};
+  return plan_of(task, way, ctx);
 }
 
 }  // namespace

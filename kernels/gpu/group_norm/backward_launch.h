@@ -60,9 +60,11 @@ template <class T, int kWide>
 int launch_held(const HeldPlan<HeldUnits>& held, const GroupBackwardArgs& a,
                 const GroupShape& shape, const polyops_context* ctx) {
   const auto shared = static_cast<int64_t>(held.shared);
-  const int64_t clusters = walking_clusters(
-      shape.rows(), held.blocks, resident_blocks(shape.rows() * held.blocks, shared, ctx), ctx);
-  return launch(group_gradient_held<T, kWide>,
+  const auto kernel = group_gradient_held<T, kWide>;
+  const int64_t clusters =
+      walking_clusters(shape.rows(), resident_blocks(shape.rows() * held.blocks, shared, ctx) *
+                                         resident_clusters(kernel, held.blocks, ctx));
+  return launch(kernel,
                 {clusters * held.blocks, held.threads, held.shared, held.blocks}, ctx,
                 make_group_gradient<T>(a, shape, held.shape.parts, ctx), held.shape,
                 static_cast<int32_t>(shape.rows()));

@@ -1,0 +1,57 @@
+// Which batches a grid takes that is at work at once, see grid.h.
+#ifndef POLYOPS_GPU_BATCH_NORM_GRID_LAUNCH_H_
+#define POLYOPS_GPU_BATCH_NORM_GRID_LAUNCH_H_
+
+#include "channel_norm/walk_plan.h"
+#include "grid.h"
+#include "held_launch.h"
+#include "layout.h"
+
+namespace polyops::gpu {
+namespace {
+
+constexpr int64_t kLeastGridBytes = 95 << 10;  // of a multiprocessor and a tensor
+constexpr int64_t kGridBesides = 14 << 10;     // bytes of a block's own arrays
+
+// False: not by such a grid. `inputs`: tensors that are read.
+inline bool divide_grid(const BatchShape& shape, int64_t pack, int inputs,
+                        const polyops_context* ctx, GridColumns* grid) {
+  const auto i32 = [](int64_t x) { return static_cast<int32_t>(x); };
+  const int64_t blocks = multiprocessors(ctx), rows = shape.n(), packs = shape.channels / pack;
+  if (!shape.last || shape.channels % pack != 0) return false;
+  if (rows * packs * 16 < blocks * kLeastGridBytes) return false;
+  int64_t across = kGridAcross;
+  while (across > 1 && quotient_up(packs, across) * across * 8 > packs * 9) across /= 2;
+  const int64_t tiles = quotient_up(packs, across);
+  if (tiles > blocks) return false;
+  const int64_t part = quotient_up(rows, blocks / tiles), chunks = quotient_up(rows, part);
+  if (tiles * chunks * 4 < blocks * 3 || chunks > most_chunks(shape, pack, inputs)) return false;
+  const int64_t of_thread = quotient_up(part, kGridThreads / across);
+  const int64_t room = (most_shared(ctx) - kGridBesides) / (kGridThreads * 16 * inputs);
+  const int64_t held = of_thread < room ? of_thread : room;
+  const int64_t stage = quotient_up(quotient_up(held, kGridStages), kGridBatch) * kGridBatch;
+  *grid = {{i32(rows), i32(shape.channels), i32(across), i32(tiles), i32(chunks), i32(part)},
+           i32(held),
+           i32(stage)};
+  return true;
+}
+
+// Whether it was launched; `status` then says how that went.
+template <class T, int kInputs, class What>
+bool launch_grid(const RunPointers<T, kInputs>& p, const BatchShape& shape, const What& what,
+                 void (*kernel)(GridColumns, What, RunPointers<T, kInputs>, float*),
+                 const polyops_context* ctx, int* status) {
+  GridColumns grid;
+  if (!aligned({p.in[0], p.in[kInputs - 1], p.out})) return false;
+  if (!divide_grid(shape, kPack<T>, kInputs, ctx, &grid)) return false;
+  LaunchShape launched = {int64_t{grid.of.tiles} * grid.of.chunks, kGridThreads};
+  launched.shared_bytes = static_cast<size_t>(grid.held) * kGridThreads * 16 * kInputs;
+  launched.whole = true;
+  *status = launch(kernel, launched, ctx, grid, what, p, static_cast<float*>(ctx->scratch));
+  return true;
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_BATCH_NORM_GRID_LAUNCH_H_
