@@ -365,6 +365,8 @@ void forget_barriers() {
   sites().skipped.clear();
 }
 
+void fill_shared(unsigned char byte) { Arena::fill = byte; }
+
 void skip_barrier(const std::string& name) {
   std::lock_guard lock(sites().mutex);
   for (auto& [known, skipped] : sites().skipped) skipped = known == name;
