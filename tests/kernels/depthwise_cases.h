@@ -116,7 +116,7 @@ inline Cases bands() {
       {.groups = 2, .in = {57, 23}, .taps = {3, 3}, .padding = {1}, .bias = true},
       {.groups = 2, .in = {120, 18}, .taps = {5, 5}, .padding = {2}},
       {.groups = 2, .in = {113, 2}, .taps = {3, 3}, .padding = {1}},
-      {.batch = 20, .groups = 2, .in = {3, 1}, .taps = {7, 7}, .padding = {3}},
+      {.batch = 20, .groups = 2, .in = {5, 1}, .taps = {7, 7}, .padding = {3}},
       {.groups = 2, .in = {50, 34}, .taps = {7, 7}, .padding = {3}},
   };
 }

@@ -145,9 +145,11 @@ GPU_DEVICE void store_tile(const Shape& s, const BandTiles& t, const BandTile& t
 
 constexpr size_t kMostBandBytes = 32 << 10;  // of a tile's images
 
+constexpr int32_t kLeastBandRows = 5;            // else sums would read beyond the block's memory
+
 // Images of 16 bits, as their results, which fill a good part of the matrices.
 inline bool has_bands(const Shape& s, int element_bytes) {
-  if (element_bytes != 2 || s.h.taps < 3 || s.h.taps != s.w.taps || s.h.taps > 7) return false;
+  if (element_bytes != 2 || s.h.in < kLeastBandRows || s.h.taps < 3 || s.h.taps != s.w.taps || s.h.taps > 7) return false;
   for (const Axis* axis : {&s.h, &s.w}) {
     if (axis->stride != 1 || axis->in != axis->out || axis->padding != (axis->taps - 1) / 2) {
       return false;

@@ -38,64 +38,60 @@ struct BandSums {
   }
 };
 
-// Adds the products of a tile's channel to a lane's part of the matrix: of every `waves`-th step of rows
-// from the wave-th on. src, grads: the tile's, of the channel, in the block's memory; places differ by image.
+// Bits of two neighbouring columns that a row of so many has.
+GPU_DEVICE uint32_t bits_inside(int32_t column, int32_t columns) {
+  const bool first = static_cast<uint32_t>(column) < static_cast<uint32_t>(columns);
+  const bool second = static_cast<uint32_t>(column + 1) < static_cast<uint32_t>(columns);
+  return (first ? 0xffffu : 0) | (second ? 0xffff0000u : 0);
+}
+
+// A lane's part of the matrix.
 template <class W, class T>
 struct BandSumLane {
-  int group, move, first_column;
-  int rows[2];  // of the input, of the step's
-  uint32_t fill;
-  float sums[4];
+  static constexpr int kMoves = BandSums<W>::kMoves, kRows = BandSums<W>::kRows;
+  float sums[4] = {0, 0, 0, 0};
 
-  GPU_DEVICE BandSumLane() {
-    const BandLane lane;
-    group = lane.group;
-    move = group % BandSums<W>::kMoves;
-    first_column = 2 * lane.pair;
-    rows[0] = group / BandSums<W>::kMoves;
-    rows[1] = (group + 8) / BandSums<W>::kMoves;
-    fill = move == BandSums<W>::kMoves - 1 ? narrow2<T>(1, 1) : 0;
-#pragma unroll
-    for (float& sum : sums) sum = 0;
-  }
-  // Bits of two neighbouring columns that a row has.
-  GPU_DEVICE static uint32_t inside(int32_t column, int32_t columns) {
-    const bool first = static_cast<uint32_t>(column) < static_cast<uint32_t>(columns);
-    const bool second = static_cast<uint32_t>(column + 1) < static_cast<uint32_t>(columns);
-    return (first ? 0xffffu : 0) | (second ? 0xffff0000u : 0);
-  }
-  // Of 16 columns. A lane has 4 neighbouring ones, whatever their order in the matrices. src, grads: row 0.
+  // Adds the products of 16 columns of an image, of every `waves`-th step of rows of the tile from the
+  // wave-th on. src, grads: row 0 and column 0 in the block's memory. A lane has 4 neighbouring columns,
+  // whatever their order in the matrices. It reads rows that there are not, and makes nothing of them.
   GPU_DEVICE void add(const Shape& s, const BandTile& tile, int32_t pitch, const T* src,
-                      const T* grads, int32_t columns, int32_t step, int32_t waves) {
-    const int32_t column = columns + first_column, place = column + move - W::kPadding;
-    const bool odd = (place & 1) != 0;
-    const bool ones = fill != 0;
-    const uint32_t of_src[2] = {ones ? ~0u : inside(place, s.w.in),
-                                ones ? ~0u : inside(place + 2, s.w.in)};
-    const uint32_t of_grads[2] = {inside(column, s.w.in), inside(column + 2, s.w.in)};
-    const int32_t end = tile.row + tile.rows;
+                      const T* grads, int32_t columns, int32_t wave, int32_t waves) {
+    const BandLane lane;
+    const int move = lane.group % kMoves, of_step = lane.group / kMoves;
+    const int32_t column = columns + 2 * lane.pair, place = column + move - W::kPadding;
+    const int32_t odd = place & 1;
+    const uint32_t fill = move == kMoves - 1 ? narrow2<T>(1, 1) : 0;
+    uint32_t of_src[2], of_grads[2];
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      of_src[i] = fill != 0 ? 0 : bits_inside(place + 2 * i, s.w.in);
+      of_grads[i] = bits_inside(column + 2 * i, s.w.in);
+    }
+    int32_t y = tile.row + wave * kRows;
+    const T* a_row = src + ((y + of_step) * pitch + place - odd);
+    const T* b_row = grads + ((y + lane.group - W::kPadding) * pitch + column);
+    const int32_t end = tile.row + tile.rows, step = waves * kRows;
 #pragma unroll 2
-    for (int32_t y = tile.row + step * BandSums<W>::kRows; y < end;
-         y += waves * BandSums<W>::kRows) {
-      uint32_t a[4], b[2] = {0, 0};
+    for (; y < end; y += step, a_row += step * pitch, b_row += step * pitch) {
+      uint32_t a[4], b[2];
 #pragma unroll
       for (int h = 0; h < 2; ++h) {
-        uint32_t words[3] = {fill, fill, fill};
-        if (!ones && y + rows[h] < end) {
-          const T* const p = src + (y + rows[h]) * pitch + (place - (odd ? 1 : 0));
+        const bool has = y + of_step + h * (kRows / 2) < end;
+        uint32_t words[3];
 #pragma unroll
-          for (int i = 0; i < 3; ++i) words[i] = reinterpret_cast<const Word*>(p + 2 * i)->w;
+        for (int i = 0; i < 3; ++i) {
+          words[i] = reinterpret_cast<const Word*>(a_row + h * (kRows / 2) * pitch + 2 * i)->w;
         }
-        a[h] = funnel_right(words[0], words[1], odd ? 16 : 0) & of_src[0];
-        a[2 + h] = funnel_right(words[1], words[2], odd ? 16 : 0) & of_src[1];
-      }
-      const int32_t row = y + group - W::kPadding;
-      if (static_cast<uint32_t>(row) < static_cast<uint32_t>(s.h.in)) {
-        const T* const p = grads + row * pitch + column;
 #pragma unroll
         for (int i = 0; i < 2; ++i) {
-          b[i] = reinterpret_cast<const Word*>(p + 2 * i)->w & of_grads[i];
+          a[2 * i + h] = (funnel_right(words[i], words[i + 1], 16 * odd) & (has ? of_src[i] : 0)) | fill;
         }
+      }
+      const int32_t row = y + lane.group - W::kPadding;
+      const bool has = static_cast<uint32_t>(row) < static_cast<uint32_t>(s.h.in);
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        b[i] = reinterpret_cast<const Word*>(b_row + 2 * i)->w & (has ? of_grads[i] : 0);
       }
       multiply_add<T>(sums, a, b);
     }
@@ -208,9 +204,10 @@ gradients_of_bands(BandsGradientsCall<T> call) {
   const auto tile_of = [&](int32_t turn) {
     return BandTile(s, t, own.channel, own.split * call.turns + turn, W::kPadding);
   };
-  T* const grads = memory + kBandSlack;
-  T* const src = grads + t.area();
-  T* const out = src + t.area();
+  // Gradients in the middle: a lane may read 4 rows more, to either side.
+  T* const src = memory + kBandSlack;
+  T* const grads = src + t.area();
+  T* const out = grads + t.area();
   const int32_t waves = kBandWaves / t.channels, wave = thread_id() / 32;
   const int32_t channel = wave / waves;
   fetch_filters<W>(call.plain.taps, tile_of(0), filters);
