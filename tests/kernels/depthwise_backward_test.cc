@@ -54,6 +54,16 @@ TEST(DepthwiseBackward, EveryKind) {
 }
 TEST(DepthwiseBackward, EverySize) { check(depthwise_of(depthwise(), 6)); }
 TEST(DepthwiseBackward, EveryTile) { check(tiles()); }
+TEST(DepthwiseBackward, EveryBand) {
+  for (const Case& c : bands()) {
+    for (int32_t dtype : {POLYOPS_BFLOAT16, POLYOPS_FLOAT16}) {
+      Call call(c, dtype);
+      call.expect();
+      check(&call, dtype == POLYOPS_BFLOAT16 ? kAll : kSrc, describe(c, dtype));
+      if (HasFailure()) return;
+    }
+  }
+}
 TEST(DepthwiseBackward, EveryLayout) { check(depthwise_layouts()); }
 
 // So many results that a thread adds up several strips of them, however large the device.
@@ -110,6 +120,25 @@ TEST(DepthwiseBackward, NanStaysWhereItBelongs) {
       check(&call, kAll, describe(c, POLYOPS_FLOAT32) + " NaN at " + std::to_string(i));
       if (HasFailure()) return;
       call.src.set(i, finite);
+    }
+  }
+}
+
+// Both factors, as both are multiplied by zeros.
+TEST(DepthwiseBackward, NanAndInfinityStayWhereTheyBelong) {
+  for (const Case& c : bands()) {
+    Call call(c, POLYOPS_BFLOAT16);
+    for (auto* tensor : {&call.src, &call.grad_dst}) {
+      const int64_t numel = tensor->numel();
+      for (double special : {kNaN, kInf}) {
+        const int64_t i = special == kInf ? numel / 2 + 3 : numel - 1;
+        const double finite = tensor->get(i);
+        tensor->set(i, special);
+        call.expect();
+        check(&call, kAll, describe(c, POLYOPS_BFLOAT16) + " special at " + std::to_string(i));
+        if (HasFailure()) return;
+        tensor->set(i, finite);
+      }
     }
   }
 }

@@ -48,11 +48,14 @@ TEST(Depthwise, EveryKind) {
 }
 TEST(Depthwise, EverySize) { check(depthwise_of(depthwise(), 4)); }
 TEST(Depthwise, EveryTile) { check(tiles()); }
+TEST(Depthwise, EveryBand) { check(bands()); }
 TEST(Depthwise, EveryLayout) { check(depthwise_layouts()); }
 
 // What is not finite spoils the results whose windows contain it and no others.
 TEST(Depthwise, NanAndInfinityStayInTheirWindows) {
-  for (const Case& c : depthwise_kinds()) {
+  Cases cases = depthwise_kinds();
+  for (const Case& c : bands()) cases.push_back(c);
+  for (const Case& c : cases) {
     for (double special : {kNaN, kInf}) {
       Call call(c, POLYOPS_BFLOAT16);
       const int64_t numel = call.src.numel();

@@ -3,6 +3,7 @@
 #define POLYOPS_TESTS_SIMT_ARENA_H_
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstring>
 #include <string>
@@ -21,6 +22,9 @@ namespace simt {
 
 class Arena {
  public:
+  // What each byte of an array begins as: by default numbers are NaN.
+  static inline std::atomic<unsigned char> fill = 0xff;
+
   Arena() : memory_(kMostStaticShared + kMostDynamicShared + 64 * kGuardBytes) {}
   ~Arena() { ASAN_UNPOISON_MEMORY_REGION(memory_.data(), memory_.size()); }
 
@@ -40,7 +44,7 @@ class Arena {
     unsigned char* data = memory_.data() + used_;
     if (used_ + bytes + 2 * kGuardBytes > memory_.size()) throw Error("shared memory is used up");
     ASAN_UNPOISON_MEMORY_REGION(data, bytes);
-    std::memset(data, kNan, bytes);
+    std::memset(data, fill, bytes);
     arrays_.push_back({tag, used_, bytes});
     used_ += (bytes + 15) / 16 * 16 + kGuardBytes;
     return data;
@@ -71,7 +75,7 @@ class Arena {
   }
 
  private:
-  static constexpr unsigned char kGuard = 0xa5, kNan = 0xff;
+  static constexpr unsigned char kGuard = 0xa5;
   static constexpr size_t kGuardBytes = 64;
 
   struct Array {

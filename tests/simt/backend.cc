@@ -128,6 +128,10 @@ extern "C" POLYOPS_EXPORT void polyops_simt_skip_barrier(const char* name) {
   simt::skip_barrier(name);
 }
 
+extern "C" POLYOPS_EXPORT void polyops_simt_fill_shared(int byte) {
+  simt::fill_shared(static_cast<unsigned char>(byte));
+}
+
 extern "C" POLYOPS_EXPORT const polyops_backend* polyops_backend_init(const polyops_host* host);
 extern "C" const polyops_backend* polyops_backend_init(const polyops_host* host) {
   using namespace simt;

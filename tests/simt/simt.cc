@@ -8,6 +8,7 @@
 
 #include "arena.h"
 #include "fiber.h"
+#include "together.h"
 
 namespace simt {
 namespace {
@@ -25,7 +26,7 @@ Sites& sites() {
 // A shuffle's mask that asks which lanes have the same value.
 constexpr int kSame = -1;
 
-enum class State { kReady, kAtBarrier, kAtShuffle, kAtClusterBarrier, kDone };
+enum class State { kReady, kAtBarrier, kAtShuffle, kTogether, kAtClusterBarrier, kDone };
 
 struct Lane {
   Fiber fiber;
@@ -33,6 +34,8 @@ struct Lane {
   State state;
   uint64_t value;  // handed to a shuffle, or got from it
   int mask;
+  void* mine;  // what it has for all() to change together with other lanes'
+  void (*all)(void* const* lanes);
 };
 
 class Cluster;
@@ -65,6 +68,7 @@ class Block {
   void release_waves();
   void release_barrier();
   void exchange(int first);
+  void call_together(int first);
   int count(State state, int first, int lanes) const;
 
   const std::function<void()>* body_;
@@ -104,6 +108,17 @@ bool Block::run_ready() {
   return ran;
 }
 
+void Block::call_together(int first) {
+  void* lanes[kTogether];
+  for (int i = 0; i < kTogether; ++i) {
+    Lane& lane = *lanes_[first + i];
+    if (lane.all != lanes_[first]->all) throw Error("lanes do different things together");
+    lane.state = State::kReady;
+    lanes[i] = lane.mine;
+  }
+  lanes_[first]->all(lanes);
+}
+
 void Block::exchange(int first) {
   std::vector<uint64_t> values;
   for (int i = 0; i < order.wave; ++i) values.push_back(lanes_[first + i]->value);
@@ -129,6 +144,14 @@ void Block::release_waves() {
       exchange(first);
     } else if (shuffling != 0) {
       throw Error("a shuffle that only a part of its wave reaches");
+    }
+  }
+  for (int first = 0; first < threads; first += kTogether) {
+    const int together = count(State::kTogether, first, kTogether);
+    if (together == kTogether) {
+      call_together(first);
+    } else if (together != 0) {
+      throw Error("what lanes do together, only a part of them reaches");
     }
   }
 }
@@ -311,6 +334,12 @@ uint64_t shuffle_xor(uint64_t value, int mask) {
 
 uint64_t same_lanes(uint64_t value) { return shuffle_xor(value, kSame); }
 
+void together(void* mine, void (*all)(void* const* lanes)) {
+  running->current().mine = mine;
+  running->current().all = all;
+  running->stop(State::kTogether);
+}
+
 void wave_barrier(const std::source_location& where) {
   if (!is_skipped(where)) shuffle_xor(0, 0);
 }
@@ -335,6 +364,8 @@ void forget_barriers() {
   std::lock_guard lock(sites().mutex);
   sites().skipped.clear();
 }
+
+void fill_shared(unsigned char byte) { Arena::fill = byte; }
 
 void skip_barrier(const std::string& name) {
   std::lock_guard lock(sites().mutex);

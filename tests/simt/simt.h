@@ -71,6 +71,8 @@ std::vector<std::string> barriers();
 void forget_barriers();
 // That one is passed through from now on; an empty name ends it.
 void skip_barrier(const std::string& name);
+// Shared memory begins as bytes like this from now on.
+void fill_shared(unsigned char byte);
 
 }  // namespace simt
 

@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "together.h"
+
 namespace simt {
 namespace {
 
@@ -137,6 +139,38 @@ TEST(Simt, LanesKnowWhoHasTheirValue) {
       EXPECT_EQ(same_lanes(lane % 3), third);
       EXPECT_EQ(same_lanes(lane), uint64_t{1} << lane);
     });
+  }
+}
+
+void add_lanes(void* const* lanes) {
+  int sum = 0;
+  for (int i = 0; i < kTogether; ++i) sum += *static_cast<int*>(lanes[i]);
+  for (int i = 0; i < kTogether; ++i) *static_cast<int*>(lanes[i]) = sum;
+}
+void clear_lanes(void* const* lanes) {
+  for (int i = 0; i < kTogether; ++i) *static_cast<int*>(lanes[i]) = 0;
+}
+
+TEST(Simt, LanesDoSomethingTogether) {
+  for (const Order& order : kOrders) {
+    run(order, 1, 128, 0, [&] {
+      const int first = thread_id() / kTogether * kTogether;
+      int mine = thread_id();
+      if (first > 0) together(&mine, add_lanes);  // the first of them not
+      EXPECT_EQ(mine, first == 0 ? thread_id() : kTogether * first + kTogether * 31 / 2);
+      together(&mine, clear_lanes);
+      EXPECT_EQ(mine, 0);
+    });
+    const auto otherwise = [] {
+      int mine = 0;
+      together(&mine, thread_id() < 7 ? add_lanes : clear_lanes);
+    };
+    EXPECT_EQ(failure(order, 128, otherwise), "lanes do different things together");
+    const auto some = [] {
+      int mine = 0;
+      if (thread_id() != 5) together(&mine, add_lanes);
+    };
+    EXPECT_EQ(failure(order, 128, some), "what lanes do together, only a part of them reaches");
   }
 }
 

@@ -14,6 +14,7 @@ constexpr int kAnywhereThreads = 256;
 struct Element {
   int32_t n, c, h, w;
 
+  Element() = default;
   GPU_DEVICE Element(uint32_t index, uint32_t channels, uint32_t height, uint32_t width,
                      bool last) {
     if (last) {
@@ -45,12 +46,8 @@ struct AnywhereCall {
 };
 
 template <class T>
-GPU_KERNEL(kAnywhereThreads)
-convolve_anywhere(AnywhereCall<T> call) {
-  const int64_t index = block_id() * block_threads() + thread_id();
-  if (index >= call.count) return;
+GPU_DEVICE float convolve_at(const AnywhereCall<T>& call, const Element& e) {
   const Shape& s = call.shape;
-  const Element e(static_cast<uint32_t>(index), s.filters(), s.h.out, s.w.out, call.last);
   float sum = call.bias.at(e.c);
   for (int32_t i = 0; i < s.h.taps; ++i) {
     const int32_t y = e.h * s.h.stride - s.h.padding + i * s.h.dilation;
@@ -62,7 +59,17 @@ convolve_anywhere(AnywhereCall<T> call) {
       sum = fmaf(value, call.taps.at(e.c, i, j), sum);
     }
   }
-  call.dst[call.to.at(e.n, e.c, e.h, e.w)] = narrow<T>(sum);
+  return sum;
+}
+
+template <class T>
+GPU_KERNEL(kAnywhereThreads)
+convolve_anywhere(AnywhereCall<T> call) {
+  const int64_t index = block_id() * block_threads() + thread_id();
+  if (index >= call.count) return;
+  const Shape& s = call.shape;
+  const Element e(static_cast<uint32_t>(index), s.filters(), s.h.out, s.w.out, call.last);
+  call.dst[call.to.at(e.n, e.c, e.h, e.w)] = narrow<T>(convolve_at(call, e));
 }
 
 // The result that reads `place` by a tap; negative: none does.

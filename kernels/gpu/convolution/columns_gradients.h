@@ -109,7 +109,7 @@ GPU_KERNEL(Own::kThreads, Own::kBlocks)
 gradients_of_columns(ColumnsGradientsCall<T> call) {
   GPU_SHARED(float, shared, (W::kTaps + 1) * kMostWaves);
   const Shape& s = call.shape;
-  const SplitOfChannel own(s);
+  const SplitOfChannel own(s.channels);
   const int32_t split = own.split, channel = own.channel;
   float w[W::kTaps][1];
 #pragma unroll
@@ -169,10 +169,7 @@ int launch_columns_gradients(const BackwardArgs& a, const Shape& s, const polyop
   return with_columns_gradients<sizeof(T)>(s, [&]<class W, class Own>() {
     const Stretches g = columns_sums_grid<Own>(s);
     const int64_t splits = splits_of<Own>(g);
-    // A power of two of blocks, of which the last may have nothing to do.
-    int cluster = 1;
-    while (cluster < splits) cluster *= 2;
-    if (cluster > most_cluster(ctx)) cluster = 1;
+    const int cluster = cluster_of(splits, ctx);
     const ColumnsGradientsCall<T> call = {
         turned(s),
         static_cast<const T*>(a.grad_dst.data),

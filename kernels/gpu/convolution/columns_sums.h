@@ -63,7 +63,7 @@ GPU_KERNEL(Own::kThreads, Own::kBlocks)
 sum_columns(ColumnsSumsCall<T> call) {
   GPU_SHARED(float, shared, (W::kTaps + 1) * kMostWaves);
   const Shape& s = call.shape;
-  const SplitOfChannel own(s);
+  const SplitOfChannel own(s.channels);
   const int32_t split = own.split, channel = own.channel;
   StripSums<W, Own> sums;
 #pragma unroll 1

@@ -4,6 +4,8 @@
 #include <algorithm>
 
 #include "anywhere.h"
+#include "bands.h"
+#include "bands_gradients.h"
 #include "columns.h"
 #include "columns_gradients.h"
 #include "columns_sums.h"
@@ -39,6 +41,11 @@ template <class T>
 int launch_contiguous(const Shape& s, const T* src, T* dst, const Taps<T>& taps,
                       const Bias<T>& bias, const polyops_context* ctx) {
   if (is_row(s)) return launch_row_packs(s, src, dst, taps, bias, ctx);
+  if constexpr (sizeof(T) == 2) {
+    if (has_bands(s, sizeof(T)) && is_aligned(src) && is_aligned(dst)) {
+      return launch_bands(s, src, dst, taps, bias, ctx);
+    }
+  }
   if (has_columns(s) && is_aligned(src) && is_aligned(dst)) {
     return launch_columns(s, src, dst, taps, bias, ctx);
   }
@@ -131,7 +138,7 @@ size_t planes_scratch(const void* p, int32_t) {
                                       row_gradients_grid(shape, 16 / bytes).splits));
   }
   return sums_bytes(shape, std::max({int64_t{sums_grid(shape, bytes).splits}, columns_splits(shape),
-                                     columns_gradients_splits(shape)}));
+                                     columns_gradients_splits(shape), band_splits(shape)}));
 }
 
 size_t any_scratch(const void* p, int32_t) {
@@ -186,6 +193,9 @@ int backward_planes(const void* p, const polyops_context* ctx) {
   return with_type(a.src.dtype, [&]<class T>() {
     if (all && is_aligned(a)) {
       if (is_row(s)) return launch_row_gradients<T>(a, s, ctx);
+      if constexpr (sizeof(T) == 2) {
+        if (has_bands(s, sizeof(T))) return launch_bands_gradients<T>(a, s, ctx);
+      }
       if (has_columns_gradients(s)) return launch_columns_gradients<T>(a, s, ctx);
     }
     int status = POLYOPS_OK;

@@ -139,7 +139,7 @@ GPU_KERNEL(kRowSumsThreads, 6)
 gradients_of_row_packs(RowGradientsCall<T> call) {
   GPU_SHARED(float, shared, (W::kTaps + 1) * kMostWaves);
   const Shape& s = call.shape;
-  const SplitOfChannel own(s);
+  const SplitOfChannel own(s.channels);
   const int32_t split = own.split, channel = own.channel;
   const int32_t begin = split * call.per_split;
   const int32_t end = Tile::least(begin + call.per_split, call.count);

@@ -70,7 +70,7 @@ GPU_KERNEL(kRowSumsThreads)
 sum_row_packs(RowPacksSumsCall<T> call) {
   GPU_SHARED(float, shared, (W::kTaps + 1) * kMostWaves);
   const Shape& s = call.shape;
-  const SplitOfChannel own(s);
+  const SplitOfChannel own(s.channels);
   const int32_t split = own.split, channel = own.channel;
   const int32_t begin = split * call.per_split;
   const int32_t end = begin + call.per_split < call.count ? begin + call.per_split : call.count;

@@ -14,14 +14,14 @@ namespace {
 // scratch_bytes() cannot see the device: the largest chip of today.
 constexpr int64_t kSumMultiprocessors = 132;
 
-// Which split of which channel's sums a block has: channels next to each other begin together, or a
-// channel's splits, which are a cluster.
+// Which split of which channel's sums a block has, or group of channels': those next to each other begin
+// together, or a channel's splits, which are a cluster.
 struct SplitOfChannel {
   int32_t split, channel;
 
-  GPU_DEVICE explicit SplitOfChannel(const Shape& s) {
+  GPU_DEVICE explicit SplitOfChannel(int32_t count) {
     const auto block = static_cast<uint32_t>(block_id());
-    const auto channels = static_cast<uint32_t>(s.channels);
+    const auto channels = static_cast<uint32_t>(count);
     const auto cluster = static_cast<uint32_t>(cluster_blocks());
     if (cluster > 1) {
       split = cluster_rank();
@@ -32,6 +32,13 @@ struct SplitOfChannel {
     channel = static_cast<int32_t>(block % channels);
   }
 };
+
+// A power of two of blocks, one for each split, of which the last may have nothing to do; 1: too many.
+inline int cluster_of(int64_t splits, const polyops_context* ctx) {
+  int cluster = 1;
+  while (cluster < splits) cluster *= 2;
+  return cluster > most_cluster(ctx) ? 1 : cluster;
+}
 
 // Adds up the sums of a block's threads, and a cluster's blocks, and puts them: a thread has one of them
 // then. shared: kSums * kMostWaves elements, of which the last kMostCluster of each sum are for those of
