@@ -88,6 +88,24 @@ GPU_DEVICE void fetch_run(const T* first, int32_t count, T* memory, int threads 
   }
 }
 
+// The other way round, when the block's threads have met: from its memory, where what goes to first is
+// at memory + misplaced(first). By `threads`, of which this is that one.
+template <class T>
+GPU_DEVICE void store_run(T* first, int32_t count, const T* memory, int threads = block_threads(),
+                          int thread = thread_id()) {
+  const int32_t shift = misplaced(first), end = shift + count;
+  T* const base = first - shift;
+  for (int32_t at = thread * kPack<T>; at < end; at += threads * kPack<T>) {
+    if (at >= shift && at + kPack<T> <= end) {
+      store_words(base + at, load_words(memory + at));
+      continue;
+    }
+#pragma unroll 1
+    for (int32_t e = at < shift ? shift : at; e < at + kPack<T> && e < end; ++e)
+      base[e] = memory[e];
+  }
+}
+
 }  // namespace
 }  // namespace polyops::gpu
 

@@ -9,7 +9,8 @@
 namespace polyops::testing {
 namespace {
 
-// An image and its results: several planes to a block, and one that is cut into slabs.
+// An image and its results: several planes to a block, one that is cut into slabs, and windows that lie
+// side by side.
 struct Pool {
   Sizes sizes, results;
   polyops_pool2d_window window;
@@ -18,6 +19,7 @@ const std::vector<Pool> kPools = {
     {{9, 6, 7, 7}, {9, 6, 7, 7}, {{3, 3}, {1, 1}, {1, 1}, {1, 1}}},
     {{1, 2, 90, 51}, {1, 2, 90, 51}, {{5, 5}, {1, 1}, {2, 2}, {1, 1}}},
     {{9, 6, 7, 7}, {9, 6, 4, 4}, {{3, 3}, {2, 2}, {1, 1}, {1, 1}}},
+    {{9, 6, 7, 8}, {9, 6, 2, 2}, {{3, 3}, {3, 3}, {0, 0}, {1, 1}}},
 };
 
 Calls avg_pool2d() {

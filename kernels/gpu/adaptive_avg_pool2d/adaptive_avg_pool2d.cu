@@ -36,8 +36,23 @@ polyops_pool2d_window window_of(const polyops_tensor& src, const polyops_tensor&
   return {{high, wide}, {high, wide}, {0, 0}, {1, 1}};
 }
 
+// As many results as elements are the elements, all in one order: as eight channels of a row of pixels
+// they go by packs.
+bool is_copy(const polyops_tensor& src, const polyops_tensor& dst) {
+  return src.sizes[2] == dst.sizes[2] && src.sizes[3] == dst.sizes[3] &&
+         polyops_numel(&src) % 8 == 0;
+}
+polyops_tensor as_row(const polyops_tensor& t) {
+  polyops_tensor row = t;
+  const int64_t n = polyops_numel(&t);
+  const int64_t sizes[] = {1, 8, 1, n / 8}, strides[] = {n, 1, n, 8};
+  for (int d = 0; d < 4; ++d) row.sizes[d] = sizes[d], row.strides[d] = strides[d];
+  return row;
+}
+
 int forward(const void* data, const polyops_context* ctx) {
-  const auto& a = *static_cast<const polyops_adaptive_avg_pool2d_args*>(data);
+  auto a = *static_cast<const polyops_adaptive_avg_pool2d_args*>(data);
+  if (is_copy(a.src, a.dst)) a.src = as_row(a.src), a.dst = as_row(a.dst);
   if (divides(a.src, a.dst)) {
     const polyops_pool2d_window window = window_of(a.src, a.dst);
     return launch_averages(a.src, a.dst, window, Windows(a.src, a.dst, window, true, 0), ctx);
@@ -47,8 +62,7 @@ int forward(const void* data, const polyops_context* ctx) {
   const AdaptiveAxis high(a.src.sizes[2], a.dst.sizes[2]), wide(a.src.sizes[3], a.dst.sizes[3]);
   return with_type(a.src.dtype, [&]<class T>() {
     const Average<T> op = average_of<T>(a.src, a.dst, images, 1);
-    const int64_t width = a.src.sizes[3] / a.dst.sizes[3];
-    if (has_teams(images, width)) return launch_teams(op, images, width, high, wide, ctx);
+    if (has_bands(images, high, wide)) return launch_bands(op, images, high, wide, ctx);
     return with_width<kPack<T>>(t, images, [&](auto width) {
       constexpr int kWide = width.value;
       const Grid grid = make_grid(ctx, images, kWide, wide.out, high.out, 1);
@@ -59,7 +73,10 @@ int forward(const void* data, const polyops_context* ctx) {
 }
 
 int backward(const void* data, const polyops_context* ctx) {
-  const auto& a = *static_cast<const polyops_adaptive_avg_pool2d_backward_args*>(data);
+  auto a = *static_cast<const polyops_adaptive_avg_pool2d_backward_args*>(data);
+  if (is_copy(a.grad_src, a.grad_dst)) {
+    a.grad_src = as_row(a.grad_src), a.grad_dst = as_row(a.grad_dst);
+  }
   if (divides(a.grad_src, a.grad_dst)) {
     const polyops_pool2d_window window = window_of(a.grad_src, a.grad_dst);
     const Windows windows(a.grad_src, a.grad_dst, window, true, 0);

@@ -135,24 +135,6 @@ struct Tile {
   GPU_DEVICE int32_t out_count() const { return planes * rows * columns; }
 };
 
-// Stores a run that fetch_run() fetched. Nothing beyond it is written.
-template <class T>
-GPU_DEVICE void store_run(T* first, int32_t count, const T* memory) {
-  const Span<T> span(first, count);
-  const int32_t packs = (span.shift + count + kPack<T> - 1) / kPack<T>;
-  for (int32_t pack = thread_id(); pack < packs; pack += block_threads()) {
-    if (span.whole(pack)) {
-      store_words(span.base + int64_t{pack} * kPack<T>, load_words(memory + pack * kPack<T>));
-      continue;
-    }
-#pragma unroll
-    for (int j = 0; j < kPack<T>; ++j) {
-      const int32_t at = pack * kPack<T> + j;
-      if (span.has(at)) span.base[at] = memory[at];
-    }
-  }
-}
-
 // Elements that a run takes in shared memory, at most.
 template <class T>
 int32_t room_of(int64_t count) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "gpu.h"
+#include "stage_plan.h"
 #include "tap.h"
 
 namespace polyops::gpu {
@@ -36,12 +37,17 @@ struct Average {
   template <int kWide>
   using Pool = AveragePool<kWide>;
   static constexpr bool kSlides = true;
+  static constexpr bool kPlaces = false;
 
   const T* src;
   T* dst;
   int64_t src_image, dst_image;
   float share;  // of a window's elements, where its weights are 1
 
+  // The same with results in a block's memory.
+  GPU_DEVICE Average staged(const StagedResults<T>& results) const {
+    return {src, results.values, src_image, dst_image, share};
+  }
   template <class AnyAxis>
   GPU_DEVICE float of_column(int column, const AnyAxis& wide) const {
     return share * wide.weight(column);

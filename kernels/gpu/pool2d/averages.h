@@ -8,6 +8,7 @@
 #include "average.h"
 #include "axis.h"
 #include "backward.h"
+#include "bands.h"
 #include "calls.h"
 #include "fold.h"
 #include "forward.h"
@@ -58,7 +59,10 @@ inline int launch_averages(const polyops_tensor& src, const polyops_tensor& dst,
   const Axis &high = windows.high, &wide = windows.wide;
   return with_type(src.dtype, [&]<class T>() {
     const Average<T> op = average_of<T>(src, dst, images, windows.share);
-    if (has_teams(images, wide.size)) return launch_teams(op, images, wide.size, high, wide, ctx);
+    const bool teams = has_teams(images, wide.size);
+    if (teams && goes_by_packs(op, wide)) return launch_teams(op, images, high, wide, ctx);
+    if (has_bands(images, high, wide)) return launch_bands(op, images, high, wide, ctx);
+    if (teams) return launch_teams(op, images, high, wide, ctx);
     int status;
     if (launch_fold(op, images, high, wide, ctx, &status)) return status;
     if (launch_slide(op.src, op.dst, op.share, window, images, false, high, wide, ctx, &status)) {

@@ -158,14 +158,18 @@ pool2d_rows(Op op, Grid grid, int all_channels, Axis high, Axis wide) {
 template <class Op, int kSize, int kStride>
 struct StagedRows {
   using Element = typename Op::Element;
+  static constexpr bool kPlaces = Op::kPlaces;
   const Element* src;
+  Element* dst;
   Op op;
   Axis high, wide;
 
-  GPU_DEVICE void column(const Element* line, int plane, int column, int begin, int end) const {
-    const int64_t result = plane * op.dst_image + begin * wide.out + column;
-    reduce_column<Op, 1, kSize, kStride, kStride == 1 ? 2 : 1>(op, line, result, 1, column, begin,
-                                                               end, high, wide);
+  GPU_DEVICE int64_t* places() const { return op.indices; }
+  GPU_DEVICE void column(const Element* line, const StagedResults<Element>& results, int column,
+                         int begin, int end) const {
+    const auto staged = op.staged(results);
+    reduce_column<decltype(op.staged(results)), 1, kSize, kStride, kStride == 1 ? 2 : 1>(
+        staged, line, column, 1, column, begin, end, high, wide);
   }
 };
 
@@ -184,10 +188,14 @@ bool launch_staged_rows(const Op& op, const Images& images, const Axis& high, co
                         const polyops_context* ctx, int* status) {
   // Even rows of float32 are as fast straight from memory.
   if (kStride > 1 && sizeof(typename Op::Element) == 4 && wide.in % 8 == 0) return false;
-  const Stage stage = make_stage(ctx, images.count, high.in, wide.in, wide.out, high.out,
-                                 {kStride, -high.padding, kSize}, sizeof(typename Op::Element));
+  constexpr int64_t kBytes = sizeof(typename Op::Element);
+  const Stage stage =
+      make_stage(ctx, images.count, {high.in, wide.in, kBytes},
+                 {high.out, wide.out, Op::kPlaces ? kBytes + int64_t{sizeof(int)} : kBytes},
+                 wide.out, high.out, {kStride, -high.padding, kSize, 1});
   if (stage.slab_units == 0) return false;
-  *status = launch_stage(StagedRows<Op, kSize, kStride>{op.src, op, high, wide}, stage, ctx);
+  *status =
+      launch_stage(StagedRows<Op, kSize, kStride>{op.src, op.dst, op, high, wide}, stage, ctx);
   return true;
 }
 

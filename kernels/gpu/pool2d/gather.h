@@ -64,6 +64,9 @@ pool2d_gather(LargestGradient<T> op, Stage s, int place_packs, Axis high, Axis w
   const T* first = op.grad_dst + slab.first(s);
   int* const places = reinterpret_cast<int*>(memory);
   T* const tile = reinterpret_cast<T*>(memory + place_packs);
+  T* const values = reinterpret_cast<T*>(memory + s.values_at);
+  const int64_t first_result = slab.first_result(s);
+  T* const results = values + misplaced(op.grad_src + first_result);
   if (slab.rows > 0) {
     fetch_run(first, slab.count(s), tile, kStageThreads);
     close_copies();
@@ -72,11 +75,12 @@ pool2d_gather(LargestGradient<T> op, Stage s, int place_packs, Axis high, Axis w
   }
   barrier();
   const StagedWindows<T> windows = {tile + misplaced(first), places};
-  slab.for_each_column(s, [&](int row, int plane, int column, int begin, int end) {
-    T* out = op.grad_src + plane * op.src_image + begin * wide.in + column;
-    gather_column<T, 1, kSize, 1, 0, Found>(windows, row * wide.out, out, 1, column, begin, end,
-                                            false, high, wide);
+  slab.for_each_column(s, [&](int row, int result, int column, int begin, int end) {
+    gather_column<T, 1, kSize, 1, 0, Found>(windows, row * wide.out, results + result + column, 1,
+                                            column, begin, end, false, high, wide);
   });
+  barrier();
+  store_run(op.grad_src + first_result, slab.result_count(s), values, kStageThreads);
 }
 
 // Whether it was launched, and what that returned.
@@ -84,14 +88,13 @@ template <class T, int kSize>
 bool launch_gather(const LargestGradient<T>& op, const Images& images, const Axis& high,
                    const Axis& wide, const polyops_context* ctx, int* status) {
   using Windows = SquareWindows<kSize, 1, 0>;
-  const Reach reach = {1, high.padding + Windows::kFirst, Windows::kCount};
-  const Stage stage = make_stage(ctx, images.count, high.out, wide.out, wide.in, high.in, reach,
-                                 sizeof(T) + sizeof(int));
+  const Reach reach = {1, high.padding + Windows::kFirst, Windows::kCount, 1};
+  const Stage stage = make_stage(ctx, images.count, {high.out, wide.out, sizeof(T) + sizeof(int)},
+                                 {high.in, wide.in, sizeof(T)}, wide.in, high.in, reach);
   if (stage.slab_units == 0) return false;
-  const int64_t most = most_elements(stage), place_packs = (most + 3) / 4;
-  *status =
-      gpu::launch(pool2d_gather<T, kSize>, stage_shape(stage, place_packs * 16 + most * sizeof(T)),
-                  ctx, op, stage, static_cast<int>(place_packs), high, wide);
+  const auto place_packs = static_cast<int>((most_elements(stage) + 3) / 4);
+  *status = gpu::launch(pool2d_gather<T, kSize>, stage_shape(stage, 0), ctx, op, stage, place_packs,
+                        high, wide);
   return true;
 }
 

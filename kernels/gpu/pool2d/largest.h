@@ -7,6 +7,7 @@
 
 #include "axis.h"
 #include "gpu.h"
+#include "stage_plan.h"
 #include "tap.h"
 
 namespace polyops::gpu {
@@ -14,6 +15,7 @@ namespace {
 
 // Indices are int64 in memory, and fit into 32 bits: pairs of them are a pack.
 GPU_DEVICE void store_indices(int64_t* p, const int (&at)[1]) { *p = at[0]; }
+GPU_DEVICE void store_indices(int* p, const int (&at)[1]) { *p = at[0]; }
 template <int kWide>
 GPU_DEVICE void store_indices(int64_t* p, const int (&at)[kWide]) {
 #pragma unroll
@@ -82,18 +84,25 @@ struct LargestPool {
   }
 };
 
-template <class T>
+// Index: int64_t, or int in a block's memory.
+template <class T, class Index = int64_t>
 struct Largest {
   using Element = T;
   template <int kWide>
   using Pool = LargestPool<kWide>;
   static constexpr bool kSlides = false;
+  static constexpr bool kPlaces = true;
 
   const T* src;
   T* dst;
-  int64_t* indices;
+  Index* indices;
   int64_t src_image, dst_image;
   bool lowest_is_0;
+
+  // The same with results in a block's memory.
+  GPU_DEVICE Largest<T, int> staged(const StagedResults<T>& results) const {
+    return {src, results.values, results.places, src_image, dst_image, lowest_is_0};
+  }
 
   GPU_DEVICE int of_column(int, const Axis&) const { return 0; }
   template <int kWide>

@@ -49,6 +49,7 @@ enum class Weights { kNone, kOfResults, kOfTaps };
 template <class T, int kSize, Weights kWeights>
 struct Slide {
   using Element = T;
+  static constexpr bool kPlaces = false;
   const T* src;
   T* dst;
   float share;
@@ -80,7 +81,8 @@ struct Slide {
     }
   }
 
-  GPU_DEVICE void column(const T* line, int plane, int pair, int begin, int end) const {
+  GPU_DEVICE void column(const T* line, const StagedResults<T>& results, int pair, int begin,
+                         int end) const {
     const int column = 2 * pair, left = column - before;
     const bool two = column + 1 < out_wide;
     int h = begin - above;
@@ -104,7 +106,7 @@ struct Slide {
       read(line, h++, gates, weights, rows[r]);
       line += in_wide;
     }
-    T* out = dst + int64_t{plane} * out_high * out_wide + begin * out_wide + column;
+    T* out = results.values + column;
 #pragma unroll kSize
     for (int row = begin; row < end; ++row) {
       read(line, h++, gates, weights, rows[kSize - 1]);
@@ -155,8 +157,9 @@ bool launch_slide(const T* src, T* dst, float share, const Images& images, bool 
                                       wide};
     work.paired = work.out_wide % 2 == 0 && reinterpret_cast<uintptr_t>(dst) % (2 * sizeof(T)) == 0;
     const Stage stage =
-        make_stage(ctx, images.count, work.in_high, work.in_wide, (work.out_wide + 1) / 2,
-                   work.out_high, {1, -work.above, kSize}, sizeof(T));
+        make_stage(ctx, images.count, {work.in_high, work.in_wide, sizeof(T)},
+                   {work.out_high, work.out_wide, sizeof(T)}, (work.out_wide + 1) / 2,
+                   work.out_high, {1, -work.above, kSize, 1});
     if (stage.slab_units == 0) return false;
     *status = launch_stage(work, stage, ctx);
     return true;

@@ -129,15 +129,17 @@ pool2d_sums(AverageGradient<T> op, Grid grid, int all_channels, bool paired, Axi
 template <class T, int kSize, int kStride, int kShift>
 struct StagedSums {
   using Element = T;
+  static constexpr bool kPlaces = false;
   const T* src;
-  AverageGradient<T> op;
+  T* dst;
+  float share;
   bool paired;
   Axis high, wide;
 
-  GPU_DEVICE void column(const T* line, int plane, int column, int begin, int end) const {
-    T* out = op.grad_src + plane * op.src_image + begin * kStride * wide.in + column * kStride;
-    sum_column<T, 1, kSize, kStride, kShift>(line, out, op.share, 1, column, begin, end, paired,
-                                             high, wide);
+  GPU_DEVICE void column(const T* line, const StagedResults<T>& results, int column, int begin,
+                         int end) const {
+    sum_column<T, 1, kSize, kStride, kShift>(line, results.values + column * kStride, share, 1,
+                                             column, begin, end, paired, high, wide);
   }
 };
 
@@ -149,11 +151,12 @@ int launch_sums(const AverageGradient<T>& op, const Images& images, const Axis& 
             squares = (high.in + kStride - 1) / kStride;
   const bool paired = goes_by_pairs(op.grad_src, wide);
   if constexpr (kWide == 1 && kStride > 1) {  // at stride 1 slide.h does it
-    const Reach reach = {1, high.padding / kStride + Windows::kFirst, Windows::kCount};
-    const Stage stage =
-        make_stage(ctx, images.count, high.out, wide.out, columns, squares, reach, sizeof(T));
+    const Reach reach = {1, high.padding / kStride + Windows::kFirst, Windows::kCount, kStride};
+    const Stage stage = make_stage(ctx, images.count, {high.out, wide.out, sizeof(T)},
+                                   {high.in, wide.in, sizeof(T)}, columns, squares, reach);
     if (stage.slab_units > 0) {
-      const StagedSums<T, kSize, kStride, kShift> work = {op.grad_dst, op, paired, high, wide};
+      const StagedSums<T, kSize, kStride, kShift> work = {op.grad_dst, op.grad_src, op.share,
+                                                          paired,      high,        wide};
       return launch_stage(work, stage, ctx);
     }
   }

@@ -54,22 +54,6 @@ struct Tap<float, 2> {
   }
 };
 
-// Four of 16 bits.
-template <class T>
-struct Tap<T, 4> {
-  HalfPack words;
-  GPU_DEVICE void load(const T* p) { words = *reinterpret_cast<const HalfPack*>(p); }
-  GPU_DEVICE void fill(float x) { words.w[0] = words.w[1] = narrow2<T>(x, x); }
-  GPU_DEVICE void get(float (&x)[4]) const {
-    widen2<T>(words.w[0], &x[0], &x[1]);
-    widen2<T>(words.w[1], &x[2], &x[3]);
-  }
-  GPU_DEVICE static void store(T* p, const float (&x)[4]) { store_elements(p, x); }
-};
-
-template <>
-struct Tap<float, 4> : Piece<float, 4> {};
-
 }  // namespace
 }  // namespace polyops::gpu
 

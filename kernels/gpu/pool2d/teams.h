@@ -4,9 +4,9 @@
 #define POLYOPS_GPU_POOL2D_TEAMS_H_
 
 #include <cstdint>
-#include <type_traits>
 
 #include "average.h"
+#include "axis.h"
 #include "gpu.h"
 #include "layout.h"
 #include "reduce.h"
@@ -43,9 +43,9 @@ GPU_DEVICE void sum_rows(const T* line, int rows, int pitch, int left, int right
 }
 
 // kWide: elements of a lane's load, which every window begins at a multiple of and is one long.
-template <class T, int kWide, class AnyAxis>
+template <class T, int kWide>
 GPU_KERNEL(kPoolThreads)
-pool2d_teams(Average<T> op, Grid grid, int lanes_log2, AnyAxis high, AnyAxis wide) {
+pool2d_teams(Average<T> op, Grid grid, int lanes_log2, Axis high, Axis wide) {
   const int lanes = 1 << lanes_log2, lane = thread_id() & (lanes - 1);
   const Place at(grid, high.out, (block_id() * kPoolThreads + thread_id()) >> lanes_log2);
   AveragePool<1> pool;
@@ -62,16 +62,19 @@ pool2d_teams(Average<T> op, Grid grid, int lanes_log2, AnyAxis high, AnyAxis wid
            op.of_column(at.column, wide), at.begin, high);
 }
 
-// width: of the windows, at least.
+// width: of the windows.
 inline bool has_teams(const Images& images, int64_t width) {
   return images.channels == 1 && width >= 8;
 }
 
-// Whether packs of so many begin where windows do. Of windows that differ nothing is known.
-inline bool goes_by_packs(const AdaptiveAxis&, int) { return false; }
+// Whether packs of so many begin where windows do.
 inline bool goes_by_packs(const Axis& wide, int pack) {
   return wide.size % pack == 0 && wide.padding % pack == 0 && wide.in % pack == 0 &&
          static_cast<int>(wide.stride.divisor) % pack == 0;
+}
+template <class T>
+bool goes_by_packs(const Average<T>& op, const Axis& wide) {
+  return reinterpret_cast<uintptr_t>(op.src) % 16 == 0 && goes_by_packs(wide, kPack<T>);
 }
 
 // Of lanes, for so many loads of a row.
@@ -81,20 +84,14 @@ inline int team_of(int64_t loads) {
   return lanes_log2;
 }
 
-template <class T, class AnyAxis>
-int launch_teams(const Average<T>& op, const Images& images, int64_t width, const AnyAxis& high,
-                 const AnyAxis& wide, const polyops_context* ctx) {
-  const bool packs = reinterpret_cast<uintptr_t>(op.src) % 16 == 0 && goes_by_packs(wide, kPack<T>);
-  const int64_t loads = packs ? width / kPack<T> : width;
-  const int lanes_log2 = team_of(loads);
+template <class T>
+int launch_teams(const Average<T>& op, const Images& images, const Axis& high, const Axis& wide,
+                 const polyops_context* ctx) {
+  const bool packs = goes_by_packs(op, wide);
+  const int lanes_log2 = team_of(packs ? wide.size / kPack<T> : wide.size);
   const Grid grid = make_grid(images, 1, wide.out, high.out, 1);
-  const auto launch = [&](auto kernel) {
-    return gpu::launch(kernel, grid.shape(lanes_log2), ctx, op, grid, lanes_log2, high, wide);
-  };
-  if constexpr (std::is_same_v<AnyAxis, Axis>) {
-    if (packs) return launch(pool2d_teams<T, kPack<T>, Axis>);
-  }
-  return launch(pool2d_teams<T, 1, AnyAxis>);
+  return gpu::launch(packs ? pool2d_teams<T, kPack<T>> : pool2d_teams<T, 1>, grid.shape(lanes_log2),
+                     ctx, op, grid, lanes_log2, high, wide);
 }
 
 }  // namespace

@@ -130,18 +130,18 @@ int lastdim(const void* data, const polyops_context* ctx) {
 template <class Op, class T, class U, int kWide, class Call>
 int launch_columns(const Call& call, const polyops_context* ctx) {
   constexpr int N = Call::kTensors;
+  constexpr int kRows = N == 2 ? kColumnRows<T, kWide> : kGradientRows<T, kWide>;
+  constexpr int kNarrowest = kWide == 1 ? 5 : sizeof(T) == 4 ? 1 : 2;
+  constexpr ColumnNeeds kNeeds = {kWide, kRows, (N - 1) * sizeof(Piece<T, kWide>), kNarrowest,
+                                  kWide == 1 ? kNarrowest : kNarrowest + 2};
   Tiles<N> tiles = {};
   tiles.n = static_cast<int>(call.t[0]->sizes[call.dim]);
   for (int t = 0; t < N; ++t) tiles.strides[t] = call.t[t]->strides[call.dim];
-  const auto columns = walk_columns(call.t, call.dim);
+  const LaunchShape shape = choose_tile(walk_columns(call.t, call.dim), ctx, kNeeds, &tiles);
   if constexpr (N == 2) {
-    const LaunchShape shape =
-        choose_tile(columns, ctx, kWide, kColumnRows<kWide>, sizeof(Piece<T, kWide>), &tiles);
     const ForwardTiles<T, U> p = {input<T>(call.t[0]), output<U>(call.t[1]), tiles};
     return gpu::launch(softmax_columns<Op, T, U, kWide>, shape, ctx, p);
   } else {
-    const LaunchShape shape =
-        choose_tile(columns, ctx, kWide, kGradientRows<kWide>, 2 * sizeof(Piece<T, kWide>), &tiles);
     const BackwardTiles<T, U> p = {input<T>(call.t[0]), input<T>(call.t[1]), output<U>(call.t[2]),
                                    tiles};
     return gpu::launch(softmax_backward_columns<Op, T, U, kWide>, shape, ctx, p);
@@ -154,13 +154,12 @@ int inner(const void* data, const polyops_context* ctx) {
   constexpr int N = Call::kTensors;
   return with_types(call, [&]<class T, class U>() {
     const auto columns = walk_columns(call.t, call.dim);
-    bool packs = columns.width % kPack<T> == 0;
+    bool fours = columns.width % 4 == 0;
     for (int t = 0; t < N; ++t) {
-      packs = packs && call.t[t]->strides[call.dim] % kPack<T> == 0 &&
-              rows_aligned(columns.outer, t, call.t[t]->data, kPack<T>);
+      fours = fours && call.t[t]->strides[call.dim] % 4 == 0 &&
+              rows_aligned(columns.outer, t, call.t[t]->data, 4);
     }
-    return packs ? launch_columns<Op, T, U, kPack<T>>(call, ctx)
-                 : launch_columns<Op, T, U, 1>(call, ctx);
+    return fours ? launch_columns<Op, T, U, 4>(call, ctx) : launch_columns<Op, T, U, 1>(call, ctx);
   });
 }
 

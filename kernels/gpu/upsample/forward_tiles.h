@@ -6,6 +6,7 @@
 #ifndef POLYOPS_GPU_UPSAMPLE_FORWARD_TILES_H_
 #define POLYOPS_GPU_UPSAMPLE_FORWARD_TILES_H_
 
+#include "results.h"
 #include "tile_parts.h"
 
 namespace polyops::gpu {
@@ -13,33 +14,6 @@ namespace {
 
 // Rows of src that are staged at once.
 constexpr int kStaged = 4;
-
-// kCount results side by side.
-template <class T, int kCount>
-struct PackResults {
-  static constexpr int kWide = kCount, kMostTaps = 4;  // of three blocks, by registers
-
-  GPU_DEVICE static int column(int lane, int, int j) { return lane * kWide + j; }
-  // Of a row of dst that has `width` columns from there on.
-  GPU_DEVICE static void store(T* row, int width, int lane, int, const float (&x)[kWide]) {
-    if (lane * kWide < width) store_side_by_side(row + lane * kWide, x);
-  }
-};
-
-// Results as far from each other as there are lanes.
-template <class T>
-struct SingleResults {
-  static constexpr int kWide = 4, kMostTaps = 2;
-
-  GPU_DEVICE static int column(int lane, int lanes, int j) { return lane + j * lanes; }
-  GPU_DEVICE static void store(T* row, int width, int lane, int lanes, const float (&x)[kWide]) {
-    row += lane;
-#pragma unroll
-    for (int j = 0; j < kWide; ++j, row += lanes) {
-      if (lane + j * lanes < width) *row = narrow<T>(x[j]);
-    }
-  }
-};
 
 // The rows of src that a block stages, a pack or an element of some of them to a thread at once.
 template <class T>
@@ -169,7 +143,8 @@ upsample_tiles(Image<T> image, Tiles tiles) {
                                     writes ? plane * tiles.stride : 0);
   T* out = image.out + int64_t{tile.plane + plane} * rows.to * columns.to +
            int64_t{tile.row} * columns.to + tile.column;
-  const int count = tile.stop_row - tile.row;
+  const int count = tile.stop_row - tile.row, width = tile.stop_column - tile.column;
+  RunRows<T> runs(tiles, reinterpret_cast<T*>(staged + kStaged * kSlot<kWide>), plane, out, width);
   for (int i = thread_id(); i < count; i += block_threads()) table->set(i, rows, tile.row + i);
   float unused;
   float kept[kTaps][kWide] = {};
@@ -198,12 +173,18 @@ upsample_tiles(Image<T> image, Tiles tiles) {
 #pragma unroll
           for (int k = 1; k < kTaps; ++k) sum[j] = fmaf(table->weight[y][k], kept[k][j], sum[j]);
         }
-        if (writes) Results::store(out, tile.stop_column - tile.column, lane, tiles.lanes, sum);
-        out += columns.to;
+        if (Results::kRuns && tiles.run_rows > 0) {
+          if (writes) Results::store(runs.row(), width, lane, tiles.lanes, sum);
+          runs.next(tiles.run_rows, lane, tiles.lanes, writes);
+        } else {
+          if (writes) Results::store(out, width, lane, tiles.lanes, sum);
+          out += columns.to;
+        }
       }
     }
     barrier();
   }
+  if (Results::kRuns && runs.any()) runs.store(lane, tiles.lanes, writes);
 }
 
 // False where another kernel is to do it.
@@ -230,8 +211,10 @@ bool forward_tiles(const Image<T>& image, const polyops_context* ctx, int* statu
   const int threads = whole_waves(tiles.lanes * tiles.planes);
   const int stagers = tiles.packs ? (wide + kPack<T> - 1) / kPack<T> : wide;
   tiles.stagers = stagers < threads ? stagers : threads;
+  if constexpr (Results::kRuns) plan_runs<T>(columns.to, &tiles);
+  const size_t run_bytes = sizeof(T) * static_cast<size_t>(tiles.planes * tiles.run_pitch);
   const LaunchShape shape = {blocks_of(tiles, image.planes), threads,
-                             sizeof(float) * kStaged * kSlot<Results::kWide>};
+                             sizeof(float) * kStaged * kSlot<Results::kWide> + run_bytes};
   *status = gpu::launch(upsample_tiles<Mode, Results, T>, shape, ctx, image, tiles);
   return true;
 }

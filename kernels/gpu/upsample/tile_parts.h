@@ -15,11 +15,12 @@ struct Tiles {
   int planes;
   int columns;
   int rows;
-  int across, chunks;  // blocks along a row, and down a plane
-  int stride;          // floats of a row in shared memory
-  int teams;           // backward: threads that have the same column
-  int stagers;         // forward: threads side by side on a row of src
-  bool packs;          // forward: rows of src begin at aligned packs
+  int across, chunks;       // blocks along a row, and down a plane
+  int stride;               // floats of a row in shared memory
+  int teams;                // backward: threads that have the same column
+  int stagers;              // forward: threads side by side on a row of src
+  bool packs;               // forward: rows of src begin at aligned packs
+  int run_rows, run_pitch;  // forward: rows of dst that wait, or 0; elements of a plane's
 };
 
 constexpr int kFewestTileThreads = 128, kMostTilePlanes = 32;

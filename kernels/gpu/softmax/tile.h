@@ -1,0 +1,160 @@
+// The tile of columns that a block has, or a cluster of blocks together: then each block has a share of
+// the rows. And one value of all threads of a column.
+#ifndef POLYOPS_GPU_SOFTMAX_TILE_H_
+#define POLYOPS_GPU_SOFTMAX_TILE_H_
+
+#include "gpu.h"
+#include "max_sum.h"
+#include "walk.h"
+
+namespace polyops::gpu {
+namespace {
+
+constexpr int kColumnThreads = 1024;
+
+template <int N>
+struct Tiles {
+  Walk<N> outer;
+  int64_t strides[N];  // along dim
+  int n;
+  uint32_t groups;  // of columns, one to a thread
+  uint32_t tiles;   // of groups, one to a block or cluster
+  int across_log2;  // groups in a tile
+  int parked;       // chunks
+  int share;        // rows of a block: n, or a part of it where there are clusters
+};
+
+// Where a thread stands.
+template <int N>
+struct Place {
+  int across, down;  // groups of columns and rows of the block's threads
+  int group, first;  // this thread's in the tile, and its first row
+  int begin, end;    // rows of this block
+  bool inside;
+  int64_t at[N];
+
+  GPU_DEVICE Place(const Tiles<N>& p, int wide) {
+    across = 1 << p.across_log2;
+    down = block_threads() >> p.across_log2;
+    group = thread_id() & (across - 1);
+    first = thread_id() >> p.across_log2;
+    auto id = static_cast<uint32_t>(block_id());
+    begin = 0;
+    end = p.n;
+    if (p.share < p.n) {
+      id /= static_cast<uint32_t>(cluster_blocks());
+      begin = cluster_rank() * p.share;
+      if (begin + p.share < end) end = begin + p.share;
+    }
+    const uint32_t row = id / p.tiles;
+    const uint32_t column = (id - row * p.tiles) * across + group;
+    inside = column < p.groups;
+    p.outer.offsets(row, at);
+#pragma unroll
+    for (int t = 0; t < N; ++t) at[t] += int64_t{column} * wide;
+  }
+};
+
+// ---- Of a wave: lanes that are `across` apart or a multiple of it have the same column.
+
+template <int kWide>
+GPU_DEVICE void merge_waves(int across, float (&x)[kWide]) {
+  for (int mask = across; mask < wave_size(); mask *= 2) {
+#pragma unroll
+    for (int j = 0; j < kWide; ++j) x[j] += shuffle_xor(x[j], mask);
+  }
+}
+
+// All know the largest before they add up: one exp each.
+template <int kWide>
+GPU_DEVICE void merge_waves(int across, MaxSum (&x)[kWide]) {
+  if (across >= wave_size()) return;
+  float top[kWide];
+#pragma unroll
+  for (int j = 0; j < kWide; ++j) top[j] = x[j].max;
+  for (int mask = across; mask < wave_size(); mask *= 2) {
+#pragma unroll
+    for (int j = 0; j < kWide; ++j) top[j] = fmaxf(top[j], shuffle_xor(top[j], mask));
+  }
+#pragma unroll
+  for (int j = 0; j < kWide; ++j) x[j].raise_to(top[j]);
+  for (int mask = across; mask < wave_size(); mask *= 2) {
+#pragma unroll
+    for (int j = 0; j < kWide; ++j) x[j].sum += shuffle_xor(x[j].sum, mask);
+  }
+}
+
+// ---- Of `count` parts in shared memory, `step` apart.
+
+GPU_DEVICE float merge_parts(const float* x, int step, int count) {
+  float all = 0;
+  for (int i = 0; i < count; ++i) all += x[i * step];
+  return all;
+}
+GPU_DEVICE MaxSum merge_parts(const MaxSum* x, int step, int count) {
+  MaxSum all;
+  for (int i = 0; i < count; ++i) all.max = fmaxf(all.max, x[i * step].max);
+  for (int i = 0; i < count; ++i) {
+    MaxSum part = x[i * step];
+    part.raise_to(all.max);
+    all.sum += part.sum;
+  }
+  return all;
+}
+
+GPU_DEVICE void send_part(float* place, int rank, float x) { cluster_send(place, rank, x); }
+GPU_DEVICE void send_part(MaxSum* place, int rank, const MaxSum& x) {
+  cluster_send(&place->max, rank, x.max);
+  cluster_send(&place->sum, rank, x.sum);
+}
+
+// ---- Of the tile.
+
+// Waves times columns of a block, or that and columns of all blocks: 32 waves have at most 64 columns,
+// the 16 of a cluster's blocks too.
+constexpr int kMostParts = 32 * 64;
+
+// Within waves by shuffles, then wave by wave through `shared`, kMostParts of them, then block by
+// block. A tile whose block is one thread high has nothing to merge; else a wave holds whole rows of
+// it. Of a cluster all threads have called cluster_arrive().
+template <int kWide, class Part, int N>
+GPU_DEVICE void merge_columns(const Place<N>& place, int blocks, Part* shared, Part (&x)[kWide]) {
+  if (place.down == 1) return;
+  merge_waves(place.across, x);
+  const int waves = block_threads() / wave_size();
+  if (waves == 1) return;
+  const int columns = place.across * kWide;
+  if (thread_id() % wave_size() < place.across) {
+#pragma unroll
+    for (int j = 0; j < kWide; ++j) {
+      shared[thread_id() / wave_size() * columns + j * place.across + place.group] = x[j];
+    }
+  }
+  barrier();
+  if (blocks > 1) {
+    Part* const slots = shared + waves * columns;
+    cluster_wait();  // all have begun
+    for (int c = thread_id(); c < columns; c += block_threads()) {
+      const Part part = merge_parts(shared + c, columns, waves);
+      for (int rank = 0; rank < blocks; ++rank) {
+        send_part(slots + cluster_rank() * columns + c, rank, part);
+      }
+    }
+    cluster_barrier();
+    for (int c = thread_id(); c < columns; c += block_threads()) {
+      shared[c] = merge_parts(slots + c, columns, blocks);
+    }
+  } else {
+    for (int c = thread_id(); c < columns; c += block_threads()) {
+      shared[c] = merge_parts(shared + c, columns, waves);
+    }
+  }
+  barrier();
+#pragma unroll
+  for (int j = 0; j < kWide; ++j) x[j] = shared[j * place.across + place.group];
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_SOFTMAX_TILE_H_
