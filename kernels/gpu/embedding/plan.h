@@ -16,7 +16,7 @@ namespace {
 
 constexpr int64_t kSortAlone = int64_t{kSortThreadsAlone} * kSortItems;
 // For so many blocks, shares are made smaller.
-constexpr int64_t kWantedBlocks = 512;
+constexpr int64_t kWantedBlocks = 1024;
 
 inline int64_t ceil_div(int64_t n, int64_t by) { return (n + by - 1) / by; }
 

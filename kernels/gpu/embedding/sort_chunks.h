@@ -11,7 +11,7 @@
 namespace polyops::gpu {
 namespace {
 
-constexpr int kMostChunks = 256;
+constexpr int kMostChunks = 512;
 constexpr uint32_t kSortTile = kSortThreads * kSortItems;
 // Up to so many, each block adds up the counts of those before its own.
 constexpr int kFewChunks = 32;
