@@ -25,9 +25,6 @@ std::vector<Case> cases() {
     all.push_back({{1, channels, 9, 8}, 4, 1});
   }
   all.push_back({{1, 2, 150, 40}, {140, 7}});  // several rows to a thread
-  // Windows alike, that begin with pairs, with four, with packs; and that several turns go through.
-  for (int64_t wide : {20, 24, 32}) all.push_back({{1, 3, 6, wide}, 2});
-  all.push_back({{1, 3, 60, 60}, {1, 2}});
   return all;
 }
 

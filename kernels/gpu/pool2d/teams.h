@@ -7,7 +7,6 @@
 #include <type_traits>
 
 #include "average.h"
-#include "division.h"
 #include "gpu.h"
 #include "layout.h"
 #include "reduce.h"
@@ -63,75 +62,6 @@ pool2d_teams(Average<T> op, Grid grid, int lanes_log2, AnyAxis high, AnyAxis wid
            op.of_column(at.column, wide), at.begin, high);
 }
 
-// Of windows all of one size and within the image: where lanes have their pieces, kWide elements of a
-// row, numbered row by row. So a lane is idle for less than a piece, whatever the width is.
-struct Pieces {
-  int count;
-  Division of_row;
-  int lanes_log2;
-};
-
-template <class T, int kWide>
-constexpr int kPieceLoads = kWide == kPack<T> ? 4 : 8;  // of a lane in flight
-
-template <class T, int kWide>
-GPU_KERNEL(kPoolThreads, 5)
-pool2d_pieces(Average<T> op, Grid grid, Pieces pieces, Axis high, Axis wide) {
-  const int lanes = 1 << pieces.lanes_log2, lane = thread_id() & (lanes - 1);
-  const Place at(grid, high.out, (block_id() * kPoolThreads + thread_id()) >> pieces.lanes_log2);
-  constexpr int kLoads = kPieceLoads<T, kWide>;
-  AveragePool<1> pool;
-  const T* const corner = op.src + at.image * op.src_image +
-                          int64_t{high.start(at.begin)} * wide.in + wide.start(at.column);
-  const int count = at.inside ? pieces.count : 0;  // the others come along for the shuffles
-  for (int first = lane; first < count; first += kLoads * lanes) {
-    Tap<T, kWide> taps[kLoads];
-#pragma unroll
-    for (int k = 0; k < kLoads; ++k) {
-      const int number =
-          first + k * lanes;  // without a branch, or each load would wait for the last
-      auto row = static_cast<uint32_t>(number < count ? number : first);
-      const auto piece = static_cast<int>(take_remainder(pieces.of_row, &row));
-      taps[k].load(corner + (static_cast<int>(row) * wide.in + piece * kWide));
-    }
-#pragma unroll
-    for (int k = 0; k < kLoads; ++k) {
-      float x[kWide];
-      taps[k].get(x);
-      const bool counts = first + k * lanes < count;
-#pragma unroll
-      for (int j = 0; j < kWide; ++j) pool.sum[0] += counts ? x[j] : 0.0f;
-    }
-  }
-  pool.sum[0] = sum_of_lanes(pool.sum[0], lanes);
-  if (!at.inside || lane != 0) return;
-  op.store(pool, at.image * op.dst_image + int64_t{at.begin} * wide.out + at.column, 0,
-           op.of_column(at.column, wide), at.begin, high);
-}
-
-// The elements of a piece: of a pack, or half of it or a quarter as often as need be; 1 if there are none.
-inline int piece_of_windows(const AdaptiveAxis&, const AdaptiveAxis&, int) { return 1; }
-inline int piece_of_windows(const Axis& high, const Axis& wide, int pack) {
-  if (!high.even || !wide.even || high.padding != 0 || wide.padding != 0) return 1;
-  const int all = wide.size | wide.in | static_cast<int>(wide.stride.divisor);
-  while (all % pack != 0) pack /= 2;
-  return pack;
-}
-
-template <class T, int kWide>
-int launch_pieces(const Average<T>& op, const Images& images, const Axis& high, const Axis& wide,
-                  const polyops_context* ctx) {
-  Pieces pieces = {high.size * (wide.size / kWide),
-                   Division(static_cast<uint32_t>(wide.size / kWide)), 0};
-  while (pieces.lanes_log2 < kMostLanesLog2 &&
-         2 * kPieceLoads<T, kWide> << pieces.lanes_log2 < pieces.count) {
-    ++pieces.lanes_log2;
-  }
-  const Grid grid = make_grid(images, 1, wide.out, high.out, 1);
-  return gpu::launch(pool2d_pieces<T, kWide>, grid.shape(pieces.lanes_log2), ctx, op, grid, pieces,
-                     high, wide);
-}
-
 // width: of the windows, at least.
 inline bool has_teams(const Images& images, int64_t width) {
   return images.channels == 1 && width >= 8;
@@ -154,14 +84,7 @@ inline int team_of(int64_t loads) {
 template <class T, class AnyAxis>
 int launch_teams(const Average<T>& op, const Images& images, int64_t width, const AnyAxis& high,
                  const AnyAxis& wide, const polyops_context* ctx) {
-  const bool aligned = reinterpret_cast<uintptr_t>(op.src) % 16 == 0;
-  if constexpr (std::is_same_v<AnyAxis, Axis>) {
-    const int piece = aligned ? piece_of_windows(high, wide, kPack<T>) : 1;
-    if (piece == 2) return launch_pieces<T, 2>(op, images, high, wide, ctx);
-    if (piece == 4) return launch_pieces<T, 4>(op, images, high, wide, ctx);
-    if (piece > 4) return launch_pieces<T, kPack<T>>(op, images, high, wide, ctx);
-  }
-  const bool packs = aligned && goes_by_packs(wide, kPack<T>);
+  const bool packs = reinterpret_cast<uintptr_t>(op.src) % 16 == 0 && goes_by_packs(wide, kPack<T>);
   const int64_t loads = packs ? width / kPack<T> : width;
   const int lanes_log2 = team_of(loads);
   const Grid grid = make_grid(images, 1, wide.out, high.out, 1);
