@@ -1,7 +1,7 @@
 // cumsum: every kernel against the reference in float64.
 //
 // Bound: 8 units of float32's epsilon of the sum of the magnitudes so far, and the rounding of the result.
-// A sum is added to one after the other in a chunk of some 250 rows at most, as stock adds throughout.
+// A sum is added to one after the other in a chunk of some 250 rows at most, or throughout, as stock's is.
 #include "reference/cumsum.h"
 
 #include <gtest/gtest.h>
@@ -111,7 +111,7 @@ TEST(Cumsum, LongRowsInChunks) {
 
 TEST(Cumsum, Columns) {
   std::vector<Case> cases;
-  for (int64_t rows : {1, 2, 7, 8, 9, 100}) cases.push_back({{rows, 24}, 0});
+  for (int64_t rows : {1, 2, 7, 8, 9, 15, 16, 17, 33, 100}) cases.push_back({{rows, 24}, 0});
   for (int64_t width : {2, 7, 8, 33, 136}) cases.push_back({{2, 19, width}, 1, {}, width % 2});
   cases.push_back({{9, 40}, 0, {}, 0, 1});        // results not aligned
   cases.push_back({{20, 24}, 0, {32, 1}});        // gaps

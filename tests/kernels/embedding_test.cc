@@ -47,7 +47,13 @@ std::vector<Case> all_cases() {
       {700, 900, 64},
       {64, 3000, 4},       // hardly any rows have lookups
       {30, 9, 1100, few},  // rows of several blocks
-      {1100, 3, 48, few},  // rows of several shares
+      {256, 300, 4, as_words, 0},
+      {256, 5, 12, half_of_one, -1, true, 1},
+      {300, 9, 1100, few},
+      {300, 2000, 4, spread, 13},
+      {300, 2000, 33, as_words, 0, true, 1},
+      {300, 1900, 8, one, 950},  // all of them padding
+      {1100, 3, 48, few},        // rows of several shares
       {900, 40, 33, as_words},
       {600, 40, 64, as_words, -1, false, 1},
       {1200, 70, 8, half_of_one, 23},
@@ -60,8 +66,10 @@ std::vector<Case> all_cases() {
       {8192, 40, 4, as_words},       // one block sorts them
       {8193, 1500, 4, as_words, 0},  // several do, in two passes
   };
-  for (int64_t width : {1, 2, 4, 5, 7, 8, 12, 31, 100, 257})
-    cases.push_back({90, 40, width, as_words});
+  for (int64_t width : {1, 2, 4, 5, 7, 8, 12, 31, 100, 257}) {
+    if (width < 9) cases.push_back({90, 40, width, as_words});
+    cases.push_back({260, 40, width, as_words});
+  }
   return cases;
 }
 
@@ -155,6 +163,15 @@ TEST(EmbeddingBackward, ManyLookups) {
   const Case c = {135000, 9, 1, few};
   Call call(c, POLYOPS_FLOAT32, POLYOPS_INT32);
   check(c, call);
+}
+
+// Of two passes, whose launches write a part of the zeros each, and of one.
+TEST(EmbeddingBackward, MostlyZeros) {
+  for (const Case& c : {Case{8200, 50000, 2, as_words, 17, true, 1}, Case{400, 70000, 5, one},
+                        Case{8200, 50000, 3, half_of_one, -1, false, 5}}) {
+    Call call(c, POLYOPS_BFLOAT16);
+    check(c, call);
+  }
 }
 
 TEST(EmbeddingBackward, SpecialValues) {

@@ -52,6 +52,9 @@ std::vector<Case> all_cases() {
       {30, {9, 1100}, few},    // rows of several blocks
       {800, {3, 48}, few},     // rows of several shares
       {600, {70, 8}, half_of_one},
+      {256, {70, 8}, half_of_one, 0, 1, 1},
+      {257, {3, 2100}, one},
+      {300, {5, 9, 16}, spread, 1},
       {1200, {400, 16}, half_of_one, 0, 0.5, 1},
       {300, {1, 16}, one},
       {300, {7, 264}, one},
@@ -65,8 +68,10 @@ std::vector<Case> all_cases() {
       {100, {12, 7, 20}, one, 1},
       {20, {9, 4, 3}},
   };
-  for (int64_t width : {1, 2, 4, 5, 7, 8, 12, 20, 31, 100, 257})
-    cases.push_back({90, {40, width}, half_of_one});
+  for (int64_t width : {1, 2, 4, 5, 7, 8, 12, 20, 31, 100, 257}) {
+    if (width < 9) cases.push_back({90, {40, width}, half_of_one});
+    cases.push_back({260, {40, width}, half_of_one});
+  }
   return cases;
 }
 
@@ -173,7 +178,8 @@ TEST(IndexAdd, MatchesReference) {
 
 // With and without lookups, divided among shares and not.
 TEST(IndexAdd, NegativeZerosStay) {
-  for (const Case& c : {Case{300, {400, 64}}, Case{800, {3, 48}, few}, Case{90, {40, 7}, one}}) {
+  for (const Case& c : {Case{300, {400, 64}}, Case{800, {3, 48}, few}, Case{90, {40, 7}, one},
+                        Case{300, {40, 7}, one}}) {
     Call call(c, POLYOPS_FLOAT32);
     call.self.fill([](int64_t) { return -0.0; });
     call.src.fill([](int64_t) { return -0.0; });

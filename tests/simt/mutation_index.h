@@ -10,14 +10,15 @@
 namespace polyops::testing {
 namespace {
 
-// With two rows next to each other that shares divide; sorted by one block, with more bins than
-// threads, and in two passes; by several blocks, of two tiles each; by so many that a launch of its
-// own adds up their counts.
+// Few of them; with two rows next to each other that shares divide; sorted by one block, with more
+// bins than threads, and in two passes; by several blocks, of two tiles each; with rows of which a
+// block finishes two; by so many that a launch of its own adds up their counts.
 struct Table {
   int64_t lookups, rows, width;
 };
-const std::initializer_list<Table> kTables = {
-    {120, 3, 256}, {2100, 500, 1}, {300, 1500, 4}, {8300, 700, 1}, {132000, 3, 1}};
+const std::initializer_list<Table> kTables = {{120, 3, 256},  {70, 60, 4},    {300, 3, 256},
+                                              {2100, 500, 1}, {300, 1500, 4}, {8300, 700, 1},
+                                              {8300, 12, 1},  {132000, 3, 1}};
 
 Calls embedding_backward() {
   Calls all = {"embedding_backward", {}};
@@ -51,7 +52,7 @@ Calls index_add() {
     });
   };
   for (const Table& t : kTables) add(t, false);
-  add({120, 3, 256}, true);
+  add({300, 3, 256}, true);
   add({8300, 700, 1}, true);
   return all;
 }

@@ -249,7 +249,7 @@ Calls sum() {
 Calls argmax() {
   Calls all = {"argmax", {}};
   for (const Shape& s :
-       std::vector<Shape>{{{2, 9000}, 1}, {{1, 70001}, 1}, {{50, 24}, 0}, {{300, 19}, 1}}) {
+       std::vector<Shape>{{{2, 9000}, 1}, {{1, 70001}, 1}, {{50, 24}, 0}, {{300, 19}, 1}, {{5, 520}, 0}}) {
     all.calls.push_back([s](const polyops_kernel& kernel) {
       Sizes kept = s.sizes;
       kept[static_cast<size_t>(s.dim)] = 1;

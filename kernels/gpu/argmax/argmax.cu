@@ -1,6 +1,7 @@
 // argmax, argmin, max and min over a dimension on GPUs.
 #include "polyops/ops/extreme.h"
 #include "reduction/calls.h"
+#include "reduction/extreme_alone.h"
 #include "reduction/extreme_columns.h"
 #include "reduction/extreme_few.h"
 #include "reduction/extreme_rows.h"
@@ -51,6 +52,7 @@ int extreme(const void* data, const polyops_context* ctx) {
         static_cast<const T*>(a.src.data), layout.columns ? layout.stride : 1,
         static_cast<int64_t*>(a.indices.data), valued ? static_cast<T*>(a.values.data) : nullptr};
     if (are_few(layout, to.src)) return launch_extreme_few<Op>(layout, to, ctx);
+    if (are_alone(layout, to.src)) return launch_extreme_alone<Op>(layout, to, ctx);
     return layout.columns ? launch_extreme_columns<Op>(layout, to, ctx)
                           : launch_extreme_rows<Op>(layout, to, ctx);
   });

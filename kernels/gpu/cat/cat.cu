@@ -43,9 +43,9 @@ int launch_pieces(const polyops_cat_args& a, const polyops_context* ctx) {
   int64_t begin = 0;
   bool aligned = true;
   for (int64_t i = 0; i < a.count; ++i) {
+    all.first_block[all.count] = blocks;
     Piece<kLevels>& p = all.piece[all.count++];
     make_piece(a.srcs[i], slab_of(a, a.srcs[i], begin), &p);
-    p.first_block = blocks;
     blocks += divide(&p, sizeof(T));
     aligned = aligned && p.aligned != 0;
     begin += a.srcs[i].sizes[a.dim];

@@ -48,7 +48,7 @@ template <int kLevels>
 GPU_DEVICE CatPack pack_at(const Piece<kLevels>& p, uint32_t item) {
   CatPack pack = {nullptr, nullptr, 0, false};
   if (item >= p.rows * p.packs) return pack;
-  const uint32_t row = item / p.packs;
+  const uint32_t row = p.row_of_pack(item);
   const CatRow r = row_of(p, row);
   const int64_t at = (-behind_pack(r.dst) & 15) + int64_t{16} * (item - row * p.packs);
   if (at + 16 > p.bytes) return pack;
@@ -127,8 +127,9 @@ template <int kLevels>
 GPU_KERNEL(kCatThreads)
 cat_aligned_pieces(const GPU_CONSTANT Pieces<kLevels> all) {
   const auto block = static_cast<uint32_t>(block_id());
-  const Piece<kLevels>& p = piece_of(all, block);
-  const uint32_t first = (block - p.first_block) * kCatItems + thread_id();
+  const int which = piece_of(all, block);
+  const Piece<kLevels>& p = all.piece[which];
+  const uint32_t first = (block - all.first_block[which]) * kCatItems + thread_id();
   const uint32_t count = p.rows * p.packs;
   char* to[kCatPacks];
   Words words[kCatPacks];
@@ -137,7 +138,7 @@ cat_aligned_pieces(const GPU_CONSTANT Pieces<kLevels> all) {
     const uint32_t item = first + k * kCatThreads;
     to[k] = nullptr;
     if (item >= count) continue;
-    const uint32_t row = item / p.packs;
+    const uint32_t row = p.row_of_pack(item);
     const CatRow r = row_of(p, row);
     const int64_t at = int64_t{16} * (item - row * p.packs);
     words[k] = load_words(r.src + at);
@@ -154,8 +155,9 @@ template <class T, int kLevels>
 GPU_KERNEL(kCatThreads)
 cat_pieces(const GPU_CONSTANT Pieces<kLevels> all) {
   const auto block = static_cast<uint32_t>(block_id());
-  const Piece<kLevels>& p = piece_of(all, block);
-  const uint32_t own = block - p.first_block;
+  const int which = piece_of(all, block);
+  const Piece<kLevels>& p = all.piece[which];
+  const uint32_t own = block - all.first_block[which];
   if (own < p.pack_blocks) {
     copy_packs<T>(p, own);
   } else {

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "division.h"
 #include "gpu.h"
 #include "walk.h"
 
@@ -25,36 +26,43 @@ struct Piece {
   int64_t src_steps[kLevels];
   int64_t dst_steps[kLevels];
   uint32_t sizes[kLevels];
-  int32_t levels;
   uint32_t rows;
   uint32_t packs;        // whole packs of a row, at most
+  uint32_t by_packs;     // as Division has it
   uint32_t ends;         // places for elements before and behind them; all of a row without packs
-  uint32_t first_block;  // of those that copy this input
-  uint32_t pack_blocks;  // the first of them copy packs, the others ends
-  int32_t dense;         // no gaps between rows of the input
-  int32_t aligned;       // rows are whole packs, of 16 aligned bytes in the input too
+  uint32_t pack_blocks;  // the first blocks copy packs, the others ends
+  uint8_t by_packs_shift;
+  uint8_t levels;
+  uint8_t dense;    // no gaps between rows of the input
+  uint8_t aligned;  // rows are whole packs, of 16 aligned bytes in the input too
+
+  GPU_DEVICE uint32_t row_of_pack(uint32_t item) const {
+    return Division(packs, by_packs, by_packs_shift).quotient(item);
+  }
 };
 
 template <int kLevels>
 struct Pieces {
   static constexpr int kMost = kLevels == 2 ? 38 : 12;
-  Piece<kLevels> piece[kMost];
   int32_t count;
+  // Of those that copy an input, the first. They lie together, since each is a miss that a block waits for.
+  uint32_t first_block[kMost];
+  Piece<kLevels> piece[kMost];
 };
 static_assert(sizeof(Pieces<2>) <= 4000 && sizeof(Pieces<POLYOPS_MAX_RANK>) <= 4000);
 
 template <int kLevels>
-GPU_DEVICE const Piece<kLevels>& piece_of(const Pieces<kLevels>& all, uint32_t block) {
+GPU_DEVICE int piece_of(const Pieces<kLevels>& all, uint32_t block) {
   int low = 0, high = all.count;
   while (high - low > 1) {
     const int middle = (low + high) / 2;
-    if (all.piece[middle].first_block <= block) {
+    if (all.first_block[middle] <= block) {
       low = middle;
     } else {
       high = middle;
     }
   }
-  return all.piece[low];
+  return low;
 }
 
 struct CatRow {
@@ -97,6 +105,9 @@ uint32_t divide(Piece<kLevels>* p, int width) {
   p->aligned = fits && fits_src;
   const bool whole = fits || p->bytes >= kShortRow;
   p->packs = whole ? static_cast<uint32_t>(p->bytes / 16) : 0;
+  const Division by_packs(p->packs == 0 ? 1 : p->packs);
+  p->by_packs = by_packs.factor;
+  p->by_packs_shift = static_cast<uint8_t>(by_packs.shift);
   p->ends = fits ? 0 : static_cast<uint32_t>((whole ? 32 : p->bytes) / width);
   p->pack_blocks = blocks_for(int64_t{p->rows} * p->packs);
   return p->pack_blocks + blocks_for(int64_t{p->rows} * p->ends);
@@ -114,7 +125,7 @@ bool make_piece(const polyops_tensor& src, const polyops_tensor& slab, Piece<kLe
   p->src = static_cast<const char*>(src.data);
   p->dst = static_cast<char*>(slab.data);
   p->bytes = (runs ? walk.sizes[0] : 1) * width;
-  p->levels = walk.rank > skipped ? walk.rank - skipped : 1;
+  p->levels = static_cast<uint8_t>(walk.rank > skipped ? walk.rank - skipped : 1);
   p->rows = 1;
   int64_t dense_step = p->bytes;
   p->dense = 1;

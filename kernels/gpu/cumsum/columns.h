@@ -1,6 +1,6 @@
-// Columns. A thread takes a pack of columns down a chunk of rows, kScanRows of them in flight. Where
-// columns are few, chunks are many: one launch before sums up each, and another turns those sums into what
-// each chunk begins with.
+// Columns. A thread takes a pack of columns down a chunk of rows, kScanRows of them in flight while it adds
+// up those before. Only where columns are few, chunks are several: one launch before sums up each, and
+// another turns those sums into what each chunk begins with.
 #ifndef POLYOPS_GPU_CUMSUM_COLUMNS_H_
 #define POLYOPS_GPU_CUMSUM_COLUMNS_H_
 
@@ -13,10 +13,15 @@
 namespace polyops::gpu {
 namespace {
 
-constexpr int kScanColumnThreads = 128;
-constexpr int kScanRows = 8;
-// Threads that keep an H200's 132 multiprocessors' memory busy.
-constexpr int64_t kManyScanThreads = int64_t{132} * 512;
+constexpr int kScanColumnThreads = 64;
+template <class T>
+constexpr int kScanRows = sizeof(T) == 4 ? 8 : 16;
+// Threads that keep an H200's 132 multiprocessors' memory busy; and so many that they take less time with
+// whole columns than twice with chunks of them.
+template <class T>
+constexpr int64_t kManyScanThreads = int64_t{132} * (sizeof(T) == 4 ? 512 : 256);
+template <class T>
+constexpr int64_t kWholeScanThreads = int64_t{132} * (sizeof(T) == 4 ? 192 : 96);
 constexpr int64_t kLeastScanRows = 64;  // of a chunk
 constexpr int kStartThreads = 1024, kStartAcross = 8;
 
@@ -32,15 +37,19 @@ struct ScanColumns {
   const float* starts;  // of each chunk, if there are several
 };
 
+template <class T, int kWide>
+GPU_DEVICE void load_scan_rows(const T* src, int64_t stride, int32_t rows,
+                               Piece<T, kWide> (&pieces)[kScanRows<T>]) {
+#pragma unroll
+  for (int k = 0; k < kScanRows<T>; ++k) {
+    if (k < rows) pieces[k].load(src + k * stride);
+  }
+}
+
 // Of float32 results, rows are summed up apart first: so few of a long column's sums round each other.
 template <class T, class U, int kWide>
-GPU_DEVICE void scan_rows_of(const T* src, int64_t src_stride, U* dst, int64_t dst_stride,
-                             int32_t rows, float (&sum)[kWide]) {
-  Piece<T, kWide> pieces[kScanRows];
-#pragma unroll
-  for (int k = 0; k < kScanRows; ++k) {
-    if (k < rows) pieces[k].load(src + k * src_stride);
-  }
+GPU_DEVICE void scan_rows_of(const Piece<T, kWide> (&pieces)[kScanRows<T>], U* dst,
+                             int64_t dst_stride, int32_t rows, float (&sum)[kWide]) {
   constexpr bool kApart = sizeof(U) == sizeof(float);
   float start[kWide], result[kWide];
 #pragma unroll
@@ -49,7 +58,7 @@ GPU_DEVICE void scan_rows_of(const T* src, int64_t src_stride, U* dst, int64_t d
     sum[j] = kApart ? 0 : sum[j];
   }
 #pragma unroll
-  for (int k = 0; k < kScanRows; ++k) {
+  for (int k = 0; k < kScanRows<T>; ++k) {
     if (k >= rows) break;
     float x[kWide];
     pieces[k].get(x);
@@ -62,6 +71,23 @@ GPU_DEVICE void scan_rows_of(const T* src, int64_t src_stride, U* dst, int64_t d
   }
 #pragma unroll
   for (int j = 0; j < kWide; ++j) sum[j] = result[j];
+}
+
+template <class T, class U, int kWide>
+GPU_DEVICE void scan_chunk(const T* src, int64_t src_stride, U* dst, int64_t dst_stride,
+                           int32_t rows, float (&sum)[kWide]) {
+  constexpr int kRows = kScanRows<T>;
+  Piece<T, kWide> now[kRows], next[kRows];
+  load_scan_rows(src, src_stride, rows, now);
+  for (; rows > kRows; rows -= kRows) {
+    src += kRows * src_stride;
+    load_scan_rows(src, src_stride, rows - kRows, next);
+    scan_rows_of(now, dst, dst_stride, kRows, sum);
+    dst += kRows * dst_stride;
+#pragma unroll
+    for (int k = 0; k < kRows; ++k) now[k] = next[k];
+  }
+  scan_rows_of(now, dst, dst_stride, rows, sum);
 }
 
 template <class T, class U, int kWide>
@@ -83,13 +109,8 @@ scan_columns(const GPU_CONSTANT ScanColumns<T, U> c) {
 #pragma unroll
     for (int j = 0; j < kWide; ++j) sum[j] = starts[j];
   }
-  int32_t rows = c.n - first < c.part ? c.n - first : c.part;
-  for (; rows >= kScanRows; rows -= kScanRows) {
-    scan_rows_of<T, U, kWide>(src, c.src_stride, dst, c.dst_stride, kScanRows, sum);
-    src += kScanRows * c.src_stride;
-    dst += kScanRows * c.dst_stride;
-  }
-  if (rows > 0) scan_rows_of<T, U, kWide>(src, c.src_stride, dst, c.dst_stride, rows, sum);
+  const int32_t rows = c.n - first < c.part ? c.n - first : c.part;
+  scan_chunk(src, c.src_stride, dst, c.dst_stride, rows, sum);
 }
 
 // Sums of chunks, in their places what was before each: [outer][chunks][width]. A block takes
@@ -121,19 +142,22 @@ starts_of_chunks(float* sums, uint32_t chunks, uint32_t width, uint32_t tiles) {
 }
 
 // Rows of a chunk.
-inline int64_t scan_column_part(const LinesLayout& of, int wide) {
+template <class T>
+int64_t scan_column_part(const LinesLayout& of, int wide) {
   const int64_t threads = of.kept.numel() * (of.width / wide);
-  int64_t chunks = divide_up(kManyScanThreads, threads);
+  if (wide == kPack<T> && threads >= kWholeScanThreads<T>) return of.n;
+  int64_t chunks = divide_up(kManyScanThreads<T>, threads);
   if (chunks > of.n / kLeastScanRows) chunks = of.n / kLeastScanRows;
   return chunks < 2 ? of.n : divide_up(of.n, chunks);
 }
 
 // Whatever the alignment turns out to be.
-inline size_t scan_columns_scratch(const LinesLayout& of, int pack) {
+template <class T>
+size_t scan_columns_scratch(const LinesLayout& of) {
   size_t most = 0;
-  for (int wide : {1, pack}) {
+  for (int wide : {1, kPack<T>}) {
     if (of.width % wide != 0) continue;
-    const int64_t chunks = divide_up(of.n, scan_column_part(of, wide));
+    const int64_t chunks = divide_up(of.n, scan_column_part<T>(of, wide));
     const size_t bytes = static_cast<size_t>(of.kept.numel() * chunks * of.width) * sizeof(float);
     if (chunks > 1 && bytes > most) most = bytes;
   }
@@ -158,7 +182,7 @@ int launch_scan_columns(const LinesLayout& of, const T* src, U* dst, const polyo
   const bool packed = in_packs<T>(chunks_of(of), src) && of.strides[0] % kPack<T> == 0 &&
                       rows_aligned(of.kept, 0, dst, kPack<T>);
   const int wide = packed ? kPack<T> : 1;
-  const int64_t part = scan_column_part(of, wide), chunks = divide_up(of.n, part);
+  const int64_t part = scan_column_part<T>(of, wide), chunks = divide_up(of.n, part);
   float* starts = nullptr;
   if (chunks > 1) {
     starts = static_cast<float*>(ctx->scratch);

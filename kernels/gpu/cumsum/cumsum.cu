@@ -20,7 +20,9 @@ size_t scratch(const void* data, int32_t) {
   LinesLayout lines;
   if (find_lines(a, &lines) != nullptr) return 0;
   const bool wide = a.src.dtype == POLYOPS_FLOAT32;
-  if (lines.columns) return scan_columns_scratch(lines, wide ? kPack<float> : kPack<bf16>);
+  if (lines.columns) {
+    return wide ? scan_columns_scratch<float>(lines) : scan_columns_scratch<bf16>(lines);
+  }
   return wide ? scan_rows_scratch<float>(lines) : scan_rows_scratch<bf16>(lines);
 }
 

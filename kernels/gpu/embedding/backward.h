@@ -20,7 +20,9 @@ namespace polyops::gpu {
 namespace {
 
 constexpr int kGradThreads = 256;
-constexpr int kBatch = 4;
+// Events of a team in flight.
+template <int kUnit>
+constexpr int kBatch = kUnit == 1 ? 6 : 4;
 
 // What a lane of a team has of a row.
 template <class T, int kUnit>
@@ -40,12 +42,12 @@ GPU_DEVICE bool add_events(const GradCall& c, const Lane<T, kUnit>& lane, const 
   bool ended = false;
   uint32_t row = *first_row;
 #pragma unroll 1
-  for (int i = begin; i < end; i += kBatch) {
-    Event event[kBatch];
-    Words words[kBatch];
+  for (int i = begin; i < end; i += kBatch<kUnit>) {
+    Event event[kBatch<kUnit>];
+    Words words[kBatch<kUnit>];
     uint32_t next = row;
 #pragma unroll
-    for (int k = 0; k < kBatch; ++k) {
+    for (int k = 0; k < kBatch<kUnit>; ++k) {
       event[k] = {kNothing, 0};
       if (i + k < end) event[k] = events[i + k];
       const bool is_lookup = event[k].lookup >= 0, is_end = event[k].lookup == kEnd;
@@ -61,7 +63,7 @@ GPU_DEVICE bool add_events(const GradCall& c, const Lane<T, kUnit>& lane, const 
       }
     }
 #pragma unroll
-    for (int k = 0; k < kBatch; ++k) {
+    for (int k = 0; k < kBatch<kUnit>; ++k) {
       if (event[k].lookup >= 0) {
         float x[kUnit];
         unpack_unit<T, kUnit>(words[k], x);
@@ -73,6 +75,8 @@ GPU_DEVICE bool add_events(const GradCall& c, const Lane<T, kUnit>& lane, const 
           unpack_unit<T, kUnit>(words[k], x);
 #pragma unroll
           for (int j = 0; j < kUnit; ++j) sum[j] += x[j];
+          row = float_bits(event[k].scale);
+        } else if (c.shares.by_lookups != 0) {
           row = float_bits(event[k].scale);
         }
         if (!ended) {
@@ -154,9 +158,9 @@ embedding_sums(const GradCall c) {
     return;
   }
   int count = static_cast<int>(to.lookup - from.lookup + to.row - from.row);
-  if (kAdds && c.shares.by_lookups != 0) count = list_lookups(c, from, to, events);
+  if (c.shares.by_lookups != 0) count = list_lookups(c, from, to, events);
   const int each = (count + c.teams - 1) / c.teams;
-  if (!kAdds || c.shares.by_lookups == 0) list_events(c, from, to, each, events, before);
+  if (c.shares.by_lookups == 0) list_events(c, from, to, each, events, before);
   barrier();
 
   const int team = thread_id() / c.lanes, place = thread_id() % c.lanes;

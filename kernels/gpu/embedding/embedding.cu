@@ -7,8 +7,9 @@ namespace polyops::gpu {
 namespace {
 
 SumSizes sizes_of(const polyops_embedding_backward_args& a) {
-  return {a.grad_dst.sizes[0],    a.grad_weight.sizes[0], 1,
-          a.grad_weight.sizes[1], a.grad_dst.dtype,       false};
+  const int64_t lookups = a.grad_dst.sizes[0], rows = a.grad_weight.sizes[0];
+  const bool clears = rows >= kMostlyZeros * lookups;
+  return {lookups, rows, 1, a.grad_weight.sizes[1], a.grad_dst.dtype, clears, clears};
 }
 
 const char* embedding_supports(const void* data) {

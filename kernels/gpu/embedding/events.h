@@ -12,6 +12,12 @@
 namespace polyops::gpu {
 namespace {
 
+GPU_DEVICE Event event_of(const GradCall& c, const Lookup& lookup, bool counts) {
+  float scale = c.scale;
+  if (counts && c.by_freq != 0) scale = 1 / static_cast<float>(lookups_of(c.shares, lookup.row));
+  return {counts ? static_cast<int32_t>(lookup.at) : kNothing, scale};
+}
+
 // All of them, and how many lookups of it each team has before its own.
 GPU_DEVICE void list_events(const GradCall& c, const Begin& from, const Begin& to, int each,
                             Event* events, uint32_t* before) {
@@ -26,10 +32,7 @@ GPU_DEVICE void list_events(const GradCall& c, const Begin& from, const Begin& t
     if (i < lookups) {
       const Lookup lookup = s.sorted[from.lookup + i];
       at = i + static_cast<int>(lookup.row - from.row);
-      const bool counts = lookup.row < s.rows;
-      float scale = c.scale;
-      if (counts && c.by_freq != 0) scale = 1 / static_cast<float>(lookups_of(s, lookup.row));
-      events[at] = {counts ? static_cast<int32_t>(lookup.at) : kNothing, scale};
+      events[at] = event_of(c, lookup, lookup.row < s.rows);
     }
     for (int team = (last + each) / each; team < c.teams && team * each <= at; ++team) {
       before[team] = i;
@@ -47,14 +50,15 @@ GPU_DEVICE int list_lookups(const GradCall& c, const Begin& from, const Begin& t
   for (int first = 0; first < lookups; first += block_threads()) {
     const int i = first + thread_id();
     Lookup lookup = {0, 0};
-    bool last = false;  // of its row
+    bool counts = false, last = false;  // of its row
     if (i < lookups) {
       const uint32_t next = from.lookup + i + 1;
       lookup = s.sorted[next - 1];
-      last = next == s.lookups || s.sorted[next].row != lookup.row;
+      counts = lookup.row < s.rows;
+      last = counts && (next == s.lookups || s.sorted[next].row != lookup.row);
     }
     const uint32_t before = ends + sum_before(last ? 1 : 0, waves);
-    if (i < lookups) events[i + before] = {static_cast<int32_t>(lookup.at), c.scale};
+    if (i < lookups) events[i + before] = event_of(c, lookup, counts);
     if (last) events[i + before + 1] = {kEnd, float_of_bits(lookup.row)};
     if (thread_id() == block_threads() - 1) *so_far = before + (last ? 1 : 0);
     barrier();

@@ -1,6 +1,7 @@
 // Rows that several shares divide: adds up what those before left open, and what the last one had
-// until the row's end. A block has some shares, and kTileWidth columns; its teams take every so
-// many of a row's shares, and are added up in order.
+// until the row's end. A block has every so many of the shares, since those that end such a row are
+// often neighbours, and kTileWidth columns; its teams take every so many of a row's shares, and are
+// added up in order.
 #ifndef POLYOPS_GPU_EMBEDDING_FINISH_H_
 #define POLYOPS_GPU_EMBEDDING_FINISH_H_
 
@@ -60,7 +61,8 @@ embedding_finish(const GradCall c, uint32_t shares, uint32_t of_block, int tiles
   const auto group = static_cast<uint32_t>(block_id()) / static_cast<uint32_t>(tiles);
   const int tile = static_cast<int>(static_cast<uint32_t>(block_id()) - group * tiles) * kTileWidth;
   const auto thread = static_cast<uint32_t>(thread_id());
-  const uint32_t share = group * of_block + thread;
+  const uint32_t groups = (shares + of_block - 1) / of_block;
+  const uint32_t share = thread * groups + group;
   const bool has = thread < of_block && share < shares;
   const uint32_t ends = has && c.divided[share].ended != kNoRow ? 1 : 0;
   const uint32_t before = sum_before(ends, waves);

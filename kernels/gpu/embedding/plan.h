@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "backward.h"
+#include "few.h"
 #include "finish.h"
 #include "sort_chunks.h"
 
@@ -15,7 +16,7 @@ namespace {
 
 constexpr int64_t kSortAlone = int64_t{kSortThreadsAlone} * kSortItems;
 // For so many blocks, shares are made smaller.
-constexpr int64_t kWantedBlocks = 512;
+constexpr int64_t kWantedBlocks = 1024;
 
 inline int64_t ceil_div(int64_t n, int64_t by) { return (n + by - 1) / by; }
 
@@ -36,8 +37,26 @@ inline Teams teams_of(int64_t units) {
 struct SumSizes {
   int64_t lookups, rows, outer, width;
   int32_t dtype;
-  bool by_lookups;  // rows without lookups are not written
+  bool by_lookups;  // rows without lookups the sums do not write
+  bool clears;      // but those are 0, written beside the sort
 };
+
+// Few lookups are not sorted. Of rows that none has, there may be so many elements.
+constexpr int64_t kMostFewElements = int64_t{1} << 24;
+inline bool all_written(const SumSizes& s) { return !s.by_lookups || s.clears; }
+inline bool are_few(const SumSizes& s) {
+  return s.lookups <= kFewLookups &&
+         (!all_written(s) || s.rows * s.outer * s.width <= kMostFewElements);
+}
+// Several teams, for rows that all of them have.
+inline Teams few_teams(int64_t units) {
+  Teams t;
+  t.parts = static_cast<int>(ceil_div(units, units <= 256 ? 64 : 256));
+  t.lanes = static_cast<int>(ceil_div(units, t.parts));
+  t.teams = kFewLookupThreads / t.lanes;
+  t.threads = kFewLookupThreads;
+  return t;
+}
 
 struct Plan {
   int64_t lookups, rows, columns;
@@ -60,7 +79,8 @@ inline Plan plan_of(const SumSizes& sizes) {
   p.bits = static_cast<int>(ceil_div(bits, p.passes));
   if (!alone) {
     const int64_t tiles = ceil_div(ceil_div(p.lookups, kMostChunks), kSortTile);
-    const int64_t least = p.lookups > kFewChunks * int64_t{kSortTile} ? 2 : 1;
+    const int64_t few = kFewChunks * int64_t{kSortTile};
+    const int64_t least = p.lookups > few && p.lookups <= 2 * few ? 2 : 1;
     p.of_chunk = kSortTile * (tiles < least ? least : tiles);
     p.chunks = ceil_div(p.lookups, p.of_chunk);
   }

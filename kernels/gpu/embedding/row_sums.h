@@ -1,8 +1,8 @@
 // Sums of rows by an index, from the host: what embedding's gradient and index_add are. The lookups
 // are sorted by their rows (sort.h), lookups of equal rows added up in their order (backward.h), and
 // rows that many lookups have in parts (finish.h). No part of it depends on which thread comes first.
-// Bound: memory, each lookup read and each row written once; of few bytes, launches: two for up to
-// kSortAlone lookups of which no row has many, else up to eight.
+// Bound: memory, each lookup read and each row written once; of few bytes, launches: one for up to
+// kFewLookups (few.h), two for up to kSortAlone of which no row has many, else up to eight.
 #ifndef POLYOPS_GPU_EMBEDDING_ROW_SUMS_H_
 #define POLYOPS_GPU_EMBEDDING_ROW_SUMS_H_
 
@@ -36,38 +36,43 @@ inline const char* sums_fit(const SumSizes& sizes) {
 }
 
 inline size_t sums_scratch(const SumSizes& sizes) {
-  return scratch_of(plan_of(sizes), nullptr).bytes;
+  return are_few(sizes) ? 0 : scratch_of(plan_of(sizes), nullptr).bytes;
 }
 
 inline size_t shared_counts(int threads, int bits) {
   return (sizeof(uint32_t) * threads / 32) << bits;
 }
 
-inline int sort_few(const Plan& p, const Scratch& s, const Made& made, const polyops_context* ctx) {
+inline int sort_few(const Plan& p, const Scratch& s, const Made& made, const Zeros& zeros,
+                    const polyops_context* ctx) {
   const int64_t wanted = ceil_div(p.lookups, 64 * kSortItems) * 64;
   const int threads = wanted < kSortThreads ? kSortThreads : static_cast<int>(wanted);
-  return gpu::launch(sort_alone, {1, threads, shared_counts(threads, p.bits)}, ctx, made,
-                     static_cast<uint32_t>(p.lookups), p.passes, p.bits, s.lookups[0],
-                     s.lookups[1]);
+  return gpu::launch(sort_alone, {1 + zeros.blocks(), threads, shared_counts(threads, p.bits)}, ctx,
+                     made, static_cast<uint32_t>(p.lookups), p.passes, p.bits, s.lookups[0],
+                     s.lookups[1], zeros);
 }
 
+// Of several parts of zeros, those two of them that begin with that one.
 template <class Source>
-int sort_pass(const Source& source, const SortCall& call, const polyops_context* ctx) {
-  const LaunchShape count = {call.chunks, kSortThreads};
-  const LaunchShape place = {call.chunks, kSortThreads,
-                             shared_counts(kSortThreads, call.digit.bits)};
+int sort_pass(const Source& source, SortCall call, const Zeros& zeros, int64_t part, int64_t parts,
+              const polyops_context* ctx) {
+  call.zeros = zeros.part(part, parts);
+  const LaunchShape count = {call.chunks + call.zeros.blocks(), kSortThreads};
   int status = gpu::launch(sort_count<Source>, count, ctx, source, call);
   if (status == POLYOPS_OK && call.chunks > kFewChunks) {
     const int64_t blocks = ceil_div(int64_t{1} << call.digit.bits, 32);
     status = gpu::launch(sort_stack, {blocks, kStackThreads}, ctx, call);
   }
   if (status != POLYOPS_OK) return status;
+  call.zeros = zeros.part(part + 1, parts);
+  const LaunchShape place = {call.chunks + call.zeros.blocks(), kSortThreads,
+                             shared_counts(kSortThreads, call.digit.bits)};
   return gpu::launch(sort_place<Source>, place, ctx, source, call);
 }
 
-inline int sort_lookups(const Plan& p, const Scratch& s, const Made& made,
+inline int sort_lookups(const Plan& p, const Scratch& s, const Made& made, const Zeros& zeros,
                         const polyops_context* ctx) {
-  if (p.chunks == 0) return sort_few(p, s, made, ctx);
+  if (p.chunks == 0) return sort_few(p, s, made, zeros, ctx);
   for (int pass = 0; pass < p.passes; ++pass) {
     const SortCall call = {{pass * p.bits, p.bits},
                            static_cast<uint32_t>(p.lookups),
@@ -75,9 +80,12 @@ inline int sort_lookups(const Plan& p, const Scratch& s, const Made& made,
                            static_cast<int32_t>(p.chunks),
                            s.counts,
                            s.all,
-                           s.lookups[pass % 2]};
-    const int status = pass == 0 ? sort_pass(made, call, ctx)
-                                 : sort_pass(Left{s.lookups[(pass - 1) % 2]}, call, ctx);
+                           s.lookups[pass % 2],
+                           {}};
+    const int part = 2 * pass, parts = 2 * p.passes;
+    const int status =
+        pass == 0 ? sort_pass(made, call, zeros, part, parts, ctx)
+                  : sort_pass(Left{s.lookups[(pass - 1) % 2]}, call, zeros, part, parts, ctx);
     if (status != POLYOPS_OK) return status;
   }
   return POLYOPS_OK;
@@ -109,6 +117,26 @@ inline GradCall grad_call(const RowSums& r, const Plan& p, const Scratch& s, con
 }
 
 template <class T, int kUnit, bool kAdds>
+int add_few(const RowSums& r, const Plan& p, const polyops_context* ctx) {
+  const int64_t units = p.columns / kUnit;
+  const Teams t = few_teams(units);
+  int64_t rest = kRestUnits / units;
+  if (rest < 1) rest = 1;
+  if (rest > kMostRestRows) rest = kMostRestRows;
+  const int64_t sum_blocks = p.lookups * t.parts;
+  const FewCall call = {r.made,
+                        grad_call(r, p, {}, t),
+                        static_cast<uint32_t>(p.lookups),
+                        static_cast<uint32_t>(p.rows),
+                        static_cast<uint32_t>(sum_blocks),
+                        static_cast<uint32_t>(rest),
+                        Division(static_cast<uint32_t>(t.parts)),
+                        Division(static_cast<uint32_t>(units))};
+  const int64_t blocks = sum_blocks + (all_written(r.sizes) ? ceil_div(p.rows, rest) : 0);
+  return gpu::launch(sums_of_few<T, kUnit, kAdds>, {blocks, kFewLookupThreads}, ctx, call);
+}
+
+template <class T, int kUnit, bool kAdds>
 int add_up(const RowSums& r, const Plan& p, const Scratch& s, const polyops_context* ctx) {
   const Teams t = teams_of(p.columns / kUnit);
   const GradCall call = grad_call(r, p, s, t);
@@ -128,18 +156,26 @@ int add_up(const RowSums& r, const Plan& p, const Scratch& s, const polyops_cont
 
 template <bool kAdds>
 int sum_rows(const RowSums& r, const polyops_context* ctx) {
+  const bool few = are_few(r.sizes);
   const Plan p = plan_of(r.sizes);
   const Scratch s = scratch_of(p, ctx->scratch);
-  const int status = sort_lookups(p, s, r.made, ctx);
-  if (status != POLYOPS_OK) return status;
+  if (!few) {
+    const int64_t halves = p.rows * p.columns * polyops_dtype_size(r.sizes.dtype) / 2;
+    const Zeros zeros = {static_cast<bf16*>(r.dst), r.sizes.clears ? halves : 0};
+    const int status = sort_lookups(p, s, r.made, zeros, ctx);
+    if (status != POLYOPS_OK) return status;
+  }
   const uintptr_t places =
       reinterpret_cast<uintptr_t>(r.src) | reinterpret_cast<uintptr_t>(r.base) |
       reinterpret_cast<uintptr_t>(r.dst) |
       static_cast<uintptr_t>(r.sizes.width * polyops_dtype_size(r.sizes.dtype));
   return with_type(r.sizes.dtype, [&]<class T>() {
-    if (places % 16 == 0) return add_up<T, kPack<T>, kAdds>(r, p, s, ctx);
-    if (places % 8 == 0) return add_up<T, kPack<T> / 2, kAdds>(r, p, s, ctx);
-    return add_up<T, 1, kAdds>(r, p, s, ctx);
+    const auto add = [&]<int kUnit>() {
+      return few ? add_few<T, kUnit, kAdds>(r, p, ctx) : add_up<T, kUnit, kAdds>(r, p, s, ctx);
+    };
+    if (places % 16 == 0) return add.template operator()<kPack<T>>();
+    if (places % 8 == 0) return add.template operator()<kPack<T> / 2>();
+    return add.template operator()<1>();
   });
 }
 

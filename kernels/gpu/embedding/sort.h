@@ -10,6 +10,7 @@
 
 #include "gpu.h"
 #include "indices.h"
+#include "zeros.h"
 
 namespace polyops::gpu {
 namespace {
@@ -188,11 +189,16 @@ GPU_DEVICE uint32_t sum_of_waves(const Digit& digit, const uint32_t* counts, int
 // All passes, of no more lookups than a block takes at a time; they leave them in to0 and to1 in
 // turn.
 GPU_KERNEL(kSortThreadsAlone)
-sort_alone(const Made made, uint32_t lookups, int passes, int bits, Lookup* to0, Lookup* to1) {
+sort_alone(const Made made, uint32_t lookups, int passes, int bits, Lookup* to0, Lookup* to1,
+           const GPU_CONSTANT Zeros zeros) {
   GPU_SHARED(uint32_t, base, kMostBins);
   GPU_SHARED(uint32_t, all, kMostBins);
   GPU_SHARED(uint32_t, waves, kMostSortWaves);
   GPU_DYNAMIC_SHARED(uint32_t, counts);
+  if (block_id() > 0) {
+    zeros.write(block_id() - 1);
+    return;
+  }
   for (int p = 0; p < passes; ++p) {
     const Digit digit = {p * bits, bits};
     Lookup x[kSortItems];

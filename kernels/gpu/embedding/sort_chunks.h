@@ -11,7 +11,7 @@
 namespace polyops::gpu {
 namespace {
 
-constexpr int kMostChunks = 256;
+constexpr int kMostChunks = 512;
 constexpr uint32_t kSortTile = kSortThreads * kSortItems;
 // Up to so many, each block adds up the counts of those before its own.
 constexpr int kFewChunks = 32;
@@ -25,6 +25,7 @@ struct SortCall {
   uint32_t* counts;
   uint32_t* all;
   Lookup* to;
+  Zeros zeros;  // of blocks behind the chunks'
 
   GPU_DEVICE uint32_t begin() const { return static_cast<uint32_t>(block_id()) * of_chunk; }
   GPU_DEVICE uint32_t end() const {
@@ -36,6 +37,10 @@ template <class Source>
 GPU_KERNEL(kSortThreads)
 sort_count(const Source source, const SortCall c) {
   GPU_SHARED(uint32_t, counts, kMostBins);
+  if (block_id() >= c.chunks) {
+    c.zeros.write(block_id() - c.chunks);
+    return;
+  }
   const int bins = c.digit.bins();
   for (int bin = thread_id(); bin < bins; bin += block_threads()) counts[bin] = 0;
   barrier();
@@ -112,6 +117,10 @@ sort_place(const Source source, const SortCall c) {
   GPU_SHARED(uint32_t, all, kMostBins);
   GPU_SHARED(uint32_t, waves, kMostSortWaves);
   GPU_DYNAMIC_SHARED(uint32_t, counts);
+  if (block_id() >= c.chunks) {
+    c.zeros.write(block_id() - c.chunks);
+    return;
+  }
   for (int bin = thread_id(); bin < c.digit.bins(); bin += block_threads()) {
     sums_of_bin(c, bin, &base[bin], &all[bin]);
   }

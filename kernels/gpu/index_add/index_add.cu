@@ -17,7 +17,8 @@ SumSizes sizes_of(const polyops_index_add_args& a) {
           numel_between(a.dst, 0, a.dim),
           numel_between(a.dst, a.dim + 1, a.dst.rank),
           a.dst.dtype,
-          a.in_place != 0};
+          a.in_place != 0,
+          false};
 }
 
 const char* add_supports(const void* data) {

@@ -35,7 +35,7 @@ GPU_DEVICE Key larger_key(Key a, Key b) { return a > b ? a : b; }
 
 // NaN beats all but NaN.
 GPU_DEVICE bool beats(float rank, float best) {
-  return rank > best || (rank != rank && best == best);
+  return best == best && !(rank <= best);
 }
 
 // The number of the first of the best.

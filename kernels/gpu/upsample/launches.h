@@ -8,6 +8,7 @@
 #include "forward.h"
 #include "forward_groups.h"
 #include "forward_tiles.h"
+#include "twice.h"
 
 namespace polyops::gpu {
 namespace {
@@ -50,6 +51,9 @@ int forward_planes(const Image<T>& image, const polyops_context* ctx) {
     // Of an image that shrinks, neighbouring lanes are to read neighbours.
     return launch_forward<Mode, PlaneLanes<Mode, T, 1, 8 / Mode::kTaps>>(image, ctx);
   } else {
+    if (const Twice of = twice_of(image, 0.5f); of.units != 0) {
+      return gpu::launch(nearest_twice<T>, shape_of(of), ctx, image.in, image.out, of);
+    }
     const bool wide = image.columns.to % 4 == 0 && image.columns.to >= image.columns.from &&
                       reinterpret_cast<uintptr_t>(image.out) % (4 * sizeof(T)) == 0;
     if (!wide) return launch_forward<Mode, PlaneLanes<Mode, T, 1, 4>>(image, ctx);
@@ -97,6 +101,11 @@ int backward_planes(const Image<T>& image, const polyops_context* ctx) {
 
 template <class Mode, class T>
 int backward_planes(const Image<T>& image, const polyops_context* ctx) {
+  if constexpr (Mode::kTaps == 1) {
+    if (const Twice of = twice_of(image, 2.0f); of.units != 0) {
+      return gpu::launch(nearest_twice_backward<T>, shape_of(of), ctx, image.in, image.out, of);
+    }
+  }
   // Of Nearest in float32 sums are as stock's, bit for bit, as they have one order.
   if constexpr (Mode::kTaps > 1 || sizeof(T) == 2) {
     using Sums = std::conditional_t<Mode::kTaps == 1, NearestSums, Mode>;
