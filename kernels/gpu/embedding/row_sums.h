@@ -17,7 +17,6 @@ namespace {
 
 struct RowSums {
   SumSizes sizes;
-  Made made;
   const void* src;
   const void* base;  // read if sums are added to it
   void* dst;
@@ -43,10 +42,11 @@ inline size_t shared_counts(int threads, int bits) {
   return (sizeof(uint32_t) * threads / 32) << bits;
 }
 
-inline int sort_few(const Plan& p, const Scratch& s, const Made& made, const polyops_context* ctx) {
+template <class Source>
+int sort_few(const Plan& p, const Scratch& s, const Source& made, const polyops_context* ctx) {
   const int64_t wanted = ceil_div(p.lookups, 64 * kSortItems) * 64;
   const int threads = wanted < kSortThreads ? kSortThreads : static_cast<int>(wanted);
-  return gpu::launch(sort_alone, {1, threads, shared_counts(threads, p.bits)}, ctx, made,
+  return gpu::launch(sort_alone<Source>, {1, threads, shared_counts(threads, p.bits)}, ctx, made,
                      static_cast<uint32_t>(p.lookups), p.passes, p.bits, s.lookups[0],
                      s.lookups[1]);
 }
@@ -65,8 +65,8 @@ int sort_pass(const Source& source, const SortCall& call, const polyops_context*
   return gpu::launch(sort_place<Source>, place, ctx, source, call);
 }
 
-inline int sort_lookups(const Plan& p, const Scratch& s, const Made& made,
-                        const polyops_context* ctx) {
+template <class Source>
+int sort_lookups(const Plan& p, const Scratch& s, const Source& made, const polyops_context* ctx) {
   if (p.chunks == 0) return sort_few(p, s, made, ctx);
   for (int pass = 0; pass < p.passes; ++pass) {
     const SortCall call = {{pass * p.bits, p.bits},
@@ -126,11 +126,12 @@ int add_up(const RowSums& r, const Plan& p, const Scratch& s, const polyops_cont
       static_cast<uint32_t>(p.shares), static_cast<uint32_t>(of_block), static_cast<int>(tiles));
 }
 
-template <bool kAdds>
-int sum_rows(const RowSums& r, const polyops_context* ctx) {
+// made: the lookups (sort.h).
+template <bool kAdds, class Source>
+int sum_rows(const Source& made, const RowSums& r, const polyops_context* ctx) {
   const Plan p = plan_of(r.sizes);
   const Scratch s = scratch_of(p, ctx->scratch);
-  const int status = sort_lookups(p, s, r.made, ctx);
+  const int status = sort_lookups(p, s, made, ctx);
   if (status != POLYOPS_OK) return status;
   const uintptr_t places =
       reinterpret_cast<uintptr_t>(r.src) | reinterpret_cast<uintptr_t>(r.base) |
