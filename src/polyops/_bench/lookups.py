@@ -1,7 +1,7 @@
 """Calls that look up by an index, or add by one: gather, scatter_add, index_add, x[i] and others.
 
 Sizes: the table's. lookups: how many rows are named (as many as there are). by: how often each is,
-spread (all alike), words (the n-th in proportion to 1 / n), one (half of the lookups are of one row,
+spread (all alike), words (the n-th in proportion to 1 / n), one (half of them are of one row,
 as of padding). dim: of gather, index_add, index_select and scatter_add (0). index: int64 or int32.
 of (gather, scatter_add): rows, of which the index is expanded over what lies behind dim; elements,
 each of which has its own.
