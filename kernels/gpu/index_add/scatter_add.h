@@ -91,6 +91,13 @@ inline size_t scatter_scratch(const void* data, int32_t) {
   return sums_scratch(s.sizes);
 }
 
+// Of the first place before dim, along it.
+inline Indices places_of(const polyops_scatter_add_args& a) {
+  const bool is_short = a.index.dtype == POLYOPS_INT32;
+  return {a.index.data, a.index.strides[a.dim] * (is_short ? 1 : 2),
+          static_cast<uint32_t>(a.dst.sizes[a.dim]), is_short};
+}
+
 inline int scatter(const void* data, const polyops_context* ctx) {
   const auto& a = *static_cast<const polyops_scatter_add_args*>(data);
   Scattered s;
@@ -101,10 +108,8 @@ inline int scatter(const void* data, const polyops_context* ctx) {
   sums.base = a.self.data;
   sums.dst = a.dst.data;
   sums.scale = 1;
-  const bool is_short = a.index.dtype == POLYOPS_INT32;
-  const int64_t halves = is_short ? 1 : 2;
-  const Indices index = {a.index.data, a.index.strides[a.dim] * halves,
-                         static_cast<uint32_t>(a.dst.sizes[a.dim]), is_short};
+  const Indices index = places_of(a);
+  const int64_t halves = index.is_short != 0 ? 1 : 2;
   if (s.is_index_add) return sum_rows<true>(Made{index, -1, a.from_end}, sums, ctx);
   const int64_t inner = s.inner_step == 0 ? 1 : numel_between(a.dst, a.dim + 1, a.dst.rank);
   const MadeOfPlaces made = {index,
