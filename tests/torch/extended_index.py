@@ -39,6 +39,8 @@ def index_add_terms(x: Array, dim: int, index: Array, source: Array, alpha: floa
 def scatter_add(x: Array, dim: int, index: Array, src: Array) -> Array:
     result = np.atleast_1d(x).astype(np.longdouble)
     named = np.atleast_1d(index).astype(np.int64)
+    if named.size == 0:  # of any number of dimensions
+        return result.reshape(x.shape)
     places = list(np.indices(named.shape))
     places[dim] = named
     taken = tuple(slice(size) for size in named.shape)

@@ -21,20 +21,21 @@ constexpr int64_t kLeastRun = 32;  // bytes, unless there is but one run
 // Lookups of an index of three dimensions: before dim, dim, and behind it.
 struct MadeOfPlaces {
   using Loaded = Index;
-  Indices index;
-  int64_t outer_step, inner_step;  // in halves
+  Indices index;  // of elements next to each other
+  uint32_t outer_step, step, inner_step;
   Division of_inner, of_count;
   int32_t from_end;
 
   GPU_DEVICE Index load(uint32_t i) const {
     const uint32_t inner = take_remainder(of_inner, &i);
     const uint32_t place = take_remainder(of_count, &i);
-    return index.from(i * outer_step + inner * inner_step).load(place);
+    return index.load(i * outer_step + place * step + inner * inner_step);
   }
   GPU_DEVICE Index counted(const Index& x) const { return from_end != 0 ? index.counted(x) : x; }
   GPU_DEVICE bool right(const Index& x) const { return index.names(counted(x)); }
   GPU_DEVICE Lookup lookup(const Index& x, uint32_t i) const {
     uint32_t outer = i;
+    forget_bits(&outer);  // else the quotients of all loads wait in registers
     const uint32_t inner = take_remainder(of_inner, &outer);
     outer = of_count.quotient(outer);
     const uint32_t row = outer * index.rows + index.row(counted(x));
@@ -68,6 +69,13 @@ inline bool scattered(const polyops_scatter_add_args& a, Scattered* s) {
   return true;
 }
 
+// Of the tensor's elements.
+inline int64_t last_offset(const polyops_tensor& t) {
+  int64_t last = 0;
+  for (int d = 0; d < t.rank; ++d) last += (t.sizes[d] - 1) * t.strides[d];
+  return last;
+}
+
 inline const char* scatter_supports(const void* data) {
   const auto& a = *static_cast<const polyops_scatter_add_args*>(data);
   const polyops_tensor &self = a.self, &index = a.index, &src = a.src, &dst = a.dst;
@@ -81,6 +89,7 @@ inline const char* scatter_supports(const void* data) {
   Scattered s;
   if (!scattered(a, &s)) return "layout";
   if (const char* reason = sums_fit(s.sizes)) return reason;
+  if (last_offset(index) > kMostElements) return "size";
   const bool dense = polyops_is_contiguous(&self) != 0 && polyops_is_contiguous(&src) != 0;
   return dense && polyops_is_contiguous(&dst) != 0 ? nullptr : "layout";
 }
@@ -108,13 +117,14 @@ inline int scatter(const void* data, const polyops_context* ctx) {
   sums.base = a.self.data;
   sums.dst = a.dst.data;
   sums.scale = 1;
-  const Indices index = places_of(a);
-  const int64_t halves = index.is_short != 0 ? 1 : 2;
+  Indices index = places_of(a);
   if (s.is_index_add) return sum_rows<true>(Made{index, -1, a.from_end}, sums, ctx);
+  index.step = index.is_short != 0 ? 1 : 2;
   const int64_t inner = s.inner_step == 0 ? 1 : numel_between(a.dst, a.dim + 1, a.dst.rank);
   const MadeOfPlaces made = {index,
-                             s.outer_step * halves,
-                             s.inner_step * halves,
+                             static_cast<uint32_t>(s.outer_step),
+                             static_cast<uint32_t>(a.index.strides[a.dim]),
+                             static_cast<uint32_t>(s.inner_step),
                              Division(static_cast<uint32_t>(inner)),
                              Division(static_cast<uint32_t>(a.index.sizes[a.dim])),
                              a.from_end};
