@@ -78,6 +78,7 @@ GateKey relu_backward_key(const void* args);
 GateKey relu_key(const void* args);
 GateKey rms_norm_backward_key(const void* args);
 GateKey rms_norm_forward_key(const void* args);
+GateKey scatter_add_key(const void* args);
 GateKey softmax_backward_key(const void* args);
 GateKey softmax_forward_key(const void* args);
 GateKey upsample_backward_key(const void* args);

@@ -4,6 +4,7 @@
 #include "polyops/ops/gather.h"
 #include "polyops/ops/index_add.h"
 #include "polyops/ops/index_select.h"
+#include "polyops/ops/scatter_add.h"
 
 namespace polyops {
 
@@ -22,14 +23,23 @@ GateKey index_select_key(const void* p) {
           {extent(a.dst, 0, a.dim), a.index.sizes[0], extent(a.dst, a.dim + 1, a.dst.rank)}};
 }
 
+namespace {
+
+// Whether the index is the same for all that lies behind dim.
+bool repeats(const polyops_tensor& index, int dim) {
+  bool same = true;
+  for (int d = dim + 1; d < index.rank; ++d) {
+    same = same && (index.sizes[d] == 1 || index.strides[d] == 0);
+  }
+  return same;
+}
+
+}  // namespace
+
 // As index_select where the index repeats itself behind dim; `inner`: it names each element.
 GateKey gather_key(const void* p) {
   const auto& a = *static_cast<const polyops_gather_args*>(p);
-  bool repeats = true;
-  for (int d = a.dim + 1; d < a.index.rank; ++d) {
-    repeats = repeats && (a.index.sizes[d] == 1 || a.index.strides[d] == 0);
-  }
-  const char* const layout = repeats ? kContiguous : kInner;
+  const char* const layout = repeats(a.index, a.dim) ? kContiguous : kInner;
   return {a.src.dtype,
           polyops_is_contiguous(&a.src) ? layout : kStrided,
           {extent(a.dst, 0, a.dim), a.index.sizes[a.dim], extent(a.dst, a.dim + 1, a.dst.rank)}};
@@ -43,6 +53,16 @@ GateKey index_add_key(const void* p) {
   return {a.dst.dtype,
           a.in_place != 0 ? layout : kContiguous,
           {a.index.sizes[0], a.dst.sizes[a.dim], outer * extent(a.dst, a.dim + 1, a.dst.rank)}};
+}
+
+// As index_add where the index repeats itself behind dim; `inner`: it names each element.
+GateKey scatter_add_key(const void* p) {
+  const auto& a = *static_cast<const polyops_scatter_add_args*>(p);
+  const char* const layout = a.in_place != 0 ? kRows : kContiguous;
+  return {a.dst.dtype,
+          repeats(a.index, a.dim) ? layout : kInner,
+          {extent(a.dst, 0, a.dim), a.index.sizes[a.dim], a.dst.sizes[a.dim],
+           extent(a.dst, a.dim + 1, a.dst.rank)}};
 }
 
 }  // namespace polyops

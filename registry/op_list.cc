@@ -29,6 +29,7 @@
 #include "polyops/ops/reduction.h"
 #include "polyops/ops/relu.h"
 #include "polyops/ops/rms_norm.h"
+#include "polyops/ops/scatter_add.h"
 #include "polyops/ops/softmax.h"
 #include "polyops/ops/upsample.h"
 #include "polyops/ops/var.h"
@@ -196,8 +197,11 @@ std::span<const KernelOp> kernel_ops() {
                               gather_key),
       op<polyops_index_add_args>("index_add", {kContiguous, kRows, kInner},
                                  {"lookups", "rows", "width"}, index_add_key),
+      op<polyops_index_add_args>("index_put", {kRows}, {"lookups", "rows", "width"}, index_add_key),
       op<polyops_index_select_args>("index_select", {kContiguous, kStrided},
                                     {"outer", "rows", "len"}, index_select_key),
+      op<polyops_scatter_add_args>("scatter_add", {kContiguous, kRows, kInner},
+                                   {"outer", "lookups", "rows", "width"}, scatter_add_key),
   };
   return *ops;
 }

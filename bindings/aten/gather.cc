@@ -1,4 +1,4 @@
-// aten::gather. Its gradient, scatter_add, is stock's.
+// aten::gather. Its gradient is scatter_add.
 #include "polyops/ops/gather.h"
 
 #include <ATen/core/Tensor.h>

@@ -7,6 +7,7 @@
 #include <ATen/ops/index_select_cpu_dispatch.h>
 #include <c10/util/SmallVector.h>
 
+#include "aten/only_index.h"
 #include "aten/table.h"
 #include "torch/view.h"
 #include "torch/wrap.h"
@@ -78,19 +79,6 @@ bool index_select_out(Call& call, const at::Tensor& self, int64_t dim, const at:
   const char* reason = describe_as(out, args.dst.dtype, &args.dst);
   if (reason) return call.decline(reason);
   return call.choose(&args) && run(call, self, index, out, &args);
-}
-
-using TensorList = c10::List<std::optional<at::Tensor>>;
-
-// The one tensor of indices; false if there are others, or it is not of the first dimension.
-bool only_index(const TensorList& indices, at::Tensor* index) {
-  for (size_t i = 0; i < indices.size(); ++i) {
-    const std::optional<at::Tensor> each = indices.get(i);
-    const bool there = each.has_value() && each->defined();
-    if (there != (i == 0)) return false;
-    if (there) *index = *each;
-  }
-  return index->defined();
 }
 
 // Stock's results of what has gaps lie as it does, as far as they can.

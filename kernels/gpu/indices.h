@@ -52,6 +52,21 @@ inline int64_t numel_between(const polyops_tensor& t, int begin, int end) {
   return n;
 }
 
+// Whether the dimensions [begin, end) are as one; what that one's stride is, if it has more than
+// one element.
+inline bool merges(const polyops_tensor& t, int begin, int end, int64_t* stride) {
+  bool any = false;
+  int64_t expected = 0;
+  for (int d = end - 1; d >= begin; --d) {
+    if (t.sizes[d] == 1) continue;
+    if (any && t.strides[d] != expected) return false;
+    if (!any) *stride = t.strides[d];
+    any = true;
+    expected = t.strides[d] * t.sizes[d];
+  }
+  return true;
+}
+
 inline bool are_indices(const polyops_tensor& t) {
   return t.dtype == POLYOPS_INT64 || t.dtype == POLYOPS_INT32;
 }

@@ -1,17 +1,15 @@
 // index_add: every kernel against the reference in float64.
-//
-// Bound: of a sum of n terms, 4 + sqrt(n) units of float32's epsilon times the sum of their
-// magnitudes, and the rounding of the result.
+// The bound on the error: index_sums.h.
 #include "reference/index_add.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "harness.h"
+#include "index_sums.h"
 
 namespace polyops::testing {
 namespace {
@@ -19,17 +17,6 @@ namespace {
 constexpr int32_t kDtypes[] = {POLYOPS_FLOAT32, POLYOPS_BFLOAT16, POLYOPS_FLOAT16};
 
 using Sizes = std::vector<int64_t>;
-using Rows = std::function<int64_t(int64_t i, int64_t rows)>;
-
-int64_t spread(int64_t i, int64_t rows) { return (i * 7919 + 5) % rows; }
-int64_t one(int64_t, int64_t rows) { return rows / 2; }
-int64_t few(int64_t i, int64_t rows) { return (i % 3) * (rows - 1) / 2; }
-int64_t half_of_one(int64_t i, int64_t rows) {
-  return i % 2 == 0 ? rows / 3 : (i * 31 + i / 64) % rows;
-}
-int64_t last(int64_t i, int64_t rows) { return rows - 1 - i % 7 % rows; }
-int64_t ends(int64_t i, int64_t rows) { return i % 5 == 0 ? 0 : rows - 1; }
-
 struct Case {
   int64_t count;
   Sizes sizes;
@@ -96,47 +83,10 @@ struct Call {
   }
 };
 
-// Of each element: its exact value, the sum of the terms' magnitudes, and how many there are.
-struct Exact {
-  Buffer value, magnitude, terms;
-
-  Exact(const Case& c, const Call& call)
-      : value(POLYOPS_FLOAT64, c.sizes),
-        magnitude(POLYOPS_FLOAT64, c.sizes),
-        terms(POLYOPS_FLOAT64, c.sizes) {
-    polyops_index_add_args args = call.args;
-    args.dst = value.view();
-    reference::index_add(args);
-    Buffer self(POLYOPS_FLOAT64, c.sizes), src(POLYOPS_FLOAT64, source_sizes(c));
-    self.fill([&](int64_t i) { return std::abs(call.self.get(i)); });
-    src.fill([&](int64_t i) { return std::abs(c.alpha * call.src.get(i)); });
-    args.self = self.view();
-    args.src = src.view();
-    args.alpha = 1;
-    args.dst = magnitude.view();
-    reference::index_add(args);
-    self.fill([](int64_t) { return 1; });
-    src.fill([](int64_t) { return 1; });
-    args.dst = terms.view();
-    reference::index_add(args);
-  }
-};
-
-void expect_close(const Buffer& got, const Exact& exact) {
-  const int32_t dtype = got.view().dtype;
-  ASSERT_TRUE(got.guards_intact());
-  for (int64_t i = 0; i < got.numel(); ++i) {
-    const double best = in_range(dtype, exact.value.get(i)), value = got.get(i);
-    if (best == value || (std::isnan(best) && std::isnan(value))) continue;
-    const double units = 4 + std::sqrt(exact.terms.get(i));
-    const double bound =
-        units * epsilon(POLYOPS_FLOAT32) * exact.magnitude.get(i) + rounding_of(dtype, best);
-    ASSERT_LE(std::abs(value - best), bound) << "element " << i << ": " << value << " for " << best;
-  }
-}
-
 void check(const Case& c, Call& call) {
-  const Exact exact(c, call);
+  polyops_index_add_args plain = call.args;
+  plain.alpha = 1;
+  const ExactSums exact(plain, reference::index_add, c.alpha);
   const int32_t dtype = call.args.self.dtype;
   for (const polyops_kernel* kernel : kernels_of("index_add")) {
     SCOPED_TRACE(kernel->name);
@@ -206,6 +156,25 @@ TEST(IndexAdd, SpecialValues) {
       Call call(c, POLYOPS_FLOAT32);
       for (int64_t k = 0; k < 8; ++k) (of_self ? call.self : call.src).set(3 * 8 + k, special);
       check(c, call);
+    }
+  }
+}
+
+// x[i]'s gradient: in place, of indices that may be negative.
+TEST(IndexPut, MatchesReference) {
+  for (const Case& c : {Case{300, {400, 64}}, Case{8193, {1500, 4}, half_of_one}, Case{90, {40}}}) {
+    Call call(c, POLYOPS_BFLOAT16);
+    call.index.fill([&](int64_t i) { return c.row(i, c.sizes[0]) - i % 2 * c.sizes[0]; });
+    call.args.from_end = call.args.in_place = 1;
+    const ExactSums exact(call.args, reference::index_add, 1);
+    for (const polyops_kernel* kernel : kernels_of("index_put")) {
+      Buffer in_place(POLYOPS_BFLOAT16, c.sizes);
+      in_place.fill([&](int64_t i) { return call.self.get(i); });
+      polyops_index_add_args args = call.args;
+      args.self = args.dst = in_place.view();
+      ASSERT_EQ(kernel->supports(&args), nullptr);
+      ASSERT_EQ(launch(*kernel, &args), POLYOPS_OK) << last_error();
+      expect_close(in_place, exact);
     }
   }
 }

@@ -33,6 +33,7 @@
 #include "polyops/ops/reduction.h"
 #include "polyops/ops/relu.h"
 #include "polyops/ops/rms_norm.h"
+#include "polyops/ops/scatter_add.h"
 #include "polyops/ops/softmax.h"
 #include "polyops/ops/upsample.h"
 #include "polyops/ops/var.h"
@@ -213,6 +214,13 @@ void add_index_add(std::vector<Call>* calls, const char* layout, std::vector<int
   calls->push_back(
       call("index_add", layout, std::move(sizes),
            polyops_index_add_args{0, dim, self, contiguous({7}), src, self, 1.0, in_place, 0}));
+}
+
+void add_scatter_add(std::vector<Call>* calls, const char* layout, std::vector<int64_t> sizes,
+                     const polyops_tensor& index, bool in_place) {
+  const polyops_tensor self = contiguous({2, 6, 4}), src = contiguous({2, 7, 4});
+  calls->push_back(call("scatter_add", layout, std::move(sizes),
+                        polyops_scatter_add_args{0, 1, self, index, src, self, in_place, 0}));
 }
 
 void add_cross_entropy(std::vector<Call>* calls, const char* layout, const polyops_tensor& src) {
@@ -483,6 +491,13 @@ std::vector<Call> all_calls() {
   add_index_add(&calls, "contiguous", {7, 6, 4}, contiguous({6, 4}), 0, false);
   add_index_add(&calls, "rows", {7, 6, 4}, contiguous({1, 6, 4}), 1, true);
   add_index_add(&calls, "inner", {7, 6, 8}, contiguous({2, 6, 4}), 1, true);
+  const polyops_tensor table = contiguous({6, 4});
+  calls.push_back(call(
+      "index_put", "rows", {7, 6, 4},
+      polyops_index_add_args{0, 0, table, contiguous({7}), contiguous({7, 4}), table, 1.0, 1, 1}));
+  add_scatter_add(&calls, "contiguous", {2, 7, 6, 4}, strided({2, 7, 4}, {7, 1, 0}), false);
+  add_scatter_add(&calls, "rows", {2, 7, 6, 4}, strided({2, 7, 4}, {7, 1, 0}), true);
+  add_scatter_add(&calls, "inner", {2, 7, 6, 4}, contiguous({2, 7, 4}), true);
   calls.push_back(call("embedding_backward", "contiguous", {12, 5, 4},
                        polyops_embedding_backward_args{0, 0, -1, contiguous({12, 4}),
                                                        contiguous({12}), contiguous({5, 4})}));

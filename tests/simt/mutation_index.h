@@ -1,11 +1,14 @@
-// Calls that reach every barrier of embedding_backward, gather and index_add.
+// Calls that reach every barrier of embedding_backward, gather, index_add and scatter_add.
 #ifndef POLYOPS_TESTS_SIMT_MUTATION_INDEX_H_
 #define POLYOPS_TESTS_SIMT_MUTATION_INDEX_H_
+
+#include <string_view>
 
 #include "mutation_case.h"
 #include "polyops/ops/embedding.h"
 #include "polyops/ops/gather.h"
 #include "polyops/ops/index_add.h"
+#include "polyops/ops/scatter_add.h"
 
 namespace polyops::testing {
 namespace {
@@ -54,6 +57,24 @@ Calls index_add() {
   for (const Table& t : kTables) add(t, false);
   add({300, 3, 256}, true);
   add({8300, 700, 1}, true);
+  return all;
+}
+
+// By turns, of more lines than one to a wave, and of one in chunks; the other kernel is index_add's.
+Calls scatter_add() {
+  Calls all = {"scatter_add", {}};
+  for (const Table& t : {Table{300, 4, 30}, Table{2500, 1, 70}}) {
+    all.calls.push_back([t](const polyops_kernel& kernel) -> Result {
+      if (std::string_view(kernel.name).find("turns") == std::string_view::npos) return {-1, {}};
+      const Buffer src = random({t.rows, t.lookups}, 1), self = random({t.rows, t.width}, 2);
+      const Buffer result(POLYOPS_FLOAT32, {t.rows, t.width});
+      Buffer index(POLYOPS_INT64, {t.rows, t.lookups});
+      index.fill([&](int64_t i) { return i * 7919 % 8191 % t.width; });
+      const polyops_scatter_add_args args = {
+          sizeof args, 1, self.view(), index.view(), src.view(), result.view(), 0, 0};
+      return run(kernel, args, {&result});
+    });
+  }
   return all;
 }
 

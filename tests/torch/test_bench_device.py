@@ -22,11 +22,12 @@ OPS |= {f"upsample_{mode}2d" for mode in ("nearest", "bilinear", "bicubic")}
 OPS |= {"max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "batch_norm", "group_norm"}
 OPS |= {"max_pool3d", "avg_pool3d", "adaptive_avg_pool3d", "adaptive_max_pool2d"}
 OPS |= {"adaptive_max_pool3d", "convolution", "elu", "glu", "log_sigmoid", "mish", "softplus"}
-OPS |= {"embedding", "copy", "cross_entropy"}
-BACKWARD = {"embedding"}
+OPS |= {"embedding", "copy", "cross_entropy", "index_put"}
+BACKWARD = {"embedding", "index_put"}
 # Forward alone.
 FORWARD = {"argmax", "argmin", "max", "min", "sum", "mean", "amax", "amin", "cumsum", "logsumexp"}
 FORWARD |= {"std", "std_mean", "var", "var_mean", "gather", "index", "index_add", "index_select"}
+FORWARD |= {"scatter_add"}
 OPS |= FORWARD
 CASE = Case(lambda: None, list, 4000, 0, 4000)
 

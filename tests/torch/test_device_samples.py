@@ -75,6 +75,7 @@ SAMPLES = [
 BY_CHANCE = ("convolution", "upsample_bi", "_adaptive_avg_pool2d_backward")
 BY_CHANCE += ("_adaptive_avg_pool3d_backward", "avg_pool3d_backward")
 BY_CHANCE += ("adaptive_max_pool", "max_pool3d_with_indices_backward", "index_add")
+BY_CHANCE += ("scatter_add",)
 # Its total weight is not written where each pixel's loss is asked for.
 BY_CHANCE += ("nll_loss2d_forward",)
 

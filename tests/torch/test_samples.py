@@ -188,7 +188,8 @@ def test_the_cpu_has_kernels_of_every_op_but_these() -> None:
     activations = {"elu", "glu", "log_sigmoid", "mish", "softplus"}
     reductions = {"amax", "amin", "argmax", "argmin", "cumsum", "logsumexp", "max", "mean", "min"}
     reductions |= {"std", "std_mean", "sum", "var", "var_mean"}
-    movements = {"cat", "copy", "embedding", "gather", "index", "index_add", "index_select"}
+    movements = {"cat", "copy", "embedding", "gather", "index", "index_add", "index_put"}
+    movements |= {"index_select", "scatter_add"}
     losses = {"cross_entropy", "log_softmax", "nll_loss"}
     images = norms | pools | upsamples
     assert without <= images | activations | reductions | movements | losses

@@ -22,8 +22,9 @@ constexpr int kFewBatch = 4;                        // lookups of a team in flig
 // Units that a block without lookups writes, and rows.
 constexpr int64_t kRestUnits = 2048, kMostRestRows = 256;
 
+template <class Source>
 struct FewCall {
-  Made made;
+  Source made;
   GradCall sums;
   uint32_t lookups, rows;
   uint32_t sum_blocks, rest_rows;  // of each block of the rest
@@ -31,10 +32,11 @@ struct FewCall {
 };
 
 // This thread's, if it has one. All are looked at before anything is written.
-GPU_DEVICE Lookup few_lookup(const FewCall& c) {
+template <class Source>
+GPU_DEVICE Lookup few_lookup(const FewCall<Source>& c) {
   const auto thread = static_cast<uint32_t>(thread_id());
   const bool ours = thread < c.lookups;
-  const Index index = c.made.load(ours ? thread : 0);
+  const typename Source::Loaded index = c.made.load(ours ? thread : 0);
   halt_unless(c.made.right(index));
   return ours ? c.made.lookup(index, thread) : Lookup{kNoRow, 0};
 }
@@ -61,8 +63,8 @@ GPU_DEVICE void add_few(const GradCall& c, const T* from, const uint32_t* of_row
 }
 
 // The row of lookup number `at`, unless an earlier one has it; its columns of that part.
-template <class T, int kUnit, bool kAdds>
-GPU_DEVICE void sum_row(const FewCall& call, uint32_t at, int part) {
+template <class T, int kUnit, bool kAdds, class Source>
+GPU_DEVICE void sum_row(const FewCall<Source>& call, uint32_t at, int part) {
   GPU_SHARED(uint32_t, of_row, kFewLookupThreads);
   GPU_SHARED(uint32_t, waves, kMostSortWaves);
   GPU_SHARED(uint32_t, all, 1);
@@ -109,8 +111,8 @@ GPU_DEVICE void sum_row(const FewCall& call, uint32_t at, int part) {
 }
 
 // Rows from `first` on that no lookup has: the base's, or zeros.
-template <class T, int kUnit, bool kAdds>
-GPU_DEVICE void write_rest(const FewCall& call, uint32_t first) {
+template <class T, int kUnit, bool kAdds, class Source>
+GPU_DEVICE void write_rest(const FewCall<Source>& call, uint32_t first) {
   GPU_SHARED(uint32_t, looked_up, kMostRestRows);
   const GradCall& c = call.sums;
   const uint32_t left = call.rows - first;
@@ -137,9 +139,9 @@ GPU_DEVICE void write_rest(const FewCall& call, uint32_t first) {
   }
 }
 
-template <class T, int kUnit, bool kAdds>
+template <class T, int kUnit, bool kAdds, class Source>
 GPU_KERNEL(kFewLookupThreads, 4)
-sums_of_few(const GPU_CONSTANT FewCall c) {
+sums_of_few(const GPU_CONSTANT FewCall<Source> c) {
   const auto block = static_cast<uint32_t>(block_id());
   if (block >= c.sum_blocks) {
     write_rest<T, kUnit, kAdds>(c, (block - c.sum_blocks) * c.rest_rows);

@@ -1,15 +1,15 @@
-// index_add: sums of source's rows by the index, as embedding's gradient (../embedding/row_sums.h),
-// on top of self's. In place, rows that no index names are neither read nor written. Bound: memory;
-// the sums repeat bit for bit, as no atomics' do.
+// index_add, index_put where it accumulates, and scatter_add (scatter_add.h, turns.h): sums of source's rows
+// by the index, as embedding's gradient (../embedding/row_sums.h), on top of self's. In place, rows
+// that no index names are neither read nor written. Bound: memory; the sums repeat bit for bit, as no
+// atomics' do.
 #include "embedding/row_sums.h"
 #include "polyops/ops/index_add.h"
+#include "scatter_add.h"
 #include "table.h"
+#include "turns.h"
 
 namespace polyops::gpu {
 namespace {
-
-// Of neighbouring runs each lane would read some bytes of every other row.
-constexpr int64_t kLeastRun = 32;  // bytes, unless there is but one run
 
 SumSizes sizes_of(const polyops_index_add_args& a) {
   return {a.index.sizes[0],
@@ -46,16 +46,20 @@ int add(const void* data, const polyops_context* ctx) {
   const auto& a = *static_cast<const polyops_index_add_args*>(data);
   RowSums sums = {};
   sums.sizes = sizes_of(a);
-  sums.made = {indices_of(a.index, sums.sizes.rows), -1, a.from_end};
   sums.src = a.src.data;
   sums.base = a.self.data;
   sums.dst = a.dst.data;
   sums.scale = static_cast<float>(a.alpha);
-  return sum_rows<true>(sums, ctx);
+  return sum_rows<true>(Made{indices_of(a.index, sums.sizes.rows), -1, a.from_end}, sums, ctx);
 }
 
 }  // namespace
 }  // namespace polyops::gpu
 
 POLYOPS_GPU_KERNELS(index_add,
-                    POLYOPS_GPU_KERNEL("index_add", "index_add", add_supports, add_scratch, add))
+                    POLYOPS_GPU_KERNEL("index_add", "index_add", add_supports, add_scratch, add),
+                    POLYOPS_GPU_KERNEL("index_put", "index_put", add_supports, add_scratch, add),
+                    POLYOPS_GPU_KERNEL("scatter_add", "scatter_add_turns", turns_supports,
+                                       turns_scratch, scatter_by_turns),
+                    POLYOPS_GPU_KERNEL("scatter_add", "scatter_add", scatter_supports,
+                                       scatter_scratch, scatter))

@@ -92,21 +92,6 @@ select_units(const SelectCall c) {
   }
 }
 
-// Whether the dimensions [begin, end) are as one; what that one's stride is, if it has more than
-// one element.
-inline bool merges(const polyops_tensor& t, int begin, int end, int64_t* stride) {
-  bool any = false;
-  int64_t expected = 0;
-  for (int d = end - 1; d >= begin; --d) {
-    if (t.sizes[d] == 1) continue;
-    if (any && t.strides[d] != expected) return false;
-    if (!any) *stride = t.strides[d];
-    any = true;
-    expected = t.strides[d] * t.sizes[d];
-  }
-  return true;
-}
-
 template <class Unit, bool kGathers>
 int launch_units(SelectCall call, int64_t bytes, int64_t runs, const polyops_context* ctx) {
   const int64_t of_run = bytes / static_cast<int64_t>(sizeof(Unit));

@@ -1,9 +1,10 @@
-"""Calls of gather, index_add, index_select, x[i] and of embedding's gradient. Sizes: the table's.
+"""Calls that look up by an index, or add by one: gather, scatter_add, index_add, x[i] and others.
 
-lookups: how many rows are named (as many as there are). by: how often each is, spread (all
-alike), words (the n-th in proportion to 1 / n), one (half of the lookups are of one row, as of
-padding). dim: of gather, index_add and index_select (0). index: int64 or int32. of (gather): rows,
-of which the index is expanded over what lies behind dim; elements, each of which has its own.
+Sizes: the table's. lookups: how many rows are named (as many as there are). by: how often each is,
+spread (all alike), words (the n-th in proportion to 1 / n), one (half of them are of one row,
+as of padding). dim: of gather, index_add, index_select and scatter_add (0). index: int64 or int32.
+of (gather, scatter_add): rows, of which the index is expanded over what lies behind dim; elements,
+each of which has its own.
 """
 
 import math
@@ -55,8 +56,8 @@ def _index(inputs: Inputs, name: str, out: bool) -> Case:
     return replace(new_results(fn, moved), footprint=nbytes(table, *indices, result))
 
 
-def _gather(inputs: Inputs, name: str, out: bool) -> Case:
-    table = inputs.input()
+def _places(inputs: Inputs, table: Tensor) -> tuple[int, Tensor, int]:
+    """dim, an index of gather or scatter_add, and its bytes."""
     spec = inputs.spec
     dim = int(spec.option("dim", "0"))
     sizes = list(table.shape)
@@ -65,11 +66,15 @@ def _gather(inputs: Inputs, name: str, out: bool) -> Case:
         before = sizes[:dim]
         each = [_rows(inputs, table.shape[dim]) for _ in range(math.prod(before))]
         few = torch.stack(each).view(*before, sizes[dim], *[1] * (table.dim() - dim - 1))
-        index, named = few.expand(sizes), nbytes(few)
-    else:
-        index = torch.randint(table.shape[dim], sizes)
-        index = index.to(getattr(torch, spec.option("index", "int64")))
-        named = nbytes(index)
+        return dim, few.expand(sizes), nbytes(few)
+    index = torch.randint(table.shape[dim], sizes)
+    index = index.to(getattr(torch, spec.option("index", "int64")))
+    return dim, index, nbytes(index)
+
+
+def _gather(inputs: Inputs, name: str, out: bool) -> Case:
+    table = inputs.input()
+    dim, index, named = _places(inputs, table)
     result = torch.gather(table, dim, index)
     read = min(nbytes(table), nbytes(result))
     into: dict[str, Any] = {"out": result} if out else {}
@@ -90,15 +95,46 @@ def _index_add(inputs: Inputs, name: str, out: bool) -> Case:
         return new_results(partial(torch.index_add, table, dim, index, source), moved)
     row = nbytes(table) // table.shape[dim]
     moved = nbytes(index, source) + 2 * row * int(torch.bincount(index).count_nonzero())
-    fn = partial(aten.index_add_.default, table, dim, index, source)
-    untouched = table.clone()  # each call adds to the table
+    footprint = nbytes(table, index, source)
+    call = aten.index_add_.default
+    return _into_table(call, table, dim, index, source, moved=moved, footprint=footprint)
+
+
+def _into_table(call: Any, table: Tensor, *rest: Any, moved: int, footprint: int) -> Case:
+    """Of calls that add to the table."""
+    untouched = table.clone()
     return Case(
-        fn,
-        lambda: [untouched.clone().index_add_(dim, index, source)],
+        partial(call, table, *rest),
+        lambda: [call(untouched.clone(), *rest)],
         moved,
         flops=0,
-        footprint=nbytes(table, index, source),
+        footprint=footprint,
     )
+
+
+def _index_put(inputs: Inputs, name: str, out: bool) -> Case:
+    table = inputs.input()
+    index = _rows(inputs, table.shape[0])
+    values = inputs.randn(index.numel(), *table.shape[1:])
+    row = nbytes(table) // table.shape[0]
+    moved = nbytes(index, values) + 2 * row * int(torch.bincount(index).count_nonzero())
+    footprint = nbytes(table, index, values)
+    call = aten._index_put_impl_.default
+    return _into_table(call, table, [index], values, True, True, moved=moved, footprint=footprint)
+
+
+def _scatter_add(inputs: Inputs, name: str, out: bool) -> Case:
+    table = inputs.input()
+    dim, index, named = _places(inputs, table)
+    src = inputs.randn(*index.shape)
+    reached = min(nbytes(table), nbytes(src))  # places that are named twice may come from the cache
+    moved, footprint = named + nbytes(src) + 2 * reached, named + nbytes(src, table)
+    if name == "scatter_add":
+        moved += 2 * (nbytes(table) - reached)
+        case = new_results(partial(torch.scatter_add, table, dim, index, src), moved)
+        return replace(case, footprint=footprint)
+    call = aten.scatter_add_.default
+    return _into_table(call, table, dim, index, src, moved=moved, footprint=footprint)
 
 
 def _embedding_backward(inputs: Inputs, name: str, out: bool) -> Case:
@@ -115,6 +151,9 @@ BUILDERS: dict[str, Callable[[Inputs, str, bool], Case]] = {
     "index": _index,
     "index_add": _index_add,
     "index_add_": _index_add,
+    "_index_put_impl_": _index_put,
     "index_select": _index_select,
+    "scatter_add": _scatter_add,
+    "scatter_add_": _scatter_add,
     "embedding_dense_backward": _embedding_backward,
 }

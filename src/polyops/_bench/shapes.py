@@ -21,7 +21,7 @@ key=value  dim (softmax, log_softmax), over (layer_norm, rms_norm: how many trai
            others are listed in the module that makes the calls: _bench/convolutions.py, pools.py,
            upsample.py, joins.py (cat), copies.py (copy), losses.py (cross_entropy, nll_loss),
            activations.py (glu), reductions.py, lookups.py (gather, index_add,
-           index_select, embedding)
+           index_put, index_select, scatter_add, embedding)
 quick      the line is in the quick suite too
 '#' begins a comment.
 """

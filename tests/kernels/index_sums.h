@@ -1,0 +1,76 @@
+// What the tests of index_add and scatter_add share: places that indices name, and the bound on a
+// sum's error: of n terms, 4 + sqrt(n) units of float32's epsilon times the sum of their magnitudes,
+// and the rounding of the result.
+#ifndef POLYOPS_TESTS_KERNELS_INDEX_SUMS_H_
+#define POLYOPS_TESTS_KERNELS_INDEX_SUMS_H_
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "harness.h"
+#include "reference/elements.h"
+
+namespace polyops::testing {
+
+using Rows = std::function<int64_t(int64_t i, int64_t rows)>;
+
+inline int64_t spread(int64_t i, int64_t rows) { return (i * 7919 + 5) % rows; }
+inline int64_t one(int64_t, int64_t rows) { return rows / 2; }
+inline int64_t few(int64_t i, int64_t rows) { return (i % 3) * (rows - 1) / 2; }
+inline int64_t half_of_one(int64_t i, int64_t rows) {
+  return i % 2 == 0 ? rows / 3 : (i * 31 + i / 64) % rows;
+}
+inline int64_t last(int64_t i, int64_t rows) { return rows - 1 - i % 7 % rows; }
+inline int64_t ends(int64_t i, int64_t rows) { return i % 5 == 0 ? 0 : rows - 1; }
+
+// Of each element: its exact value, the sum of the terms' magnitudes, and how many there are, as
+// `reference` of calls of these arguments computes them from what scale multiplies.
+struct ExactSums {
+  Buffer value, magnitude, terms;
+
+  template <class Args, class Reference>
+  ExactSums(Args args, Reference reference, double scale)
+      : value(POLYOPS_FLOAT64, sizes_of(args.self)),
+        magnitude(POLYOPS_FLOAT64, sizes_of(args.self)),
+        terms(POLYOPS_FLOAT64, sizes_of(args.self)) {
+    const polyops_tensor self_view = args.self, src_view = args.src;
+    Buffer self(POLYOPS_FLOAT64, sizes_of(args.self)), src(POLYOPS_FLOAT64, sizes_of(args.src));
+    args.self = self.view();
+    args.src = src.view();
+    const auto compute = [&](const Buffer& to, const auto& of) {
+      self.fill([&](int64_t i) { return of(reference::load(self_view, i), 1.0); });
+      src.fill([&](int64_t i) { return of(reference::load(src_view, i), scale); });
+      args.dst = to.view();
+      reference(args);
+    };
+    compute(value, [](double x, double by) { return x * by; });
+    compute(magnitude, [](double x, double by) { return std::abs(x * by); });
+    compute(terms, [](double, double) { return 1.0; });
+  }
+
+ private:
+  static std::vector<int64_t> sizes_of(const polyops_tensor& t) {
+    return {t.sizes, t.sizes + t.rank};
+  }
+};
+
+inline void expect_close(const Buffer& got, const ExactSums& exact) {
+  const int32_t dtype = got.view().dtype;
+  ASSERT_TRUE(got.guards_intact());
+  for (int64_t i = 0; i < got.numel(); ++i) {
+    const double best = in_range(dtype, exact.value.get(i)), value = got.get(i);
+    if (best == value || (std::isnan(best) && std::isnan(value))) continue;
+    const double units = 4 + std::sqrt(exact.terms.get(i));
+    const double bound =
+        units * epsilon(POLYOPS_FLOAT32) * exact.magnitude.get(i) + rounding_of(dtype, best);
+    ASSERT_LE(std::abs(value - best), bound) << "element " << i << ": " << value << " for " << best;
+  }
+}
+
+}  // namespace polyops::testing
+
+#endif  // POLYOPS_TESTS_KERNELS_INDEX_SUMS_H_
