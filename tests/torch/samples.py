@@ -141,6 +141,7 @@ def all_samples() -> list[Sample]:
     import samples_rows
     import samples_upsample
     import samples_var
+    import samples_vector_norm
     import samples_vectors
 
     modules = (samples_elementwise, samples_rows, samples_products, samples_attention)
@@ -148,5 +149,5 @@ def all_samples() -> list[Sample]:
     modules += (samples_losses, samples_upsample, samples_pool, samples_norms)
     modules += (samples_pool3d, samples_max_pool, samples_activations, samples_reductions)
     modules += (samples_cumsum, samples_index, samples_copy, samples_cross_entropy)
-    modules += (samples_extremes, samples_var, samples_index_add)
+    modules += (samples_extremes, samples_var, samples_index_add, samples_vector_norm)
     return [sample for module in modules for sample in module.samples()]
