@@ -84,6 +84,7 @@ GateKey softmax_forward_key(const void* args);
 GateKey upsample_backward_key(const void* args);
 GateKey upsample_forward_key(const void* args);
 GateKey var_key(const void* args);
+GateKey vector_norm_key(const void* args);
 
 }  // namespace polyops
 

@@ -10,6 +10,7 @@
 #include "polyops/ops/glu.h"
 #include "polyops/ops/group_norm.h"
 #include "polyops/ops/layer_norm.h"
+#include "polyops/ops/linalg_vector_norm.h"
 #include "polyops/ops/nll_loss.h"
 #include "polyops/ops/reduction.h"
 #include "polyops/ops/relu.h"
@@ -247,6 +248,11 @@ GateKey reduction_key(const void* p) {
 
 GateKey var_key(const void* p) {
   const auto& a = *static_cast<const polyops_var_args*>(p);
+  return folded_key(a.src, a.dims, polyops_numel(&a.dst));
+}
+
+GateKey vector_norm_key(const void* p) {
+  const auto& a = *static_cast<const polyops_vector_norm_args*>(p);
   return folded_key(a.src, a.dims, polyops_numel(&a.dst));
 }
 

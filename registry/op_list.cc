@@ -22,6 +22,7 @@
 #include "polyops/ops/index_add.h"
 #include "polyops/ops/index_select.h"
 #include "polyops/ops/layer_norm.h"
+#include "polyops/ops/linalg_vector_norm.h"
 #include "polyops/ops/max_pool3d.h"
 #include "polyops/ops/nll_loss.h"
 #include "polyops/ops/pool2d.h"
@@ -186,6 +187,7 @@ std::span<const KernelOp> kernel_ops() {
       folded<polyops_extreme_args>("argmin", extreme_key),
       folded<polyops_extreme_args>("max", extreme_key),
       folded<polyops_extreme_args>("min", extreme_key),
+      folded<polyops_vector_norm_args>("linalg_vector_norm", vector_norm_key),
       folded<polyops_reduction_args>("logsumexp", reduction_key),
       folded<polyops_var_args>("var", var_key),
       folded<polyops_var_args>("std", var_key),

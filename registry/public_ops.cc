@@ -38,6 +38,7 @@ std::span<const PublicOp> public_ops() {
       {"index_put", {"index_put"}},
       {"index_select", {"index_select"}},
       {"layer_norm", {"layer_norm", "layer_norm_backward"}},
+      {"linalg_vector_norm", {"linalg_vector_norm"}},
       {"log_sigmoid", {"log_sigmoid", "log_sigmoid_backward"}},
       {"log_softmax", {"log_softmax", "log_softmax_backward"}},
       {"logsumexp", {"logsumexp"}},

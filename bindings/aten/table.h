@@ -33,6 +33,7 @@ std::vector<Overload> index_add_overloads();
 std::vector<Overload> index_put_overloads();
 std::vector<Overload> index_select_overloads();
 std::vector<Overload> layer_norm_overloads();
+std::vector<Overload> linalg_vector_norm_overloads();
 std::vector<Overload> max_pool2d_overloads();
 std::vector<Overload> max_pool3d_overloads();
 std::vector<Overload> nll_loss_overloads();

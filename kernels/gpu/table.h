@@ -44,6 +44,7 @@ struct KernelList {
   X(sum, __VA_ARGS__)                  \
   X(amax, __VA_ARGS__)                 \
   X(argmax, __VA_ARGS__)               \
+  X(linalg_vector_norm, __VA_ARGS__)   \
   X(logsumexp, __VA_ARGS__)            \
   X(var, __VA_ARGS__)                  \
   X(cumsum, __VA_ARGS__)               \

@@ -89,4 +89,23 @@ void var(const polyops_var_args& args, bool root) {
   }
 }
 
+void vector_norm(const polyops_vector_norm_args& args) {
+  const polyops_reduction_args reduction = {sizeof reduction, args.dims, args.src, args.dst};
+  const auto order = static_cast<long double>(args.order);
+  if (std::isinf(args.order)) {
+    const bool largest = args.order > 0;
+    store_all(reduction,
+              folded(reduction, largest ? 0 : HUGE_VALL, [&](long double a, long double b) {
+                return largest ? larger(a, std::abs(b)) : smaller(a, std::abs(b));
+              }));
+    return;
+  }
+  std::vector<long double> all = folded(reduction, 0, [&](long double a, long double b) {
+    if (args.order == 0) return a + (b != 0 ? 1 : 0);
+    return a + std::pow(std::abs(b), order);
+  });
+  for (long double& one : all) one = args.order == 0 ? one : std::pow(one, 1 / order);
+  store_all(reduction, all);
+}
+
 }  // namespace polyops::reference

@@ -26,6 +26,7 @@
 #include "polyops/ops/index_add.h"
 #include "polyops/ops/index_select.h"
 #include "polyops/ops/layer_norm.h"
+#include "polyops/ops/linalg_vector_norm.h"
 #include "polyops/ops/max_pool3d.h"
 #include "polyops/ops/nll_loss.h"
 #include "polyops/ops/pool2d.h"
@@ -175,6 +176,8 @@ void add_reduction(std::vector<Call>* calls, const char* layout, std::vector<int
   for (const char* op : {"sum", "mean", "amax", "amin", "logsumexp"}) {
     calls->push_back(call(op, layout, sizes, args));
   }
+  calls->push_back(call("linalg_vector_norm", layout, sizes,
+                        polyops_vector_norm_args{0, dims, 2, src, args.dst}));
   const polyops_var_args var = {0, dims, 1, src, args.dst, args.dst};
   for (const char* op : {"var", "std", "var_mean", "std_mean"}) {
     calls->push_back(call(op, layout, sizes, var));

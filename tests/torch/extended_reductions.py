@@ -76,6 +76,19 @@ def std_terms(x: Array, dims: Any = None, keepdim: bool = False, **_: Any) -> Ar
     return mean(finite(x), dims, keepdim)
 
 
+def vector_norm(
+    x: Array, order: float = 2, dims: Any = None, keepdim: bool = False, **_: Any
+) -> Array:
+    axes, size = axes_of(x, dims), np.abs(x)
+    if np.isinf(order):
+        return np.asarray((np.max if order > 0 else np.min)(size, axes, keepdims=keepdim))
+    if order == 0:
+        return np.asarray((x != 0).sum(axes, keepdims=keepdim).astype(np.longdouble))
+    with np.errstate(all="ignore"):
+        powers = (size ** np.longdouble(order)).sum(axes, keepdims=keepdim)
+        return np.asarray(powers ** (1 / np.longdouble(order)))
+
+
 def cumsum(x: Array, dim: int, **_: Any) -> Array:
     return np.asarray(x.cumsum(dim) if x.ndim else x)
 
@@ -94,6 +107,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "std": std,
     "var_mean": with_mean(var),
     "std_mean": with_mean(std),
+    "linalg_vector_norm": vector_norm,
     "cumsum": cumsum,
 }
 TERMS: dict[str, Callable[..., Any]] = {

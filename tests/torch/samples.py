@@ -142,6 +142,7 @@ def all_samples() -> list[Sample]:
     import samples_scatter_add
     import samples_upsample
     import samples_var
+    import samples_vector_norm
     import samples_vectors
 
     modules = (samples_elementwise, samples_rows, samples_products, samples_attention)
@@ -149,5 +150,6 @@ def all_samples() -> list[Sample]:
     modules += (samples_losses, samples_upsample, samples_pool, samples_norms)
     modules += (samples_pool3d, samples_max_pool, samples_activations, samples_reductions)
     modules += (samples_cumsum, samples_index, samples_copy, samples_cross_entropy)
-    modules += (samples_extremes, samples_var, samples_index_add, samples_scatter_add)
+    modules += (samples_extremes, samples_var, samples_vector_norm)
+    modules += (samples_index_add, samples_scatter_add)
     return [sample for module in modules for sample in module.samples()]

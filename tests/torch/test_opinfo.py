@@ -187,6 +187,10 @@ CASES = [
         for name in ("var", "std", "var_mean", "std_mean")
         for variant in ("", "unbiased")
     ),
+    *(
+        Case(name, variant, forward=("linalg_vector_norm",), product=False)
+        for name, variant in (("linalg.vector_norm", ""), ("norm", ""), ("norm", "inf"))
+    ),
     Case("cumsum", forward=("cumsum",), product=False),
     Case("cat", forward=("cat",), product=False),
     Case("stack", forward=("cat",), product=False),

@@ -112,15 +112,15 @@ fold_state_columns(const GPU_CONSTANT StateColumnsCall<Op, T> c) {
   const ColumnTask task(of, first_task + (thread_id() >> team_log2), kWide);
   const uint32_t column = task.column + (thread_id() & ((1 << of.across_log2) - 1)) * kWide;
   const bool ours = task.ours && column < static_cast<uint32_t>(of.width);
-  typename Op::template Many<kWide> x;
+  auto x = begin_many<Op, kWide>(c.dst);
   if (ours) {
     const auto down = static_cast<int32_t>(thread_id() & ((1 << team_log2) - 1)) >> of.across_log2;
     const auto first = static_cast<int32_t>(task.first);
     const int32_t rows = of.rows - first < of.part ? of.rows - first : of.part;
     const T* from = c.src + task.at[1] + task.run * of.run_stride + column;
     const int32_t step = 1 << of.down_log2;
-    take_column<kFoldRows<kWide>, T, kWide>(from + (first + down) * of.stride, step * of.stride,
-                                            rows - down, step, &x);
+    take_column<kAtOnce<Op, kFoldRows<kWide>>, T, kWide>(from + (first + down) * of.stride,
+                                                         step * of.stride, rows - down, step, &x);
   }
   if (of.down_log2 == 0) {
     if (ours) store_columns<Op, T, kWide>(c, task, column, x);

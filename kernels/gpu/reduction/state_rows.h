@@ -43,13 +43,13 @@ GPU_DEVICE void take_one(float value, Many* x) {
 
 // Of a run. A lane's first element at the ends is loaded before the packs, and taken after them,
 // whose mean is the better one to begin with.
-template <class T, class Many>
+template <class Op, class T, class Many>
 GPU_DEVICE void take_run(const T* run, int32_t n, int lane, int lanes, Many* x) {
   const Cut<T> cut(run, n);
   const bool has_ends = cut.ends() != 0;
   const int end = has_ends && lane < 2 * kPack<T> ? cut.of_end(lane) : -1;
   const float first = end >= 0 ? widen(run[end]) : 0.0f;
-  take_packs<T, kRowPacks>(run + cut.head, cut.whole, lanes, lane, x);
+  take_packs<T, kAtOnce<Op, kRowPacks>>(run + cut.head, cut.whole, lanes, lane, x);
   if (!has_ends) return;
   if (end >= 0) take_one(first, x);
 #pragma unroll 1
@@ -81,14 +81,14 @@ fold_state_rows(const GPU_CONSTANT StateRowsCall<Op, T> c) {
   const uint32_t slice = rows.by_chunks.quotient(task);
   const bool ours = slice < c.slices;  // the others come along for the shuffles
   int64_t at[2] = {};
-  typename Op::template Many<1> lane;
+  auto lane = begin_many<Op, 1>(c.dst);
   if (ours) {
     c.kept.offsets(slice, at);
     const T* src = c.src + at[1];
     const int lanes = 1 << rows.lanes_log2;
     rows.for_each(task - slice * rows.chunks, in_team >> rows.lanes_log2,
                   1u << (rows.team_log2 - rows.lanes_log2), [&](int64_t offset, int32_t n) {
-                    take_run(src + offset, n, in_team & (lanes - 1), lanes, &lane);
+                    take_run<Op>(src + offset, n, in_team & (lanes - 1), lanes, &lane);
                   });
   }
   const N x = merge_team_numbers<Op>(lane.get(0), 1 << rows.team_log2, shared);

@@ -4,6 +4,8 @@
 //   Many<kWide>        what a lane keeps for kWide results: take(x) adds kRows elements to each,
 //                      whose rescaling, or division, is one for all of them; get(j)
 //   Finish             what becomes of the numbers, and where it goes
+//   begin<kWide>(to)   Many, if it needs anything of Finish
+//   kFewAtOnce         one pack, or row, at a time (if there, and true)
 // Parts of results lie in scratch memory as so many arrays, one for each number.
 #ifndef POLYOPS_GPU_REDUCTION_STATES_H_
 #define POLYOPS_GPU_REDUCTION_STATES_H_
@@ -19,6 +21,22 @@ struct Numbers {
   static constexpr int kSize = kCount;
   float v[kCount];
 };
+
+template <class Op, int kWide>
+GPU_DEVICE auto begin_many(const typename Op::Finish& to) {
+  if constexpr (requires { Op::template begin<kWide>(to); }) {
+    return Op::template begin<kWide>(to);
+  } else {
+    return typename Op::template Many<kWide>();
+  }
+}
+
+// Packs, or rows, of a lane in flight, where most ops take kMost.
+template <class Op, int kMost>
+inline constexpr int kAtOnce = kMost;
+template <class Op, int kMost>
+  requires(Op::kFewAtOnce)
+inline constexpr int kAtOnce<Op, kMost> = 1;
 
 template <class N>
 GPU_DEVICE void put_numbers(float* table, int64_t pitch, int64_t at, const N& x) {

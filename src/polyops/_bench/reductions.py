@@ -1,5 +1,6 @@
-"""Calls of reductions and of cumsum.
+"""Calls of reductions, of norms and of cumsum.
 
+ord: the order of a norm (2).
 dim: the dimensions, comma-separated; all, if it is not given, of cumsum, max and min the last.
 keep: yes for keepdim (no).
 """
@@ -84,6 +85,17 @@ def _variance(inputs: Inputs, name: str, out: bool) -> Case:
     return new_results(fn, nbytes(x, *results))
 
 
+def _norm(inputs: Inputs, name: str, out: bool) -> Case:
+    x = inputs.input()
+    dims, keep = _dims(inputs, x.dim())
+    order = float(inputs.spec.option("ord", "2"))
+    packet = getattr(aten, name)
+    result = packet.default(x, order, dims, keep)
+    if out:
+        return new_results(partial(packet.out, x, order, dims, keep, out=result), nbytes(x, result))
+    return new_results(partial(packet.default, x, order, dims, keep), nbytes(x, result))
+
+
 def _cumsum(inputs: Inputs, name: str, out: bool) -> Case:
     x = inputs.input()
     dim = int(inputs.spec.option("dim", "-1"))
@@ -100,5 +112,6 @@ BUILDERS: dict[str, Callable[[Inputs, str, bool], Case]] = {
     **dict.fromkeys(("argmax", "argmin"), _place),
     **dict.fromkeys(("max", "min"), _extreme),
     **dict.fromkeys(VARIANCES, _variance),
+    "linalg_vector_norm": _norm,
     **dict.fromkeys(("cumsum", "cumsum_"), _cumsum),
 }
