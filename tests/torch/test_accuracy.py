@@ -16,7 +16,7 @@ from conftest import SEED
 from extended import exact_result, term_sizes
 from samples import BF16, F16, F32, F64, PRODUCTS, Args, Make, args
 from samples_attention import NAME as ATTENTION
-from samples_attention import attention
+from samples_attention import attention, attention_backward
 from samples_convolution import Shape, backward, forward
 from samples_rows import norm_args, norm_backward_args, softmax_backward_args
 
@@ -140,6 +140,15 @@ CASES = [
         "8 heads of 64x64x32, mask",
         lambda m: attention(m, (1, 8, 64, 64, 32), mask=lambda n: n(1, 8, 64, 64)),
     ),
+    *[
+        Case(
+            f"{ATTENTION}_backward",
+            f"{sizes} causal {causal}",
+            lambda m, s=sizes, c=causal: attention_backward(m, attention(m, s, causal=c)),
+        )
+        for sizes in ((1, 4, 64, 64, 64), (1, 2, 100, 133, 32))
+        for causal in (False, True)
+    ],
     *products(),
     *convolutions(),
 ]
@@ -148,7 +157,7 @@ CASES = [
 def scales(case: Case, call: Callable[[], CallParts], exact: list[Array]) -> list[Array]:
     if case.product:
         return [wide(t) for t in tensors_of(run_stock(magnitudes(call)).results)]
-    if case.overload == ATTENTION:
+    if case.overload.startswith(ATTENTION):
         return term_sizes(case.overload, *call()[1:]) or []
     whole = "layer_norm" in case.overload
     return [
