@@ -118,6 +118,9 @@ inline Cases bands() {
       {.groups = 2, .in = {113, 2}, .taps = {3, 3}, .padding = {1}},
       {.batch = 20, .groups = 2, .in = {5, 1}, .taps = {7, 7}, .padding = {3}},
       {.groups = 2, .in = {50, 34}, .taps = {7, 7}, .padding = {3}},
+      {.batch = 2, .groups = 3, .in = {1300}, .taps = {31}, .padding = {15}, .bias = true},
+      {.batch = 3, .groups = 5, .in = {36}, .taps = {9}, .padding = {4}},
+      {.batch = 2, .groups = 3, .in = {40}, .taps = {31}, .padding = {0}},
   };
 }
 

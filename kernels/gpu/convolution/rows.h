@@ -5,6 +5,7 @@
 #define POLYOPS_GPU_CONVOLUTION_ROWS_H_
 
 #include "planes.h"
+#include "row_bands.h"
 
 namespace polyops::gpu {
 namespace {
@@ -90,6 +91,11 @@ inline bool has_rows(const Shape& s) {
 template <class T>
 int launch_rows(const Shape& s, const T* src, T* dst, const Taps<T>& taps, const Bias<T>& bias,
                 const polyops_context* ctx) {
+  if constexpr (sizeof(T) == 2) {
+    if (has_row_bands(s) && is_aligned(src) && is_aligned(dst)) {
+      return launch_row_bands(s, src, dst, taps, bias, ctx);
+    }
+  }
   const Tiling tiling = row_tiles(s);
   const int32_t out_at = room_of<T>(most_in(s, tiling));
   const int32_t out = room_of<T>(tiling.columns);
