@@ -4,8 +4,10 @@
 
 #include <atomic>
 #include <cstdio>
+#include <map>
 #include <mutex>
 #include <set>
+#include <tuple>
 #include <utility>
 
 namespace polyops::cuda {
@@ -92,38 +94,75 @@ int most_cluster(int device) {
 
 namespace {
 
-cudaError_t launch_cluster(const void* kernel, const gpu::LaunchShape& shape, cudaStream_t stream,
-                           void** args) {
-  cudaLaunchAttribute cluster = {};
-  cluster.id = cudaLaunchAttributeClusterDimension;
-  cluster.val.clusterDim = {static_cast<unsigned>(shape.cluster), 1, 1};
-  cudaLaunchConfig_t config = {};
-  config.gridDim = dim3(static_cast<unsigned>(shape.blocks));
-  config.blockDim = dim3(static_cast<unsigned>(shape.threads));
-  config.dynamicSmemBytes = shape.shared_bytes;
-  config.stream = stream;
-  config.attrs = &cluster;
-  config.numAttrs = 1;
-  return cudaLaunchKernelExC(&config, kernel, args);
+// torch has made the device current, through a runtime of its own; ours need not have noticed.
+cudaError_t make_current(int device) {
+  int current = -1;
+  const cudaError_t error = cudaGetDevice(&current);
+  return error == cudaSuccess && current != device ? cudaSetDevice(device) : error;
 }
+
+// A launch with attributes.
+struct Extended {
+  cudaLaunchAttribute attributes[2] = {};
+  cudaLaunchConfig_t config = {};
+
+  Extended(const gpu::LaunchShape& shape, cudaStream_t stream, bool early) {
+    if (shape.cluster > 1) {
+      cudaLaunchAttribute& cluster = attributes[config.numAttrs++];
+      cluster.id = cudaLaunchAttributeClusterDimension;
+      cluster.val.clusterDim = {static_cast<unsigned>(shape.cluster), 1, 1};
+    }
+    if (early) {
+      cudaLaunchAttribute& overlap = attributes[config.numAttrs++];
+      overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+      overlap.val.programmaticStreamSerializationAllowed = 1;
+    }
+    config.gridDim = dim3(static_cast<unsigned>(shape.blocks));
+    config.blockDim = dim3(static_cast<unsigned>(shape.threads));
+    config.dynamicSmemBytes = shape.shared_bytes;
+    config.stream = stream;
+    config.attrs = attributes;
+  }
+  Extended(const Extended&) = delete;
+  Extended& operator=(const Extended&) = delete;
+};
 
 }  // namespace
 
+int clusters_at_a_time(const void* kernel, const gpu::LaunchShape& shape, int device) {
+  static std::mutex mutex;
+  static auto* known = new std::map<std::tuple<const void*, int, int, size_t, int>, int>;
+  std::lock_guard lock(mutex);
+  const auto [at, is_new] =
+      known->try_emplace({kernel, device, shape.threads, shape.shared_bytes, shape.cluster}, 0);
+  if (!is_new) return at->second;
+  const Extended extended(shape, nullptr, false);
+  cudaError_t error = make_current(device);
+  if (error == cudaSuccess && shape.shared_bytes != 0) error = allow_shared(kernel, device);
+  if (error == cudaSuccess) {
+    error = cudaOccupancyMaxActiveClusters(&at->second, kernel, &extended.config);
+  }
+  if (error != cudaSuccess) cudaGetLastError();  // the launch will say it
+  if (at->second < 1) at->second = (multiprocessors(device) + shape.cluster - 1) / shape.cluster;
+  return at->second;
+}
+
 int launch(const void* kernel, const gpu::LaunchShape& shape, const polyops_context* ctx,
            void** args) {
-  // torch has made the device current, through a runtime of its own; ours need not have noticed.
-  int current = -1;
-  cudaError_t error = cudaGetDevice(&current);
-  if (error == cudaSuccess && current != ctx->device_index)
-    error = cudaSetDevice(ctx->device_index);
+  cudaError_t error = make_current(ctx->device_index);
   if (error != cudaSuccess) return fail("no such device", error);
   if (shape.shared_bytes != 0) error = allow_shared(kernel, ctx->device_index);
   if (error != cudaSuccess) return fail("shared memory", error);
   const auto stream = static_cast<cudaStream_t>(ctx->stream);
-  error = shape.cluster > 1 ? launch_cluster(kernel, shape, stream, args)
-                            : cudaLaunchKernel(kernel, dim3(static_cast<unsigned>(shape.blocks)),
-                                               dim3(static_cast<unsigned>(shape.threads)), args,
-                                               shape.shared_bytes, stream);
+  const bool early = shape.early && most_cluster(ctx->device_index) > 1;  // both from 9.0 on
+  if (shape.cluster > 1 || early) {
+    const Extended extended(shape, stream, early);
+    error = cudaLaunchKernelExC(&extended.config, kernel, args);
+  } else {
+    error = cudaLaunchKernel(kernel, dim3(static_cast<unsigned>(shape.blocks)),
+                             dim3(static_cast<unsigned>(shape.threads)), args, shape.shared_bytes,
+                             stream);
+  }
   return error == cudaSuccess ? POLYOPS_OK : fail("launch", error);
 }
 
