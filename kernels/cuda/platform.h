@@ -121,6 +121,14 @@ GPU_DEVICE void mail(Mailbox*, int, float* place, int, float x) { *place = x; }
 GPU_DEVICE void await_mail(Mailbox*, int, int) { __syncthreads(); }
 #endif
 
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
+GPU_DEVICE void let_later_begin() { asm volatile("griddepcontrol.launch_dependents;"); }
+GPU_DEVICE void await_earlier() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
+#else  // no kernel is an early one
+GPU_DEVICE void let_later_begin() {}
+GPU_DEVICE void await_earlier() {}
+#endif
+
 GPU_DEVICE float shuffle_xor(float x, int mask) { return __shfl_xor_sync(0xffffffffu, x, mask); }
 GPU_DEVICE uint32_t shuffle_xor(uint32_t x, int mask) {
   return __shfl_xor_sync(0xffffffffu, x, mask);
@@ -314,6 +322,12 @@ template <class... Params>
 int64_t resident_clusters(void (*kernel)(Params...), int64_t blocks, const polyops_context* ctx) {
   return cuda::resident_clusters(reinterpret_cast<const void*>(kernel), static_cast<int>(blocks),
                                  ctx->device_index);
+}
+
+template <class... Params>
+int64_t clusters_at_a_time(void (*kernel)(Params...), const LaunchShape& shape,
+                           const polyops_context* ctx) {
+  return cuda::clusters_at_a_time(reinterpret_cast<const void*>(kernel), shape, ctx->device_index);
 }
 
 template <class... Params>

@@ -4,8 +4,10 @@
 
 #include <atomic>
 #include <cstdio>
+#include <map>
 #include <mutex>
 #include <set>
+#include <tuple>
 #include <utility>
 
 namespace polyops::cuda {
@@ -99,53 +101,54 @@ cudaError_t make_current(int device) {
   return error == cudaSuccess && current != device ? cudaSetDevice(device) : error;
 }
 
-cudaLaunchAttribute cluster_of(int blocks) {
-  cudaLaunchAttribute cluster = {};
-  cluster.id = cudaLaunchAttributeClusterDimension;
-  cluster.val.clusterDim = {static_cast<unsigned>(blocks), 1, 1};
-  return cluster;
-}
+// A launch with attributes.
+struct Extended {
+  cudaLaunchAttribute attributes[3] = {};
+  cudaLaunchConfig_t config = {};
+
+  Extended(const gpu::LaunchShape& shape, cudaStream_t stream, bool early) {
+    if (shape.cluster > 1) {
+      cudaLaunchAttribute& cluster = attributes[config.numAttrs++];
+      cluster.id = cudaLaunchAttributeClusterDimension;
+      cluster.val.clusterDim = {static_cast<unsigned>(shape.cluster), 1, 1};
+    }
+    if (shape.whole) {
+      cudaLaunchAttribute& cooperative = attributes[config.numAttrs++];
+      cooperative.id = cudaLaunchAttributeCooperative;
+      cooperative.val.cooperative = 1;
+    }
+    if (early) {
+      cudaLaunchAttribute& overlap = attributes[config.numAttrs++];
+      overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+      overlap.val.programmaticStreamSerializationAllowed = 1;
+    }
+    config.gridDim = dim3(static_cast<unsigned>(shape.blocks));
+    config.blockDim = dim3(static_cast<unsigned>(shape.threads));
+    config.dynamicSmemBytes = shape.shared_bytes;
+    config.stream = stream;
+    config.attrs = attributes;
+  }
+  Extended(const Extended&) = delete;
+  Extended& operator=(const Extended&) = delete;
+};
 
 // Asks the device, by a block that takes all shared memory of a multiprocessor. 0: it does not say.
 int ask_clusters(const void* kernel, int blocks, int device) {
   cudaFuncAttributes attributes;
-  cudaLaunchAttribute cluster = cluster_of(blocks);
-  cudaLaunchConfig_t config = {};
-  config.gridDim = dim3(static_cast<unsigned>(blocks * multiprocessors(device)));
-  config.blockDim = dim3(64);
-  config.attrs = &cluster;
-  config.numAttrs = 1;
   int clusters = 0;
   cudaError_t error = make_current(device);
   if (error == cudaSuccess) error = allow_shared(kernel, device);
   if (error == cudaSuccess) error = cudaFuncGetAttributes(&attributes, kernel);
   if (error == cudaSuccess) {
-    config.dynamicSmemBytes = most_shared(device) - attributes.sharedSizeBytes;
-    error = cudaOccupancyMaxActiveClusters(&clusters, kernel, &config);
+    gpu::LaunchShape shape = {blocks * multiprocessors(device), 64};
+    shape.shared_bytes = most_shared(device) - attributes.sharedSizeBytes;
+    shape.cluster = blocks;
+    const Extended extended(shape, nullptr, false);
+    error = cudaOccupancyMaxActiveClusters(&clusters, kernel, &extended.config);
   }
   if (error == cudaSuccess) return clusters;
   cudaGetLastError();
   return 0;
-}
-
-// Blocks that depend on each other.
-cudaError_t launch_together(const void* kernel, const gpu::LaunchShape& shape, cudaStream_t stream,
-                            void** args) {
-  cudaLaunchAttribute attribute = {};
-  if (shape.whole) {
-    attribute.id = cudaLaunchAttributeCooperative;
-    attribute.val.cooperative = 1;
-  } else {
-    attribute = cluster_of(shape.cluster);
-  }
-  cudaLaunchConfig_t config = {};
-  config.gridDim = dim3(static_cast<unsigned>(shape.blocks));
-  config.blockDim = dim3(static_cast<unsigned>(shape.threads));
-  config.dynamicSmemBytes = shape.shared_bytes;
-  config.stream = stream;
-  config.attrs = &attribute;
-  config.numAttrs = 1;
-  return cudaLaunchKernelExC(&config, kernel, args);
 }
 
 }  // namespace
@@ -163,6 +166,24 @@ int resident_clusters(const void* kernel, int blocks, int device) {
   return clusters;
 }
 
+int clusters_at_a_time(const void* kernel, const gpu::LaunchShape& shape, int device) {
+  static std::mutex mutex;
+  static auto* known = new std::map<std::tuple<const void*, int, int, size_t, int>, int>;
+  std::lock_guard lock(mutex);
+  const auto [at, is_new] =
+      known->try_emplace({kernel, device, shape.threads, shape.shared_bytes, shape.cluster}, 0);
+  if (!is_new) return at->second;
+  const Extended extended(shape, nullptr, false);
+  cudaError_t error = make_current(device);
+  if (error == cudaSuccess && shape.shared_bytes != 0) error = allow_shared(kernel, device);
+  if (error == cudaSuccess) {
+    error = cudaOccupancyMaxActiveClusters(&at->second, kernel, &extended.config);
+  }
+  if (error != cudaSuccess) cudaGetLastError();  // the launch will say it
+  if (at->second < 1) at->second = (multiprocessors(device) + shape.cluster - 1) / shape.cluster;
+  return at->second;
+}
+
 int launch(const void* kernel, const gpu::LaunchShape& shape, const polyops_context* ctx,
            void** args) {
   cudaError_t error = make_current(ctx->device_index);
@@ -170,11 +191,15 @@ int launch(const void* kernel, const gpu::LaunchShape& shape, const polyops_cont
   if (shape.shared_bytes != 0) error = allow_shared(kernel, ctx->device_index);
   if (error != cudaSuccess) return fail("shared memory", error);
   const auto stream = static_cast<cudaStream_t>(ctx->stream);
-  error = shape.cluster > 1 || shape.whole
-              ? launch_together(kernel, shape, stream, args)
-              : cudaLaunchKernel(kernel, dim3(static_cast<unsigned>(shape.blocks)),
-                                 dim3(static_cast<unsigned>(shape.threads)), args,
-                                 shape.shared_bytes, stream);
+  const bool early = shape.early && most_cluster(ctx->device_index) > 1;  // both from 9.0 on
+  if (shape.cluster > 1 || shape.whole || early) {
+    const Extended extended(shape, stream, early);
+    error = cudaLaunchKernelExC(&extended.config, kernel, args);
+  } else {
+    error = cudaLaunchKernel(kernel, dim3(static_cast<unsigned>(shape.blocks)),
+                             dim3(static_cast<unsigned>(shape.threads)), args, shape.shared_bytes,
+                             stream);
+  }
   return error == cudaSuccess ? POLYOPS_OK : fail("launch", error);
 }
 

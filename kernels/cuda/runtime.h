@@ -22,6 +22,9 @@ int most_cluster(int device);
 // kernel that allows as much shared memory.
 int resident_clusters(const void* kernel, int blocks, int device);
 
+// Of a launch of clusters, how many run at the same time; asked once per kernel and shape.
+int clusters_at_a_time(const void* kernel, const gpu::LaunchShape& shape, int device);
+
 // On the context's device and stream. POLYOPS_ERROR, its text set, if it could not be launched.
 int launch(const void* kernel, const gpu::LaunchShape& shape, const polyops_context* ctx,
            void** args);

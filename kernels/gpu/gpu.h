@@ -59,6 +59,12 @@
 //   most_cluster(ctx)           blocks that a cluster may have; 1: there are none
 //   resident_clusters(kernel, n, ctx)   clusters of n blocks that run at the same time, each block
 //                               on a multiprocessor of its own
+//   clusters_at_a_time(kernel, shape, ctx)    how many of such a launch run at the same time: of a
+//                               device's multiprocessors some are in no cluster
+//   let_later_begin()           the kernel behind this one, if it is an early one, may begin when all
+//                               blocks have said so, or ended
+//   await_earlier()             in an early kernel, by all threads, before anything else is looked at: the
+//                               kernel before it has ended
 //   halt_unless(x)              fails the launch as an assertion does: nothing after it happens
 //   launch(kernel, shape, ctx, args...)   from the host; returns what a kernel entry returns
 //   multiprocessors(ctx)        how many the device has

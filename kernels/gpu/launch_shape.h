@@ -11,8 +11,9 @@ struct LaunchShape {
   int threads;              // per block, a multiple of the wave
   size_t shared_bytes = 0;  // dynamic
   int cluster = 1;          // blocks that run at the same time and reach each other's shared memory
-  bool whole =
-      false;  // all blocks run at the same time, of which multiprocessors have room for one
+  // All blocks run at the same time, of which multiprocessors have room for one.
+  bool whole = false;
+  bool early = false;  // may begin while the kernel before it runs, see await_earlier()
 };
 
 inline constexpr int64_t kMostBlocks = 0x7fffffff;

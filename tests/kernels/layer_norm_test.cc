@@ -144,7 +144,7 @@ TEST(LayerNorm, HardRows) {
                       {-1e18, 1e17}, {7, 0},    {1e4, 0},   {0, 0},     {0, 1e20}, {1e37, 1e36}};
   const int64_t m = std::size(rows);
   size_t turn = 0;
-  for (int64_t n : {3, 64, 1000, 20001, 70001, 140001}) {
+  for (int64_t n : {3, 64, 1000, 20001, 70000, 140001}) {
     if (n > 20001 && !is_gpu()) break;  // beyond what a block keeps of a row
     const Case c = {"contiguous", {m, n}, 1};
     for (Types types : types_of_turn(turn++)) {

@@ -60,6 +60,8 @@ inline std::vector<Case> all_cases() {
       {"contiguous", {1, 70001}, 1},                   // one long row
       {"contiguous", {1, 270001}, 1},                  // beyond what a cluster takes
       {"contiguous", {6, 20000}, 1},                   // rows taken one at a time
+      {"contiguous", {7, 5120}, 1},                    // several to a block, of three waves each
+      {"contiguous", {2, 33024}, 1},                   // in the registers of a cluster
       {"contiguous", {40, 9001}, 1, {}, {}, 1},        // odd, beyond what lanes keep of columns
       {"contiguous", {3, 4, 33}, 1, {33, 99, 1}, {}},  // rows in another order
       {"contiguous", {5, 33}, 1, {0, 1}, {}},          // one row, expanded

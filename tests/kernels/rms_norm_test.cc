@@ -94,7 +94,7 @@ TEST(RmsNorm, HardRows) {
                       {7, 0},   {0, 0},     {3e18, 1e16}, {0, 1e20},    {1e37, 1e36}};
   const int64_t m = std::size(rows);
   size_t turn = 0;
-  for (int64_t n : {3, 64, 1000, 20001, 70001, 140001}) {
+  for (int64_t n : {3, 64, 1000, 20001, 70000, 140001}) {
     const Case c = {"contiguous", {m, n}, 1};
     for (const double eps : {1e-5, 1.1920929e-07}) {
       const Types types = types_of_turn(turn++);

@@ -65,7 +65,7 @@ Calls log_softmax() { return softmax_of("log_softmax"); }
 Calls log_softmax_backward() { return softmax_backward_of("log_softmax_backward"); }
 
 const std::vector<Sizes> kRows = {{40, 33},   {9, 300},   {9, 1025},  {7, 5000},
-                                  {3, 20001}, {2, 70001}, {2, 140001}};
+                                  {3, 20001}, {2, 33024}, {2, 70001}, {2, 140001}};
 
 Calls layer_norm() {
   Calls all = {"layer_norm", {}};

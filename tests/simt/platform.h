@@ -62,6 +62,8 @@ inline void await_mail(Mailbox*, int, int,
                        const std::source_location& where = std::source_location::current()) {
   simt::cluster_barrier(where);
 }
+inline void let_later_begin() {}
+inline void await_earlier() {}
 inline int most_cluster(const polyops_context*) { return simt::kMostCluster; }
 
 inline float shuffle_xor(float x, int mask) {
@@ -216,6 +218,11 @@ int64_t resident_clusters(void (*)(Params...), int64_t blocks, const polyops_con
 }
 
 inline int64_t most_shared(const polyops_context*) { return simt::kMostDynamicShared; }
+
+template <class... Params>
+int64_t clusters_at_a_time(void (*)(Params...), const LaunchShape&, const polyops_context*) {
+  return 2;
+}
 
 template <class... Params>
 int launch(void (*kernel)(Params...), const LaunchShape& shape, const polyops_context*,

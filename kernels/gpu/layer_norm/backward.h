@@ -45,14 +45,19 @@ struct BackwardCall {
 };
 
 // Where a thread's packs of a row arrive: kBackwardPacks, then those that its elements at the ends
-// lie in. Nobody else looks there.
+// lie in. Nobody else looks there. Those of kHalfWave threads lie side by side, so that places of a
+// thread are a constant apart.
 template <class T>
 struct Slots {
-  Words* memory;
+  Words* mine;
   int each;  // per tensor
 
+  GPU_DEVICE Slots(Words* memory, int per_tensor, int stages)
+      : mine(memory + thread_id() / kHalfWave * (stages * 2 * per_tensor * kHalfWave) +
+             thread_id() % kHalfWave),
+        each(per_tensor) {}
   GPU_DEVICE Words* place(int stage, int tensor, int slot) const {
-    return memory + ((stage * 2 + tensor) * each + slot) * block_threads() + thread_id();
+    return mine + ((stage * 2 + tensor) * each + slot) * kHalfWave;
   }
 };
 
@@ -125,11 +130,10 @@ struct BackwardRow {
 template <class T, class P>
 using Weight = Parameters<T, P, 1>;
 
-// Calls f(k, grad, x_hat, weight) for each pack of the lane.
-template <class Norm, class T, class P, class F>
-GPU_DEVICE void for_each_pack(const BackwardRow<Norm, T, P>& row, const Slots<T>& slots, int stage,
-                              const Weight<T, P>& weights, const Cut<T>& cut, int lane, int team,
-                              F f) {
+// Calls f(k, grad, src, weight) for each pack of the lane.
+template <class T, class P, class F>
+GPU_DEVICE void for_each_pack(const Slots<T>& slots, int stage, const Weight<T, P>& weights,
+                              const Cut<T>& cut, int lane, int team, F f) {
 #pragma unroll
   for (int k = 0; k < kBackwardPacks<T>; ++k) {
     const int at = lane + k * team;
@@ -138,13 +142,11 @@ GPU_DEVICE void for_each_pack(const BackwardRow<Norm, T, P>& row, const Slots<T>
     unpack<T>(*slots.place(stage, 0, k), grad);
     unpack<T>(*slots.place(stage, 1, k), x);
     weights.fetch(0, at + (cut.shift != 0), weight);
-#pragma unroll
-    for (int j = 0; j < kPack<T>; ++j) x[j] = row.x_hat(x[j]);
     f(k, grad, x, weight);
   }
 }
 
-// The same for each of its elements at the ends: f(e, at, grad, x_hat, weight).
+// The same for each of its elements at the ends: f(e, at, grad, src, weight).
 template <class Norm, class T, class P, class F>
 GPU_DEVICE void for_each_end_of(const BackwardRow<Norm, T, P>& row, const Slots<T>& slots,
                                 int stage, const Weight<T, P>& weights, const Cut<T>& cut, int lane,
@@ -152,7 +154,7 @@ GPU_DEVICE void for_each_end_of(const BackwardRow<Norm, T, P>& row, const Slots<
   for_each_end<kMostEnds<T>>(cut, lane, team, [&](int e, int at) {
     const float grad = pick<T>(*slots.place(stage, 0, kBackwardPacks<T> + e), row.grad_shift + at);
     const float x = pick<T>(*slots.place(stage, 1, kBackwardPacks<T> + e), row.src_shift + at);
-    f(e, at, grad, row.x_hat(x), weights.one(0, at));
+    f(e, at, grad, x, weights.one(0, at));
   });
 }
 
@@ -162,17 +164,17 @@ GPU_DEVICE void sum_row(const BackwardRow<Norm, T, P>& row, const Slots<T>& slot
                         const Weight<T, P>& weights, const Cut<T>& cut, int lane, int team,
                         ColumnSums<Norm, T>* columns, float (&sums)[Norm::kSums]) {
   constexpr int kLast = Norm::kSums - 1;
-  for_each_pack(row, slots, stage, weights, cut, lane, team,
+  for_each_pack(slots, stage, weights, cut, lane, team,
                 [&](int k, const auto& grad, const auto& x, const auto& weight) {
                   float sum[2], product[2];
 #pragma unroll
                   for (int j = 0; j < kPack<T>; ++j) {
-                    const float g = grad[j] * weight[j];
+                    const float g = grad[j] * weight[j], x_hat = row.x_hat(x[j]);
                     sum[j % 2] = j < 2 ? g : sum[j % 2] + g;
-                    product[j % 2] = j < 2 ? g * x[j] : fmaf(g, x[j], product[j % 2]);
+                    product[j % 2] = j < 2 ? g * x_hat : fmaf(g, x_hat, product[j % 2]);
                     if constexpr (Norm::kCentered) columns->packs[1][k][j] += grad[j];
                     float* const column = &columns->packs[0][k][j];
-                    *column = fmaf(grad[j], x[j], *column);
+                    *column = fmaf(grad[j], x_hat, *column);
                   }
                   if constexpr (Norm::kCentered) sums[0] += sum[0] + sum[1];
                   sums[kLast] += product[0] + product[1];
@@ -184,25 +186,32 @@ GPU_DEVICE void sum_row(const BackwardRow<Norm, T, P>& row, const Slots<T>& slot
                       sums[0] = fmaf(grad, weight, sums[0]);
                       columns->ends[1][e] += grad;
                     }
-                    sums[kLast] = fmaf(grad * weight, x, sums[kLast]);
-                    columns->ends[0][e] = fmaf(grad, x, columns->ends[0][e]);
+                    const float x_hat = row.x_hat(x);
+                    sums[kLast] = fmaf(grad * weight, x_hat, sums[kLast]);
+                    columns->ends[0][e] = fmaf(grad, x_hat, columns->ends[0][e]);
                   });
 }
 
-// grad_src, rstd (g - mean of g - x_hat mean of g x_hat); rms_norm's without the mean of g. Calls
-// taken(k, at) when the lane's packs k, the row's at, are no longer needed.
+// grad_src, rstd (g - mean of g - x_hat mean of g x_hat); rms_norm's without the mean of g. Of 16
+// bits the share of x_hat is a multiple of x and one sum: what rounding takes from the mean in it is
+// far below those. Calls taken(k, at) when the lane's packs k, the row's at, are no longer needed.
 template <bool kRagged, class Norm, class T, class P, class F>
 GPU_DEVICE void store_row(const BackwardRow<Norm, T, P>& row, const Slots<T>& slots, int stage,
                           const Weight<T, P>& weights, const Cut<T>& cut, int lane, int team,
                           const float (&sums)[Norm::kSums], float inv_n, F taken) {
   const bool fits = !kRagged || cut.fits(row.out);
   const float of_product = -sums[Norm::kSums - 1] * inv_n * row.rstd;
-  float of_g = 0;
-  if constexpr (Norm::kCentered) of_g = -sums[0] * inv_n * row.rstd;
+  const float of_x = row.rstd * of_product;
+  float of_g = 0, rest = 0;
+  if constexpr (Norm::kCentered) {
+    of_g = -sums[0] * inv_n * row.rstd;
+    rest = fmaf(-row.mean, of_x, of_g);
+  }
   const auto shared_part = [&](float x) {
-    return Norm::kCentered ? fmaf(x, of_product, of_g) : x * of_product;
+    if constexpr (!Norm::kCentered) return x * of_x;
+    return sizeof(T) == 4 ? fmaf(row.x_hat(x), of_product, of_g) : fmaf(x, of_x, rest);
   };
-  for_each_pack(row, slots, stage, weights, cut, lane, team,
+  for_each_pack(slots, stage, weights, cut, lane, team,
                 [&](int k, const auto& grad, const auto& x, const auto& weight) {
                   float y[kPack<T>];
 #pragma unroll

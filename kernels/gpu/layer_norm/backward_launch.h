@@ -22,7 +22,9 @@ int launch_sums(const BackwardCall<Norm, T, P>& call, const typename Norm::Backw
   while (columns > kLeastSumColumns && tiles(columns) < multiprocessors(ctx)) columns /= 2;
   int threads = 64;
   while (threads < blocks * columns / 4 && threads < kSumThreads) threads *= 2;
-  return launch(column_sums<Norm, T>, {tiles(columns), threads}, ctx, call.sums, call.stride,
+  LaunchShape shape = {tiles(columns), threads};
+  shape.early = true;
+  return launch(column_sums<Norm, T>, shape, ctx, call.sums, call.stride,
                 static_cast<int32_t>(blocks), columns, values_of(a.grad_weight),
                 values_of(Norm::grad_bias(a)), call.n);
 }
@@ -33,14 +35,37 @@ struct Walkers {
   int64_t blocks, bytes;  // blocks per multiprocessor
 };
 
+// Lanes of a row; more with fewer packs each, where there are too few rows to fill multiprocessors.
+template <class T>
+int walk_team(int64_t rows, int64_t packs, const polyops_context* ctx) {
+  int team = team_of(packs, kBackwardPacks<T>);
+  if (packs <= kHalfWave) return team;
+  for (int each = kBackwardPacks<T> / 2; each > 0; each /= 2) {
+    const int wider = team_of(packs, each);
+    if (rows * wider > kBackwardMost.threads * multiprocessors(ctx) || wider > kWalkThreads) break;
+    team = wider;
+  }
+  return team;
+}
+
+// Threads of a block of several teams: where it has few turns, to add up what fewer blocks have summed is
+// worth more than two of them on a multiprocessor, of which one computes while the other one waits.
+constexpr int64_t kFewTurns = 4;
+template <class Norm>
+int walk_threads(int64_t rows, int team, const polyops_context* ctx) {
+  constexpr int kMost = Norm::kBackward.threads;
+  const bool few = rows * team <= kFewTurns * kMost * multiprocessors(ctx);
+  return threads_of(rows, team, few ? kMost : kWalkThreads);
+}
+
 // Of n elements of so many rows at a time. As many rows under way as there is shared memory for, two of
 // a block at most, in as many blocks as registers allow.
 template <class Norm, class T, class P>
 Walkers plan_walkers(BackwardCall<Norm, T, P>* call, int64_t n, int64_t rows, const Fitting& few,
                      const polyops_context* ctx) {
   Walkers w = {};
-  w.team = team_of(n / kPack<T>, kBackwardPacks<T>);
-  w.threads = threads_of(rows, w.team, kWalkThreads);
+  w.team = walk_team<T>(call->row_count, n / kPack<T>, ctx);
+  w.threads = walk_threads<Norm>(rows, w.team, ctx);
   call->staged = static_cast<int32_t>(packs_of(n, kPack<T>, !call->ragged));
   call->slots = kBackwardPacks<T> + (call->ragged ? ends_of<T>(w.team) : 0);
   const int64_t stage = int64_t{call->slots} * 2 * 16 * w.threads;
@@ -109,19 +134,16 @@ int launch_cluster(BackwardCall<Norm, T, P> call, const typename Norm::BackwardA
     w = plan_walkers(&call, sections.elements, 1, kBackwardMost, ctx);
   }
   if (w.blocks == 0) return launch_long(given, a, ctx);
-  const int64_t at_a_time = multiprocessors(ctx) * w.blocks / sections.blocks;
-  const int64_t few_turns = (call.row_count + kClusterTurns - 1) / kClusterTurns;
-  const Plan plan = plan_turns(
-      call.row_count, 1, call.ragged ? kPack<T> : 1,
-      smaller(at_a_time > few_turns ? at_a_time : few_turns, kMostClusters), kMostElements);
-  call.turns = plan.turns;
   constexpr Fitting kMost = kBackwardMost;
   const auto kernel = is_aligned(call)
                           ? backward_rows<AlignedSections, Norm, T, P, kMost.threads, kMost.blocks>
                           : backward_rows<RaggedSections, Norm, T, P, kMost.threads, kMost.blocks>;
-  const int status =
-      launch(kernel, {plan.blocks * sections.blocks, w.threads, size_t(w.bytes), sections.blocks},
-             ctx, call, w.team, w.stages, sections.elements);
+  LaunchShape shape = {sections.blocks, w.threads, size_t(w.bytes), sections.blocks};
+  const Plan plan = plan_waves(call.row_count, call.ragged ? kPack<T> : 1,
+                               clusters_at_a_time(kernel, shape, ctx), kMostClusters);
+  call.turns = plan.turns;
+  shape.blocks *= plan.blocks;
+  const int status = launch(kernel, shape, ctx, call, w.team, w.stages, sections.elements);
   return status != POLYOPS_OK ? status : launch_sums(call, a, plan.blocks, ctx);
 }
 

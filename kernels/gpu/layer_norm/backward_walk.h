@@ -65,10 +65,11 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
   GPU_DYNAMIC_SHARED(Words, memory);
   const Turns& turns = call.turns;
   const auto rows = static_cast<uint32_t>(call.row_count);
-  const int lane = turns.teams == 1 ? thread_id() : thread_id() & (team - 1);
+  const int lane = thread_id() % team;
   Section section = {0, call.n};
   if constexpr (kCluster) section = section_of_cluster(elements, call.n);
   const int64_t walker = kCluster ? block_id() / cluster_blocks() : block_id();
+  const int count = turns.of(walker);
   uint32_t begin = turns.first(walker);  // the first team's row
   const uint32_t mine = static_cast<uint32_t>(thread_id() / team * turns.classes);
   int64_t at[3];
@@ -77,23 +78,25 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
       kRagged ? Cut<T>(call.grad + at[0] + section.begin, section.n) : Cut<T>(section.n / kPack<T>);
   const Weight<T, P> weights = {
       {section.of(call.weight)}, memory, call.staged, {section.n, cut.shift, kPack<T>}};
-  const Slots<T> slots = {memory + weights.words(), call.slots};
+  const Slots<T> slots(memory + weights.words(), kRagged ? call.slots : kBackwardPacks<T>, stages);
   ColumnSums<Norm, T> columns = {};
   BackwardRow<Norm, T, P> row = {};
+  weights.stage_later();
+  close_copies();
   row.template open<kRagged>(call, section.begin, begin + mine, cut, lane, team, slots, 0);
   close_copies();
-  weights.stage();
+  wait_copies<1>();
   barrier();
   ClusterTable<Norm::kSums> table = {box, tables};
   if constexpr (kCluster) {
     open_mailbox(box);
     cluster_barrier();  // all have begun
   }
-  for (int turn = 0; turn < turns.count && begin < rows; ++turn) {
+  for (int turn = 0; turn < count && begin < rows; ++turn) {
     const bool ours = begin + mine < rows;
     const int stage = stages == 2 ? turn % 2 : 0;
     begin += turns.step();
-    const bool more = turn + 1 < turns.count;
+    const bool more = turn + 1 < count;
     BackwardRow<Norm, T, P> next = row;
     if (stages == 2) {
       if (more)
@@ -134,6 +137,7 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
     row = next;
   }
   if (call.sums == nullptr) return;
+  let_later_begin();
   wait_copies<0>();
   float* const all = reinterpret_cast<float*>(memory);
   float* const out = call.sums + walker * Norm::kParameters * call.stride + section.begin;

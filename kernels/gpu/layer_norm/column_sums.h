@@ -1,6 +1,7 @@
 // The workspace of the gradients, [blocks][parameters][stride], into grad_weight and grad_bias: after
-// the rows, when nothing else runs, so latency is all there is. A block takes a few columns; its
-// threads have parts of the rows, all of whose loads are issued before the first is used.
+// the rows, when nothing else runs, so latency is all there is: its blocks are there when the last
+// rows are. A block takes a few columns; its threads have parts of the rows, all of whose loads are
+// issued before the first is used.
 #ifndef POLYOPS_GPU_LAYER_NORM_COLUMN_SUMS_H_
 #define POLYOPS_GPU_LAYER_NORM_COLUMN_SUMS_H_
 
@@ -21,6 +22,7 @@ GPU_KERNEL(kSumThreads)
 column_sums(const float* sums, int64_t stride, int32_t blocks, int columns, Values grad_weight,
             Values grad_bias, int32_t n) {
   GPU_SHARED(float, shared, kSumThreads);
+  await_earlier();
   constexpr int kParameters = Norm::kParameters;
   const bool is_bias = block_id() % kParameters != 0;
   const Values out = is_bias ? grad_bias : grad_weight;

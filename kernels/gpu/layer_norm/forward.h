@@ -3,7 +3,8 @@
 // (rms_norm: 12) of the 27 that fit beside its bytes at 4.3 TB/s.
 //   up to 4096 packs (64 KB)   in registers, a part of a wave or a block per row: forward_rows.h
 //   up to 2048, cut            where rows or parameters are not aligned: forward_ragged.h
-//   beyond                     a cluster that walks rows: forward_cluster.h; where there is none,
+//   up to 8 times as many      in registers of a cluster's blocks: forward_sections.h
+//   beyond, and cut            a cluster that walks rows: forward_cluster.h; where there is none,
 //                              or too small a one, a block: forward_long.h
 //
 // Blocks of the last three stay for some rows, whose parameters are then in shared memory once:

@@ -6,7 +6,9 @@
 #include "forward_cluster.h"
 #include "forward_long.h"
 #include "forward_ragged.h"
+#include "forward_sections.h"
 #include "forward_strided.h"
+#include "row_cluster.h"
 
 namespace polyops::gpu {
 namespace {
@@ -27,7 +29,7 @@ ForwardCall<Norm, T, P> make_forward(const typename Norm::Args& a, const Shape& 
       static_cast<float>(a.eps),
       false,
       0,
-      {1, 1, 1}};
+      {1, 1, 1, 1}};
   call.ragged = shape.n % kPack<T> != 0 || !rows_aligned(call.rows, 0, a.src.data, kPack<T>);
   return call;
 }
@@ -139,13 +141,28 @@ int launch_cluster(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
   const int64_t slots = int64_t{16} * kClusterPacks * threads;
   const int64_t room = shared_of_block(ctx, together);
   if (most == 1 || call.n > blocks * kSection || room < slots) return launch_long(call, ctx);
-  const Plan plan = plan_turns(call.row_count, 1, call.ragged ? kPack<T> : 1,
-                               multiprocessors(ctx) * together / blocks, kClusterTurns);
-  call.turns = plan.turns;
   const int64_t bytes = slots + stage_parameters(&call, sections.elements, room - slots);
-  return launch(forward_cluster<Norm, T, P>,
-                {plan.blocks * blocks, threads, static_cast<size_t>(bytes), blocks}, ctx, call,
-                sections.elements);
+  LaunchShape shape = {blocks, threads, static_cast<size_t>(bytes), blocks};
+  const int64_t at_a_time = clusters_at_a_time(forward_cluster<Norm, T, P>, shape, ctx);
+  const Plan plan =
+      plan_waves(call.row_count, call.ragged ? kPack<T> : 1, at_a_time, call.row_count);
+  call.turns = plan.turns;
+  shape.blocks *= plan.blocks;
+  return launch(forward_cluster<Norm, T, P>, shape, ctx, call, sections.elements);
+}
+
+// Rows that a cluster holds in registers.
+template <class Norm, class T, class P>
+int launch_sections(const ForwardCall<Norm, T, P>& call, const polyops_context* ctx) {
+  const auto kernel = forward_sections<Norm, T, P>;
+  const RowCluster of_row = choose_row_cluster(kernel, call.row_count, call.n / kPack<T>, kRowPacks,
+                                               kRowFitting.threads, ctx);
+  if (of_row.blocks == 1) return launch_cluster(call, ctx);
+  const Sections sections = cut_in_sections(call.n, of_row.blocks, kPack<T>);
+  const int64_t blocks = int64_t{call.row_count} * of_row.blocks;
+  const bool few = blocks * of_row.threads < kFillThreads * multiprocessors(ctx);
+  return launch(kernel, {blocks, of_row.threads, 0, of_row.blocks}, ctx, call, sections.elements,
+                few);
 }
 
 // A parameter that is there, if any is.
@@ -163,7 +180,9 @@ int forward_contiguous(const void* p, const polyops_context* ctx) {
     const auto takes = [&](const Fitting& fitting) {
       return shape.n / kPack<T> <= int64_t{kRowPacks} * fitting.threads;
     };
-    if (takes(kRowFitting) && is_aligned(call)) return launch_rows(call, ctx);
+    if (is_aligned(call)) {
+      return takes(kRowFitting) ? launch_rows(call, ctx) : launch_sections(call, ctx);
+    }
     return takes(kRaggedFitting) ? launch_ragged(call, ctx) : launch_cluster(call, ctx);
   });
 }

@@ -22,6 +22,7 @@ forward_ragged(ForwardCall<Norm, T, P> call, int team, int rounds) {
   const Turns& turns = call.turns;
   const auto rows = static_cast<uint32_t>(call.row_count);
   const int lane = turns.teams == 1 ? thread_id() : thread_id() & (team - 1);
+  const int count = turns.of(block_id());
   uint32_t begin = turns.first(block_id());
   if (begin >= rows) return;  // the first team's row
   const uint32_t mine = static_cast<uint32_t>(thread_id() / team * turns.classes);
@@ -33,14 +34,14 @@ forward_ragged(ForwardCall<Norm, T, P> call, int team, int rounds) {
   NextRow<T, kRowPacks> next = {memory + parameters.words(), nullptr, {}};
   next.open(call, 0, begin + mine, of);
 #pragma unroll 1
-  for (int turn = 0; turn < turns.count && begin < rows; ++turn) {
+  for (int turn = 0; turn < count && begin < rows; ++turn) {
     const uint32_t row = begin + mine;
     const bool ours = row < rows;  // all lanes come to the sums
     Part<T, kRowPacks> x = {};
     if (ours) next.take(of, &x);
     T* const dst = next.dst;
     begin += turns.step();
-    if (turn + 1 < turns.count) next.open(call, 0, begin + mine, of);
+    if (turn + 1 < count) next.open(call, 0, begin + mine, of);
     const Moments m =
         row_moments<Norm>(&x, of, true, shared + turn % 2 * 2 * kMomentsShared, call.inv_n,
                           call.eps, [&](float pivot, float(&sums)[2], float* room) {

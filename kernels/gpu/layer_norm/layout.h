@@ -6,6 +6,7 @@
 #include "gpu.h"
 #include "op.h"
 #include "reduce.h"
+#include "turns.h"
 #include "window.h"
 
 namespace polyops::gpu {
@@ -154,37 +155,6 @@ GPU_DEVICE Section section_of_cluster(int32_t elements, int32_t n) {
   const int32_t begin = cluster_rank() * elements;
   return {begin, n - begin < elements ? n - begin : elements};
 }
-
-// Which rows a block, or a cluster, takes: `count` times as many as it has teams, all of a class, whose rows follow
-// each other by `classes`.
-struct Turns {
-  int32_t classes, count, teams;
-
-  GPU_DEVICE uint32_t first(int64_t block) const {
-    const auto b = static_cast<uint32_t>(block);
-    const auto c = static_cast<uint32_t>(classes);
-    return b / c * static_cast<uint32_t>(count) * step() + b % c;
-  }
-  GPU_DEVICE uint32_t step() const { return static_cast<uint32_t>(teams * classes); }
-};
-
-// So many that the blocks are at most those that run at a time, `slots`; beyond `most_turns` a
-// multiple of them, whose last ones fill up what the others leave.
-struct Plan {
-  Turns turns;
-  int64_t blocks;
-};
-inline Plan plan_turns(int64_t rows, int teams, int classes, int64_t slots, int64_t most_turns) {
-  const int64_t of_class = (rows + classes - 1) / classes;
-  const int64_t chunks = (of_class + teams - 1) / teams;
-  const int64_t most = slots > classes ? slots / classes : 1;
-  int64_t count = (chunks + most - 1) / most;
-  while (count > most_turns) count = (count + 1) / 2;
-  return {{classes, static_cast<int32_t>(count), teams}, (chunks + count - 1) / count * classes};
-}
-
-// Of a cluster, so few that others don't wait long for one that finds its multiprocessors last.
-constexpr int64_t kClusterTurns = 8;
 
 // Lanes of a team that takes so many packs, kPacks each. Half the largest wave is a part of every
 // wave, and twice that is a multiple of every wave.
