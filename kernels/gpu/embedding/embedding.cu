@@ -32,12 +32,12 @@ int embedding_backward(const void* data, const polyops_context* ctx) {
   const auto& a = *static_cast<const polyops_embedding_backward_args*>(data);
   RowSums sums = {};
   sums.sizes = sizes_of(a);
-  sums.made = {indices_of(a.index, sums.sizes.rows), a.padding, 0};
   sums.src = a.grad_dst.data;
   sums.dst = a.grad_weight.data;
   sums.scale = 1;
   sums.by_freq = a.scale_by_freq != 0;
-  return sum_rows<false>(sums, ctx);
+  const Made made = {indices_of(a.index, sums.sizes.rows), a.padding, 0};
+  return sum_rows<false>(made, sums, ctx);
 }
 
 }  // namespace

@@ -17,7 +17,6 @@ namespace {
 
 struct RowSums {
   SumSizes sizes;
-  Made made;
   const void* src;
   const void* base;  // read if sums are added to it
   void* dst;
@@ -43,13 +42,14 @@ inline size_t shared_counts(int threads, int bits) {
   return (sizeof(uint32_t) * threads / 32) << bits;
 }
 
-inline int sort_few(const Plan& p, const Scratch& s, const Made& made, const Zeros& zeros,
-                    const polyops_context* ctx) {
+template <class Source>
+int sort_few(const Plan& p, const Scratch& s, const Source& made, const Zeros& zeros,
+             const polyops_context* ctx) {
   const int64_t wanted = ceil_div(p.lookups, 64 * kSortItems) * 64;
   const int threads = wanted < kSortThreads ? kSortThreads : static_cast<int>(wanted);
-  return gpu::launch(sort_alone, {1 + zeros.blocks(), threads, shared_counts(threads, p.bits)}, ctx,
-                     made, static_cast<uint32_t>(p.lookups), p.passes, p.bits, s.lookups[0],
-                     s.lookups[1], zeros);
+  return gpu::launch(
+      sort_alone<Source>, {1 + zeros.blocks(), threads, shared_counts(threads, p.bits)}, ctx, made,
+      static_cast<uint32_t>(p.lookups), p.passes, p.bits, s.lookups[0], s.lookups[1], zeros);
 }
 
 // Of several parts of zeros, those two of them that begin with that one.
@@ -70,8 +70,9 @@ int sort_pass(const Source& source, SortCall call, const Zeros& zeros, int64_t p
   return gpu::launch(sort_place<Source>, place, ctx, source, call);
 }
 
-inline int sort_lookups(const Plan& p, const Scratch& s, const Made& made, const Zeros& zeros,
-                        const polyops_context* ctx) {
+template <class Source>
+int sort_lookups(const Plan& p, const Scratch& s, const Source& made, const Zeros& zeros,
+                 const polyops_context* ctx) {
   if (p.chunks == 0) return sort_few(p, s, made, zeros, ctx);
   for (int pass = 0; pass < p.passes; ++pass) {
     const SortCall call = {{pass * p.bits, p.bits},
@@ -116,16 +117,15 @@ inline GradCall grad_call(const RowSums& r, const Plan& p, const Scratch& s, con
   return call;
 }
 
-template <class T, int kUnit, bool kAdds>
-int add_few(const RowSums& r, const Plan& p, const polyops_context* ctx) {
+template <class T, int kUnit, bool kAdds, class Source>
+int add_few(const Source& made, const RowSums& r, const Plan& p, const polyops_context* ctx) {
   const int64_t units = p.columns / kUnit;
   const Teams t = few_teams(units);
   int64_t rest = kRestUnits / units;
   if (rest < 1) rest = 1;
   if (rest > kMostRestRows) rest = kMostRestRows;
   const int64_t sum_blocks = p.lookups * t.parts;
-  const FewCall call = {r.made,
-                        grad_call(r, p, {}, t),
+  const FewCall call = {grad_call(r, p, {}, t),
                         static_cast<uint32_t>(p.lookups),
                         static_cast<uint32_t>(p.rows),
                         static_cast<uint32_t>(sum_blocks),
@@ -133,7 +133,8 @@ int add_few(const RowSums& r, const Plan& p, const polyops_context* ctx) {
                         Division(static_cast<uint32_t>(t.parts)),
                         Division(static_cast<uint32_t>(units))};
   const int64_t blocks = sum_blocks + (all_written(r.sizes) ? ceil_div(p.rows, rest) : 0);
-  return gpu::launch(sums_of_few<T, kUnit, kAdds>, {blocks, kFewLookupThreads}, ctx, call);
+  return gpu::launch(sums_of_few<T, kUnit, kAdds, Source>, {blocks, kFewLookupThreads}, ctx, made,
+                     call);
 }
 
 template <class T, int kUnit, bool kAdds>
@@ -154,15 +155,16 @@ int add_up(const RowSums& r, const Plan& p, const Scratch& s, const polyops_cont
       static_cast<uint32_t>(p.shares), static_cast<uint32_t>(of_block), static_cast<int>(tiles));
 }
 
-template <bool kAdds>
-int sum_rows(const RowSums& r, const polyops_context* ctx) {
+// made: the lookups (sort.h).
+template <bool kAdds, class Source>
+int sum_rows(const Source& made, const RowSums& r, const polyops_context* ctx) {
   const bool few = are_few(r.sizes);
   const Plan p = plan_of(r.sizes);
   const Scratch s = scratch_of(p, ctx->scratch);
   if (!few) {
     const int64_t halves = p.rows * p.columns * polyops_dtype_size(r.sizes.dtype) / 2;
     const Zeros zeros = {static_cast<bf16*>(r.dst), r.sizes.clears ? halves : 0};
-    const int status = sort_lookups(p, s, r.made, zeros, ctx);
+    const int status = sort_lookups(p, s, made, zeros, ctx);
     if (status != POLYOPS_OK) return status;
   }
   const uintptr_t places =
@@ -171,7 +173,8 @@ int sum_rows(const RowSums& r, const polyops_context* ctx) {
       static_cast<uintptr_t>(r.sizes.width * polyops_dtype_size(r.sizes.dtype));
   return with_type(r.sizes.dtype, [&]<class T>() {
     const auto add = [&]<int kUnit>() {
-      return few ? add_few<T, kUnit, kAdds>(r, p, ctx) : add_up<T, kUnit, kAdds>(r, p, s, ctx);
+      return few ? add_few<T, kUnit, kAdds>(made, r, p, ctx)
+                 : add_up<T, kUnit, kAdds>(r, p, s, ctx);
     };
     if (places % 16 == 0) return add.template operator()<kPack<T>>();
     if (places % 8 == 0) return add.template operator()<kPack<T> / 2>();

@@ -188,8 +188,9 @@ GPU_DEVICE uint32_t sum_of_waves(const Digit& digit, const uint32_t* counts, int
 
 // All passes, of no more lookups than a block takes at a time; they leave them in to0 and to1 in
 // turn.
+template <class Source>
 GPU_KERNEL(kSortThreadsAlone)
-sort_alone(const Made made, uint32_t lookups, int passes, int bits, Lookup* to0, Lookup* to1,
+sort_alone(const Source made, uint32_t lookups, int passes, int bits, Lookup* to0, Lookup* to1,
            const GPU_CONSTANT Zeros zeros) {
   GPU_SHARED(uint32_t, base, kMostBins);
   GPU_SHARED(uint32_t, all, kMostBins);

@@ -17,8 +17,7 @@ SumSizes sizes_of(const polyops_index_add_args& a) {
           numel_between(a.dst, 0, a.dim),
           numel_between(a.dst, a.dim + 1, a.dst.rank),
           a.dst.dtype,
-          a.in_place != 0,
-          false};
+          a.in_place != 0};
 }
 
 const char* add_supports(const void* data) {
@@ -46,12 +45,11 @@ int add(const void* data, const polyops_context* ctx) {
   const auto& a = *static_cast<const polyops_index_add_args*>(data);
   RowSums sums = {};
   sums.sizes = sizes_of(a);
-  sums.made = {indices_of(a.index, sums.sizes.rows), -1, a.from_end};
   sums.src = a.src.data;
   sums.base = a.self.data;
   sums.dst = a.dst.data;
   sums.scale = static_cast<float>(a.alpha);
-  return sum_rows<true>(sums, ctx);
+  return sum_rows<true>(Made{indices_of(a.index, sums.sizes.rows), -1, a.from_end}, sums, ctx);
 }
 
 }  // namespace
