@@ -32,11 +32,11 @@ struct Cubes {
 };
 
 // A square's windows in each frame of them. A row of windows that is none is read as the next one that is,
-// and held for nothing. Offsets of 32 bits reach everything, and become addresses in one instruction.
+// and held for nothing. Offsets of 32 bits reach everything.
 template <class T, int kWide, int kWindows>
 struct FrameWindows {
   using Entry = typename LargestGradient<T>::template Entry<kWide>;
-  uint32_t lines[kWindows];
+  int lines[kWindows];
   uint32_t beside[kWindows];
   bool inside[kWindows];
   int channels, frame, frames;
@@ -47,8 +47,8 @@ struct FrameWindows {
 #pragma unroll
     for (int r = 0; r < kWindows; ++r) {
       const int there = nearest(row + r, axes.high.out);
-      lines[r] = static_cast<uint32_t>(at.image * op.dst_image + at.group * kWide +
-                                       (there * axes.wide.out + column) * channels);
+      lines[r] = static_cast<int>(at.image * op.dst_image) + at.group * kWide +
+                 (there * axes.wide.out + column) * channels;
       beside[r] = there != row + r ? 1 : 0;
       forget_bits(&beside[r]);  // else each use compares again
       inside[r] = column + r >= 0 && column + r < axes.wide.out;
@@ -61,12 +61,16 @@ struct FrameWindows {
     forget_bits(&none);
 #pragma unroll
     for (int r = 0; r < kWindows; ++r) {
-      const uint32_t line = lines[r] + static_cast<uint32_t>(there * frame);
+      const int first = lines[r] + there * frame;
+      LargestGradient<T> line = op;  // of single elements from here on, by constants
+      if (kWide == 1) line.grad_dst += first, line.indices += first;
 #pragma unroll
       for (int c = 0; c < kWindows; ++c) {
+        const auto offset = static_cast<uint32_t>(first + c * channels);
         entries[r][c].clear();
-        const uint32_t window_at = line + static_cast<uint32_t>(c * channels);
-        if (inside[c]) op.load_unless(&entries[r][c], window_at, beside[r] | none);
+        if (inside[c]) {
+          line.load_unless(&entries[r][c], kWide == 1 ? c : offset, beside[r] | none);
+        }
       }
     }
   }
@@ -199,14 +203,16 @@ int launch_cubes_of(const LargestGradient<T>& op, const Images& images, const Ax
                                 axes.deep.in, 1, C::kDeepSize - 1);
     return gpu::launch(volume_columns<T, kWide, C>, grid.shape(), ctx, op, grid,
                        Division(static_cast<uint32_t>(axes.wide.in)), images.channels, axes);
+  } else {
+    const auto squares = [](const Axis& axis) { return (axis.in + C::kStride - 1) / C::kStride; };
+    const Cubes cubes = {Division(static_cast<uint32_t>(squares(axes.wide))),
+                         (axes.deep.in + C::kDeepStride - 1) / C::kDeepStride};
+    const Grid grid =
+        make_grid(ctx, images, kWide, int64_t{squares(axes.wide)} * squares(axes.high), cubes.deep,
+                  1, CubeWindows<C, kShift>::Deep::kCount - 1);
+    return gpu::launch(volume_cubes<T, kWide, C, kShift>, grid.shape(), ctx, op, grid, cubes,
+                       images.channels, goes_by_pairs(op.grad_src, axes.wide), axes);
   }
-  const auto squares = [](const Axis& axis) { return (axis.in + C::kStride - 1) / C::kStride; };
-  const Cubes cubes = {Division(static_cast<uint32_t>(squares(axes.wide))),
-                       (axes.deep.in + C::kDeepStride - 1) / C::kDeepStride};
-  const Grid grid = make_grid(ctx, images, kWide, int64_t{squares(axes.wide)} * squares(axes.high),
-                              cubes.deep, 1, CubeWindows<C, kShift>::Deep::kCount - 1);
-  return gpu::launch(volume_cubes<T, kWide, C, kShift>, grid.shape(), ctx, op, grid, cubes,
-                     images.channels, goes_by_pairs(op.grad_src, axes.wide), axes);
 }
 
 // Whether it was launched, and what that returned.
