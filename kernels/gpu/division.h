@@ -22,9 +22,6 @@ struct Division {
     factor = static_cast<uint32_t>(((uint64_t{1} << 32) * ((uint64_t{1} << shift) - by)) / by + 1);
   }
 
-  GPU_DEVICE Division(uint32_t by, uint32_t its_factor, int its_shift)
-      : divisor(by), factor(its_factor), shift(its_shift) {}
-
   GPU_DEVICE uint32_t quotient(uint32_t n) const {
     return (static_cast<uint32_t>(uint64_t{n} * factor >> 32) + n) >> shift;
   }

@@ -1,6 +1,7 @@
 // cat: copies bits. Bound: memory, each element read and written once; one launch for 38 inputs, or
 // for 12 whose dimensions merge into more than three.
 #include "copy.h"
+#include "interleave.h"
 #include "pieces.h"
 #include "polyops/ops/cat.h"
 #include "row.h"
@@ -60,8 +61,30 @@ int launch_pieces(const polyops_cat_args& a, const polyops_context* ctx) {
   return POLYOPS_OK;
 }
 
+// False if that is not what the inputs are.
+template <class T, int kInputs>
+bool launch_interleaved(const polyops_cat_args& a, const polyops_context* ctx, int* status) {
+  if (a.count != kInputs) return false;
+  Piece<2> pieces[kInputs];
+  for (int i = 0; i < kInputs; ++i) {
+    if (!make_piece(a.srcs[i], slab_of(a, a.srcs[i], i), &pieces[i])) return false;
+  }
+  Interleaved<kInputs> call;
+  if (!interleaves<T>(pieces, &call)) return false;
+  *status =
+      gpu::launch(cat_interleaved<T, kInputs>, {blocks_for(call.packs), kCatThreads}, ctx, call);
+  return true;
+}
+
 template <class T>
 int launch_as(const polyops_cat_args& a, const polyops_context* ctx) {
+  int status;
+  if constexpr (sizeof(T) > 1) {
+    if (launch_interleaved<T, 2>(a, ctx, &status)) return status;
+  }
+  if constexpr (sizeof(T) == 2 || sizeof(T) == 4) {
+    if (launch_interleaved<T, 4>(a, ctx, &status)) return status;
+  }
   bool few = true;
   for (int64_t i = 0; few && i < a.count; ++i) {
     Piece<2> p;

@@ -37,7 +37,10 @@ struct Piece {
   uint8_t aligned;  // rows are whole packs, of 16 aligned bytes in the input too
 
   GPU_DEVICE uint32_t row_of_pack(uint32_t item) const {
-    return Division(packs, by_packs, by_packs_shift).quotient(item);
+    Division by;
+    by.factor = by_packs;
+    by.shift = by_packs_shift;
+    return by.quotient(item);
   }
 };
 

@@ -22,9 +22,7 @@ constexpr int kFewBatch = 4;                        // lookups of a team in flig
 // Units that a block without lookups writes, and rows.
 constexpr int64_t kRestUnits = 2048, kMostRestRows = 256;
 
-template <class Source>
 struct FewCall {
-  Source made;
   GradCall sums;
   uint32_t lookups, rows;
   uint32_t sum_blocks, rest_rows;  // of each block of the rest
@@ -33,12 +31,12 @@ struct FewCall {
 
 // This thread's, if it has one. All are looked at before anything is written.
 template <class Source>
-GPU_DEVICE Lookup few_lookup(const FewCall<Source>& c) {
+GPU_DEVICE Lookup few_lookup(const Source& made, uint32_t lookups) {
   const auto thread = static_cast<uint32_t>(thread_id());
-  const bool ours = thread < c.lookups;
-  const typename Source::Loaded index = c.made.load(ours ? thread : 0);
-  halt_unless(c.made.right(index));
-  return ours ? c.made.lookup(index, thread) : Lookup{kNoRow, 0};
+  const bool ours = thread < lookups;
+  const typename Source::Loaded loaded = made.load(ours ? thread : 0);
+  halt_unless(made.right(loaded));
+  return ours ? made.lookup(loaded, thread) : Lookup{kNoRow, 0};
 }
 
 template <class T, int kUnit>
@@ -64,14 +62,14 @@ GPU_DEVICE void add_few(const GradCall& c, const T* from, const uint32_t* of_row
 
 // The row of lookup number `at`, unless an earlier one has it; its columns of that part.
 template <class T, int kUnit, bool kAdds, class Source>
-GPU_DEVICE void sum_row(const FewCall<Source>& call, uint32_t at, int part) {
+GPU_DEVICE void sum_row(const Source& made, const FewCall& call, uint32_t at, int part) {
   GPU_SHARED(uint32_t, of_row, kFewLookupThreads);
   GPU_SHARED(uint32_t, waves, kMostSortWaves);
   GPU_SHARED(uint32_t, all, 1);
   GPU_SHARED(float, sums, kFewLookupThreads* kUnit);
   const GradCall& c = call.sums;
-  const uint32_t row = call.made.lookup(call.made.load(at), at).row;
-  const Lookup own = few_lookup(call);
+  const uint32_t row = made.lookup(made.load(at), at).row;
+  const Lookup own = few_lookup(made, call.lookups);
   const uint32_t has_it = own.row == row ? 1 : 0, before = sum_before(has_it, waves);
   if (has_it != 0) of_row[before] = own.at;
   if (thread_id() == kFewLookupThreads - 1) *all = before + has_it;
@@ -112,12 +110,12 @@ GPU_DEVICE void sum_row(const FewCall<Source>& call, uint32_t at, int part) {
 
 // Rows from `first` on that no lookup has: the base's, or zeros.
 template <class T, int kUnit, bool kAdds, class Source>
-GPU_DEVICE void write_rest(const FewCall<Source>& call, uint32_t first) {
+GPU_DEVICE void write_rest(const Source& made, const FewCall& call, uint32_t first) {
   GPU_SHARED(uint32_t, looked_up, kMostRestRows);
   const GradCall& c = call.sums;
   const uint32_t left = call.rows - first;
   const uint32_t rows = left < call.rest_rows ? left : call.rest_rows;
-  const Lookup own = few_lookup(call);
+  const Lookup own = few_lookup(made, call.lookups);
   looked_up[thread_id()] = 0;
   barrier();
   if (own.row - first < rows) looked_up[own.row - first] = 1;
@@ -141,15 +139,15 @@ GPU_DEVICE void write_rest(const FewCall<Source>& call, uint32_t first) {
 
 template <class T, int kUnit, bool kAdds, class Source>
 GPU_KERNEL(kFewLookupThreads, 4)
-sums_of_few(const GPU_CONSTANT FewCall<Source> c) {
+sums_of_few(const GPU_CONSTANT Source made, const GPU_CONSTANT FewCall c) {
   const auto block = static_cast<uint32_t>(block_id());
   if (block >= c.sum_blocks) {
-    write_rest<T, kUnit, kAdds>(c, (block - c.sum_blocks) * c.rest_rows);
+    write_rest<T, kUnit, kAdds>(made, c, (block - c.sum_blocks) * c.rest_rows);
     return;
   }
   uint32_t lookup = block;
   const auto part = static_cast<int>(take_remainder(c.by_parts, &lookup));
-  sum_row<T, kUnit, kAdds>(c, lookup, part);
+  sum_row<T, kUnit, kAdds>(made, c, lookup, part);
 }
 
 }  // namespace

@@ -37,8 +37,8 @@ inline Teams teams_of(int64_t units) {
 struct SumSizes {
   int64_t lookups, rows, outer, width;
   int32_t dtype;
-  bool by_lookups;  // rows without lookups the sums do not write
-  bool clears;      // but those are 0, written beside the sort
+  bool by_lookups;      // rows without lookups the sums do not write
+  bool clears = false;  // but those are 0, written beside the sort
 };
 
 // Few lookups are not sorted. Of rows that none has, there may be so many elements.

@@ -125,16 +125,16 @@ int add_few(const Source& made, const RowSums& r, const Plan& p, const polyops_c
   if (rest < 1) rest = 1;
   if (rest > kMostRestRows) rest = kMostRestRows;
   const int64_t sum_blocks = p.lookups * t.parts;
-  const FewCall<Source> call = {made,
-                                grad_call(r, p, {}, t),
-                                static_cast<uint32_t>(p.lookups),
-                                static_cast<uint32_t>(p.rows),
-                                static_cast<uint32_t>(sum_blocks),
-                                static_cast<uint32_t>(rest),
-                                Division(static_cast<uint32_t>(t.parts)),
-                                Division(static_cast<uint32_t>(units))};
+  const FewCall call = {grad_call(r, p, {}, t),
+                        static_cast<uint32_t>(p.lookups),
+                        static_cast<uint32_t>(p.rows),
+                        static_cast<uint32_t>(sum_blocks),
+                        static_cast<uint32_t>(rest),
+                        Division(static_cast<uint32_t>(t.parts)),
+                        Division(static_cast<uint32_t>(units))};
   const int64_t blocks = sum_blocks + (all_written(r.sizes) ? ceil_div(p.rows, rest) : 0);
-  return gpu::launch(sums_of_few<T, kUnit, kAdds, Source>, {blocks, kFewLookupThreads}, ctx, call);
+  return gpu::launch(sums_of_few<T, kUnit, kAdds, Source>, {blocks, kFewLookupThreads}, ctx, made,
+                     call);
 }
 
 template <class T, int kUnit, bool kAdds>

@@ -17,8 +17,7 @@ SumSizes sizes_of(const polyops_index_add_args& a) {
           numel_between(a.dst, 0, a.dim),
           numel_between(a.dst, a.dim + 1, a.dst.rank),
           a.dst.dtype,
-          a.in_place != 0,
-          false};
+          a.in_place != 0};
 }
 
 const char* add_supports(const void* data) {

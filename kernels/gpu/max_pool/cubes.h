@@ -31,6 +31,51 @@ struct Cubes {
   int deep;
 };
 
+// A square's windows in each frame of them. A row of windows that is none is read as the next one that is,
+// and held for nothing. Offsets of 32 bits reach everything.
+template <class T, int kWide, int kWindows>
+struct FrameWindows {
+  using Entry = typename LargestGradient<T>::template Entry<kWide>;
+  int lines[kWindows];
+  uint32_t beside[kWindows];
+  bool inside[kWindows];
+  int channels, frame, frames;
+
+  GPU_DEVICE FrameWindows(const LargestGradient<T>& op, const Place& at, int row, int column,
+                          int of_pixel, const Axes<Axis>& axes)
+      : channels(of_pixel), frame(axes.high.out * axes.wide.out * of_pixel), frames(axes.deep.out) {
+#pragma unroll
+    for (int r = 0; r < kWindows; ++r) {
+      const int there = nearest(row + r, axes.high.out);
+      lines[r] = static_cast<int>(at.image * op.dst_image) + at.group * kWide +
+                 (there * axes.wide.out + column) * channels;
+      beside[r] = there != row + r ? 1 : 0;
+      forget_bits(&beside[r]);  // else each use compares again
+      inside[r] = column + r >= 0 && column + r < axes.wide.out;
+    }
+  }
+  GPU_DEVICE void load(const LargestGradient<T>& op, int window,
+                       Entry (&entries)[kWindows][kWindows]) const {
+    const int there = nearest(window, frames);
+    uint32_t none = there != window ? 1 : 0;
+    forget_bits(&none);
+#pragma unroll
+    for (int r = 0; r < kWindows; ++r) {
+      const int first = lines[r] + there * frame;
+      LargestGradient<T> line = op;  // of single elements from here on, by constants
+      if (kWide == 1) line.grad_dst += first, line.indices += first;
+#pragma unroll
+      for (int c = 0; c < kWindows; ++c) {
+        const auto offset = static_cast<uint32_t>(first + c * channels);
+        entries[r][c].clear();
+        if (inside[c]) {
+          line.load_unless(&entries[r][c], kWide == 1 ? c : offset, beside[r] | none);
+        }
+      }
+    }
+  }
+};
+
 template <class T, int kWide, class C, int kShift>
 GPU_KERNEL(kPoolThreads)
 volume_cubes(LargestGradient<T> op, Grid grid, Cubes cubes, int all_channels, bool paired,
@@ -48,43 +93,14 @@ volume_cubes(LargestGradient<T> op, Grid grid, Cubes cubes, int all_channels, bo
   const int left = square * C::kStride, top = static_cast<int>(square_row) * C::kStride;
   const auto image = static_cast<uint32_t>(at.image * op.src_image + at.group * kWide);
 
-  // A row of windows that is none is read as the next one that is, and held for nothing. Offsets of 32
-  // bits reach everything, and become addresses in one instruction.
-  uint32_t lines[kWindows];
-  uint32_t beside[kWindows];
-  bool inside[kWindows];
-#pragma unroll
-  for (int r = 0; r < kWindows; ++r) {
-    const int there = nearest(row + r, axes.high.out);
-    lines[r] = static_cast<uint32_t>(at.image * op.dst_image + at.group * kWide +
-                                     (there * axes.wide.out + column) * channels);
-    beside[r] = there != row + r ? 1 : 0;
-    forget_bits(&beside[r]);  // else each use compares again
-    inside[r] = column + r >= 0 && column + r < axes.wide.out;
-  }
-  const int frame = axes.high.out * axes.wide.out * channels;
+  const FrameWindows<T, kWide, kWindows> windows(op, at, row, column, channels, axes);
   typename LargestGradient<T>::template Entry<kWide> entries[kFrames][kWindows][kWindows];
-  const auto load = [&](int f, int window) {
-    const int there = nearest(window, axes.deep.out);
-    uint32_t none = there != window ? 1 : 0;
-    forget_bits(&none);
-#pragma unroll
-    for (int r = 0; r < kWindows; ++r) {
-      const uint32_t line = lines[r] + static_cast<uint32_t>(there * frame);
-#pragma unroll
-      for (int c = 0; c < kWindows; ++c) {
-        entries[f][r][c].clear();
-        const uint32_t window_at = line + static_cast<uint32_t>(c * channels);
-        if (inside[c]) op.load_unless(&entries[f][r][c], window_at, beside[r] | none);
-      }
-    }
-  };
   int window = Deep::first(at.begin, axes.deep);
 #pragma unroll
-  for (int f = 0; f < kFrames - 1; ++f) load(f, window + f);
+  for (int f = 0; f < kFrames - 1; ++f) windows.load(op, window + f, entries[f]);
 #pragma unroll kFrames
   for (int cube = at.begin; cube < at.end; ++cube, ++window) {
-    load(kFrames - 1, window + kFrames - 1);
+    windows.load(op, window + kFrames - 1, entries[kFrames - 1]);
 #pragma unroll
     for (int z = 0; z < C::kDeepStride; ++z) {
       const int d = cube * C::kDeepStride + z;
@@ -134,16 +150,69 @@ volume_cubes(LargestGradient<T> op, Grid grid, Cubes cubes, int all_channels, bo
   }
 }
 
+// The same at stride 1: a thread has an element of each frame. When a frame of windows comes by, it adds
+// what they have to the elements that they reach, so that sums stay in registers, and no windows.
+template <class T, int kWide, class C>
+GPU_KERNEL(kPoolThreads, 4)
+volume_columns(LargestGradient<T> op, Grid grid, Division columns, int all_channels,
+               Axes<Axis> axes) {
+  using Deep = SquareWindows<C::kDeepSize, 1, 0>;
+  using Flat = SquareWindows<C::kSize, 1, 0>;
+  constexpr int kWindows = Flat::kCount, kFrames = Deep::kCount;
+  const int channels = kWide == 1 ? 1 : all_channels;
+  const Place at(grid, axes.deep.in);
+  if (!at.inside) return;
+  auto rest = static_cast<uint32_t>(at.column);
+  const auto w = static_cast<int>(take_remainder(columns, &rest)), h = static_cast<int>(rest);
+  const FrameWindows<T, kWide, kWindows> windows(op, at, Flat::first(h, axes.high),
+                                                 Flat::first(w, axes.wide), channels, axes);
+  const int frame = axes.high.in * axes.wide.in;
+  int d = at.begin - (kFrames - 1),
+      place = axes.place(d, h, w);  // of the first element that is reached
+  T* out = op.grad_src + (at.image * op.src_image + at.group * kWide + int64_t{place} * channels);
+  float sums[kFrames][kWide] = {};
+#pragma unroll 1
+  for (int window = Deep::first(at.begin, axes.deep); d < at.end; ++d, ++window) {
+    typename LargestGradient<T>::template Entry<kWide> entries[kWindows][kWindows];
+    windows.load(op, window, entries);
+#pragma unroll
+    for (int f = 0; f < kFrames; ++f) {
+#pragma unroll
+      for (int r = 0; r < kWindows; ++r) {
+#pragma unroll
+        for (int c = 0; c < kWindows; ++c) entries[r][c].add_to(sums[f], place + f * frame);
+      }
+    }
+    if (d >= at.begin) Tap<T, kWide>::store(out, sums[0]);
+    place += frame;
+    out += int64_t{frame} * channels;
+#pragma unroll
+    for (int j = 0; j < kWide; ++j) {
+#pragma unroll
+      for (int f = 0; f < kFrames - 1; ++f) sums[f][j] = sums[f + 1][j];
+      sums[kFrames - 1][j] = 0;
+    }
+  }
+}
+
 template <class T, int kWide, class C, int kShift>
 int launch_cubes_of(const LargestGradient<T>& op, const Images& images, const Axes<Axis>& axes,
                     const polyops_context* ctx) {
-  const auto squares = [](const Axis& axis) { return (axis.in + C::kStride - 1) / C::kStride; };
-  const Cubes cubes = {Division(static_cast<uint32_t>(squares(axes.wide))),
-                       (axes.deep.in + C::kDeepStride - 1) / C::kDeepStride};
-  const Grid grid = make_grid(ctx, images, kWide, int64_t{squares(axes.wide)} * squares(axes.high),
-                              cubes.deep, 1, CubeWindows<C, kShift>::Deep::kCount - 1);
-  return gpu::launch(volume_cubes<T, kWide, C, kShift>, grid.shape(), ctx, op, grid, cubes,
-                     images.channels, goes_by_pairs(op.grad_src, axes.wide), axes);
+  if constexpr (C::kDeepStride == 1 && C::kStride == 1) {
+    const Grid grid = make_grid(ctx, images, kWide, int64_t{axes.wide.in} * axes.high.in,
+                                axes.deep.in, 1, C::kDeepSize - 1);
+    return gpu::launch(volume_columns<T, kWide, C>, grid.shape(), ctx, op, grid,
+                       Division(static_cast<uint32_t>(axes.wide.in)), images.channels, axes);
+  } else {
+    const auto squares = [](const Axis& axis) { return (axis.in + C::kStride - 1) / C::kStride; };
+    const Cubes cubes = {Division(static_cast<uint32_t>(squares(axes.wide))),
+                         (axes.deep.in + C::kDeepStride - 1) / C::kDeepStride};
+    const Grid grid =
+        make_grid(ctx, images, kWide, int64_t{squares(axes.wide)} * squares(axes.high), cubes.deep,
+                  1, CubeWindows<C, kShift>::Deep::kCount - 1);
+    return gpu::launch(volume_cubes<T, kWide, C, kShift>, grid.shape(), ctx, op, grid, cubes,
+                       images.channels, goes_by_pairs(op.grad_src, axes.wide), axes);
+  }
 }
 
 // Whether it was launched, and what that returned.
