@@ -1,12 +1,12 @@
-// index_add, index_put where it accumulates, and scatter_add (scatter_add.h, turns.h): sums of source's rows
-// by the index, as embedding's gradient (../embedding/row_sums.h), on top of self's. In place, rows
-// that no index names are neither read nor written. Bound: memory; the sums repeat bit for bit, as no
-// atomics' do.
+// index_add, index_put where it accumulates, and scatter_add (scatter_add.h, by_turns.h): sums of
+// source's rows by the index, as embedding's gradient (../embedding/row_sums.h), on top of self's. In
+// place, rows that no index names are neither read nor written. Bound: memory; the sums repeat bit for
+// bit, as no atomics' do.
+#include "by_turns.h"
 #include "embedding/row_sums.h"
 #include "polyops/ops/index_add.h"
 #include "scatter_add.h"
 #include "table.h"
-#include "turns.h"
 
 namespace polyops::gpu {
 namespace {

@@ -1,28 +1,24 @@
 // scatter_add along the last dimension, where its places fit into a wave's part of the block's memory:
 // without a sort. A wave has a line, or a chunk of one, and adds its elements there in their order, of
-// each lane one at a time; lanes that name the same place take turns. Then it adds what it has to
-// self's line; sums of chunks go to scratch memory, and are added up in order. Bound: memory.
+// each lane one at a time; lanes that name the same place take turns. Whether any do shows where each
+// leaves its number at its place: a vote on each bit of the places takes more instructions. Then the
+// wave adds its sums to self's line; those of chunks go to scratch memory, and are added up in order.
+// Bound: memory.
 #ifndef POLYOPS_GPU_INDEX_ADD_TURNS_H_
 #define POLYOPS_GPU_INDEX_ADD_TURNS_H_
 
-#include <bit>
 #include <cstdint>
 
 #include "division.h"
 #include "embedding/call.h"
 #include "gpu.h"
 #include "indices.h"
-#include "scatter_add.h"
 
 namespace polyops::gpu {
 namespace {
 
 constexpr int kTurnThreads = 64;
-constexpr int kTurnItems = 4;           // of a lane, all on their way at once
-constexpr int64_t kMostPlaces = 8192;   // of a line
-constexpr int64_t kTurnShare = 8;       // of the places, that are named at least
-constexpr int64_t kWantedUnits = 2048;  // for fewer lines, lines are cut into chunks
-constexpr int64_t kLeastChunk = 1024;
+constexpr int kTurnItems = 4;  // of a lane, all on their way at once
 
 struct TurnsCall {
   Indices index;
@@ -58,11 +54,37 @@ GPU_DEVICE void load_turns(const Indices& index, const T* src, uint32_t first, u
   }
 }
 
+// What a wave has in the block's memory: sums, and of each place which lane was the last to name it.
+struct Line {
+  float* sums;
+  uint8_t* last;
+};
+
+// Adds the lanes' x in their order, where places have so many bits; of a place beyond them nothing.
+GPU_DEVICE void add_in_order(const Line& line, uint32_t place, int bits, float x) {
+  const auto lane = static_cast<uint8_t>(thread_id() % wave_size());
+  const bool adds = place >> bits == 0;
+  if (adds) line.last[place] = lane;  // what was there, all have looked at before they voted
+  wave_barrier();
+  if (!any_lane(adds && line.last[place] != lane)) {  // each has a place of its own
+    if (adds) line.sums[place] += x;
+    return;
+  }
+  const uint32_t places[1] = {place};
+  SameLanes same[1];
+  same_lanes(places, bits + 1, same);
+  int turns = 1;
+  while (any_lane(adds && same[0].all > turns)) ++turns;
+  for (int turn = 0; turn < turns; ++turn) {
+    wave_barrier();
+    if (adds && same[0].before == turn) line.sums[place] += x;
+  }
+}
+
 template <class T>
 GPU_DEVICE void add_turns(const TurnsCall& c, const Turns<T>& turns, uint32_t first, uint32_t end,
-                          float* sums) {
+                          const Line& line) {
   uint32_t place[kTurnItems];
-  SameLanes same[kTurnItems];
   bool right = true;
 #pragma unroll
   for (int k = 0; k < kTurnItems; ++k) {
@@ -72,21 +94,9 @@ GPU_DEVICE void add_turns(const TurnsCall& c, const Turns<T>& turns, uint32_t fi
     place[k] = i < end ? c.index.row(x) : 1u << c.bits;
   }
   halt_unless(right);
-  same_lanes(place, c.bits + 1, same);
-  int most = 1;  // lanes that name one place
 #pragma unroll
   for (int k = 0; k < kTurnItems; ++k) {
-    if (place[k] >> c.bits == 0 && same[k].all > most) most = same[k].all;
-  }
-  int rounds = 1;
-  while (any_lane(most > rounds)) ++rounds;
-#pragma unroll
-  for (int k = 0; k < kTurnItems; ++k) {
-#pragma unroll 1
-    for (int turn = 0; turn < rounds; ++turn) {
-      wave_barrier();
-      if (place[k] >> c.bits == 0 && same[k].before == turn) sums[place[k]] += widen(turns.x[k]);
-    }
+    add_in_order(line, place[k], c.bits, widen(turns.x[k]));
   }
 }
 
@@ -117,6 +127,7 @@ scatter_turns(const TurnsCall c) {
   const int wave = thread_id() / wave_size(), lane = thread_id() % wave_size();
   const uint32_t step = kTurnItems * wave_size();
   float* const sums = memory + wave * c.places;
+  auto* const last = reinterpret_cast<uint8_t*>(memory + waves * c.places) + wave * c.places;
   for (uint32_t unit = static_cast<uint32_t>(block_id()) * waves + wave; unit < c.units;
        unit += static_cast<uint32_t>(grid_blocks()) * waves) {
     uint32_t line = unit;
@@ -131,7 +142,7 @@ scatter_turns(const TurnsCall c) {
     for (uint32_t first = begin; first < end; first += step) {
       const Turns<T> now = next;
       if (end - first > step) load_turns(index, src, first + step, end, &next);
-      add_turns(c, now, first, end, sums);
+      add_turns(c, now, first, end, Line{sums, last});
     }
     wave_barrier();
     if (c.sums != nullptr) {
@@ -169,69 +180,6 @@ scatter_turns_finish(const TurnsCall c) {
   for (int p = 1; p < kTurnParts; ++p) sum += parts[p * 32 + thread_id()];
   const int64_t at = int64_t{line} * c.places + place;
   static_cast<T*>(c.out)[at] = narrow<T>(widen(static_cast<const T*>(c.base)[at]) + sum);
-}
-
-struct TurnPlan {
-  int64_t lines, chunks, of_chunk;
-  size_t bytes;  // of the chunks' sums
-};
-
-// Of the sizes alone, so that sums are the same on each device.
-inline TurnPlan turn_plan(const polyops_scatter_add_args& a) {
-  const int64_t count = a.index.sizes[a.dim], places = a.dst.sizes[a.dim];
-  TurnPlan p = {numel_between(a.dst, 0, a.dim), 1, count, 0};
-  if (p.lines < kWantedUnits) {
-    p.of_chunk = ceil_div(count, ceil_div(kWantedUnits, p.lines));
-    if (p.of_chunk < kLeastChunk) p.of_chunk = kLeastChunk;
-    if (p.of_chunk < 2 * places) p.of_chunk = 2 * places;  // sums are not most of what is moved
-    p.of_chunk = ceil_div(p.of_chunk, 64 * kTurnItems) * 64 * kTurnItems;
-    p.chunks = ceil_div(count, p.of_chunk);
-  }
-  if (p.chunks > 1) p.bytes = sizeof(float) * static_cast<size_t>(p.lines * p.chunks * places);
-  return p;
-}
-
-inline const char* turns_supports(const void* data) {
-  if (const char* reason = scatter_supports(data)) return reason;
-  const auto& a = *static_cast<const polyops_scatter_add_args*>(data);
-  if (numel_between(a.dst, a.dim + 1, a.dst.rank) != 1) return "layout";
-  const int64_t places = a.dst.sizes[a.dim];
-  return places <= kMostPlaces && a.index.sizes[a.dim] * kTurnShare >= places ? nullptr : "size";
-}
-
-inline size_t turns_scratch(const void* data, int32_t) {
-  return turn_plan(*static_cast<const polyops_scatter_add_args*>(data)).bytes;
-}
-
-inline int scatter_by_turns(const void* data, const polyops_context* ctx) {
-  const auto& a = *static_cast<const polyops_scatter_add_args*>(data);
-  const TurnPlan p = turn_plan(a);
-  Scattered s;
-  scattered(a, &s);
-  const int64_t places = a.dst.sizes[a.dim];
-  TurnsCall call = {};
-  call.index = places_of(a);
-  call.src = a.src.data;
-  call.base = a.self.data;
-  call.out = a.dst.data;
-  if (p.chunks > 1) call.sums = static_cast<float*>(ctx->scratch);
-  call.index_outer = s.outer_step * (call.index.is_short != 0 ? 1 : 2);
-  call.of_line = Division(static_cast<uint32_t>(p.chunks));
-  call.units = static_cast<uint32_t>(p.lines * p.chunks);
-  call.count = static_cast<uint32_t>(a.index.sizes[a.dim]);
-  call.of_chunk = static_cast<uint32_t>(p.of_chunk);
-  call.places = static_cast<int32_t>(places);
-  call.bits = std::bit_width(static_cast<uint32_t>(places - 1));
-  call.from_end = a.from_end;
-  constexpr int64_t kMostWaves = kTurnThreads / 32;
-  const LaunchShape turns = {ceil_div(p.lines * p.chunks, kMostWaves), kTurnThreads,
-                             sizeof(float) * static_cast<size_t>(places * kMostWaves)};
-  return with_type(a.dst.dtype, [&]<class T>() {
-    const int status = gpu::launch(scatter_turns<T>, turns, ctx, call);
-    if (status != POLYOPS_OK || p.chunks == 1) return status;
-    const LaunchShape finish = {p.lines * ceil_div(places, 32), 32 * kTurnParts};
-    return gpu::launch(scatter_turns_finish<T>, finish, ctx, call);
-  });
 }
 
 }  // namespace
