@@ -34,6 +34,7 @@ const std::vector<Overload>& overloads() {
                         index_select_overloads(),
                         reduction_overloads(),
                         extreme_overloads(),
+                        any_overloads(),
                         linalg_vector_norm_overloads(),
                         var_overloads(),
                         cumsum_overloads(),

@@ -120,6 +120,7 @@ def args(*values: Any, **named: Any) -> Args:
 
 def all_samples() -> list[Sample]:
     import samples_activations
+    import samples_any
     import samples_attention
     import samples_cat
     import samples_convolution
@@ -150,4 +151,5 @@ def all_samples() -> list[Sample]:
     modules += (samples_pool3d, samples_max_pool, samples_activations, samples_reductions)
     modules += (samples_cumsum, samples_index, samples_copy, samples_cross_entropy)
     modules += (samples_extremes, samples_var, samples_index_add, samples_vector_norm)
+    modules += (samples_any,)
     return [sample for module in modules for sample in module.samples()]
