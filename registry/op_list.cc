@@ -183,6 +183,8 @@ std::span<const KernelOp> kernel_ops() {
       folded<polyops_reduction_args>("mean", reduction_key),
       folded<polyops_reduction_args>("amax", reduction_key),
       folded<polyops_reduction_args>("amin", reduction_key),
+      folded<polyops_reduction_args>("all", reduction_key),
+      folded<polyops_reduction_args>("any", reduction_key),
       folded<polyops_extreme_args>("argmax", extreme_key),
       folded<polyops_extreme_args>("argmin", extreme_key),
       folded<polyops_extreme_args>("max", extreme_key),

@@ -36,6 +36,7 @@ const std::vector<Overload>& overloads() {
                         scatter_add_overloads(),
                         reduction_overloads(),
                         extreme_overloads(),
+                        any_overloads(),
                         linalg_vector_norm_overloads(),
                         var_overloads(),
                         cumsum_overloads(),

@@ -13,6 +13,7 @@ std::vector<Overload> adaptive_avg_pool2d_overloads();
 std::vector<Overload> adaptive_avg_pool3d_overloads();
 std::vector<Overload> adaptive_max_pool2d_overloads();
 std::vector<Overload> adaptive_max_pool3d_overloads();
+std::vector<Overload> any_overloads();
 std::vector<Overload> attention_overloads();
 std::vector<Overload> avg_pool2d_overloads();
 std::vector<Overload> avg_pool3d_overloads();

@@ -43,6 +43,7 @@ struct KernelList {
   X(index_select, __VA_ARGS__)         \
   X(sum, __VA_ARGS__)                  \
   X(amax, __VA_ARGS__)                 \
+  X(any, __VA_ARGS__)                  \
   X(argmax, __VA_ARGS__)               \
   X(linalg_vector_norm, __VA_ARGS__)   \
   X(logsumexp, __VA_ARGS__)            \

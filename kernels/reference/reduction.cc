@@ -55,6 +55,14 @@ void amax(const polyops_reduction_args& args) { store_all(args, folded(args, -HU
 
 void amin(const polyops_reduction_args& args) { store_all(args, folded(args, HUGE_VALL, smaller)); }
 
+void any(const polyops_reduction_args& args) {
+  store_all(args, folded(args, 0, [](long double a, long double b) { return a != 0 || b != 0; }));
+}
+
+void all(const polyops_reduction_args& args) {
+  store_all(args, folded(args, 1, [](long double a, long double b) { return a != 0 && b != 0; }));
+}
+
 void logsumexp(const polyops_reduction_args& args) {
   std::vector<long double> top = folded(args, -HUGE_VALL, larger);
   for (long double& one : top) one = std::isinf(one) ? 0 : one;

@@ -173,7 +173,7 @@ void add_reduction(std::vector<Call>* calls, const char* layout, std::vector<int
   for (int d = 0; d < src.rank; ++d) {
     if ((dims >> d & 1) != 0) args.dst.sizes[d] = 1;
   }
-  for (const char* op : {"sum", "mean", "amax", "amin", "logsumexp"}) {
+  for (const char* op : {"sum", "mean", "amax", "amin", "all", "any", "logsumexp"}) {
     calls->push_back(call(op, layout, sizes, args));
   }
   calls->push_back(call("linalg_vector_norm", layout, sizes,

@@ -120,6 +120,7 @@ def args(*values: Any, **named: Any) -> Args:
 
 def all_samples() -> list[Sample]:
     import samples_activations
+    import samples_any
     import samples_attention
     import samples_cat
     import samples_convolution
@@ -150,6 +151,6 @@ def all_samples() -> list[Sample]:
     modules += (samples_losses, samples_upsample, samples_pool, samples_norms)
     modules += (samples_pool3d, samples_max_pool, samples_activations, samples_reductions)
     modules += (samples_cumsum, samples_index, samples_copy, samples_cross_entropy)
-    modules += (samples_extremes, samples_var, samples_vector_norm)
+    modules += (samples_extremes, samples_var, samples_vector_norm, samples_any)
     modules += (samples_index_add, samples_scatter_add)
     return [sample for module in modules for sample in module.samples()]

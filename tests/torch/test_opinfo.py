@@ -175,6 +175,8 @@ CASES = [
     Case("nn.functional.nll_loss", **NLL_LOSS),
     Case("sum", forward=("sum.dim_IntList",), product=False),
     Case("mean", forward=("mean.dim",), product=False),
+    Case("all", forward=("all", "all.dim", "all.dims"), product=False),
+    Case("any", forward=("any", "any.dim", "any.dims"), product=False),
     Case("amax", forward=("amax",), product=False),
     Case("amin", forward=("amin",), product=False),
     Case("argmax", forward=("argmax",), product=False),

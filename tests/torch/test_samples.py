@@ -43,7 +43,7 @@ CASES = [(s, dtype) for s, dtype in ON_CPU if has_kernels(s, "cpu")]
 PRODUCT_OPS = ("mm", "addmm", "addmv", "bmm", "baddbmm", "dot")
 PRODUCT_OPS += ("convolution", "convolution_backward")
 EXACT = ("relu", "threshold_backward", "cat", "copy", "index", "index_select", "amax", "amin")
-EXACT += ("argmax", "argmin", "gather", "max", "min")
+EXACT += ("all", "any", "argmax", "argmin", "gather", "max", "min")
 EXACT += ("max_pool2d_with_indices", "max_pool3d_with_indices")
 EXACT += ("adaptive_max_pool2d", "adaptive_max_pool3d")
 EXACT += ("upsample_nearest2d", "upsample_nearest2d_backward")
@@ -187,7 +187,7 @@ def test_the_cpu_has_kernels_of_every_op_but_these() -> None:
     norms = {"batch_norm", "group_norm", "rms_norm"}
     activations = {"elu", "glu", "log_sigmoid", "mish", "softplus"}
     reductions = {"amax", "amin", "argmax", "argmin", "cumsum", "logsumexp", "max", "mean", "min"}
-    reductions |= {"linalg_vector_norm", "std", "std_mean", "sum", "var", "var_mean"}
+    reductions |= {"all", "any", "linalg_vector_norm", "std", "std_mean", "sum", "var", "var_mean"}
     movements = {"cat", "copy", "embedding", "gather", "index", "index_add", "index_put"}
     movements |= {"index_select", "scatter_add"}
     losses = {"cross_entropy", "log_softmax", "nll_loss"}

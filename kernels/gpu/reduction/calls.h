@@ -9,24 +9,33 @@
 namespace polyops::gpu {
 namespace {
 
+// A layout that kernels count in 32 bits: null, or why there is none.
+inline const char* countable_layout(const polyops_reduction_args& a, ReductionLayout* layout) {
+  if (a.dst.rank != a.src.rank) return "shape";
+  if (const char* reason = find_layout(a, layout)) return reason;
+  if (!layout->columns) return nullptr;
+  const int64_t tasks = layout->kept.numel() * layout->width * layout->count;
+  return tasks <= kMostElements ? nullptr : "size";
+}
+
 inline const char* reduction_supports(const polyops_reduction_args& a, bool widens) {
   if (!has_type(a.src.dtype)) return "dtype";
   if (a.dst.dtype != a.src.dtype && !(widens && a.dst.dtype == POLYOPS_FLOAT32)) return "dtype";
-  if (a.dst.rank != a.src.rank) return "shape";
   ReductionLayout layout;
-  if (const char* reason = find_layout(a, &layout)) return reason;
-  if (!layout.columns) return nullptr;
-  const int64_t tasks = layout.kept.numel() * layout.width * layout.count;
-  return tasks <= kMostElements ? nullptr : "size";
+  return countable_layout(a, &layout);
+}
+
+// Of one number to a part.
+inline size_t layout_scratch(const ReductionLayout& layout, bool wide) {
+  if (layout.columns) return columns_scratch(layout, wide ? kPack<float> : kPack<bf16>);
+  return wide ? rows_scratch<float>(layout) : rows_scratch<bf16>(layout);
 }
 
 inline size_t reduction_scratch(const void* data, int32_t) {
   const auto& a = *static_cast<const polyops_reduction_args*>(data);
   ReductionLayout layout;
   if (find_layout(a, &layout) != nullptr) return 0;
-  const bool wide = a.src.dtype == POLYOPS_FLOAT32;
-  if (layout.columns) return columns_scratch(layout, wide ? kPack<float> : kPack<bf16>);
-  return wide ? rows_scratch<float>(layout) : rows_scratch<bf16>(layout);
+  return layout_scratch(layout, a.src.dtype == POLYOPS_FLOAT32);
 }
 
 template <class Op>

@@ -96,6 +96,23 @@ def _norm(inputs: Inputs, name: str, out: bool) -> Case:
     return new_results(partial(packet.default, x, order, dims, keep), nbytes(x, result))
 
 
+def _truth(inputs: Inputs, name: str, out: bool) -> Case:
+    """Of any and all; u8 stands for bool."""
+    x = inputs.input()
+    if x.dtype == torch.uint8:
+        x = x.to(torch.bool)
+    dims, keep = _dims(inputs, x.dim())
+    packet = getattr(aten, name)
+    result = packet.dims(x, dims, keep)
+    if len(dims) == x.dim() and not keep:
+        fn = partial(packet.all_out, x, out=result) if out else partial(packet.default, x)
+    elif out:
+        fn = partial(packet.dims_out, x, dims, keep, out=result)
+    else:
+        fn = partial(packet.dims, x, dims, keep)
+    return new_results(fn, nbytes(x, result))
+
+
 def _cumsum(inputs: Inputs, name: str, out: bool) -> Case:
     x = inputs.input()
     dim = int(inputs.spec.option("dim", "-1"))
@@ -113,5 +130,6 @@ BUILDERS: dict[str, Callable[[Inputs, str, bool], Case]] = {
     **dict.fromkeys(("max", "min"), _extreme),
     **dict.fromkeys(VARIANCES, _variance),
     "linalg_vector_norm": _norm,
+    **dict.fromkeys(("all", "any"), _truth),
     **dict.fromkeys(("cumsum", "cumsum_"), _cumsum),
 }

@@ -31,7 +31,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 DTYPES = {"f32": "float32", "bf16": "bfloat16", "f64": "float64", "f16": "float16"}
-DTYPES |= {"u8": "uint8"}  # of copies alone
+DTYPES |= {"u8": "uint8"}  # of copies, and as bool
 
 
 @dataclass(frozen=True)
