@@ -32,11 +32,11 @@ struct BandTiles {
         pitch(s.w.in + s.w.in % 2),
         width(static_cast<uint32_t>(s.w.in)) {
     parts = static_cast<int32_t>(ceil_div(bands, kMatrixRows));
-    of_image = Division(static_cast<uint32_t>(Tile::least(bands, kMatrixRows)));
+    of_image = Division(static_cast<uint32_t>(std::min(bands, kMatrixRows)));
     const auto pairs = static_cast<int32_t>(ceil_div(s.w.in, 2 * kUnit));
     columns = Division(static_cast<uint32_t>(pairs));
-    images = Tile::least(parts > 1 ? 1 : kMatrixRows / bands, s.batch);
-    channels = Tile::least(parts > 1 || pairs > 2 ? 1 : kBandWaves / pairs, s.channels);
+    images = std::min(parts > 1 ? 1 : kMatrixRows / bands, s.batch);
+    channels = std::min(parts > 1 || pairs > 2 ? 1 : kBandWaves / pairs, s.channels);
     groups = static_cast<int32_t>(ceil_div(s.channels, channels));
     runs = static_cast<int32_t>(ceil_div(s.batch, images)) * parts;
     const int64_t rows = parts > 1 ? kMatrixRows * kBandRows + s.h.taps - 1 : s.h.in;
@@ -46,7 +46,8 @@ struct BandTiles {
   // Elements of a tile's images.
   GPU_DEVICE int32_t area() const { return images * room + kBandSlack; }
   size_t bytes(int areas) const {
-    return (static_cast<size_t>(area()) * areas + kBandSlack) * sizeof(uint16_t);
+    const int32_t area = images * room + kBandSlack;
+    return (static_cast<size_t>(area) * areas + kBandSlack) * sizeof(uint16_t);
   }
 
   GPU_DEVICE bool is_even(const Shape& s) const { return pitch == s.w.in; }

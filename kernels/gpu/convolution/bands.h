@@ -296,7 +296,7 @@ template <class T>
 int launch_bands(const Shape& s, const T* src, T* dst, const Taps<T>& taps, const Bias<T>& bias,
                  const polyops_context* ctx) {
   const BandTiles tiles(s);
-  const Strides strides = {int64_t{s.channels} * s.in(), s.in(), s.w.in, 1};
+  const Strides strides = {int64_t{s.channels} * s.h.in * s.w.in, s.h.in * s.w.in, s.w.in, 1};
   const BandsCall<T> call = {{s, src, dst, strides, strides, taps, bias, 0, false}, tiles};
   const LaunchShape shape = {int64_t{tiles.groups} * tiles.runs, kBandThreads,
                              tiles.bytes(/*areas=*/2)};
