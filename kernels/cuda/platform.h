@@ -29,6 +29,9 @@ GPU_DEVICE int64_t grid_blocks() { return gridDim.x; }
 GPU_DEVICE constexpr int wave_size() { return 32; }
 
 GPU_DEVICE void barrier() { __syncthreads(); }
+GPU_DEVICE void team_barrier(int team, int threads) {
+  asm volatile("bar.sync %0, %1;" ::"r"(team + 1), "r"(threads) : "memory");
+}
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
 GPU_DEVICE int cluster_blocks() {

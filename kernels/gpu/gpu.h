@@ -11,6 +11,8 @@
 //   thread_id(), block_threads(), block_id(), grid_blocks()    all of one dimension
 //   wave_size()                 lanes in lockstep, 32 or 64: no compile-time constant
 //   barrier()                   of the block; all its threads must come
+//   team_barrier(t, threads)    of the t-th so many threads, whole waves of them, up to 15 such teams, as
+//                               which all of the block come to it equally often
 //   shuffle_xor(x, mask)        x of the lane whose number differs by mask; all lanes must come
 //   any_lane(x)                 whether x is true in any lane of the wave; all lanes must come
 //   same_lanes(x, bits, same)   of each x[k], of so many bits: same[k], how many lanes of the wave have

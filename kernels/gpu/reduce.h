@@ -35,9 +35,9 @@ GPU_DEVICE void sum_lanes(float (&x)[kSums], int team) {
 inline constexpr int kMostWaves = 32;
 
 // Sums over the team. `shared`: kSums * kMostWaves elements that nobody uses since the last barrier
-// (teams beyond a wave only); they may be used again after the next one.
-template <int kSums>
-GPU_DEVICE void sum_team(float (&x)[kSums], int team, float* shared) {
+// (teams beyond a wave only); they may be used again after the next one. meet(): the barrier.
+template <int kSums, class Meet>
+GPU_DEVICE void sum_team(float (&x)[kSums], int team, float* shared, Meet meet) {
   sum_lanes(x, team);
   if (team <= wave_size()) return;
   const int lane = thread_id() % wave_size();
@@ -46,7 +46,7 @@ GPU_DEVICE void sum_team(float (&x)[kSums], int team, float* shared) {
 #pragma unroll
     for (int i = 0; i < kSums; ++i) shared[i * kMostWaves + wave] = x[i];
   }
-  barrier();
+  meet();
   const int waves = team / wave_size();
   const int first = team == block_threads() ? 0 : wave - wave % waves;
 #pragma unroll
@@ -54,6 +54,10 @@ GPU_DEVICE void sum_team(float (&x)[kSums], int team, float* shared) {
     x[i] = lane < waves ? shared[i * kMostWaves + first + lane] : 0.0f;
   }
   sum_lanes(x, wave_size());
+}
+template <int kSums>
+GPU_DEVICE void sum_team(float (&x)[kSums], int team, float* shared) {
+  sum_team(x, team, shared, [] { barrier(); });
 }
 GPU_DEVICE float sum_of_block(float x, float* shared) {
   float sums[1] = {x};

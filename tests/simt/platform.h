@@ -42,6 +42,12 @@ inline void barrier(const std::source_location& where = std::source_location::cu
   simt::barrier(where);
 }
 
+// More than what is asked for, which all come to.
+inline void team_barrier(int, int,
+                         const std::source_location& where = std::source_location::current()) {
+  simt::barrier(where);
+}
+
 inline int cluster_blocks() { return simt::cluster_blocks(); }
 inline int cluster_rank() { return simt::cluster_rank(); }
 inline void cluster_barrier(const std::source_location& where = std::source_location::current()) {

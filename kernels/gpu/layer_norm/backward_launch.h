@@ -33,6 +33,8 @@ int launch_sums(const BackwardCall<Norm, T, P>& call, const typename Norm::Backw
 struct Walkers {
   int team, threads, stages;
   int64_t blocks, bytes;  // blocks per multiprocessor
+
+  int64_t under_way() const { return stages * blocks * threads; }
 };
 
 // Lanes of a row; more with fewer packs each, where there are too few rows to fill multiprocessors.
@@ -48,38 +50,39 @@ int walk_team(int64_t rows, int64_t packs, const polyops_context* ctx) {
   return team;
 }
 
-// Threads of a block of several teams: where it has few turns, to add up what fewer blocks have summed is
-// worth more than two of them on a multiprocessor, of which one computes while the other one waits.
-constexpr int64_t kFewTurns = 4;
+// Teams of a block: as many as it has room for, for what fewer blocks have summed is added up sooner, if
+// that leaves no multiprocessor without a block.
 template <class Norm>
-int walk_threads(int64_t rows, int team, const polyops_context* ctx) {
-  constexpr int kMost = Norm::kBackward.threads;
-  const bool few = rows * team <= kFewTurns * kMost * multiprocessors(ctx);
-  return threads_of(rows, team, few ? kMost : kWalkThreads);
+int64_t walk_teams(int64_t rows, int team, const polyops_context* ctx) {
+  const int64_t each = (rows + multiprocessors(ctx) - 1) / multiprocessors(ctx);
+  return smaller(each, Norm::kBackward.threads / team);
 }
 
 // Of n elements of so many rows at a time. As many rows under way as there is shared memory for, two of
-// a block at most, in as many blocks as registers allow.
+// a team at most.
 template <class Norm, class T, class P>
 Walkers plan_walkers(BackwardCall<Norm, T, P>* call, int64_t n, int64_t rows, const Fitting& few,
                      const polyops_context* ctx) {
   Walkers w = {};
   w.team = walk_team<T>(call->row_count, n / kPack<T>, ctx);
-  w.threads = walk_threads<Norm>(rows, w.team, ctx);
   call->staged = static_cast<int32_t>(packs_of(n, kPack<T>, !call->ragged));
   call->slots = kBackwardPacks<T> + (call->ragged ? ends_of<T>(w.team) : 0);
-  const int64_t stage = int64_t{call->slots} * 2 * 16 * w.threads;
-  const int64_t weight = call->staged * kPack<T> * int64_t{sizeof(P)};
   call->columns = static_cast<int32_t>(round_up(n, 4) + 4);
-  const int64_t columns = int64_t{sizeof(float)} * (w.threads / w.team * call->columns + 4);
+  const int64_t weight = call->staged * kPack<T> * int64_t{sizeof(P)};
   Walkers best = w;
-  w.blocks = walkers_of(w.threads <= few.threads ? few : kBackwardMost, w.threads);
-  for (; w.blocks > 0; --w.blocks) {
-    const int64_t room = (most_shared(ctx) + 1024) / w.blocks - kBackwardBesides<Norm> - weight;
-    w.stages = static_cast<int>(smaller(2, room > 0 ? room / stage : 0));
-    w.bytes = weight + w.stages * stage;
-    if (w.bytes < columns) w.bytes = columns;
-    if (w.bytes <= weight + room && w.stages * w.blocks > best.stages * best.blocks) best = w;
+  const int64_t most = walk_teams<Norm>(rows, w.team, ctx);
+  for (int64_t teams = most; teams > 0; teams -= most < 8 ? 1 : most / 8) {
+    w.threads = static_cast<int>(round_up(teams * w.team, kWholeWaves));
+    const int64_t stage = int64_t{call->slots} * 2 * 16 * w.threads;
+    const int64_t columns = int64_t{sizeof(float)} * (w.threads / w.team * call->columns + 4);
+    w.blocks = walkers_of(w.threads <= few.threads ? few : kBackwardMost, w.threads);
+    for (; w.blocks > 0; --w.blocks) {
+      const int64_t room = (most_shared(ctx) + 1024) / w.blocks - kBackwardBesides<Norm> - weight;
+      w.stages = static_cast<int>(smaller(2, room > 0 ? room / stage : 0));
+      w.bytes = weight + w.stages * stage;
+      if (w.bytes < columns) w.bytes = columns;
+      if (w.bytes <= weight + room && w.under_way() > best.under_way()) best = w;
+    }
   }
   return best;
 }
@@ -87,8 +90,10 @@ Walkers plan_walkers(BackwardCall<Norm, T, P>* call, int64_t n, int64_t rows, co
 template <class Form, class Norm, class T, class P>
 auto walk_kernel(int threads) {
   constexpr Fitting kMost = kBackwardMost, kFew = Norm::kBackward;
-  return threads <= kFew.threads ? backward_rows<Form, Norm, T, P, kFew.threads, kFew.blocks>
-                                 : backward_rows<Form, Norm, T, P, kMost.threads, kMost.blocks>;
+  if constexpr (kFew.threads < kMost.threads) {
+    if (threads > kFew.threads) return backward_rows<Form, Norm, T, P, kMost.threads, kMost.blocks>;
+  }
+  return backward_rows<Form, Norm, T, P, kFew.threads, kFew.blocks>;
 }
 
 template <class Norm, class T, class P>

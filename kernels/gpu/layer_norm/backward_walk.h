@@ -65,13 +65,13 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
   GPU_DYNAMIC_SHARED(Words, memory);
   const Turns& turns = call.turns;
   const auto rows = static_cast<uint32_t>(call.row_count);
-  const int lane = thread_id() % team;
+  const int team_id = thread_id() / team, lane = thread_id() % team;
   Section section = {0, call.n};
   if constexpr (kCluster) section = section_of_cluster(elements, call.n);
   const int64_t walker = kCluster ? block_id() / cluster_blocks() : block_id();
   const int count = turns.of(walker);
   uint32_t begin = turns.first(walker);  // the first team's row
-  const uint32_t mine = static_cast<uint32_t>(thread_id() / team * turns.classes);
+  const uint32_t mine = static_cast<uint32_t>(team_id * turns.classes);
   int64_t at[3];
   call.rows.offsets(begin < rows ? begin : 0, at);
   const Cut<T> cut =
@@ -113,7 +113,10 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
     }
     const bool refill = kRefill && stages == 1 && more && begin < rows;
     if (call.grad_src != nullptr) {
-      sum_team(sums, team, shared + turn % 2 * 2 * kMostWaves);
+      sum_team(sums, team, shared + turn % 2 * 2 * kMostWaves, [&] {
+        if constexpr (kCluster) return barrier();  // of one team: no more than one of them is taken
+        team_barrier(team_id, team);
+      });
       if constexpr (kCluster) sum_cluster(sums, &table);
       const T* in[2] = {};
       if (refill) next.find(call, section.begin, begin, in);

@@ -38,7 +38,7 @@ struct RmsNorm {
   using BackwardArgs = polyops_rms_norm_backward_args;
   static constexpr bool kCentered = false, kMixed = false;
   static constexpr int kParameters = 1, kSums = 1;
-  static constexpr Fitting kBackward = {256, 3};
+  static constexpr Fitting kBackward = {768, 1};
 
   static const polyops_tensor& bias(const Args&) { return kNone; }
   static const polyops_tensor& mean(const Args&) { return kNone; }

@@ -10,7 +10,6 @@
 #include "forward.h"
 #include "reduce.h"
 #include "row.h"
-#include "row_cluster.h"
 
 namespace polyops::gpu {
 namespace {
@@ -78,6 +77,11 @@ template <class T>
 constexpr int kBlockPacks = sizeof(T) == 4 ? 8192 : 4096;
 constexpr int kBackwardBlockPacks = 4096;
 
+// Blocks per row, and threads in each; one block: no cluster.
+struct RowCluster {
+  int blocks, threads;
+};
+
 inline RowCluster cluster_for(int64_t packs, int block_packs, uint32_t rows, int threads,
                               int packs_per_thread, const polyops_context* ctx) {
   const int most = most_cluster(ctx);
@@ -97,12 +101,8 @@ inline RowCluster cluster_for(int64_t packs, int block_packs, uint32_t rows, int
 // Rows beyond what a part of a wave has.
 template <class Op, class T, class U>
 int launch_long_rows(const ForwardRows<T, U>& p, const polyops_context* ctx) {
-  const int64_t packs = p.n / kPack<T>;
-  RowCluster c = cluster_for(packs, kBlockPacks<T>, p.rows, kClusterThreads / 2, kRowPacks, ctx);
-  if (c.blocks > 1 && packs > kBlockPacks<T>) {
-    c = choose_row_cluster(softmax_cluster<Op, T, U>, p.rows, packs, kRowPacks, kClusterThreads,
-                           ctx);
-  }
+  const RowCluster c =
+      cluster_for(p.n / kPack<T>, kBlockPacks<T>, p.rows, kClusterThreads / 2, kRowPacks, ctx);
   return gpu::launch(c.blocks > 1 ? softmax_cluster<Op, T, U> : softmax_block<Op, T, U>,
                      {int64_t{p.rows} * c.blocks, c.threads, 0, c.blocks}, ctx, p);
 }
