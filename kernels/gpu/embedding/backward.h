@@ -76,8 +76,6 @@ GPU_DEVICE bool add_events(const GradCall& c, const Lane<T, kUnit>& lane, const 
 #pragma unroll
           for (int j = 0; j < kUnit; ++j) sum[j] += x[j];
           row = float_bits(event[k].scale);
-        } else if (c.shares.by_lookups != 0) {
-          row = float_bits(event[k].scale);
         }
         if (!ended) {
           *first_row = row;
@@ -158,9 +156,9 @@ embedding_sums(const GradCall c) {
     return;
   }
   int count = static_cast<int>(to.lookup - from.lookup + to.row - from.row);
-  if (c.shares.by_lookups != 0) count = list_lookups(c, from, to, events);
+  if (kAdds && c.shares.by_lookups != 0) count = list_lookups(c, from, to, events);
   const int each = (count + c.teams - 1) / c.teams;
-  if (c.shares.by_lookups == 0) list_events(c, from, to, each, events, before);
+  if (!kAdds || c.shares.by_lookups == 0) list_events(c, from, to, each, events, before);
   barrier();
 
   const int team = thread_id() / c.lanes, place = thread_id() % c.lanes;

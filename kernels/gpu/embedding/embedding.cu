@@ -37,7 +37,9 @@ int embedding_backward(const void* data, const polyops_context* ctx) {
   sums.scale = 1;
   sums.by_freq = a.scale_by_freq != 0;
   const Made made = {indices_of(a.index, sums.sizes.rows), a.padding, 0};
-  return sum_rows<false>(made, sums, ctx);
+  if (!sums.sizes.clears || are_few(sums.sizes)) return sum_rows<false>(made, sums, ctx);
+  sums.base = sums.dst;  // where zeros are by then
+  return sum_rows<true>(made, sums, ctx);
 }
 
 }  // namespace

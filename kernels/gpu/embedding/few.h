@@ -40,6 +40,14 @@ GPU_DEVICE Lookup few_lookup(const Source& made, uint32_t lookups) {
 }
 
 template <class T, int kUnit>
+GPU_DEVICE void add_unit(const Words& words, float scale, float (&sum)[kUnit]) {
+  float x[kUnit];
+  unpack_unit<T, kUnit>(words, x);
+#pragma unroll
+  for (int j = 0; j < kUnit; ++j) sum[j] = fmaf(x[j], scale, sum[j]);
+}
+
+template <class T, int kUnit>
 GPU_DEVICE void add_few(const GradCall& c, const T* from, const uint32_t* of_row, int begin,
                         int end, float scale, float (&sum)[kUnit]) {
 #pragma unroll 1
@@ -52,10 +60,7 @@ GPU_DEVICE void add_few(const GradCall& c, const T* from, const uint32_t* of_row
 #pragma unroll
     for (int k = 0; k < kFewBatch; ++k) {
       if (i + k >= end) break;
-      float x[kUnit];
-      unpack_unit<T, kUnit>(words[k], x);
-#pragma unroll
-      for (int j = 0; j < kUnit; ++j) sum[j] = fmaf(x[j], scale, sum[j]);
+      add_unit<T, kUnit>(words[k], scale, sum);
     }
   }
 }
@@ -68,7 +73,18 @@ GPU_DEVICE void sum_row(const Source& made, const FewCall& call, uint32_t at, in
   GPU_SHARED(uint32_t, all, 1);
   GPU_SHARED(float, sums, kFewLookupThreads* kUnit);
   const GradCall& c = call.sums;
+  const int team = thread_id() / c.lanes, place = thread_id() % c.lanes;
+  const int column = (part * c.lanes + place) * kUnit;
+  const bool has = team < c.teams && column < c.columns, leads = has && team == 0;
+  const T* from = static_cast<const T*>(c.grad) + place_of(c, column, c.grad_step);
+  // What is added for certain, if anything is, and the base are on the way meanwhile.
+  Words first = {}, base = {};
+  if (leads) load_unit<T, kUnit>(from + int64_t{at} * c.width, &first);
   const uint32_t row = made.lookup(made.load(at), at).row;
+  const int64_t to = place_of(c, column, c.out_step) + int64_t{row} * c.width;
+  if (kAdds && leads && row < call.rows) {
+    load_unit<T, kUnit>(static_cast<const T*>(c.base) + to, &base);
+  }
   const Lookup own = few_lookup(made, call.lookups);
   const uint32_t has_it = own.row == row ? 1 : 0, before = sum_before(has_it, waves);
   if (has_it != 0) of_row[before] = own.at;
@@ -76,19 +92,14 @@ GPU_DEVICE void sum_row(const Source& made, const FewCall& call, uint32_t at, in
   barrier();
   if (row >= call.rows || of_row[0] != at) return;
   const int count = static_cast<int>(*all), each = (count + c.teams - 1) / c.teams;
-  const int team = thread_id() / c.lanes, place = thread_id() % c.lanes;
-  const int column = (part * c.lanes + place) * kUnit;
-  const bool has = team < c.teams && column < c.columns;
-  const T* from = static_cast<const T*>(c.grad) + place_of(c, column, c.grad_step);
-  const int64_t to = place_of(c, column, c.out_step) + int64_t{row} * c.width;
-  Words base = {};
-  if (kAdds && has && team == 0) load_unit<T, kUnit>(static_cast<const T*>(c.base) + to, &base);
+  const float scale = c.by_freq != 0 ? 1 / static_cast<float>(count) : c.scale;
   float sum[kUnit];
 #pragma unroll
   for (int j = 0; j < kUnit; ++j) sum[j] = kNone<kAdds>;
+  if (leads) add_unit<T, kUnit>(first, scale, sum);
+  const int begin = team == 0 ? 1 : team * each;
   const int end = (team + 1) * each < count ? (team + 1) * each : count;
-  const float scale = c.by_freq != 0 ? 1 / static_cast<float>(count) : c.scale;
-  if (has) add_few<T, kUnit>(c, from, of_row, team * each, end, scale, sum);
+  if (has) add_few<T, kUnit>(c, from, of_row, begin, end, scale, sum);
   if (each < count) {  // several teams have some
 #pragma unroll
     for (int j = 0; j < kUnit; ++j) sums[thread_id() * kUnit + j] = sum[j];
@@ -98,7 +109,7 @@ GPU_DEVICE void sum_row(const Source& made, const FewCall& call, uint32_t at, in
       for (int j = 0; j < kUnit; ++j) sum[j] += sums[(t * c.lanes + place) * kUnit + j];
     }
   }
-  if (!has || team != 0) return;
+  if (!leads) return;
   if constexpr (kAdds) {
     float x[kUnit];
     unpack_unit<T, kUnit>(base, x);
