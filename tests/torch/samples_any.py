@@ -41,7 +41,7 @@ def truths(
     m: Make, *shape: int, dtype: torch.dtype = torch.bool, most: bool = False
 ) -> torch.Tensor:
     x = m(*shape, dtype=F32)
-    return ((x < 2) if most else (x > 2)).to(dtype) * (1 if dtype == torch.bool else 128)
+    return (((x < 2) if most else (x > 2)) * 128).to(dtype)
 
 
 def of_shapes() -> Iterator[Sample]:

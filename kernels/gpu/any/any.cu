@@ -63,17 +63,18 @@ int search(const void* data, bool all, const polyops_context* ctx) {
   ReductionLayout layout;
   if (find_search(a, &layout) != nullptr) return POLYOPS_DECLINED;
   auto* dst = static_cast<uint8_t*>(a.dst.data);
+  const uint32_t flip = all ? ~0u : 0u;
   if (a.src.dtype != POLYOPS_UINT8) {
     return with_type(a.src.dtype, [&]<class T>() {
       return launch_states_in<SearchOf<Elements>>(layout, static_cast<const T*>(a.src.data),
-                                                  {dst, {all}, false}, ctx);
+                                                  {dst, {flip}, false}, ctx);
     });
   }
   const auto at = reinterpret_cast<uintptr_t>(a.src.data) |
                   (layout.columns ? reinterpret_cast<uintptr_t>(dst) : 0);
   if (at % kPerWord != 0) return POLYOPS_DECLINED;
   return launch_states_in<SearchOf<Bytes>>(layout, static_cast<const float*>(a.src.data),
-                                           {dst, {all}, layout.columns}, ctx);
+                                           {dst, {flip}, layout.columns}, ctx);
 }
 
 int any_of(const void* data, const polyops_context* ctx) { return search(data, false, ctx); }
