@@ -5,6 +5,7 @@
 #include "backward.h"
 #include "backward_groups.h"
 #include "backward_tiles.h"
+#include "doubles.h"
 #include "forward.h"
 #include "forward_groups.h"
 #include "forward_tiles.h"
@@ -50,6 +51,8 @@ int forward_planes(const Image<T>& image, const polyops_context* ctx) {
     // Of an image that shrinks, neighbouring lanes are to read neighbours.
     return launch_forward<Mode, PlaneLanes<Mode, T, 1, 8 / Mode::kTaps>>(image, ctx);
   } else {
+    int status = POLYOPS_OK;
+    if (forward_doubles(image, ctx, &status)) return status;
     const auto goes_by = [&](int columns) {
       return image.columns.to % columns == 0 && image.columns.to >= image.columns.from &&
              reinterpret_cast<uintptr_t>(image.out) % (columns * sizeof(T)) == 0;
