@@ -16,6 +16,9 @@ inline constexpr int kStoreAlignment = kCount * sizeof(U) < 16 ? kCount * sizeof
 struct alignas(8) HalfPack {
   uint32_t w[2];
 } __attribute__((may_alias));
+struct OneWord {
+  uint32_t w;
+} __attribute__((may_alias));
 
 template <class U, int kCount>
 GPU_DEVICE void store_elements(U* p, const float (&x)[kCount]) {

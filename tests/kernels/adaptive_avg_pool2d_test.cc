@@ -25,6 +25,8 @@ std::vector<Case> cases() {
     all.push_back({{1, channels, 9, 8}, 4, 1});
   }
   all.push_back({{1, 2, 150, 40}, {140, 7}});  // several rows to a thread
+  all.push_back({{1, 5, 60, 60}, 6});          // bands whose rows are no whole packs
+  all.push_back({{1, 3, 33, 33}, 3});
   return all;
 }
 

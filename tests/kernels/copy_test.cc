@@ -95,6 +95,8 @@ std::vector<Case> gathered_cases() {
        2},
       {"three channels to channels_last, long", {3, 100, 91}, {}, {1, 273, 3}},
       {"few pixels from channels_last", {2, 299, 49}, {14651, 1, 299}, {}, 0, 3},
+      {"hundreds of pixels from channels_last", {2, 299, 197}, {58903, 1, 299}, {}, 0, 3},
+      {"as many as there may be", {1, 270, 255}, {68850, 1, 270}},
       {"short rows", {200, 5}, {6, 1}},
       {"pairs turned over", {33, 40, 2}, {2, 66, 1}},
       {"pairs at odd places", {33, 40, 2}, {2, 66, 1}, {}, 1},

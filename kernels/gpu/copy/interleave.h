@@ -15,13 +15,14 @@ namespace {
 // A pack more of each row, where rows begin anywhere.
 constexpr int kInterleaveLoads = kNarrowLoads + 1;
 
-// Bytes of the longest y whose rows are not whole packs: tiles would write many ends.
-constexpr int64_t kMostInterleaved = 256;
+// Bytes of the longest y whose rows are not whole packs: tiles would write many ends. And elements, for
+// each of which threads have a pack beyond those that fit.
+constexpr int64_t kMostInterleaved = 512, kMostInterleavedRows = 256;
 
 // x: its dimension in the walk, if it has one there.
 inline bool is_interleaved(const Walk<2>& walk, int x, int64_t most) {
-  return x != 0 && walk.sizes[0] <= most && walk.strides[1][x] == walk.sizes[0] &&
-         walk.sizes[x] >= kLongRow;
+  return x != 0 && walk.sizes[0] <= most && walk.sizes[0] <= kMostInterleavedRows &&
+         walk.strides[1][x] == walk.sizes[0] && walk.sizes[x] >= kLongRow;
 }
 
 // packs: those of a row of the source that a tile may touch.

@@ -16,6 +16,7 @@
 #include "layout.h"
 #include "slide.h"
 #include "spread.h"
+#include "spread_bands.h"
 #include "sums.h"
 #include "teams.h"
 
@@ -78,8 +79,11 @@ template <class T, int kWide>
 int launch_gradients(const AverageGradient<T>& op, const polyops_pool2d_window& window,
                      const Images& images, const Axis& high, const Axis& wide,
                      const polyops_context* ctx) {
-  if (lies_side_by_side(images, high, wide)) return launch_spread(op, images, high, wide, ctx);
   int status = POLYOPS_OK;
+  if (lies_side_by_side(images, high, wide)) {
+    if (launch_spread_bands(op, images, high, wide, ctx, &status)) return status;
+    return launch_spread(op, images, high, wide, ctx);
+  }
   if (launch_slide(op.grad_dst, op.grad_src, op.share, window, images, true, high, wide, ctx,
                    &status)) {
     return status;

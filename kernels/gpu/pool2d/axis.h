@@ -25,6 +25,8 @@ struct Axis {
   Division stride;
   bool counts_padding;  // in an average's divisor
   bool even;            // all windows have the same there
+  int first_full;       // of those that have all of their size there
+  uint32_t full;        // how many they are, side by side
 
   Axis() = default;
   template <class Window>  // of two dimensions, or three
@@ -38,6 +40,11 @@ struct Axis {
         counts_padding(counts) {
     const int64_t beyond = (windows - 1) * w.stride[dim] + w.size[dim];
     even = beyond <= elements + (counts ? 2 * w.padding[dim] : 0) && (counts || padding == 0);
+    const int64_t step = w.stride[dim], before = counts ? 0 : w.padding[dim];
+    const int64_t room = elements + w.padding[dim] + (counts ? w.padding[dim] : 0) - w.size[dim];
+    const int64_t from = (before + step - 1) / step, end = room < 0 ? 0 : room / step + 1;
+    first_full = static_cast<int>(from);
+    full = static_cast<uint32_t>(end > from ? end - from : 0);
   }
 
   GPU_DEVICE int step() const { return dilation; }
@@ -68,7 +75,7 @@ struct Axis {
   }
   // By which a sum's share grows because the window has fewer than its size; mostly 1.
   GPU_DEVICE float weight(int window) const {
-    if (even) return 1;
+    if (even || static_cast<uint32_t>(window - first_full) < full) return 1;
     const int count = counted(window);
     return count == size ? 1 : static_cast<float>(size) * reciprocal(static_cast<float>(count));
   }

@@ -12,10 +12,6 @@
 namespace polyops::gpu {
 namespace {
 
-struct OneWord {
-  uint32_t w;
-} __attribute__((may_alias));
-
 template <class T, int kWide>
 struct Tap : Piece<T, kWide> {};
 

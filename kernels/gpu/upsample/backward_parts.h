@@ -69,7 +69,7 @@ class PackColumns {
 template <class T>
 class SingleColumns {
  public:
-  static constexpr int kWide = 4, kAlign = 1;
+  static constexpr int kWide = 3, kAlign = 1;
   struct Raw {
     T x[kWide];
   };

@@ -13,8 +13,7 @@ namespace {
 
 // Blocks of most threads whose registers a multiprocessor has.
 template <class Mode, class Columns, int kHeld>
-constexpr int kTileBlocks =
-    Columns::kAlign > 1 && Mode::kTaps* Columns::kWide + 2 * kHeld <= 24 ? 3 : 2;
+constexpr int kTileBlocks = Mode::kTaps * Columns::kWide + 2 * kHeld <= 24 ? 3 : 2;
 
 template <class Mode, class Columns, class T, int kHeld>
 GPU_KERNEL(kUpsampleThreads, kTileBlocks<Mode, Columns, kHeld>)
@@ -44,9 +43,12 @@ upsample_backward_tiles(Image<T> image, Tiles tiles) {
   Descent<Mode, Columns> descent(columns, steps, first_row, image.rows.from - 1);
 
   // Along a row.
-  const int team = thread_id() / tiles.columns;
-  const int column = first_column + thread_id() - team * tiles.columns;
-  const bool sums = team < tiles.teams && column < image.columns.from;
+  const int all = thread_id() / tiles.columns, team = all >> tiles.shared_log2;
+  const int column = first_column + thread_id() - all * tiles.columns;
+  const int teams = tiles.teams >> tiles.shared_log2;
+  const bool sums = team < teams && column < image.columns.from;
+  const int slots_each = kBatch >> tiles.shared_log2;
+  const int first_slot = (all & ((1 << tiles.shared_log2) - 1)) * slots_each;
   const ColumnSum<Mode, kHeld> column_sum(image.columns, sums ? column : first_column, from,
                                           tiles.stride - 1);
   const int plane_out = image.rows.from * image.columns.from;
@@ -67,13 +69,15 @@ upsample_backward_tiles(Image<T> image, Tiles tiles) {
     const int slots = descent.take(step, *table, finished + plane * tiles.stride, writes);
     barrier();
     if (sums) {
-      T* at = out + row * image.columns.from;
+      T* at = out + (row + first_slot) * image.columns.from;
+      const float* lines = finished + first_slot * kSlot<Columns::kWide>;
+      const int own = slots - first_slot < slots_each ? slots - first_slot : slots_each;
 #pragma unroll 1
-      for (int p = team; p < planes; p += tiles.teams) {
+      for (int p = team; p < planes; p += teams) {
         column_sum.template of<kBatch, kSlot<Columns::kWide>>(
-            finished + p * tiles.stride, slots,
+            lines + p * tiles.stride, own,
             [&](int slot, float sum) { at[slot * image.columns.from] = narrow<T>(sum); });
-        at += int64_t{tiles.teams} * plane_out;
+        at += int64_t{teams} * plane_out;
       }
     }
     barrier();
@@ -103,6 +107,10 @@ int launch_tiles(const Image<T>& image, Tiles tiles, const polyops_context* ctx)
   const int busy = tiles.lanes * tiles.planes;
   const int threads = whole_waves(busy < tiles.columns ? tiles.columns : busy);
   tiles.teams = threads / tiles.columns;
+  while (2 << tiles.shared_log2 <= kBatch &&
+         tiles.teams >> (tiles.shared_log2 + 1) >= tiles.planes) {
+    ++tiles.shared_log2;
+  }
   tiles.stride = padded_width(tiles.lanes * Columns::kWide) + 1;
   const LaunchShape shape = {blocks_of(tiles, image.planes), threads,
                              sizeof(float) * kBatch * kSlot<Columns::kWide>};

@@ -156,6 +156,7 @@ upsample_tiles(Image<T> image, Tiles tiles) {
       stage.template load<T, 8 / kTaps>(row, staged);
     }
     barrier();
+    auto here = table->at(y);
 #pragma unroll
     for (int slot = 0; slot < kStaged; ++slot) {
 #pragma unroll
@@ -165,14 +166,16 @@ upsample_tiles(Image<T> image, Tiles tiles) {
       }
       taps.interpolate(staged + slot * kSlot<kWide>, kept[kTaps - 1]);
 #pragma unroll 1
-      for (; y < count && table->first[y] + kTaps - 1 == row + slot; ++y) {
+      for (; y < count && here.first + kTaps - 1 == row + slot; ++y) {
+        const auto next = table->at(y + 1);  // before what is stored, which it would wait for
         float sum[kWide];
 #pragma unroll
         for (int j = 0; j < kWide; ++j) {
-          sum[j] = table->weight[y][0] * kept[0][j];
+          sum[j] = here.weight[0] * kept[0][j];
 #pragma unroll
-          for (int k = 1; k < kTaps; ++k) sum[j] = fmaf(table->weight[y][k], kept[k][j], sum[j]);
+          for (int k = 1; k < kTaps; ++k) sum[j] = fmaf(here.weight[k], kept[k][j], sum[j]);
         }
+        here = next;
         if (Results::kRuns && tiles.run_rows > 0) {
           if (writes) Results::store(runs.row(), width, lane, tiles.lanes, sum);
           runs.next(tiles.run_rows, lane, tiles.lanes, writes);

@@ -69,7 +69,8 @@ GPU_DEVICE Kept<T> keep(T x) {
   }
 }
 
-// kCount elements next to each other, one or four, or a pack; p is as aligned as they are long.
+// kCount elements next to each other, one, two (of bits) or four, or a pack; p is as aligned as they are
+// long.
 template <class T, int kCount>
 GPU_DEVICE void store_side_by_side(T* p, const Kept<T> (&x)[kCount]) {
   if constexpr (kCount == 1 && std::is_integral_v<T>) {
@@ -78,6 +79,10 @@ GPU_DEVICE void store_side_by_side(T* p, const Kept<T> (&x)[kCount]) {
     *p = narrow<T>(x[0]);
   } else if constexpr (!std::is_integral_v<T>) {
     store_elements(p, x);
+  } else if constexpr (kCount == 2 && sizeof(T) == 4) {
+    *reinterpret_cast<HalfPack*>(p) = {{x[0], x[1]}};
+  } else if constexpr (kCount == 2) {
+    *reinterpret_cast<OneWord*>(p) = {x[0] | static_cast<uint32_t>(x[1]) << 16};
   } else if constexpr (sizeof(T) == 4) {
     store_words(p, {{x[0], x[1], x[2], x[3]}});
   } else {

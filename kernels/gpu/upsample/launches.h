@@ -54,9 +54,12 @@ int forward_planes(const Image<T>& image, const polyops_context* ctx) {
     if (const Twice of = twice_of(image, 0.5f); of.units != 0) {
       return gpu::launch(nearest_twice<T>, shape_of(of), ctx, image.in, image.out, of);
     }
-    const bool wide = image.columns.to % 4 == 0 && image.columns.to >= image.columns.from &&
-                      reinterpret_cast<uintptr_t>(image.out) % (4 * sizeof(T)) == 0;
-    if (!wide) return launch_forward<Mode, PlaneLanes<Mode, T, 1, 4>>(image, ctx);
+    const auto goes_by = [&](int columns) {
+      return image.columns.to % columns == 0 && image.columns.to >= image.columns.from &&
+             reinterpret_cast<uintptr_t>(image.out) % (columns * sizeof(T)) == 0;
+    };
+    if (!goes_by(2)) return launch_forward<Mode, PlaneLanes<Mode, T, 1, 4>>(image, ctx);
+    if (!goes_by(4)) return launch_forward<Mode, PlaneLanes<Mode, T, 2, 4>>(image, ctx);
     if (image.planes < 3) return launch_forward<Mode, PlaneLanes<Mode, T, 4, 1>>(image, ctx);
     return launch_forward<Mode, PlaneLanes<Mode, T, 4, 4>>(image, ctx);
   }

@@ -18,6 +18,7 @@ struct Tiles {
   int across, chunks;       // blocks along a row, and down a plane
   int stride;               // floats of a row in shared memory
   int teams;                // backward: threads that have the same column
+  int shared_log2;          // backward: of teams that share the finished rows of a plane
   int stagers;              // forward: threads side by side on a row of src
   bool packs;               // forward: rows of src begin at aligned packs
   int run_rows, run_pitch;  // forward: rows of dst that wait, or 0; elements of a plane's
@@ -84,6 +85,20 @@ struct RowTable {
     float t;
     first[i] = Mode::first(axis, row, &t);
     Mode::weights(t, weight[i]);
+  }
+
+  struct Row {
+    float weight[Mode::kTaps];
+    int first;
+  };
+  // The one at that place, or the last.
+  GPU_DEVICE Row at(int i) const {
+    i = i < kRows ? i : kRows - 1;
+    Row row;
+#pragma unroll
+    for (int k = 0; k < Mode::kTaps; ++k) row.weight[k] = weight[i][k];
+    row.first = first[i];
+    return row;
   }
 };
 
