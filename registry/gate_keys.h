@@ -63,6 +63,7 @@ GateKey glu_key(const void* args);
 GateKey group_norm_backward_key(const void* args);
 GateKey group_norm_forward_key(const void* args);
 GateKey index_add_key(const void* args);
+GateKey index_put_key(const void* args);
 GateKey index_select_key(const void* args);
 GateKey layer_norm_backward_key(const void* args);
 GateKey layer_norm_forward_key(const void* args);

@@ -3,6 +3,7 @@
 #include "polyops/ops/embedding.h"
 #include "polyops/ops/gather.h"
 #include "polyops/ops/index_add.h"
+#include "polyops/ops/index_put.h"
 #include "polyops/ops/index_select.h"
 #include "polyops/ops/scatter_add.h"
 
@@ -53,6 +54,13 @@ GateKey index_add_key(const void* p) {
   return {a.dst.dtype,
           a.in_place != 0 ? layout : kContiguous,
           {a.index.sizes[0], a.dst.sizes[a.dim], outer * extent(a.dst, a.dim + 1, a.dst.rank)}};
+}
+
+GateKey index_put_key(const void* p) {
+  const auto& a = *static_cast<const polyops_index_put_args*>(p);
+  return {a.self.dtype,
+          kRows,
+          {a.src.sizes[0], extent(a.self, 0, a.indices), extent(a.self, a.indices, a.self.rank)}};
 }
 
 // As index_add where the index repeats itself behind dim; `inner`: it names each element.

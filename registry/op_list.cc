@@ -20,6 +20,7 @@
 #include "polyops/ops/glu.h"
 #include "polyops/ops/group_norm.h"
 #include "polyops/ops/index_add.h"
+#include "polyops/ops/index_put.h"
 #include "polyops/ops/index_select.h"
 #include "polyops/ops/layer_norm.h"
 #include "polyops/ops/linalg_vector_norm.h"
@@ -201,7 +202,7 @@ std::span<const KernelOp> kernel_ops() {
                               gather_key),
       op<polyops_index_add_args>("index_add", {kContiguous, kRows, kInner},
                                  {"lookups", "rows", "width"}, index_add_key),
-      op<polyops_index_add_args>("index_put", {kRows}, {"lookups", "rows", "width"}, index_add_key),
+      op<polyops_index_put_args>("index_put", {kRows}, {"lookups", "rows", "width"}, index_put_key),
       op<polyops_index_select_args>("index_select", {kContiguous, kStrided},
                                     {"outer", "rows", "len"}, index_select_key),
       op<polyops_scatter_add_args>("scatter_add", {kContiguous, kRows, kInner},

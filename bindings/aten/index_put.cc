@@ -1,12 +1,13 @@
-// aten::_index_put_impl_, where index_put_, index_put and the gradient of x[i] end, of one tensor of
-// indices along the first dimension, where values are added: by index_add's kernel.
+// aten::_index_put_impl_, where index_put_, index_put and the gradients of x[i] and x[i, j] end, of
+// one or two tensors of indices along the first dimensions, where values are added.
+#include "polyops/ops/index_put.h"
+
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/_index_put_impl_cpu_dispatch.h>
 #include <c10/util/SmallVector.h>
 
-#include "aten/only_index.h"
+#include "aten/leading_indices.h"
 #include "aten/table.h"
-#include "polyops/ops/index_add.h"
 #include "torch/view.h"
 #include "torch/wrap.h"
 
@@ -14,75 +15,100 @@ namespace polyops::torch_binding {
 namespace {
 
 using Sizes = c10::SmallVector<int64_t, POLYOPS_MAX_RANK>;
+constexpr int kMostIndices = 2;
+
+struct Put {
+  polyops_index_put_args args;
+  at::Tensor index[kMostIndices];
+  Sizes named;  // what the indices are together
+  Sizes sizes;  // of what they name
+};
 
 const char* overwrites(at::Tensor&, const TensorList&, const at::Tensor&, bool accumulate, bool) {
   return accumulate ? nullptr : "values that replace";
 }
 
-// Stock expands values that are fewer in a way of its own; those of all sizes, and a single one, are
-// what they are everywhere.
-bool fits(const at::Tensor& values, c10::IntArrayRef sizes) {
-  if (values.sizes() == sizes) return true;
-  return values.numel() == 1 && values.dim() <= 1 &&
-         values.dim() <= static_cast<int64_t>(sizes.size());
-}
-
-const char* check(const at::Tensor& self, const at::Tensor& index, const at::Tensor& values) {
-  if (!same_kind(self, values)) return "mixed dtypes or devices";
-  if (index.device() != self.device()) return "mixed devices";
-  if (self.dim() == 0) return "scalar";
-  if (!self.is_contiguous() || (index.dim() != 1 && !index.is_contiguous())) return "layout";
-  if (shares_storage(self, index) || shares_storage(self, values)) {
-    return "self shares memory with another input";
+// False if the sizes do not go together.
+bool broadcast(c10::IntArrayRef sizes, Sizes* into) {
+  if (sizes.size() > into->size()) into->insert(into->begin(), sizes.size() - into->size(), 1);
+  const size_t ahead = into->size() - sizes.size();
+  for (size_t d = 0; d < sizes.size(); ++d) {
+    int64_t& size = (*into)[ahead + d];
+    if (size == 1) size = sizes[d];
+    if (sizes[d] != 1 && sizes[d] != size) return false;
   }
-  return nullptr;
-}
-
-// Values are described as one dense tensor.
-bool prepare(Call& call, const at::Tensor& self, const TensorList& indices,
-             const at::Tensor& values, at::Tensor* index, polyops_index_add_args* args,
-             Sizes* sizes) {
-  const char* reason = describe(self, &args->self);
-  if (!reason) reason = describe(values, &args->src);
-  if (reason) return call.decline(reason);
-  if (static_cast<int64_t>(indices.size()) > self.dim() || !only_index(indices, index)) {
-    return call.decline("several indices");
-  }
-  reason = describe_rows(*index, &args->index);
-  if (!reason) reason = check(self, *index, values);
-  if (reason) return call.decline(reason);
-  sizes->assign(index->sizes().begin(), index->sizes().end());
-  sizes->append(self.sizes().begin() + 1, self.sizes().end());
-  if (!fits(values, *sizes)) return call.decline("shape");
-  if (index->dim() != 1) {
-    args->index.rank = 1;
-    args->index.sizes[0] = index->numel();
-    args->index.strides[0] = 1;
-  }
-  Sizes rows(self.sizes().begin(), self.sizes().end());
-  rows[0] = index->numel();
-  describe_contiguous(rows, values.scalar_type(), &args->src);
-  args->struct_size = sizeof *args;
-  args->dim = 0;
-  args->alpha = 1;
-  args->in_place = args->from_end = 1;
-  args->dst = args->self;
   return true;
 }
 
+// Stock expands values that are fewer in a way of its own; those of all sizes, and a single one,
+// are what they are everywhere.
+bool fits(const at::Tensor& values, c10::IntArrayRef sizes) {
+  if (values.sizes() == sizes) return true;
+  const auto rank = static_cast<int64_t>(sizes.size());
+  return values.numel() == 1 && values.dim() <= 1 && values.dim() <= rank;
+}
+
+// Each is described as one of one dimension, which it may have to be made.
+const char* describe_index(const at::Tensor& self, const at::Tensor& index, const Sizes& named,
+                           polyops_tensor* view) {
+  if (const char* reason = describe_rows(index, view)) return reason;
+  if (index.device() != self.device()) return "mixed devices";
+  if (shares_storage(self, index)) return "self shares memory with another input";
+  const bool is_one = index.dim() == 1 && index.sizes() == named;
+  view->rank = 1;
+  view->strides[0] = is_one ? index.stride(0) : 1;
+  view->sizes[0] = c10::multiply_integers(named);
+  return nullptr;
+}
+
+at::Tensor dense(const at::Tensor& tensor, const Sizes& sizes) {
+  return tensor.sizes() == sizes ? tensor.contiguous() : tensor.expand(sizes).contiguous();
+}
+
+bool prepare(Call& call, const at::Tensor& self, const TensorList& indices,
+             const at::Tensor& values, Put* put) {
+  polyops_index_put_args& args = put->args;
+  const char* reason = describe(self, &args.self);
+  if (!reason) reason = describe(values, &args.src);
+  if (reason) return call.decline(reason);
+  if (!same_kind(self, values)) return call.decline("mixed dtypes or devices");
+  args.struct_size = sizeof args;
+  args.indices = leading_indices(indices, kMostIndices, put->index);
+  if (args.indices == 0 || static_cast<int64_t>(indices.size()) > self.dim()) {
+    return call.decline("several indices");
+  }
+  if (!self.is_contiguous()) return call.decline("layout");
+  if (shares_storage(self, values)) return call.decline("self shares memory with another input");
+  for (int k = 0; k < args.indices; ++k) {
+    if (!broadcast(put->index[k].sizes(), &put->named)) return call.decline("shape");
+  }
+  for (int k = 0; k < args.indices; ++k) {
+    reason = describe_index(self, put->index[k], put->named, &args.index[k]);
+    if (reason) return call.decline(reason);
+  }
+  const auto behind = self.sizes().slice(args.indices);
+  put->sizes = put->named;
+  put->sizes.append(behind.begin(), behind.end());
+  if (!fits(values, put->sizes)) return call.decline("shape");
+  describe_contiguous({args.index[0].sizes[0], c10::multiply_integers(behind)},
+                      values.scalar_type(), &args.src);
+  return true;
+}
+
+// Values, and indices of several dimensions, are made dense as stock does.
 bool put(Call& call, at::Tensor& self, const TensorList& indices, const at::Tensor& values,
          bool /*accumulate*/, bool /*unsafe*/) {
-  polyops_index_add_args args;
-  at::Tensor index;
-  Sizes sizes;
-  if (!prepare(call, self, indices, values, &index, &args, &sizes)) return false;
-  if (!call.choose(&args)) return false;
-  const at::Tensor dense = values.expand(sizes).contiguous();  // as stock does
-  set_output(&args.dst, self);  // first: it may give a copy-on-write self memory of its own
-  set_input(&args.self, self);
-  set_input(&args.index, index);
-  set_input(&args.src, dense);
-  return call.launch(&args, self);
+  Put put;
+  if (!prepare(call, self, indices, values, &put) || !call.choose(&put.args)) return false;
+  const at::Tensor src = dense(values, put.sizes);
+  for (int k = 0; k < put.args.indices; ++k) {
+    at::Tensor& index = put.index[k];
+    if (index.dim() != 1 || index.sizes() != put.named) index = dense(index, put.named);
+    set_input(&put.args.index[k], index);
+  }
+  set_output(&put.args.self, self);
+  set_input(&put.args.src, src);
+  return call.launch(&put.args, self);
 }
 
 }  // namespace

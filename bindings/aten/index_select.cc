@@ -7,7 +7,7 @@
 #include <ATen/ops/index_select_cpu_dispatch.h>
 #include <c10/util/SmallVector.h>
 
-#include "aten/only_index.h"
+#include "aten/leading_indices.h"
 #include "aten/table.h"
 #include "torch/view.h"
 #include "torch/wrap.h"
@@ -89,7 +89,7 @@ std::optional<at::Tensor> index(Call& call, const at::Tensor& self, const Tensor
     return std::nullopt;
   };
   if (!self.defined()) return declined("undefined tensor");
-  if (!only_index(indices, &index)) return declined("several indices");
+  if (leading_indices(indices, 1, &index) == 0) return declined("several indices");
   if (!self.is_contiguous() || !index.is_contiguous()) return declined("layout");
   if (static_cast<int64_t>(indices.size()) > self.dim()) return declined("several indices");
   polyops_index_select_args args;

@@ -1,5 +1,5 @@
-// aten::scatter_add, in place for the most part: the gradient of gather, and messages of a graph by an
-// expanded index. While deterministic algorithms are wanted, stock does it by index_put_, whose
+// aten::scatter_add, in place for the most part: the gradient of gather, and messages of a graph by
+// an expanded index. While deterministic algorithms are wanted, stock does it by index_put_, whose
 // indices may be negative.
 #include "polyops/ops/scatter_add.h"
 

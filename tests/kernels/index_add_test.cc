@@ -160,25 +160,6 @@ TEST(IndexAdd, SpecialValues) {
   }
 }
 
-// x[i]'s gradient: in place, of indices that may be negative.
-TEST(IndexPut, MatchesReference) {
-  for (const Case& c : {Case{300, {400, 64}}, Case{8193, {1500, 4}, half_of_one}, Case{90, {40}}}) {
-    Call call(c, POLYOPS_BFLOAT16);
-    call.index.fill([&](int64_t i) { return c.row(i, c.sizes[0]) - i % 2 * c.sizes[0]; });
-    call.args.from_end = call.args.in_place = 1;
-    const ExactSums exact(call.args, reference::index_add, 1);
-    for (const polyops_kernel* kernel : kernels_of("index_put")) {
-      Buffer in_place(POLYOPS_BFLOAT16, c.sizes);
-      in_place.fill([&](int64_t i) { return call.self.get(i); });
-      polyops_index_add_args args = call.args;
-      args.self = args.dst = in_place.view();
-      ASSERT_EQ(kernel->supports(&args), nullptr);
-      ASSERT_EQ(launch(*kernel, &args), POLYOPS_OK) << last_error();
-      expect_close(in_place, exact);
-    }
-  }
-}
-
 TEST(IndexAdd, CountsFromTheEnd) {
   const Case c = {18, {9, 6}};
   for (int32_t index_type : {POLYOPS_INT64, POLYOPS_INT32}) {

@@ -1,6 +1,6 @@
-// What the tests of index_add and scatter_add share: places that indices name, and the bound on a
-// sum's error: of n terms, 4 + sqrt(n) units of float32's epsilon times the sum of their magnitudes,
-// and the rounding of the result.
+// What the tests of index_add, index_put and scatter_add share: places that indices name, and the
+// bound on a sum's error: of n terms, 4 + sqrt(n) units of float32's epsilon times the sum of their
+// magnitudes, and the rounding of the result.
 #ifndef POLYOPS_TESTS_KERNELS_INDEX_SUMS_H_
 #define POLYOPS_TESTS_KERNELS_INDEX_SUMS_H_
 

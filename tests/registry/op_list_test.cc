@@ -24,6 +24,7 @@
 #include "polyops/ops/glu.h"
 #include "polyops/ops/group_norm.h"
 #include "polyops/ops/index_add.h"
+#include "polyops/ops/index_put.h"
 #include "polyops/ops/index_select.h"
 #include "polyops/ops/layer_norm.h"
 #include "polyops/ops/linalg_vector_norm.h"
@@ -497,7 +498,7 @@ std::vector<Call> all_calls() {
   const polyops_tensor table = contiguous({6, 4});
   calls.push_back(call(
       "index_put", "rows", {7, 6, 4},
-      polyops_index_add_args{0, 0, table, contiguous({7}), contiguous({7, 4}), table, 1.0, 1, 1}));
+      polyops_index_put_args{0, 1, table, {contiguous({7}), contiguous({7})}, contiguous({7, 4})}));
   add_scatter_add(&calls, "contiguous", {2, 7, 6, 4}, strided({2, 7, 4}, {7, 1, 0}), false);
   add_scatter_add(&calls, "rows", {2, 7, 6, 4}, strided({2, 7, 4}, {7, 1, 0}), true);
   add_scatter_add(&calls, "inner", {2, 7, 6, 4}, contiguous({2, 7, 4}), true);

@@ -60,7 +60,7 @@ Calls index_add() {
   return all;
 }
 
-// By turns, of more lines than one to a wave, and of one in chunks; the other kernel is index_add's.
+// By turns, of more lines than one to a wave, and of one in chunks; the other is index_add's.
 Calls scatter_add() {
   Calls all = {"scatter_add", {}};
   for (const Table& t : {Table{300, 4, 30}, Table{2500, 1, 70}}) {

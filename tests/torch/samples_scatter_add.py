@@ -38,6 +38,24 @@ def of_puts() -> Iterator[Sample]:
                 m(9, 16), [indices(m, 18, 60, kind=k) - 9], m(60, 16), True, u
             ),
         )
+    for shape, first, second in (
+        ((9, 4), (20,), (20,)),
+        ((9, 4, 16), (20,), (20,)),
+        ((9, 4, 5), (3, 1), (3, 7)),
+        ((9, 4, 2, 3), (1,), (5, 4)),
+        ((300, 7), (), (70,)),
+    ):
+        named = torch.broadcast_shapes(first, second)
+        yield put(
+            f"{first} and {second} into {shape}",
+            "hit",
+            lambda m, s=shape, i=first, j=second, n=named: args(
+                m(*s),
+                [indices(m, s[0], *i), indices(m, 2 * s[1], *j) - s[1]],
+                m(*n, *s[2:]),
+                True,
+            ),
+        )
     yield put("one place", "hit", lambda m: args(m(9, 4), [indices(m, 9)], m(4), True))
     yield put("offset", "hit", lambda m: addition(m, (9, 16), 30, layout="offset"))
     yield put("one value", "hit", lambda m: args(m(9, 4), [indices(m, 9, 20)], m(), True))
@@ -59,8 +77,8 @@ def of_puts() -> Iterator[Sample]:
 
 
 def of_other_puts() -> Iterator[Sample]:
-    def one(what: str, expect: str, index: Any, values: Any, *flags: bool) -> Sample:
-        return put(what, expect, lambda m: args(m(9, 4), index(m), values(m), *(flags or (True,))))
+    def one(what: str, expect: str, index: Any, values: Any, adds: bool = True) -> Sample:
+        return put(what, expect, lambda m: args(m(9, 4), index(m), values(m), adds))
 
     def twenty(m: Make) -> list[torch.Tensor]:
         return [indices(m, 9, 20)]
@@ -71,7 +89,12 @@ def of_other_puts() -> Iterator[Sample]:
         "replaced", "values that replace", lambda m: [torch.arange(5)], lambda m: m(5, 4), False
     )
     yield one("mask", "dtype", lambda m: [torch.arange(9) % 2 == 0], lambda m: m(5, 4))
-    yield one("two", "several indices", lambda m: [*twenty(m), indices(m, 4, 20)], lambda m: m(20))
+    yield put(
+        "three",
+        "several indices",
+        lambda m: args(m(9, 4, 2), [*twenty(m), indices(m, 4, 20), indices(m, 2, 20)], m(20), True),
+    )
+    yield one("apart", "error", lambda m: [*twenty(m), indices(m, 4, 19)], lambda m: m(20))
     yield one("second", "several indices", lambda m: [None, indices(m, 4, 20)], lambda m: m(9, 20))
     yield one("no index", "empty", lambda m: [indices(m, 9, 0)], lambda m: m(0, 4))
     yield one("few rows", "error", twenty, lambda m: m(19, 4))

@@ -1,9 +1,10 @@
-// index_add, index_put where it accumulates, and scatter_add (scatter_add.h, by_turns.h): sums of
-// source's rows by the index, as embedding's gradient (../embedding/row_sums.h), on top of self's. In
-// place, rows that no index names are neither read nor written. Bound: memory; the sums repeat bit for
+// index_add, index_put (index_put.h) and scatter_add (scatter_add.h, by_turns.h): sums of source's
+// rows by the index, as embedding's gradient (../embedding/row_sums.h), on top of self's. In place,
+// rows that no index names are neither read nor written. Bound: memory; the sums repeat bit for
 // bit, as no atomics' do.
 #include "by_turns.h"
 #include "embedding/row_sums.h"
+#include "index_put.h"
 #include "polyops/ops/index_add.h"
 #include "scatter_add.h"
 #include "table.h"
@@ -57,7 +58,7 @@ int add(const void* data, const polyops_context* ctx) {
 
 POLYOPS_GPU_KERNELS(index_add,
                     POLYOPS_GPU_KERNEL("index_add", "index_add", add_supports, add_scratch, add),
-                    POLYOPS_GPU_KERNEL("index_put", "index_put", add_supports, add_scratch, add),
+                    POLYOPS_GPU_KERNEL("index_put", "index_put", put_supports, put_scratch, put),
                     POLYOPS_GPU_KERNEL("scatter_add", "scatter_add_turns", turns_supports,
                                        turns_scratch, scatter_by_turns),
                     POLYOPS_GPU_KERNEL("scatter_add", "scatter_add", scatter_supports,

@@ -1,9 +1,9 @@
-// scatter_add along the last dimension, where its places fit into a wave's part of the block's memory:
-// without a sort. A wave has a line, or a chunk of one, and adds its elements there in their order, of
-// each lane one at a time; lanes that name the same place take turns. Whether any do shows where each
-// leaves its number at its place: a vote on each bit of the places takes more instructions. Then the
-// wave adds its sums to self's line; those of chunks go to scratch memory, and are added up in order.
-// Bound: memory.
+// scatter_add along the last dimension, where its places fit into a wave's part of the block's
+// memory: without a sort. A wave has a line, or a chunk of one, and adds its elements there in
+// their order, of each lane one at a time; lanes that name the same place take turns. Whether any
+// do shows where each leaves its number at its place: a vote on each bit of the places takes more
+// instructions. Then the wave adds its sums to self's line; those of chunks go to scratch memory,
+// and are added up in order. Bound: memory.
 #ifndef POLYOPS_GPU_INDEX_ADD_TURNS_H_
 #define POLYOPS_GPU_INDEX_ADD_TURNS_H_
 
@@ -18,7 +18,7 @@ namespace polyops::gpu {
 namespace {
 
 constexpr int kTurnThreads = 64;
-constexpr int kTurnItems = 4;  // of a lane, all on their way at once
+constexpr int kTurnItems = 8;  // of a lane, all on their way at once: waves are few
 
 struct TurnsCall {
   Indices index;
@@ -54,7 +54,7 @@ GPU_DEVICE void load_turns(const Indices& index, const T* src, uint32_t first, u
   }
 }
 
-// What a wave has in the block's memory: sums, and of each place which lane was the last to name it.
+// What a wave has in the block's memory: sums, and of each place the lane that last named it.
 struct Line {
   float* sums;
   uint8_t* last;
@@ -96,14 +96,24 @@ GPU_DEVICE void add_turns(const TurnsCall& c, const Turns<T>& turns, uint32_t fi
   halt_unless(right);
 #pragma unroll
   for (int k = 0; k < kTurnItems; ++k) {
+    if (end - first <= static_cast<uint32_t>(k * wave_size())) return;  // short lines
     add_in_order(line, place[k], c.bits, widen(turns.x[k]));
+  }
+}
+
+// What the wave will add to is on its way to a cache.
+template <class T>
+GPU_DEVICE void prefetch_line(const T* base, int places) {
+  constexpr int kOfLine = 128 / sizeof(T);  // of the cache
+  for (int i = thread_id() % wave_size() * kOfLine; i < places; i += wave_size() * kOfLine) {
+    prefetch(base + i);
   }
 }
 
 // Added to the line, loads of several places before the first is stored.
 template <class T>
 GPU_DEVICE void add_line(const T* base, T* out, int places, const float* sums) {
-  constexpr int kOfLane = 8;
+  constexpr int kOfLane = 16;
   for (int first = thread_id() % wave_size(); first < places; first += kOfLane * wave_size()) {
     T x[kOfLane];
 #pragma unroll
@@ -137,6 +147,9 @@ scatter_turns(const TurnsCall c) {
     const T* const src = static_cast<const T*>(c.src) + int64_t{line} * c.count;
     Turns<T> next;
     load_turns(index, src, begin, end, &next);
+    const int64_t of_line = int64_t{line} * c.places;
+    const T* const base = static_cast<const T*>(c.base) + of_line;
+    if (c.sums == nullptr) prefetch_line(base, c.places);
     // Of places that this lane alone has looked at since the last barrier.
     for (int i = lane; i < c.places; i += wave_size()) sums[i] = kNone<true>;
     for (uint32_t first = begin; first < end; first += step) {
@@ -149,9 +162,7 @@ scatter_turns(const TurnsCall c) {
       float* const own = c.sums + int64_t{unit} * c.places;
       for (int i = lane; i < c.places; i += wave_size()) own[i] = sums[i];
     } else {
-      const int64_t place = int64_t{line} * c.places;
-      add_line(static_cast<const T*>(c.base) + place, static_cast<T*>(c.out) + place, c.places,
-               sums);
+      add_line(base, static_cast<T*>(c.out) + of_line, c.places, sums);
     }
   }
 }

@@ -4,7 +4,8 @@ Sizes: the table's. lookups: how many rows are named (as many as there are). by:
 spread (all alike), words (the n-th in proportion to 1 / n), one (half of them are of one row,
 as of padding). dim: of gather, index_add, index_select and scatter_add (0). index: int64 or int32.
 of (gather, scatter_add): rows, of which the index is expanded over what lies behind dim; elements,
-each of which has its own.
+each of which has its own. indices (index_put): 1, or 2, of each row a place of the second
+dimension.
 """
 
 import math
@@ -114,13 +115,18 @@ def _into_table(call: Any, table: Tensor, *rest: Any, moved: int, footprint: int
 
 def _index_put(inputs: Inputs, name: str, out: bool) -> Case:
     table = inputs.input()
-    index = _rows(inputs, table.shape[0])
-    values = inputs.randn(index.numel(), *table.shape[1:])
-    row = nbytes(table) // table.shape[0]
-    moved = nbytes(index, values) + 2 * row * int(torch.bincount(index).count_nonzero())
-    footprint = nbytes(table, index, values)
+    if inputs.spec.option("indices", "1") == "2":
+        rows = table.shape[0]
+        indices = [torch.arange(rows), torch.randint(table.shape[1], (rows,))]
+    else:
+        rows = int(torch.bincount(index := _rows(inputs, table.shape[0])).count_nonzero())
+        indices = [index]
+    width = table.shape[len(indices) :]
+    values = inputs.randn(indices[0].numel(), *width)
+    moved = nbytes(*indices, values) + 2 * rows * math.prod(width) * table.element_size()
+    footprint = nbytes(table, *indices, values)
     call = aten._index_put_impl_.default
-    return _into_table(call, table, [index], values, True, True, moved=moved, footprint=footprint)
+    return _into_table(call, table, indices, values, True, True, moved=moved, footprint=footprint)
 
 
 def _scatter_add(inputs: Inputs, name: str, out: bool) -> Case:

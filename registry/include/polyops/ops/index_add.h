@@ -2,11 +2,9 @@
  * index_add: dst is self, with alpha times src's rows added where index names them along dim:
  *   dst[.., v, ..] = self[.., v, ..] + alpha * sum over all i with index[i] = v of src[.., i, ..].
  * from_end: -1 is the last place along dim, and so on; without it no index is negative.
- * Definition: torch.Tensor.index_add_ / aten::index_add; index_put, the gradient of x[i], is that of
- * aten::_index_put_impl_ of one tensor of indices that accumulates: dim is 0, alpha 1, in place, and
- * from the end.
+ * Definition: torch.Tensor.index_add_ / aten::index_add.
  *
- * Ops: "index_add", "index_put" (polyops_index_add_args).
+ * Ops: "index_add" (polyops_index_add_args).
  * Layouts   self, dst: of one size, rank 1..8; src: the same, but along dim, where it has index's
  *           size; index: rank 1, any stride; the others contiguous.
  * Types     index int32 or int64; the others one dtype. Accumulation in float32, in float64 for
