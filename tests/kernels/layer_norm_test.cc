@@ -312,9 +312,14 @@ void check_backward(const Case& c, Types types, bool weighted, Wanted wanted) {
 TEST(LayerNormBackward, MatchesReference) {
   size_t turn = 0;
   for (const Case& c : all_cases()) {
-    for (Types types : types_of_turn(turn++)) {
+    const std::vector<Types> every = types_of_turn(turn++);
+    int64_t numel = c.n();
+    for (int64_t size : c.leading()) numel *= size;
+    const bool slow = is_gpu() && numel > 50'000;  // lane by lane: then with weights one type alone
+    for (size_t t = 0; t < every.size(); ++t) {
       for (bool weighted : {false, true}) {
-        check_backward(c, types, weighted, {true, true, true});
+        if (slow && weighted != (t == 0)) continue;
+        check_backward(c, every[t], weighted, {true, true, true});
         if (HasFailure()) return;
       }
     }

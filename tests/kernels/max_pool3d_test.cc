@@ -2,16 +2,12 @@
 // gradient is a sum of a few, in float32, rounded.
 #include <gtest/gtest.h>
 
-#include <limits>
-
+#include "max_pool_case.h"
 #include "pool3d.h"
 #include "reference/max_pool.h"
 
 namespace polyops::testing {
 namespace {
-
-constexpr double kInf = std::numeric_limits<double>::infinity();
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 std::vector<Pool3dCase> all_cases() {
   std::vector<Pool3dCase> cases = pool3d_cases();
@@ -39,47 +35,17 @@ std::vector<Pool3dCase> all_cases() {
   return cases;
 }
 
-// Runs every kernel on src as it is.
 void check_forward(const Pool3dCase& c, bool last, const Buffer& src) {
-  const int32_t dtype = src.view().dtype;
-  const Sizes results = c.results(), strides = layout_strides_3d(results, last);
-  Buffer exact(dtype, results), places(POLYOPS_INT64, results);
-  polyops_max_pool3d_args args = {sizeof args, c.window(), src.view(), exact.view(), places.view()};
-  reference::max_pool3d(args);
-  for (const polyops_kernel* kernel : kernels_of("max_pool3d")) {
-    SCOPED_TRACE(kernel->name);
-    Buffer dst(dtype, results, strides, c.offset);
-    Buffer indices(POLYOPS_INT64, results, strides, c.offset);
-    args.dst = dst.without_data();
-    args.indices = indices.without_data();
-    ASSERT_STREQ(kernel->supports(&args), nullptr);
-    args.dst = dst.view();
-    args.indices = indices.view();
-    ASSERT_EQ(launch(*kernel, &args), POLYOPS_OK);
-    expect_exact(dst, exact.values());
-    expect_exact(indices, places.values());
-  }
+  const Sizes results = c.results();
+  const polyops_max_pool3d_args args = {sizeof args, c.window(), src.view(), {}, {}};
+  expect_largest("max_pool3d", args, reference::max_pool3d,
+                 {results, layout_strides_3d(results, last), c.offset});
 }
 
 void check_backward(const Pool3dCase& c, bool last, const Buffer& grad, const Buffer& indices) {
-  Buffer exact(POLYOPS_FLOAT64, c.sizes), scale(POLYOPS_FLOAT64, c.sizes);
-  Buffer size(POLYOPS_FLOAT64, c.results());
-  size.fill([&](int64_t i) { return std::abs(grad.get(i)); });
-  polyops_max_pool3d_backward_args args = {sizeof args, c.window(), size.view(), indices.view(),
-                                           scale.view()};
-  reference::max_pool3d_backward(args);
-  args.grad_dst = grad.view();
-  args.grad_src = exact.view();
-  reference::max_pool3d_backward(args);
-  for (const polyops_kernel* kernel : kernels_of("max_pool3d_backward")) {
-    SCOPED_TRACE(kernel->name);
-    Buffer grad_src(grad.view().dtype, c.sizes, layout_strides_3d(c.sizes, last), c.offset);
-    args.grad_src = grad_src.without_data();
-    ASSERT_STREQ(kernel->supports(&args), nullptr);
-    args.grad_src = grad_src.view();
-    ASSERT_EQ(launch(*kernel, &args), POLYOPS_OK);
-    expect_close(grad_src, exact.values(), scale.values());
-  }
+  const polyops_max_pool3d_backward_args args = {sizeof args, c.window(), {}, indices.view(), {}};
+  expect_gradient("max_pool3d_backward", args, reference::max_pool3d_backward, grad,
+                  {c.sizes, layout_strides_3d(c.sizes, last), c.offset});
 }
 
 TEST(MaxPool3d, MatchesReference) {
@@ -96,20 +62,15 @@ TEST(MaxPool3d, MatchesReference) {
   }
 }
 
-// Ties, infinities and NaN: of few values, so that every window has several.
 TEST(MaxPool3d, SpecialValues) {
-  constexpr double kValues[] = {0.0, -0.0, 1.0, -kInf, kInf, kNan, -3e38, 1e-40};
   for (const Pool3dCase& c : all_cases()) {
     if (c.sizes[4] > 24 || c.sizes[2] > 10) continue;
-    for (int common : {2, 8, 16}) {  // what is not of those values is -inf
+    for (int common : {2, 8, 16}) {
       for (bool last : {false, true}) {
         SCOPED_TRACE(c.describe() + (last ? " last" : ""));
         for (int32_t dtype : {POLYOPS_BFLOAT16, POLYOPS_FLOAT16}) {
           Buffer src(dtype, c.sizes, layout_strides_3d(c.sizes, last), c.offset);
-          src.fill([&](int64_t i) {
-            const int64_t of = i * 2654435761 / 64 % common;
-            return of < 8 ? kValues[common == 2 ? 3 - of : of] : -kInf;
-          });
+          fill_special(&src, common);
           check_forward(c, last, src);
         }
         if (::testing::Test::HasFailure()) return;
