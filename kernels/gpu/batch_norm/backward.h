@@ -9,6 +9,7 @@
 #include "held_launch.h"
 #include "layout.h"
 #include "polyops/ops/batch_norm.h"
+#include "tiles_launch.h"
 #include "walk_launch.h"
 
 namespace polyops::gpu {
@@ -73,6 +74,8 @@ bool launch_held_backward(const RunPointers<T, 2>& p, const BatchShape& shape,
                           int* status) {
   const auto walk = constant ? walk_backward<T, true> : walk_backward<T, false>;
   if (launch_walk(p, shape, to, walk, ctx, status)) return true;
+  const auto tiles = constant ? tile_backward<T, true> : tile_backward<T, false>;
+  if (launch_tiles(p, shape, to, tiles, ctx, status)) return true;
   if (!constant && launch_grid(p, shape, to, grid_backward<T>, ctx, status)) return true;
   const auto hold = constant ? hold_backward<T, true> : hold_backward<T, false>;
   return launch_held(p, shape, to, hold, ctx, status);

@@ -10,6 +10,7 @@
 #include "held_launch.h"
 #include "layout.h"
 #include "polyops/ops/batch_norm.h"
+#include "tiles_launch.h"
 #include "walk_launch.h"
 
 namespace polyops::gpu {
@@ -152,6 +153,7 @@ int train(const BatchCall& call, const RunPointers<T, 1>& p, const BatchShape& s
   if (launch_walk(p, shape, BatchWalk<T>{call}, walk_forward<T, BatchWalk<T>>, ctx, &status)) {
     return status;
   }
+  if (launch_tiles(p, shape, call, tile_forward<T>, ctx, &status)) return status;
   if (launch_grid(p, shape, call, grid_forward<T>, ctx, &status)) return status;
   if (launch_held(p, shape, call, hold_forward<T>, ctx, &status)) return status;
   auto* lines = static_cast<float*>(ctx->scratch);
