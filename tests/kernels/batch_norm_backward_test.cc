@@ -113,7 +113,7 @@ TEST(BatchNormBackward, ChannelAfterChannel) {
 
 TEST(BatchNormBackward, TileAfterTile) {
   size_t turn = 0;
-  for (const Case& c : {Case{21, 12, 49}, Case{21, 40, 49}, Case{9, 40, 50}}) {
+  for (const Case& c : {Case{21, 12, 49}, Case{21, 40, 49}, Case{9, 40, 50}, Case{30, 28, 49}}) {
     check_backward(c, types_of_turn(turn++), true, true, 7);
   }
 }

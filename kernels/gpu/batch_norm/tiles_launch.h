@@ -26,10 +26,11 @@ inline int64_t divide_tiles(const BatchShape& shape, int64_t pack, int inputs,
   if (tiles * 4 < multiprocessors(ctx) * 3) return 0;
   const int64_t besides = (6 * threads + 3 * channels) * static_cast<int64_t>(sizeof(float));
   const int64_t of_tile = places * inputs * 16;
-  int64_t resident = room_for_blocks(2 * of_tile + besides, ctx);
-  while (resident > 0 && multiprocessors(ctx) * resident >= tiles) --resident;
-  const bool ahead = resident > 0;
-  if (!ahead) resident = room_for_blocks(of_tile + besides, ctx);
+  // All tiles at once, or two in turn, if not one after the other.
+  int64_t resident = room_for_blocks(of_tile + besides, ctx);
+  const int64_t two = room_for_blocks(2 * of_tile + besides, ctx);
+  const bool ahead = two > 0 && tiles > multiprocessors(ctx) * resident;
+  if (ahead) resident = two;
   if (resident == 0) return 0;
   *walk = {};
   HeldTiles& of = walk->of;
