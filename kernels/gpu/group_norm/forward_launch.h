@@ -61,14 +61,14 @@ inline int group_forward(const void* p, const polyops_context* ctx) {
       const int64_t teams = threads / team;
       return launch(group_rows<T>, {(shape.rows() + teams - 1) / teams, threads}, ctx, call, team);
     }
+    int status;
+    if (launch_group_walk(call, ctx, &status)) return status;
     const auto held = plan_held(shape.rows(), shape.n(), shape.width(), kPack<T>, ctx);
     if (held.blocks > 0) {
       return launch(group_held<T>,
                     {shape.rows() * held.blocks, held.threads, held.shared, held.blocks}, ctx, call,
                     held.shape);
     }
-    int status;
-    if (launch_group_walk(call, ctx, &status)) return status;
     return launch_split(call, group_runs(shape, kPack<T>), ctx);
   });
 }
