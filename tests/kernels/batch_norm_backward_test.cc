@@ -111,6 +111,13 @@ TEST(BatchNormBackward, ChannelAfterChannel) {
   check_backward({3, 2, 28000}, kTypes[0], true, true, 7);  // too large for a cluster
 }
 
+TEST(BatchNormBackward, TileAfterTile) {
+  size_t turn = 0;
+  for (const Case& c : {Case{21, 12, 49}, Case{21, 40, 49}, Case{9, 40, 50}, Case{30, 28, 49}}) {
+    check_backward(c, types_of_turn(turn++), true, true, 7);
+  }
+}
+
 TEST(BatchNormBackward, ChannelsOfAGrid) {
   size_t turn = 0;
   for (const Case& c : {Case{3, 96, 301, true}, Case{3, 32, 1600, true}, Case{2, 32, 2500, true}}) {

@@ -108,7 +108,7 @@ TEST(BatchNorm, HardChannels) {
   for (const Case& c :
        {Case{3, 10, 33}, Case{3, 16, 33, true}, Case{2, 10, 1500}, Case{2, 10, 1500, true},
         Case{40, 16, 70, true}, Case{40, 24, 70, true}, Case{3, 20, 700, true}, Case{5, 10, 400},
-        Case{4, 20, 49}, Case{3, 10, 400}}) {
+        Case{4, 20, 49}, Case{3, 10, 400}, Case{21, 12, 49}, Case{21, 40, 49}, Case{60, 28, 49}}) {
     const NormTypes& types = types_of_turn(turn++);
     Buffer src(types.src, c.sizes(), c.strides());
     fill_hard(&src, [&](int64_t i) { return c.channel(i); });

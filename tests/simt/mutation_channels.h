@@ -48,14 +48,15 @@ Calls group_norm_backward() {
   return all;
 }
 
-// Planes, and channels next to each other; held in shared memory, by one channel and by more, and not; by
-// a grid at once.
+// Planes, and channels next to each other; held in shared memory, by one channel and by more, one tile
+// after the other, and not; by a grid at once.
 struct Images {
   Sizes sizes, strides = {};
 };
 const std::vector<Images> kBatches = {{{40, 2, 300}},
                                       {{4, 5, 4700}},
                                       {{41, 4, 49}},
+                                      {{9, 28, 49}},
                                       {{3, 5, 301}},
                                       {{2, 40, 50}, {2000, 1, 40}},
                                       {{2, 20, 50}, {1000, 1, 20}},

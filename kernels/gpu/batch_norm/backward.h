@@ -1,5 +1,5 @@
 // batch_norm_backward. Bound: memory, 3 elements moved per element; in training 5 where neither
-// shared memory has room for a channel (walk.h, held.h) nor the second-level cache anything left of the
+// shared memory has room for a channel (see forward.h) nor the second-level cache anything left of the
 // first pass, which takes each channel's sums. From these follow grad_weight, grad_bias and each
 // channel's line; the last pass makes grad_src of it.
 #ifndef POLYOPS_GPU_BATCH_NORM_BACKWARD_H_
@@ -9,6 +9,7 @@
 #include "held_launch.h"
 #include "layout.h"
 #include "polyops/ops/batch_norm.h"
+#include "tiles_launch.h"
 #include "walk_launch.h"
 
 namespace polyops::gpu {
@@ -73,6 +74,8 @@ bool launch_held_backward(const RunPointers<T, 2>& p, const BatchShape& shape,
                           int* status) {
   const auto walk = constant ? walk_backward<T, true> : walk_backward<T, false>;
   if (launch_walk(p, shape, to, walk, ctx, status)) return true;
+  const auto tiles = constant ? tile_backward<T, true> : tile_backward<T, false>;
+  if (launch_tiles(p, shape, to, tiles, ctx, status)) return true;
   if (!constant && launch_grid(p, shape, to, grid_backward<T>, ctx, status)) return true;
   const auto hold = constant ? hold_backward<T, true> : hold_backward<T, false>;
   return launch_held(p, shape, to, hold, ctx, status);

@@ -1,7 +1,8 @@
-// batch_norm. Bound: memory, one read and one write; in training a second read where shared memory has
-// no room for a channel (walk.h, held.h), of which the second-level cache has a part. Then: each channel's
-// moments, by several blocks; what follows from them for each channel; then the lines of all elements.
-// Not in training: the lines at once.
+// batch_norm. Bound: memory, one read and one write; in training a second read of what shared memory has no
+// room for, of which the second-level cache has a part. That of a cluster for a channel (walk.h), of a
+// block for a tile of channels (tiles.h), of all blocks for channels next to each other (grid.h), of a
+// cluster for what these leave (held.h). Of other batches each channel's moments, by several blocks; what
+// follows from them for each channel; then the lines of all elements. Not in training: the lines at once.
 #ifndef POLYOPS_GPU_BATCH_NORM_FORWARD_H_
 #define POLYOPS_GPU_BATCH_NORM_FORWARD_H_
 
@@ -10,6 +11,7 @@
 #include "held_launch.h"
 #include "layout.h"
 #include "polyops/ops/batch_norm.h"
+#include "tiles_launch.h"
 #include "walk_launch.h"
 
 namespace polyops::gpu {
@@ -152,6 +154,7 @@ int train(const BatchCall& call, const RunPointers<T, 1>& p, const BatchShape& s
   if (launch_walk(p, shape, BatchWalk<T>{call}, walk_forward<T, BatchWalk<T>>, ctx, &status)) {
     return status;
   }
+  if (launch_tiles(p, shape, call, tile_forward<T>, ctx, &status)) return status;
   if (launch_grid(p, shape, call, grid_forward<T>, ctx, &status)) return status;
   if (launch_held(p, shape, call, hold_forward<T>, ctx, &status)) return status;
   auto* lines = static_cast<float*>(ctx->scratch);

@@ -31,11 +31,10 @@ struct BatchWalk {
   }
 };
 
-// The sums of grad (src - mean) and grad over the block, as they arrive. channel: of both tensors.
+// A thread's sums of grad (src - mean) and grad, as they arrive. channel: of both tensors.
 template <class T>
-GPU_DEVICE void sums_of_block(const ChannelWalk& of, const WalkShare& share, const Words* grads,
-                              const T* const (&channel)[2], float mean, float* shared,
-                              float (&sums)[2]) {
+GPU_DEVICE void sums_of_thread(const ChannelWalk& of, const WalkShare& share, const Words* grads,
+                               const T* const (&channel)[2], float mean, float (&sums)[2]) {
   float products[2] = {}, plain[2] = {};
   const auto add = [&](const Words& grad, const Words& src) {
     float g[kPack<T>], x[kPack<T>];
@@ -50,12 +49,10 @@ GPU_DEVICE void sums_of_block(const ChannelWalk& of, const WalkShare& share, con
   for_each_arriving<0>(of, share.held, [&](int32_t k) {
     add(grads[k * block_threads()], grads[of.places + k * block_threads()]);
   });
-  for_each_beyond<false>(of, share, channel, [&](uint32_t, const Words(&words)[2]) {
-    add(words[0], words[1]);
-  });
+  for_each_beyond<false>(of, share, channel,
+                         [&](uint32_t, const Words(&words)[2]) { add(words[0], words[1]); });
   sums[0] = products[0] + products[1];
   sums[1] = plain[0] + plain[1];
-  sum_team(sums, block_threads(), shared);
 }
 
 // See store_walked().
@@ -109,20 +106,17 @@ walk_backward(ChannelWalk of, ChannelResults to, RunPointers<T, 2> p) {
     cluster_arrive();
   }
   begin_walk<T, 2>(of, share, p.in, channel, mine);
-  if (of.ahead != 0) begin_walk<T, 2>(of, share, p.in, channel + step, mine + of.ahead);
   if (cluster_blocks() > 1) cluster_wait();
   for (int turn = 0; channel < of.channels; ++turn, channel += step) {
-    Words* const here = mine + turn % 2 * of.ahead;
     const ChannelGradient from = channel_gradient<T>(to, channel);
     const int64_t first = int64_t{channel} * of.width * kPack<T>;
     float sums[2];
-    sums_of_block<T>(of, share, here, {p.in[0] + first, p.in[1] + first}, from.mean,
-                     shared + turn % 2 * 2 * kMostWaves, sums);
+    sums_of_thread<T>(of, share, mine, {p.in[0] + first, p.in[1] + first}, from.mean, sums);
+    sum_team(sums, block_threads(), shared + turn % 2 * 2 * kMostWaves);
     if (cluster_blocks() > 1) sum_cluster(sums, &table);
     const float product = sums[0] * from.rstd;
     const GradientLine line = gradient_line(from, to.inv_n, product, sums[1]);
-    store_gradient<T, kConstant>(of, share, line, p, channel,
-                                 channel + (of.ahead != 0 ? 2 : 1) * step, here);
+    store_gradient<T, kConstant>(of, share, line, p, channel, channel + step, mine);
     if (cluster_rank() == 0 && thread_id() == 0) store_sums<T>(to, channel, product, sums[1]);
   }
 }

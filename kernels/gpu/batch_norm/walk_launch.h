@@ -18,9 +18,10 @@ bool launch_walk(const RunPointers<T, kInputs>& p, const BatchShape& shape, cons
   constexpr int kWide = kPack<T>;
   if (shape.last || shape.pixels % kWide != 0) return false;
   if (!aligned({p.in[0], p.in[kInputs - 1], p.out})) return false;
-  const WalkTask task = {shape.channels, shape.samples, shape.pixels / kWide, kInputs, 0};
-  const WalkPlan plan = plan_walk(
-      task, [&](int64_t blocks) { return resident_clusters(kernel, blocks, ctx); }, ctx);
+  const WalkTask task = {shape.channels, shape.samples, shape.pixels / kWide, kInputs, 0,
+                         kHeldBytes};
+  const WalkPlan plan =
+      plan_walk(task, [&](int64_t blocks) { return resident_clusters(kernel, blocks, ctx); }, ctx);
   if (plan.blocks == 0) return false;
   *status = launch(kernel, {plan.clusters * plan.blocks, plan.threads, plan.bytes, plan.blocks},
                    ctx, plan.shape, what, p);

@@ -14,12 +14,12 @@ namespace {
 // Of the wave's packs, which arrive meanwhile: around the mean of the first of each lane, so that the
 // squares are at most as many times those around the mean of all as a lane has packs, and one.
 template <class T>
-GPU_DEVICE Welford moments_of_wave(const ChannelWalk& of, const WalkShare& share,
-                                   const Words* mine, const T* channel) {
+GPU_DEVICE Welford moments_of_wave(const ChannelWalk& of, const WalkShare& share, const Words* mine,
+                                   const T* channel) {
   const int32_t lanes = share.lanes_with_packs();
   const float weight = reciprocal_fast(static_cast<float>(lanes * kPack<T>));
   float center = 0;
-  wait_stages<kWalkStages - 1>(of);
+  wait_copies<kWalkStages - 1>();
   if (share.count > 0) {
     float x[kPack<T>];
     unpack<T>(mine[0], x);
@@ -126,28 +126,26 @@ walk_forward(ChannelWalk of, Norm norm, RunPointers<T, 1> p) {
   auto channel = static_cast<int32_t>(block_id() / blocks);
   const auto step = static_cast<int32_t>(grid_blocks() / blocks);
   Words* const mine = held + thread_id();
-  auto* const room = reinterpret_cast<float*>(held + of.ahead + of.places);
+  auto* const room = reinterpret_cast<float*>(held + of.places);
   if (blocks > 1) {
     open_mailbox(box);
     cluster_arrive();
   }
   begin_walk<T, 1>(of, share, p.in, channel, mine);
-  if (of.ahead != 0) begin_walk<T, 1>(of, share, p.in, channel + step, mine + of.ahead);
   if (blocks > 1) cluster_wait();
   const auto own = static_cast<float>(share.end * kPack<T>);
   const auto last = static_cast<float>((of.packs - (blocks - 1) * of.part) * kPack<T>);
   for (int turn = 0; channel < of.channels; ++turn, channel += step) {
-    Words* const here = mine + turn % 2 * of.ahead;
     const auto loaded = norm.load(channel);
-    Welford w = moments_of_wave<T>(of, share, here,
-                                   p.in[0] + int64_t{channel} * of.width * kPack<T>);
+    Welford w =
+        moments_of_wave<T>(of, share, mine, p.in[0] + int64_t{channel} * of.width * kPack<T>);
     norm.stage(loaded, turn, room);
     w = moments_of_block(w, own, shared + turn % 2 * kWalkShared);
     if (blocks > 1) {
       w = moments_of_cluster(w, static_cast<float>(of.part * kPack<T>), last, &table);
     }
     const auto lines = norm.lines(loaded, turn, room, w);
-    store_walked<T>(of, share, lines, p, channel, channel + (of.ahead != 0 ? 2 : 1) * step, here);
+    store_walked<T>(of, share, lines, p, channel, channel + step, mine);
     if (cluster_rank() == 0 && thread_id() == 0) norm.store(channel, w);
   }
 }

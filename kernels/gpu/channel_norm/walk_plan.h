@@ -16,11 +16,11 @@ struct WalkPlan {
 };
 
 // Rows of `width` packs of a channel, of `inputs` tensors that are read; `besides`: bytes of a block for
-// what else it keeps.
+// what else it keeps; `most`: of its packs, where a cluster can have more blocks.
 struct WalkTask {
   int64_t channels, rows, width;
   int inputs;
-  int64_t besides;
+  int64_t besides, most;
 
   int64_t packs() const { return rows * width; }
   int64_t bytes() const { return packs() * 16 * inputs; }
@@ -31,14 +31,12 @@ struct WalkWay {
   int64_t blocks = 0;    // of a cluster
   int64_t resident = 0;  // blocks of a multiprocessor
   int64_t clusters = 0;
-  bool ahead = false;
 };
 
 constexpr int64_t kWalkBesides = 1280;        // bytes of a block's own arrays
 constexpr int64_t kWalkResident = 1024;       // threads of a multiprocessor, for their registers
 constexpr int64_t kLeastWalkPacks = 4;        // of a thread and a tensor, where there are as many
 constexpr int64_t kLeastWalkBytes = 8 << 10;  // worth another block
-constexpr int64_t kLeastTurns = 64 << 10;     // bytes of a multiprocessor in all, worth two turns
 
 inline int64_t quotient_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -60,84 +58,55 @@ inline int64_t walking_clusters(int64_t channels, int64_t at_a_time) {
   return quotient_up(channels, quotient_up(channels, at_a_time));
 }
 
-// Where each channel has a turn of several and there is room for two of those, so that one is on its way
-// while the blocks of another tell each other what they have: by as few blocks as that takes, and more if
-// that leaves a sixteenth less of the multiprocessors without any. at_a_time: see plan_walk().
-template <class F>
-WalkWay walk_ahead(const WalkTask& task, F at_a_time, const polyops_context* ctx) {
-  WalkWay best;
-  int64_t most = 0;
-  for (int64_t blocks = 1; blocks <= most_cluster(ctx) && blocks <= task.packs(); blocks *= 2) {
-    const int64_t part = quotient_up(task.packs(), blocks) * 16 * task.inputs;
-    for (int64_t resident = room_for_blocks(2 * part + task.besides, ctx); resident > 0;
-         --resident) {
-      const int64_t places = at_a_time(blocks) * resident;
-      if (places >= task.channels) continue;
-      const int64_t clusters = walking_clusters(task.channels, places);
-      int64_t busy = clusters * blocks;
-      if (busy > multiprocessors(ctx)) busy = multiprocessors(ctx);
-      if (busy * 16 <= most * 17) continue;
-      best = {blocks, resident, clusters, true};
-      most = busy;
-    }
-  }
-  return best;
-}
-
 inline bool walk_fits(const WalkTask& task, int64_t blocks, const polyops_context* ctx) {
   const int64_t part = quotient_up(task.packs(), blocks) * 16 * task.inputs;
   return room_for_blocks(part + task.besides, ctx) > 0;
 }
 
-// By as many blocks as it takes for a channel to find room, or almost all multiprocessors to have one.
+// at_a_time: see plan_walk().
 template <class F>
-WalkWay walk_in_place(const WalkTask& task, F at_a_time, const polyops_context* ctx) {
+WalkWay way_to_walk(const WalkTask& task, F at_a_time, const polyops_context* ctx) {
   int64_t blocks = 1;
   while (blocks < most_cluster(ctx) && blocks * 2 <= task.packs() &&
-         (!walk_fits(task, blocks, ctx) ||
-          (task.channels * blocks * 10 < multiprocessors(ctx) * 9 &&
-           task.bytes() > blocks * kLeastWalkBytes))) {
+         (task.bytes() > blocks * task.most || (task.channels * blocks < multiprocessors(ctx) &&
+                                                task.bytes() > blocks * kLeastWalkBytes))) {
     blocks *= 2;
   }
   const int64_t part = quotient_up(task.packs(), blocks) * 16 * task.inputs;
-  int64_t resident = resident_blocks(task.channels * blocks, part + task.besides, ctx);
-  const int64_t clusters =
-      walking_clusters(task.channels, at_a_time(blocks) * (resident == 0 ? 1 : resident));
+  const int64_t room = resident_blocks(task.channels * blocks, part + task.besides, ctx);
+  const int64_t resident = room == 0 ? 1 : room;
+  const int64_t clusters = walking_clusters(task.channels, at_a_time(blocks) * resident);
   // Too large: worth it if few multiprocessors are without a block.
-  if (resident == 0 && clusters * blocks * 4 < multiprocessors(ctx) * 3) return {};
-  return {blocks, resident == 0 ? 1 : resident, clusters, false};
+  if (room == 0 && clusters * blocks * 4 < multiprocessors(ctx) * 3) return {};
+  return {blocks, resident, clusters};
 }
 
 inline WalkPlan plan_of(const WalkTask& task, const WalkWay& way, const polyops_context* ctx) {
   const auto i32 = [](int64_t x) { return static_cast<int32_t>(x); };
   const int64_t part = quotient_up(task.packs(), way.blocks);
-  const int64_t wanted = quotient_up(way.clusters * way.blocks, multiprocessors(ctx));
-  int64_t threads = kWalkResident / (way.resident < wanted ? way.resident : wanted);
-  threads = threads / kWholeWaves * kWholeWaves;
+  int64_t threads = kWalkResident / way.resident / kWholeWaves * kWholeWaves;
   const int64_t busy = quotient_up(part, kLeastWalkPacks * kWholeWaves) * kWholeWaves;
   if (threads > busy) threads = busy;
   if (threads < kWholeWaves) threads = kWholeWaves;
   int64_t held = quotient_up(part, threads), places = part;
-  if (!way.ahead && !walk_fits(task, way.blocks, ctx)) {
+  if (!walk_fits(task, way.blocks, ctx)) {
     const int64_t room = most_shared(ctx) - kWalkBesides - task.besides;
     held = room / (threads * 16 * task.inputs);
     places = held * threads;
   }
-  const int64_t ahead = way.ahead ? places * task.inputs : 0;
-  const int64_t bytes = places * task.inputs * 16 * (way.ahead ? 2 : 1) + task.besides;
-  const ChannelWalk walk = {i32(task.channels),
-                            i32(task.packs()),
-                            i32(task.width),
-                            i32(task.channels * task.width),
-                            Division(static_cast<uint32_t>(task.width)),
-                            i32(part),
-                            i32(threads / task.width * task.channels * task.width +
-                                threads % task.width),
-                            i32(threads % task.width),
-                            i32(quotient_up(held, kWalkStages)),
-                            i32(held),
-                            i32(places),
-                            i32(ahead)};
+  const int64_t bytes = places * task.inputs * 16 + task.besides;
+  const ChannelWalk walk = {
+      i32(task.channels),
+      i32(task.packs()),
+      i32(task.width),
+      i32(task.channels * task.width),
+      Division(static_cast<uint32_t>(task.width)),
+      i32(part),
+      i32(threads / task.width * task.channels * task.width + threads % task.width),
+      i32(threads % task.width),
+      i32(quotient_up(held, kWalkStages)),
+      i32(held),
+      i32(places)};
   return {walk, static_cast<int>(way.blocks), static_cast<int>(threads), way.clusters,
           static_cast<size_t>(bytes)};
 }
@@ -147,11 +116,7 @@ inline WalkPlan plan_of(const WalkTask& task, const WalkWay& way, const polyops_
 template <class F>
 WalkPlan plan_walk(const WalkTask& task, F at_a_time, const polyops_context* ctx) {
   if (task.rows * task.channels * task.width > kMostElements) return {};
-  WalkWay way;
-  if (task.channels * task.bytes() >= multiprocessors(ctx) * kLeastTurns) {
-    way = walk_ahead(task, at_a_time, ctx);
-  }
-  if (way.blocks == 0) way = walk_in_place(task, at_a_time, ctx);
+  const WalkWay way = way_to_walk(task, at_a_time, ctx);
   if (way.blocks == 0) return {};
   return plan_of(task, way, ctx);
 }

@@ -1,26 +1,148 @@
 // group_norm_backward of groups that shared memory has room for, x and its gradient: one read of both. A
 // cluster walks over groups: where a thread has stored a piece of one, that of the next group is on its
-// way to the same place, or that of the one after it where there is room for two. A block has some of its cluster's units, each a channel or an equal part of one; a team
+// way to the same place. A block has some of its cluster's units, each a channel or an equal part of one; a team
 // of lanes takes the sums over a strip, of which one or several are a unit. The units' sums are what
 // slice_sums() leaves elsewhere, for channel_sums(). All of it in pieces, packs where every channel is
 // made of those, or else elements.
 #ifndef POLYOPS_GPU_GROUP_NORM_BACKWARD_HELD_H_
 #define POLYOPS_GPU_GROUP_NORM_BACKWARD_HELD_H_
 
-#include "backward_units.h"
-#include "channel_norm/walk_plan.h"
+#include "backward.h"
+#include "division.h"
+#include "held_plan.h"
+#include "piece.h"
 
 namespace polyops::gpu {
 namespace {
 
-// A group's pieces, if there is one at that place.
+struct HeldUnits {
+  int32_t count;          // of a block, at most
+  int32_t pieces, parts;  // of a unit; units of a channel
+  int32_t strip, strips;  // pieces of one; of a unit
+  int team;
+  Division by_pieces, by_parts;
+};
+
+// What a block has, in shared memory.
 template <class T, int kWide>
-GPU_DEVICE void begin_group(const GroupGradient<T>& call, const HeldGradient<T, kWide>& held,
-                            int32_t pieces, int64_t at) {
+struct HeldGradient {
+  Piece<T, kWide>*grad, *src;
+  float* sums;     // [grad x_hat / rstd, grad][strips]
+  float* weights;  // of the units, in two places in turn
+  int32_t first, units, strips;
+
+  GPU_DEVICE HeldGradient(Words* memory, const HeldUnits& shape, int32_t all) {
+    const int64_t rank = cluster_rank();
+    first = static_cast<int32_t>(all * rank / cluster_blocks());
+    units = static_cast<int32_t>(all * (rank + 1) / cluster_blocks()) - first;
+    strips = units * shape.strips;
+    grad = reinterpret_cast<Piece<T, kWide>*>(memory);
+    src = grad + shape.count * shape.pieces;
+    sums = reinterpret_cast<float*>(src + shape.count * shape.pieces);
+    weights = sums + 2 * shape.count * shape.strips;
+  }
+};
+
+template <class T, int kWide>
+GPU_DEVICE void copy_piece(Piece<T, kWide>* to, const T* from) {
+  if constexpr (kWide == 1) {
+    to->load(from);
+  } else {
+    copy_16_later(to, from);
+  }
+}
+
+// Each sum in two parts, which do not wait for each other.
+template <class T, int kWide>
+GPU_DEVICE void add_products(const Piece<T, kWide>& grad, const Piece<T, kWide>& src, float mean,
+                             float (&products)[2], float (&sums)[2]) {
+  float g[kWide], x[kWide];
+  grad.get(g);
+  src.get(x);
+#pragma unroll
+  for (int j = 0; j < kWide; ++j) {
+    products[j % 2] = fmaf(g[j], x[j] - mean, products[j % 2]);
+    sums[j % 2] += g[j];
+  }
+}
+
+// Every strip by a team, whose lanes come along for the shuffles.
+template <class T, int kWide>
+GPU_DEVICE void sum_strips(const HeldGradient<T, kWide>& held, const HeldUnits& shape, float mean) {
+  const int lane = thread_id() & (shape.team - 1), teams = block_threads() / shape.team;
+  for (int32_t first = 0; first < held.strips; first += teams) {
+    const int32_t strip = first + thread_id() / shape.team;
+    const bool ours = strip < held.strips;
+    float products[2] = {}, sums[2] = {};
+    const int32_t at = strip * shape.strip;
+#pragma unroll 2
+    for (int32_t k = lane; ours && k < shape.strip; k += shape.team) {
+      add_products(held.grad[at + k], held.src[at + k], mean, products, sums);
+    }
+    float both[2] = {products[0] + products[1], sums[0] + sums[1]};
+    sum_lanes(both, shape.team);
+    if (!ours || lane != 0) continue;
+    held.sums[strip] = both[0];
+    held.sums[held.strips + strip] = both[1];
+  }
+}
+
+// Of the block: sums of weight grad and weight grad x_hat. A unit's sums take the place of those of its
+// first strip.
+template <class T, int kWide>
+GPU_DEVICE void sum_units(const HeldGradient<T, kWide>& held, const HeldUnits& shape, float rstd,
+                          float (&sums)[2]) {
+  for (int32_t u = thread_id(); u < held.units; u += block_threads()) {
+    float* const products = held.sums + u * shape.strips;
+    float* const grads = products + held.strips;
+    float product = products[0], sum = grads[0];
+#pragma unroll 1
+    for (int32_t i = 1; i < shape.strips; ++i) {
+      product += products[i];
+      sum += grads[i];
+    }
+    products[0] = product *= rstd;
+    grads[0] = sum;
+    sums[0] = fmaf(held.weights[u], sum, sums[0]);
+    sums[1] = fmaf(held.weights[u], product, sums[1]);
+  }
+}
+
+// The units' sums to the workspace, each by the thread that took them.
+template <class T, int kWide>
+GPU_DEVICE void store_units(const GroupGradient<T>& call, const HeldGradient<T, kWide>& held,
+                            const HeldUnits& shape, int32_t row) {
+  const int32_t all = call.groups * call.width;
+  for (int32_t u = thread_id(); u < held.units; u += block_threads()) {
+    auto channel = static_cast<uint32_t>(held.first + u);
+    const auto part = static_cast<int32_t>(take_remainder(shape.by_parts, &channel));
+    const int64_t to = int64_t{row / call.groups} * shape.parts + part;
+    float* out = call.sums + to * 2 * all + row % call.groups * call.width + channel;
+    out[0] = held.sums[u * shape.strips];
+    out[all] = held.sums[held.strips + u * shape.strips];
+  }
+}
+
+template <class T, int kWide>
+GPU_DEVICE void load_weights(const GroupGradient<T>& call, const HeldGradient<T, kWide>& held,
+                             const HeldUnits& shape, int32_t row) {
+  for (int32_t u = thread_id(); u < held.units; u += block_threads()) {
+    const auto channel =
+        static_cast<int32_t>(shape.by_parts.quotient(static_cast<uint32_t>(held.first + u)));
+    held.weights[u] = call.weight.data == nullptr
+                          ? 1.0f
+                          : load_value<T>(call.weight, row % call.groups * call.width + channel);
+  }
+}
+
+// The first group's pieces.
+template <class T, int kWide>
+GPU_DEVICE void begin_group(const HeldGradient<T, kWide>& held, int32_t pieces, const T* grad,
+                            const T* src) {
 #pragma unroll 4
-  for (int32_t k = thread_id(); at >= 0 && k < pieces; k += block_threads()) {
-    copy_piece(held.grad + k, call.grad + at + k * kWide);
-    copy_piece(held.src + k, call.src + at + k * kWide);
+  for (int32_t k = thread_id(); k < pieces; k += block_threads()) {
+    copy_piece(held.grad + k, grad + k * kWide);
+    copy_piece(held.src + k, src + k * kWide);
   }
   close_copies();
 }
@@ -65,27 +187,19 @@ group_gradient_held(GroupGradient<T> call, HeldUnits shape, int32_t rows) {
   const int32_t all = call.width * shape.parts;
   HeldGradient<T, kWide> held(memory, shape, all);
   const auto first_of = [&](int32_t of) {
-    return of < rows ? (int64_t{of} * all + held.first) * shape.pieces * kWide : -1;
+    return (int64_t{of} * all + held.first) * shape.pieces * kWide;
   };
   if (blocks > 1) {
     open_mailbox(box);
     cluster_arrive();
   }
-  begin_group(call, held, held.units * shape.pieces, first_of(row));
-  if (shape.places == 2) {
-    held.turn(shape, false);
-    begin_group(call, held, held.units * shape.pieces, first_of(row + step));
-    held.turn(shape, true);
-  }
+  int64_t at = first_of(row);
+  begin_group(held, held.units * shape.pieces, call.grad + at, call.src + at);
   if (blocks > 1) cluster_wait();
   for (int turn = 0; row < rows; ++turn, row += step) {
     load_weights(call, held, shape, row);
     const float mean = load_value<T>(call.mean, row), rstd = load_value<T>(call.rstd, row);
-    if (shape.places == 2) {
-      wait_copies<1>();
-    } else {
-      wait_copies<0>();
-    }
+    wait_copies<0>();
     barrier();  // what others copied is there
     sum_strips(held, shape, mean);
     barrier();
@@ -94,22 +208,20 @@ group_gradient_held(GroupGradient<T> call, HeldUnits shape, int32_t rows) {
     sum_block(sums, shared);
     if (blocks > 1) sum_cluster(sums, &table);
     store_units(call, held, shape, row);
-    map_group(call, held, shape, first_of(row), first_of(row + shape.places * step), rstd,
+    const int64_t next = row + step < rows ? first_of(row + step) : -1;
+    map_group(call, held, shape, at, next, rstd,
               {0, mean, -rstd * rstd * sums[1] * call.inv_n, -rstd * sums[0] * call.inv_n});
-    held.turn(shape, turn % 2 != 0);
+    at = next;
+    held.weights += turn % 2 == 0 ? shape.count : -shape.count;
   }
 }
 
 constexpr int64_t kMostUnitParts = 8;  // what the workspace has room for
 constexpr int64_t kStripPieces = 64;   // or fewer; an odd number cannot be halved
-constexpr int64_t kLeastAhead = 16
-                                << 10;  // bytes of a group in a block, worth a place of their own
 
-// Without blocks where there is no room. Channels of so many pieces of so many bytes. at_a_time(blocks): see
-// plan_walk().
-template <class F>
-HeldPlan<HeldUnits> plan_held_gradient(int64_t rows, int64_t width, int64_t pieces, int64_t bytes,
-                                       F at_a_time, const polyops_context* ctx) {
+// Without blocks where there is no room. Channels of so many pieces of so many bytes.
+inline HeldPlan<HeldUnits> plan_held_gradient(int64_t rows, int64_t width, int64_t pieces,
+                                              int64_t bytes, const polyops_context* ctx) {
   const int64_t blocks = held_blocks(rows, width * pieces, 2 * bytes, ctx);
   int64_t parts = 1, unit = pieces;
   const auto count = [&] { return round_up_quotient(width * parts, blocks); };
@@ -121,21 +233,13 @@ HeldPlan<HeldUnits> plan_held_gradient(int64_t rows, int64_t width, int64_t piec
   int64_t strip = unit;
   while (strip % 2 == 0 && strip > kStripPieces) strip /= 2;
   const int64_t strips = unit / strip;
-  const int64_t besides = count() * (strips * 8 + 2 * 4), of_group = count() * unit * 2 * bytes;
-  if (of_group + besides > most_shared(ctx)) return {};  // before anything is narrowed
-  // Two groups, where that takes no more than all have turns for, and each is worth it.
-  const int64_t room = room_for_blocks(2 * of_group + besides, ctx);
-  const bool two = of_group >= kLeastAhead && room > 0 && rows > at_a_time(blocks) * room;
-  const int64_t shared = (two ? 2 : 1) * of_group + besides;
-  const HeldUnits shape = {static_cast<int32_t>(count()),
-                           static_cast<int32_t>(unit),
-                           static_cast<int32_t>(parts),
-                           static_cast<int32_t>(strip),
-                           static_cast<int32_t>(strips),
-                           lanes_of(strip, 1, kHalfWave),
-                           two ? 2 : 1,
-                           Division(static_cast<uint32_t>(unit)),
-                           Division(static_cast<uint32_t>(parts))};
+  const int64_t shared = count() * (unit * 2 * bytes + strips * 8 + 2 * 4);
+  if (shared > most_shared(ctx)) return {};  // before anything is narrowed
+  const HeldUnits shape = {
+      static_cast<int32_t>(count()),         static_cast<int32_t>(unit),
+      static_cast<int32_t>(parts),           static_cast<int32_t>(strip),
+      static_cast<int32_t>(strips),          lanes_of(strip, 1, kHalfWave),
+      Division(static_cast<uint32_t>(unit)), Division(static_cast<uint32_t>(parts))};
   return plan_blocks(shape, rows, blocks, count() * unit, shared, ctx);
 }
 

@@ -64,7 +64,8 @@ int launch_held(const HeldPlan<HeldUnits>& held, const GroupBackwardArgs& a,
   const int64_t clusters =
       walking_clusters(shape.rows(), resident_blocks(shape.rows() * held.blocks, shared, ctx) *
                                          resident_clusters(kernel, held.blocks, ctx));
-  return launch(kernel, {clusters * held.blocks, held.threads, held.shared, held.blocks}, ctx,
+  return launch(kernel,
+                {clusters * held.blocks, held.threads, held.shared, held.blocks}, ctx,
                 make_group_gradient<T>(a, shape, held.shape.parts, ctx), held.shape,
                 static_cast<int32_t>(shape.rows()));
 }
@@ -97,11 +98,8 @@ int launch_group_gradient(const GroupBackwardArgs& a, const GroupShape& shape,
   if (polyops_is_present(&a.grad_src)) {
     const int wide = planes_fit(a, shape, kPack<T>) ? kPack<T> : 1;
     const int64_t bytes = wide == 1 ? sizeof(Piece<T, 1>) : sizeof(Words);
-    const auto at_a_time = [&](int64_t blocks) {
-      return resident_clusters(group_gradient_held<T, kPack<T>>, blocks, ctx);
-    };
     const auto held =
-        plan_held_gradient(shape.rows(), shape.width(), shape.pixels / wide, bytes, at_a_time, ctx);
+        plan_held_gradient(shape.rows(), shape.width(), shape.pixels / wide, bytes, ctx);
     *parts = held.shape.parts;
     if (held.blocks > 0 && wide == 1) return launch_held<T, 1>(held, a, shape, ctx);
     if (held.blocks > 0) return launch_held<T, kPack<T>>(held, a, shape, ctx);

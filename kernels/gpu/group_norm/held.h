@@ -1,5 +1,4 @@
-// group_norm of groups that shared memory has room for, that of a block or of a cluster of blocks, and
-// whose channels are not whole packs (of those: walk.h).
+// group_norm of groups that shared memory has room for, that of a block or of a cluster of blocks.
 // Every thread copies its packs there, all of them at once, and looks at them twice: for the moments, as
 // they arrive, and for the results. So a group is read once, and as its packs take no registers,
 // several blocks share a multiprocessor: some load while others store.
