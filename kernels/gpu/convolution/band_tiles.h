@@ -3,6 +3,8 @@
 #ifndef POLYOPS_GPU_CONVOLUTION_BAND_TILES_H_
 #define POLYOPS_GPU_CONVOLUTION_BAND_TILES_H_
 
+#include <algorithm>
+
 #include "anywhere.h"
 #include "division.h"
 #include "planes.h"
@@ -22,6 +24,7 @@ struct BandTiles {
   int32_t parts;             // tiles of a plane: where they are several, tiles are of one image and channel
   int32_t groups, runs;      // of channels; tiles of a group
   int32_t pitch, room;       // of a row in the block's memory, even; of an image there
+  int32_t area;              // of a tile's images
   int32_t team_bits = 7;     // 2^team_bits threads bring an image
   Division width;            // elements of a row
   Division columns;          // pairs of units
@@ -32,21 +35,20 @@ struct BandTiles {
         pitch(s.w.in + s.w.in % 2),
         width(static_cast<uint32_t>(s.w.in)) {
     parts = static_cast<int32_t>(ceil_div(bands, kMatrixRows));
-    of_image = Division(static_cast<uint32_t>(Tile::least(bands, kMatrixRows)));
+    of_image = Division(static_cast<uint32_t>(std::min(bands, kMatrixRows)));
     const auto pairs = static_cast<int32_t>(ceil_div(s.w.in, 2 * kUnit));
     columns = Division(static_cast<uint32_t>(pairs));
-    images = Tile::least(parts > 1 ? 1 : kMatrixRows / bands, s.batch);
-    channels = Tile::least(parts > 1 || pairs > 2 ? 1 : kBandWaves / pairs, s.channels);
+    images = std::min(parts > 1 ? 1 : kMatrixRows / bands, s.batch);
+    channels = std::min(parts > 1 || pairs > 2 ? 1 : kBandWaves / pairs, s.channels);
     groups = static_cast<int32_t>(ceil_div(s.channels, channels));
     runs = static_cast<int32_t>(ceil_div(s.batch, images)) * parts;
     const int64_t rows = parts > 1 ? kMatrixRows * kBandRows + s.h.taps - 1 : s.h.in;
     room = room_of<uint16_t>(channels * rows * pitch);
+    area = images * room + kBandSlack;
     while (images << team_bits > kBandThreads) --team_bits;
   }
-  // Elements of a tile's images.
-  GPU_DEVICE int32_t area() const { return images * room + kBandSlack; }
   size_t bytes(int areas) const {
-    return (static_cast<size_t>(area()) * areas + kBandSlack) * sizeof(uint16_t);
+    return (static_cast<size_t>(area) * areas + kBandSlack) * sizeof(uint16_t);
   }
 
   GPU_DEVICE bool is_even(const Shape& s) const { return pitch == s.w.in; }

@@ -281,7 +281,7 @@ convolve_band_tiles(BandsCall<T> call) {
   const BandTile tile(s, t, static_cast<int32_t>(block - run * static_cast<uint32_t>(t.groups)),
                       static_cast<int32_t>(run), W::kPadding);
   T* const in = memory + kBandSlack;
-  T* const out = in + t.area();
+  T* const out = in + t.area;
   fetch_tile(s, t, tile, call.plain.src, in);
   close_copies();
   fetch_filters<W>(call.plain.taps, tile, filters);
@@ -296,7 +296,8 @@ template <class T>
 int launch_bands(const Shape& s, const T* src, T* dst, const Taps<T>& taps, const Bias<T>& bias,
                  const polyops_context* ctx) {
   const BandTiles tiles(s);
-  const Strides strides = {int64_t{s.channels} * s.in(), s.in(), s.w.in, 1};
+  const int64_t plane = int64_t{s.h.in} * s.w.in;
+  const Strides strides = {s.channels * plane, plane, s.w.in, 1};
   const BandsCall<T> call = {{s, src, dst, strides, strides, taps, bias, 0, false}, tiles};
   const LaunchShape shape = {int64_t{tiles.groups} * tiles.runs, kBandThreads,
                              tiles.bytes(/*areas=*/2)};

@@ -148,44 +148,41 @@ GPU_DEVICE float sum_again(const AnySumsCall<T>& call, const BandTile& tile, int
   return sum;
 }
 
-// Puts the sums of a block, or a cluster: a thread has some of them. matrices: of waves; slots: of sums.
-template <class W, class T, class TileOf>
-GPU_DEVICE void put_matrices(const BandsGradientsCall<T>& call, const SplitOfChannel& own,
-                             int32_t waves, const float* matrices, float* slots, TileOf tile_of) {
-  using Of = BandSums<W>;
-  const Shape& s = call.plain.shape;
-  const BandTile tile = tile_of(0);
+// A lane's part of the wave's matrix, of 16 rows of 8.
+GPU_DEVICE void put_matrix(const float (&part)[4], float* matrices) {
+  const BandLane lane;
+  float* const matrix = matrices + thread_id() / 32 * (kMatrixRows * 8) + lane.group * 8 + lane.pair;
+  matrix[0] = part[0], matrix[1] = part[1];
+  matrix[64] = part[2], matrix[65] = part[3];
+}
+
+// Puts the sums of a block's channels, or a cluster's: a thread has some of them. sum_of(c, tap): of the
+// block, of the c-th channel; slots: kMostCluster of each sum.
+template <class T, class SumOf>
+GPU_DEVICE void put_band_sums(const Shape& s, const Sums<T>& sums, const SplitOfChannel& own,
+                              int32_t channel, int32_t channels, int32_t taps, float* slots,
+                              SumOf sum_of) {
   const int blocks = cluster_blocks();
-  const int32_t count = tile.channels * Of::kSums;
   if (blocks > 1) cluster_barrier();  // all have begun
 #pragma unroll 1
-  for (int32_t index = thread_id(); index < count; index += kBandThreads) {
-    const int32_t channel = index / Of::kSums, tap = index - channel * Of::kSums;
-    float sum = 0;
-    for (int32_t wave = channel * waves; wave < (channel + 1) * waves; ++wave) {
-      sum += Of::sum_of(matrices + wave * Of::kWords, tap);
-    }
-    if (sum != sum) {
-      sum = 0;
-      for (int32_t turn = 0; turn < call.turns; ++turn) {
-        sum += sum_again(call.of_sums, tile_of(turn), tile.channel + channel, tap);
-      }
-    }
+  for (int32_t index = thread_id(); index < channels * taps; index += kBandThreads) {
+    const int32_t c = index / taps;
+    const float sum = sum_of(c, index - c * taps);
     if (blocks > 1) {
       cluster_send(slots + (index * kMostCluster + cluster_rank()), 0, sum);
     } else {
-      call.of_sums.sums.put(s, own.split, tile.channel + channel, tap, sum);
+      sums.put(s, own.split, channel + c, index - c * taps, sum);
     }
   }
   if (blocks == 1) return;
   cluster_barrier();
   if (cluster_rank() != 0) return;
 #pragma unroll 1
-  for (int32_t index = thread_id(); index < count; index += kBandThreads) {
-    const int32_t channel = index / Of::kSums;
+  for (int32_t index = thread_id(); index < channels * taps; index += kBandThreads) {
+    const int32_t c = index / taps;
     float sum = 0;
     for (int i = 0; i < blocks; ++i) sum += slots[index * kMostCluster + i];
-    call.of_sums.sums.put(s, 0, tile.channel + channel, index - channel * Of::kSums, sum);
+    sums.put(s, 0, channel + c, index - c * taps, sum);
   }
 }
 
@@ -206,8 +203,8 @@ gradients_of_bands(BandsGradientsCall<T> call) {
   };
   // Gradients in the middle: a lane may read 4 rows more, to either side.
   T* const src = memory + kBandSlack;
-  T* const grads = src + t.area();
-  T* const out = grads + t.area();
+  T* const grads = src + t.area;
+  T* const out = grads + t.area;
   const int32_t waves = kBandWaves / t.channels, wave = thread_id() / 32;
   const int32_t channel = wave / waves;
   fetch_filters<W>(call.plain.taps, tile_of(0), filters);
@@ -232,12 +229,22 @@ gradients_of_bands(BandsGradientsCall<T> call) {
     }
     barrier();
   }
-  const BandLane lane;
-  float* const matrix = matrices + wave * Of::kWords + lane.group * 8 + lane.pair;
-  matrix[0] = total[0], matrix[1] = total[1];
-  matrix[64] = total[2], matrix[65] = total[3];
+  put_matrix(total, matrices);
   barrier();
-  put_matrices<W>(call, own, waves, matrices, slots, tile_of);
+  const BandTile first = tile_of(0);
+  put_band_sums(s, call.of_sums.sums, own, first.channel, first.channels, Of::kSums, slots,
+                [&](int32_t c, int32_t tap) {
+                  float sum = 0;
+                  for (int32_t i = c * waves; i < (c + 1) * waves; ++i) {
+                    sum += Of::sum_of(matrices + i * Of::kWords, tap);
+                  }
+                  if (sum == sum) return sum;
+                  sum = 0;
+                  for (int32_t turn = 0; turn < call.turns; ++turn) {
+                    sum += sum_again(call.of_sums, tile_of(turn), first.channel + c, tap);
+                  }
+                  return sum;
+                });
 }
 
 // As long as keep the device busy: a block takes the time of half a tile to begin.

@@ -15,6 +15,7 @@
 #include "layout.h"
 #include "planes.h"
 #include "planes_sums.h"
+#include "row_bands_gradients.h"
 #include "row_packs_gradients.h"
 #include "row_packs_sums.h"
 #include "rows.h"
@@ -148,6 +149,13 @@ size_t any_scratch(const void* p, int32_t) {
   return sums_bytes(shape, any_splits(shape));
 }
 
+size_t rows_scratch(const void* p, int32_t threads) {
+  const auto& a = *static_cast<const BackwardArgs*>(p);
+  if (!wants_sums(a)) return 0;
+  const Shape shape = shape_of(a);
+  return std::max(sums_bytes(shape, row_bands_splits(shape)), any_scratch(p, threads));
+}
+
 size_t last_scratch(const void* p, int32_t threads) {
   const auto& a = *static_cast<const BackwardArgs*>(p);
   if (!wants_sums(a)) return 0;
@@ -207,9 +215,17 @@ int backward_planes(const void* p, const polyops_context* ctx) {
   });
 }
 
+bool takes_row_bands(const BackwardArgs& a, const Shape& s) {
+  return polyops_dtype_size(a.src.dtype) == 2 && has_row_bands(s) && is_aligned(a);
+}
+
 int backward_rows(const void* p, const polyops_context* ctx) {
   const auto& a = *static_cast<const BackwardArgs*>(p);
   const Shape s = shape_of(a);
+  if (wants_sums(a) && takes_row_bands(a, s)) {
+    if (a.src.dtype == POLYOPS_BFLOAT16) return launch_row_bands_gradients<bf16>(a, s, ctx);
+    return launch_row_bands_gradients<f16>(a, s, ctx);
+  }
   int status = POLYOPS_OK;
   if (polyops_is_present(&a.grad_src)) {
     status = with_type(a.src.dtype, [&]<class T>() {
@@ -250,7 +266,7 @@ POLYOPS_GPU_KERNELS(
     POLYOPS_GPU_KERNEL("convolution_backward", "depthwise_backward_planes",
                        backward_planes_supports, planes_scratch, backward_planes),
     POLYOPS_GPU_KERNEL("convolution_backward", "depthwise_backward_rows", backward_rows_supports,
-                       any_scratch, backward_rows),
+                       rows_scratch, backward_rows),
     POLYOPS_GPU_KERNEL("convolution_backward", "depthwise_backward_channels_last",
                        backward_last_supports, last_scratch, backward_last),
     POLYOPS_GPU_KERNEL("convolution_backward", "depthwise_backward_strided", backward_supports_any,
