@@ -7,10 +7,10 @@
 namespace polyops::gpu {
 namespace {
 
-#define POLYOPS_MULTIPLY_ADD(type)                                                       \
-  asm("mma.sync.aligned.m16n8k16.row.col.f32." type "." type                             \
-      ".f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"             \
-      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])                                   \
+#define POLYOPS_MULTIPLY_ADD(type)                                           \
+  asm("mma.sync.aligned.m16n8k16.row.col.f32." type "." type                 \
+      ".f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};" \
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])                       \
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]))
 template <class T>
 GPU_DEVICE void multiply_add(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
@@ -22,10 +22,10 @@ GPU_DEVICE void multiply_add(float (&c)[4], const uint32_t (&a)[4], const uint32
 }
 #undef POLYOPS_MULTIPLY_ADD
 
-#define POLYOPS_MULTIPLY_ADD(type)                                                  \
-  asm("mma.sync.aligned.m16n8k8.row.col.f32." type "." type                         \
-      ".f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"                    \
-      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])                              \
+#define POLYOPS_MULTIPLY_ADD(type)                               \
+  asm("mma.sync.aligned.m16n8k8.row.col.f32." type "." type      \
+      ".f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};" \
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])           \
       : "r"(a[0]), "r"(a[1]), "r"(b[0]))
 template <class T>
 GPU_DEVICE void multiply_add(float (&c)[4], const uint32_t (&a)[2], const uint32_t (&b)[1]) {

@@ -21,14 +21,14 @@ constexpr int kBandSlack = 48;
 struct BandTiles {
   int32_t bands;             // of a plane
   int32_t images, channels;  // of a tile, at most
-  int32_t parts;             // tiles of a plane: where they are several, tiles are of one image and channel
-  int32_t groups, runs;      // of channels; tiles of a group
-  int32_t pitch, room;       // of a row in the block's memory, even; of an image there
-  int32_t area;              // of a tile's images
-  int32_t team_bits = 7;     // 2^team_bits threads bring an image
-  Division width;            // elements of a row
-  Division columns;          // pairs of units
-  Division of_image;         // bands of a tile
+  int32_t parts;  // tiles of a plane: where they are several, tiles are of one image and channel
+  int32_t groups, runs;   // of channels; tiles of a group
+  int32_t pitch, room;    // of a row in the block's memory, even; of an image there
+  int32_t area;           // of a tile's images
+  int32_t team_bits = 7;  // 2^team_bits threads bring an image
+  Division width;         // elements of a row
+  Division columns;       // pairs of units
+  Division of_image;      // bands of a tile
 
   explicit BandTiles(const Shape& s)
       : bands(static_cast<int32_t>(ceil_div(s.h.in, kBandRows))),
@@ -106,7 +106,8 @@ GPU_DEVICE void fetch_tile(const Shape& s, const BandTiles& t, const BandTile& t
   const int32_t begin = (thread_id() & (team - 1)) * kPack<T> - shift;
   T* const to = memory + image * t.room;
   if (t.is_even(s)) {
-    for (int32_t at = begin; at < count; at += team * kPack<T>) copy_16_later(to + (shift + at), first + at);
+    for (int32_t at = begin; at < count; at += team * kPack<T>)
+      copy_16_later(to + (shift + at), first + at);
     return;
   }
 #pragma unroll 4
@@ -131,14 +132,16 @@ GPU_DEVICE void store_tile(const Shape& s, const BandTiles& t, const BandTile& t
   T* const first = dst + tile.first(s, image, tile.row);
   const int32_t count = tile.count(s, tile.rows), shift = misplaced(first);
   const T* const from = memory + image * t.room + shift;
-  for (int32_t at = (thread_id() & (team - 1)) * kPack<T> - shift; at < count; at += team * kPack<T>) {
+  for (int32_t at = (thread_id() & (team - 1)) * kPack<T> - shift; at < count;
+       at += team * kPack<T>) {
     if (at >= 0 && at + kPack<T> <= count) {
       store_words(first + at, load_words(from + at));
       continue;
     }
 #pragma unroll
     for (int j = 0; j < kPack<T>; ++j) {
-      if (static_cast<uint32_t>(at + j) < static_cast<uint32_t>(count)) first[at + j] = from[at + j];
+      if (static_cast<uint32_t>(at + j) < static_cast<uint32_t>(count))
+        first[at + j] = from[at + j];
     }
   }
 }
@@ -147,11 +150,13 @@ GPU_DEVICE void store_tile(const Shape& s, const BandTiles& t, const BandTile& t
 
 constexpr size_t kMostBandBytes = 32 << 10;  // of a tile's images
 
-constexpr int32_t kLeastBandRows = 5;            // else sums would read beyond the block's memory
+constexpr int32_t kLeastBandRows = 5;  // else sums would read beyond the block's memory
 
 // Images of 16 bits, as their results, which fill a good part of the matrices.
 inline bool has_bands(const Shape& s, int element_bytes) {
-  if (element_bytes != 2 || s.h.in < kLeastBandRows || s.h.taps < 3 || s.h.taps != s.w.taps || s.h.taps > 7) return false;
+  if (element_bytes != 2 || s.h.in < kLeastBandRows || s.h.taps < 3 || s.h.taps != s.w.taps ||
+      s.h.taps > 7)
+    return false;
   for (const Axis* axis : {&s.h, &s.w}) {
     if (axis->stride != 1 || axis->in != axis->out || axis->padding != (axis->taps - 1) / 2) {
       return false;

@@ -53,7 +53,8 @@ GPU_DEVICE void fetch_filters(const Taps<T>& taps, const BandTile& tile, uint32_
        index += kBandThreads) {
     const int32_t place = index % F::kRowWords * 2 + index / (F::kRowWords * W::kTaps) % 2;
     const int32_t row = index / F::kRowWords % W::kTaps;
-    const T* const p = taps.data + ((tile.channel + index / F::kChannelWords) * taps.c + row * taps.h);
+    const T* const p =
+        taps.data + ((tile.channel + index / F::kChannelWords) * taps.c + row * taps.h);
     const auto tap = [&](int32_t j) -> uint32_t {
       if (static_cast<uint32_t>(j) >= static_cast<uint32_t>(W::kTaps)) return 0;
       return reinterpret_cast<const HalfWord*>(p + j * taps.w)->w;
@@ -151,8 +152,8 @@ struct BandProducts {
 
 // Of a lane's results, the first of which are in that column, those that are NaN.
 template <class W, class T>
-GPU_DEVICE void convolve_again(const AnywhereCall<T>& call, const BandTiles& t, const BandTile& tile,
-                               T* out, int32_t channel, int32_t column) {
+GPU_DEVICE void convolve_again(const AnywhereCall<T>& call, const BandTiles& t,
+                               const BandTile& tile, T* out, int32_t channel, int32_t column) {
   const Shape& s = call.shape;
 #pragma unroll 1
   for (int index = 0; index < 2 * kBandRows * 4; ++index) {
@@ -175,9 +176,9 @@ GPU_DEVICE void convolve_again(const AnywhereCall<T>& call, const BandTiles& t, 
 // A wave's results of one channel of the tile and of two units of columns: from `in` to `out`, in the
 // block's memory. from, to: where they lie in the device's.
 template <class W, class T>
-GPU_DEVICE void convolve_bands(const AnywhereCall<T>& call, const BandTiles& t, const BandTile& tile,
-                               const uint32_t* filters, const T* in, T* out, int32_t channel,
-                               int32_t units) {
+GPU_DEVICE void convolve_bands(const AnywhereCall<T>& call, const BandTiles& t,
+                               const BandTile& tile, const uint32_t* filters, const T* in, T* out,
+                               int32_t channel, int32_t units) {
   const Shape& s = call.shape;
   const BandLane lane;
   const int32_t column = units * 2 * kUnit + lane.pair;  // the lane's first one
@@ -188,9 +189,10 @@ GPU_DEVICE void convolve_bands(const AnywhereCall<T>& call, const BandTiles& t, 
   for (int h = 0; h < 2; ++h) {
     const BandRow& band = bands[h];
     const int32_t first = tile.row + band.row - W::kPadding;  // row that it reads
-    at[h] = place_of(s, t, tile, call.src, band.image, channel) +
-            (first - tile.in_row) * t.pitch + column - kUnit;
-    to[h] = result_place_of(s, t, tile, call.dst, band.image, channel) + band.row * s.w.out + column;
+    at[h] = place_of(s, t, tile, call.src, band.image, channel) + (first - tile.in_row) * t.pitch +
+            column - kUnit;
+    to[h] =
+        result_place_of(s, t, tile, call.dst, band.image, channel) + band.row * s.w.out + column;
     const int32_t before = first < 0 ? -first : 0, end = Tile::least(s.h.in - first, W::kSets);
     has[h] = band.rows == 0 ? 0 : (1u << end) - (1u << before);
   }
@@ -301,9 +303,8 @@ int launch_bands(const Shape& s, const T* src, T* dst, const Taps<T>& taps, cons
   const BandsCall<T> call = {{s, src, dst, strides, strides, taps, bias, 0, false}, tiles};
   const LaunchShape shape = {int64_t{tiles.groups} * tiles.runs, kBandThreads,
                              tiles.bytes(/*areas=*/2)};
-  return with_band_window(s, [&]<class W>() {
-    return launch(convolve_band_tiles<W, T>, shape, ctx, call);
-  });
+  return with_band_window(
+      s, [&]<class W>() { return launch(convolve_band_tiles<W, T>, shape, ctx, call); });
 }
 
 }  // namespace

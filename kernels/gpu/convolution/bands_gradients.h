@@ -84,7 +84,8 @@ struct BandSumLane {
         }
 #pragma unroll
         for (int i = 0; i < 2; ++i) {
-          a[2 * i + h] = (funnel_right(words[i], words[i + 1], 16 * odd) & (has ? of_src[i] : 0)) | fill;
+          a[2 * i + h] =
+              (funnel_right(words[i], words[i + 1], 16 * odd) & (has ? of_src[i] : 0)) | fill;
         }
       }
       const int32_t row = y + lane.group - W::kPadding;
@@ -117,8 +118,7 @@ GPU_DEVICE void sum_channel(const BandsGradientsCall<T>& call, const BandTile& t
 #pragma unroll 1
   for (int32_t image = 0; image < tile.images; ++image) {
     const int32_t above = tile.in_row * t.pitch;
-    const T* const of_src =
-        src + (place_of(s, t, tile, call.of_sums.src, image, channel) - above);
+    const T* const of_src = src + (place_of(s, t, tile, call.of_sums.src, image, channel) - above);
     const T* const of_grads =
         grads + (place_of(s, t, tile, call.of_sums.grad, image, channel) - above);
 #pragma unroll 1
@@ -151,7 +151,8 @@ GPU_DEVICE float sum_again(const AnySumsCall<T>& call, const BandTile& tile, int
 // A lane's part of the wave's matrix, of 16 rows of 8.
 GPU_DEVICE void put_matrix(const float (&part)[4], float* matrices) {
   const BandLane lane;
-  float* const matrix = matrices + thread_id() / 32 * (kMatrixRows * 8) + lane.group * 8 + lane.pair;
+  float* const matrix =
+      matrices + thread_id() / 32 * (kMatrixRows * 8) + lane.group * 8 + lane.pair;
   matrix[0] = part[0], matrix[1] = part[1];
   matrix[64] = part[2], matrix[65] = part[3];
 }
@@ -277,8 +278,15 @@ int launch_bands_gradients(const BackwardArgs& a, const Shape& s, const polyops_
   const auto* src = static_cast<const T*>(a.src.data);
   const Strides strides = strides_of(a.src);
   const BandsGradientsCall<T> call = {
-      {s, grad, static_cast<T*>(a.grad_src.data), strides, strides,
-       turned(taps_of<T>(a.weight), s), {nullptr, 0}, 0, false},
+      {s,
+       grad,
+       static_cast<T*>(a.grad_src.data),
+       strides,
+       strides,
+       turned(taps_of<T>(a.weight), s),
+       {nullptr, 0},
+       0,
+       false},
       {s, grad, src, strides, strides, sums_of<T>(a, cluster > 1 ? 1 : splits, ctx), 0, 0},
       t,
       turns};

@@ -16,17 +16,18 @@ namespace {
 
 constexpr int kPieceMargin = 48;  // elements around a piece that it reads
 constexpr int kPieceReads = kRowResults + 2 * kPieceMargin;
-constexpr int kPieceRoom = kPieceReads + kPieceMargin + 16;  // of a tensor's piece, a pack to be aligned
-constexpr int kRowBandColumns = 2;                           // of the other matrix; then the ones
+constexpr int kPieceRoom =
+    kPieceReads + kPieceMargin + 16;  // of a tensor's piece, a pack to be aligned
+constexpr int kRowBandColumns = 2;    // of the other matrix; then the ones
 
 template <class T>
 struct RowBandsGradientsCall {
   AnywhereCall<T> plain;  // of the results' gradients, by the filter turned
   AnySumsCall<T> of_sums;
-  Division pieces;      // of a row
-  int32_t count;        // of a channel
-  int32_t turns;        // pieces of a wave
-  bool wants_input;     // its gradient
+  Division pieces;   // of a row
+  int32_t count;     // of a channel
+  int32_t turns;     // pieces of a wave
+  bool wants_input;  // its gradient
 };
 
 // A piece of a row of so many, in the block's memory.
@@ -64,8 +65,7 @@ struct RowPiece {
 // A wave's results of a piece. grads: place `first` of the row.
 template <class T>
 GPU_DEVICE void convolve_piece(const AnywhereCall<T>& call, int32_t n, int32_t channel,
-                               int32_t first, const T* grads,
-                               const uint32_t (&filter)[kRowUnits]) {
+                               int32_t first, const T* grads, const uint32_t (&filter)[kRowUnits]) {
   const Axis& w = call.shape.w;
   const BandLane lane;
   const int32_t own = lane.group * kUnit + lane.pair;
@@ -152,8 +152,8 @@ GPU_KERNEL(kBandThreads, 8)
 gradients_of_row_bands(RowBandsGradientsCall<T> call) {
   constexpr int kMostSums = kMostBandTaps + 1;
   GPU_SHARED(Words, memory, 2 * kBandWaves * kPieceRoom / kPack<T>);
-  GPU_SHARED(float, matrices, kBandWaves * kMatrixRows * 8);
-  GPU_SHARED(float, slots, kMostSums * kMostCluster);
+  GPU_SHARED(float, matrices, kBandWaves* kMatrixRows * 8);
+  GPU_SHARED(float, slots, kMostSums* kMostCluster);
   const Shape& s = call.of_sums.shape;
   const SplitOfChannel own(s.channels);
   const BandLane lane;
@@ -172,8 +172,7 @@ gradients_of_row_bands(RowBandsGradientsCall<T> call) {
   for (int32_t turn = 0; turn < call.turns; ++turn) {
     auto image = static_cast<uint32_t>(piece_of(turn, wave));
     const bool has = static_cast<int32_t>(image) < call.count;
-    const int32_t first =
-        static_cast<int32_t>(take_remainder(call.pieces, &image)) * kRowResults;
+    const int32_t first = static_cast<int32_t>(take_remainder(call.pieces, &image)) * kRowResults;
     const auto n = static_cast<int32_t>(has ? image : 0);
     const int64_t plane = int64_t{n} * s.channels + own.channel;
     const T* const grad = call.of_sums.grad + plane * s.w.out;
@@ -197,14 +196,14 @@ gradients_of_row_bands(RowBandsGradientsCall<T> call) {
         convolve_piece(call.plain, n, own.channel, first, grads.at(grad, first), filter);
       }
     }
-    barrier();
+    // A wave has its own room, and has read it when it multiplies.
   }
   put_matrix(total, matrices);
   barrier();
   put_band_sums(s, call.of_sums.sums, own, own.channel, 1, s.w.taps + 1, slots,
                 [&](int32_t, int32_t tap) {
-                  const int at = tap == s.w.taps ? kRowBandColumns
-                                                 : tap % kMatrixRows * 8 + tap / kMatrixRows;
+                  const int at =
+                      tap == s.w.taps ? kRowBandColumns : tap % kMatrixRows * 8 + tap / kMatrixRows;
                   float sum = 0;
                   for (int i = 0; i < kBandWaves; ++i) sum += matrices[i * kMatrixRows * 8 + at];
                   if (sum == sum) return sum;
@@ -245,8 +244,15 @@ int launch_row_bands_gradients(const BackwardArgs& a, const Shape& s, const poly
   const Strides of_grad = {int64_t{s.channels} * s.w.out, s.w.out, 0, 1};
   const Strides of_src = {int64_t{s.channels} * s.w.in, s.w.in, 0, 1};
   const RowBandsGradientsCall<T> call = {
-      {turned(s), grad, out ? static_cast<T*>(a.grad_src.data) : nullptr, of_grad, of_src,
-       turned(taps_of<T>(a.weight), s), {nullptr, 0}, 0, false},
+      {turned(s),
+       grad,
+       out ? static_cast<T*>(a.grad_src.data) : nullptr,
+       of_grad,
+       of_src,
+       turned(taps_of<T>(a.weight), s),
+       {nullptr, 0},
+       0,
+       false},
       {s, grad, static_cast<const T*>(a.src.data), of_grad, of_src,
        sums_of<T>(a, cluster > 1 ? 1 : splits, ctx), 0, 0},
       Division(static_cast<uint32_t>(pieces)),
