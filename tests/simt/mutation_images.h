@@ -29,8 +29,8 @@ struct Planes {
   }
 };
 const std::vector<Planes> kPlanes = {{{8, 6, 7, 7}},
-                                     {{9, 6, 7, 7}, {}, 3, POLYOPS_BFLOAT16},
-                                     {{40, 2, 14, 14}, {}, 3, POLYOPS_BFLOAT16},
+                                     {{5, 6, 14, 14}, {}, 5, POLYOPS_BFLOAT16},
+                                     {{40, 2, 14, 14}, {}, 7, POLYOPS_BFLOAT16},
                                      {{2, 3, 700}, {}, 31, POLYOPS_BFLOAT16},
                                      {{5, 2, 35, 40}},
                                      {{5, 20, 14, 14}},

@@ -117,9 +117,15 @@ struct BandProducts {
         const auto& row = filter.rows[i];
         multiply_add<T>(sums[a][0], both, {row[1], row[2]});
         multiply_add<T>(sums[a][1], both, {row[0], row[1]});
-        if constexpr (W::kOuter) {
-          multiply_add<T>(sums[a][0], x[0], {row[0]});
-          multiply_add<T>(sums[a][1], x[3], {row[2]});
+      }
+      // In a loop of its own: a product waits for the last one into the same sums.
+      if constexpr (W::kOuter) {
+#pragma unroll
+        for (int a = 0; a < kBandRows; ++a) {
+          const int i = set - a;
+          if (i < 0 || i >= W::kTaps) continue;
+          multiply_add<T>(sums[a][0], x[0], {filter.rows[i][0]});
+          multiply_add<T>(sums[a][1], x[3], {filter.rows[i][2]});
         }
       }
     }

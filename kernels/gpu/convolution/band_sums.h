@@ -13,7 +13,7 @@ namespace {
 // Row kMoves p + j of such a matrix is row p of the input, moved by j; the last of kMoves the ones.
 template <class W>
 struct BandSums {
-  static constexpr int kMoves = W::kTaps < 4 ? 4 : 8, kRows = kMatrixRows / kMoves;
+  static constexpr int kMoves = 8, kRows = kMatrixRows / kMoves;
   static constexpr int kSums = W::kTaps * W::kTaps + 1;
   // A wave's, a row of the matrix after the other, of which a column has the gradients of the n-th row.
   static constexpr int kWords = kMatrixRows * 8;
@@ -48,33 +48,33 @@ struct BandSumLane {
   // Adds the products of 16 columns of an image, of every `waves`-th step of rows of the tile from the
   // wave-th on. src, grads: row 0 and column 0 in the block's memory. A lane has 4 neighbouring columns,
   // whatever their order in the matrices. It reads rows that there are not, and makes nothing of them.
-  GPU_DEVICE void add(const Shape& s, const BandTile& tile, int32_t pitch, const T* src,
-                      const T* grads, int32_t columns, int32_t wave, int32_t waves) {
+  GPU_DEVICE void add(const Shape& s, const BandTile& tile, const T* src, const T* grads,
+                      int32_t columns, int32_t wave, int32_t waves) {
     const BandLane lane;
-    const int move = lane.group % kMoves, of_step = lane.group / kMoves;
-    const int32_t column = columns + 2 * lane.pair, place = column + move - W::kPadding;
+    const int32_t column = columns + 2 * lane.pair, place = column + lane.group - W::kPadding;
     const int32_t odd = place & 1;
-    const uint32_t fill = move == kMoves - 1 ? narrow2<T>(1, 1) : 0;
+    const uint32_t fill = lane.group == kMoves - 1 ? narrow2<T>(1, 1) : 0;
     uint32_t of_src[2], of_grads[2];
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       of_src[i] = fill != 0 ? 0 : bits_inside(place + 2 * i, s.w.in);
       of_grads[i] = bits_inside(column + 2 * i, s.w.in);
     }
+    const int32_t pitch = s.w.in;
     int32_t y = tile.row + wave * kRows;
-    const T* a_row = src + ((y + of_step) * pitch + place - odd);
+    const T* a_row = src + (y * pitch + place - odd);
     const T* b_row = grads + ((y + lane.group - W::kPadding) * pitch + column);
     const int32_t end = tile.row + tile.rows, step = waves * kRows;
 #pragma unroll 2
     for (; y < end; y += step, a_row += step * pitch, b_row += step * pitch) {
       uint32_t a[4], b[2];
 #pragma unroll
-      for (int h = 0; h < 2; ++h) {
-        const bool has = y + of_step + h * (kRows / 2) < end;
+      for (int h = 0; h < kRows; ++h) {
+        const bool has = y + h < end;
         uint32_t words[3];
 #pragma unroll
         for (int i = 0; i < 3; ++i) {
-          words[i] = reinterpret_cast<const Word*>(a_row + h * (kRows / 2) * pitch + 2 * i)->w;
+          words[i] = reinterpret_cast<const Word*>(a_row + h * pitch + 2 * i)->w;
         }
 #pragma unroll
         for (int i = 0; i < 2; ++i) {

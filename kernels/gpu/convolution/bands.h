@@ -26,7 +26,8 @@ GPU_DEVICE void convolve_again(const AnywhereCall<T>& call, const BandTiles& t,
     const int a = index / 4 % kBandRows, x = index / 2 % 2 * kUnit + index % 2;
     const BandRow band(t, tile, BandLane().group + (index < 4 * kBandRows ? 0 : 8));
     if (a >= band.rows || column + x >= s.w.out) continue;
-    T* const result = out + result_place_of(s, t, tile, call.dst, band.image, channel) +
+    T* const result = out +
+                      place_of(s, t, tile, call.dst, band.image, channel, tile.row, tile.rows) +
                       (band.row + a) * s.w.out + column + x;
     const float sum = widen(*result);
     if (sum == sum) continue;
@@ -55,39 +56,29 @@ GPU_DEVICE void convolve_bands(const AnywhereCall<T>& call, const BandTiles& t,
   for (int h = 0; h < 2; ++h) {
     const BandRow& band = bands[h];
     const int32_t first = tile.row + band.row - W::kPadding;  // row that it reads
-    at[h] = place_of(s, t, tile, call.src, band.image, channel) + (first - tile.in_row) * t.pitch +
-            column - kUnit;
-    to[h] =
-        result_place_of(s, t, tile, call.dst, band.image, channel) + band.row * s.w.out + column;
+    at[h] = place_of(s, t, tile, call.src, band.image, channel, tile.in_row, tile.in_rows) +
+            (first - tile.in_row) * s.w.in + column - kUnit;
+    to[h] = place_of(s, t, tile, call.dst, band.image, channel, tile.row, tile.rows) +
+            band.row * s.w.out + column;
     const int32_t before = first < 0 ? -first : 0, end = Tile::least(s.h.in - first, W::kSets);
     has[h] = band.rows == 0 ? 0 : (1u << end) - (1u << before);
   }
 #pragma unroll
   for (int unit = 0; unit < 4; ++unit) {
     const int32_t x = column + (unit - 1) * kUnit;
-    const bool first = static_cast<uint32_t>(x) < static_cast<uint32_t>(s.w.in);
-    inside[unit] = !first ? 0 : x + 1 < s.w.in ? ~0u : 0xffffu;
+    inside[unit] = static_cast<uint32_t>(x) < static_cast<uint32_t>(s.w.in) ? ~0u : 0;
   }
   BandFilter<W> filter;
   filter.load(filters + channel * BandFilters<W>::kChannelWords, lane);
   BandProducts<W, T> products;
   const float bias = call.bias.at(tile.channel + channel);
   products.for_sums([&](float* sum) { *sum = bias; });
-  products.add(in, at, has, inside, t.pitch, filter);
-  // Both of a word's, or none, in rows of even lengths.
-  if (t.is_even(s)) {
-    products.for_words(bands, [&](int h, int a, int unit, float first, float second) {
-      if (column + unit * kUnit >= s.w.out) return;
-      T* const p = out + (to[h] + a * s.w.out) + unit * kUnit;
-      reinterpret_cast<Word*>(p)->w = narrow2<T>(first, second);
-    });
-  } else {
-    products.for_words(bands, [&](int h, int a, int unit, float first, float second) {
-      T* const p = out + (to[h] + a * s.w.out) + unit * kUnit;
-      if (column + unit * kUnit < s.w.out) p[0] = narrow<T>(first);
-      if (column + unit * kUnit + 1 < s.w.out) p[1] = narrow<T>(second);
-    });
-  }
+  products.add(in, at, has, inside, s.w.in, filter);
+  products.for_words(bands, [&](int h, int a, int unit, float first, float second) {
+    if (column + unit * kUnit >= s.w.out) return;
+    T* const p = out + (to[h] + a * s.w.out) + unit * kUnit;
+    reinterpret_cast<Word*>(p)->w = narrow2<T>(first, second);
+  });
   float spoilt = 0;
   products.for_sums([&](const float* sum) { spoilt = fmaf(*sum, 0.0f, spoilt); });
   if (!(spoilt == 0)) convolve_again<W>(call, t, tile, out, channel, column);
@@ -113,7 +104,6 @@ int with_band_window(const Shape& s, F f) {
     if (s.w.in > 2 * kUnit) return f.template operator()<BandWindow<kTaps, true>>();
     return f.template operator()<BandWindow<kTaps, false>>();
   };
-  if (s.w.taps == 3) return with.template operator()<3>();
   return s.w.taps == 5 ? with.template operator()<5>() : with.template operator()<7>();
 }
 

@@ -30,13 +30,15 @@ GPU_DEVICE void sum_channel(const BandsGradientsCall<T>& call, const BandTile& t
   BandSumLane<W, T> lane;
 #pragma unroll 1
   for (int32_t image = 0; image < tile.images; ++image) {
-    const int32_t above = tile.in_row * t.pitch;
-    const T* const of_src = src + (place_of(s, t, tile, call.of_sums.src, image, channel) - above);
-    const T* const of_grads =
-        grads + (place_of(s, t, tile, call.of_sums.grad, image, channel) - above);
+    const auto row_0 = [&](const T* p) {
+      return place_of(s, t, tile, p, image, channel, tile.in_row, tile.in_rows) -
+             tile.in_row * s.w.in;
+    };
+    const T* const of_src = src + row_0(call.of_sums.src);
+    const T* const of_grads = grads + row_0(call.of_sums.grad);
 #pragma unroll 1
     for (int32_t columns = 0; columns < s.w.in; columns += 2 * kUnit) {
-      lane.add(s, tile, t.pitch, of_src, of_grads, columns, wave, waves);
+      lane.add(s, tile, of_src, of_grads, columns, wave, waves);
     }
   }
 #pragma unroll
