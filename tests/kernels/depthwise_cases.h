@@ -106,18 +106,15 @@ inline Cases tiles() {
 }
 
 // Images of 16 bits that fill a good part of matrices of 16 bands of 7 rows: a band and several, of several
-// images and of one, parts of an image; rows of one unit, of two, and longer; odd ones.
+// images and of one, parts of an image; rows of one unit, of two, and longer. Then rows, in pieces.
 inline Cases bands() {
   return {
-      {.batch = 9, .groups = 5, .in = {7, 7}, .taps = {7, 7}, .padding = {3}},
+      {.batch = 9, .groups = 5, .in = {7, 6}, .taps = {7, 7}, .padding = {3}},
       {.batch = 5, .groups = 6, .in = {14, 14}, .taps = {5, 5}, .padding = {2}, .bias = true},
-      {.batch = 4, .groups = 3, .in = {13, 9}, .taps = {3, 3}, .padding = {1}},
       {.batch = 3, .groups = 3, .in = {28, 28}, .taps = {7, 7}, .padding = {3}, .bias = true},
-      {.groups = 2, .in = {57, 23}, .taps = {3, 3}, .padding = {1}, .bias = true},
       {.groups = 2, .in = {120, 18}, .taps = {5, 5}, .padding = {2}},
-      {.groups = 2, .in = {113, 2}, .taps = {3, 3}, .padding = {1}},
-      {.batch = 20, .groups = 2, .in = {5, 1}, .taps = {7, 7}, .padding = {3}},
-      {.groups = 2, .in = {50, 34}, .taps = {7, 7}, .padding = {3}},
+      {.batch = 20, .groups = 2, .in = {5, 2}, .taps = {7, 7}, .padding = {3}},
+      {.groups = 2, .in = {51, 34}, .taps = {7, 7}, .padding = {3}},
       {.batch = 2, .groups = 3, .in = {1300}, .taps = {31}, .padding = {15}, .bias = true},
       {.batch = 3, .groups = 5, .in = {36}, .taps = {9}, .padding = {4}},
       {.batch = 2, .groups = 3, .in = {40}, .taps = {31}, .padding = {0}},

@@ -22,10 +22,16 @@ struct Planes {
     buffer.fill_normal(seed);
     return buffer;
   }
+  // Of filters.
+  Sizes filters() const {
+    if (sizes.size() == 3) return {sizes[1], 1, taps};
+    return {sizes[1], 1, taps, taps};
+  }
 };
 const std::vector<Planes> kPlanes = {{{8, 6, 7, 7}},
-                                     {{9, 6, 7, 7}, {}, 3, POLYOPS_BFLOAT16},
-                                     {{40, 2, 14, 14}, {}, 3, POLYOPS_BFLOAT16},
+                                     {{5, 6, 14, 14}, {}, 5, POLYOPS_BFLOAT16},
+                                     {{40, 2, 14, 14}, {}, 7, POLYOPS_BFLOAT16},
+                                     {{2, 3, 700}, {}, 31, POLYOPS_BFLOAT16},
                                      {{5, 2, 35, 40}},
                                      {{5, 20, 14, 14}},
                                      {{4, 8, 6, 9}, {432, 1, 72, 8}},
@@ -41,7 +47,7 @@ Calls convolution() {
     all.calls.push_back([i](const polyops_kernel& kernel) {
       const auto groups = static_cast<int32_t>(i.sizes[1]);
       const Buffer src = i.random(i.sizes, 1, i.strides);
-      const Buffer weight = i.random({groups, 1, i.taps, i.taps}, 2);
+      const Buffer weight = i.random(i.filters(), 2);
       const Buffer dst(i.dtype, i.sizes, i.strides);
       const polyops_convolution_args args = {sizeof args,   groups,   window_of(i.taps), src.view(),
                                              weight.view(), absent(), dst.view()};
@@ -57,9 +63,9 @@ Calls convolution_backward() {
     all.calls.push_back([i](const polyops_kernel& kernel) {
       const auto groups = static_cast<int32_t>(i.sizes[1]);
       const Buffer grad = i.random(i.sizes, 1, i.strides), src = i.random(i.sizes, 2, i.strides);
-      const Buffer weight = i.random({groups, 1, i.taps, i.taps}, 3);
+      const Buffer weight = i.random(i.filters(), 3);
       const Buffer grad_src(i.dtype, i.sizes, i.strides);
-      const Buffer grad_weight(i.dtype, {groups, 1, i.taps, i.taps});
+      const Buffer grad_weight(i.dtype, i.filters());
       const Buffer grad_bias(i.dtype, {groups});
       const polyops_convolution_backward_args args = {
           sizeof args,   groups,          window_of(i.taps),  grad.view(),     src.view(),

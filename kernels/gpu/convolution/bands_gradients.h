@@ -2,101 +2,15 @@
 // read once, gradient of the input written once. That is the convolution of the results' by the filter
 // turned.
 //
-// The sums for the filter's taps are a product of matrices, too: rows are some rows of the input, moved by
-// each of a filter's columns, and columns the gradients of 8 rows of results, which all of those rows meet.
-// One row more for each row of the input is of ones: it gives the sum of the gradients.
-//
 // Beyond the image there are zeros, which an infinity or a NaN makes NaN: a sum that is one is added up again.
 #ifndef POLYOPS_GPU_CONVOLUTION_BANDS_GRADIENTS_H_
 #define POLYOPS_GPU_CONVOLUTION_BANDS_GRADIENTS_H_
 
+#include "band_sums.h"
 #include "bands.h"
-#include "strip_sums.h"
 
 namespace polyops::gpu {
 namespace {
-
-// Row kMoves p + j of such a matrix is row p of the input, moved by j; the last of kMoves the ones.
-template <class W>
-struct BandSums {
-  static constexpr int kMoves = W::kTaps < 4 ? 4 : 8, kRows = kMatrixRows / kMoves;
-  static constexpr int kSums = W::kTaps * W::kTaps + 1;
-  // A wave's, a row of the matrix after the other, of which a column has the gradients of the n-th row.
-  static constexpr int kWords = kMatrixRows * 8;
-
-  // Of a tap, the last sum that of the gradients.
-  GPU_DEVICE static float sum_of(const float* matrix, int index) {
-    const bool of_bias = index == kSums - 1;
-    const int j = of_bias ? kMoves - 1 : index % W::kTaps;
-    const int i = of_bias ? W::kPadding : index / W::kTaps;
-    float sum = 0;
-#pragma unroll
-    for (int p = 0; p < kRows; ++p) {
-      sum += matrix[(p * kMoves + j) * 8 + p + W::kTaps - 1 - i];
-    }
-    return sum;
-  }
-};
-
-// Bits of two neighbouring columns that a row of so many has.
-GPU_DEVICE uint32_t bits_inside(int32_t column, int32_t columns) {
-  const bool first = static_cast<uint32_t>(column) < static_cast<uint32_t>(columns);
-  const bool second = static_cast<uint32_t>(column + 1) < static_cast<uint32_t>(columns);
-  return (first ? 0xffffu : 0) | (second ? 0xffff0000u : 0);
-}
-
-// A lane's part of the matrix.
-template <class W, class T>
-struct BandSumLane {
-  static constexpr int kMoves = BandSums<W>::kMoves, kRows = BandSums<W>::kRows;
-  float sums[4] = {0, 0, 0, 0};
-
-  // Adds the products of 16 columns of an image, of every `waves`-th step of rows of the tile from the
-  // wave-th on. src, grads: row 0 and column 0 in the block's memory. A lane has 4 neighbouring columns,
-  // whatever their order in the matrices. It reads rows that there are not, and makes nothing of them.
-  GPU_DEVICE void add(const Shape& s, const BandTile& tile, int32_t pitch, const T* src,
-                      const T* grads, int32_t columns, int32_t wave, int32_t waves) {
-    const BandLane lane;
-    const int move = lane.group % kMoves, of_step = lane.group / kMoves;
-    const int32_t column = columns + 2 * lane.pair, place = column + move - W::kPadding;
-    const int32_t odd = place & 1;
-    const uint32_t fill = move == kMoves - 1 ? narrow2<T>(1, 1) : 0;
-    uint32_t of_src[2], of_grads[2];
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      of_src[i] = fill != 0 ? 0 : bits_inside(place + 2 * i, s.w.in);
-      of_grads[i] = bits_inside(column + 2 * i, s.w.in);
-    }
-    int32_t y = tile.row + wave * kRows;
-    const T* a_row = src + ((y + of_step) * pitch + place - odd);
-    const T* b_row = grads + ((y + lane.group - W::kPadding) * pitch + column);
-    const int32_t end = tile.row + tile.rows, step = waves * kRows;
-#pragma unroll 2
-    for (; y < end; y += step, a_row += step * pitch, b_row += step * pitch) {
-      uint32_t a[4], b[2];
-#pragma unroll
-      for (int h = 0; h < 2; ++h) {
-        const bool has = y + of_step + h * (kRows / 2) < end;
-        uint32_t words[3];
-#pragma unroll
-        for (int i = 0; i < 3; ++i) {
-          words[i] = reinterpret_cast<const Word*>(a_row + h * (kRows / 2) * pitch + 2 * i)->w;
-        }
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-          a[2 * i + h] = (funnel_right(words[i], words[i + 1], 16 * odd) & (has ? of_src[i] : 0)) | fill;
-        }
-      }
-      const int32_t row = y + lane.group - W::kPadding;
-      const bool has = static_cast<uint32_t>(row) < static_cast<uint32_t>(s.h.in);
-#pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        b[i] = reinterpret_cast<const Word*>(b_row + 2 * i)->w & (has ? of_grads[i] : 0);
-      }
-      multiply_add<T>(sums, a, b);
-    }
-  }
-};
 
 template <class T>
 struct BandsGradientsCall {
@@ -116,14 +30,15 @@ GPU_DEVICE void sum_channel(const BandsGradientsCall<T>& call, const BandTile& t
   BandSumLane<W, T> lane;
 #pragma unroll 1
   for (int32_t image = 0; image < tile.images; ++image) {
-    const int32_t above = tile.in_row * t.pitch;
-    const T* const of_src =
-        src + (place_of(s, t, tile, call.of_sums.src, image, channel) - above);
-    const T* const of_grads =
-        grads + (place_of(s, t, tile, call.of_sums.grad, image, channel) - above);
+    const auto row_0 = [&](const T* p) {
+      return place_of(s, t, tile, p, image, channel, tile.in_row, tile.in_rows) -
+             tile.in_row * s.w.in;
+    };
+    const T* const of_src = src + row_0(call.of_sums.src);
+    const T* const of_grads = grads + row_0(call.of_sums.grad);
 #pragma unroll 1
     for (int32_t columns = 0; columns < s.w.in; columns += 2 * kUnit) {
-      lane.add(s, tile, t.pitch, of_src, of_grads, columns, wave, waves);
+      lane.add(s, tile, of_src, of_grads, columns, wave, waves);
     }
   }
 #pragma unroll
@@ -148,47 +63,6 @@ GPU_DEVICE float sum_again(const AnySumsCall<T>& call, const BandTile& tile, int
   return sum;
 }
 
-// Puts the sums of a block, or a cluster: a thread has some of them. matrices: of waves; slots: of sums.
-template <class W, class T, class TileOf>
-GPU_DEVICE void put_matrices(const BandsGradientsCall<T>& call, const SplitOfChannel& own,
-                             int32_t waves, const float* matrices, float* slots, TileOf tile_of) {
-  using Of = BandSums<W>;
-  const Shape& s = call.plain.shape;
-  const BandTile tile = tile_of(0);
-  const int blocks = cluster_blocks();
-  const int32_t count = tile.channels * Of::kSums;
-  if (blocks > 1) cluster_barrier();  // all have begun
-#pragma unroll 1
-  for (int32_t index = thread_id(); index < count; index += kBandThreads) {
-    const int32_t channel = index / Of::kSums, tap = index - channel * Of::kSums;
-    float sum = 0;
-    for (int32_t wave = channel * waves; wave < (channel + 1) * waves; ++wave) {
-      sum += Of::sum_of(matrices + wave * Of::kWords, tap);
-    }
-    if (sum != sum) {
-      sum = 0;
-      for (int32_t turn = 0; turn < call.turns; ++turn) {
-        sum += sum_again(call.of_sums, tile_of(turn), tile.channel + channel, tap);
-      }
-    }
-    if (blocks > 1) {
-      cluster_send(slots + (index * kMostCluster + cluster_rank()), 0, sum);
-    } else {
-      call.of_sums.sums.put(s, own.split, tile.channel + channel, tap, sum);
-    }
-  }
-  if (blocks == 1) return;
-  cluster_barrier();
-  if (cluster_rank() != 0) return;
-#pragma unroll 1
-  for (int32_t index = thread_id(); index < count; index += kBandThreads) {
-    const int32_t channel = index / Of::kSums;
-    float sum = 0;
-    for (int i = 0; i < blocks; ++i) sum += slots[index * kMostCluster + i];
-    call.of_sums.sums.put(s, 0, tile.channel + channel, index - channel * Of::kSums, sum);
-  }
-}
-
 template <class W, class T>
 GPU_KERNEL(kBandThreads, kBandBlocks)
 gradients_of_bands(BandsGradientsCall<T> call) {
@@ -206,8 +80,8 @@ gradients_of_bands(BandsGradientsCall<T> call) {
   };
   // Gradients in the middle: a lane may read 4 rows more, to either side.
   T* const src = memory + kBandSlack;
-  T* const grads = src + t.area();
-  T* const out = grads + t.area();
+  T* const grads = src + t.area;
+  T* const out = grads + t.area;
   const int32_t waves = kBandWaves / t.channels, wave = thread_id() / 32;
   const int32_t channel = wave / waves;
   fetch_filters<W>(call.plain.taps, tile_of(0), filters);
@@ -232,12 +106,22 @@ gradients_of_bands(BandsGradientsCall<T> call) {
     }
     barrier();
   }
-  const BandLane lane;
-  float* const matrix = matrices + wave * Of::kWords + lane.group * 8 + lane.pair;
-  matrix[0] = total[0], matrix[1] = total[1];
-  matrix[64] = total[2], matrix[65] = total[3];
+  put_matrix(total, matrices);
   barrier();
-  put_matrices<W>(call, own, waves, matrices, slots, tile_of);
+  const BandTile first = tile_of(0);
+  put_band_sums(s, call.of_sums.sums, own, first.channel, first.channels, Of::kSums, slots,
+                [&](int32_t c, int32_t tap) {
+                  float sum = 0;
+                  for (int32_t i = c * waves; i < (c + 1) * waves; ++i) {
+                    sum += Of::sum_of(matrices + i * Of::kWords, tap);
+                  }
+                  if (sum == sum) return sum;
+                  sum = 0;
+                  for (int32_t turn = 0; turn < call.turns; ++turn) {
+                    sum += sum_again(call.of_sums, tile_of(turn), first.channel + c, tap);
+                  }
+                  return sum;
+                });
 }
 
 // As long as keep the device busy: a block takes the time of half a tile to begin.
@@ -270,8 +154,15 @@ int launch_bands_gradients(const BackwardArgs& a, const Shape& s, const polyops_
   const auto* src = static_cast<const T*>(a.src.data);
   const Strides strides = strides_of(a.src);
   const BandsGradientsCall<T> call = {
-      {s, grad, static_cast<T*>(a.grad_src.data), strides, strides,
-       turned(taps_of<T>(a.weight), s), {nullptr, 0}, 0, false},
+      {s,
+       grad,
+       static_cast<T*>(a.grad_src.data),
+       strides,
+       strides,
+       turned(taps_of<T>(a.weight), s),
+       {nullptr, 0},
+       0,
+       false},
       {s, grad, src, strides, strides, sums_of<T>(a, cluster > 1 ? 1 : splits, ctx), 0, 0},
       t,
       turns};

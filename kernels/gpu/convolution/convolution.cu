@@ -1,6 +1,7 @@
 // convolution and convolution_backward on GPUs: those of one channel each ("depthwise"), in one and two
 // dimensions. All others are declined by the first comparison. Bound: memory, 2 elements moved per
-// result, backward 3 where one pass has all gradients (*_gradients.h), else 5.
+// result, backward 3 where one pass has all gradients (*_gradients.h), else 5. Of 16 bits, many are products
+// of matrices (bands.h, row_bands.h): fmaf() one by one takes longer than memory does, from 5x5 taps on.
 #include <algorithm>
 
 #include "anywhere.h"
@@ -15,6 +16,7 @@
 #include "layout.h"
 #include "planes.h"
 #include "planes_sums.h"
+#include "row_bands_gradients.h"
 #include "row_packs_gradients.h"
 #include "row_packs_sums.h"
 #include "rows.h"
@@ -148,6 +150,13 @@ size_t any_scratch(const void* p, int32_t) {
   return sums_bytes(shape, any_splits(shape));
 }
 
+size_t rows_scratch(const void* p, int32_t threads) {
+  const auto& a = *static_cast<const BackwardArgs*>(p);
+  if (!wants_sums(a)) return 0;
+  const Shape shape = shape_of(a);
+  return std::max(sums_bytes(shape, row_bands_splits(shape)), any_scratch(p, threads));
+}
+
 size_t last_scratch(const void* p, int32_t threads) {
   const auto& a = *static_cast<const BackwardArgs*>(p);
   if (!wants_sums(a)) return 0;
@@ -207,9 +216,17 @@ int backward_planes(const void* p, const polyops_context* ctx) {
   });
 }
 
+bool takes_row_bands(const BackwardArgs& a, const Shape& s) {
+  return polyops_dtype_size(a.src.dtype) == 2 && has_row_bands(s) && is_aligned(a);
+}
+
 int backward_rows(const void* p, const polyops_context* ctx) {
   const auto& a = *static_cast<const BackwardArgs*>(p);
   const Shape s = shape_of(a);
+  if (wants_sums(a) && takes_row_bands(a, s)) {
+    if (a.src.dtype == POLYOPS_BFLOAT16) return launch_row_bands_gradients<bf16>(a, s, ctx);
+    return launch_row_bands_gradients<f16>(a, s, ctx);
+  }
   int status = POLYOPS_OK;
   if (polyops_is_present(&a.grad_src)) {
     status = with_type(a.src.dtype, [&]<class T>() {
@@ -250,7 +267,7 @@ POLYOPS_GPU_KERNELS(
     POLYOPS_GPU_KERNEL("convolution_backward", "depthwise_backward_planes",
                        backward_planes_supports, planes_scratch, backward_planes),
     POLYOPS_GPU_KERNEL("convolution_backward", "depthwise_backward_rows", backward_rows_supports,
-                       any_scratch, backward_rows),
+                       rows_scratch, backward_rows),
     POLYOPS_GPU_KERNEL("convolution_backward", "depthwise_backward_channels_last",
                        backward_last_supports, last_scratch, backward_last),
     POLYOPS_GPU_KERNEL("convolution_backward", "depthwise_backward_strided", backward_supports_any,

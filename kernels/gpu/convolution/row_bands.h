@@ -69,6 +69,32 @@ GPU_DEVICE void convolve_row_again(const AnywhereCall<T>& call, int32_t n, int32
   }
 }
 
+// A matrix of results.
+template <class T>
+GPU_DEVICE void multiply_row(const uint32_t (&words)[kRowUnits][2],
+                             const uint32_t (&filter)[kRowUnits], float (&sums)[4]) {
+#pragma unroll
+  for (int unit = 0; unit + 1 < kRowUnits; unit += 2) {
+    const auto& near = words[unit];
+    const auto& far = words[unit + 1];
+    multiply_add<T>(sums, {near[0], near[1], far[0], far[1]}, {filter[unit], filter[unit + 1]});
+  }
+  multiply_add<T>(sums, words[kRowUnits - 1], {filter[kRowUnits - 1]});
+}
+
+// Those of a lane from its first one on; spoilt: NaN, if one is that or infinite.
+template <class T>
+GPU_DEVICE void store_row(const float (&sums)[4], T* row, int32_t first, int32_t columns,
+                          float* spoilt) {
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    *spoilt = fmaf(sums[2 * h], 0.0f, fmaf(sums[2 * h + 1], 0.0f, *spoilt));
+    const int32_t at = first + h * 8 * kUnit;
+    if (at >= columns) continue;
+    reinterpret_cast<Word*>(row + at)->w = narrow2<T>(sums[2 * h], sums[2 * h + 1]);
+  }
+}
+
 template <class T>
 GPU_KERNEL(kBandThreads, 5)
 convolve_row_bands(RowBandsCall<T> call) {
@@ -104,21 +130,8 @@ convolve_row_bands(RowBandsCall<T> call) {
 #pragma unroll
   for (int m = 0; m < kRowMatrices; ++m) {
     float sums[4] = {bias, bias, bias, bias};
-#pragma unroll
-    for (int unit = 0; unit + 1 < kRowUnits; unit += 2) {
-      const auto& near = words[m][unit];
-      const auto& far = words[m][unit + 1];
-      multiply_add<T>(sums, {near[0], near[1], far[0], far[1]}, {filter[unit], filter[unit + 1]});
-    }
-    multiply_add<T>(sums, words[m][kRowUnits - 1], {filter[kRowUnits - 1]});
-#pragma unroll
-    for (int h = 0; h < 2; ++h) {
-      spoilt = fmaf(sums[2 * h], 0.0f, fmaf(sums[2 * h + 1], 0.0f, spoilt));
-      const int32_t at = first + (m * kMatrixRows + h * 8) * kUnit;
-      if (at < w.out) {
-        reinterpret_cast<Word*>(dst + at)->w = narrow2<T>(sums[2 * h], sums[2 * h + 1]);
-      }
-    }
+    multiply_row<T>(words[m], filter, sums);
+    store_row(sums, dst, first + m * kMatrixRows * kUnit, w.out, &spoilt);
   }
   if (!(spoilt == 0)) {
     convolve_row_again(call.plain, static_cast<int32_t>(rest), channel, dst, first);

@@ -6,6 +6,7 @@
 
 #include "planes.h"
 #include "row_bands.h"
+#include "slide.h"
 
 namespace polyops::gpu {
 namespace {
