@@ -1,4 +1,5 @@
-// A barrier of all blocks of a grid, see gpu/gpu.h. Apart from platform.h, since few kernels have one.
+// A barrier of all blocks of a grid, see gpu/gpu.h. Apart from platform.h, since few kernels have
+// one.
 #ifndef POLYOPS_CUDA_GRID_BARRIER_H_
 #define POLYOPS_CUDA_GRID_BARRIER_H_
 

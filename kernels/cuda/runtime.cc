@@ -40,9 +40,9 @@ int attribute(cudaDeviceAttr what, int device, std::atomic<int> (&known)[kMostDe
   return value;
 }
 
-// A kernel that asks for shared memory gets up to all that a block may have, once per device: beyond
-// 48 KB, its own arrays counted, no launch gets it unasked. The cache gives way to it, so that as
-// many blocks fit as there is memory for.
+// A kernel that asks for shared memory gets up to all that a block may have, once per device:
+// beyond 48 KB, its own arrays counted, no launch gets it unasked. The cache gives way to it, so
+// that as many blocks fit as there is memory for.
 cudaError_t allow_shared(const void* kernel, int device) {
   static std::mutex mutex;
   static auto* allowed = new std::set<std::pair<const void*, int>>;
@@ -75,7 +75,8 @@ int64_t most_shared(int device) {
   return attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device, known, 48 << 10);
 }
 
-// The code for 9.0 is compiled for that chip alone; all others run that for 8.0, made without clusters.
+// The code for 9.0 is compiled for that chip alone; all others run that for 8.0, made without
+// clusters.
 int most_cluster(int device) {
   static std::atomic<int> known[kMostDevices];
   if (device < 0 || device >= kMostDevices) return 1;

@@ -1,7 +1,7 @@
 // batch_norm_backward. Bound: memory, 3 elements moved per element; in training 5 where neither
-// shared memory has room for a channel (see forward.h) nor the second-level cache anything left of the
-// first pass, which takes each channel's sums. From these follow grad_weight, grad_bias and each
-// channel's line; the last pass makes grad_src of it.
+// shared memory has room for a channel (see forward.h) nor the second-level cache anything left of
+// the first pass, which takes each channel's sums. From these follow grad_weight, grad_bias and
+// each channel's line; the last pass makes grad_src of it.
 #ifndef POLYOPS_GPU_BATCH_NORM_BACKWARD_H_
 #define POLYOPS_GPU_BATCH_NORM_BACKWARD_H_
 

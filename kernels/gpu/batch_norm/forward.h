@@ -1,8 +1,9 @@
-// batch_norm. Bound: memory, one read and one write; in training a second read of what shared memory has no
-// room for, of which the second-level cache has a part. That of a cluster for a channel (walk.h), of a
-// block for a tile of channels (tiles.h), of all blocks for channels next to each other (grid.h), of a
-// cluster for what these leave (held.h). Of other batches each channel's moments, by several blocks; what
-// follows from them for each channel; then the lines of all elements. Not in training: the lines at once.
+// batch_norm. Bound: memory, one read and one write; in training a second read of what shared
+// memory has no room for, of which the second-level cache has a part. That of a cluster for a
+// channel (walk.h), of a block for a tile of channels (tiles.h), of all blocks for channels next to
+// each other (grid.h), of a cluster for what these leave (held.h). Of other batches each channel's
+// moments, by several blocks; what follows from them for each channel; then the lines of all
+// elements. Not in training: the lines at once.
 #ifndef POLYOPS_GPU_BATCH_NORM_FORWARD_H_
 #define POLYOPS_GPU_BATCH_NORM_FORWARD_H_
 
@@ -55,8 +56,8 @@ GPU_DEVICE void finish_channel(const BatchCall& call, int32_t c, float pivot, co
   to[2] = line.shift;
 }
 
-// A wave per channel: its chunks, as slice_moments() leaves them, into its line, its moments and the
-// running ones.
+// A wave per channel: its chunks, as slice_moments() leaves them, into its line, its moments and
+// the running ones.
 template <class T>
 GPU_KERNEL(kRunThreads)
 finish_slices(BatchCall call, const float* moments, int32_t chunks, float* lines) {

@@ -1,7 +1,7 @@
-// Batches of channels next to each other by a grid of which all blocks run at the same time, each on a
-// multiprocessor of its own: the first rows of each stay in shared memory until the grid has the channels'
-// sums. Bound: memory, as if once for those rows; the others are read again, the last ones first, which
-// may still be in the second-level cache.
+// Batches of channels next to each other by a grid of which all blocks run at the same time, each
+// on a multiprocessor of its own: the first rows of each stay in shared memory until the grid has
+// the channels' sums. Bound: memory, as if once for those rows; the others are read again, the last
+// ones first, which may still be in the second-level cache.
 #ifndef POLYOPS_GPU_BATCH_NORM_GRID_H_
 #define POLYOPS_GPU_BATCH_NORM_GRID_H_
 
@@ -104,8 +104,9 @@ GPU_DEVICE int grid_team(int columns) {
   return lanes < kLeastWave ? lanes : kLeastWave;
 }
 
-// Calls make(lane of its team, lanes, column in the tile, channel) with all lanes, for what all chunks have of
-// each column; then f[j] are the lines that those left in `lines`, [fields][columns].
+// Calls make(lane of its team, lanes, column in the tile, channel) with all lanes, for what all
+// chunks have of each column; then f[j] are the lines that those left in `lines`,
+// [fields][columns].
 template <class T, class F, class Make>
 GPU_DEVICE void make_grid_lines(const GridColumns& grid, const GridShare<T>& share, float* lines,
                                 F (&f)[kPack<T>], Make make) {

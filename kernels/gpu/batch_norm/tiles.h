@@ -1,6 +1,6 @@
-// Images whose channels are no whole packs, several of them together: tiles of held.h that a block has
-// room for. It walks over them as clusters do over channels (channel_norm/walk.h). Bound: memory, 2 elements
-// moved per element forward, 3 backward.
+// Images whose channels are no whole packs, several of them together: tiles of held.h that a block
+// has room for. It walks over them as clusters do over channels (channel_norm/walk.h). Bound:
+// memory, 2 elements moved per element forward, 3 backward.
 #ifndef POLYOPS_GPU_BATCH_NORM_TILES_H_
 #define POLYOPS_GPU_BATCH_NORM_TILES_H_
 
@@ -52,8 +52,8 @@ struct TileShare {
   }
 };
 
-// Calls f(value's place in `parts`, elements) for what threads have of a channel, each lane of a wave some. parts:
-// [values][slots][threads].
+// Calls f(value's place in `parts`, elements) for what threads have of a channel, each lane of a
+// wave some. parts: [values][slots][threads].
 template <class T, class F>
 GPU_DEVICE void for_each_part(const HeldTiles& of, int channel, F f) {
   const int begin = channel * of.inner, end = begin + of.inner, teams = block_threads() / of.width;
@@ -92,7 +92,8 @@ GPU_DEVICE void wait_tile(const TileWalk& walk) {
   }
 }
 
-// Each result of a tile, y = f(j, elements of each input), and copies of the tile `next` to where those were.
+// Each result of a tile, y = f(j, elements of each input), and copies of the tile `next` to where
+// those were.
 template <class T, int kInputs, class F>
 GPU_DEVICE void store_tile(const TileWalk& walk, const TileShare<T>& share,
                            const RunPointers<T, kInputs>& p, int32_t tile, int32_t next,
@@ -119,9 +120,9 @@ GPU_DEVICE void store_tile(const TileWalk& walk, const TileShare<T>& share,
   close_copies();
 }
 
-// Each thread's moments of its channels to `parts`, [mean, low, squares][slots][threads]: around the mean of
-// its first pack's, of which the squares are at most as many times those around the mean of all as it
-// has packs, and one.
+// Each thread's moments of its channels to `parts`, [mean, low, squares][slots][threads]: around
+// the mean of its first pack's, of which the squares are at most as many times those around the
+// mean of all as it has packs, and one.
 template <class T>
 GPU_DEVICE void store_tile_moments(const TileShare<T>& share, const Words* mine, float* parts) {
   if (share.held.count == 0) return;

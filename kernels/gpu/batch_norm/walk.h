@@ -1,5 +1,5 @@
-// Walking over channels (channel_norm/walk.h): all of a pass in one kernel, each tensor once where there is
-// room. Bound: memory, 2 elements moved per element forward, 3 backward.
+// Walking over channels (channel_norm/walk.h): all of a pass in one kernel, each tensor once where
+// there is room. Bound: memory, 2 elements moved per element forward, 3 backward.
 #ifndef POLYOPS_GPU_BATCH_NORM_WALK_H_
 #define POLYOPS_GPU_BATCH_NORM_WALK_H_
 

@@ -91,8 +91,8 @@ column_moments(const T* src, Columns of, float* moments, float* pivots) {
   store_column_moments<T, kWidth>(of, share, w, shared, moments);
 }
 
-// Of a channel, in a wave, each lane of which gets the same bits: of what the block's threads have made
-// of column_moments(). shared: [mean, squares, count][parts][kSumColumns].
+// Of a channel, in a wave, each lane of which gets the same bits: of what the block's threads have
+// made of column_moments(). shared: [mean, squares, count][parts][kSumColumns].
 GPU_DEVICE Welford moments_of_column(const float* shared, int column, float inv_n) {
   const int parts = block_threads() / kSumColumns, lane = thread_id() % wave_size();
   const float *squares = shared + block_threads(), *counts = squares + block_threads();

@@ -1,10 +1,11 @@
-// What is normalised together, here a channel, as shared memory has room for: each block of a cluster has
-// an equal part of its packs. A cluster walks over channels; where a thread has stored a pack of
-// one, that of the next channel is on its way to the same place, so that memory is busy while others
-// wait for each other. A channel's packs that find no room are read twice, the last ones first the
-// second time, which may still be in the second-level cache. A group of channels of one sample is such a
-// channel, of one row. (Two channels' places in turn, a block to a multiprocessor, are slower on an H200
-// than two blocks of one channel each: 127 us and 102, the gradient of bfloat16 64x256x56x56.)
+// What is normalised together, here a channel, as shared memory has room for: each block of a
+// cluster has an equal part of its packs. A cluster walks over channels; where a thread has stored
+// a pack of one, that of the next channel is on its way to the same place, so that memory is busy
+// while others wait for each other. A channel's packs that find no room are read twice, the last
+// ones first the second time, which may still be in the second-level cache. A group of channels of
+// one sample is such a channel, of one row. (Two channels' places in turn, a block to a
+// multiprocessor, are slower on an H200 than two blocks of one channel each: 127 us and 102, the
+// gradient of bfloat16 64x256x56x56.)
 #ifndef POLYOPS_GPU_CHANNEL_NORM_WALK_H_
 #define POLYOPS_GPU_CHANNEL_NORM_WALK_H_
 
@@ -83,8 +84,8 @@ GPU_DEVICE void copy_pack(Words* held, const T* channel, uint32_t pack) {
   copy_16_later(held, channel + uint64_t{pack} * kPack<T>);
 }
 
-// All of a thread's packs on their way into `held`, one after the other block_threads() apart, stage by
-// stage of all inputs.
+// All of a thread's packs on their way into `held`, one after the other block_threads() apart,
+// stage by stage of all inputs.
 template <class T, int kInputs>
 GPU_DEVICE void begin_walk(const ChannelWalk& of, const WalkShare& share,
                            const T* const (&in)[kInputs], int64_t channel, Words* held) {
@@ -114,8 +115,8 @@ GPU_DEVICE void for_each_arriving(const ChannelWalk& of, int32_t held, F f) {
 
 constexpr int kWalkBatch = 4;  // packs in flight, of a thread and what there is no room for
 
-// Calls f(pack in the channel, words of each input) for a thread's packs that there is no room for; backwards
-// the last first, which nobody looks at after that.
+// Calls f(pack in the channel, words of each input) for a thread's packs that there is no room for;
+// backwards the last first, which nobody looks at after that.
 template <bool kBackwards, class T, int kInputs, class F>
 GPU_DEVICE void for_each_beyond(const ChannelWalk& of, const WalkShare& share,
                                 const T* const (&channel)[kInputs], F f) {

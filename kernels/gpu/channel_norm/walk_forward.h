@@ -1,5 +1,5 @@
-// Walking over channels (walk.h): their moments, and the lines of those. Bound: memory, one read and one
-// write, and a second read of what there is no room for.
+// Walking over channels (walk.h): their moments, and the lines of those. Bound: memory, one read
+// and one write, and a second read of what there is no room for.
 #ifndef POLYOPS_GPU_CHANNEL_NORM_WALK_FORWARD_H_
 #define POLYOPS_GPU_CHANNEL_NORM_WALK_FORWARD_H_
 
@@ -11,8 +11,8 @@
 namespace polyops::gpu {
 namespace {
 
-// Of the wave's packs, which arrive meanwhile: around the mean of the first of each lane, so that the
-// squares are at most as many times those around the mean of all as a lane has packs, and one.
+// Of the wave's packs, which arrive meanwhile: around the mean of the first of each lane, so that
+// the squares are at most as many times those around the mean of all as a lane has packs, and one.
 template <class T>
 GPU_DEVICE Welford moments_of_wave(const ChannelWalk& of, const WalkShare& share, const Words* mine,
                                    const T* channel) {
@@ -42,8 +42,8 @@ GPU_DEVICE Welford moments_of_wave(const ChannelWalk& of, const WalkShare& share
 constexpr int kWalkValues = 3;  // that blocks send each other
 constexpr int kWalkShared = 4 * kMostWaves;
 
-// Of the block, from those of its waves. `shared`: kWalkShared elements that nobody uses since the last
-// barrier but one.
+// Of the block, from those of its waves. `shared`: kWalkShared elements that nobody uses since the
+// last barrier but one.
 GPU_DEVICE Welford moments_of_block(const Welford& w, float count, float* shared) {
   const int lane = thread_id() % wave_size(), wave = thread_id() / wave_size();
   if (lane == 0) {
@@ -110,9 +110,9 @@ GPU_DEVICE void store_walked(const ChannelWalk& of, const WalkShare& share, cons
       [] { close_copies(); });
 }
 
-// Norm: load(channel), what the lines come of beside the moments, early; stage(loaded, turn, room), to what
-// `room` the block has for it, where it was not used since the last barrier but one; lines(loaded,
-// turn, room, moments), which gives a pack's line; store(channel, moments).
+// Norm: load(channel), what the lines come of beside the moments, early; stage(loaded, turn, room),
+// to what `room` the block has for it, where it was not used since the last barrier but one;
+// lines(loaded, turn, room, moments), which gives a pack's line; store(channel, moments).
 template <class T, class Norm>
 GPU_KERNEL(kWalkThreads)
 walk_forward(ChannelWalk of, Norm norm, RunPointers<T, 1> p) {

@@ -15,8 +15,8 @@ struct WalkPlan {
   size_t bytes;
 };
 
-// Rows of `width` packs of a channel, of `inputs` tensors that are read; `besides`: bytes of a block for
-// what else it keeps; `most`: of its packs, where a cluster can have more blocks.
+// Rows of `width` packs of a channel, of `inputs` tensors that are read; `besides`: bytes of a
+// block for what else it keeps; `most`: of its packs, where a cluster can have more blocks.
 struct WalkTask {
   int64_t channels, rows, width;
   int inputs;
@@ -111,8 +111,8 @@ inline WalkPlan plan_of(const WalkTask& task, const WalkWay& way, const polyops_
           static_cast<size_t>(bytes)};
 }
 
-// at_a_time(blocks): clusters of so many that run at the same time, each block on a multiprocessor of
-// its own. Without blocks where there is no way.
+// at_a_time(blocks): clusters of so many that run at the same time, each block on a multiprocessor
+// of its own. Without blocks where there is no way.
 template <class F>
 WalkPlan plan_walk(const WalkTask& task, F at_a_time, const polyops_context* ctx) {
   if (task.rows * task.channels * task.width > kMostElements) return {};

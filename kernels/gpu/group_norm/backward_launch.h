@@ -64,8 +64,7 @@ int launch_held(const HeldPlan<HeldUnits>& held, const GroupBackwardArgs& a,
   const int64_t clusters =
       walking_clusters(shape.rows(), resident_blocks(shape.rows() * held.blocks, shared, ctx) *
                                          resident_clusters(kernel, held.blocks, ctx));
-  return launch(kernel,
-                {clusters * held.blocks, held.threads, held.shared, held.blocks}, ctx,
+  return launch(kernel, {clusters * held.blocks, held.threads, held.shared, held.blocks}, ctx,
                 make_group_gradient<T>(a, shape, held.shape.parts, ctx), held.shape,
                 static_cast<int32_t>(shape.rows()));
 }

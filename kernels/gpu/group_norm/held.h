@@ -1,7 +1,7 @@
 // group_norm of groups that shared memory has room for, that of a block or of a cluster of blocks.
-// Every thread copies its packs there, all of them at once, and looks at them twice: for the moments, as
-// they arrive, and for the results. So a group is read once, and as its packs take no registers,
-// several blocks share a multiprocessor: some load while others store.
+// Every thread copies its packs there, all of them at once, and looks at them twice: for the
+// moments, as they arrive, and for the results. So a group is read once, and as its packs take no
+// registers, several blocks share a multiprocessor: some load while others store.
 #ifndef POLYOPS_GPU_GROUP_NORM_HELD_H_
 #define POLYOPS_GPU_GROUP_NORM_HELD_H_
 

@@ -1,6 +1,6 @@
-// Groups of whole packs of each channel, walked over (channel_norm/walk.h): more of them than find room at
-// the same time, or such as no cluster has room for. (Others are quicker by held.h: float32 16x1280x16x16
-// in 12 us on an H200, and in 17.)
+// Groups of whole packs of each channel, walked over (channel_norm/walk.h): more of them than find
+// room at the same time, or such as no cluster has room for. (Others are quicker by held.h: float32
+// 16x1280x16x16 in 12 us on an H200, and in 17.)
 #ifndef POLYOPS_GPU_GROUP_NORM_WALK_H_
 #define POLYOPS_GPU_GROUP_NORM_WALK_H_
 
@@ -15,8 +15,8 @@ struct alignas(8) Affine {
   float weight, bias;
 };
 
-// See walk_forward(). A group's parameters, of at most as many channels as a block has threads, are in
-// the block's memory, in two places in turn.
+// See walk_forward(). A group's parameters, of at most as many channels as a block has threads, are
+// in the block's memory, in two places in turn.
 template <class T>
 struct GroupWalk {
   GroupCall<T> call;
