@@ -40,7 +40,7 @@ FAMILY_HEADERS = {
 # shape of a launch and the list of kernels.
 SHARED_HEADERS = {"cpu/chip.h", "gpu/launch_shape.h", "gpu/table.h"}
 # What stands beside the family that compiles a folder, not in it: the meaning of its names.
-PROVIDED_HEADERS = {"gpu": {"platform.h"}}
+PROVIDED_HEADERS = {"gpu": {"platform.h", "matrix.h"}}
 
 
 def lines(file: Path) -> list[str]:
