@@ -105,8 +105,9 @@ inline Cases tiles() {
   return all;
 }
 
-// Images of 16 bits that fill a good part of matrices of 16 bands of 7 rows: a band and several, of several
-// images and of one, parts of an image; rows of one unit, of two, and longer. Then rows, in pieces.
+// Images of 16 bits that fill a good part of matrices of 16 bands of 7 rows: a band and several, of
+// several images and of one, parts of an image; rows of one unit, of two, and longer. Then rows, in
+// pieces.
 inline Cases bands() {
   return {
       {.batch = 9, .groups = 5, .in = {7, 6}, .taps = {7, 7}, .padding = {3}},

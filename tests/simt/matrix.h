@@ -1,4 +1,5 @@
-// Products of small matrices on the harness: kernels/gpu/convolution/bands.h says what multiply_add() is.
+// Products of small matrices on the harness: kernels/gpu/convolution/bands.h says what
+// multiply_add() is.
 #ifndef POLYOPS_TESTS_SIMT_MATRIX_H_
 #define POLYOPS_TESTS_SIMT_MATRIX_H_
 

@@ -8,9 +8,9 @@
 namespace polyops::testing {
 namespace {
 
-// Several planes to a block, and of one whose strips are more than a wave; channels that a cluster of
-// blocks adds up; both orders, and of channels next to each other sums that are added up in one pass and
-// in two. Of 16 bits, matrices of several images.
+// Several planes to a block, and of one whose strips are more than a wave; channels that a cluster
+// of blocks adds up; both orders, and of channels next to each other sums that are added up in one
+// pass and in two. Of 16 bits, matrices of several images.
 struct Planes {
   Sizes sizes;
   Sizes strides = {};

@@ -6,8 +6,8 @@ namespace simt {
 
 inline constexpr int kTogether = 32;
 
-// Calls all(lanes) once, when all of them have come: lanes[i] is what the i-th gave. An error where some
-// do not come, or ask for another function.
+// Calls all(lanes) once, when all of them have come: lanes[i] is what the i-th gave. An error where
+// some do not come, or ask for another function.
 void together(void* mine, void (*all)(void* const* lanes));
 
 }  // namespace simt

@@ -40,7 +40,11 @@ FAMILY_HEADERS = {
 # shape of a launch and the list of kernels.
 SHARED_HEADERS = {"cpu/chip.h", "gpu/launch_shape.h", "gpu/table.h"}
 # What stands beside the family that compiles a folder, not in it: the meaning of its names.
+<<<<<<< HEAD
 PROVIDED_HEADERS = {"gpu": {"platform.h", "grid_barrier.h"}}
+=======
+PROVIDED_HEADERS = {"gpu": {"platform.h", "matrix.h"}}
+>>>>>>> s15-dw
 
 
 def lines(file: Path) -> list[str]:

@@ -1,5 +1,6 @@
 """Random calls of what moves elements, or adds them up, by their places."""
 
+import samples_scatter_add
 from draws import Choose, any_of, layout_of, shape_of
 from samples import Args, Make, Sample, args
 from samples_cat import parts
@@ -76,6 +77,33 @@ def additions(choose: Choose) -> Sample:
         f"{count} into {shape} {layout} along {dim} {kind} alpha {alpha} skew {skew}",
         lambda m: addition(m, shape, dim, count, kind, skew, layout, alpha=alpha),
     )
+
+
+def puts(choose: Choose) -> Sample:
+    shape, kind = shape_of(choose, 1, 3), choose.choice(KINDS)
+    where = tuple(min(n, 20) for n in shape_of(choose, 1, 2))
+    layout = layout_of(choose, shape)
+    return any_of(
+        samples_scatter_add.PUT,
+        f"{where} into {shape} {layout} {kind}",
+        lambda m: samples_scatter_add.addition(m, shape, *where, kind=kind, layout=layout),
+    )
+
+
+def scatters(choose: Choose) -> Sample:
+    shape, kind = shape_of(choose, 1, 3), choose.choice(KINDS)
+    dim, rows = choose.randrange(len(shape)), choose.random() < 0.5
+    taken = tuple(choose.choice([1, 5, 90]) if d == dim else n for d, n in enumerate(shape))
+    layout = layout_of(choose, shape)
+
+    def make(m: Make) -> Args:
+        """rows: one place for all of a row, as of messages between nodes."""
+        of = tuple(n if d == dim or not rows else 1 for d, n in enumerate(taken))
+        index = indices(m, shape[dim], *of, kind=kind).expand(taken)
+        return args(m(*shape, layout=layout), dim, index, m(*taken))
+
+    name = choose.choice(["scatter_add", "scatter_add_"])
+    return any_of(name, f"{taken} into {shape} {layout} along {dim} {kind} rows {rows}", make)
 
 
 def selections(choose: Choose) -> Sample:

@@ -1,10 +1,12 @@
 """Random calls of activations, reductions, norms of rows and losses."""
 
+import math
+
 import samples_activations
 import samples_losses
 import samples_rms_norm
 from draws import Choose, any_of, image_of, layout_of, pair, shape_of
-from samples import Sample, args
+from samples import Args, Make, Sample, args, lay_out
 from samples_cross_entropy import loss_args
 from samples_extremes import ties
 from samples_rows import softmax_backward_args
@@ -50,6 +52,31 @@ def reductions(choose: Choose, overload: str) -> Sample:
         overload,
         f"{shape} over {dims} {layout} {keep} {named}",
         lambda m: args(m(*shape, layout=layout), dims, keepdim=keep, **named),
+    )
+
+
+def truths(choose: Choose, overload: str) -> Sample:
+    """Of which a few decide."""
+    shape = shape_of(choose, 1, 4)
+    dims = choose.sample(range(len(shape)), choose.randint(1, len(shape)))
+    layout, keep, as_bool = layout_of(choose, shape), choose.random() < 0.5, choose.random() < 0.5
+
+    def make(m: Make) -> Args:
+        values = m(*shape)
+        answers = values < 2 if overload.startswith("all") else values > 2
+        return args(lay_out(answers if as_bool else answers.to(m.dtype), layout), dims, keep)
+
+    return any_of(overload, f"{shape} over {dims} {layout} {keep} bool {as_bool}", make)
+
+
+def vector_norms(choose: Choose) -> Sample:
+    shape, order = shape_of(choose, 1, 4), choose.choice([2, 2, 1, 0, 3, 0.5, math.inf, -math.inf])
+    dims = choose.sample(range(len(shape)), choose.randint(1, len(shape)))
+    layout, keep = layout_of(choose, shape), choose.random() < 0.5
+    return any_of(
+        "linalg_vector_norm",
+        f"{order} of {shape} over {dims} {layout} {keep}",
+        lambda m: args(m(*shape, layout=layout), order, dims, keep),
     )
 
 

@@ -13,6 +13,7 @@ import samples_max_pool
 import samples_pool
 import samples_pool3d
 import samples_rms_norm
+import samples_scatter_add
 import samples_upsample
 import torch
 from accuracy import Errors
@@ -21,7 +22,7 @@ from devices import found, on_harness
 from samples import BF16, F16, F32, Make, Sample, args
 from samples_activations import BACKWARD, FORWARD
 from samples_cross_entropy import loss_args
-from samples_index import gradient
+from samples_index import gradient, indices
 from samples_index_add import addition
 from samples_norms import (
     batch_norm_args,
@@ -76,6 +77,8 @@ def of_rows() -> Iterator[Sample]:
     for name in ("var", "std", "var_mean", "std_mean"):
         yield line(f"{name}.correction", "8x1000", lambda m: args(m(8, 1000), [1]))
         yield line(f"{name}.correction", "100x33 over 0", lambda m: args(m(100, 33), [0]))
+    yield line("linalg_vector_norm", "8x1000", lambda m: args(m(8, 1000), 2, [1]))
+    yield line("linalg_vector_norm", "100x33 over 0", lambda m: args(m(100, 33), 3, [0]))
     yield line("cumsum", "4x1000", lambda m: args(m(4, 1000), 1))
 
 
@@ -167,6 +170,16 @@ def of_losses_and_sums() -> Iterator[Sample]:
         lambda m: gradient(m, (600,), 50, 16, skew=3),
     )
     yield line("index_add", "600 of 50x16", lambda m: addition(m, (50, 16), 0, 600, skew=3))
+    yield line(
+        samples_scatter_add.PUT,
+        "600 of 50x16",
+        lambda m: samples_scatter_add.addition(m, (50, 16), 600),
+    )
+    yield line(
+        "scatter_add",
+        "300x16 of 50x16",
+        lambda m: args(m(50, 16), 0, indices(m, 50, 300, 16), m(300, 16)),
+    )
 
 
 PARTS = (of_elements, of_rows, of_channels, of_images, of_losses_and_sums)

@@ -19,7 +19,17 @@ from conftest import SEED
 from devices import found, served_kernel_ops, served_ops
 from draws import Draw
 from draws_images import batch_norms, group_norms, pools, upsamples
-from draws_moves import additions, cats, copies, embeddings, gathers, lookups, selections
+from draws_moves import (
+    additions,
+    cats,
+    copies,
+    embeddings,
+    gathers,
+    lookups,
+    puts,
+    scatters,
+    selections,
+)
 from draws_rows import (
     activations,
     cross_entropies,
@@ -30,6 +40,8 @@ from draws_rows import (
     nll_losses,
     reductions,
     rms_norms,
+    truths,
+    vector_norms,
 )
 from samples import F64, Sample
 from test_device_samples import one_seed
@@ -50,8 +62,10 @@ DRAWS: dict[str, Draw] = {
     "adaptive_avg_pool3d": partial(pools, overload="_adaptive_avg_pool3d", module=samples_pool3d),
     "adaptive_max_pool2d": partial(pools, overload="adaptive_max_pool2d", module=samples_max_pool),
     "adaptive_max_pool3d": partial(pools, overload="adaptive_max_pool3d", module=samples_max_pool),
+    "all": partial(truths, overload="all.dims"),
     "amax": partial(reductions, overload="amax"),
     "amin": partial(reductions, overload="amin"),
+    "any": partial(truths, overload="any.dims"),
     "argmax": partial(extremes, overload="argmax"),
     "argmin": partial(extremes, overload="argmin"),
     "avg_pool2d": partial(pools, overload="avg_pool2d", module=samples_pool),
@@ -68,7 +82,9 @@ DRAWS: dict[str, Draw] = {
     "group_norm": group_norms,
     "index": lookups,
     "index_add": additions,
+    "index_put": puts,
     "index_select": selections,
+    "linalg_vector_norm": vector_norms,
     "log_sigmoid": partial(activations, op="log_sigmoid"),
     "log_softmax": log_softmaxes,
     "logsumexp": partial(reductions, overload="logsumexp"),
@@ -80,6 +96,7 @@ DRAWS: dict[str, Draw] = {
     "mish": partial(activations, op="mish"),
     "nll_loss": nll_losses,
     "rms_norm": rms_norms,
+    "scatter_add": scatters,
     "softplus": partial(activations, op="softplus"),
     "std": partial(reductions, overload="std.correction"),
     "std_mean": partial(reductions, overload="std_mean.correction"),

@@ -1,10 +1,10 @@
 // What bands.h multiplies: rows of 16 bands, and a filter on the diagonals of a matrix.
 //
-// multiply_add<T>(c, a, b)    C += A B by 32 neighbouring lanes, which all must come: 16 rows by 8 or 16 by
-//                             8. Lane 4 g + t has, in words of two elements, a: A's columns 2 t, 2 t + 1
-//                             of row g and of row g + 8, then those of columns 8 further; b: B's rows 2 t,
-//                             2 t + 1 of column g, then those 8 further; c: columns 2 t, 2 t + 1 of row g, then
-//                             of row g + 8
+// multiply_add<T>(c, a, b)    C += A B by 32 neighbouring lanes, which all must come: 16 rows by 8
+//                             or 16 by 8. Lane 4 g + t has, in words of two elements, a: A's columns
+//                             2 t, 2 t + 1 of row g and of row g + 8, then those of columns 8
+//                             further; b: B's rows 2 t, 2 t + 1 of column g, then those 8 further; c:
+//                             columns 2 t, 2 t + 1 of row g, then of row g + 8
 #ifndef POLYOPS_GPU_CONVOLUTION_BAND_PRODUCTS_H_
 #define POLYOPS_GPU_CONVOLUTION_BAND_PRODUCTS_H_
 
@@ -27,9 +27,9 @@ struct BandLane {
   GPU_DEVICE BandLane() : group(thread_id() % 32 / 4), pair(thread_id() % 4 * 2) {}
 };
 
-// The filters of a tile's channels in the block's memory. Those of a channel twice, as words of two taps
-// from even places on and from odd ones: [channel][place % 2][row][place / 2], where tap j is at place
-// kZeros + j and all others are 0.
+// The filters of a tile's channels in the block's memory. Those of a channel twice, as words of two
+// taps from even places on and from odd ones: [channel][place % 2][row][place / 2], where tap j is
+// at place kZeros + j and all others are 0.
 template <class W>
 struct BandFilters {
   static constexpr int kZeros = 2 * kUnit, kRowWords = 20, kChannelWords = 2 * W::kTaps * kRowWords;
@@ -72,8 +72,8 @@ struct BandFilter {
   }
 };
 
-// Which bands a lane's two rows of matrices are: of which image, from which row of the tile; none where
-// `rows`, how many the image has from there on, is 0.
+// Which bands a lane's two rows of matrices are: of which image, from which row of the tile; none
+// where `rows`, how many the image has from there on, is 0.
 struct BandRow {
   int32_t image, row, rows;
 
@@ -141,7 +141,8 @@ struct BandProducts {
       }
     }
   }
-  // Calls f(h, a, unit, x, y) for the words of a lane's rows h of matrices that are rows of results.
+  // Calls f(h, a, unit, x, y) for the words of a lane's rows h of matrices that are rows of
+  // results.
   template <class F>
   GPU_DEVICE void for_words(const BandRow (&bands)[2], F f) const {
 #pragma unroll

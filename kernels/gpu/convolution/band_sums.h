@@ -1,6 +1,7 @@
-// The sums for the filter's taps are a product of matrices, too: rows are some rows of the input, moved by
-// each of a filter's columns, and columns the gradients of 8 rows of results, which all of those rows meet.
-// One row more for each row of the input is of ones: it gives the sum of the gradients.
+// The sums for the filter's taps are a product of matrices, too: rows are some rows of the input,
+// moved by each of a filter's columns, and columns the gradients of 8 rows of results, which all of
+// those rows meet. One row more for each row of the input is of ones: it gives the sum of the
+// gradients.
 #ifndef POLYOPS_GPU_CONVOLUTION_BAND_SUMS_H_
 #define POLYOPS_GPU_CONVOLUTION_BAND_SUMS_H_
 
@@ -15,7 +16,8 @@ template <class W>
 struct BandSums {
   static constexpr int kMoves = 8, kRows = kMatrixRows / kMoves;
   static constexpr int kSums = W::kTaps * W::kTaps + 1;
-  // A wave's, a row of the matrix after the other, of which a column has the gradients of the n-th row.
+  // A wave's, a row of the matrix after the other, of which a column has the gradients of the n-th
+  // row.
   static constexpr int kWords = kMatrixRows * 8;
 
   // Of a tap, the last sum that of the gradients.
@@ -45,9 +47,10 @@ struct BandSumLane {
   static constexpr int kMoves = BandSums<W>::kMoves, kRows = BandSums<W>::kRows;
   float sums[4] = {0, 0, 0, 0};
 
-  // Adds the products of 16 columns of an image, of every `waves`-th step of rows of the tile from the
-  // wave-th on. src, grads: row 0 and column 0 in the block's memory. A lane has 4 neighbouring columns,
-  // whatever their order in the matrices. It reads rows that there are not, and makes nothing of them.
+  // Adds the products of 16 columns of an image, of every `waves`-th step of rows of the tile from
+  // the wave-th on. src, grads: row 0 and column 0 in the block's memory. A lane has 4 neighbouring
+  // columns, whatever their order in the matrices. It reads rows that there are not, and makes
+  // nothing of them.
   GPU_DEVICE void add(const Shape& s, const BandTile& tile, const T* src, const T* grads,
                       int32_t columns, int32_t wave, int32_t waves) {
     const BandLane lane;
@@ -102,8 +105,8 @@ GPU_DEVICE void put_matrix(const float (&part)[4], float* matrices) {
   matrix[64] = part[2], matrix[65] = part[3];
 }
 
-// Puts the sums of a block's channels, or a cluster's: a thread has some of them. sum_of(c, tap): of the
-// block, of the c-th channel; slots: kMostCluster of each sum.
+// Puts the sums of a block's channels, or a cluster's: a thread has some of them. sum_of(c, tap):
+// of the block, of the c-th channel; slots: kMostCluster of each sum.
 template <class T, class SumOf>
 GPU_DEVICE void put_band_sums(const Shape& s, const Sums<T>& sums, const SplitOfChannel& own,
                               int32_t channel, int32_t channels, int32_t taps, float* slots,

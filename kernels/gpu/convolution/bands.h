@@ -1,13 +1,13 @@
-// Depthwise convolutions of 16 bits as products of matrices. A row of 8 results, times a filter's row, is
-// what they read of one row of the image, times a matrix that has the filter's row on its diagonals.
-// Sums are float32, as by fmaf(): products of 16 bits are exact there.
+// Depthwise convolutions of 16 bits as products of matrices. A row of 8 results, times a filter's
+// row, is what they read of one row of the image, times a matrix that has the filter's row on its
+// diagonals. Sums are float32, as by fmaf(): products of 16 bits are exact there.
 //
-// A band is 7 rows of results, as many as leave none over in images of 7, 14, 28, 56 and 112. A wave
-// takes the a-th rows of 16 bands at a time, of several images, as the 16 rows of a matrix: what it
-// has read for one of 7 + taps - 1 rows, it multiplies by all rows of the filter.
+// A band is 7 rows of results, as many as leave none over in images of 7, 14, 28, 56 and 112. A
+// wave takes the a-th rows of 16 bands at a time, of several images, as the 16 rows of a matrix:
+// what it has read for one of 7 + taps - 1 rows, it multiplies by all rows of the filter.
 //
-// The matrix has zeros where a filter does not reach. Where the image has an infinity or a NaN these give a
-// NaN: a result that is one is computed again, tap by tap.
+// The matrix has zeros where a filter does not reach. Where the image has an infinity or a NaN
+// these give a NaN: a result that is one is computed again, tap by tap.
 #ifndef POLYOPS_GPU_CONVOLUTION_BANDS_H_
 #define POLYOPS_GPU_CONVOLUTION_BANDS_H_
 
@@ -40,8 +40,8 @@ GPU_DEVICE void convolve_again(const AnywhereCall<T>& call, const BandTiles& t,
   }
 }
 
-// A wave's results of one channel of the tile and of two units of columns: from `in` to `out`, in the
-// block's memory. from, to: where they lie in the device's.
+// A wave's results of one channel of the tile and of two units of columns: from `in` to `out`, in
+// the block's memory. from, to: where they lie in the device's.
 template <class W, class T>
 GPU_DEVICE void convolve_bands(const AnywhereCall<T>& call, const BandTiles& t,
                                const BandTile& tile, const uint32_t* filters, const T* in, T* out,

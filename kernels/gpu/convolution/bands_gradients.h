@@ -1,8 +1,9 @@
-// All gradients of such images as bands.h takes, at once. Bound: memory, input and gradient of the results
-// read once, gradient of the input written once. That is the convolution of the results' by the filter
-// turned.
+// All gradients of such images as bands.h takes, at once. Bound: memory, input and gradient of the
+// results read once, gradient of the input written once. That is the convolution of the results' by
+// the filter turned.
 //
-// Beyond the image there are zeros, which an infinity or a NaN makes NaN: a sum that is one is added up again.
+// Beyond the image there are zeros, which an infinity or a NaN makes NaN: a sum that is one is
+// added up again.
 #ifndef POLYOPS_GPU_CONVOLUTION_BANDS_GRADIENTS_H_
 #define POLYOPS_GPU_CONVOLUTION_BANDS_GRADIENTS_H_
 

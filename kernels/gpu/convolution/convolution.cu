@@ -1,7 +1,8 @@
-// convolution and convolution_backward on GPUs: those of one channel each ("depthwise"), in one and two
-// dimensions. All others are declined by the first comparison. Bound: memory, 2 elements moved per
-// result, backward 3 where one pass has all gradients (*_gradients.h), else 5. Of 16 bits, many are products
-// of matrices (bands.h, row_bands.h): fmaf() one by one takes longer than memory does, from 5x5 taps on.
+// convolution and convolution_backward on GPUs: those of one channel each ("depthwise"), in one and
+// two dimensions. All others are declined by the first comparison. Bound: memory, 2 elements moved
+// per result, backward 3 where one pass has all gradients (*_gradients.h), else 5. Of 16 bits, many
+// are products of matrices (bands.h, row_bands.h): fmaf() one by one takes longer than memory does,
+// from 5x5 taps on.
 #include <algorithm>
 
 #include "anywhere.h"

@@ -1,7 +1,8 @@
-// Depthwise convolutions of 16 bits along rows as products of matrices, as bands.h has them of images: a row of
-// 8 results is a row of a matrix, 16 such that follow each other are one. Without stride and dilation, by
-// filters of Conformer's 31 taps and such. Bound: memory, 2 elements moved per result. A wave reads what it
-// multiplies from the device's memory in whole lines, of which most are in the first cache.
+// Depthwise convolutions of 16 bits along rows as products of matrices, as bands.h has them of
+// images: a row of 8 results is a row of a matrix, 16 such that follow each other are one. Without
+// stride and dilation, by filters of Conformer's 31 taps and such. Bound: memory, 2 elements moved
+// per result. A wave reads what it multiplies from the device's memory in whole lines, of which
+// most are in the first cache.
 #ifndef POLYOPS_GPU_CONVOLUTION_ROW_BANDS_H_
 #define POLYOPS_GPU_CONVOLUTION_ROW_BANDS_H_
 
@@ -22,7 +23,8 @@ struct RowBandsCall {
   int64_t count;             // of waves
 };
 
-// Two neighbouring elements of a row, the first of which is at an even place, at p; 0 beyond its ends.
+// Two neighbouring elements of a row, the first of which is at an even place, at p; 0 beyond its
+// ends.
 template <class T>
 GPU_DEVICE uint32_t word_of_row(const T* p, int32_t place, int32_t columns) {
   uint32_t word = 0;
@@ -32,7 +34,8 @@ GPU_DEVICE uint32_t word_of_row(const T* p, int32_t place, int32_t columns) {
   return word;
 }
 
-// The filter for the units of what a row of results reads, whose first result's first tap is the odd-th.
+// The filter for the units of what a row of results reads, whose first result's first tap is the
+// odd-th.
 template <class T>
 GPU_DEVICE void load_row_filter(const T* taps, int64_t step, int32_t count, int32_t odd,
                                 uint32_t (&filter)[kRowUnits]) {

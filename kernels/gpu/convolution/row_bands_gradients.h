@@ -1,5 +1,5 @@
-// All gradients of what row_bands.h convolves, at once. Bound: memory, input and gradient of the results read
-// once, gradient of the input written once.
+// All gradients of what row_bands.h convolves, at once. Bound: memory, input and gradient of the
+// results read once, gradient of the input written once.
 #ifndef POLYOPS_GPU_CONVOLUTION_ROW_BANDS_GRADIENTS_H_
 #define POLYOPS_GPU_CONVOLUTION_ROW_BANDS_GRADIENTS_H_
 
@@ -131,8 +131,8 @@ gradients_of_row_bands(RowBandsGradientsCall<T> call) {
                 [&](int32_t, int32_t tap) { return sum_of_block(call, own, matrices, tap); });
 }
 
-// Blocks that keep the largest chip of today busy, a power of two for each channel, as far as there are
-// pieces.
+// Blocks that keep the largest chip of today busy, a power of two for each channel, as far as there
+// are pieces.
 inline int64_t row_bands_splits(const Shape& s, int64_t count) {
   const int64_t wanted = kSumMultiprocessors * 8;
   int64_t splits = 1;

@@ -1,10 +1,10 @@
 // Pieces of rows in the block's memory, and the sums for a filter's taps over one: what
 // row_bands_gradients.h has of a wave.
 //
-// The sums for the filter's taps: a matrix has the gradients of the results in its 16 rows, each moved by one
-// more, and the input in the columns of the other, moved by 16 more each. A column of ones gives the sum of
-// the gradients. A wave has some pieces of the channel's rows, one after the other, which come to the
-// block's memory, with zeros around a row.
+// The sums for the filter's taps: a matrix has the gradients of the results in its 16 rows, each
+// moved by one more, and the input in the columns of the other, moved by 16 more each. A column of
+// ones gives the sum of the gradients. A wave has some pieces of the channel's rows, one after the
+// other, which come to the block's memory, with zeros around a row.
 #ifndef POLYOPS_GPU_CONVOLUTION_ROW_PIECES_H_
 #define POLYOPS_GPU_CONVOLUTION_ROW_PIECES_H_
 

@@ -1,6 +1,6 @@
-// Products of the gradients of a strip and the pixels that it reads, by a thread that slides down the
-// image: see slide.h, which says what Own is. It keeps the sums of all taps and, for the bias, of the
-// gradients, and the gradients of the rows of results that still read pixels.
+// Products of the gradients of a strip and the pixels that it reads, by a thread that slides down
+// the image: see slide.h, which says what Own is. It keeps the sums of all taps and, for the bias,
+// of the gradients, and the gradients of the rows of results that still read pixels.
 #ifndef POLYOPS_GPU_CONVOLUTION_STRIP_SUMS_H_
 #define POLYOPS_GPU_CONVOLUTION_STRIP_SUMS_H_
 
@@ -14,8 +14,8 @@ namespace {
 // scratch_bytes() cannot see the device: the largest chip of today.
 constexpr int64_t kSumMultiprocessors = 132;
 
-// Which split of which channel's sums a block has, or group of channels': those next to each other begin
-// together, or a channel's splits, which are a cluster.
+// Which split of which channel's sums a block has, or group of channels': those next to each other
+// begin together, or a channel's splits, which are a cluster.
 struct SplitOfChannel {
   int32_t split, channel;
 
@@ -33,16 +33,17 @@ struct SplitOfChannel {
   }
 };
 
-// A power of two of blocks, one for each split, of which the last may have nothing to do; 1: too many.
+// A power of two of blocks, one for each split, of which the last may have nothing to do; 1: too
+// many.
 inline int cluster_of(int64_t splits, const polyops_context* ctx) {
   int cluster = 1;
   while (cluster < splits) cluster *= 2;
   return cluster > most_cluster(ctx) ? 1 : cluster;
 }
 
-// Adds up the sums of a block's threads, and a cluster's blocks, and puts them: a thread has one of them
-// then. shared: kSums * kMostWaves elements, of which the last kMostCluster of each sum are for those of
-// blocks.
+// Adds up the sums of a block's threads, and a cluster's blocks, and puts them: a thread has one of
+// them then. shared: kSums * kMostWaves elements, of which the last kMostCluster of each sum are
+// for those of blocks.
 template <int kSums, class T>
 GPU_DEVICE void put_sums(float (&x)[kSums], const Shape& s, const SplitOfChannel& own,
                          const Sums<T>& sums, float* shared) {
@@ -96,9 +97,9 @@ struct StripSums {
       for (int e = 0; e < Own::kElements; ++e) sums[W::kTaps][e] += grads[0][c][e];
     }
   }
-  // The products of the results of m rows back with what is read now. Results that the image has not
-  // are skipped, not multiplied by 0: what is read may be infinite. So are pixels that it has not, of
-  // which has(j) is false.
+  // The products of the results of m rows back with what is read now. Results that the image has
+  // not are skipped, not multiplied by 0: what is read may be infinite. So are pixels that it has
+  // not, of which has(j) is false.
   template <class Has>
   GPU_DEVICE void add(int m, int32_t results,
                       const float (&values)[W::kS][Own::kPixels][Own::kElements], Has has) {
