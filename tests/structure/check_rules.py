@@ -40,11 +40,7 @@ FAMILY_HEADERS = {
 # shape of a launch and the list of kernels.
 SHARED_HEADERS = {"cpu/chip.h", "gpu/launch_shape.h", "gpu/table.h"}
 # What stands beside the family that compiles a folder, not in it: the meaning of its names.
-<<<<<<< HEAD
-PROVIDED_HEADERS = {"gpu": {"platform.h", "grid_barrier.h"}}
-=======
-PROVIDED_HEADERS = {"gpu": {"platform.h", "matrix.h"}}
->>>>>>> s15-dw
+PROVIDED_HEADERS = {"gpu": {"grid_barrier.h", "matrix.h", "platform.h"}}
 
 
 def lines(file: Path) -> list[str]:
