@@ -160,9 +160,7 @@ TEST(Extreme, Columns) {
   check_all(cases);
 }
 
-TEST(Extreme, ManyColumns) {
-  check_some({{{11, 67585}, 0}, {{3, 400, 8}, 1}, {{3, 400, 9}, 1}});
-}
+TEST(Extreme, ManyColumns) { check_some({{{11, 67585}, 0}, {{3, 400, 8}, 1}, {{3, 400, 9}, 1}}); }
 
 // Of which a lane has whole ones; of results side by side a wave stores its own.
 TEST(Extreme, FewRowsOfColumns) {
@@ -180,7 +178,8 @@ TEST(Extreme, FewRowsOfColumns) {
 
 // At the ends of a pack and of a row, in one part and in several; twice, of which the first counts.
 TEST(Extreme, SpecialValues) {
-  const std::vector<Case> cases = {{{3, 300}, 1}, {{40, 24}, 0}, {{2, 20000}, 1}, {{900, 16}, 0}, {{7, 40}, 0}};
+  const std::vector<Case> cases = {
+      {{3, 300}, 1}, {{40, 24}, 0}, {{2, 20000}, 1}, {{900, 16}, 0}, {{7, 40}, 0}};
   for (const Case& c : cases) {
     for (double special : {std::nan(""), HUGE_VAL, -HUGE_VAL, 6e4, -6e4}) {
       for (int32_t dtype : kDtypes) {
@@ -194,7 +193,8 @@ TEST(Extreme, SpecialValues) {
 }
 
 TEST(Extreme, NothingButOneValue) {
-  const std::vector<Case> cases = {{{3, 30}, 1}, {{1, 9}, 1, {}, 1}, {{30, 3}, 0}, {{6, 24}, 0}, {{2, 17000}, 1}};
+  const std::vector<Case> cases = {
+      {{3, 30}, 1}, {{1, 9}, 1, {}, 1}, {{30, 3}, 0}, {{6, 24}, 0}, {{2, 17000}, 1}};
   for (const Case& c : cases) {
     for (double value : {HUGE_VAL, -HUGE_VAL, std::nan(""), 0.0}) {
       Buffer src(POLYOPS_FLOAT32, c.sizes, {}, c.offset);
@@ -206,7 +206,8 @@ TEST(Extreme, NothingButOneValue) {
 
 // The first zero counts, and its sign is that of the value.
 TEST(Extreme, ZerosOfBothSigns) {
-  for (const Case& c : std::vector<Case>{{{5, 60}, 1}, {{5, 60}, 1, {}, 1}, {{60, 8}, 0}, {{6, 8}, 0}}) {
+  for (const Case& c :
+       std::vector<Case>{{{5, 60}, 1}, {{5, 60}, 1, {}, 1}, {{60, 8}, 0}, {{6, 8}, 0}}) {
     for (int32_t dtype : kDtypes) {
       Buffer src(dtype, c.sizes, {}, c.offset);
       for (int64_t period : {2, 3, 64}) {

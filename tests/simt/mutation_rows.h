@@ -248,8 +248,8 @@ Calls sum() {
 // have the same kernels.
 Calls argmax() {
   Calls all = {"argmax", {}};
-  for (const Shape& s :
-       std::vector<Shape>{{{2, 9000}, 1}, {{1, 70001}, 1}, {{50, 24}, 0}, {{300, 19}, 1}, {{5, 520}, 0}}) {
+  for (const Shape& s : std::vector<Shape>{
+           {{2, 9000}, 1}, {{1, 70001}, 1}, {{50, 24}, 0}, {{300, 19}, 1}, {{5, 520}, 0}}) {
     all.calls.push_back([s](const polyops_kernel& kernel) {
       Sizes kept = s.sizes;
       kept[static_cast<size_t>(s.dim)] = 1;

@@ -34,9 +34,7 @@ GPU_DEVICE Key with_number(Key key, uint32_t number) {
 GPU_DEVICE Key larger_key(Key a, Key b) { return a > b ? a : b; }
 
 // NaN beats all but NaN.
-GPU_DEVICE bool beats(float rank, float best) {
-  return best == best && !(rank <= best);
-}
+GPU_DEVICE bool beats(float rank, float best) { return best == best && !(rank <= best); }
 
 // The number of the first of the best.
 template <class Op, int kCount>

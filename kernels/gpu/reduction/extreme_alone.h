@@ -88,8 +88,8 @@ struct BestRows {
 
 // Of a wave's lanes, each of which has kWide results beside the next one's; `tasks` of them are there.
 template <int kWide>
-GPU_DEVICE void store_indices(const uint32_t (&row)[kWide], Words* shared, int64_t* indices, uint32_t first,
-                              uint32_t tasks) {
+GPU_DEVICE void store_indices(const uint32_t (&row)[kWide], Words* shared, int64_t* indices,
+                              uint32_t first, uint32_t tasks) {
   const int lane = thread_id() % wave_size();
 #pragma unroll
   for (int j = 0; j < kWide; j += 4) {
