@@ -15,9 +15,8 @@ namespace polyops::gpu {
 namespace {
 
 constexpr int64_t kSortAlone = int64_t{kSortThreadsAlone} * kSortItems;
-// For so many blocks, shares are made smaller; and where there are a few more than an H200's 132
-// multiprocessors have at once.
-constexpr int64_t kWantedBlocks = 512, kAtOnce = 132 * 4;
+// For so many blocks, shares are made smaller.
+constexpr int64_t kWantedBlocks = 1024;
 
 inline int64_t ceil_div(int64_t n, int64_t by) { return (n + by - 1) / by; }
 
@@ -89,11 +88,7 @@ inline Plan plan_of(const SumSizes& sizes) {
   const Teams t = teams_of(ceil_div(p.columns, per_pack));
   p.slack = t.teams * 16 < 512 ? t.teams * 16 : 512;
   const int64_t all = sizes.by_lookups ? p.lookups : p.lookups + p.rows;
-  const auto too_few = [&] {
-    const int64_t blocks = all / (2 * p.slack) * t.parts;
-    return blocks < kWantedBlocks || (blocks > kAtOnce && blocks < 2 * kAtOnce);
-  };
-  while (p.slack > 4 * t.teams && too_few()) p.slack /= 2;
+  while (p.slack > 4 * t.teams && all / (2 * p.slack) * t.parts < kWantedBlocks) p.slack /= 2;
   p.events = 2 * p.slack;
   p.shares = ceil_div(all, p.events);
   p.slots = p.lookups > p.slack ? p.lookups / (p.slack + 1) + 1 : 0;
