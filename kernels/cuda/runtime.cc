@@ -4,6 +4,8 @@
 
 #include <atomic>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <map>
 #include <mutex>
 #include <set>
@@ -76,7 +78,16 @@ int64_t most_shared(int device) {
 }
 
 // The code for 9.0 is compiled for that chip alone; all others run that for 8.0, made without
-// clusters.
+// clusters. So does 9.0 if it was left out, or the driver is told to compile itself.
+bool has_clusters() {
+#ifdef POLYOPS_CUDA_CLUSTERS
+  const char* compiles = std::getenv("CUDA_FORCE_PTX_JIT");
+  return compiles == nullptr || std::strcmp(compiles, "1") != 0;
+#else
+  return false;
+#endif
+}
+
 int most_cluster(int device) {
   static std::atomic<int> known[kMostDevices];
   if (device < 0 || device >= kMostDevices) return 1;
@@ -88,7 +99,7 @@ int most_cluster(int device) {
     cudaGetLastError();
     return 1;
   }
-  most = major == 9 && minor == 0 ? kPortableCluster : 1;
+  most = major == 9 && minor == 0 && has_clusters() ? kPortableCluster : 1;
   known[device].store(most, std::memory_order_relaxed);
   return most;
 }
@@ -162,7 +173,7 @@ int resident_clusters(const void* kernel, int blocks, int device) {
   int clusters = known[device][blocks].load(std::memory_order_relaxed);
   if (clusters != 0) return clusters;
   clusters = ask_clusters(kernel, blocks, device);
-  if (clusters < 1 || clusters > most) clusters = most * 15 / 16 < 1 ? 1 : most * 15 / 16;
+  if (clusters < 1 || clusters > most) return most * 15 / 16 < 1 ? 1 : most * 15 / 16;
   known[device][blocks].store(clusters, std::memory_order_relaxed);
   return clusters;
 }
@@ -171,18 +182,19 @@ int clusters_at_a_time(const void* kernel, const gpu::LaunchShape& shape, int de
   static std::mutex mutex;
   static auto* known = new std::map<std::tuple<const void*, int, int, size_t, int>, int>;
   std::lock_guard lock(mutex);
-  const auto [at, is_new] =
-      known->try_emplace({kernel, device, shape.threads, shape.shared_bytes, shape.cluster}, 0);
-  if (!is_new) return at->second;
+  const std::tuple key(kernel, device, shape.threads, shape.shared_bytes, shape.cluster);
+  if (const auto at = known->find(key); at != known->end()) return at->second;
   const Extended extended(shape, nullptr, false);
+  int clusters = 0;
   cudaError_t error = make_current(device);
   if (error == cudaSuccess && shape.shared_bytes != 0) error = allow_shared(kernel, device);
   if (error == cudaSuccess) {
-    error = cudaOccupancyMaxActiveClusters(&at->second, kernel, &extended.config);
+    error = cudaOccupancyMaxActiveClusters(&clusters, kernel, &extended.config);
   }
-  if (error != cudaSuccess) cudaGetLastError();  // the launch will say it
-  if (at->second < 1) at->second = (multiprocessors(device) + shape.cluster - 1) / shape.cluster;
-  return at->second;
+  if (error == cudaSuccess && clusters > 0) return known->emplace(key, clusters).first->second;
+  cudaGetLastError();
+  clusters = multiprocessors(device) / shape.cluster;
+  return clusters < 1 ? 1 : clusters;
 }
 
 int launch(const void* kernel, const gpu::LaunchShape& shape, const polyops_context* ctx,
@@ -192,7 +204,7 @@ int launch(const void* kernel, const gpu::LaunchShape& shape, const polyops_cont
   if (shape.shared_bytes != 0) error = allow_shared(kernel, ctx->device_index);
   if (error != cudaSuccess) return fail("shared memory", error);
   const auto stream = static_cast<cudaStream_t>(ctx->stream);
-  const bool early = shape.early && most_cluster(ctx->device_index) > 1;  // both from 9.0 on
+  const bool early = shape.early && most_cluster(ctx->device_index) > 1;  // both are 9.0's
   if (shape.cluster > 1 || shape.whole || early) {
     const Extended extended(shape, stream, early);
     error = cudaLaunchKernelExC(&extended.config, kernel, args);
@@ -200,6 +212,10 @@ int launch(const void* kernel, const gpu::LaunchShape& shape, const polyops_cont
     error = cudaLaunchKernel(kernel, dim3(static_cast<unsigned>(shape.blocks)),
                              dim3(static_cast<unsigned>(shape.threads)), args, shape.shared_bytes,
                              stream);
+  }
+  if (error == cudaErrorCooperativeLaunchTooLarge) {  // a process may have a part of the device
+    cudaGetLastError();
+    return POLYOPS_DECLINED;
   }
   return error == cudaSuccess ? POLYOPS_OK : fail("launch", error);
 }

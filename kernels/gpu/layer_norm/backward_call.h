@@ -45,7 +45,7 @@ inline int64_t sums_stride(const Shape& shape) { return round_up(shape.n, 4); }
 
 // What the lanes of a block take of a row, 32 elements each.
 constexpr int64_t kWalkElements = 32 * kBackwardMost.threads;
-// Of a workspace of up to half a megabyte each.
+// Of a workspace of up to a megabyte each.
 constexpr int64_t kMostClusters = 80;
 // Of the shared memory that a block has, what is neither weight nor rows.
 template <class Norm>
@@ -65,8 +65,10 @@ size_t backward_scratch(const void* p, int32_t) {
   const Shape shape = shape_of(a.src, a.normalized_rank);
   const int64_t pack = pack_elements(a.src.dtype);
   const int64_t chunks = tile(shape, kTileThreads * pack).chunks;
-  // Where shared memory is small, or there are no clusters, rows go in chunks.
-  const int64_t most = shape.n > kWalkElements ? kMostClusters : kMostWalkers<Norm>;
+  // Where shared memory is small, or there are no clusters or none takes a row, rows go in chunks.
+  const int64_t most = shape.n > kMostCluster * kWalkElements ? 1
+                       : shape.n > kWalkElements              ? kMostClusters
+                                                              : kMostWalkers<Norm>;
   const int64_t walkers = smaller(most, round_up(shape.rows, pack));
   return sums_bytes<Norm>(shape, chunks > walkers ? chunks : walkers);
 }
