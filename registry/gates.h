@@ -5,6 +5,7 @@
 
 #include <deque>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -15,7 +16,6 @@
 namespace polyops {
 
 inline constexpr const char kNotMeasured[] = "gate: not measured";
-inline constexpr const char kChipNotMeasured[] = "gate: chip not measured";
 
 // One measurement: ratio = time of stock / time of the kernel.
 struct GatePoint {
@@ -33,7 +33,6 @@ class GateTable {
   float nearest(int threads, const GateKey& key) const;
 
   bool empty() const { return buckets_.empty(); }
-  std::set<int32_t> dtypes() const;
 
  private:
   struct Bucket {
@@ -50,41 +49,38 @@ class GateTable {
 // What decides about one kernel on the chip at hand.
 class Gate {
  public:
-  // own: the kernel's points on this chip. measured: the dtypes in which its op was measured there,
-  // with whatever kernel; in these own points decide. others: its points on every other chip that
-  // has some, which decide in dtypes that nobody measured here.
-  Gate(GateTable own, std::set<int32_t> measured, std::vector<GateTable> others)
-      : own_(std::move(own)), measured_(std::move(measured)), others_(std::move(others)) {}
+  // own: the kernel's points on this chip, if there are any. chip_is_measured: the chip
+  // has a gate file. others: its points on every other chip that has some.
+  Gate(std::optional<GateTable> own, bool chip_is_measured, std::vector<GateTable> others)
+      : own_(std::move(own)), chip_is_measured_(chip_is_measured), others_(std::move(others)) {}
 
   // nullptr: open. Otherwise the reason for which it is shut, of static lifetime. A thread remembers
   // its last answers: models repeat their shapes, and the search costs 60 ns that a declined call
   // of 1 us does not have.
   const char* check(int threads, const GateKey& key) const;
 
-  // The op was measured on this chip, but not with this kernel: an instruction set that others are
-  // better than. Or no chip was measured with this kernel.
-  bool never_opens() const { return never_opens_; }
+  // The chip was measured, but not this kernel on it: an instruction set that others are better than.
+  // Or neither it nor any other chip was, with this kernel.
+  bool never_opens() const { return chip_is_measured_ ? !own_ : others_.empty(); }
 
  private:
   const char* search(int threads, const GateKey& key) const;
-  bool is_open_somewhere() const;
   static uint64_t next_id();
 
   uint64_t id_ = next_id();  // of this gate and its copies alone, in the life of the process
-  GateTable own_;
-  std::set<int32_t> measured_;
+  std::optional<GateTable> own_;
+  bool chip_is_measured_;
   std::vector<GateTable> others_;
-  bool never_opens_ = !is_open_somewhere();
 };
 
 // Everything that was measured: chip -> kernel -> points.
 class GateStore {
  public:
-  void add(const std::string& chip, const std::string& op, const std::string& kernel, int threads,
-           const GateKey& key, float ratio);
+  void add(const std::string& chip, const std::string& kernel, int threads, const GateKey& key,
+           float ratio);
   // The gate as of the points added so far. Never changed and never freed while the store lives:
   // calls may be reading it.
-  const Gate* gate_for(const std::string& chip, const std::string& op, const std::string& kernel);
+  const Gate* gate_for(const std::string& chip, const std::string& kernel);
   bool measured(const std::string& chip) const { return tables_.contains(chip); }
   // The thread classes in which this chip was measured, e.g. "1, 2-3".
   std::string thread_classes(const std::string& chip) const;
@@ -92,7 +88,6 @@ class GateStore {
  private:
   std::map<std::string, std::map<std::string, GateTable>> tables_;
   std::map<std::string, std::set<int>> classes_;
-  std::map<std::pair<std::string, std::string>, std::set<int32_t>> dtypes_;  // of chip and op
   std::map<std::pair<std::string, std::string>, const Gate*> current_;
   std::deque<Gate> gates_;  // all there ever were
 };

@@ -128,7 +128,7 @@ void Registry::add_gate(const std::string& chip, const std::string& kernel, int 
                                 " (expected above 0)");
   }
   std::copy(sizes.begin(), sizes.end(), key.sizes);
-  gates_.add(chip, op.name, kernel, threads, key, ratio);
+  gates_.add(chip, kernel, threads, key, ratio);
 }
 
 void Registry::commit_gates() {
@@ -157,8 +157,7 @@ std::vector<Candidate> Registry::build(const std::string& device, const KernelOp
       if (op.name != std::string(k.op) || !usable(f, k)) continue;
       if (forced != forced_.end() && forced->second != k.name) continue;
       const bool gated = gate_on_ && forced == forced_.end();
-      const Gate* gate = gated ? gates_.gate_for(chip, op.name, k.name) : nullptr;
-      candidates.push_back({&k, gate, f.backend});
+      candidates.push_back({&k, gated ? gates_.gate_for(chip, k.name) : nullptr, f.backend});
     }
   }
   return candidates;

@@ -11,8 +11,7 @@ def start() -> None:
     """Raises ValueError for a wrong value in a POLYOPS_ variable or a broken gate file."""
     _C.initialize(str(PACKAGE / "lib"))
     ops = {kernel["name"]: kernel["op"] for kernel in _C.kernels()}
-    for path in _gates.files():
-        _gates.load(_gates.read(path), ops)
+    _gates.load_all(map(_gates.read, _gates.files()), ops)
     _C.commit_gates()
     if _C.policy()["autopatch"]:
         _C.patch()

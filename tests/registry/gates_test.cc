@@ -97,9 +97,9 @@ TEST(GateTable, TheSameSizesAgainKeepTheLowerRatio) {
 
 TEST(Gate, OnAMeasuredChipOpensWhereItIsFasterThanMeasurementErrs) {
   GateStore store;
-  store.add("chip", "op", "kernel", 1, key(1 << 10), 1.03f);
-  store.add("chip", "op", "kernel", 1, key(1 << 20), 1.02f);
-  const Gate& gate = *store.gate_for("chip", "op", "kernel");
+  store.add("chip", "kernel", 1, key(1 << 10), 1.03f);
+  store.add("chip", "kernel", 1, key(1 << 20), 1.02f);
+  const Gate& gate = *store.gate_for("chip", "kernel");
   EXPECT_EQ(gate.check(1, key(1 << 10)), nullptr);
   EXPECT_STREQ(gate.check(1, key(1 << 20)), "gate: not faster");
   EXPECT_STREQ(gate.check(1, key(1 << 30)), "gate: not measured");
@@ -108,70 +108,40 @@ TEST(Gate, OnAMeasuredChipOpensWhereItIsFasterThanMeasurementErrs) {
 
 TEST(Gate, OnAMeasuredChipOthersDoNotMatter) {
   GateStore store;
-  store.add("chip", "op", "kernel", 1, key(1 << 10), 1.1f);
-  store.add("other", "op", "kernel", 1, key(1 << 10), 0.1f);
-  store.add("other", "op", "late", 1, key(1 << 10), 9.0f);
-  EXPECT_EQ(store.gate_for("chip", "op", "kernel")->check(1, key(1 << 10)), nullptr);
-  EXPECT_STREQ(store.gate_for("chip", "op", "late")->check(1, key(1 << 10)), "gate: not measured");
-}
-
-TEST(Gate, OfAnOpThatNobodyMeasuredHereIsThatOfAnUnmeasuredChip) {
-  GateStore store;
-  store.add("chip", "op", "kernel", 1, key(1 << 10), 0.9f);
-  store.add("other", "new op", "new", 1, key(1 << 10), 1.3f);
-  store.add("other", "new op", "new", 1, key(1 << 20), 1.29f);
-  const Gate& gate = *store.gate_for("chip", "new op", "new");
-  EXPECT_FALSE(gate.never_opens());
-  EXPECT_EQ(gate.check(1, key(1 << 10)), nullptr);
-  EXPECT_STREQ(gate.check(1, key(1 << 20)), "gate: chip not measured");
-}
-
-TEST(Gate, OfADtypeThatNobodyMeasuredHereIsThatOfAnUnmeasuredChip) {
-  const GateKey half = key(1 << 10, 0, POLYOPS_FLOAT16);
-  GateStore store;
-  store.add("chip", "op", "kernel", 1, key(1 << 10), 0.9f);
-  EXPECT_STREQ(store.gate_for("chip", "op", "kernel")->check(1, half), "gate: not measured");
-  for (const GateKey& k : {key(1 << 10), half}) store.add("other", "op", "kernel", 1, k, 2.0f);
-  store.add("other", "op", "late", 1, half, 2.0f);
-  EXPECT_STREQ(store.gate_for("chip", "op", "kernel")->check(1, key(1 << 10)), "gate: not faster");
-  EXPECT_EQ(store.gate_for("chip", "op", "kernel")->check(1, half), nullptr);
-  EXPECT_EQ(store.gate_for("chip", "op", "late")->check(1, half), nullptr);
-  // Any kernel of the op, measured here in float16, says that float16 was looked at.
-  store.add("chip", "op", "third", 1, half, 0.5f);
-  EXPECT_STREQ(store.gate_for("chip", "op", "kernel")->check(1, half), "gate: not measured");
-  EXPECT_TRUE(store.gate_for("chip", "op", "late")->never_opens());
+  store.add("chip", "kernel", 1, key(1 << 10), 1.1f);
+  store.add("other", "kernel", 1, key(1 << 10), 0.1f);
+  store.add("other", "late", 1, key(1 << 10), 9.0f);
+  EXPECT_EQ(store.gate_for("chip", "kernel")->check(1, key(1 << 10)), nullptr);
+  EXPECT_STREQ(store.gate_for("chip", "late")->check(1, key(1 << 10)), "gate: not measured");
 }
 
 TEST(Gate, OnAnUnmeasuredChipOpensWhereItWonClearlyOnEveryOther) {
   GateStore store;
-  store.add("one", "op", "kernel", 1, key(1 << 10), 1.3f);
-  store.add("two", "op", "kernel", 1, key(1 << 10), 5.0f);
-  store.add("three", "op", "unrelated", 1, key(1 << 10), 0.1f);
-  const Gate* gate = store.gate_for("new", "op", "kernel");
+  store.add("one", "kernel", 1, key(1 << 10), 1.3f);
+  store.add("two", "kernel", 1, key(1 << 10), 5.0f);
+  store.add("three", "unrelated", 1, key(1 << 10), 0.1f);
+  const Gate* gate = store.gate_for("new", "kernel");
   EXPECT_EQ(gate->check(1, key(1 << 10)), nullptr);
   EXPECT_STREQ(gate->check(1, key(1 << 30)), "gate: chip not measured");
   EXPECT_STREQ(gate->check(4, key(1 << 10)), "gate: chip not measured");
 
-  store.add("four", "op", "kernel", 1, key(1 << 10), 1.29f);
-  EXPECT_STREQ(store.gate_for("new", "op", "kernel")->check(1, key(1 << 10)),
-               "gate: chip not measured");
-  EXPECT_STREQ(store.gate_for("new", "op", "nobody's")->check(1, key(1 << 10)),
-               "gate: not measured");
+  store.add("four", "kernel", 1, key(1 << 10), 1.29f);
+  EXPECT_STREQ(store.gate_for("new", "kernel")->check(1, key(1 << 10)), "gate: chip not measured");
+  EXPECT_STREQ(store.gate_for("new", "nobody's")->check(1, key(1 << 10)), "gate: not measured");
   // What was handed out before keeps saying what it said: a call may be reading it.
   EXPECT_EQ(gate->check(1, key(1 << 10)), nullptr);
 }
 
 TEST(Gate, OnAnUnmeasuredChipOneThatWasNotMeasuredThereShutsIt) {
   GateStore store;
-  store.add("one", "op", "kernel", 1, key(1 << 10), 2.0f);
-  store.add("two", "op", "kernel", 2, key(1 << 10), 2.0f);
-  EXPECT_STREQ(store.gate_for("new", "op", "kernel")->check(1, key(1 << 10)),
-               "gate: chip not measured");
+  store.add("one", "kernel", 1, key(1 << 10), 2.0f);
+  store.add("two", "kernel", 2, key(1 << 10), 2.0f);
+  EXPECT_STREQ(store.gate_for("new", "kernel")->check(1, key(1 << 10)), "gate: chip not measured");
 }
 
 TEST(GateStore, NamesTheThreadClassesOfAChip) {
   GateStore store;
-  for (const int threads : {8, 1, 2, 3}) store.add("chip", "op", "k", threads, key(1), 1);
+  for (const int threads : {8, 1, 2, 3}) store.add("chip", "k", threads, key(1), 1);
   EXPECT_EQ(store.thread_classes("chip"), "1, 2-3, 8-15");
   EXPECT_EQ(store.thread_classes("other"), "");
   EXPECT_TRUE(store.measured("chip"));

@@ -14,30 +14,30 @@ const Gate* gate_with_ratio(float ratio) {
   static int kernels = 0;
   const std::string kernel = "kernel" + std::to_string(++kernels);
   const auto args = relu_args(1000);
-  store.add("chip", "op", kernel, 1, find_kernel_op("relu")->gate_key(&args), ratio);
-  return store.gate_for("chip", "op", kernel);
+  store.add("chip", kernel, 1, find_kernel_op("relu")->gate_key(&args), ratio);
+  return store.gate_for("chip", kernel);
 }
 
 // Of a kernel that was measured, but not with one thread.
 const Gate* unmeasured_gate() {
   static GateStore store;
   const auto args = relu_args(1000);
-  store.add("chip", "op", "kernel", 2, find_kernel_op("relu")->gate_key(&args), 2);
-  return store.gate_for("chip", "op", "kernel");
+  store.add("chip", "kernel", 2, find_kernel_op("relu")->gate_key(&args), 2);
+  return store.gate_for("chip", "kernel");
 }
 
 // Of a kernel that was measured nowhere, on a chip that was not either.
 const Gate* gate_of_nothing() {
   static GateStore empty;
-  return empty.gate_for("chip", "op", "kernel");
+  return empty.gate_for("chip", "kernel");
 }
 
 // Of a kernel that was not measured on a chip that was.
 const Gate* gate_that_never_opens() {
   static GateStore store;
   const auto args = relu_args(1000);
-  store.add("chip", "op", "measured", 1, find_kernel_op("relu")->gate_key(&args), 2);
-  return store.gate_for("chip", "op", "another");
+  store.add("chip", "measured", 1, find_kernel_op("relu")->gate_key(&args), 2);
+  return store.gate_for("chip", "another");
 }
 
 class Select : public ::testing::Test {

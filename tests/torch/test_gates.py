@@ -30,8 +30,9 @@ def test_gate_file_survives_writing_and_reading(tmp_path):
     other = _gates.Point(**{**POINT, "threads": 2})
     merged = _gates.merged(file.points, [faster, other])
     assert [(point.threads, point.ratio) for point in merged] == [(1, 2.0), (2, 1.5)]
-    _gates.write(_gates.GateFile(file.chip, file.torch, file.polyops, merged, file.path))
-    assert _gates.read(file.path).points == merged
+    _gates.write(_gates.GateFile(file.chip, file.torch, file.polyops, merged, file.path, "other"))
+    again = _gates.read(file.path)
+    assert (again.points, again.like) == (merged, "other")
 
 
 @pytest.mark.parametrize(
@@ -66,8 +67,28 @@ def test_gate_of_an_unknown_kernel_is_ignored(tmp_path):
 
 
 def test_shipped_gate_files_are_valid():
-    for path in _gates.files():
-        assert _gates.read(path).chip == path.stem
+    files = {path.stem: _gates.read(path) for path in _gates.files()}
+    for name, file in files.items():
+        assert file.chip == name
+        assert not file.like or file.like in files
+
+
+def test_what_was_not_measured_opens_where_it_clearly_won_on_a_chip_like_it():
+    def point(kernel, dtype, ratio):
+        return _gates.Point(**{**POINT, "kernel": kernel, "dtype": dtype, "ratio": ratio})
+
+    ops = {"a": "softmax", "b": "softmax", "c": "relu"}
+    own = [point("a", "float32", 1.1)]
+    other = [
+        point("a", "float32", 3.0),  # measured here,
+        point("b", "float32", 3.0),  # as this op was.
+        point("a", "float16", 1.3),
+        point("b", "float16", 1.29),
+        point("c", "float32", 0.5),
+        point("of_the_future", "float32", 2.0),
+    ]
+    found = [(p.kernel, p.dtype, p.ratio) for p in _gates.borrowed(own, other, ops)]
+    assert found == [("a", "float16", 1.3), ("b", "float16", 1.0), ("c", "float32", 0.5)]
 
 
 def test_a_kernel_does_not_take_what_another_is_clearly_faster_at():

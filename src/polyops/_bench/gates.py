@@ -145,13 +145,14 @@ def write(target: Target, points: Iterable[_gates.Point]) -> _gates.GateFile:
     if chip == "unknown":
         raise ValueError(f"no gates to write: no kernel of {target.name} ran")
     path = _gates.FOLDER / f"{chip}.json"
-    old = _gates.read(path).points if path.exists() else []
+    old = _gates.read(path) if path.exists() else None
     file = _gates.GateFile(
         chip=chip,
         torch=torch.__version__,
         polyops=polyops.__version__,
-        points=_gates.merged(old, points),
+        points=_gates.merged(old.points if old else [], points),
         path=path,
+        like=old.like if old else "",
     )
     _gates.write(file)
     return file
