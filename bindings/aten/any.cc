@@ -109,21 +109,23 @@ using OverAllOut = at::Tensor& (*)(const at::Tensor&, at::Tensor&);
 
 }  // namespace
 
+// To users all is one with any: in POLYOPS_ENABLE=all it would be taken for every op.
 std::vector<Overload> any_overloads() {
   namespace cpu = at::cpu;
+  static constexpr const char kOp[] = "any";
   return {
-      {"all", "all", "all", wrap(over_all, OverAll{cpu::all})},
-      {"all.all_out", "all", "all", wrap(over_all_out, OverAllOut{cpu::all_outf})},
-      {"all.dim", "all", "all", wrap(over_one, OverOne{cpu::all})},
-      {"all.out", "all", "all", wrap(over_one_out, OverOneOut{cpu::all_outf})},
-      {"all.dims", "all", "all", wrap(over_some, OverSome{cpu::all})},
-      {"all.dims_out", "all", "all", wrap(over_some_out, OverSomeOut{cpu::all_outf})},
-      {"any", "any", "any", wrap(over_all, OverAll{cpu::any})},
-      {"any.all_out", "any", "any", wrap(over_all_out, OverAllOut{cpu::any_outf})},
-      {"any.dim", "any", "any", wrap(over_one, OverOne{cpu::any})},
-      {"any.out", "any", "any", wrap(over_one_out, OverOneOut{cpu::any_outf})},
-      {"any.dims", "any", "any", wrap(over_some, OverSome{cpu::any})},
-      {"any.dims_out", "any", "any", wrap(over_some_out, OverSomeOut{cpu::any_outf})},
+      {"all", kOp, "all", wrap(over_all, OverAll{cpu::all})},
+      {"all.all_out", kOp, "all", wrap(over_all_out, OverAllOut{cpu::all_outf})},
+      {"all.dim", kOp, "all", wrap(over_one, OverOne{cpu::all})},
+      {"all.out", kOp, "all", wrap(over_one_out, OverOneOut{cpu::all_outf})},
+      {"all.dims", kOp, "all", wrap(over_some, OverSome{cpu::all})},
+      {"all.dims_out", kOp, "all", wrap(over_some_out, OverSomeOut{cpu::all_outf})},
+      {"any", kOp, kOp, wrap(over_all, OverAll{cpu::any})},
+      {"any.all_out", kOp, kOp, wrap(over_all_out, OverAllOut{cpu::any_outf})},
+      {"any.dim", kOp, kOp, wrap(over_one, OverOne{cpu::any})},
+      {"any.out", kOp, kOp, wrap(over_one_out, OverOneOut{cpu::any_outf})},
+      {"any.dims", kOp, kOp, wrap(over_some, OverSome{cpu::any})},
+      {"any.dims_out", kOp, kOp, wrap(over_some_out, OverSomeOut{cpu::any_outf})},
   };
 }
 

@@ -55,8 +55,9 @@ def reductions(choose: Choose, overload: str) -> Sample:
     )
 
 
-def truths(choose: Choose, overload: str) -> Sample:
+def truths(choose: Choose) -> Sample:
     """Of which a few decide."""
+    overload = choose.choice(["all.dims", "any.dims"])
     shape = shape_of(choose, 1, 4)
     dims = choose.sample(range(len(shape)), choose.randint(1, len(shape)))
     layout, keep, as_bool = layout_of(choose, shape), choose.random() < 0.5, choose.random() < 0.5

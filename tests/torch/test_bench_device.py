@@ -26,7 +26,7 @@ OPS |= {"embedding", "copy", "cross_entropy", "index_put"}
 BACKWARD = {"embedding", "index_put"}
 # Forward alone.
 FORWARD = {"argmax", "argmin", "max", "min", "sum", "mean", "amax", "amin", "cumsum", "logsumexp"}
-FORWARD |= {"all", "any", "linalg_vector_norm"}
+FORWARD |= {"any", "linalg_vector_norm"}
 FORWARD |= {"std", "std_mean", "var", "var_mean", "gather", "index", "index_add", "index_select"}
 FORWARD |= {"scatter_add"}
 OPS |= FORWARD
