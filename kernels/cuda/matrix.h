@@ -1,4 +1,4 @@
-// Products of small matrices by a wave: kernels/gpu/convolution/bands.h says what multiply_add()
+// Products of small matrices by a wave: kernels/gpu/convolution/band_products.h says what multiply_add()
 // is.
 #ifndef POLYOPS_CUDA_MATRIX_H_
 #define POLYOPS_CUDA_MATRIX_H_

@@ -100,6 +100,8 @@ std::vector<Case> strided_cases() {
       {"pairs of every other", 1, {{{48, 1}, {2, 1}, 1}, {{48, 1}}}},
       {"fours of every third", 1, {{{16, 1}, {3, 1}}, {{16, 1}}, {{16, 1}}, {{16, 1}, {0, 1}}}},
       {"every other of the result", 1, {{{5, 33}}, {{5, 4}}}, {80, 2}},
+      {"two, every other of the result", 0, {{{48}}, {{48}}}, {2}},
+      {"four, every fourth of the result", 0, {{{16}}, {{16}}, {{4}}, {{16}}}, {4}},
       {"expanded", 0, {{{4, 50}, {0, 1}}, {{2, 50}, {1, 0}}}},
       {"cropped", 1, {{{2, 20, 3, 4}, cropped, 1}, {{2, 3, 3, 4}}}},
       {"three levels", 2, {{{3, 4, 5, 20}, {1000, 240, 40, 1}}, {{3, 4, 2, 20}}}},

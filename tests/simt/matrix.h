@@ -1,4 +1,4 @@
-// Products of small matrices on the harness: kernels/gpu/convolution/bands.h says what
+// Products of small matrices on the harness: kernels/gpu/convolution/band_products.h says what
 // multiply_add() is.
 #ifndef POLYOPS_TESTS_SIMT_MATRIX_H_
 #define POLYOPS_TESTS_SIMT_MATRIX_H_

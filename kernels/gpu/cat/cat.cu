@@ -67,6 +67,7 @@ bool launch_interleaved(const polyops_cat_args& a, const polyops_context* ctx, i
   if (a.count != kInputs) return false;
   Piece<2> pieces[kInputs];
   for (int i = 0; i < kInputs; ++i) {
+    if (a.srcs[i].sizes[a.dim] != 1) return false;
     if (!make_piece(a.srcs[i], slab_of(a, a.srcs[i], i), &pieces[i])) return false;
   }
   Interleaved<kInputs> call;

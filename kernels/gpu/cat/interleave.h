@@ -95,7 +95,7 @@ cat_interleaved(const Interleaved<kInputs> c) {
   }
 }
 
-// Whether these are such inputs; rows are those of pieces.
+// Whether these, of one element along the dimension, are such inputs; rows are those of pieces.
 template <class T, int kInputs>
 bool interleaves(const Piece<2> (&pieces)[kInputs], Interleaved<kInputs>* to) {
   constexpr int64_t kWidth = sizeof(T), kBytes = 16 / kInputs;

@@ -125,12 +125,14 @@ gradients_of_bands(BandsGradientsCall<T> call) {
                 });
 }
 
-// As long as keep the device busy: a block takes the time of half a tile to begin.
+// As long as keep the device busy: a block takes the time of half a tile to begin, which longer ones
+// than the longest have little of.
 inline int32_t band_turns(const BandTiles& t) {
   constexpr int64_t kAtOnce = kSumMultiprocessors * kBandBlocks;
+  constexpr int32_t kMostTurns = 64;
   int64_t least = INT64_MAX;
   int32_t best = 1;
-  for (int32_t turns = 1; turns <= t.runs; ++turns) {
+  for (int32_t turns = 1; turns <= std::min(t.runs, kMostTurns); ++turns) {
     const int64_t blocks = ceil_div(t.runs, turns) * t.groups;
     const int64_t time = ceil_div(blocks, kAtOnce) * (2 * turns + 1);
     if (time > least) continue;
@@ -139,10 +141,16 @@ inline int32_t band_turns(const BandTiles& t) {
   }
   return best;
 }
-inline int64_t band_splits(const Shape& s) {
-  if (!has_bands(s, 2)) return 0;
+inline int64_t band_splits(const Shape& s, int element_bytes) {
+  if (!has_bands(s, element_bytes)) return 0;
   const BandTiles t(s);
   return ceil_div(t.runs, band_turns(t));
+}
+
+// Whether a block has the memory.
+inline bool fits_bands_gradients(const Shape& s, const polyops_context* ctx) {
+  constexpr int64_t kBesides = 16 << 10;  // of a block's own arrays
+  return static_cast<int64_t>(BandTiles(s).bytes(/*areas=*/3)) + kBesides <= most_shared(ctx);
 }
 
 template <class T>

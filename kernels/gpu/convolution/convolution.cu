@@ -141,7 +141,7 @@ size_t planes_scratch(const void* p, int32_t) {
                                       row_gradients_grid(shape, 16 / bytes).splits));
   }
   return sums_bytes(shape, std::max({int64_t{sums_grid(shape, bytes).splits}, columns_splits(shape),
-                                     columns_gradients_splits(shape), band_splits(shape)}));
+                                     columns_gradients_splits(shape), band_splits(shape, bytes)}));
 }
 
 size_t any_scratch(const void* p, int32_t) {
@@ -204,7 +204,9 @@ int backward_planes(const void* p, const polyops_context* ctx) {
     if (all && is_aligned(a)) {
       if (is_row(s)) return launch_row_gradients<T>(a, s, ctx);
       if constexpr (sizeof(T) == 2) {
-        if (has_bands(s, sizeof(T))) return launch_bands_gradients<T>(a, s, ctx);
+        if (has_bands(s, sizeof(T)) && fits_bands_gradients(s, ctx)) {
+          return launch_bands_gradients<T>(a, s, ctx);
+        }
       }
       if (has_columns_gradients(s)) return launch_columns_gradients<T>(a, s, ctx);
     }
