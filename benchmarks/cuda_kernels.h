@@ -1,5 +1,5 @@
-// Times kernels of a family without torch: each by events over a batch of launches, and what its least
-// traffic is of the speed of a copy on the same device.
+// Times kernels of a family without torch: each by events over a batch of launches, and what its
+// least traffic is of the speed of a copy on the same device.
 #ifndef POLYOPS_BENCHMARKS_CUDA_KERNELS_H_
 #define POLYOPS_BENCHMARKS_CUDA_KERNELS_H_
 
@@ -30,8 +30,8 @@ inline void check(cudaError_t error) {
   std::exit(1);
 }
 
-// Device memory handed out front to back, again from the front with each row; all of it holds random
-// numbers of about the size of 1, in any dtype.
+// Device memory handed out front to back, again from the front with each row; all of it holds
+// random numbers of about the size of 1, in any dtype.
 class Pool {
  public:
   Pool() {

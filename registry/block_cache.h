@@ -1,7 +1,7 @@
 // Large blocks of memory that are kept when they are given back, for whoever asks next.
 //
-// Memory from the system comes without pages: each is made at its first touch, for 0.25 to 2 us per 4
-// KB, more than most kernels take to fill it. A kept block has its pages.
+// Memory from the system comes without pages: each is made at its first touch, for 0.25 to 2 us per
+// 4 KB, more than most kernels take to fill it. A kept block has its pages.
 #ifndef POLYOPS_REGISTRY_BLOCK_CACHE_H_
 #define POLYOPS_REGISTRY_BLOCK_CACHE_H_
 
@@ -24,14 +24,14 @@ struct BlockCacheStats {
   uint64_t fresh = 0;   // requests served by the system
 };
 
-// Safe for calls from many threads. Blocks are aligned to 64 bytes; what is in them is arbitrary. They
-// are cut from whatever is kept, best fit first, and free neighbours are joined, so that sizes that
-// change from step to step find room too. What was given back last is not joined yet: the next block
-// of its size is likely to find it in the caches.
+// Safe for calls from many threads. Blocks are aligned to 64 bytes; what is in them is arbitrary.
+// They are cut from whatever is kept, best fit first, and free neighbours are joined, so that sizes
+// that change from step to step find room too. What was given back last is not joined yet: the next
+// block of its size is likely to find it in the caches.
 class BlockCache {
  public:
-  // Smaller blocks are better left to malloc, which keeps them. From 128 KB on it would return each to
-  // the system, unless it has seen larger ones.
+  // Smaller blocks are better left to malloc, which keeps them. From 128 KB on it would return each
+  // to the system, unless it has seen larger ones.
   static constexpr size_t kLeast = size_t{64} << 10;
 
   // At least that many bytes; null if the system has no more, even after all that is kept was
@@ -76,8 +76,8 @@ class BlockCache {
   std::unordered_map<void*, size_t> in_use_;    // bytes by what take() returned
 };
 
-// A sixteenth of the memory that this process may use (the machine's, or its control group's if that
-// is less), at most 4 GiB.
+// A sixteenth of the memory that this process may use (the machine's, or its control group's if
+// that is less), at most 4 GiB.
 size_t default_kept_bytes();
 
 }  // namespace polyops

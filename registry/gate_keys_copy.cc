@@ -52,7 +52,8 @@ int32_t dtype_of_size(int32_t dtype) {
 
 }  // namespace
 
-// len: elements that lie next to each other in dst; across: in src, where that is another dimension.
+// len: elements that lie next to each other in dst; across: in src, where that is another
+// dimension.
 GateKey copy_key(const void* p) {
   const auto& a = *static_cast<const polyops_copy_args*>(p);
   const Merged m = merge(a.src, a.dst);

@@ -54,13 +54,13 @@ class Gate {
   Gate(std::optional<GateTable> own, bool chip_is_measured, std::vector<GateTable> others)
       : own_(std::move(own)), chip_is_measured_(chip_is_measured), others_(std::move(others)) {}
 
-  // nullptr: open. Otherwise the reason for which it is shut, of static lifetime. A thread remembers
-  // its last answers: models repeat their shapes, and the search costs 60 ns that a declined call
-  // of 1 us does not have.
+  // nullptr: open. Otherwise the reason for which it is shut, of static lifetime. A thread
+  // remembers its last answers: models repeat their shapes, and the search costs 60 ns that a
+  // declined call of 1 us does not have.
   const char* check(int threads, const GateKey& key) const;
 
-  // The chip was measured, but not this kernel on it: an instruction set that others are better than.
-  // Or neither it nor any other chip was, with this kernel.
+  // The chip was measured, but not this kernel on it: an instruction set that others are better
+  // than. Or neither it nor any other chip was, with this kernel.
   bool never_opens() const { return chip_is_measured_ ? !own_ : others_.empty(); }
 
  private:

@@ -60,13 +60,13 @@ class Registry {
 
   void set_gate(bool on);
   bool gate() const { return gate_on_.load(std::memory_order_relaxed); }
-  // Only that kernel, ungated; an empty name ends it. std::invalid_argument for unknown names. One of
-  // a family that waits for its probe counts as known.
+  // Only that kernel, ungated; an empty name ends it. std::invalid_argument for unknown names. One
+  // of a family that waits for its probe counts as known.
   void force(const std::string& op, const std::string& kernel);
 
   // A measured point. Unknown kernels are ignored: a gate file may be older or newer than the
-  // kernels. std::invalid_argument for a layout, dtype or number of sizes that the op lacks, and for
-  // a ratio that is not above 0.
+  // kernels. std::invalid_argument for a layout, dtype or number of sizes that the op lacks, and
+  // for a ratio that is not above 0.
   void add_gate(const std::string& chip, const std::string& kernel, int threads,
                 const std::string& dtype, const std::string& layout,
                 const std::vector<int64_t>& sizes, float ratio);

@@ -7,8 +7,8 @@ namespace {
 
 std::atomic<uint64_t> version{0};
 
-// Makes the key where it will stay: a copy's wide loads wait for the narrow stores just before them,
-// which made declining 60 ns slower.
+// Makes the key where it will stay: a copy's wide loads wait for the narrow stores just before
+// them, which made declining 60 ns slower.
 struct KeyOf {
   const OpTable& table;
   const void* args;

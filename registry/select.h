@@ -54,9 +54,9 @@ struct Choice {
 };
 
 // Continues behind `after`, which declined at launch, or starts at the first candidate. The reason
-// is the first shut gate's if one was reached (the call was supported, but stock is better), else the
-// first candidate's. A candidate that no call can reach is not even asked what it supports: after a
-// kernel that swept the caches, each answer costs 50 ns.
+// is the first shut gate's if one was reached (the call was supported, but stock is better), else
+// the first candidate's. A candidate that no call can reach is not even asked what it supports:
+// after a kernel that swept the caches, each answer costs 50 ns.
 Choice select(const OpTable& table, const void* args, int threads,
               const Candidate* after = nullptr);
 

@@ -1,4 +1,5 @@
-// aten::mish, softplus, elu (which celu and selu end in) and log_sigmoid_forward, and their backward.
+// aten::mish, softplus, elu (which celu and selu end in) and log_sigmoid_forward, and their
+// backward.
 #include "polyops/ops/activation.h"
 
 #include <ATen/core/Tensor.h>

@@ -1,5 +1,5 @@
-// aten::adaptive_max_pool2d, adaptive_max_pool3d and their backwards. F.adaptive_max_pool1d ends here,
-// too.
+// aten::adaptive_max_pool2d, adaptive_max_pool3d and their backwards. F.adaptive_max_pool1d ends
+// here, too.
 #include "polyops/ops/adaptive_max_pool.h"
 
 #include <ATen/core/Tensor.h>

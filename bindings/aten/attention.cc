@@ -1,5 +1,6 @@
-// aten::_scaled_dot_product_flash_attention_for_cpu and its backward. F.scaled_dot_product_attention
-// ends here, and with it nn.MultiheadAttention and the models of transformers; boolean masks arrive as additive ones.
+// aten::_scaled_dot_product_flash_attention_for_cpu and its backward.
+// F.scaled_dot_product_attention ends here, and with it nn.MultiheadAttention and the models of
+// transformers; boolean masks arrive as additive ones.
 #include "polyops/ops/attention.h"
 
 #include <ATen/EmptyTensor.h>

@@ -1,5 +1,5 @@
-// Averages of windows and of shares of an image, of kDims dimensions: what the overloads of two and of
-// three have in common.
+// Averages of windows and of shares of an image, of kDims dimensions: what the overloads of two and
+// of three have in common.
 #ifndef POLYOPS_BINDINGS_ATEN_AVERAGE_POOL_H_
 #define POLYOPS_BINDINGS_ATEN_AVERAGE_POOL_H_
 
@@ -92,8 +92,8 @@ std::optional<at::Tensor> pool_backward(Call& call, const at::Tensor& grad_outpu
 
 // ---- Of windows.
 
-// Of three dimensions stock's results and gradients are contiguous, whatever the image is, and windows
-// larger than the image an error, even if it is padded.
+// Of three dimensions stock's results and gradients are contiguous, whatever the image is, and
+// windows larger than the image an error, even if it is padded.
 template <int kDims, class Args>
 const char* check_volume(const at::Tensor& self, const Args& args, PoolShape* shape) {
   if constexpr (kDims == 3) {

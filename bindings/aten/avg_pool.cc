@@ -1,6 +1,6 @@
 // aten::avg_pool2d, avg_pool3d, _adaptive_avg_pool2d, _adaptive_avg_pool3d and their backwards.
-// F.avg_pool1d to 3d, F.adaptive_avg_pool1d to 3d and their modules end here; the adaptive average of
-// whole images is aten::mean.
+// F.avg_pool1d to 3d, F.adaptive_avg_pool1d to 3d and their modules end here; the adaptive average
+// of whole images is aten::mean.
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/_adaptive_avg_pool2d_backward_cpu_dispatch.h>
 #include <ATen/ops/_adaptive_avg_pool2d_cpu_dispatch.h>
@@ -93,8 +93,8 @@ std::optional<at::Tensor> adaptive_avg_pool(Call& call, const at::Tensor& self,
   return pool<kDims>(call, self, shape, &args);
 }
 
-// Whether stock's gradient is contiguous whatever the image's format: that of a volume is; on devices
-// that of images is where contiguous is channels last as well.
+// Whether stock's gradient is contiguous whatever the image's format: that of a volume is; on
+// devices that of images is where contiguous is channels last as well.
 template <int kDims>
 bool is_always_contiguous(const at::Tensor& self) {
   if (kDims == 3) return true;

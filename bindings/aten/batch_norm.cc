@@ -1,7 +1,8 @@
-// aten::native_batch_norm, cudnn_batch_norm and their backwards. F.batch_norm and nn.BatchNorm end here.
+// aten::native_batch_norm, cudnn_batch_norm and their backwards. F.batch_norm and nn.BatchNorm end
+// here.
 //
-// cuDNN's training keeps a reserve for its backward only where it reads channels_last; there its forward
-// is left to it, and an empty reserve is as good to either backward.
+// cuDNN's training keeps a reserve for its backward only where it reads channels_last; there its
+// forward is left to it, and an empty reserve is as good to either backward.
 #include "polyops/ops/batch_norm.h"
 
 #include <ATen/core/Tensor.h>

@@ -14,8 +14,8 @@ struct Backward {
   bool cudnn = false;
 };
 
-// Where channels lie next to each other, stock's own kernels of devices return gradients of parameters
-// that nobody asked for, in training, and a contiguous one of the input in evaluation.
+// Where channels lie next to each other, stock's own kernels of devices return gradients of
+// parameters that nobody asked for, in training, and a contiguous one of the input in evaluation.
 bool stock_is_odd(const Backward& b) {
   if (b.input.is_cpu()) return false;
   const bool channels_last = is_channels_last(b.input);

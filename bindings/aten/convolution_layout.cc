@@ -1,5 +1,5 @@
-// Read off stock's code; a CPU's checked by random calls: sizes 1 and more, permuted, sliced, expanded,
-// with odd strides where they do not matter; 40,000 on torch 2.13, 200,000 on 2.11.
+// Read off stock's code; a CPU's checked by random calls: sizes 1 and more, permuted, sliced,
+// expanded, with odd strides where they do not matter; 40,000 on torch 2.13, 200,000 on 2.11.
 #include "aten/convolution_layout.h"
 
 #include <ATen/Context.h>
@@ -74,8 +74,9 @@ bool in_volumes(const at::Tensor& t) {
 }
 
 // Of rank 3 and 4. Whatever stock takes there, its own depthwise kernels or cuDNN, they return
-// contiguous tensors where neither operand is channels last. Else cuDNN has the call, and asks again,
-// for each gradient, once the input is channels last: its own strides are kept if they can pass for that.
+// contiguous tensors where neither operand is channels last. Else cuDNN has the call, and asks
+// again, for each gradient, once the input is channels last: its own strides are kept if they can
+// pass for that.
 ConvolutionFormat cuda_format(const Planes& input, const Planes& weight) {
   if (!input.like_channels_last() && !weight.like_channels_last()) {
     return ConvolutionFormat::kContiguous;

@@ -1,6 +1,6 @@
-// aten::copy_ of two tensors of one dtype on one device. Tensor.contiguous, clone, reshape and to end
-// here, and so does much that no kernel of ours has a part in: other dtypes, other devices, memory that
-// is one run. Those are seen before anything else is done.
+// aten::copy_ of two tensors of one dtype on one device. Tensor.contiguous, clone, reshape and to
+// end here, and so does much that no kernel of ours has a part in: other dtypes, other devices,
+// memory that is one run. Those are seen before anything else is done.
 #include "polyops/ops/copy.h"
 
 #include <ATen/core/Tensor.h>

@@ -1,5 +1,6 @@
-// aten::cross_entropy_loss of labels, one for each row of a batch or pixel of its images: a composite,
-// taken as a whole, so that the scores are read once and log-probabilities are never written.
+// aten::cross_entropy_loss of labels, one for each row of a batch or pixel of its images: a
+// composite, taken as a whole, so that the scores are read once and log-probabilities are never
+// written.
 #include "polyops/ops/cross_entropy.h"
 
 #include <ATen/autocast_mode.h>
@@ -32,8 +33,8 @@ const char* check_gradients(const Site& site, const at::Tensor& self, const at::
   return weight != nullptr && needs_gradient(site, *weight) ? "weight requires grad" : nullptr;
 }
 
-// Autocast of a GPU does not know the composite but its parts, the last of which makes the loss float32;
-// that of a CPU has cast the scores before we see them.
+// Autocast of a GPU does not know the composite but its parts, the last of which makes the loss
+// float32; that of a CPU has cast the scores before we see them.
 bool is_cast_by_autocast(const at::Tensor& self) {
   return (self.scalar_type() == at::kHalf || self.scalar_type() == at::kBFloat16) &&
          at::autocast::is_autocast_enabled(self.device().type());

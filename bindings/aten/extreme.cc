@@ -1,5 +1,5 @@
-// aten::argmax, argmin and max and min over a dimension. Of no dimension argmax and argmin number the
-// elements of a contiguous tensor.
+// aten::argmax, argmin and max and min over a dimension. Of no dimension argmax and argmin number
+// the elements of a contiguous tensor.
 #include "polyops/ops/extreme.h"
 
 #include <ATen/core/Tensor.h>

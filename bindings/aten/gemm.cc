@@ -1,5 +1,5 @@
-// aten::mm, addmm, bmm, baddbmm, addmv and dot in all their forms. nn.Linear, matmul, einsum, mv and
-// vdot end here.
+// aten::mm, addmm, bmm, baddbmm, addmv and dot in all their forms. nn.Linear, matmul, einsum, mv
+// and vdot end here.
 #include "polyops/ops/gemm.h"
 
 #include <ATen/core/Tensor.h>

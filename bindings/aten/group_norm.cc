@@ -1,5 +1,6 @@
-// aten::native_group_norm and its backward. F.group_norm and nn.GroupNorm end here, which make their
-// input contiguous first; the overloads themselves reject other layouts, but for a CPU's channels_last.
+// aten::native_group_norm and its backward. F.group_norm and nn.GroupNorm end here, which make
+// their input contiguous first; the overloads themselves reject other layouts, but for a CPU's
+// channels_last.
 #include "polyops/ops/group_norm.h"
 
 #include <ATen/core/Tensor.h>

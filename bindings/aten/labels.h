@@ -1,4 +1,5 @@
-// What losses of labels, one for each row of a batch or pixel of its images, ask of their arguments.
+// What losses of labels, one for each row of a batch or pixel of its images, ask of their
+// arguments.
 #ifndef POLYOPS_BINDINGS_ATEN_LABELS_H_
 #define POLYOPS_BINDINGS_ATEN_LABELS_H_
 

@@ -17,8 +17,8 @@
 namespace polyops::torch_binding {
 namespace {
 
-// On a CPU statistics are float32 where a parameter is, else in the input's dtype; elsewhere in what
-// sums are kept in.
+// On a CPU statistics are float32 where a parameter is, else in the input's dtype; elsewhere in
+// what sums are kept in.
 at::ScalarType statistics_dtype(const at::Tensor& input, const at::Tensor* weight,
                                 const at::Tensor* bias) {
   if (!input.is_cpu()) return at::toAccumulateType(input.scalar_type(), input.device().type());

@@ -1,6 +1,6 @@
 // aten::nll_loss_forward, nll_loss2d_forward and their backwards. F.nll_loss and F.cross_entropy of
-// labels end here, with one label for each row of a batch, or pixel of its images; without a batch they
-// do not.
+// labels end here, with one label for each row of a batch, or pixel of its images; without a batch
+// they do not.
 #include "polyops/ops/nll_loss.h"
 
 #include <ATen/core/Tensor.h>

@@ -7,7 +7,8 @@
 
 namespace polyops::torch_binding {
 
-// What keeps us from hiding stock's error, or its warning, while deterministic algorithms are wanted.
+// What keeps us from hiding stock's error, or its warning, while deterministic algorithms are
+// wanted.
 inline const char* check_order(const at::Tensor& self) {
   const bool fixed = !self.is_cpu() && at::globalContext().deterministicAlgorithms();
   return fixed ? "deterministic algorithms" : nullptr;

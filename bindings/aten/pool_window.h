@@ -1,6 +1,6 @@
 // What the pools' overloads have in common: windows of two or three dimensions as torch gives them,
-// and results in the memory format that stock's have. Where sizes of a window may be those of either,
-// the window's type says how many dimensions there are.
+// and results in the memory format that stock's have. Where sizes of a window may be those of
+// either, the window's type says how many dimensions there are.
 #ifndef POLYOPS_BINDINGS_ATEN_POOL_WINDOW_H_
 #define POLYOPS_BINDINGS_ATEN_POOL_WINDOW_H_
 

@@ -1,5 +1,5 @@
-// aten::sum, mean, amax, amin and logsumexp over dimensions; without any, over all: torch.sum(x) and
-// x.mean() end here, too.
+// aten::sum, mean, amax, amin and logsumexp over dimensions; without any, over all: torch.sum(x)
+// and x.mean() end here, too.
 #include "polyops/ops/reduction.h"
 
 #include <ATen/core/Tensor.h>

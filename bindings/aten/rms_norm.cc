@@ -1,5 +1,5 @@
-// aten::_fused_rms_norm and its backward, which stock's CPU has none of. F.rms_norm and nn.RMSNorm end
-// here for inputs that are not channels_last, with a weight of their dtype.
+// aten::_fused_rms_norm and its backward, which stock's CPU has none of. F.rms_norm and nn.RMSNorm
+// end here for inputs that are not channels_last, with a weight of their dtype.
 #include "polyops/ops/rms_norm.h"
 
 #include <ATen/core/Tensor.h>

@@ -28,8 +28,8 @@ using Factor = std::optional<double>;
 using Result = std::optional<at::Tensor>;
 using Sizes = std::array<int64_t, 4>;
 
-// What overloads differ in. Stock's backwards of kBilinear and kBicubic add up in any order, and raise
-// where that is forbidden; that of kBicubic has a contiguous result always.
+// What overloads differ in. Stock's backwards of kBilinear and kBicubic add up in any order, and
+// raise where that is forbidden; that of kBicubic has a contiguous result always.
 enum Mode { kNearest, kExact, kBilinear, kBicubic };
 
 struct Parameters {

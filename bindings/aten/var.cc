@@ -1,5 +1,5 @@
-// aten::var, std, var_mean and std_mean over dimensions; without any, over all: torch.var(x) and x.std()
-// end here, too.
+// aten::var, std, var_mean and std_mean over dimensions; without any, over all: torch.var(x) and
+// x.std() end here, too.
 #include "polyops/ops/var.h"
 
 #include <ATen/core/Tensor.h>

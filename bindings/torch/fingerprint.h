@@ -1,6 +1,6 @@
 // A call in 64 bits: its tensors' kind, sizes and strides and its other arguments, never data. Two
-// calls that differ share one by a chance of 2^-64 only, so what rests on it may cost time then, but
-// must not be wrong.
+// calls that differ share one by a chance of 2^-64 only, so what rests on it may cost time then,
+// but must not be wrong.
 #ifndef POLYOPS_BINDINGS_TORCH_FINGERPRINT_H_
 #define POLYOPS_BINDINGS_TORCH_FINGERPRINT_H_
 

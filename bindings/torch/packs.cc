@@ -94,7 +94,8 @@ const char* cannot_pack(const at::Tensor& weight) {
   return nullptr;
 }
 
-// Drops what was packed of that memory. Returns the other weights by whose changes a pack of it ends.
+// Drops what was packed of that memory. Returns the other weights by whose changes a pack of it
+// ends.
 std::vector<Watched> forget(const void* data, const c10::TensorImpl* weight) {
   std::vector<Watched> others;
   std::lock_guard lock(packs().mutex);
@@ -123,8 +124,8 @@ bool is_read(const Candidate& packer, const OpTable& readers, bool gated) {
   });
 }
 
-// The first that knows such a weight and is read, or the first one's reason. Packers have no gates of
-// their own.
+// The first that knows such a weight and is read, or the first one's reason. Packers have no gates
+// of their own.
 template <class Args>
 const polyops_kernel* packer_for(const Tables& tables, const Args& args, bool gated,
                                  const char** reason) {

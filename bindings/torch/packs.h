@@ -1,8 +1,8 @@
 // The weights that polyops.freeze() packed, and which call may read which. A pack is looked up by
-// the memory that the weight lies in, so that nothing is attached to a module or a tensor, and it counts
-// only as long as that memory holds what was packed: same storage, same place, sizes and strides,
-// same version of the weight. Writes that torch does not count (.data, numpy, raw pointers) are not
-// noticed.
+// the memory that the weight lies in, so that nothing is attached to a module or a tensor, and it
+// counts only as long as that memory holds what was packed: same storage, same place, sizes and
+// strides, same version of the weight. Writes that torch does not count (.data, numpy, raw
+// pointers) are not noticed.
 #ifndef POLYOPS_BINDINGS_TORCH_PACKS_H_
 #define POLYOPS_BINDINGS_TORCH_PACKS_H_
 
@@ -43,8 +43,8 @@ struct PackWindow {
   int64_t groups;
 };
 
-// Packs a weight (n, k) as the rhs of x @ weight.t(), or one of a convolution. What was packed of it
-// before is dropped. Not while another thread writes the weight.
+// Packs a weight (n, k) as the rhs of x @ weight.t(), or one of a convolution. What was packed of
+// it before is dropped. Not while another thread writes the weight.
 PackResult pack_matrix(const at::Tensor& weight, const PackTerms& terms);
 PackResult pack_convolution(const at::Tensor& weight, const PackWindow& window,
                             const PackTerms& terms);
@@ -59,8 +59,8 @@ extern std::atomic<int64_t> pack_count;
 
 inline bool any_packs() { return pack_count.load(std::memory_order_relaxed) != 0; }
 
-// The pack of a product's rhs (k, n) or a convolution's weight, if there is one. A load and a branch
-// while nothing is frozen.
+// The pack of a product's rhs (k, n) or a convolution's weight, if there is one. A load and a
+// branch while nothing is frozen.
 inline std::shared_ptr<const Pack> pack_of(const at::Tensor& weight) {
   return any_packs() ? search_packs(weight) : nullptr;
 }

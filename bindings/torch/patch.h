@@ -48,7 +48,8 @@ Policy& policy();
 const std::vector<Overload>& overloads();
 
 // Registers every overload whose op the policy allows, at the key (a composite: at both keys) of
-// every device for which a family brings kernels of it, once. Not while another thread is inside torch.
+// every device for which a family brings kernels of it, once. Not while another thread is inside
+// torch.
 void patch();
 // Takes all registrations out. Not while another thread is inside torch.
 void unpatch();

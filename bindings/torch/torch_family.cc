@@ -1,7 +1,7 @@
-// gemm_onednn__torch: bfloat16 nn.Linear by mkldnn::_linear_pointwise, oneDNN's inner product, where
-// stock's addmm takes oneDNN's matmul. On Zen 4 it gains up to 1.08x (few columns) and loses down to
-// 0.91x (one row), so all depends on its gates. The op returns a new tensor: the copy into dst costs
-// 2-3 %.
+// gemm_onednn__torch: bfloat16 nn.Linear by mkldnn::_linear_pointwise, oneDNN's inner product,
+// where stock's addmm takes oneDNN's matmul. On Zen 4 it gains up to 1.08x (few columns) and loses
+// down to 0.91x (one row), so all depends on its gates. The op returns a new tensor: the copy into
+// dst costs 2-3 %.
 #include "torch/torch_family.h"
 
 #include <ATen/Context.h>

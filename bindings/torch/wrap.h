@@ -1,14 +1,15 @@
 // Turns an attempt into a dispatcher kernel: one way in, one way out.
 //
 //   functional:      std::optional<Result> attempt(Call&, Args...)  the result, or nothing
-//   in place, out=:  bool attempt(Call&, Args...)                   true if the outputs were written
+//   in place, out=:  bool attempt(Call&, Args...)                   true if the outputs were
+//                    written
 //
 // An out= overload of two results writes and returns its last two arguments.
 //
 // An attempt that does not succeed has counted why and allocated nothing that it returns; the stock
 // kernel then gets the very same arguments. Boxing them for the saved kernel costs 0.3-0.6 us on a
-// CPU and up to 2.5 us beside a GPU, so torch's own kernel is called as a function, at::cpu::<op> or
-// its namesake of the device, if it is what was there.
+// CPU and up to 2.5 us beside a GPU, so torch's own kernel is called as a function, at::cpu::<op>
+// or its namesake of the device, if it is what was there.
 #ifndef POLYOPS_BINDINGS_TORCH_WRAP_H_
 #define POLYOPS_BINDINGS_TORCH_WRAP_H_
 
@@ -68,8 +69,8 @@ Result written(std::tuple<Args...> args) {
   }
 }
 
-// declined_at_once: why a call is declined, or NULL, where that is sooner seen than looked up. What is
-// declined so pushes nothing out of what a thread remembers.
+// declined_at_once: why a call is declined, or NULL, where that is sooner seen than looked up. What
+// is declined so pushes nothing out of what a thread remembers.
 template <class Result, class... Args>
 auto wrap(bool (*attempt)(Call&, Args...), Result (*of_cpu)(Args...),
           const char* (*declined_at_once)(Args...) = nullptr) {

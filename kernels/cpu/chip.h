@@ -16,8 +16,8 @@ std::string feature_list();
 // Non-zero if processor and operating system run kernels built for that ISA ("avx512").
 int runs_isa(const char* isa);
 
-// Whether this process may use AMX's tiles and their products of bfloat16. simd/amx.h declares it for
-// the kernels.
+// Whether this process may use AMX's tiles and their products of bfloat16. simd/amx.h declares it
+// for the kernels.
 bool has_amx_bf16();
 
 }  // namespace polyops::cpu

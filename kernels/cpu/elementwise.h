@@ -1,7 +1,7 @@
 // What elementwise ops share: an op brings one function over dense runs; here dimensions are put in
-// the order of memory, merged where no operand has a gap, and split among threads. Operands that are
-// not dense along the innermost dimension pass through small buffers in L1, so that every op has one
-// inner loop and layouts cost only the copies.
+// the order of memory, merged where no operand has a gap, and split among threads. Operands that
+// are not dense along the innermost dimension pass through small buffers in L1, so that every op
+// has one inner loop and layouts cost only the copies.
 //
 // An op is a type with
 //   using Args; static constexpr int kInputs;
@@ -186,7 +186,8 @@ inline int with_element(int32_t dtype, Fn fn) {
   }
 }
 
-// What an op's table names: supports_contiguous with launch_contiguous, supports_any with launch_any.
+// What an op's table names: supports_contiguous with launch_contiguous, supports_any with
+// launch_any.
 
 template <class Op>
 struct Elementwise {

@@ -10,9 +10,9 @@ namespace polyops::cpu {
 namespace {
 
 // Elements of a tensor from which torch splits its elementwise ops among threads, and so the most
-// that a kernel here gives to one. A kernel that keeps more than that to one core leaves half of its
-// result in the wrong cache for whatever torch runs next: layer_norm_backward.out of 49152 elements,
-// which copies what the kernel returns, took 74 us where the split one takes 17.
+// that a kernel here gives to one. A kernel that keeps more than that to one core leaves half of
+// its result in the wrong cache for whatever torch runs next: layer_norm_backward.out of 49152
+// elements, which copies what the kernel returns, took 74 us where the split one takes 17.
 constexpr int64_t kTorchGrain = 32768;
 
 // Not inlined, so that a body is compiled once for both ways into it.

@@ -1,5 +1,5 @@
-// Products of small matrices by a wave: kernels/gpu/convolution/band_products.h says what multiply_add()
-// is.
+// Products of small matrices by a wave: kernels/gpu/convolution/band_products.h says what
+// multiply_add() is.
 #ifndef POLYOPS_CUDA_MATRIX_H_
 #define POLYOPS_CUDA_MATRIX_H_
 

@@ -1,7 +1,7 @@
-// What elementwise ops share: tensors that are one run of memory, in whatever order of dimensions, go
-// by packs, kPacks of each tensor in flight per thread; rows of whole packs, as half of a wider tensor
-// has them, by packs whose place is taken apart; rows that lie otherwise by elementwise_shifted.h;
-// anything else so element by element. Bound: memory, each tensor once.
+// What elementwise ops share: tensors that are one run of memory, in whatever order of dimensions,
+// go by packs, kPacks of each tensor in flight per thread; rows of whole packs, as half of a wider
+// tensor has them, by packs whose place is taken apart; rows that lie otherwise by
+// elementwise_shifted.h; anything else so element by element. Bound: memory, each tensor once.
 //
 // An op is a type with
 //   using Args; static constexpr int kInputs, kOutputs;

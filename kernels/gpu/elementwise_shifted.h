@@ -1,7 +1,8 @@
-// Elementwise over rows that begin anywhere, those of each tensor elsewhere in their 16 bytes, as the
-// halves of odd rows do. Packs are those of an output; an input's elements for one come from the two
-// packs of its own that they lie in, of which the second is a neighbour's first, from the cache. An
-// output has its own packs, and computes from the inputs anew. Bound: memory, each tensor once.
+// Elementwise over rows that begin anywhere, those of each tensor elsewhere in their 16 bytes, as
+// the halves of odd rows do. Packs are those of an output; an input's elements for one come from
+// the two packs of its own that they lie in, of which the second is a neighbour's first, from the
+// cache. An output has its own packs, and computes from the inputs anew. Bound: memory, each tensor
+// once.
 #ifndef POLYOPS_GPU_ELEMENTWISE_SHIFTED_H_
 #define POLYOPS_GPU_ELEMENTWISE_SHIFTED_H_
 
@@ -50,8 +51,8 @@ struct Pointers {
   }
 };
 
-// The pack's worth of a row's elements that begins with `first`, of which one at least must be there;
-// what there is instead of others is not told.
+// The pack's worth of a row's elements that begins with `first`, of which one at least must be
+// there; what there is instead of others is not told.
 template <class T>
 class ShiftedPack {
  public:
@@ -129,8 +130,8 @@ shifted_elements(Function f, Pointers<T, kInputs, kOutputs> p, Walk<kInputs + kO
   }
 }
 
-// Whether these are such rows, and long ones. Of several outputs none may be an input, which the others
-// still are to read.
+// Whether these are such rows, and long ones. Of several outputs none may be an input, which the
+// others still are to read.
 template <class T, int kInputs, int kOutputs>
 bool is_shifted(const Walk<kInputs + kOutputs>& walk, const Pointers<T, kInputs, kOutputs>& p) {
   const int64_t n = walk.numel();

@@ -1,38 +1,43 @@
 // The names that kernels of this folder are written in. They exist once for every GPU: platform.h,
-// beside the family that compiles them (kernels/cuda; tests/simt for the harness that runs them lane
-// by lane on a CPU), gives each name its meaning:
+// beside the family that compiles them (kernels/cuda; tests/simt for the harness that runs them
+// lane by lane on a CPU), gives each name its meaning:
 //
 //   GPU_KERNEL(n)               a kernel of at most n threads per block
 //   GPU_KERNEL(n, blocks)       of which so many find registers on a multiprocessor
 //   GPU_DEVICE                  a function that kernels call
-//   GPU_CONSTANT                before a kernel's argument that it indexes: no lane has a copy of it
+//   GPU_CONSTANT                before a kernel's argument that it indexes: no lane has a copy of
+//                               it
 //   GPU_SHARED(T, x, n)         T x[n], shared by the block, uninitialised
 //   GPU_DYNAMIC_SHARED(T, x)    T* x: the shared memory that launch() was asked for
 //   thread_id(), block_threads(), block_id(), grid_blocks()    all of one dimension
 //   wave_size()                 lanes in lockstep, 32 or 64: no compile-time constant
 //   barrier()                   of the block; all its threads must come
-//   team_barrier(t, threads)    of the t-th so many threads, whole waves of them, up to 15 such teams, as
-//                               which all of the block come to it equally often
+//   team_barrier(t, threads)    of the t-th so many threads, whole waves of them, up to 15 such
+//                               teams, as which all of the block come to it equally often
 //   shuffle_xor(x, mask)        x of the lane whose number differs by mask; all lanes must come
 //   any_lane(x)                 whether x is true in any lane of the wave; all lanes must come
-//   same_lanes(x, bits, same)   of each x[k], of so many bits: same[k], how many lanes of the wave have
-//                               it, and how many of those are before this one; all lanes must come; a
-//                               wave_barrier(), too
-//   count_one(p)                ++*p of the block's memory, whatever other threads do to it meanwhile
-//   wave_barrier()              of the wave's lanes, which then see what they wrote to the block's memory
+//   same_lanes(x, bits, same)   of each x[k], of so many bits: same[k], how many lanes of the wave
+//                               have it, and how many of those are before this one; all lanes must
+//                               come; a wave_barrier(), too
+//   count_one(p)                ++*p of the block's memory, whatever other threads do to it
+//                               meanwhile
+//   wave_barrier()              of the wave's lanes, which then see what they wrote to the block's
+//                               memory
 //   f16, bf16                   storage; widen() and narrow<T>() convert, to nearest even
 //   widen2, narrow2             two of them in a word, the first in its low half
-//   larger2(x, y)               of both: all bits where x is larger than y, which a NaN never is, else 0
+//   larger2(x, y)               of both: all bits where x is larger than y, which a NaN never is,
+//                               else 0
 //   max2(x, y)                  of both: the larger one; a positive NaN, if there is one
 //   without_minus_zero2(x)      of both: 0 where it is -0
 //   load_16, store_16           16 aligned bytes of the device's memory, in one access
-//   load_16_once                the same, of what this kernel looks at once: it leaves the caches first
+//   load_16_once                the same, of what this kernel looks at once: it leaves the caches
+//                               first
 //   load_16_constant            the same, of what nothing stores to while this kernel runs
 //   prefetch(p)                 what lies at p is on its way to a cache
 //   float_bits, float_of_bits   a float32 and its bits
 //   funnel_right(low, high, n)  bits n.. of two words, n below 32
-//   permute_bytes(a, b, digits) of the bytes 0 to 3 of a and 4 to 7 of b those that the last four hex
-//                               digits name, the lowest first
+//   permute_bytes(a, b, digits) of the bytes 0 to 3 of a and 4 to 7 of b those that the last four
+//                               hex digits name, the lowest first
 //   exp_fast, log_fast, rsqrt_fast    of float32, to a few units in the last place
 //   exp_close                   exp to two units in the last place, denormals too
 //   log_close                   log to a unit in the last place, near 1 too, where log_fast is not
@@ -40,40 +45,44 @@
 //   exp2_flush                  2^x, where a result below 2^-126 may be 0: fewer instructions
 //   max_or_nan, min_or_nan      of two; NaN if one of them is
 //   forget_bits(p)              the compiler takes *p, unchanged, for a new value
-//   copy_16_later(to, from)     16 aligned bytes of the device's memory to the block's, on their own;
-//                               this thread alone may look at them, after the wait
+//   copy_16_later(to, from)     16 aligned bytes of the device's memory to the block's, on their
+//                               own; this thread alone may look at them, after the wait
 //   close_copies()              those begun since the last time are a group
 //   wait_copies<n>()            until all groups of this thread but the last n have arrived
 //   cluster_blocks(), cluster_rank()    how many blocks are this one's cluster, and its place there
 //   cluster_barrier()           of all threads of the cluster
-//   cluster_arrive(), then cluster_wait()    that all threads of the cluster have begun, and opened their
-//                               mailboxes, for which nobody waits in between; nothing else is seen by it
+//   cluster_arrive(), then cluster_wait()    that all threads of the cluster have begun, and opened
+//                               their mailboxes, for which nobody waits in between; nothing else is
+//                               seen by it
 //   cluster_send(p, rank, x)    *p = x, where p is in that block's shared memory what it is in this
-//                               one's. Between two of those barriers: all have begun, all has arrived
-//   Mailbox                     in shared memory, for turns in which blocks of a cluster tell each other
-//                               something, where a barrier would wait for all stores under way, too
+//                               one's. Between two of those barriers: all have begun, all has
+//                               arrived
+//   Mailbox                     in shared memory, for turns in which blocks of a cluster tell each
+//                               other something, where a barrier would wait for all stores under
+//                               way, too
 //   open_mailbox(box)           before the first turn, 0; a cluster_barrier() follows, or those two
-//   mail(box, turn, p, rank, x) cluster_send(p, rank, x), counted in that block's box; what it replaces
-//                               nobody reads, which two places in turn and a barrier() in each see to
+//   mail(box, turn, p, rank, x) cluster_send(p, rank, x), counted in that block's box; what it
+//                               replaces nobody reads, which two places in turn and a barrier() in
+//                               each see to
 //   await_mail(box, turn, n)    by all threads: n such values have arrived in this block
-//   grid_barrier()              of all threads of a grid launched as a whole; what they have stored is seen.
-//                               Its header is grid_barrier.h
+//   grid_barrier()              of all threads of a grid launched as a whole; what they have stored
+//                               is seen. Its header is grid_barrier.h
 //   most_cluster(ctx)           blocks that a cluster may have; 1: there are none
 //   resident_clusters(kernel, n, ctx)   clusters of n blocks that run at the same time, each block
 //                               on a multiprocessor of its own
 //   clusters_at_a_time(kernel, shape, ctx)    how many of such a launch run at the same time: of a
 //                               device's multiprocessors some are in no cluster
-//   let_later_begin()           the kernel behind this one, if it is an early one, may begin when all
-//                               blocks have said so, or ended
-//   await_earlier()             in an early kernel, by all threads, before anything else is looked at: the
-//                               kernel before it has ended
+//   let_later_begin()           the kernel behind this one, if it is an early one, may begin when
+//                               all blocks have said so, or ended
+//   await_earlier()             in an early kernel, by all threads, before anything else is looked
+//                               at: the kernel before it has ended
 //   halt_unless(x)              fails the launch as an assertion does: nothing after it happens
 //   launch(kernel, shape, ctx, args...)   from the host; returns what a kernel entry returns
 //   multiprocessors(ctx)        how many the device has
 //   most_shared(ctx)            bytes that a block may have, declared and asked for
 //
-// A block is a whole number of waves. What one vendor alone has (asynchronous copies, clusters) stays
-// in its platform.h, behind a name with a plain equivalent.
+// A block is a whole number of waves. What one vendor alone has (asynchronous copies, clusters)
+// stays in its platform.h, behind a name with a plain equivalent.
 #ifndef POLYOPS_GPU_GPU_H_
 #define POLYOPS_GPU_GPU_H_
 

@@ -1,6 +1,6 @@
-// One value of all lanes of a team, the lanes that share a row: a power of two of them within a wave,
-// by shuffles; whole waves, through shared memory; the blocks of a cluster, through each other's. Every
-// lane gets the same bits, whatever the order in which lanes run.
+// One value of all lanes of a team, the lanes that share a row: a power of two of them within a
+// wave, by shuffles; whole waves, through shared memory; the blocks of a cluster, through each
+// other's. Every lane gets the same bits, whatever the order in which lanes run.
 #ifndef POLYOPS_GPU_REDUCE_H_
 #define POLYOPS_GPU_REDUCE_H_
 
@@ -9,8 +9,8 @@
 namespace polyops::gpu {
 namespace {
 
-// Of `lanes` neighbours, a power of two up to the wave; in a loop, since few lanes take few steps. The
-// largest ignores NaN.
+// Of `lanes` neighbours, a power of two up to the wave; in a loop, since few lanes take few steps.
+// The largest ignores NaN.
 GPU_DEVICE float max_of_lanes(float x, int lanes) {
   for (int mask = lanes / 2; mask > 0; mask /= 2) x = fmaxf(x, shuffle_xor(x, mask));
   return x;
@@ -79,8 +79,8 @@ GPU_DEVICE float from_cluster(const float* slots, float otherwise) {
   return slot < cluster_blocks() ? slots[slot] : otherwise;
 }
 
-// A value of each block of a cluster, turn after turn, into two tables of kValues * kMostCluster elements
-// in turn; a turn has a barrier() before it posts.
+// A value of each block of a cluster, turn after turn, into two tables of kValues * kMostCluster
+// elements in turn; a turn has a barrier() before it posts.
 template <int kValues>
 struct ClusterTable {
   Mailbox* box;

@@ -1,7 +1,7 @@
 // A row of elements next to each other as a team of lanes reads and writes it: whole packs of 16
-// aligned bytes, and at both ends what is left, less than a pack, an element or a few to a lane. So an
-// odd row costs an even one's time and a masked access more; a branch per pack instead cost the loads
-// their place before the first use.
+// aligned bytes, and at both ends what is left, less than a pack, an element or a few to a lane. So
+// an odd row costs an even one's time and a masked access more; a branch per pack instead cost the
+// loads their place before the first use.
 #ifndef POLYOPS_GPU_ROW_H_
 #define POLYOPS_GPU_ROW_H_
 
@@ -123,8 +123,8 @@ GPU_DEVICE void store_ends(const Cut<T>& cut, U* row, int lane, int lanes,
   for_each_end<kEnds>(cut, lane, lanes, [&](int e, int at) { row[at] = narrow<U>(x[e]); });
 }
 
-// From the host: whether all rows of the walk's t-th tensor begin at 16 aligned bytes, given how many
-// of its elements these are.
+// From the host: whether all rows of the walk's t-th tensor begin at 16 aligned bytes, given how
+// many of its elements these are.
 template <int kTensors>
 bool rows_aligned(const Walk<kTensors>& walk, int t, const void* data, int per_pack) {
   if (reinterpret_cast<uintptr_t>(data) % 16 != 0) return false;

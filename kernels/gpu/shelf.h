@@ -1,5 +1,5 @@
-// Short rows next to each other, a thread per row. A block copies its rows to shared memory as the packs
-// of 16 bytes that they are together, so that no row has ends.
+// Short rows next to each other, a thread per row. A block copies its rows to shared memory as the
+// packs of 16 bytes that they are together, so that no row has ends.
 //
 // Rows of a multiple of 32 bytes would all begin in a few banks; a part of a wave has those, which
 // have no ends either.

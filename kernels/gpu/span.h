@@ -1,6 +1,6 @@
-// Elements that lie next to each other, as packs of 16 aligned bytes: the first pack may begin before
-// them and the last end behind. Packs that reach out go element by element, and nothing outside is
-// touched. (row.h is the same for rows, whose ends are many.)
+// Elements that lie next to each other, as packs of 16 aligned bytes: the first pack may begin
+// before them and the last end behind. Packs that reach out go element by element, and nothing
+// outside is touched. (row.h is the same for rows, whose ends are many.)
 #ifndef POLYOPS_GPU_SPAN_H_
 #define POLYOPS_GPU_SPAN_H_
 
@@ -88,8 +88,8 @@ GPU_DEVICE void fetch_run(const T* first, int32_t count, T* memory, int threads 
   }
 }
 
-// The other way round, when the block's threads have met: from its memory, where what goes to first is
-// at memory + misplaced(first). By `threads`, of which this is that one.
+// The other way round, when the block's threads have met: from its memory, where what goes to first
+// is at memory + misplaced(first). By `threads`, of which this is that one.
 template <class T>
 GPU_DEVICE void store_run(T* first, int32_t count, const T* memory, int threads = block_threads(),
                           int thread = thread_id()) {

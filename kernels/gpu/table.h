@@ -1,5 +1,5 @@
-// How one op's source hands its kernels to the backend. Compiled once per target (cuda, and simt for
-// the harness), whose name ends theirs: "softmax_lastdim__cuda".
+// How one op's source hands its kernels to the backend. Compiled once per target (cuda, and simt
+// for the harness), whose name ends theirs: "softmax_lastdim__cuda".
 #ifndef POLYOPS_GPU_TABLE_H_
 #define POLYOPS_GPU_TABLE_H_
 

@@ -1,5 +1,5 @@
-// The family of oneDNN's kernels: candidates of the same device as kernels/cpu, tried after those, and
-// gated under the same name of the chip.
+// The family of oneDNN's kernels: candidates of the same device as kernels/cpu, tried after those,
+// and gated under the same name of the chip.
 #include <cstdio>
 #include <oneapi/dnnl/dnnl.hpp>
 #include <string>

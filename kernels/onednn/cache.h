@@ -1,5 +1,5 @@
-// What was made for a key, kept by the thread that made it: a primitive costs some 100 us to make and
-// less than one to run again.
+// What was made for a key, kept by the thread that made it: a primitive costs some 100 us to make
+// and less than one to run again.
 #ifndef POLYOPS_ONEDNN_CACHE_H_
 #define POLYOPS_ONEDNN_CACHE_H_
 

@@ -1,6 +1,6 @@
-// convolution, convolution_pack and convolution_prepacked. Each image is cut into bands of its rows,
-// and where those are too few, its filters into equal parts; each slice is a primitive of its own.
-// Plain weights are put into oneDNN's order once per call.
+// convolution, convolution_pack and convolution_prepacked. Each image is cut into bands of its
+// rows, and where those are too few, its filters into equal parts; each slice is a primitive of its
+// own. Plain weights are put into oneDNN's order once per call.
 #include "polyops/ops/convolution.h"
 
 #include <algorithm>

@@ -80,7 +80,8 @@ const char* read(const polyops_convolution_args& a, int64_t threads, CallKey* ca
   return nullptr;
 }
 
-// A 1 x 1 filter is dense either way; what one tap is from the next tells how its module was laid out.
+// A 1 x 1 filter is dense either way; what one tap is from the next tells how its module was laid
+// out.
 WeightKey weight_key(const polyops_convolution_pack_args& args) {
   WeightKey key = {};
   key.dtype = args.weight.dtype;

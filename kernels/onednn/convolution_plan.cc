@@ -155,8 +155,8 @@ class Planner {
   size_t scratchpad_ = 0;
 };
 
-// The best cut, if all of its slices can read the pack; else the best without cutting its filters; else
-// the weights as they lie, which are there as well.
+// The best cut, if all of its slices can read the pack; else the best without cutting its filters;
+// else the weights as they lie, which are there as well.
 Plan make_plan(const CallKey& call) {
   const OneThread alone;
   if (call.has_pack()) {

@@ -92,8 +92,8 @@ Desc bias_desc(const SliceKey& key, dnnl::memory::data_type type) {
   return {{key.groups * key.filters}, type, Tag::a};
 }
 
-// Its own choice of orders where both images lie in planes; else channels innermost, as at least one
-// of them lies.
+// Its own choice of orders where both images lie in planes; else channels innermost, as at least
+// one of them lies.
 Convolution choose(const SliceKey& key, const Desc* packed) {
   const auto type = type_of(static_cast<int32_t>(key.dtype));
   const Images sizes = image_sizes(key);

@@ -1,5 +1,6 @@
-// What one thread does of a convolution at a time: a band of one image's rows, by all filters or by a
-// part of them. src and dst are copied into and from another order where oneDNN wants another one.
+// What one thread does of a convolution at a time: a band of one image's rows, by all filters or by
+// a part of them. src and dst are copied into and from another order where oneDNN wants another
+// one.
 #ifndef POLYOPS_ONEDNN_CONVOLUTION_SLICE_H_
 #define POLYOPS_ONEDNN_CONVOLUTION_SLICE_H_
 
@@ -58,8 +59,8 @@ std::shared_ptr<Slice> slice_of(const SliceKey& key, const dnnl::memory::desc* p
 // The order of all filters together.
 dnnl::memory::desc packed_weights(const WeightKey& key);
 
-// How the first of so many equal parts of the filters lies; the others follow. Empty if filters cannot
-// be told apart like that.
+// How the first of so many equal parts of the filters lies; the others follow. Empty if filters
+// cannot be told apart like that.
 dnnl::memory::desc part_of_weights(const WeightKey& key, const dnnl::memory::desc& all,
                                    int64_t parts);
 

@@ -1,7 +1,7 @@
-// gemm, gemm_pack and gemm_prepacked. Every matrix of the batch is cut into rows and columns, as many
-// parts as there are threads; each part is a product of its own (matmul.h). A dst that lies in
-// columns is computed transposed; a part of it that is not dense, in scratch. An addend that is no bias
-// is copied to where the result will be, and oneDNN adds to that.
+// gemm, gemm_pack and gemm_prepacked. Every matrix of the batch is cut into rows and columns, as
+// many parts as there are threads; each part is a product of its own (matmul.h). A dst that lies in
+// columns is computed transposed; a part of it that is not dense, in scratch. An addend that is no
+// bias is copied to where the result will be, and oneDNN adds to that.
 #include "polyops/ops/gemm.h"
 
 #include <algorithm>

@@ -14,8 +14,8 @@ namespace polyops::onednn {
 // What is added to the product.
 enum : int64_t { kNothing, kBiasRow, kDst };
 
-// rhs_order: 0 if rhs lies as its strides say, else one of packed_order(). dst is dense, rows one behind
-// the other: oneDNN's kernels of blocks take no other.
+// rhs_order: 0 if rhs lies as its strides say, else one of packed_order(). dst is dense, rows one
+// behind the other: oneDNN's kernels of blocks take no other.
 struct MatmulKey {
   int64_t dtype, m, n, k;
   int64_t lhs_row, lhs_column, rhs_row, rhs_column;

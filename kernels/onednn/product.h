@@ -1,4 +1,5 @@
-// A gemm as the kernels here see it: matrices that oneDNN can read, and how they are cut among threads.
+// A gemm as the kernels here see it: matrices that oneDNN can read, and how they are cut among
+// threads.
 #ifndef POLYOPS_ONEDNN_PRODUCT_H_
 #define POLYOPS_ONEDNN_PRODUCT_H_
 
@@ -29,8 +30,8 @@ struct Product {
 
 Matrix matrix_of(const polyops_tensor& t);
 
-// Whether rows or columns are dense and do not overlap, as oneDNN wants them. Strides of single rows
-// and columns mean nothing, and become what suits it.
+// Whether rows or columns are dense and do not overlap, as oneDNN wants them. Strides of single
+// rows and columns mean nothing, and become what suits it.
 bool settle(int64_t rows, int64_t columns, Matrix* matrix);
 
 // nullptr, or the reason for which there is no such product here. packed: rhs was, however it lies.

@@ -1,7 +1,7 @@
 // What every kernel here needs of oneDNN: an engine, a stream, one thread, and primitives that are
 // made once. A primitive runs on the thread that calls it and on no other: kernels cut their work
-// and give each of torch's threads a primitive for its slice. Those are what stays between calls here,
-// and what the first call of a shape allocates.
+// and give each of torch's threads a primitive for its slice. Those are what stays between calls
+// here, and what the first call of a shape allocates.
 #ifndef POLYOPS_ONEDNN_RUNTIME_H_
 #define POLYOPS_ONEDNN_RUNTIME_H_
 
@@ -24,8 +24,8 @@ const dnnl::engine& engine();
 // oneDNN's name for it; undef if it has no fast products and convolutions of it on this machine.
 dnnl::memory::data_type type_of(int32_t dtype);
 
-// While one lives, oneDNN makes and runs primitives for the calling thread alone. The OpenMP runtime
-// may be torch's own, so its setting is put back.
+// While one lives, oneDNN makes and runs primitives for the calling thread alone. The OpenMP
+// runtime may be torch's own, so its setting is put back.
 class OneThread {
  public:
   OneThread();
@@ -52,7 +52,8 @@ class Step {
   Step(const dnnl::primitive& primitive, std::initializer_list<Operand> operands,
        const dnnl::memory::desc& scratchpad);
 
-  // data: of the operands, in the order in which they were named; nullptr for those without a place.
+  // data: of the operands, in the order in which they were named; nullptr for those without a
+  // place.
   void run(std::initializer_list<const void*> data, void* scratchpad);
 
   size_t scratchpad_bytes() const { return scratchpad_bytes_; }

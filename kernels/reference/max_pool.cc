@@ -14,7 +14,8 @@ using Taps = std::vector<int64_t>;
 // The elements of a window along a dimension, from 2 on.
 using TapsOf = std::function<Taps(int dim, int64_t window)>;
 
-// Calls visit(window's number in its image, the elements of it as places in theirs, in their order).
+// Calls visit(window's number in its image, the elements of it as places in theirs, in their
+// order).
 void for_each_window(const polyops_tensor& src, const polyops_tensor& dst, const TapsOf& taps,
                      const std::function<void(int64_t, const Taps&)>& visit) {
   int64_t windows = 1;

@@ -27,8 +27,8 @@ Taps adaptive_taps(int64_t windows, int64_t window, int64_t n) {
   return {begin, end, end - begin};
 }
 
-// Calls visit(result, element) for every element of every window, and count(result, taps that count)
-// before.
+// Calls visit(result, element) for every element of every window, and count(result, taps that
+// count) before.
 template <class TapsOf, class Count, class Visit>
 void for_each_tap(const polyops_tensor& pooled, const polyops_tensor& result, TapsOf taps,
                   Count count, Visit visit) {

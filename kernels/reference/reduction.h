@@ -1,6 +1,6 @@
-// The oracle of the tests of sum, mean, amax, amin, any, all and logsumexp, of var, std, var_mean and std_mean, and
-// of linalg_vector_norm.
-// Contracts: polyops/ops/reduction.h, polyops/ops/var.h, polyops/ops/linalg_vector_norm.h.
+// The oracle of the tests of sum, mean, amax, amin, any, all and logsumexp, of var, std, var_mean
+// and std_mean, and of linalg_vector_norm. Contracts: polyops/ops/reduction.h, polyops/ops/var.h,
+// polyops/ops/linalg_vector_norm.h.
 #ifndef POLYOPS_REFERENCE_REDUCTION_H_
 #define POLYOPS_REFERENCE_REDUCTION_H_
 

@@ -1,8 +1,9 @@
-// mish, softplus, elu and log_sigmoid and their gradients: every kernel against the double reference.
+// mish, softplus, elu and log_sigmoid and their gradients: every kernel against the double
+// reference.
 //
-// Bounds on |error|. float32: 5 units in the last place of the result; of mish's gradient, whose terms
-// cancel, of |grad|. bfloat16 and float16: half a unit in their last place, and 1e-5 of the same.
-// Everywhere half a denormal more, of float32 1e-43: mish multiplies one by src.
+// Bounds on |error|. float32: 5 units in the last place of the result; of mish's gradient, whose
+// terms cancel, of |grad|. bfloat16 and float16: half a unit in their last place, and 1e-5 of the
+// same. Everywhere half a denormal more, of float32 1e-43: mish multiplies one by src.
 #include "reference/activation.h"
 
 #include "elementwise.h"
@@ -175,8 +176,8 @@ TEST(Activation, EveryBfloat16) { check_all(POLYOPS_BFLOAT16); }
 TEST(Activation, EveryFloat16) { check_all(POLYOPS_FLOAT16); }
 TEST(Activation, Float32OfEverySize) { check_all(POLYOPS_FLOAT32); }
 
-// Every special value of x with every special gradient; no infinite one where a slope is denormal, or
-// 0 in float32 alone.
+// Every special value of x with every special gradient; no infinite one where a slope is denormal,
+// or 0 in float32 alone.
 TEST(Activation, SpecialValues) {
   const std::vector<double> once = special_values();
   const auto n = static_cast<int64_t>(once.size());

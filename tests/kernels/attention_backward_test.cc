@@ -4,8 +4,8 @@
 // u (4 + sqrt(dim)) of its sum of magnitudes (see attention_test.cc), logsumexp, which the call is
 // given, by its rounding: a weight p is wrong, relatively, by both and by u 8. The products of
 // grad_dst with a value and with dst are sums of dim terms; dst, given, too, is rounded. What comes
-// of that is added up, with the magnitudes of the factors, over keys or queries; the sums themselves
-// add u (8 + sqrt(n)) of their magnitudes. bfloat16 results are rounded once more.
+// of that is added up, with the magnitudes of the factors, over keys or queries; the sums
+// themselves add u (8 + sqrt(n)) of their magnitudes. bfloat16 results are rounded once more.
 #include <gtest/gtest.h>
 
 #include <algorithm>

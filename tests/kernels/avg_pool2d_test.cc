@@ -1,5 +1,5 @@
-// avg_pool2d and its gradient: every kernel against the reference. Bound: 4 eps of float32 times the
-// sum of the terms' magnitudes over the divisor, and the rounding of the result.
+// avg_pool2d and its gradient: every kernel against the reference. Bound: 4 eps of float32 times
+// the sum of the terms' magnitudes over the divisor, and the rounding of the result.
 #include <gtest/gtest.h>
 
 #include "pool2d.h"

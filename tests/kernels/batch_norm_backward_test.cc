@@ -1,7 +1,8 @@
 // batch_norm's backward against the reference, in both layouts.
 //
 // Bounds, in units of float32's epsilon times a scale, plus the result's own rounding:
-//   grad_src     the channel's largest rstd |weight| (|grad| + mean |grad| + |x_hat| mean |grad x_hat|)
+//   grad_src     the channel's largest rstd |weight| (|grad| + mean |grad| + |x_hat| mean |grad
+//                x_hat|)
 //   grad_weight, grad_bias   the sum of |terms|
 #include "batch_norm_case.h"
 #include "reference/batch_norm.h"

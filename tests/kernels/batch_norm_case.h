@@ -42,8 +42,8 @@ inline std::vector<Case> all_cases() {
     };
     cases.insert(cases.end(), others.begin(), others.end());
   }
-  // Held in a cluster's shared memory: several channels to a tile, on planes and next to each other, by a
-  // block and by more; one channel.
+  // Held in a cluster's shared memory: several channels to a tile, on planes and next to each
+  // other, by a block and by more; one channel.
   const std::vector<Case> held = {
       {41, 8, 49},       {5, 16, 7},        {41, 4, 49},  {3, 32, 701, true},
       {3, 32, 70, true}, {9, 16, 90, true}, {70, 4, 104}, {1, 2, 6000},

@@ -1,7 +1,8 @@
 // batch_norm against the reference, in both layouts.
 //
 // Bounds, in units of float32's epsilon times a scale, plus the result's own rounding:
-//   dst          the channel's largest |dst - bias| + |bias|, in evaluation (|src| + |mean|) rstd |weight|
+//   dst          the channel's largest |dst - bias| + |bias|, in evaluation (|src| + |mean|) rstd
+//                |weight|
 //   mean, rstd   |mean| and three deviations; rstd. The running ones: their terms
 #include "reference/batch_norm.h"
 
@@ -126,7 +127,8 @@ TEST(BatchNorm, ChannelAfterChannel) {
   }
 }
 
-// By a grid that is at work at once, which has room for all of them or not; rows that are no whole tiles.
+// By a grid that is at work at once, which has room for all of them or not; rows that are no whole
+// tiles.
 TEST(BatchNorm, ChannelsOfAGrid) {
   size_t turn = 0;
   for (const Case& c : {Case{3, 96, 301, true}, Case{3, 32, 1600, true}, Case{2, 32, 5000, true},

@@ -1,5 +1,5 @@
-// convolution_pack and convolution_prepacked: every packer with every kernel that reads what it wrote,
-// against the reference, within the bounds that convolution_case.h derives.
+// convolution_pack and convolution_prepacked: every packer with every kernel that reads what it
+// wrote, against the reference, within the bounds that convolution_case.h derives.
 #include <gtest/gtest.h>
 
 #include <cstring>

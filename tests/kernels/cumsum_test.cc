@@ -1,7 +1,8 @@
 // cumsum: every kernel against the reference in float64.
 //
-// Bound: 8 units of float32's epsilon of the sum of the magnitudes so far, and the rounding of the result.
-// A sum is added to one after the other in a chunk of some 250 rows at most, or throughout, as stock's is.
+// Bound: 8 units of float32's epsilon of the sum of the magnitudes so far, and the rounding of the
+// result. A sum is added to one after the other in a chunk of some 250 rows at most, or throughout,
+// as stock's is.
 #include "reference/cumsum.h"
 
 #include <gtest/gtest.h>

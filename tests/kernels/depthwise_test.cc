@@ -1,5 +1,5 @@
-// convolution by the families that have kernels of depthwise ones alone: every kernel of them against
-// the reference in float64, within the bounds that convolution_case.h derives.
+// convolution by the families that have kernels of depthwise ones alone: every kernel of them
+// against the reference in float64, within the bounds that convolution_case.h derives.
 #include <gtest/gtest.h>
 
 #include <set>

@@ -1,5 +1,5 @@
-// argmax, argmin, max and min: every kernel against the reference. Indices and values are exact, bit for
-// bit, but for the bits of a NaN.
+// argmax, argmin, max and min: every kernel against the reference. Indices and values are exact,
+// bit for bit, but for the bits of a NaN.
 #include "reference/extreme.h"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,6 @@
-// What differs between the families that a test is linked for. All else is compiled once: the harness,
-// and the cases of an op, which its family on the CPU, the lane-by-lane one and a device's share.
+// What differs between the families that a test is linked for. All else is compiled once: the
+// harness, and the cases of an op, which its family on the CPU, the lane-by-lane one and a device's
+// share.
 #ifndef POLYOPS_TESTS_KERNELS_FAMILY_H_
 #define POLYOPS_TESTS_KERNELS_FAMILY_H_
 

@@ -1,10 +1,10 @@
 // gelu and gelu_backward: every kernel of every ISA against the double reference.
 //
-// Bounds on |error|. float32: 1.5e-7 |x| (backward 2e-7 |grad|), on a GPU 2.3e-7 (3e-7), where stock
-// has 3.8e-7 |x| (1e-6 |grad|); float64: 3 epsilon |x| (4 epsilon |grad|); bfloat16: its own rounding,
-// half a unit in the last place of the result, and 3e-5 |x| (4e-5 |grad|), on a GPU 1.7e-4 (2.3e-4); float16: that half, and
-// float32's. Everywhere one denormal more. In the left tail, where stock's float32 has no digit left,
-// also a bound relative to the result.
+// Bounds on |error|. float32: 1.5e-7 |x| (backward 2e-7 |grad|), on a GPU 2.3e-7 (3e-7), where
+// stock has 3.8e-7 |x| (1e-6 |grad|); float64: 3 epsilon |x| (4 epsilon |grad|); bfloat16: its own
+// rounding, half a unit in the last place of the result, and 3e-5 |x| (4e-5 |grad|), on a
+// GPU 1.7e-4 (2.3e-4); float16: that half, and float32's. Everywhere one denormal more. In the left
+// tail, where stock's float32 has no digit left, also a bound relative to the result.
 #include "reference/gelu.h"
 
 #include "elementwise.h"
@@ -250,8 +250,8 @@ TEST(GeluBackward, DenseSweep) {
   }
 }
 
-// Every special value of x with every special gradient; but left of -6 no infinite one, whose product
-// is NaN as soon as the slope is 0 in the type at hand (as it is in stock).
+// Every special value of x with every special gradient; but left of -6 no infinite one, whose
+// product is NaN as soon as the slope is 0 in the type at hand (as it is in stock).
 TEST(GeluBackward, SpecialValues) {
   const std::vector<double> once = special_values();
   const auto n = static_cast<int64_t>(once.size());

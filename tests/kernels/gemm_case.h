@@ -145,8 +145,8 @@ class Problem {
   }
 
   // Rounding errors of a sum of k products wander like a random walk: u (4 + sqrt(k)) of the sum of
-  // magnitudes, u half a unit in the last place. (The worst case that could be proved is u (k + 4).)
-  // Of 16 bits the sums are float32, rounded once.
+  // magnitudes, u half a unit in the last place. (The worst case that could be proved is u (k +
+  // 4).) Of 16 bits the sums are float32, rounded once.
   void verify() {
     const bool half = is_half(dtype_);
     const double u = epsilon(half ? POLYOPS_FLOAT32 : dtype_) / 2;

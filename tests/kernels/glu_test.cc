@@ -1,7 +1,8 @@
 // glu and glu_backward: every kernel against the double reference.
 //
 // Bounds on |error|. float32: 7 units in the last place of the result; bfloat16 and float16: half a
-// unit in their last place, and 1e-5 of the result. Everywhere half a denormal, of float32 three, more.
+// unit in their last place, and 1e-5 of the result. Everywhere half a denormal, of float32 three,
+// more.
 #include "reference/glu.h"
 
 #include "elementwise.h"

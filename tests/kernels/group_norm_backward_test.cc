@@ -1,7 +1,8 @@
 // group_norm's backward against the reference.
 //
 // Bounds, in units of float32's epsilon times a scale, plus the result's own rounding:
-//   grad_src     the group's largest rstd (|g| + mean |g| + |x_hat| mean |g x_hat|), the terms of it
+//   grad_src     the group's largest rstd (|g| + mean |g| + |x_hat| mean |g x_hat|), the terms of
+//                it
 //   grad_weight, grad_bias   the sum over samples and pixels of |terms|
 #include "group_norm_case.h"
 #include "reference/group_norm.h"
@@ -111,8 +112,8 @@ TEST(GroupNormBackward, MatchesReference) {
   }
 }
 
-// Groups held in shared memory: where a channel is one unit and several, of one strip and several, by
-// one block and four, some of them without any; and groups that do not fit.
+// Groups held in shared memory: where a channel is one unit and several, of one strip and several,
+// by one block and four, some of them without any; and groups that do not fit.
 TEST(GroupNormBackward, HeldGroups) {
   size_t turn = 0;
   for (const Case& c :

@@ -10,7 +10,8 @@
 namespace polyops::testing {
 namespace {
 
-// Without those of packed convolutions: AMX alone gains by them, elsewhere weights are read as they lie.
+// Without those of packed convolutions: AMX alone gains by them, elsewhere weights are read as they
+// lie.
 std::set<std::string> ops() {
   std::set<std::string> names;
   for (size_t i = 0; i < family().kernel_count; ++i) names.insert(family().kernels[i].op);

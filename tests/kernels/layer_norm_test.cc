@@ -38,8 +38,8 @@ constexpr Types kGpuTypes[] = {{POLYOPS_FLOAT32, POLYOPS_FLOAT32, POLYOPS_FLOAT3
                                {POLYOPS_BFLOAT16, POLYOPS_FLOAT32, POLYOPS_FLOAT32},
                                {POLYOPS_FLOAT16, POLYOPS_FLOAT16, POLYOPS_FLOAT16}};
 
-// Of the CPU's kernels all. Those that run lane by lane get two by turns: cases repeat every size and
-// layout often enough, and a full turn takes minutes.
+// Of the CPU's kernels all. Those that run lane by lane get two by turns: cases repeat every size
+// and layout often enough, and a full turn takes minutes.
 std::vector<Types> types_of_turn(size_t turn) {
   constexpr size_t kAll = std::size(kGpuTypes);
   if (!is_gpu()) return {std::begin(kTypes), std::end(kTypes)};

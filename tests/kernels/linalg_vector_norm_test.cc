@@ -1,7 +1,8 @@
 // linalg_vector_norm: every kernel against the reference in float64.
 //
-// Bound: terms have one sign, so a sum of them is off by a share of itself, here 24 units of float32,
-// and a root of it by that over its order; an extreme by nothing; all by the rounding of the result.
+// Bound: terms have one sign, so a sum of them is off by a share of itself, here 24 units of
+// float32, and a root of it by that over its order; an extreme by nothing; all by the rounding of
+// the result.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 // nll_loss and its backward: every kernel against the reference in float64.
 //
-// Bounds: 4 units of float32's epsilon times the sum of the terms' magnitudes, and the rounding of the
-// result; of one product, a unit.
+// Bounds: 4 units of float32's epsilon times the sum of the terms' magnitudes, and the rounding of
+// the result; of one product, a unit.
 #include "reference/nll_loss.h"
 
 #include <gtest/gtest.h>

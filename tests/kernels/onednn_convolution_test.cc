@@ -1,5 +1,5 @@
-// convolution, convolution_pack and convolution_prepacked of the family "onednn", within the bounds of
-// convolution_case.h.
+// convolution, convolution_pack and convolution_prepacked of the family "onednn", within the bounds
+// of convolution_case.h.
 #include <gtest/gtest.h>
 
 #include <cstring>

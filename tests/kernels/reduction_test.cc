@@ -1,7 +1,8 @@
 // sum, mean, amax and amin: every kernel against the reference in float64.
 //
-// Bounds: a sum is off by 4 units of float32's epsilon of the sum of magnitudes, a mean by that over the
-// number of elements, and both by the rounding of the result. The largest and the smallest are exact.
+// Bounds: a sum is off by 4 units of float32's epsilon of the sum of magnitudes, a mean by that
+// over the number of elements, and both by the rounding of the result. The largest and the smallest
+// are exact.
 #include "reference/reduction.h"
 
 #include <gtest/gtest.h>

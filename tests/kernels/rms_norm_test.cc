@@ -85,7 +85,8 @@ TEST(RmsNorm, MatchesReference) {
   }
 }
 
-// Far from 0, tiny and huge rows, zeros, and rows whose squares, or only their sum, are beyond float32.
+// Far from 0, tiny and huge rows, zeros, and rows whose squares, or only their sum, are beyond
+// float32.
 TEST(RmsNorm, HardRows) {
   struct Row {
     double mean, deviation;

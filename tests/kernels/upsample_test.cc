@@ -1,8 +1,9 @@
 // upsample_{nearest,bilinear,bicubic}2d and their backwards: every kernel against the reference.
 //
-// Bounds: of forward nearest, none, bits are copied. Else, in units of float32's epsilon, 16 times the
-// sum of the magnitudes that a result is made of, by their weights; of bicubic, which has negative
-// ones, of as many times the largest magnitude there is. In 16 bits the rounding of the result beside.
+// Bounds: of forward nearest, none, bits are copied. Else, in units of float32's epsilon, 16 times
+// the sum of the magnitudes that a result is made of, by their weights; of bicubic, which has
+// negative ones, of as many times the largest magnitude there is. In 16 bits the rounding of the
+// result beside.
 #include "reference/upsample.h"
 
 #include <gtest/gtest.h>
@@ -141,7 +142,8 @@ void expect_close(const Buffer& got, const Buffer& exact, const Buffer& magnitud
   }
 }
 
-// The kernels that take it: of planes or of channels, whichever the layout is. Both where it is both.
+// The kernels that take it: of planes or of channels, whichever the layout is. Both where it is
+// both.
 template <class Args>
 std::vector<const polyops_kernel*> takers(const std::string& op, const Case& c, const Args& args) {
   std::vector<const polyops_kernel*> taking;

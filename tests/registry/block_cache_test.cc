@@ -1,4 +1,5 @@
-// Memory that is kept: who gets which block, what goes back to the system, and calls on many threads.
+// Memory that is kept: who gets which block, what goes back to the system, and calls on many
+// threads.
 #include "block_cache.h"
 
 #include <gtest/gtest.h>

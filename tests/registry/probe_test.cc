@@ -1,4 +1,5 @@
-// Families of other devices than the CPU are probed at the first call, once; and warnings that throw.
+// Families of other devices than the CPU are probed at the first call, once; and warnings that
+// throw.
 #include <gtest/gtest.h>
 
 #include <cstdio>

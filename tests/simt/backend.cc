@@ -1,7 +1,7 @@
 // kernels/gpu as a family whose device is the harness: each way of running lanes is an "instruction
-// set" of it, so that every test of a family runs every kernel in all of them. Built a second time for
-// torch, in one way and with the CPU as its device: so the torch tests of a GPU's ops run on a machine
-// without one.
+// set" of it, so that every test of a family runs every kernel in all of them. Built a second time
+// for torch, in one way and with the CPU as its device: so the torch tests of a GPU's ops run on a
+// machine without one.
 #include <cstddef>
 #include <deque>
 #include <iterator>
@@ -117,7 +117,8 @@ int report(const char* message) {
 
 }  // namespace simt
 
-// Barriers, one by one, for the test that leaves them out: the i-th one's name, NULL behind the last.
+// Barriers, one by one, for the test that leaves them out: the i-th one's name, NULL behind the
+// last.
 extern "C" POLYOPS_EXPORT const char* polyops_simt_barrier(int i) {
   static std::vector<std::string> names;
   names = simt::barriers();

@@ -9,8 +9,8 @@
 namespace polyops::testing {
 namespace {
 
-// Groups of a block each, of a cluster, several of those one after the other, and split over several
-// blocks; planes likewise.
+// Groups of a block each, of a cluster, several of those one after the other, and split over
+// several blocks; planes likewise.
 const std::vector<Sizes> kImages = {{4, 4, 300},   {1, 2, 9000}, {1, 2, 20001},
                                     {5, 2, 13000}, {1, 4500, 8}, {1, 2, 45000}};
 
@@ -48,8 +48,8 @@ Calls group_norm_backward() {
   return all;
 }
 
-// Planes, and channels next to each other; held in shared memory, by one channel and by more, one tile
-// after the other, and not; by a grid at once.
+// Planes, and channels next to each other; held in shared memory, by one channel and by more, one
+// tile after the other, and not; by a grid at once.
 struct Images {
   Sizes sizes, strides = {};
 };

@@ -9,8 +9,8 @@
 namespace polyops::testing {
 namespace {
 
-// An image and its results: several planes to a block, one that is cut into slabs, and windows that lie
-// side by side.
+// An image and its results: several planes to a block, one that is cut into slabs, and windows that
+// lie side by side.
 struct Pool {
   Sizes sizes, results;
   polyops_pool2d_window window;

@@ -244,8 +244,8 @@ Calls sum() {
   return all;
 }
 
-// Of blocks that share no wave, columns, keys of several chunks and few neighbours; argmin, max and min
-// have the same kernels.
+// Of blocks that share no wave, columns, keys of several chunks and few neighbours; argmin, max and
+// min have the same kernels.
 Calls argmax() {
   Calls all = {"argmax", {}};
   for (const Shape& s : std::vector<Shape>{
@@ -263,8 +263,8 @@ Calls argmax() {
   return all;
 }
 
-// Of blocks that share no wave, of columns, and of parts of both; the other ops by several numbers have
-// the same kernels.
+// Of blocks that share no wave, of columns, and of parts of both; the other ops by several numbers
+// have the same kernels.
 Calls var() {
   Calls all = {"var", {}};
   for (const Shape& s : std::vector<Shape>{

@@ -62,8 +62,8 @@ bool notices(const Calls& all, const std::vector<Result>& right) {
   return false;
 }
 
-// The same in a process of its own, where a crash, or that it takes minutes, is noticed too: a kernel
-// that has its addresses from shared memory then goes anywhere.
+// The same in a process of its own, where a crash, or that it takes minutes, is noticed too: a
+// kernel that has its addresses from shared memory then goes anywhere.
 bool notices_apart(const Calls& all, const std::vector<Result>& right) {
   const pid_t child = fork();
   if (child == 0) {

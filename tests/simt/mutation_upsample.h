@@ -8,7 +8,8 @@
 namespace polyops::testing {
 namespace {
 
-// Several planes to a block and several waves; more rows than a table has; more than wait for others.
+// Several planes to a block and several waves; more rows than a table has; more than wait for
+// others.
 const std::vector<std::pair<Sizes, Sizes>> kUpsampled = {{{4, 5, 9, 40}, {4, 5, 19, 80}},
                                                          {{1, 2, 40, 3}, {1, 2, 141, 16}},
                                                          {{1, 3, 9, 12}, {1, 3, 61, 75}}};

@@ -1,8 +1,8 @@
 // Runs a GPU kernel on the CPU, lane by lane, each lane a fiber. What a GPU leaves undefined is an
 // error here: a barrier or a shuffle that some lanes do not reach, a shuffle whose lanes ask
-// differently, a write beyond a shared array, into one of a block that has not begun. Shared memory begins as NaN, and lanes can run in
-// either order, so that a barrier left out shows. Not modelled: asynchronous copies, memory order
-// between blocks, bank conflicts, speed.
+// differently, a write beyond a shared array, into one of a block that has not begun. Shared memory
+// begins as NaN, and lanes can run in either order, so that a barrier left out shows. Not modelled:
+// asynchronous copies, memory order between blocks, bank conflicts, speed.
 #ifndef POLYOPS_TESTS_SIMT_SIMT_H_
 #define POLYOPS_TESTS_SIMT_SIMT_H_
 
@@ -34,8 +34,8 @@ inline constexpr size_t kMostStaticShared = 48 << 10;
 inline constexpr size_t kMostDynamicShared = 160 << 10;
 inline constexpr int kMostCluster = 4;
 
-// Runs the lanes of all blocks, those of a cluster at the same time. Throws Error for what the file's
-// head calls one.
+// Runs the lanes of all blocks, those of a cluster at the same time. Throws Error for what the
+// file's head calls one.
 void run(const Order& order, int64_t blocks, int threads, size_t dynamic_shared_bytes,
          const std::function<void()>& lane, int cluster = 1);
 
@@ -56,8 +56,8 @@ void wave_barrier(const std::source_location& where);
 int cluster_blocks();
 int cluster_rank();
 void cluster_barrier(const std::source_location& where);
-// Where a place in the running block's shared memory is in that block of the cluster. An error while
-// that one has not come to the array's declaration.
+// Where a place in the running block's shared memory is in that block of the cluster. An error
+// while that one has not come to the array's declaration.
 void* in_block(int rank, void* mine);
 
 // The block's array that belongs to the declaration `tag`.

@@ -1,4 +1,5 @@
-// The harness itself: lanes get what a GPU would give them, and what a GPU leaves undefined is found.
+// The harness itself: lanes get what a GPU would give them, and what a GPU leaves undefined is
+// found.
 #include "simt.h"
 
 #include <gtest/gtest.h>

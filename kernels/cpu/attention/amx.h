@@ -1,7 +1,8 @@
 // attention on the tiles of AMX (simd/amx.h): bfloat16, sums and exponentials in float32.
-// Bound: with a head size of 64, 64 cycles of tiles for 16 x 16 scores, and 105 of vectors, of which
-// one port is the tiles' own. Emerald Rapids, a virtual machine, 1 thread, 512 keys: 370 cycles, 190
-// of them the tiles', which wait for what comes from the L2 cache. 1.5 to 2 times as fast as stock.
+// Bound: with a head size of 64, 64 cycles of tiles for 16 x 16 scores, and 105 of vectors, of
+// which one port is the tiles' own. Emerald Rapids, a virtual machine, 1 thread, 512 keys: 370
+// cycles, 190 of them the tiles', which wait for what comes from the L2 cache. 1.5 to 2 times as
+// fast as stock.
 #ifndef POLYOPS_CPU_ATTENTION_AMX_H_
 #define POLYOPS_CPU_ATTENTION_AMX_H_
 

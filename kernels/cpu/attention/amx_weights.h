@@ -1,8 +1,8 @@
-// Scores of one query become weights in bfloat16, for AMX (amx_band.h). A third of the time goes here
-// at a head size of 64, so that the exponential is cut to this one use:
-// exp(s - m) = 2^y, y = s log2(e) - m log2(e), 2^y = 2^floor(y) p(y - floor(y)), p by a minimax
-// polynomial of degree 5, p(0) = 1. Relative error 1.5e-7, far below a weight's 2^-9, but the total
-// of them stays in float32. 12 operations of the two ports for a vector, 18 with exp_nonpositive.
+// Scores of one query become weights in bfloat16, for AMX (amx_band.h). A third of the time goes
+// here at a head size of 64, so that the exponential is cut to this one use: exp(s - m) = 2^y, y =
+// s log2(e) - m log2(e), 2^y = 2^floor(y) p(y - floor(y)), p by a minimax polynomial of degree 5,
+// p(0) = 1. Relative error 1.5e-7, far below a weight's 2^-9, but the total of them stays in
+// float32. 12 operations of the two ports for a vector, 18 with exp_nonpositive.
 #ifndef POLYOPS_CPU_ATTENTION_AMX_WEIGHTS_H_
 #define POLYOPS_CPU_ATTENTION_AMX_WEIGHTS_H_
 

@@ -1,12 +1,12 @@
-// attention: online softmax over blocks of keys, both products by gemm's register tiles; bfloat16 by
-// pairs where the machine multiplies it. attention_backward: scores again, and five products of
+// attention: online softmax over blocks of keys, both products by gemm's register tiles; bfloat16
+// by pairs where the machine multiplies it. attention_backward: scores again, and five products of
 // blocks, in float32 (bfloat16 is widened); one head of keys is one thread's.
 // Bound: the products' flops. Zen 4, 2 threads, 512 tokens of 12 heads of 64: forward 183 of 234
 // GF/s (stock 140), bfloat16 306 of 466 (134); backward 189 (136), bfloat16 198 (142). Lower with
-// few tokens, where exp weighs more: 64 tokens of 32, 64 and 145. Emerald Rapids, 2 threads: the time
-// of the two products at the rate of the largest one (439 GF/s, bfloat16 3109) and of a softmax in
-// cache (0.12 ns an element) together is 94 to 101 % of what it takes in float32 from 512 tokens on,
-// 101 to 110 % in bfloat16 (61 % at 128 tokens of 12 heads of 64).
+// few tokens, where exp weighs more: 64 tokens of 32, 64 and 145. Emerald Rapids, 2 threads: the
+// time of the two products at the rate of the largest one (439 GF/s, bfloat16 3109) and of a
+// softmax in cache (0.12 ns an element) together is 94 to 101 % of what it takes in float32 from
+// 512 tokens on, 101 to 110 % in bfloat16 (61 % at 128 tokens of 12 heads of 64).
 #include <cstddef>
 #include <cstdint>
 

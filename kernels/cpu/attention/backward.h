@@ -1,5 +1,5 @@
-// The gradients of one head of keys: blocks of keys go by, and against each the blocks of queries of
-// every head that shares it. Scores are computed as the forward did, bit for bit.
+// The gradients of one head of keys: blocks of keys go by, and against each the blocks of queries
+// of every head that shares it. Scores are computed as the forward did, bit for bit.
 #ifndef POLYOPS_CPU_ATTENTION_BACKWARD_H_
 #define POLYOPS_CPU_ATTENTION_BACKWARD_H_
 
@@ -188,7 +188,8 @@ struct Group {
                        static_cast<const S*>(at(plan.value_panels)), n, p.dim, block, p.causal);
   }
 
-  // Scores of a query become p, products of its gradient and the values g; 0 of keys it does not see.
+  // Scores of a query become p, products of its gradient and the values g; 0 of keys it does not
+  // see.
   void weigh(const Block& block, int64_t r) const {
     S* weights = at(plan.weights) + r * plan.score_length;
     S* products = at(plan.products) + r * plan.score_length;

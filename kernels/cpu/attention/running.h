@@ -1,5 +1,5 @@
-// What a query keeps while blocks of keys go by: its largest score, the total of its exponentials and
-// its weighted sum of values, the latter two relative to the largest score.
+// What a query keeps while blocks of keys go by: its largest score, the total of its exponentials
+// and its weighted sum of values, the latter two relative to the largest score.
 #ifndef POLYOPS_CPU_ATTENTION_RUNNING_H_
 #define POLYOPS_CPU_ATTENTION_RUNNING_H_
 

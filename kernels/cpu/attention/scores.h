@@ -78,8 +78,9 @@ void pack_panels(const E* rows, int64_t row, int64_t dim, int64_t count, S* pane
   }
 }
 
-// Of one chain. An error of a score is one of its weight, however many keys there are: with 128 steps
-// heads of 300 missed twice stock's error in 1 of 8,000 random cases (heads of 128 are 0 to 3 % slower).
+// Of one chain. An error of a score is one of its weight, however many keys there are: with 128
+// steps heads of 300 missed twice stock's error in 1 of 8,000 random cases (heads of 128 are 0 to 3
+// % slower).
 template <class S>
 constexpr int64_t kScoreSteps = min_of(kSumSteps<S>, 64);
 

@@ -1,10 +1,10 @@
 // convolution: depthwise.h (a filter sees one channel), pointwise.h (1 x 1, by gemm), pixel_tiles.h
-// (bfloat16 on AMX, of 32, 64, ... channels), tiles.h (that too, of any), pixels.h (channels lie next
-// to each other), planes.h (anything else); and their gradients.
-// Bound: 2 products per weight and pixel; depthwise, and with few pixels, the bytes.
-// Emerald Rapids, 16 threads, us, stock's in brackets (benchmarks/results): depthwise 3 x 3 of
-// 144x56x56 22 (155), 7 x 7 of 96x56x56 43 (156), the gradients of 8x384x14x14 291 (2669); 3 x 3 with
-// stride 2 from 64x56x56 to 128 filters 159 (277); 1 x 1 from 64x56x56 to 256 100 (298).
+// (bfloat16 on AMX, of 32, 64, ... channels), tiles.h (that too, of any), pixels.h (channels lie
+// next to each other), planes.h (anything else); and their gradients. Bound: 2 products per weight
+// and pixel; depthwise, and with few pixels, the bytes. Emerald Rapids, 16 threads, us, stock's in
+// brackets (benchmarks/results): depthwise 3 x 3 of 144x56x56 22 (155), 7 x 7 of 96x56x56 43 (156),
+// the gradients of 8x384x14x14 291 (2669); 3 x 3 with stride 2 from 64x56x56 to 128 filters 159
+// (277); 1 x 1 from 64x56x56 to 256 100 (298).
 #include "polyops/ops/convolution.h"
 
 #include "convolution/depthwise.h"

@@ -1,6 +1,6 @@
 // Depthwise: one channel per group, so that a filter is a sum of shifted images. Channel by channel
-// (and band by band of rows, what fits the L1 cache), src goes into a padded copy, where each tap is
-// one shift of all positions. Rows of some length and kernels of some heights take
+// (and band by band of rows, what fits the L1 cache), src goes into a padded copy, where each tap
+// is one shift of all positions. Rows of some length and kernels of some heights take
 // depthwise_rows.h; here, each tap costs one load and one multiply-add per vector of positions.
 #ifndef POLYOPS_CPU_CONVOLUTION_DEPTHWISE_H_
 #define POLYOPS_CPU_CONVOLUTION_DEPTHWISE_H_
@@ -91,8 +91,8 @@ void sum_all_taps(const S* padded, const Tap* taps, const S* weights, int64_t co
   }
 }
 
-// A depthwise convolution of stride, padding and taps as the plan says; the weights may be those of a
-// gradient, whose taps are listed backwards.
+// A depthwise convolution of stride, padding and taps as the plan says; the weights may be those of
+// a gradient, whose taps are listed backwards.
 template <class E>
 struct DepthwiseImages {
   const E* src;

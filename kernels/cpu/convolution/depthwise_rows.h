@@ -42,7 +42,8 @@ constexpr int64_t kMostRows = 8;      // of a block
 constexpr int64_t kMostHeight = 7;    // of taps
 constexpr int64_t kWidestDirect = 8;  // taps, where src is read
 
-// What a block sees in the padded copy: row i of src, from the block's first, with the column tap t.
+// What a block sees in the padded copy: row i of src, from the block's first, with the column tap
+// t.
 template <class V, class E, int kStride>
 struct CopiedRows {
   using S = typename V::Scalar;

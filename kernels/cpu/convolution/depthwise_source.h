@@ -1,6 +1,6 @@
-// The gradient of src, of a depthwise convolution with one filter per channel. With stride 1 it is the
-// convolution of grad_dst with the taps backwards; else one sum of shifted copies per phase of the
-// stride (source_grid.h).
+// The gradient of src, of a depthwise convolution with one filter per channel. With stride 1 it is
+// the convolution of grad_dst with the taps backwards; else one sum of shifted copies per phase of
+// the stride (source_grid.h).
 #ifndef POLYOPS_CPU_CONVOLUTION_DEPTHWISE_SOURCE_H_
 #define POLYOPS_CPU_CONVOLUTION_DEPTHWISE_SOURCE_H_
 

@@ -1,6 +1,7 @@
 // The gradients of weight and bias, of a depthwise convolution with one filter per channel: of each
 // tap, the product of grad_dst with the image that the tap sees, both at the same positions
-// (padded.h); nine taps share each load of grad_dst. A channel is one thread's, over the whole batch.
+// (padded.h); nine taps share each load of grad_dst. A channel is one thread's, over the whole
+// batch.
 #ifndef POLYOPS_CPU_CONVOLUTION_DEPTHWISE_WEIGHT_H_
 #define POLYOPS_CPU_CONVOLUTION_DEPTHWISE_WEIGHT_H_
 

@@ -1,5 +1,5 @@
-// A copy of an image with its padding, taken apart by the phase of the stride, in which every tap is
-// one shift: what tap t sees at position (p0, p1, p2) of the result stands at
+// A copy of an image with its padding, taken apart by the phase of the stride, in which every tap
+// is one shift: what tap t sees at position (p0, p1, p2) of the result stands at
 //   shift(t) + j,   j = (p0 * extent[1] + p1) * extent[2] + p2
 // so that a whole image is one row of positions, whatever kernel, stride and dilation. Between the
 // rows of the image it holds positions of no result (two of 58 for 3 x 3 taps on 56 columns).

@@ -1,5 +1,5 @@
-// A copy of an image with its padding as padded.h, but that a position holds all channels of a group
-// of bfloat16, which lie next to each other: what AMX reads as 16 rows of 32 channels.
+// A copy of an image with its padding as padded.h, but that a position holds all channels of a
+// group of bfloat16, which lie next to each other: what AMX reads as 16 rows of 32 channels.
 #ifndef POLYOPS_CPU_CONVOLUTION_PADDED_PIXELS_H_
 #define POLYOPS_CPU_CONVOLUTION_PADDED_PIXELS_H_
 

@@ -1,14 +1,14 @@
 // Any convolution of 32, 64, ... channels in bfloat16 on the tiles of AMX, without im2col: 16
-// positions of a padded copy of src (padded_pixels.h) are a tile's rows, 32 channels of them one step
-// along k, and each tap one shift. The weights are its right-hand side, in panels
+// positions of a padded copy of src (padded_pixels.h) are a tile's rows, 32 channels of them one
+// step along k, and each tap one shift. The weights are its right-hand side, in panels
 // (weight_panels.h): packed at each call, or once by polyops.freeze().
 // Bound: 2 flops per weight and result, 1024 a cycle; with few results the bytes of the weights.
-// Emerald Rapids, 2 threads, us, packed once, packed at each call, tiles.h, stock: 3 x 3 of 64x56x56
-// 97, 110, 159, 258; of 8x128x28x28 565, 597, 952, 1030; of 512x7x7 138, 468, 182, 605; of 2x320x64x64
-// 3740, 4030, 6200, 5300, which is 84 % of what two cores multiply (first). Packing: 1 to 2 cycles for
-// each weight whose taps lie behind each other.
-// Lost: pitches of a whole power of two from 128 channels on (7 %); the panels not streamed past L1
-// (up to 3x where both operands share it); results kept for 256 or 1024 positions (0 to 4 %).
+// Emerald Rapids, 2 threads, us, packed once, packed at each call, tiles.h, stock: 3 x 3 of
+// 64x56x56 97, 110, 159, 258; of 8x128x28x28 565, 597, 952, 1030; of 512x7x7 138, 468, 182, 605; of
+// 2x320x64x64 3740, 4030, 6200, 5300, which is 84 % of what two cores multiply (first). Packing: 1
+// to 2 cycles for each weight whose taps lie behind each other. Lost: pitches of a whole power of
+// two from 128 channels on (7 %); the panels not streamed past L1 (up to 3x where both operands
+// share it); results kept for 256 or 1024 positions (0 to 4 %).
 #ifndef POLYOPS_CPU_CONVOLUTION_PIXEL_TILES_H_
 #define POLYOPS_CPU_CONVOLUTION_PIXEL_TILES_H_
 

@@ -1,10 +1,9 @@
-// Any convolution whose channels lie next to each other (channels_last), as a product without im2col:
-// a tile of pixels x filters, where step k of the sum (a tap and a channel) is one shift from each
-// pixel in src, or in a copy with its padding. The weights are packed into panels, per call and
-// thread, in the order in which they lie.
-// Lost: panels that polyops.freeze() packs (1.00 to 1.11 on ResNet-50's layers; planes.h read from
-// interleaved weights: 1.00). Most layers run at 90 to 95 % of the multiply-adds there are; rows of 7
-// pixels, cut into tiles of 4 and 3, at 50 %.
+// Any convolution whose channels lie next to each other (channels_last), as a product without
+// im2col: a tile of pixels x filters, where step k of the sum (a tap and a channel) is one shift
+// from each pixel in src, or in a copy with its padding. The weights are packed into panels, per
+// call and thread, in the order in which they lie. Lost: panels that polyops.freeze() packs (1.00
+// to 1.11 on ResNet-50's layers; planes.h read from interleaved weights: 1.00). Most layers run at
+// 90 to 95 % of the multiply-adds there are; rows of 7 pixels, cut into tiles of 4 and 3, at 50 %.
 #ifndef POLYOPS_CPU_CONVOLUTION_PIXELS_H_
 #define POLYOPS_CPU_CONVOLUTION_PIXELS_H_
 

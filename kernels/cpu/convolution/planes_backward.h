@@ -1,5 +1,5 @@
-// The gradients of any convolution, on padded copies of planes: planes_source.h, planes_weight.h, and
-// the sums over grad_dst for that of bias.
+// The gradients of any convolution, on padded copies of planes: planes_source.h, planes_weight.h,
+// and the sums over grad_dst for that of bias.
 #ifndef POLYOPS_CPU_CONVOLUTION_PLANES_BACKWARD_H_
 #define POLYOPS_CPU_CONVOLUTION_PLANES_BACKWARD_H_
 

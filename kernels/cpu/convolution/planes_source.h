@@ -1,6 +1,6 @@
-// The gradient of src, of any convolution: the convolution of grad_dst with the weights turned round,
-// one per phase of the stride (source_grid.h), by the tiles of planes.h. The weights are copied into
-// the order of the steps.
+// The gradient of src, of any convolution: the convolution of grad_dst with the weights turned
+// round, one per phase of the stride (source_grid.h), by the tiles of planes.h. The weights are
+// copied into the order of the steps.
 #ifndef POLYOPS_CPU_CONVOLUTION_PLANES_SOURCE_H_
 #define POLYOPS_CPU_CONVOLUTION_PLANES_SOURCE_H_
 
@@ -45,8 +45,8 @@ inline PlanesSourcePlan planes_source_plan(const Shape& shape, int64_t threads) 
   return plan;
 }
 
-// Where the steps of each phase begin, counted in taps, and the steps' shifts: phase by phase, filter
-// by filter.
+// Where the steps of each phase begin, counted in taps, and the steps' shifts: phase by phase,
+// filter by filter.
 inline void list_source_steps(const PlanesSourcePlan& plan, int64_t* begins, int32_t* shifts) {
   const auto filter = static_cast<int32_t>(plan.grid.padded.size());
   int64_t taps = 0;

@@ -1,7 +1,7 @@
-// The gradient of weight, of any convolution: for a filter and a step of k (a channel and a tap), the
-// product of grad_dst with the image that the step sees, both at the same positions (padded.h). Tiles
-// of 4 filters x as many steps as one vector has lanes for, along positions. A thread owns some of
-// the channels or filters, over the whole batch.
+// The gradient of weight, of any convolution: for a filter and a step of k (a channel and a tap),
+// the product of grad_dst with the image that the step sees, both at the same positions (padded.h).
+// Tiles of 4 filters x as many steps as one vector has lanes for, along positions. A thread owns
+// some of the channels or filters, over the whole batch.
 #ifndef POLYOPS_CPU_CONVOLUTION_PLANES_WEIGHT_H_
 #define POLYOPS_CPU_CONVOLUTION_PLANES_WEIGHT_H_
 
@@ -24,8 +24,8 @@ constexpr int kTileSteps = V::kLanes / kTileFilters<V>;
 // Of the copies that a thread works on at a time.
 constexpr int64_t kWeightElements = 262144;
 
-// Units are (group, part of the channels, part of the filters); each goes through the batch in chunks
-// of some items and a band of rows.
+// Units are (group, part of the channels, part of the filters); each goes through the batch in
+// chunks of some items and a band of rows.
 struct PlanesWeightPlan {
   Shape shape;
   int64_t channel_parts, filter_parts, channels, filters;  // the most that a part has

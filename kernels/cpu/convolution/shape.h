@@ -98,8 +98,8 @@ struct Bands {
   }
 };
 
-// The largest bands that fit (fits(rows)) and whose number suits; where none of up to `most` does, the
-// largest that fit.
+// The largest bands that fit (fits(rows)) and whose number suits; where none of up to `most` does,
+// the largest that fit.
 template <class Fits, class Suits>
 inline Bands choose_bands(int64_t height, int64_t most, const Fits& fits, const Suits& suits) {
   int64_t rows = height;
@@ -133,7 +133,8 @@ inline int64_t grain_of(double products) {
   return products >= kLeast ? 1 : static_cast<int64_t>(kLeast / products) + 1;
 }
 
-// Calls run(unit, scratch of the thread) for equal units that are `products` multiply-adds together.
+// Calls run(unit, scratch of the thread) for equal units that are `products` multiply-adds
+// together.
 template <class S, class Run>
 inline void for_each_unit(const polyops_context* ctx, int64_t units, double products, S* scratch,
                           int64_t thread_elements, const Run& run) {

@@ -1,6 +1,7 @@
 // The gradient of src seen as convolutions of grad_dst with stride 1, one per phase of the stride:
-// with i + padding = q * stride + phase, src[i] was seen by the taps t with t * dilation % stride ==
-// phase, from the results q - t * dilation / stride. All phases share one padded copy of grad_dst.
+// with i + padding = q * stride + phase, src[i] was seen by the taps t with t * dilation % stride
+// == phase, from the results q - t * dilation / stride. All phases share one padded copy of
+// grad_dst.
 #ifndef POLYOPS_CPU_CONVOLUTION_SOURCE_GRID_H_
 #define POLYOPS_CPU_CONVOLUTION_SOURCE_GRID_H_
 

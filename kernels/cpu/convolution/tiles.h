@@ -1,14 +1,14 @@
-// Any convolution in bfloat16 on the tiles of AMX, channels being planes: gemm_amx's blocks of filters
-// x positions (gemm/amx_part.h). The weights are its lhs, where they lie; what im2col would write is
-// packed straight into its panels, one shift in a padded copy of src (padded.h) for each step of the
-// sum, a few panels at a time, so that they stay in L2. The results go by way of a buffer, since
-// positions between the rows of the image belong to no result.
-// Bound: 2 flops per weight and result, 1024 a cycle; with few results the bytes of the weights.
-// Emerald Rapids, 2 threads, us, stock's in brackets: 3 x 3 of 64x56x56 149 (247), of 512x7x7 173
-// (601), with stride 2 of 128x56x56 171 (358), 7 x 7 of 3x224x224 216 (712). Of the first, products
-// are a third, packing a quarter, the copies into and out of the padding a fifth.
-// Lost: the weights copied to tiles once per call (0 to 15 %); those copies as whole vectors of
-// bfloat16 instead of by way of floats (nothing); blocks of 384 KB or 1.4 MB (0 to 10 %).
+// Any convolution in bfloat16 on the tiles of AMX, channels being planes: gemm_amx's blocks of
+// filters x positions (gemm/amx_part.h). The weights are its lhs, where they lie; what im2col would
+// write is packed straight into its panels, one shift in a padded copy of src (padded.h) for each
+// step of the sum, a few panels at a time, so that they stay in L2. The results go by way of a
+// buffer, since positions between the rows of the image belong to no result. Bound: 2 flops per
+// weight and result, 1024 a cycle; with few results the bytes of the weights. Emerald Rapids, 2
+// threads, us, stock's in brackets: 3 x 3 of 64x56x56 149 (247), of 512x7x7 173 (601), with stride
+// 2 of 128x56x56 171 (358), 7 x 7 of 3x224x224 216 (712). Of the first, products are a third,
+// packing a quarter, the copies into and out of the padding a fifth. Lost: the weights copied to
+// tiles once per call (0 to 15 %); those copies as whole vectors of bfloat16 instead of by way of
+// floats (nothing); blocks of 384 KB or 1.4 MB (0 to 10 %).
 #ifndef POLYOPS_CPU_CONVOLUTION_TILES_H_
 #define POLYOPS_CPU_CONVOLUTION_TILES_H_
 

@@ -1,5 +1,5 @@
-// A convolution's weight as the right-hand side of products on AMX, whose step along k is 32 channels
-// of one tap: the panels of amx_pack.h,
+// A convolution's weight as the right-hand side of products on AMX, whose step along k is 32
+// channels of one tap: the panels of amx_pack.h,
 //   [group][panel of 32 filters][block of 32 channels][tap][16 pairs of channels][32 filters][2],
 // missing filters zero; the last panel of a group 16 filters wide if that suffices.
 #ifndef POLYOPS_CPU_CONVOLUTION_WEIGHT_PANELS_H_
@@ -36,8 +36,8 @@ struct WeightPanels {
   int64_t elements() const { return groups * group_elements(); }
 };
 
-// The channels of a block and the taps lie behind each other, the taps of a channel first: the words
-// at one tap are that tap of a channel and the next one.
+// The channels of a block and the taps lie behind each other, the taps of a channel first: the
+// words at one tap are that tap of a channel and the next one.
 struct TapPairs {
   __m512i even, odd;  // of channels 0, 2, ... and 1, 3, ...
 

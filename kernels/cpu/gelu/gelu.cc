@@ -41,8 +41,8 @@ inline double exact_slope(double x, bool tanh) {
 }
 #endif
 
-// The erf form's slope, Phi(x) + x phi(x), from x = -6.3 down, where the table ends but float32 does
-// not, until -13: Phi by its asymptotic series, off by 2e-6.
+// The erf form's slope, Phi(x) + x phi(x), from x = -6.3 down, where the table ends but float32
+// does not, until -13: Phi by its asymptotic series, off by 2e-6.
 inline F32 erf_slope_beyond(F32 x) {
   const F32 inverse = F32::set1(1) / x;
   const F32 q = inverse * inverse;

@@ -9,9 +9,10 @@
 namespace polyops::cpu {
 namespace {
 
-// What `tiles` tiles of one panel bring of operands.next, each the same share until all of it is on its
-// way: a piece of it, not every fourth line (up to 6 % slower). A single tile is no slower than memory:
-// it brings what it reads itself 4 KB later (1, 2 and 8 KB were up to 5 % slower; the next panel 10 %).
+// What `tiles` tiles of one panel bring of operands.next, each the same share until all of it is on
+// its way: a piece of it, not every fourth line (up to 6 % slower). A single tile is no slower than
+// memory: it brings what it reads itself 4 KB later (1, 2 and 8 KB were up to 5 % slower; the next
+// panel 10 %).
 template <class V, class E>
 class Ahead {
  public:

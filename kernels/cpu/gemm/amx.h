@@ -4,10 +4,10 @@
 // few rows: the weights are lhs then, and dst^T, which comes out, is turned in registers. Each
 // element of dst is one chain of sums over k, however many threads there are.
 // Bound: 2 m n k flops, 1024 a cycle. Emerald Rapids, a virtual machine, random numbers: products
-// alone 2400 to 2600 GF/s a thread (zeros: 3000), at times 1000. Alone in a loop, 2 threads: 2400 at
-// 2048 x 384 x 384, 2250 at 1024^3, 2000 at 128 x 3072 x 768, 500 with a k of 32 or 40.
-// Lost, in a loop of tiles alone: blocks of 256 along k, sums kept between (0 to 12 %); the panel
-// prefetched (0 to 20 %). Not settled: a lhs of unit stride along k copied to whole tiles.
+// alone 2400 to 2600 GF/s a thread (zeros: 3000), at times 1000. Alone in a loop, 2 threads: 2400
+// at 2048 x 384 x 384, 2250 at 1024^3, 2000 at 128 x 3072 x 768, 500 with a k of 32 or 40. Lost, in
+// a loop of tiles alone: blocks of 256 along k, sums kept between (0 to 12 %); the panel prefetched
+// (0 to 20 %). Not settled: a lhs of unit stride along k copied to whole tiles.
 #ifndef POLYOPS_CPU_GEMM_AMX_H_
 #define POLYOPS_CPU_GEMM_AMX_H_
 

@@ -1,6 +1,6 @@
 // What becomes of a block's sums: rounded once they go to dst, as they are or transposed. In pieces
-// that take no longer than the products of one step along k, so that they run beside the products of
-// the next block.
+// that take no longer than the products of one step along k, so that they run beside the products
+// of the next block.
 #ifndef POLYOPS_CPU_GEMM_AMX_FINISH_H_
 #define POLYOPS_CPU_GEMM_AMX_FINISH_H_
 

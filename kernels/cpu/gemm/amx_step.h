@@ -1,5 +1,5 @@
-// One step of 32 along k of 32 x 32 results: 2 x 2 tiles of sums, so that 4 loads (8 cycles each) go
-// with 4 products (16 each).
+// One step of 32 along k of 32 x 32 results: 2 x 2 tiles of sums, so that 4 loads (8 cycles each)
+// go with 4 products (16 each).
 #ifndef POLYOPS_CPU_GEMM_AMX_STEP_H_
 #define POLYOPS_CPU_GEMM_AMX_STEP_H_
 

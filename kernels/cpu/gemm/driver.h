@@ -74,8 +74,8 @@ struct PackedBlock {
   E* panels;
   E* lhs_copy;
 
-  // k [k0, k0 + k) of the panel whose columns begin at j, of a block that begins at n0. In scratch it
-  // is packed the first time; a single one is used up before the next comes into its place.
+  // k [k0, k0 + k) of the panel whose columns begin at j, of a block that begins at n0. In scratch
+  // it is packed the first time; a single one is used up before the next comes into its place.
   const E* panel(int64_t n0, int64_t j, int64_t columns, int64_t k0, int64_t k, bool first) {
     const int64_t width = ceil_div(columns, V::kLanes) * V::kLanes;
     if (plan.path == Path::kPrepacked) {

@@ -1,17 +1,17 @@
 // gemm: register tiles of 6 x 64 (AVX-512) or 6 x 16 (AVX2) over panels of rhs packed per call; few
-// rows read rhs where it lies (tile.h along columns, dot.h along k), and where the weights of a layer
-// are the larger operand, lhs is what is packed (problem.h). No barrier: a thread packs what it
-// multiplies, so a call is one fork and join. While it multiplies, what it packs or reads next is
-// brought into the L2 cache (128 x 768 x 768 on Emerald Rapids: 384 -> 410 GF/s).
-// bfloat16, where the machine multiplies it (simd/bf16_pairs.h): the same tiles over pairs along k,
-// sums in float32, rounded once; rhs is always packed, or read by dot.h, and all of k is one block.
-// Bound: 2 m n k flops; with few rows the bytes of rhs. Zen 4, 2 threads, of 234 GF/s: 204 to 220
-// on nn.Linear's shapes from 128 rows up (MKL, beside the version before: 113 to 185); bfloat16, of
+// rows read rhs where it lies (tile.h along columns, dot.h along k), and where the weights of a
+// layer are the larger operand, lhs is what is packed (problem.h). No barrier: a thread packs what
+// it multiplies, so a call is one fork and join. While it multiplies, what it packs or reads next
+// is brought into the L2 cache (128 x 768 x 768 on Emerald Rapids: 384 -> 410 GF/s). bfloat16,
+// where the machine multiplies it (simd/bf16_pairs.h): the same tiles over pairs along k, sums in
+// float32, rounded once; rhs is always packed, or read by dot.h, and all of k is one block. Bound:
+// 2 m n k flops; with few rows the bytes of rhs. Zen 4, 2 threads, of 234 GF/s: 204 to 220 on
+// nn.Linear's shapes from 128 rows up (MKL, beside the version before: 113 to 185); bfloat16, of
 // 466: 333 to 438 (oneDNN: 225 to 412), and one row of 4096 x 4096 at 39 GB/s (18).
 // On AMX amx.h is asked first; two vectors are vectors.h's.
-// Lost: blocks of 384 along k (2 to 7 %), dst not prefetched (2 to 7 %), rhs prefetched tile by tile
-// (1 %), a transposed lhs always packed (up to 8 %), a transposition with half the shuffles (0: its
-// limit is the way between the caches).
+// Lost: blocks of 384 along k (2 to 7 %), dst not prefetched (2 to 7 %), rhs prefetched tile by
+// tile (1 %), a transposed lhs always packed (up to 8 %), a transposition with half the shuffles
+// (0: its limit is the way between the caches).
 #include "polyops/ops/gemm.h"
 
 #include <cstddef>

@@ -1,6 +1,7 @@
 // Copies of the operands in the order in which the tiles read them: [k][row_length], of pairs
-// [k / 2][row_length][2], missing columns zero. rhs: one panel of kTileColumns columns. lhs, where plan.h says so: one block of its
-// rows, so that a tile's steps through k stay within few pages and sets.
+// [k / 2][row_length][2], missing columns zero. rhs: one panel of kTileColumns columns. lhs, where
+// plan.h says so: one block of its rows, so that a tile's steps through k stay within few pages and
+// sets.
 #ifndef POLYOPS_CPU_GEMM_PACKING_H_
 #define POLYOPS_CPU_GEMM_PACKING_H_
 

@@ -28,8 +28,8 @@ inline constexpr int64_t kDotElements = 65536;
 // kDirect: from memory only few rows of rhs at a time, or there would be too many pages.
 inline constexpr int64_t kStreamBytes = 4 << 20;
 inline constexpr int64_t kStreamK = 16;
-// A matrix and a vector, of which stock's sums are short: where the rows of rhs lie behind each other
-// (64 were up to 12 % slower), and elsewhere (97 were found to miss twice stock's error).
+// A matrix and a vector, of which stock's sums are short: where the rows of rhs lie behind each
+// other (64 were up to 12 % slower), and elsewhere (97 were found to miss twice stock's error).
 inline constexpr int64_t kVectorStreamK = 128;
 inline constexpr int64_t kVectorK = 32;
 // Packed rhs of all threads together, unless there are so many that less than 4 panels were left.
@@ -47,8 +47,8 @@ struct Plan {
 };
 
 // How many threads the work is worth: 5 us each, at 55 multiply-adds (110 of bfloat16) or 25 bytes
-// of rhs per ns (with 10 us, 40 x 40 x 384 took 17 us for 8, a batch of 4096 of 4 x 4 x 4 128 us for
-// 84).
+// of rhs per ns (with 10 us, 40 x 40 x 384 took 17 us for 8, a batch of 4096 of 4 x 4 x 4 128 us
+// for 84).
 template <class V, class E>
 inline int64_t useful_threads(const Problem<E, typename V::Scalar>& p, int64_t threads) {
   const double products = static_cast<double>(p.batch) * p.m * p.n * p.k;

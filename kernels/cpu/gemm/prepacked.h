@@ -1,6 +1,7 @@
 // gemm_pack and gemm_prepacked: rhs copied once into the panels that gemm_packed and gemm_amx would
 // copy it into at every call.
-//   "panels"  [panel of kTileColumns columns][k][columns], of pairs [k / 2][columns][2]; all of k is
+//   "panels"  [panel of kTileColumns columns][k][columns], of pairs [k / 2][columns][2]; all of k
+//   is
 //             filled up to whole steps, the last panel's columns to whole vectors.
 //   "tiles"   amx_pack.h's, bfloat16.
 // Bound: 2 m n k flops; with few rows the bytes of rhs.

@@ -39,8 +39,8 @@ void scatter(const Target<S, D>& t, int64_t i, int64_t j, int64_t rows, int64_t 
   }
 }
 
-// As above, where a column of sums goes to one row of elements that lie behind each other. 48 rows, 3
-// vectors of AVX-512, of 64 columns stay in the L1 cache.
+// As above, where a column of sums goes to one row of elements that lie behind each other. 48 rows,
+// 3 vectors of AVX-512, of 64 columns stay in the L1 cache.
 inline constexpr int64_t kTargetRows = 48;
 template <class V, class S, class D>
 void scatter_turned(const Target<S, D>& t, int64_t i, int64_t j, int64_t rows, int64_t columns,

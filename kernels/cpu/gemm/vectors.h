@@ -1,7 +1,6 @@
-// gemm of a row and a column, both of unit stride: aten::dot, and mm of one result. Blocks of k, each
-// in four chains of sums to the lane, on as many threads as pay; the sums of the blocks are added up
-// in pairs, the same ones whatever the threads.
-// Bound: the bytes of both vectors.
+// gemm of a row and a column, both of unit stride: aten::dot, and mm of one result. Blocks of k,
+// each in four chains of sums to the lane, on as many threads as pay; the sums of the blocks are
+// added up in pairs, the same ones whatever the threads. Bound: the bytes of both vectors.
 #ifndef POLYOPS_CPU_GEMM_VECTORS_H_
 #define POLYOPS_CPU_GEMM_VECTORS_H_
 

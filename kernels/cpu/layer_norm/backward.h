@@ -14,7 +14,8 @@ namespace {
 constexpr int kRowsTogether = F32::kLanes == 1 ? 1 : F32::kRegisters / 8;
 // Longer rows are taken one at a time: together they would fall out of the cache between passes. So
 // are those of larger tensors, which come from memory: prefetchers follow one row, not several
-// (Zen 4, 4096 x 768: 1.8 ms for 2.7; in the third-level cache, 512 x 4096, it would be 2.1 for 1.3).
+// (Zen 4, 4096 x 768: 1.8 ms for 2.7; in the third-level cache, 512 x 4096, it would be 2.1
+// for 1.3).
 constexpr int64_t kLongRow = 8192;
 constexpr int64_t kLargeBytes = 32 << 20;  // of the three tensors
 

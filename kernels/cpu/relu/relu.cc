@@ -1,5 +1,6 @@
-// relu and its gradient: nothing but memory, 8 (float32) and 4 (16 bits) bytes per element, 12 and 6
-// backward. What has 16 bits stays in its lanes: the test is one on the bits, so nothing is converted.
+// relu and its gradient: nothing but memory, 8 (float32) and 4 (16 bits) bytes per element, 12 and
+// 6 backward. What has 16 bits stays in its lanes: the test is one on the bits, so nothing is
+// converted.
 #include "polyops/ops/relu.h"
 
 #include "elementwise.h"

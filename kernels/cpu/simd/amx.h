@@ -1,5 +1,5 @@
-// The tile registers of AMX, which some machines of ISA avx512 have: 8 tiles of 16 rows of 64 bytes.
-// By their names, as bf16_pairs.h and for the same reason.
+// The tile registers of AMX, which some machines of ISA avx512 have: 8 tiles of 16 rows of 64
+// bytes. By their names, as bf16_pairs.h and for the same reason.
 //
 //   kHasTiles           whether this ISA may have them; without it nothing else here exists
 //   has_amx_bf16()      whether this machine has, and this process may use them (chip.cc)
@@ -8,8 +8,8 @@
 //                           a destructor, which would bring a weak symbol along
 //   zero_tile<t>()   load_tile<t>(p, stride)   save_tile<t>(p, stride)    strides in bytes
 //   stream_tile<t>(p, stride)   as load_tile, of what should not push others out of the L1 cache
-//   multiply_tiles<sum, left, right>()   sum[i][j] += the sum over p < 32 of left[i][p] right[p][j],
-//                       right as [p / 2][j][p % 2]; takes denormals for 0
+//   multiply_tiles<sum, left, right>()   sum[i][j] += the sum over p < 32 of left[i][p]
+//                       right[p][j], right as [p / 2][j][p % 2]; takes denormals for 0
 #ifndef POLYOPS_CPU_SIMD_AMX_H_
 #define POLYOPS_CPU_SIMD_AMX_H_
 

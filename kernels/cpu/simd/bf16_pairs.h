@@ -1,6 +1,6 @@
 // Pairs of bfloat16 that are neighbours along k, multiplied and added up by one instruction. Only
-// some of the machines that run an ISA have it, so kernels ask multiplies_bf16(); and it stands here
-// by its name, since a compiler flag would let the compiler use it elsewhere.
+// some of the machines that run an ISA have it, so kernels ask multiplies_bf16(); and it stands
+// here by its name, since a compiler flag would let the compiler use it elsewhere.
 //
 //   kHasBf16Pairs            whether this ISA may have it; without it nothing below exists
 //   Bf16Pairs                one pair for every lane of F32

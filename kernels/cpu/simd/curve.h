@@ -9,8 +9,8 @@
 namespace polyops::cpu {
 namespace {
 
-// Interval k holds the t nearest to k * width, its polynomial is in t - k * width; the last interval
-// also holds all t beyond it, and its coefficients are 0.
+// Interval k holds the t nearest to k * width, its polynomial is in t - k * width; the last
+// interval also holds all t beyond it, and its coefficients are 0.
 template <int kIntervals, int kDegree>
 struct Curve {
   float width;

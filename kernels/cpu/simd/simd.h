@@ -3,8 +3,8 @@
 //
 //   F32   kLanes floats          (avx512: 16, avx2: 8, scalar: 1)
 //   F64   kLanes doubles         (scalar only: 1)
-//   bf16, f16   storage of one bfloat16 or float16; loads widen to F32, stores round to nearest even,
-//               NaN stays NaN
+//   bf16, f16   storage of one bfloat16 or float16; loads widen to F32, stores round to nearest
+//               even, NaN stays NaN
 //
 // Everything is in an anonymous namespace: an inline function shared across units would let the
 // linker keep the AVX-512 copy for everybody. For the same reason, kernels call no std:: template
@@ -14,15 +14,16 @@
 //   V::set1(x)  V::zero()  load<V>(const E*)  load_partial<V>(const E*, n)   lanes >= n are 0
 //   broadcast(const f16*)   one element in every lane
 //   store(E*, v)  store_partial(E*, v, n)     +  -  *  /  unary -
-//   fma(a, b, c) = a b + c   fnma(a, b, c) = c - a b   min, max: the second operand if either is NaN
+//   fma(a, b, c) = a b + c   fnma(a, b, c) = c - a b   min, max: the second operand if either is
+//                            NaN
 //   reduce_add  reduce_max
 //   lt le eq is_nan -> V::Mask   any(mask)   select(mask, a, b) = mask ? a : b   first_lanes<V>(n)
 //   lanes_between<V>(begin, end) -> V::Mask, 0 <= begin <= end   load_lanes<V>(const Scalar*, mask)
 //               the others are 0, and not read
 //   round(v)    nearest integer, ties to even
 //   exp2i(v)    2^v for integral v in [-126, 127]      abs(v)  copy_sign(magnitude, sign)  sqrt(v)
-//   lookup(const float* table, k + kLookupBias)  table[k] for integral k in [0, V::kLookup), F32 only:
-//               one permutation of a register where the ISA has it
+//   lookup(const float* table, k + kLookupBias)  table[k] for integral k in [0, V::kLookup), F32
+//               only: one permutation of a register where the ISA has it
 //   load_pair(const E*) -> Pair<V>  store_pair(E*, pair)   2 kLanes elements, in an order that only
 //               these two know; a NaN stored so must be one of a bfloat16 or made by arithmetic
 //   deinterleave(a, b) -> Pair<V>   the even lanes of a, then those of b; the odd ones likewise

@@ -8,8 +8,8 @@
 namespace polyops::cpu {
 namespace {
 
-// What a body works on: a vector, the first lanes of one, or two vectors, in load_pair's order: that
-// of bfloat16 is its own, and costs half of what two vectors in memory's order do.
+// What a body works on: a vector, the first lanes of one, or two vectors, in load_pair's order:
+// that of bfloat16 is its own, and costs half of what two vectors in memory's order do.
 struct Whole {};
 struct Part {
   int64_t n;
@@ -112,9 +112,9 @@ constexpr bool kSame = false;
 template <class A>
 constexpr bool kSame<A, A> = true;
 
-// Calls body(i, u, lanes) for the vectors that cover [0, n): u, a constant after inlining, picks one
-// of U accumulators, or of U / 2 pairs of them, so that U of their chains are in flight. Two sweeps
-// over as much see the same pairs.
+// Calls body(i, u, lanes) for the vectors that cover [0, n): u, a constant after inlining, picks
+// one of U accumulators, or of U / 2 pairs of them, so that U of their chains are in flight. Two
+// sweeps over as much see the same pairs.
 template <class V, int U, bool kPairs = U % 2 == 0, class Body>
 inline __attribute__((always_inline)) void sweep(int64_t n, const Body& body) {
   constexpr int64_t kLanes = V::kLanes;
@@ -133,8 +133,8 @@ inline __attribute__((always_inline)) void sweep(int64_t n, const Body& body) {
 }
 
 // dst = what(i, u, lanes) over the vectors that cover [0, n), u as above; U of them are loaded
-// before the first is stored. A load whose address agrees with that of a store just before it in the
-// low 12 bits waits for it, and torch's allocations often lie so (Zen 4: layer_norm backward of
+// before the first is stored. A load whose address agrees with that of a store just before it in
+// the low 12 bits waits for it, and torch's allocations often lie so (Zen 4: layer_norm backward of
 // 128 x 384 took 17 us where other offsets take 9; so it takes 10).
 template <class V, int U, bool kPairs = U % 2 == 0, class E, class What>
 inline __attribute__((always_inline)) void fill_with(E* dst, int64_t n, const What& what) {
@@ -159,8 +159,8 @@ inline __attribute__((always_inline)) void fill_with(E* dst, int64_t n, const Wh
   if (i < n) store(dst + i, what(i, 0, Part{n - i}), Part{n - i});
 }
 
-// Long sums are taken in blocks of 64 steps of each chain, so that rounding grows with the root of a
-// block's length and of their number, not of the row's. A block of any type fits the first-level
+// Long sums are taken in blocks of 64 steps of each chain, so that rounding grows with the root of
+// a block's length and of their number, not of the row's. A block of any type fits the first-level
 // cache.
 template <class V, class Body>
 inline void for_each_block(int64_t n, const Body& body) {

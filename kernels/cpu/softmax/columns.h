@@ -30,7 +30,8 @@ inline void write_vectors(E* dst, Lanes lanes, const What& what) {
   for (int c = 0; c < C; ++c) store(dst + c * V::kLanes, v[c], lanes);
 }
 
-// sum[c] = the sum over the rows j of the matrix, in rising order, of what terms(j, v) puts into v[c].
+// sum[c] = the sum over the rows j of the matrix, in rising order, of what terms(j, v) puts into
+// v[c].
 template <class V, int C, class Terms>
 inline void column_sum(int64_t n, V (&sum)[C], const Terms& terms) {
   clear(sum);

@@ -70,7 +70,8 @@ inline V row_max(const E* src, int64_t n) {
   return V::set1(highest(top));
 }
 
-// n <= kMaxKeptRow. kept, in the order of load_pair's of src: n values; may be dst, which may be src.
+// n <= kMaxKeptRow. kept, in the order of load_pair's of src: n values; may be dst, which may be
+// src.
 template <class V, class E>
 inline void softmax_row_kept(const E* src, typename V::Scalar* kept, E* dst, int64_t n) {
   const V top = row_max<V>(src, n);

@@ -1,5 +1,5 @@
-// Ops of polyops_activation_args, as Elementwise wants them. A Function<T>, made from the scalars, is
-// float operator()(float) and float operator()(float grad, float): what is computed of T's.
+// Ops of polyops_activation_args, as Elementwise wants them. A Function<T>, made from the scalars,
+// is float operator()(float) and float operator()(float grad, float): what is computed of T's.
 #ifndef POLYOPS_GPU_ACTIVATION_ACTIVATION_H_
 #define POLYOPS_GPU_ACTIVATION_ACTIVATION_H_
 

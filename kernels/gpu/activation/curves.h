@@ -1,5 +1,5 @@
-// The curves that activations are made of, for elements of type T: close to float32's last place for
-// float32, in few instructions for 16 bits.
+// The curves that activations are made of, for elements of type T: close to float32's last place
+// for float32, in few instructions for 16 bits.
 #ifndef POLYOPS_GPU_ACTIVATION_CURVES_H_
 #define POLYOPS_GPU_ACTIVATION_CURVES_H_
 
@@ -35,8 +35,8 @@ GPU_DEVICE float always(float x) {
   return float_of_bits(bits);
 }
 
-// log(1 + u) / u for 0 <= u <= 1: minimax polynomials, off by 1.5e-6, for float32 by 2e-8, and exact
-// where u vanishes.
+// log(1 + u) / u for 0 <= u <= 1: minimax polynomials, off by 1.5e-6, for float32 by 2e-8, and
+// exact where u vanishes.
 template <class T>
 GPU_DEVICE float log_ratio(float u) {
   if constexpr (std::is_same_v<T, float>) {
@@ -49,8 +49,8 @@ GPU_DEVICE float log_ratio(float u) {
   }
 }
 
-// e^x - 1. Near 0, where the difference would cancel, x times a minimax polynomial: off by 1e-7 of the
-// result within 0.25, for float32 by 3e-8 within 1.
+// e^x - 1. Near 0, where the difference would cancel, x times a minimax polynomial: off by 1e-7 of
+// the result within 0.25, for float32 by 3e-8 within 1.
 template <class T>
 GPU_DEVICE float exp_less_1(float x) {
   constexpr bool kClose = std::is_same_v<T, float>;

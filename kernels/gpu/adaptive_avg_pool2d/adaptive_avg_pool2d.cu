@@ -36,8 +36,8 @@ polyops_pool2d_window window_of(const polyops_tensor& src, const polyops_tensor&
   return {{high, wide}, {high, wide}, {0, 0}, {1, 1}};
 }
 
-// As many results as elements are the elements, all in one order: as eight channels of a row of pixels
-// they go by packs.
+// As many results as elements are the elements, all in one order: as eight channels of a row of
+// pixels they go by packs.
 bool is_copy(const polyops_tensor& src, const polyops_tensor& dst) {
   return src.sizes[2] == dst.sizes[2] && src.sizes[3] == dst.sizes[3] &&
          polyops_numel(&src) % 8 == 0;

@@ -1,5 +1,5 @@
-// any and all on GPUs. Bytes are looked at four at a time, as words of float32: a layout whose words are
-// not a result's, or not neighbouring results', each is left to stock.
+// any and all on GPUs. Bytes are looked at four at a time, as words of float32: a layout whose
+// words are not a result's, or not neighbouring results', each is left to stock.
 #include "polyops/ops/reduction.h"
 #include "reduction/search.h"
 #include "reduction/state_calls.h"

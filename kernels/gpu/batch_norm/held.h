@@ -1,9 +1,10 @@
-// Channels whose elements find room in the shared memory of a cluster of blocks, so that memory is read
-// once: how tiles of such channels lie, and sums over each of them.
+// Channels whose elements find room in the shared memory of a cluster of blocks, so that memory is
+// read once: how tiles of such channels lie, and sums over each of them.
 //
-// A tensor is rows of `stride` elements: samples of planes, or pixels of channels next to each other. A
-// tile is so many packs next to each other of every row, several whole channels (of one: walk.h). A
-// thread keeps to its place in the rows, so that it has the same channels in all of them.
+// A tensor is rows of `stride` elements: samples of planes, or pixels of channels next to each
+// other. A tile is so many packs next to each other of every row, several whole channels (of one:
+// walk.h). A thread keeps to its place in the rows, so that it has the same channels in all of
+// them.
 #ifndef POLYOPS_GPU_BATCH_NORM_HELD_H_
 #define POLYOPS_GPU_BATCH_NORM_HELD_H_
 
@@ -71,8 +72,8 @@ GPU_DEVICE void gather(const HeldTiles& of, const HeldShare<T>& share, const flo
   for (int j = 0; j < kPack<T>; ++j) x[j] = from[share.channel(of, j)];
 }
 
-// Threads of which those in the same place add up by shuffles, where channels lie next to each other;
-// the others take a row together.
+// Threads of which those in the same place add up by shuffles, where channels lie next to each
+// other; the others take a row together.
 GPU_DEVICE int held_team(const HeldTiles& of) {
   return of.inner == 1 && of.width < wave_size() ? wave_size() : of.width;
 }
@@ -110,8 +111,9 @@ GPU_DEVICE void send(const HeldTiles& of, float* place, int rank, float x) {
   }
 }
 
-// What the block has of each channel goes into all blocks' slots, [blocks][kValues][channels]; it is
-// there after the next cluster_barrier(). Of parts, first each column is added up, then each channel.
+// What the block has of each channel goes into all blocks' slots, [blocks][kValues][channels]; it
+// is there after the next cluster_barrier(). Of parts, first each column is added up, then each
+// channel.
 template <int kValues, int kCount>
 GPU_DEVICE void send_sums(const HeldTiles& of, float (&x)[kValues][kCount], float* parts,
                           float* slots) {

@@ -39,9 +39,9 @@ GPU_DEVICE void for_each_held(const Words* held, int count, F f) {
   }
 }
 
-// From the sums that all blocks have sent, of deviations from the mean and of their squares. The first
-// is what rounding took from the mean. lines: [pivot, mean, ...][channels] becomes
-// [pivot, scale, shift][channels].
+// From the sums that all blocks have sent, of deviations from the mean and of their squares. The
+// first is what rounding took from the mean. lines: [pivot, mean, ...][channels] becomes [pivot,
+// scale, shift][channels].
 template <class T>
 GPU_DEVICE void finish_tile(const HeldTiles& of, const BatchCall& call, int32_t first,
                             const float* slots, float* lines) {

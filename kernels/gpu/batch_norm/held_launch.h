@@ -10,8 +10,8 @@
 namespace polyops::gpu {
 namespace {
 
-// A block's packs: of three blocks a multiprocessor has room for, some of which load while another one
-// stores; or of one at most.
+// A block's packs: of three blocks a multiprocessor has room for, some of which load while another
+// one stores; or of one at most.
 constexpr int64_t kHeldBytes = 72 << 10, kMostHeldBytes = 208 << 10;
 constexpr int64_t kLeastHeldBytes = 8 << 10;  // worth another block
 constexpr int64_t kMostAcrossHeld = 8;        // packs, of channels next to each other
@@ -32,8 +32,8 @@ inline int64_t held_width(const BatchShape& shape, int64_t pack, int64_t most_by
   return width;
 }
 
-// So that few of a block's threads have no place in a row, and there are enough for its packs: more of
-// them where a multiprocessor has no other block.
+// So that few of a block's threads have no place in a row, and there are enough for its packs: more
+// of them where a multiprocessor has no other block.
 inline int32_t held_threads(int64_t packs, int64_t width, int inputs) {
   const int64_t each = packs * inputs * 16 * 2 > kMostHeldBytes ? kHeldPacks / 2 : kHeldPacks;
   int32_t best = 256;

@@ -1,7 +1,7 @@
-// How cat's kernel copies rows. A row is cut by where the result has its packs of 16 aligned bytes: so
-// every store is whole, and what an input has elsewhere is put together of two aligned loads, the
-// second of which is the next lane's first. Elements before the first pack and behind the last are
-// copied by other blocks, since lanes that had them among packs would hold up their wave.
+// How cat's kernel copies rows. A row is cut by where the result has its packs of 16 aligned bytes:
+// so every store is whole, and what an input has elsewhere is put together of two aligned loads,
+// the second of which is the next lane's first. Elements before the first pack and behind the last
+// are copied by other blocks, since lanes that had them among packs would hold up their wave.
 #ifndef POLYOPS_GPU_CAT_COPY_H_
 #define POLYOPS_GPU_CAT_COPY_H_
 
@@ -35,8 +35,9 @@ GPU_DEVICE Words cut_words(const Words& low, const Words& high, uint32_t byte) {
   return cut;
 }
 
-// A pack of the result: what it takes to store it. Of the input's bytes, only those of its own rows are
-// read: where that leaves no room for two aligned loads, at both ends of the input, elements are.
+// A pack of the result: what it takes to store it. Of the input's bytes, only those of its own rows
+// are read: where that leaves no room for two aligned loads, at both ends of the input, elements
+// are.
 struct CatPack {
   char* to;  // null: none
   const char* from;
@@ -88,8 +89,8 @@ GPU_DEVICE void copy_packs(const Piece<kLevels>& p, uint32_t block) {
   }
 }
 
-// The element of a row that has that place among its ends; negative if there is none. Rows: what has
-// packs and bytes as a Piece.
+// The element of a row that has that place among its ends; negative if there is none. Rows: what
+// has packs and bytes as a Piece.
 template <class T, class Rows>
 GPU_DEVICE int64_t end_at(const Rows& p, const char* dst, int place) {
   if (p.packs == 0) return place;

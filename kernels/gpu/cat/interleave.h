@@ -1,5 +1,6 @@
-// Two or four inputs of rows of one element, as torch.stack(dim=-1) has them, where the result is one run of
-// memory: a thread makes packs of 16 bytes of the same elements of all inputs. Bound: memory.
+// Two or four inputs of rows of one element, as torch.stack(dim=-1) has them, where the result is
+// one run of memory: a thread makes packs of 16 bytes of the same elements of all inputs. Bound:
+// memory.
 #ifndef POLYOPS_GPU_CAT_INTERLEAVE_H_
 #define POLYOPS_GPU_CAT_INTERLEAVE_H_
 

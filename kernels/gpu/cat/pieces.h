@@ -1,6 +1,6 @@
-// What a launch of cat copies: of each input its rows, runs of elements that lie next to each other in
-// the input and in the result, and where they are. A table of them goes with the kernel's arguments,
-// which hold 4 KB; longer lists take several launches.
+// What a launch of cat copies: of each input its rows, runs of elements that lie next to each other
+// in the input and in the result, and where they are. A table of them goes with the kernel's
+// arguments, which hold 4 KB; longer lists take several launches.
 #ifndef POLYOPS_GPU_CAT_PIECES_H_
 #define POLYOPS_GPU_CAT_PIECES_H_
 
@@ -17,7 +17,8 @@ constexpr int kCatThreads = 256;
 constexpr int kCatPacks = 4;  // of a thread, all loaded before the first is stored
 constexpr int kCatItems = kCatThreads * kCatPacks;
 
-// One input. Rows are numbered through up to kLevels dimensions, innermost first; steps are in bytes.
+// One input. Rows are numbered through up to kLevels dimensions, innermost first; steps are in
+// bytes.
 template <int kLevels>
 struct Piece {
   const char* src;
@@ -48,7 +49,8 @@ template <int kLevels>
 struct Pieces {
   static constexpr int kMost = kLevels == 2 ? 38 : 12;
   int32_t count;
-  // Of those that copy an input, the first. They lie together, since each is a miss that a block waits for.
+  // Of those that copy an input, the first. They lie together, since each is a miss that a block
+  // waits for.
   uint32_t first_block[kMost];
   Piece<kLevels> piece[kMost];
 };

@@ -65,9 +65,9 @@ struct RunPointers {
   T* out;
 };
 
-// One pack, whose first element is the at-th of the slice. channels: Channels or OneChannel; line(c): of
-// the slice's c-th channel. False:
-// nothing was computed, since there may be more than two channels in it.
+// One pack, whose first element is the at-th of the slice. channels: Channels or OneChannel;
+// line(c): of the slice's c-th channel. False: nothing was computed, since there may be more than
+// two channels in it.
 template <class T, int kInputs, class Where, class Lines>
 GPU_DEVICE bool map_pack(const Words (&words)[kInputs], int32_t at, const Where& channels,
                          const Lines& line, float (&y)[kPack<T>]) {
@@ -116,8 +116,8 @@ GPU_DEVICE void store_mapped(const RunPointers<T, kInputs>& p, const Words (&wor
   for (int j = 0; j < kPack<T>; ++j) map_one(p, at, first + j, channels, line);
 }
 
-// The run's n elements, the first the at-th of the slice, by `lanes` lanes. What was looked at leaves
-// the caches first, to make room for results rather than what an earlier kernel left there.
+// The run's n elements, the first the at-th of the slice, by `lanes` lanes. What was looked at
+// leaves the caches first, to make room for results rather than what an earlier kernel left there.
 template <int kInputs, class T, class Where, class Lines>
 GPU_DEVICE void map_run(const RunPointers<T, kInputs>& p, int32_t at, int32_t n, int lane,
                         int lanes, const Where& channels, const Lines& line) {

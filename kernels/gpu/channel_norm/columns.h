@@ -1,6 +1,6 @@
-// Channels that lie next to each other, as in channels_last: rows are pixels, columns channels. A block
-// takes a tile of columns of a chunk of the rows; a thread a pack of columns, or one where rows are
-// not cut alike, of every so many rows, several of them in flight.
+// Channels that lie next to each other, as in channels_last: rows are pixels, columns channels. A
+// block takes a tile of columns of a chunk of the rows; a thread a pack of columns, or one where
+// rows are not cut alike, of every so many rows, several of them in flight.
 #ifndef POLYOPS_GPU_CHANNEL_NORM_COLUMNS_H_
 #define POLYOPS_GPU_CHANNEL_NORM_COLUMNS_H_
 
@@ -15,8 +15,9 @@ constexpr int kMostAcross = 32;  // threads: no more than a wave has lanes
 constexpr int kLeastWave = 32;
 constexpr int kColumnRows = 4;  // of each tensor in flight, per thread
 
-// Blocks that a multiprocessor has registers for, by the tensors that are read. A grid is one such block
-// for each of an H200's 132, so that each has rows enough to make up for what comes before and after.
+// Blocks that a multiprocessor has registers for, by the tensors that are read. A grid is one such
+// block for each of an H200's 132, so that each has rows enough to make up for what comes before
+// and after.
 constexpr int column_blocks(int inputs) { return inputs == 1 ? 3 : 2; }
 constexpr int64_t kColumnProcessors = 132;
 
@@ -27,7 +28,8 @@ struct Columns {
   int32_t part;  // rows of each chunk but the last
 };
 
-// So that few threads have no columns, and those of a block as many whole batches of rows as each other.
+// So that few threads have no columns, and those of a block as many whole batches of rows as each
+// other.
 inline Columns columns_of(int64_t rows, int64_t channels, int width, int inputs) {
   const auto up = [](int64_t a, int64_t b) { return (a + b - 1) / b; };
   const int64_t packs = channels / width;
@@ -112,8 +114,9 @@ GPU_DEVICE void load_batch(const T* const (&in)[kInputs], int64_t at, int64_t st
 }
 
 // Calls f(offset of the first row's element, elements from a row to the next, x[kInputs][rows]) for
-// batches of the share's rows, of kRows and at the end of one. Backwards the end comes first, and what
-// was looked at leaves the caches first, to make room for results rather than what is not yet read.
+// batches of the share's rows, of kRows and at the end of one. Backwards the end comes first, and
+// what was looked at leaves the caches first, to make room for results rather than what is not yet
+// read.
 template <int kRows, bool kBackwards, int kInputs, int kWidth, class T, class F>
 GPU_DEVICE void for_each_batch(const Columns& of, const ColumnShare<kWidth>& share,
                                const T* const (&in)[kInputs], F f) {
@@ -139,9 +142,9 @@ GPU_DEVICE void for_each_batch(const Columns& of, const ColumnShare<kWidth>& sha
   if (kBackwards) batches();
 }
 
-// Combines what threads with the same columns have: lanes by shuffles, then waves, in order, through
-// shared memory. `merge(a, b)` of kValues values; the sum of each column is given to `store(column in
-// the tile, values)`.
+// Combines what threads with the same columns have: lanes by shuffles, then waves, in order,
+// through shared memory. `merge(a, b)` of kValues values; the sum of each column is given to
+// `store(column in the tile, values)`.
 template <int kValues, int kWidth, class Merge, class Store>
 GPU_DEVICE void combine_columns(const Columns& of, float (&x)[kWidth][kValues], float* shared,
                                 Merge merge, Store store) {

@@ -1,6 +1,6 @@
 // Mean and deviation of slices, each by several blocks: one read of all elements. They are taken
-// around a pivot, the median of three of the slice's elements, so that neither a mean of many deviations
-// costs the result digits nor an element far from all others.
+// around a pivot, the median of three of the slice's elements, so that neither a mean of many
+// deviations costs the result digits nor an element far from all others.
 #ifndef POLYOPS_GPU_CHANNEL_NORM_MOMENTS_H_
 #define POLYOPS_GPU_CHANNEL_NORM_MOMENTS_H_
 

@@ -1,6 +1,6 @@
-// What is normalised together, a slice, as runs of elements next to each other: a group of channels of
-// one sample is one run; a channel of all samples, one run per sample. Several blocks share a slice:
-// each takes a chunk of its parts, in the same way in every kernel.
+// What is normalised together, a slice, as runs of elements next to each other: a group of channels
+// of one sample is one run; a channel of all samples, one run per sample. Several blocks share a
+// slice: each takes a chunk of its parts, in the same way in every kernel.
 #ifndef POLYOPS_GPU_CHANNEL_NORM_RUNS_H_
 #define POLYOPS_GPU_CHANNEL_NORM_RUNS_H_
 
@@ -33,7 +33,8 @@ struct Runs {
     *elements = static_cast<int32_t>(end < n ? end : n) - *at;
   }
 
-  // Calls f(offset of the first element in the tensor, elements) for every step-th part of the chunk.
+  // Calls f(offset of the first element in the tensor, elements) for every step-th part of the
+  // chunk.
   template <class F>
   GPU_DEVICE void for_each_part(int64_t slice, int chunk, int first, int step, F f) const {
     const int64_t all = int64_t{count} * parts;
@@ -74,8 +75,8 @@ inline int lanes_of(int64_t elements, int64_t pack, int most) {
   return lanes;
 }
 
-// Packs first, first + step, ... of a run that fits the cut; 0 where there is none. All loads are issued
-// before the first is used. kOnce: nobody looks at them after this.
+// Packs first, first + step, ... of a run that fits the cut; 0 where there is none. All loads are
+// issued before the first is used. kOnce: nobody looks at them after this.
 template <int kPacks, bool kOnce = false, class T>
 GPU_DEVICE void load_fitting(const Cut<T>& cut, const T* run, int32_t first, int32_t step,
                              Words (&words)[kPacks]) {

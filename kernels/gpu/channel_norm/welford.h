@@ -1,9 +1,9 @@
 // Count, mean and sum of squared deviations of what a lane has seen, taken in batches and combined
 // (Chan, Golub, LeVeque 1979).
 //
-// A batch is summed around the mean before it, so that nothing cancels once a lane has seen as much as
-// the batch has; the first one around the mean of its first pack, of which the squares are at most
-// as many times those around its own mean as the batch has packs.
+// A batch is summed around the mean before it, so that nothing cancels once a lane has seen as much
+// as the batch has; the first one around the mean of its first pack, of which the squares are at
+// most as many times those around its own mean as the batch has packs.
 #ifndef POLYOPS_GPU_CHANNEL_NORM_WELFORD_H_
 #define POLYOPS_GPU_CHANNEL_NORM_WELFORD_H_
 
@@ -50,9 +50,9 @@ GPU_DEVICE Welford moved(float center, float deviations, float squares, float co
   return {mean, fmaf(-deviations, shift, squares), count, shift - (mean - center)};
 }
 
-// Of `lanes` neighbours, which have `count` elements in all: around a center that is the mean of one
-// of them, so that the squares are at most as many times those around the mean of all as there are
-// lanes of that many elements, and one. All lanes get the same bits.
+// Of `lanes` neighbours, which have `count` elements in all: around a center that is the mean of
+// one of them, so that the squares are at most as many times those around the mean of all as there
+// are lanes of that many elements, and one. All lanes get the same bits.
 GPU_DEVICE Welford merged(const Welford& w, float center, float count, int lanes) {
   const float d = w.count == 0 ? 0.0f : (w.mean - center) + w.low;
   float sums[2] = {d * w.count, fmaf(d * w.count, d, w.square)};
@@ -71,8 +71,8 @@ GPU_DEVICE Welford combine_lanes(const Welford& w, int team) {
 
 constexpr int kWelfordShared = 4 * kMostWaves;
 
-// Of a team: lanes of a wave, a power of two, or whole waves. `shared`: kWelfordShared elements that
-// nobody uses since the last barrier (teams beyond a wave only).
+// Of a team: lanes of a wave, a power of two, or whole waves. `shared`: kWelfordShared elements
+// that nobody uses since the last barrier (teams beyond a wave only).
 GPU_DEVICE Welford combine_team(Welford w, int team, float* shared) {
   w = combine_lanes(w, team);
   if (team <= wave_size()) return w;

@@ -1,5 +1,5 @@
-// Depthwise convolutions of any sizes, windows and strides: a result per thread, its taps one by one
-// through the cache. For what the other kernels leave.
+// Depthwise convolutions of any sizes, windows and strides: a result per thread, its taps one by
+// one through the cache. For what the other kernels leave.
 #ifndef POLYOPS_GPU_CONVOLUTION_ANYWHERE_H_
 #define POLYOPS_GPU_CONVOLUTION_ANYWHERE_H_
 

@@ -1,10 +1,10 @@
 // What bands.h multiplies: rows of 16 bands, and a filter on the diagonals of a matrix.
 //
 // multiply_add<T>(c, a, b)    C += A B by 32 neighbouring lanes, which all must come: 16 rows by 8
-//                             or 16 by 8. Lane 4 g + t has, in words of two elements, a: A's columns
-//                             2 t, 2 t + 1 of row g and of row g + 8, then those of columns 8
-//                             further; b: B's rows 2 t, 2 t + 1 of column g, then those 8 further; c:
-//                             columns 2 t, 2 t + 1 of row g, then of row g + 8
+//                             or 16 by 8. Lane 4 g + t has, in words of two elements, a: A's
+//                             columns 2 t, 2 t + 1 of row g and of row g + 8, then those of columns
+//                             8 further; b: B's rows 2 t, 2 t + 1 of column g, then those 8
+//                             further; c: columns 2 t, 2 t + 1 of row g, then of row g + 8
 #ifndef POLYOPS_GPU_CONVOLUTION_BAND_PRODUCTS_H_
 #define POLYOPS_GPU_CONVOLUTION_BAND_PRODUCTS_H_
 

@@ -125,8 +125,8 @@ gradients_of_bands(BandsGradientsCall<T> call) {
                 });
 }
 
-// As long as keep the device busy: a block takes the time of half a tile to begin, which longer ones
-// than the longest have little of.
+// As long as keep the device busy: a block takes the time of half a tile to begin, which longer
+// ones than the longest have little of.
 inline int32_t band_turns(const BandTiles& t) {
   constexpr int64_t kAtOnce = kSumMultiprocessors * kBandBlocks;
   constexpr int32_t kMostTurns = 64;

@@ -1,10 +1,11 @@
 // Depthwise convolution of images that are planes of rows of whole groups of 4 or 2 elements, by a
-// filter whose results lie where its middle does. With the filter turned, the gradient of the input at stride
+// filter whose results lie where its middle does. With the filter turned, the gradient of the input
+// at stride
 // 1. Bound: memory, 2 elements moved per result.
 //
 // A thread has a group of results of a row and slides down the plane as in slide.h. It reads the
-// groups that are its own, and its neighbours' from the cache: nothing is staged, so no warp waits for
-// another.
+// groups that are its own, and its neighbours' from the cache: nothing is staged, so no warp waits
+// for another.
 #ifndef POLYOPS_GPU_CONVOLUTION_COLUMNS_H_
 #define POLYOPS_GPU_CONVOLUTION_COLUMNS_H_
 
@@ -41,9 +42,10 @@ struct ColumnsCall {
   int64_t strips;         // in all
 };
 
-// The rows of a plane that a strip reads, one after the other, from y on, which may be above it. Those
-// above it are its first one and those from end on the last before that: loads depend on no comparison,
-// or the compiler would choose between what they bring and 0 at once, and so wait for it.
+// The rows of a plane that a strip reads, one after the other, from y on, which may be above it.
+// Those above it are its first one and those from end on the last before that: loads depend on no
+// comparison, or the compiler would choose between what they bring and 0 at once, and so wait for
+// it.
 template <class T>
 struct RowWalk {
   const T* row;
@@ -182,8 +184,8 @@ convolve_columns(ColumnsCall<T> call) {
   }
 }
 
-// Whether rows are whole groups, each as long as its results need. Windows of 7 of narrow images are
-// quicker by tiles: 16 us and 21 (bfloat16 32x384x14x14, H200).
+// Whether rows are whole groups, each as long as its results need. Windows of 7 of narrow images
+// are quicker by tiles: 16 us and 21 (bfloat16 32x384x14x14, H200).
 inline bool has_columns(const Shape& s) {
   for (const Axis* axis : {&s.h, &s.w}) {
     if (axis->padding != (axis->taps - 1) / 2 || axis->in != axis->out * axis->stride) return false;

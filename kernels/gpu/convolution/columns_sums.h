@@ -1,6 +1,6 @@
 // Gradients of weight and bias of such images as columns.h takes. Bound: memory, input and gradient
-// once. A block has one channel and some strips of its planes, in all images; its threads add up their
-// own, then each other's.
+// once. A block has one channel and some strips of its planes, in all images; its threads add up
+// their own, then each other's.
 #ifndef POLYOPS_GPU_CONVOLUTION_COLUMNS_SUMS_H_
 #define POLYOPS_GPU_CONVOLUTION_COLUMNS_SUMS_H_
 

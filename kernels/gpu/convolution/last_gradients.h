@@ -1,6 +1,6 @@
-// All gradients of such images as last.h takes, by filters of 3x3 at stride 1, in one pass; how they come
-// together is in columns_gradients.h. Bound: memory, input and gradient of the results read once, gradient
-// of the input written once.
+// All gradients of such images as last.h takes, by filters of 3x3 at stride 1, in one pass; how
+// they come together is in columns_gradients.h. Bound: memory, input and gradient of the results
+// read once, gradient of the input written once.
 #ifndef POLYOPS_GPU_CONVOLUTION_LAST_GRADIENTS_H_
 #define POLYOPS_GPU_CONVOLUTION_LAST_GRADIENTS_H_
 

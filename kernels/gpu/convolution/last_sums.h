@@ -1,7 +1,8 @@
-// Gradients of weight and bias of images whose channels lie next to each other. Bound: memory, input
-// and gradient once. As in slide.h a thread has a few channels of some neighbouring results and slides
-// down the image: it keeps the sums of all taps, and the gradients of the rows of results that still
-// read pixels. A block's threads have some strips each, add up their own and then each other's.
+// Gradients of weight and bias of images whose channels lie next to each other. Bound: memory,
+// input and gradient once. As in slide.h a thread has a few channels of some neighbouring results
+// and slides down the image: it keeps the sums of all taps, and the gradients of the rows of
+// results that still read pixels. A block's threads have some strips each, add up their own and
+// then each other's.
 #ifndef POLYOPS_GPU_CONVOLUTION_LAST_SUMS_H_
 #define POLYOPS_GPU_CONVOLUTION_LAST_SUMS_H_
 

@@ -1,5 +1,5 @@
-// What the kernels of depthwise convolutions share: sizes in 32 bits, how tensors lie, and what may be
-// asked for. A signal of one dimension is an image of one row.
+// What the kernels of depthwise convolutions share: sizes in 32 bits, how tensors lie, and what may
+// be asked for. A signal of one dimension is an image of one row.
 #ifndef POLYOPS_GPU_CONVOLUTION_LAYOUT_H_
 #define POLYOPS_GPU_CONVOLUTION_LAYOUT_H_
 
@@ -67,13 +67,13 @@ inline Shape shape_of(const BackwardArgs& a) {
 
 // ---- What may be asked for.
 
-// Places in an image and its padding, and elements of a tensor, are counted in 32 bits, sums of a few
-// of them too.
+// Places in an image and its padding, and elements of a tensor, are counted in 32 bits, sums of a
+// few of them too.
 constexpr int64_t kMostPlace = int64_t{1} << 28;
 constexpr int64_t kMostCount = (int64_t{1} << 31) - (1 << 24);
 
-// Why a call is declined, whose tensors have the sizes that convolution.h asks for. Dense ones, which
-// are most, by the first line.
+// Why a call is declined, whose tensors have the sizes that convolution.h asks for. Dense ones,
+// which are most, by the first line.
 inline const char* depthwise_reason(const polyops_convolution_window& window, int32_t groups,
                                     const polyops_tensor& src, const polyops_tensor& weight,
                                     const polyops_tensor& dst) {

@@ -1,7 +1,7 @@
 // Depthwise convolution of images that are planes of rows, small filters without dilation; with the
-// filter turned, the gradient of the input at stride 1. Bound: memory, 2 elements moved per result. At
-// 4.2 TB/s an H200 has 27 instructions for a result of 16 bits: 9 of a 3x3 filter are products, so a
-// thread keeps all of a strip's sums and reads what it needs of the input row by row, once.
+// filter turned, the gradient of the input at stride 1. Bound: memory, 2 elements moved per result.
+// At 4.2 TB/s an H200 has 27 instructions for a result of 16 bits: 9 of a 3x3 filter are products,
+// so a thread keeps all of a strip's sums and reads what it needs of the input row by row, once.
 #ifndef POLYOPS_GPU_CONVOLUTION_PLANES_H_
 #define POLYOPS_GPU_CONVOLUTION_PLANES_H_
 
@@ -27,8 +27,8 @@ GPU_DEVICE void load_taps(const Taps<T>& taps, int32_t channel, float (&w)[W::kT
   for (int i = 0; i < W::kTaps; ++i) w[i] = taps.at(channel, i / W::kW, i % W::kW);
 }
 
-// The strip's sums. in: row 0 and column 0 of the tile's input in shared memory; y and x: where in it
-// the strip begins to read.
+// The strip's sums. in: row 0 and column 0 of the tile's input in shared memory; y and x: where in
+// it the strip begins to read.
 template <class W, class T>
 GPU_DEVICE void convolve_strip(const Tile& tile, const T* in, int32_t y, int32_t x,
                                const float (&w)[W::kTaps],

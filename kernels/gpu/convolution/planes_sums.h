@@ -1,7 +1,7 @@
 // Gradients of weight and bias of images that are planes of rows. Bound: memory, input and gradient
 // once. A block has some channels, each of a team of lanes, and some images: it takes the channels'
-// planes of an image, which are one run of each tensor, into shared memory, and its lanes keep sums of
-// all taps in registers until the last image.
+// planes of an image, which are one run of each tensor, into shared memory, and its lanes keep sums
+// of all taps in registers until the last image.
 #ifndef POLYOPS_GPU_CONVOLUTION_PLANES_SUMS_H_
 #define POLYOPS_GPU_CONVOLUTION_PLANES_SUMS_H_
 
@@ -18,7 +18,8 @@ constexpr int64_t kSumBlocks = 132 * 6;
 constexpr int64_t kLeastTiles = 2;
 constexpr int kLeastTeam = 4;
 
-// A block's share: `tiling.planes` channels, and per_split tiles of them, one image's after the other's.
+// A block's share: `tiling.planes` channels, and per_split tiles of them, one image's after the
+// other's.
 struct SumsGrid {
   Tiling tiling;
   int32_t team;  // lanes
@@ -53,9 +54,9 @@ struct PlanesSumsCall {
   int32_t grad_at;  // where gradients begin in shared memory, in elements
 };
 
-// Adds a strip's products to the sums of the taps, and its gradients to the last one. in, y and x as in
-// convolve_strip(). Results that the tile has not are skipped, not multiplied by 0: what is read may be
-// infinite.
+// Adds a strip's products to the sums of the taps, and its gradients to the last one. in, y and x
+// as in convolve_strip(). Results that the tile has not are skipped, not multiplied by 0: what is
+// read may be infinite.
 template <class W, class T>
 GPU_DEVICE void sum_strip(const Tile& tile, const Strip& strip, const T* in, int32_t y, int32_t x,
                           const T* grads, float (&sums)[W::kTaps + 1]) {

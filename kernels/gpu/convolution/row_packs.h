@@ -1,9 +1,9 @@
-// Depthwise convolution along rows by a filter of 2 to 4 taps, without stride and dilation, as state
-// space models have it before their scans. With the filter turned, the gradient of the input. Bound:
-// memory, 2 elements moved per result.
+// Depthwise convolution along rows by a filter of 2 to 4 taps, without stride and dilation, as
+// state space models have it before their scans. With the filter turned, the gradient of the input.
+// Bound: memory, 2 elements moved per result.
 //
-// A thread has a pack of results where 16 aligned bytes are in memory, whatever a row's length. What
-// it reads begins anywhere: it takes the aligned packs that this lies in, and shifts.
+// A thread has a pack of results where 16 aligned bytes are in memory, whatever a row's length.
+// What it reads begins anywhere: it takes the aligned packs that this lies in, and shifts.
 #ifndef POLYOPS_GPU_CONVOLUTION_ROW_PACKS_H_
 #define POLYOPS_GPU_CONVOLUTION_ROW_PACKS_H_
 

@@ -1,9 +1,10 @@
 // All gradients of what row_packs.h convolves in one pass. Bound: memory, input and gradient of the
 // results read once, gradient of the input written once.
 //
-// What the gradient of an input's element is made of, some neighbouring gradients of results, are also the
-// factors that the element has in the sums for the filter's taps. A thread has a pack of the input where
-// 16 aligned bytes are; the gradients begin anywhere, and it reads the words that they lie in.
+// What the gradient of an input's element is made of, some neighbouring gradients of results, are
+// also the factors that the element has in the sums for the filter's taps. A thread has a pack of
+// the input where 16 aligned bytes are; the gradients begin anywhere, and it reads the words that
+// they lie in.
 #ifndef POLYOPS_GPU_CONVOLUTION_ROW_PACKS_GRADIENTS_H_
 #define POLYOPS_GPU_CONVOLUTION_ROW_PACKS_GRADIENTS_H_
 
@@ -55,8 +56,8 @@ struct RowGradientsPack {
     const T* const from = grad + (low - odd());
 #pragma unroll
     for (int i = 0; i < kWords; ++i) {
-      // The last one may be needed only where the first gradient is behind a word: else it may lie behind
-      // the tensor.
+      // The last one may be needed only where the first gradient is behind a word: else it may lie
+      // behind the tensor.
       words[i] = 0;
       if (i * kHalves < kCount || odd() != 0) {
         words[i] = reinterpret_cast<const Word*>(from + i * kHalves)->w;
@@ -103,8 +104,8 @@ struct RowGradientsPack {
       for (int r = 0; r < kPack<T>; ++r) sums[W::kTaps] += grads[r + j];
     }
   }
-  // Where the pack or its gradients are not all in their rows: what is not is skipped, not multiplied by
-  // 0, as the other factor may be infinite.
+  // Where the pack or its gradients are not all in their rows: what is not is skipped, not
+  // multiplied by 0, as the other factor may be infinite.
   GPU_DEVICE void finish_at_end(const Axis& axis, const float (&w)[W::kTaps],
                                 float (&sums)[W::kTaps + 1]) {
     float grads[kCount];

@@ -1,6 +1,6 @@
-// Gradients of weight and bias of what row_packs.h convolves. Bound: memory, input and gradient once. A
-// block has one channel and some packs of its gradients, in all rows; its threads add up their own, then
-// each other's.
+// Gradients of weight and bias of what row_packs.h convolves. Bound: memory, input and gradient
+// once. A block has one channel and some packs of its gradients, in all rows; its threads add up
+// their own, then each other's.
 #ifndef POLYOPS_GPU_CONVOLUTION_ROW_PACKS_SUMS_H_
 #define POLYOPS_GPU_CONVOLUTION_ROW_PACKS_SUMS_H_
 
@@ -42,8 +42,8 @@ inline RowPacksGrid row_packs_grid(const Shape& s, int per_pack) {
   return row_packs_grid(s, per_pack, int64_t{s.w.out} + per_pack - 1);
 }
 
-// Adds the products of a pack of gradients. Those that the row has not are skipped, not multiplied by 0:
-// what is read may be infinite.
+// Adds the products of a pack of gradients. Those that the row has not are skipped, not multiplied
+// by 0: what is read may be infinite.
 template <class W, class T>
 GPU_DEVICE void sum_row_pack(const Shape& s, const T* grad, const T* src, int32_t first,
                              float (&sums)[W::kTaps + 1]) {

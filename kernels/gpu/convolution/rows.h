@@ -1,6 +1,7 @@
-// Depthwise convolution along rows by a filter of any length, without stride and dilation: Conformer's
-// 31 taps. Bound: instructions, about 1.5 per tap and result. A thread has kRun neighbouring results and
-// takes the taps kRun at a time, so that of the input each of them needs one value more.
+// Depthwise convolution along rows by a filter of any length, without stride and dilation:
+// Conformer's 31 taps. Bound: instructions, about 1.5 per tap and result. A thread has kRun
+// neighbouring results and takes the taps kRun at a time, so that of the input each of them needs
+// one value more.
 #ifndef POLYOPS_GPU_CONVOLUTION_ROWS_H_
 #define POLYOPS_GPU_CONVOLUTION_ROWS_H_
 

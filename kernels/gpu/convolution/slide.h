@@ -1,10 +1,11 @@
-// How kernels take images whose channels lie next to each other: a thread has a few channels of some
-// neighbouring results in a row, a strip, and slides down the image. Every pixel is read and widened
-// once, and nothing but rows is compared with the image's edge.
+// How kernels take images whose channels lie next to each other: a thread has a few channels of
+// some neighbouring results in a row, a strip, and slides down the image. Every pixel is read and
+// widened once, and nothing but rows is compared with the image's edge.
 //
-// A kernel's Own type says: kElements, channels of a thread; kResults, of a row; kPixels, that those
-// read of a row; a step reads W::kS rows of pixels, for kBefore + 1 rows of results; kThreads; kBlocks of
-// them on a multiprocessor; kLanes, the threads with other channels each in a block at most.
+// A kernel's Own type says: kElements, channels of a thread; kResults, of a row; kPixels, that
+// those read of a row; a step reads W::kS rows of pixels, for kBefore + 1 rows of results;
+// kThreads; kBlocks of them on a multiprocessor; kLanes, the threads with other channels each in a
+// block at most.
 #ifndef POLYOPS_GPU_CONVOLUTION_SLIDE_H_
 #define POLYOPS_GPU_CONVOLUTION_SLIDE_H_
 
@@ -18,7 +19,8 @@ namespace {
 // From the host: packs of it are where 16 aligned bytes are.
 inline bool is_aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
 
-// How threads fall to channels, strips of results, and stretches of rows. Own says what a thread has.
+// How threads fall to channels, strips of results, and stretches of rows. Own says what a thread
+// has.
 struct SlideGrid {
   int32_t columns, width;  // of blocks; threads next to each other, the last column's may be fewer
   int32_t lines;           // of such threads in a block
@@ -33,8 +35,9 @@ struct Stretches {
   int64_t count, turns;
 };
 
-// As long as keep the device busy: each has `more` steps that finish nothing, and it takes the time of
-// some others to begin. of_row: how many stretches begin in each row that is cut; at_once: that run.
+// As long as keep the device busy: each has `more` steps that finish nothing, and it takes the time
+// of some others to begin. of_row: how many stretches begin in each row that is cut; at_once: that
+// run.
 inline Stretches stretches_of(int32_t height, int more, int64_t of_row, int64_t at_once) {
   constexpr int64_t kToBegin = 4;
   Stretches best = {height, 0, 0};
@@ -179,8 +182,8 @@ template <class T, int kElements, int kPixels>
 struct PixelRow {
   Few<T, kElements> pixels[kPixels];
 
-  // first: of the thread's channels, of the first pixel, which is at x of a row of so many, the y-th of
-  // an image of so many.
+  // first: of the thread's channels, of the first pixel, which is at x of a row of so many, the
+  // y-th of an image of so many.
   GPU_DEVICE void load(const T* first, int32_t channels, int32_t x, int32_t columns, int32_t y,
                        int32_t rows) {
     const bool has = static_cast<uint32_t>(y) < static_cast<uint32_t>(rows);

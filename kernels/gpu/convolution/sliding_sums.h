@@ -1,4 +1,5 @@
-// Sums of a strip of results whose thread slides down the image: see slide.h, which says what Own is.
+// Sums of a strip of results whose thread slides down the image: see slide.h, which says what Own
+// is.
 #ifndef POLYOPS_GPU_CONVOLUTION_SLIDING_SUMS_H_
 #define POLYOPS_GPU_CONVOLUTION_SLIDING_SUMS_H_
 

@@ -1,7 +1,7 @@
-// The gradient of the input of a depthwise convolution of stride 2. Bound: memory, 1.25 elements moved
-// per result. Padding counted, a place 2 q is read by the even taps of results up to q, and 2 q + 1 by
-// the odd ones of the same. So strips begin at even places, and a strip of pairs reads each gradient
-// once.
+// The gradient of the input of a depthwise convolution of stride 2. Bound: memory, 1.25 elements
+// moved per result. Padding counted, a place 2 q is read by the even taps of results up to q, and 2
+// q + 1 by the odd ones of the same. So strips begin at even places, and a strip of pairs reads
+// each gradient once.
 #ifndef POLYOPS_GPU_CONVOLUTION_SPREAD_H_
 #define POLYOPS_GPU_CONVOLUTION_SPREAD_H_
 

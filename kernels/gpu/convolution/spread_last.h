@@ -1,5 +1,5 @@
-// The gradient of the input of a depthwise convolution of stride 2, whose images' channels lie next to
-// each other: a pack of channels of a pair of places (see spread.h) per thread and turn.
+// The gradient of the input of a depthwise convolution of stride 2, whose images' channels lie next
+// to each other: a pack of channels of a pair of places (see spread.h) per thread and turn.
 //
 // A block has up to 8 packs of channels (128 bytes of each pixel), whose filters it keeps in shared
 // memory as float32, and many pairs.

@@ -1,7 +1,7 @@
 // Gradients of weight and bias: sums over the batch and all pixels. Blocks leave their parts in the
-// workspace, float32, a row for each split: [filter][tap], then the bias's [filter]. A second kernel
-// adds the rows up in order, so that results repeat bit for bit. Here are that kernel and the sums of
-// any sizes, windows and strides, a thread per filter, tap and split.
+// workspace, float32, a row for each split: [filter][tap], then the bias's [filter]. A second
+// kernel adds the rows up in order, so that results repeat bit for bit. Here are that kernel and
+// the sums of any sizes, windows and strides, a thread per filter, tap and split.
 #ifndef POLYOPS_GPU_CONVOLUTION_SUMS_H_
 #define POLYOPS_GPU_CONVOLUTION_SUMS_H_
 

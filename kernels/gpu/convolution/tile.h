@@ -1,9 +1,11 @@
-// Images that are planes of rows, in tiles: several whole planes, or some rows of one, or a stretch of
-// a single row. Whatever a block takes of a tensor is one run of elements, so it comes into shared
-// memory by packs of 16 aligned bytes whatever the width, 7 as well as 112, and goes back by such.
+// Images that are planes of rows, in tiles: several whole planes, or some rows of one, or a stretch
+// of a single row. Whatever a block takes of a tensor is one run of elements, so it comes into
+// shared memory by packs of 16 aligned bytes whatever the width, 7 as well as 112, and goes back by
+// such.
 //
-// A strip is what a thread computes at a time: kStripRows rows of one plane, of a few results each. Neighbouring lanes have neighbouring columns: two elements of 16 bits are a bank of
-// shared memory.
+// A strip is what a thread computes at a time: kStripRows rows of one plane, of a few results each.
+// Neighbouring lanes have neighbouring columns: two elements of 16 bits are a bank of shared
+// memory.
 #ifndef POLYOPS_GPU_CONVOLUTION_TILE_H_
 #define POLYOPS_GPU_CONVOLUTION_TILE_H_
 
@@ -16,8 +18,8 @@ namespace {
 constexpr int kTileThreads = 256;
 // 7: images of 7, 14, 28, 56 and 112 rows leave none over.
 constexpr int kStripRows = 7;
-// Of results. Under 3x3 taps 4 compile to some 27 instructions each, 2 to 38; where the sums of all taps
-// are kept besides, registers end at 2.
+// Of results. Under 3x3 taps 4 compile to some 27 instructions each, 2 to 38; where the sums of all
+// taps are kept besides, registers end at 2.
 constexpr int kForwardColumns = 4, kStripColumns = 2;
 constexpr int64_t kTileBytes = 40 << 10;
 constexpr int32_t kRowTile = 4096;  // columns, where rows are cut
@@ -173,9 +175,9 @@ struct Word {
   uint32_t w;
 } __attribute__((may_alias));
 
-// The columns of a row that a strip reads, 0 where the row has none: by a factor or mask of an element's
-// bits, so that a load needs neither a comparison nor a branch. Where there is none another row is
-// read, or what lies around the tile, kAround elements of room.
+// The columns of a row that a strip reads, 0 where the row has none: by a factor or mask of an
+// element's bits, so that a load needs neither a comparison nor a branch. Where there is none
+// another row is read, or what lies around the tile, kAround elements of room.
 constexpr int kAround = 8;
 template <int kCount, class T>
 struct Columns {

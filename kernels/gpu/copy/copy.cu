@@ -2,8 +2,8 @@
 //
 // By what lies next to each other: where that is one dimension in both tensors, rows;
 // where it is another in each, tiles that are turned over, or runs where the source's is
-// short; else, and where tiles would be mostly air, a result that is one run is gathered pack by pack. Tensors that both lie in one order
-// without gaps are one copy of memory, which is stock's.
+// short; else, and where tiles would be mostly air, a result that is one run is gathered pack by
+// pack. Tensors that both lie in one order without gaps are one copy of memory, which is stock's.
 #include "copy/gather.h"
 #include "copy/interleave.h"
 #include "copy/narrow.h"
@@ -83,8 +83,8 @@ int launch_rows(const Rows& rows, const polyops_context* ctx) {
                      {row_blocks(rows), kRowThreads}, ctx, rows);
 }
 
-// The same copy in elements as long as a row, if rows are no longer than an element may be and all of
-// them begin at multiples of that.
+// The same copy in elements as long as a row, if rows are no longer than an element may be and all
+// of them begin at multiples of that.
 void join_rows(const polyops_copy_args& a, Walk<2>* walk, int64_t* width) {
   const int64_t bytes = walk->sizes[0] * *width;
   if (walk->strides[0][0] != 1 || walk->strides[1][0] != 1) return;

@@ -1,7 +1,7 @@
-// Copies to one dense run of memory from wherever the elements are: a thread puts packs of 16 aligned
-// bytes together. The two innermost dimensions it counts on; where they end it takes its place apart
-// anew. Elements of neighbours are read by neighbours: what one does not use of a sector the L1 has for
-// another.
+// Copies to one dense run of memory from wherever the elements are: a thread puts packs of 16
+// aligned bytes together. The two innermost dimensions it counts on; where they end it takes its
+// place apart anew. Elements of neighbours are read by neighbours: what one does not use of a
+// sector the L1 has for another.
 #ifndef POLYOPS_GPU_COPY_GATHER_H_
 #define POLYOPS_GPU_COPY_GATHER_H_
 

@@ -1,7 +1,7 @@
-// Copies that turn over a dimension of few elements which lie next to each other in the result, such as
-// the channels of an image on its way to NHWC: the reverse of narrow.h. A block reads a part of each of
-// the few rows, puts every element where it is in a dense run of the result, in shared memory, and
-// writes that run, 16 bytes per access on both sides.
+// Copies that turn over a dimension of few elements which lie next to each other in the result,
+// such as the channels of an image on its way to NHWC: the reverse of narrow.h. A block reads a
+// part of each of the few rows, puts every element where it is in a dense run of the result, in
+// shared memory, and writes that run, 16 bytes per access on both sides.
 #ifndef POLYOPS_GPU_COPY_INTERLEAVE_H_
 #define POLYOPS_GPU_COPY_INTERLEAVE_H_
 
@@ -15,8 +15,8 @@ namespace {
 // A pack more of each row, where rows begin anywhere.
 constexpr int kInterleaveLoads = kNarrowLoads + 1;
 
-// Bytes of the longest y whose rows are not whole packs: tiles would write many ends. And elements, for
-// each of which threads have a pack beyond those that fit.
+// Bytes of the longest y whose rows are not whole packs: tiles would write many ends. And elements,
+// for each of which threads have a pack beyond those that fit.
 constexpr int64_t kMostInterleaved = 512, kMostInterleavedRows = 256;
 
 // x: its dimension in the walk, if it has one there.
@@ -51,7 +51,8 @@ GPU_DEVICE T element_of(const Words& words, int i) {
   }
 }
 
-// What a thread reads: an aligned pack of row y, whose first element has that place from the tile's.
+// What a thread reads: an aligned pack of row y, whose first element has that place from the
+// tile's.
 struct RowPart {
   const char* from;
   int x;

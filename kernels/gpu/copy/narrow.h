@@ -1,10 +1,10 @@
-// Copies that turn over a dimension of few elements which lie next to each other in the source, such as
-// the channels of an image in NHWC, where tiles would be mostly air: a block reads a dense run of the
-// source, 16 bytes per access, into shared memory, and puts the result's packs together from there. A
-// word of padding behind every 32 keeps elements at even steps in different banks.
+// Copies that turn over a dimension of few elements which lie next to each other in the source,
+// such as the channels of an image in NHWC, where tiles would be mostly air: a block reads a dense
+// run of the source, 16 bytes per access, into shared memory, and puts the result's packs together
+// from there. A word of padding behind every 32 keeps elements at even steps in different banks.
 //
-// Rows of the result are cut by where they have their packs, as tiles' are: a block reads a pack of y
-// more than it writes.
+// Rows of the result are cut by where they have their packs, as tiles' are: a block reads a pack of
+// y more than it writes.
 #ifndef POLYOPS_GPU_COPY_NARROW_H_
 #define POLYOPS_GPU_COPY_NARROW_H_
 

@@ -1,8 +1,8 @@
-// Copies of rows, which lie next to each other in both tensors. As in cat, a row is cut by where the
-// result has its packs of 16 aligned bytes, and what the source has elsewhere is put together of two
-// aligned loads. But here there is one tensor, so a thread finds its row once for all its packs, or once
-// for each where rows are short: a team of lanes has a row, or a chunk of a long one, and what is before
-// the row's first pack and behind its last, an element per lane.
+// Copies of rows, which lie next to each other in both tensors. As in cat, a row is cut by where
+// the result has its packs of 16 aligned bytes, and what the source has elsewhere is put together
+// of two aligned loads. But here there is one tensor, so a thread finds its row once for all its
+// packs, or once for each where rows are short: a team of lanes has a row, or a chunk of a long
+// one, and what is before the row's first pack and behind its last, an element per lane.
 #ifndef POLYOPS_GPU_COPY_ROWS_H_
 #define POLYOPS_GPU_COPY_ROWS_H_
 
@@ -151,8 +151,8 @@ GPU_DEVICE void copy_row_ends(const Rows& r, const RowPlace& row, uint32_t lane)
   }
 }
 
-// Packs of one row: first, and the same lane's of the team's next turns. They are behind a multiple of
-// 16 bytes by the same, so one question answers for all what may be read.
+// Packs of one row: first, and the same lane's of the team's next turns. They are behind a multiple
+// of 16 bytes by the same, so one question answers for all what may be read.
 template <class T>
 GPU_DEVICE void copy_chunk(const Rows& r, const RowPlace& row, uint32_t first) {
   const int64_t begin = (-behind_pack(row.dst) & 15) + int64_t{16} * first;

@@ -1,6 +1,6 @@
-// What a launch of tiles copies. x: the dimension whose elements lie next to each other in the source,
-// y: that of the result. A tile is wide * high blocks, one of each thread; a block is as many rows of
-// the source as a pack has elements, so that a thread turns it over in its registers.
+// What a launch of tiles copies. x: the dimension whose elements lie next to each other in the
+// source, y: that of the result. A tile is wide * high blocks, one of each thread; a block is as
+// many rows of the source as a pack has elements, so that a thread turns it over in its registers.
 #ifndef POLYOPS_GPU_COPY_TILES_H_
 #define POLYOPS_GPU_COPY_TILES_H_
 
@@ -35,7 +35,8 @@ struct Tiles {
   int64_t dst_steps[POLYOPS_MAX_RANK - 2];
 };
 
-// The dimension whose elements lie next to each other in the source, if it is not the result's; or 0.
+// The dimension whose elements lie next to each other in the source, if it is not the result's; or
+// 0.
 inline int turned_dimension(const Walk<2>& walk) {
   if (walk.strides[1][0] != 1) return 0;
   for (int d = 1; d < walk.rank; ++d) {
@@ -63,7 +64,8 @@ TileShape best_shape(int64_t x_size, int64_t y_size, int spare) {
       const int64_t wide = int64_t{kPack<T>} << bits, packs = (kTileThreads<T> >> bits) - spare;
       const double waste = padded(x_size, wide) * padded(y_size, kPack<T> * packs) *
                            static_cast<double>(packs + spare) / static_cast<double>(packs);
-      // Short rows cost a little; where those of the result begin anywhere, their parts are to be long.
+      // Short rows cost a little; where those of the result begin anywhere, their parts are to be
+      // long.
       const bool high = spare > 0 && bits == kSquare - 1;
       const double cost = waste * (high ? 0.98 : 1 + 0.1 * away);
       if (best.waste == 0 || cost < best.waste) best = {bits, cost};

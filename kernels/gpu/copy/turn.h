@@ -1,11 +1,11 @@
-// Copies that turn two dimensions over, by tiles: 16 bytes per access on both sides. A thread reads a
-// block of as many rows as a pack has elements, turns it over in its registers (of 4 and 8 bytes that
-// is free, of 2 it takes 4 byte permutes a pack) and puts it into shared memory as packs of the
-// result's rows. Packs stand there so that 8 threads next to each other meet 8 different groups of 4
-// banks, when they write and when they read.
+// Copies that turn two dimensions over, by tiles: 16 bytes per access on both sides. A thread reads
+// a block of as many rows as a pack has elements, turns it over in its registers (of 4 and 8 bytes
+// that is free, of 2 it takes 4 byte permutes a pack) and puts it into shared memory as packs of
+// the result's rows. Packs stand there so that 8 threads next to each other meet 8 different groups
+// of 4 banks, when they write and when they read.
 //
-// Rows of the source that begin anywhere are put together of two aligned loads. Rows of the result that
-// do are cut by where they have their packs: a tile reads one pack of y more than it writes.
+// Rows of the source that begin anywhere are put together of two aligned loads. Rows of the result
+// that do are cut by where they have their packs: a tile reads one pack of y more than it writes.
 #ifndef POLYOPS_GPU_COPY_TURN_H_
 #define POLYOPS_GPU_COPY_TURN_H_
 
@@ -165,8 +165,9 @@ GPU_DEVICE void write_ends(const Tiles& t, const Words* tile, int x, uint32_t fi
   }
 }
 
-// Pack p of those that row x of the tile has in the result. left: elements of the row from the tile's
-// first one on. The last thread, which has no pack where rows begin anywhere, has what is before them.
+// Pack p of those that row x of the tile has in the result. left: elements of the row from the
+// tile's first one on. The last thread, which has no pack where rows begin anywhere, has what is
+// before them.
 template <class T>
 GPU_DEVICE void write_pack(const Tiles& t, const TilePlace& at, const Words* tile, int x, int p,
                            char* row) {

@@ -39,8 +39,8 @@ struct CrossEntropyBackwardCall {
   }
 };
 
-// The element's share of its row. In float32 the gradient of a smoothed loss is a small difference, and
-// there is time for all of its bits.
+// The element's share of its row. In float32 the gradient of a smoothed loss is a small difference,
+// and there is time for all of its bits.
 template <class T>
 GPU_DEVICE float softmax_of(float x, float max, float log_sum) {
   if constexpr (sizeof(T) == 4) {

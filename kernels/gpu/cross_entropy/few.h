@@ -1,5 +1,5 @@
-// Few classes, rows next to each other: a thread per row, on a shelf. Forward reads them there, backward
-// leaves the gradient in their place and writes it back in packs.
+// Few classes, rows next to each other: a thread per row, on a shelf. Forward reads them there,
+// backward leaves the gradient in their place and writes it back in packs.
 #ifndef POLYOPS_GPU_CROSS_ENTROPY_FEW_H_
 #define POLYOPS_GPU_CROSS_ENTROPY_FEW_H_
 

@@ -26,13 +26,13 @@ struct PixelsBackwardCall {
   int parked;  // chunks
 };
 
-// In float32 a label's gradient, p - 1 where it is likely, is from the sum of all others: the difference
-// would keep but few of its bits.
+// In float32 a label's gradient, p - 1 where it is likely, is from the sum of all others: the
+// difference would keep but few of its bits.
 template <class T>
 inline constexpr bool kApart = sizeof(T) == 4;
 
-// Of the thread's pixels, as RowGradient of a row: share exp(x - max) - spread weight. Where one does not
-// count the result is 0, or NaN if its sum is.
+// Of the thread's pixels, as RowGradient of a row: share exp(x - max) - spread weight. Where one
+// does not count the result is 0, or NaN if its sum is.
 template <class T, bool kWeighted>
 struct PixelGradients {
   float max[kQuad], share[kQuad], spread[kQuad];

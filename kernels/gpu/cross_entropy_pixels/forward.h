@@ -1,6 +1,6 @@
-// The losses, or their sum. Bound: memory, each score read once; nothing is kept for backward, which
-// has all of a pixel's classes before it anyway. Each block leaves its losses and weights added up in
-// scratch memory; a second kernel adds these in order.
+// The losses, or their sum. Bound: memory, each score read once; nothing is kept for backward,
+// which has all of a pixel's classes before it anyway. Each block leaves its losses and weights
+// added up in scratch memory; a second kernel adds these in order.
 #ifndef POLYOPS_GPU_CROSS_ENTROPY_PIXELS_FORWARD_H_
 #define POLYOPS_GPU_CROSS_ENTROPY_PIXELS_FORWARD_H_
 

@@ -1,6 +1,7 @@
-// How scores of images by classes by pixels are read: a thread has four pixels of an image and walks
-// their classes. Where planes are whole packs its pixels are neighbours, and a class is one access;
-// else they are a block's width apart, and a class is four, each of a run of memory for the wave.
+// How scores of images by classes by pixels are read: a thread has four pixels of an image and
+// walks their classes. Where planes are whole packs its pixels are neighbours, and a class is one
+// access; else they are a block's width apart, and a class is four, each of a run of memory for the
+// wave.
 #ifndef POLYOPS_GPU_CROSS_ENTROPY_PIXELS_PLACE_H_
 #define POLYOPS_GPU_CROSS_ENTROPY_PIXELS_PLACE_H_
 

@@ -12,8 +12,8 @@
 namespace polyops::gpu {
 namespace {
 
-// exp of a score less the largest one. In float32 the gradient of a smoothed loss is a small difference,
-// and there is time for all of its bits.
+// exp of a score less the largest one. In float32 the gradient of a smoothed loss is a small
+// difference, and there is time for all of its bits.
 template <class T>
 GPU_DEVICE float exp_of(float distance) {
   if constexpr (sizeof(T) == 4) {

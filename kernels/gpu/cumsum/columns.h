@@ -1,6 +1,6 @@
-// Columns. A thread takes a pack of columns down a chunk of rows, kScanRows of them in flight while it adds
-// up those before. Only where columns are few, chunks are several: one launch before sums up each, and
-// another turns those sums into what each chunk begins with.
+// Columns. A thread takes a pack of columns down a chunk of rows, kScanRows of them in flight while
+// it adds up those before. Only where columns are few, chunks are several: one launch before sums
+// up each, and another turns those sums into what each chunk begins with.
 #ifndef POLYOPS_GPU_CUMSUM_COLUMNS_H_
 #define POLYOPS_GPU_CUMSUM_COLUMNS_H_
 
@@ -16,8 +16,8 @@ namespace {
 constexpr int kScanColumnThreads = 64;
 template <class T>
 constexpr int kScanRows = sizeof(T) == 4 ? 8 : 16;
-// Threads that keep an H200's 132 multiprocessors' memory busy; and so many that they take less time with
-// whole columns than twice with chunks of them.
+// Threads that keep an H200's 132 multiprocessors' memory busy; and so many that they take less
+// time with whole columns than twice with chunks of them.
 template <class T>
 constexpr int64_t kManyScanThreads = int64_t{132} * (sizeof(T) == 4 ? 512 : 256);
 template <class T>
@@ -46,7 +46,8 @@ GPU_DEVICE void load_scan_rows(const T* src, int64_t stride, int32_t rows,
   }
 }
 
-// Of float32 results, rows are summed up apart first: so few of a long column's sums round each other.
+// Of float32 results, rows are summed up apart first: so few of a long column's sums round each
+// other.
 template <class T, class U, int kWide>
 GPU_DEVICE void scan_rows_of(const Piece<T, kWide> (&pieces)[kScanRows<T>], U* dst,
                              int64_t dst_stride, int32_t rows, float (&sum)[kWide]) {

@@ -1,6 +1,7 @@
-// Rows. A team of lanes, up to a wave, takes a row from its beginning to its end, kScanPacks packs of each
-// lane in flight; a lane's pack begins with the sum of what is left of it. Few long rows fall into chunks,
-// a wave each: what these begin with, they add up from the sums of chunks that a launch before left.
+// Rows. A team of lanes, up to a wave, takes a row from its beginning to its end, kScanPacks packs
+// of each lane in flight; a lane's pack begins with the sum of what is left of it. Few long rows
+// fall into chunks, a wave each: what these begin with, they add up from the sums of chunks that a
+// launch before left.
 #ifndef POLYOPS_GPU_CUMSUM_ROWS_H_
 #define POLYOPS_GPU_CUMSUM_ROWS_H_
 
@@ -82,8 +83,8 @@ GPU_DEVICE void load_turn(const Cut<T>& cut, const T* row, int32_t first, int32_
   }
 }
 
-// n elements. What teams of a wave do is alike for all, though their rows may be shorter than `longest`, or
-// cut otherwise unless they are `aligned`.
+// n elements. What teams of a wave do is alike for all, though their rows may be shorter than
+// `longest`, or cut otherwise unless they are `aligned`.
 template <class T, class U>
 GPU_DEVICE void scan_run(const T* src, U* dst, int32_t n, int32_t longest, bool aligned, bool whole,
                          int lane, int lanes, float carry) {

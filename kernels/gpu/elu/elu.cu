@@ -1,5 +1,5 @@
-// elu and its gradient, and so celu's and selu's. Bound: memory; the runtime's expm1 alone takes the
-// instructions there are time for.
+// elu and its gradient, and so celu's and selu's. Bound: memory; the runtime's expm1 alone takes
+// the instructions there are time for.
 #include "activation/activation.h"
 
 namespace polyops::gpu {

@@ -114,7 +114,8 @@ GPU_DEVICE uint32_t lookups_of(const Shares& s, uint32_t row) {
   return end - begin;
 }
 
-// What sums begin with: to a base it adds nothing, not even to one of -0; a row without lookups is +0.
+// What sums begin with: to a base it adds nothing, not even to one of -0; a row without lookups is
+// +0.
 template <bool kAdds>
 constexpr float kNone = kAdds ? -0.0f : 0.0f;
 

@@ -1,6 +1,6 @@
-// Sums of few lookups, in one launch and without a sort: each block looks at all indices. A block of a
-// lookup that is the first of its row adds up that row's, in the order in which they were made, its teams
-// a part each; other blocks write the rows that no lookup has.
+// Sums of few lookups, in one launch and without a sort: each block looks at all indices. A block
+// of a lookup that is the first of its row adds up that row's, in the order in which they were
+// made, its teams a part each; other blocks write the rows that no lookup has.
 //
 // Bound: latency.
 #ifndef POLYOPS_GPU_EMBEDDING_FEW_H_

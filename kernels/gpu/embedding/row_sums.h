@@ -1,8 +1,8 @@
 // Sums of rows by an index, from the host: what embedding's gradient and index_add are. The lookups
-// are sorted by their rows (sort.h), lookups of equal rows added up in their order (backward.h), and
-// rows that many lookups have in parts (finish.h). No part of it depends on which thread comes first.
-// Bound: memory, each lookup read and each row written once; of few bytes, launches: one for up to
-// kFewLookups (few.h), two for up to kSortAlone of which no row has many, else up to eight.
+// are sorted by their rows (sort.h), lookups of equal rows added up in their order (backward.h),
+// and rows that many lookups have in parts (finish.h). No part of it depends on which thread comes
+// first. Bound: memory, each lookup read and each row written once; of few bytes, launches: one for
+// up to kFewLookups (few.h), two for up to kSortAlone of which no row has many, else up to eight.
 #ifndef POLYOPS_GPU_EMBEDDING_ROW_SUMS_H_
 #define POLYOPS_GPU_EMBEDDING_ROW_SUMS_H_
 

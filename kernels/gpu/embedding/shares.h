@@ -3,8 +3,8 @@
 // behind its lookups. The i-th of the sorted lookups is event i + its row, so that a place in the
 // list of all events, which nowhere exists, is found by search.
 //
-// Where only rows with lookups are written, the events of a share are its lookups, and their rows' ends
-// come on top.
+// Where only rows with lookups are written, the events of a share are its lookups, and their rows'
+// ends come on top.
 //
 // A share begins with a row, unless that row has begun more than `slack` lookups before: only such
 // long rows are divided, and leave sums in scratch memory for finish.h.

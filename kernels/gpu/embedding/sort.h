@@ -103,8 +103,8 @@ GPU_DEVICE void load_tile(const Source& source, uint32_t first, uint32_t end, Lo
   }
 }
 
-// Of each lookup: how many lanes of the wave before this one have its digit, doubled; 1 more if none
-// after it has.
+// Of each lookup: how many lanes of the wave before this one have its digit, doubled; 1 more if
+// none after it has.
 template <int kItems>
 GPU_DEVICE void take_turns(const Digit& digit, const Lookup (&x)[kItems],
                            uint32_t (&turn)[kItems]) {
@@ -121,8 +121,8 @@ GPU_DEVICE void take_turns(const Digit& digit, const Lookup (&x)[kItems],
   }
 }
 
-// Counts the tile's digits. counts: of each wave, of each bin. turn becomes the rank: what the wave's
-// count was when the turn came.
+// Counts the tile's digits. counts: of each wave, of each bin. turn becomes the rank: what the
+// wave's count was when the turn came.
 template <int kItems>
 GPU_DEVICE void rank_tile(const Digit& digit, const Lookup (&x)[kItems], uint32_t* counts,
                           uint32_t (&turn)[kItems]) {

@@ -1,5 +1,5 @@
-// A pass of the sort of many lookups, in chunks of a tile, or of as many as it takes for no more than
-// kMostChunks.
+// A pass of the sort of many lookups, in chunks of a tile, or of as many as it takes for no more
+// than kMostChunks.
 #ifndef POLYOPS_GPU_EMBEDDING_SORT_CHUNKS_H_
 #define POLYOPS_GPU_EMBEDDING_SORT_CHUNKS_H_
 

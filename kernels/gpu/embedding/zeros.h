@@ -1,5 +1,5 @@
-// Zeros of rows without lookups, where those are most: written beside the sort, which leaves the memory
-// idle, by blocks behind its own. The sums of rows with lookups come in launches after it.
+// Zeros of rows without lookups, where those are most: written beside the sort, which leaves the
+// memory idle, by blocks behind its own. The sums of rows with lookups come in launches after it.
 #ifndef POLYOPS_GPU_EMBEDDING_ZEROS_H_
 #define POLYOPS_GPU_EMBEDDING_ZEROS_H_
 

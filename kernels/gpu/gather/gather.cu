@@ -1,6 +1,6 @@
-// gather: runs of elements where the index repeats itself behind dim, as it does when it is expanded;
-// else element by element (../index_select/select.h). Much of short rows goes by way of the block's
-// memory (staged.h).
+// gather: runs of elements where the index repeats itself behind dim, as it does when it is
+// expanded; else element by element (../index_select/select.h). Much of short rows goes by way of
+// the block's memory (staged.h).
 #include "index_select/select.h"
 #include "polyops/ops/gather.h"
 #include "staged.h"

@@ -1,6 +1,6 @@
-// Elements of rows, an index of each: a block copies a row of src to its memory and takes elements from
-// there, where lanes that name 32 places of a row wait for 3 or 4 accesses to the same bank and not for
-// 32 lines of the cache. Bound: memory.
+// Elements of rows, an index of each: a block copies a row of src to its memory and takes elements
+// from there, where lanes that name 32 places of a row wait for 3 or 4 accesses to the same bank
+// and not for 32 lines of the cache. Bound: memory.
 #ifndef POLYOPS_GPU_GATHER_STAGED_H_
 #define POLYOPS_GPU_GATHER_STAGED_H_
 

@@ -1,7 +1,7 @@
-// gelu and its gradient, erf and tanh form. Bound: memory, 4 (16 bits) and 8 bytes per element, 6 and
-// 12 backward. At 4.2 TB/s an H200 has 27 instructions for an element of 16 bits, special functions
-// counted by what they are made of; the runtime's erf and tanh take two or three times that, and lose
-// their digits in the left tail.
+// gelu and its gradient, erf and tanh form. Bound: memory, 4 (16 bits) and 8 bytes per element, 6
+// and 12 backward. At 4.2 TB/s an H200 has 27 instructions for an element of 16 bits, special
+// functions counted by what they are made of; the runtime's erf and tanh take two or three times
+// that, and lose their digits in the left tail.
 #include <type_traits>
 
 #include "activation/curves.h"
@@ -24,9 +24,9 @@ GPU_DEVICE float logistic_form(float x, float* slope) {
   return x < 0 ? e * r : r;
 }
 
-// Phi(-t), the standard normal distribution, and exp(-t^2 / 2), for t >= 0. Their quotient is u P(u)
-// with u = 1 / (1 + 0.4 t); P by weighted minimax over 0 <= t <= 13.5, off by 3e-8 of the quotient up
-// to t = 2.5, then by what float32 has left of it: 1e-6 at t = 4, 5e-5 at 13.
+// Phi(-t), the standard normal distribution, and exp(-t^2 / 2), for t >= 0. Their quotient is u
+// P(u) with u = 1 / (1 + 0.4 t); P by weighted minimax over 0 <= t <= 13.5, off by 3e-8 of the
+// quotient up to t = 2.5, then by what float32 has left of it: 1e-6 at t = 4, 5e-5 at 13.
 GPU_DEVICE float lower_tail(float t, float* bell) {
   *bell = exp_fast(-0.5f * t * t);
   const float u = reciprocal_fast(fmaf(0.4f, t, 1.0f));
@@ -47,8 +47,8 @@ GPU_DEVICE float normal_distribution(float x, float* bell) {
 }
 
 // The same for bfloat16, which has 8 bits: the logistic function of an odd polynomial fitted to
-// Phi's log odds up to kCoarseEnd, off by 1.7e-4, in the left tail by 1.3e-3 of Phi. Beyond it is 0,
-// as stock's is from -5.4 down; the other term of a slope is all but 3 % of it there.
+// Phi's log odds up to kCoarseEnd, off by 1.7e-4, in the left tail by 1.3e-3 of Phi. Beyond it is
+// 0, as stock's is from -5.4 down; the other term of a slope is all but 3 % of it there.
 constexpr float kCoarseEnd = 6.08f;
 GPU_DEVICE float coarse_distribution(float x) {
   const float s = fminf(x * x, kCoarseEnd * kCoarseEnd);

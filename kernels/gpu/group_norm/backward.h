@@ -1,6 +1,6 @@
-// group_norm_backward of groups that are split over several blocks. Bound: memory, 5 elements moved per
-// element: the sums over each channel of each sample (channel_norm/sums.h), then grad_src of them, from
-// what was read last and may still be in the second-level cache.
+// group_norm_backward of groups that are split over several blocks. Bound: memory, 5 elements moved
+// per element: the sums over each channel of each sample (channel_norm/sums.h), then grad_src of
+// them, from what was read last and may still be in the second-level cache.
 #ifndef POLYOPS_GPU_GROUP_NORM_BACKWARD_H_
 #define POLYOPS_GPU_GROUP_NORM_BACKWARD_H_
 

@@ -1,9 +1,9 @@
-// group_norm_backward of groups that shared memory has room for, x and its gradient: one read of both. A
-// cluster walks over groups: where a thread has stored a piece of one, that of the next group is on its
-// way to the same place. A block has some of its cluster's units, each a channel or an equal part of one; a team
-// of lanes takes the sums over a strip, of which one or several are a unit. The units' sums are what
-// slice_sums() leaves elsewhere, for channel_sums(). All of it in pieces, packs where every channel is
-// made of those, or else elements.
+// group_norm_backward of groups that shared memory has room for, x and its gradient: one read of
+// both. A cluster walks over groups: where a thread has stored a piece of one, that of the next
+// group is on its way to the same place. A block has some of its cluster's units, each a channel or
+// an equal part of one; a team of lanes takes the sums over a strip, of which one or several are a
+// unit. The units' sums are what slice_sums() leaves elsewhere, for channel_sums(). All of it in
+// pieces, packs where every channel is made of those, or else elements.
 #ifndef POLYOPS_GPU_GROUP_NORM_BACKWARD_HELD_H_
 #define POLYOPS_GPU_GROUP_NORM_BACKWARD_HELD_H_
 
@@ -87,8 +87,8 @@ GPU_DEVICE void sum_strips(const HeldGradient<T, kWide>& held, const HeldUnits& 
   }
 }
 
-// Of the block: sums of weight grad and weight grad x_hat. A unit's sums take the place of those of its
-// first strip.
+// Of the block: sums of weight grad and weight grad x_hat. A unit's sums take the place of those of
+// its first strip.
 template <class T, int kWide>
 GPU_DEVICE void sum_units(const HeldGradient<T, kWide>& held, const HeldUnits& shape, float rstd,
                           float (&sums)[2]) {
@@ -147,8 +147,8 @@ GPU_DEVICE void begin_group(const HeldGradient<T, kWide>& held, int32_t pieces, 
   close_copies();
 }
 
-// Results of a group, of whose lines `line` has all but the factor, which is `rstd` times a weight; then
-// the pieces of the group at `next`, if there is one.
+// Results of a group, of whose lines `line` has all but the factor, which is `rstd` times a weight;
+// then the pieces of the group at `next`, if there is one.
 template <class T, int kWide>
 GPU_DEVICE void map_group(const GroupGradient<T>& call, const HeldGradient<T, kWide>& held,
                           const HeldUnits& shape, int64_t at, int64_t next, float rstd,

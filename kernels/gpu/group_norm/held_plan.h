@@ -1,5 +1,5 @@
-// Groups that stay in shared memory between the sums over them and the results: by how many blocks, and
-// what those have in common.
+// Groups that stay in shared memory between the sums over them and the results: by how many blocks,
+// and what those have in common.
 #ifndef POLYOPS_GPU_GROUP_NORM_HELD_PLAN_H_
 #define POLYOPS_GPU_GROUP_NORM_HELD_PLAN_H_
 

@@ -1,7 +1,7 @@
-// Copies runs of elements, those behind dim, from where an index names them; gather's index may name a
-// place for each element of a run. Bound: memory; short runs also by instructions, so that each is
-// cut into the widest units that all of them can have, 16 bytes at best, and a thread has several on
-// the way: first their indices, then the units.
+// Copies runs of elements, those behind dim, from where an index names them; gather's index may
+// name a place for each element of a run. Bound: memory; short runs also by instructions, so that
+// each is cut into the widest units that all of them can have, 16 bytes at best, and a thread has
+// several on the way: first their indices, then the units.
 #ifndef POLYOPS_GPU_INDEX_SELECT_SELECT_H_
 #define POLYOPS_GPU_INDEX_SELECT_SELECT_H_
 

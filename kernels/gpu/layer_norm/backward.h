@@ -1,16 +1,16 @@
 // The gradients of layer_norm and rms_norm for rows whose elements lie next to each other. Bound:
-// memory, 3 elements moved per element: a row's packs of grad and src are read once, into shared memory,
-// and used twice, for its two sums and for grad_src. Of rows beyond 16384 elements each block of a
-// cluster has a section.
+// memory, 3 elements moved per element: a row's packs of grad and src are read once, into shared
+// memory, and used twice, for its two sums and for grad_src. Of rows beyond 16384 elements each
+// block of a cluster has a section.
 //
-// Blocks stay for many rows. Each lane owns some columns and sums their grad_weight and grad_bias over
-// its rows in registers; the block's sums go to its row of the workspace, which column_sums() adds up
-// in order. So results repeat bit for bit without an atomic. layer_norm's take 64 registers per lane,
-// which leaves 16 waves to a multiprocessor: too few to hide memory, so the next row's copies are under
-// way while this one is computed, 64 KB of them.
+// Blocks stay for many rows. Each lane owns some columns and sums their grad_weight and grad_bias
+// over its rows in registers; the block's sums go to its row of the workspace, which column_sums()
+// adds up in order. So results repeat bit for bit without an atomic. layer_norm's take 64 registers
+// per lane, which leaves 16 waves to a multiprocessor: too few to hide memory, so the next row's
+// copies are under way while this one is computed, 64 KB of them.
 //
-// A lane's columns are fixed only among rows that are cut alike: a block takes every eighth row or so
-// where there are others.
+// A lane's columns are fixed only among rows that are cut alike: a block takes every eighth row or
+// so where there are others.
 #ifndef POLYOPS_GPU_LAYER_NORM_BACKWARD_H_
 #define POLYOPS_GPU_LAYER_NORM_BACKWARD_H_
 
@@ -20,7 +20,8 @@
 namespace polyops::gpu {
 namespace {
 
-// Of the longest rows: 128 registers. Shorter ones have blocks that fit better, see Norm::kBackward.
+// Of the longest rows: 128 registers. Shorter ones have blocks that fit better, see
+// Norm::kBackward.
 constexpr Fitting kBackwardMost = {512, 1};
 template <class T>
 constexpr int kBackwardPacks = 32 / kPack<T>;
@@ -102,7 +103,8 @@ struct BackwardRow {
 
   GPU_DEVICE float x_hat(float x) const { return Norm::kCentered ? (x - mean) * rstd : x * rstd; }
 
-  // What follows its first `begin` elements; in[0] and in[1] become where those of grad and src are.
+  // What follows its first `begin` elements; in[0] and in[1] become where those of grad and src
+  // are.
   GPU_DEVICE void find(const BackwardCall<Norm, T, P>& call, int32_t begin, uint32_t row,
                        const T* (&in)[2]) {
     int64_t at[3];
@@ -193,8 +195,9 @@ GPU_DEVICE void sum_row(const BackwardRow<Norm, T, P>& row, const Slots<T>& slot
 }
 
 // grad_src, rstd (g - mean of g - x_hat mean of g x_hat); rms_norm's without the mean of g. Of 16
-// bits the share of x_hat is a multiple of x and one sum: what rounding takes from the mean in it is
-// far below those. Calls taken(k, at) when the lane's packs k, the row's at, are no longer needed.
+// bits the share of x_hat is a multiple of x and one sum: what rounding takes from the mean in it
+// is far below those. Calls taken(k, at) when the lane's packs k, the row's at, are no longer
+// needed.
 template <bool kRagged, class Norm, class T, class P, class F>
 GPU_DEVICE void store_row(const BackwardRow<Norm, T, P>& row, const Slots<T>& slots, int stage,
                           const Weight<T, P>& weights, const Cut<T>& cut, int lane, int team,

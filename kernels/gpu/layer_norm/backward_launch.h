@@ -50,16 +50,16 @@ int walk_team(int64_t rows, int64_t packs, const polyops_context* ctx) {
   return team;
 }
 
-// Teams of a block: as many as it has room for, for what fewer blocks have summed is added up sooner, if
-// that leaves no multiprocessor without a block.
+// Teams of a block: as many as it has room for, for what fewer blocks have summed is added up
+// sooner, if that leaves no multiprocessor without a block.
 template <class Norm>
 int64_t walk_teams(int64_t rows, int team, const polyops_context* ctx) {
   const int64_t each = (rows + multiprocessors(ctx) - 1) / multiprocessors(ctx);
   return smaller(each, Norm::kBackward.threads / team);
 }
 
-// Of n elements of so many rows at a time. As many rows under way as there is shared memory for, two of
-// a team at most.
+// Of n elements of so many rows at a time. As many rows under way as there is shared memory for,
+// two of a team at most.
 template <class Norm, class T, class P>
 Walkers plan_walkers(BackwardCall<Norm, T, P>* call, int64_t n, int64_t rows, const Fitting& few,
                      const polyops_context* ctx) {
@@ -125,8 +125,8 @@ int launch_long(const BackwardCall<Norm, T, P>& call, const typename Norm::Backw
   return status != POLYOPS_OK ? status : launch_sums(call, a, t.chunks, ctx);
 }
 
-// As many blocks per row as let two sections be under way in each of two blocks of a multiprocessor, or
-// the next best.
+// As many blocks per row as let two sections be under way in each of two blocks of a
+// multiprocessor, or the next best.
 template <class Norm, class T, class P>
 int launch_cluster(BackwardCall<Norm, T, P> call, const typename Norm::BackwardArgs& a,
                    const polyops_context* ctx) {

@@ -22,9 +22,9 @@ struct RaggedSections {
   static constexpr bool kRagged = true, kCluster = true;
 };
 
-// One of the sums of all teams of the block, to its row of the workspace, by way of `shared`, as the
-// lanes' own stores there would be a few bytes of a sector each. each: elements of it per team; the
-// first whole pack is as aligned as the memory.
+// One of the sums of all teams of the block, to its row of the workspace, by way of `shared`, as
+// the lanes' own stores there would be a few bytes of a sector each. each: elements of it per team;
+// the first whole pack is as aligned as the memory.
 template <class T>
 GPU_DEVICE void store_columns(const float (&packs)[kBackwardPacks<T>][kPack<T>],
                               const float (&ends)[kMostEnds<T>], const Cut<T>& cut, int lane,

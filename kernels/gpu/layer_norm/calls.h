@@ -1,5 +1,5 @@
-// What layer_norm and rms_norm share on GPUs: which calls their kernels take. Bound: memory, 2 and 3
-// elements moved per element.
+// What layer_norm and rms_norm share on GPUs: which calls their kernels take. Bound: memory, 2 and
+// 3 elements moved per element.
 #ifndef POLYOPS_GPU_LAYER_NORM_CALLS_H_
 #define POLYOPS_GPU_LAYER_NORM_CALLS_H_
 

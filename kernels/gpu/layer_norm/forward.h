@@ -7,9 +7,10 @@
 //   beyond, and cut            a cluster that walks rows: forward_cluster.h; where there is none,
 //                              or too small a one, a block: forward_long.h
 //
-// Blocks of the second kind and the last stay for some rows, whose parameters are then in shared memory once:
-// beside 2.1 TB/s of rows an H200 reads no more than twice that from the second-level cache. Where
-// rows are cut differently, a block takes those that are cut alike, every eighth of 16 bits.
+// Blocks of the second kind and the last stay for some rows, whose parameters are then in shared
+// memory once: beside 2.1 TB/s of rows an H200 reads no more than twice that from the second-level
+// cache. Where rows are cut differently, a block takes those that are cut alike, every eighth of 16
+// bits.
 #ifndef POLYOPS_GPU_LAYER_NORM_FORWARD_H_
 #define POLYOPS_GPU_LAYER_NORM_FORWARD_H_
 

@@ -106,8 +106,8 @@ int launch_rows(const ForwardCall<Norm, T, P>& call, const polyops_context* ctx)
   return launch(forward_rows<Norm, T, P>, {blocks, threads}, ctx, call, teams);
 }
 
-// Blocks that all run at a time, with their rows. Of rows whose parameters are not all in shared memory,
-// each pack takes them from where they are.
+// Blocks that all run at a time, with their rows. Of rows whose parameters are not all in shared
+// memory, each pack takes them from where they are.
 template <class Norm, class T, class P>
 int launch_ragged(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
   const int64_t packs = call.n / kPack<T>;
@@ -150,9 +150,9 @@ int launch_cluster(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
   return launch(forward_cluster<Norm, T, P>, shape, ctx, call, sections.elements);
 }
 
-// Rows that a cluster holds in registers; of as many blocks as let four share a multiprocessor, or the
-// next best. Lost: those shapes of which the last wave leaves the least idle, as fewer rows at a time
-// do (softmax of 256 bfloat16 rows of 131072 on an H200: 55 % of copy).
+// Rows that a cluster holds in registers; of as many blocks as let four share a multiprocessor, or
+// the next best. Lost: those shapes of which the last wave leaves the least idle, as fewer rows at
+// a time do (softmax of 256 bfloat16 rows of 131072 on an H200: 55 % of copy).
 template <class Norm, class T, class P>
 int launch_sections(const ForwardCall<Norm, T, P>& call, const polyops_context* ctx) {
   const int64_t packs = call.n / kPack<T>;

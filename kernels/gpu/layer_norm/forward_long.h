@@ -1,6 +1,7 @@
-// layer_norm and rms_norm of rows beyond 64 KB that no cluster takes: in chunks of up to 128 KB, of which the last stays in registers.
-// Those before it are parked in shared memory, beside the parameters; what finds no room there either
-// is read again, from the row's end to its begin, out of the second-level cache if it is still there.
+// layer_norm and rms_norm of rows beyond 64 KB that no cluster takes: in chunks of up to 128 KB, of
+// which the last stays in registers. Those before it are parked in shared memory, beside the
+// parameters; what finds no room there either is read again, from the row's end to its begin, out
+// of the second-level cache if it is still there.
 #ifndef POLYOPS_GPU_LAYER_NORM_FORWARD_LONG_H_
 #define POLYOPS_GPU_LAYER_NORM_FORWARD_LONG_H_
 

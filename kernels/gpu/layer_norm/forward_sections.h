@@ -1,6 +1,6 @@
 // layer_norm and rms_norm of rows beyond what a block holds in registers: a cluster of blocks does,
-// each a section of the row, as forward_rows.h. Blocks of other rows on the same multiprocessor load
-// while these wait for each other, or store.
+// each a section of the row, as forward_rows.h. Blocks of other rows on the same multiprocessor
+// load while these wait for each other, or store.
 #ifndef POLYOPS_GPU_LAYER_NORM_FORWARD_SECTIONS_H_
 #define POLYOPS_GPU_LAYER_NORM_FORWARD_SECTIONS_H_
 

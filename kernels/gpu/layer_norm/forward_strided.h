@@ -1,6 +1,6 @@
 // layer_norm and rms_norm of rows whose elements lie anywhere: a block per row, element by element,
-// each index taken apart. Three passes over the row, two of rms_norm; all but the first hit a cache if
-// it is small.
+// each index taken apart. Three passes over the row, two of rms_norm; all but the first hit a cache
+// if it is small.
 #ifndef POLYOPS_GPU_LAYER_NORM_FORWARD_STRIDED_H_
 #define POLYOPS_GPU_LAYER_NORM_FORWARD_STRIDED_H_
 

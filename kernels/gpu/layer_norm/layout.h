@@ -1,5 +1,5 @@
-// What forward and backward of layer_norm and rms_norm share: parameters in two dtypes, and which rows
-// a block and a team of its lanes take.
+// What forward and backward of layer_norm and rms_norm share: parameters in two dtypes, and which
+// rows a block and a team of its lanes take.
 #ifndef POLYOPS_GPU_LAYER_NORM_LAYOUT_H_
 #define POLYOPS_GPU_LAYER_NORM_LAYOUT_H_
 
@@ -89,9 +89,9 @@ GPU_DEVICE void load_parameters(const P* p, const Grid& cut, int32_t pack, float
   }
 }
 
-// Begins the copies of a lane's packs of a row to their places in shared memory, place(k). A row that
-// is cut otherwise, as only ragged ones are, goes by elements, a pack at a time: registers are for the
-// others.
+// Begins the copies of a lane's packs of a row to their places in shared memory, place(k). A row
+// that is cut otherwise, as only ragged ones are, goes by elements, a pack at a time: registers are
+// for the others.
 template <int kPacks, class T, class Place>
 GPU_DEVICE void copy_packs(const Cut<T>& cut, const T* row, int lane, int team, bool ragged,
                            Place place) {
@@ -130,8 +130,8 @@ struct LongSum {
   }
 };
 
-// What a block has of its rows: all of each, or of each the same section, whose beginning is as aligned as
-// the row's.
+// What a block has of its rows: all of each, or of each the same section, whose beginning is as
+// aligned as the row's.
 struct Section {
   int32_t begin, n;
 

@@ -1,14 +1,15 @@
-// Mean and deviation of a row that lies in registers as it came from memory, in one pass over all of
-// it: sums of the deviations from a pivot, and of their squares.
+// Mean and deviation of a row that lies in registers as it came from memory, in one pass over all
+// of it: sums of the deviations from a pivot, and of their squares.
 //
 // The pivot of a wave is the mean of the first pack of each of its lanes. Of kPacks packs that is a
-// share of 1 / kPacks of what the wave has, so whatever the row, the pivot's distance from the wave's
-// mean is at most sqrt(kPacks - 1) of its deviations: the squares around it are at most kPacks times
-// those around the mean, and their difference keeps its digits. (A single element would not do: an
-// outlier in its place would cost all others theirs.) Waves are then combined by counts (Chan).
+// share of 1 / kPacks of what the wave has, so whatever the row, the pivot's distance from the
+// wave's mean is at most sqrt(kPacks - 1) of its deviations: the squares around it are at most
+// kPacks times those around the mean, and their difference keeps its digits. (A single element
+// would not do: an outlier in its place would cost all others theirs.) Waves are then combined by
+// counts (Chan).
 //
-// The mean is center + shift, what rounding took from it kept beside it, so a mean of 1e6 deviations
-// costs the result no digits.
+// The mean is center + shift, what rounding took from it kept beside it, so a mean of 1e6
+// deviations costs the result no digits.
 //
 // rms_norm's pivot is 0, and its only sum that of the squares.
 #ifndef POLYOPS_GPU_LAYER_NORM_MOMENTS_H_
@@ -19,8 +20,8 @@
 namespace polyops::gpu {
 namespace {
 
-// Rows whose sum or squares leave the range of float32 are taken again, smaller by this: the largest
-// value squared and 2^31 times added is 2^95 then.
+// Rows whose sum or squares leave the range of float32 are taken again, smaller by this: the
+// largest value squared and 2^31 times added is 2^95 then.
 constexpr float kSmaller = 0x1p-96f;
 constexpr float kLarger = 0x1p96f;
 
@@ -141,9 +142,9 @@ GPU_DEVICE void add_ends(const Part<T, kPacks>& x, float pivot, const Share<T>& 
   });
 }
 
-// The spreads of a row's parts, each with a slot of a table: `stride` pivots, as many means from them,
-// squares about the means, and counts. Each lane merges its slot, if it has one, with those of the
-// `lanes` beside it.
+// The spreads of a row's parts, each with a slot of a table: `stride` pivots, as many means from
+// them, squares about the means, and counts. Each lane merges its slot, if it has one, with those
+// of the `lanes` beside it.
 constexpr int kSpreadValues = 4;
 GPU_DEVICE Spread merge_spreads(const float* table, int stride, int slot, bool has, int lanes,
                                 float inv_n) {
@@ -164,8 +165,8 @@ GPU_DEVICE Spread merge_spreads(const float* table, int stride, int slot, bool h
 
 constexpr int kMomentsShared = kSpreadValues * kMostWaves;
 
-// Of what the team has, n elements, from the sums of each lane. `shared`: kMomentsShared elements that
-// nobody uses since the last barrier.
+// Of what the team has, n elements, from the sums of each lane. `shared`: kMomentsShared elements
+// that nobody uses since the last barrier.
 template <class Norm, class T>
 GPU_DEVICE Spread combine(float pivot, float (&sums)[2], const Share<T>& of, float* shared,
                           float inv_n) {
@@ -209,8 +210,8 @@ GPU_DEVICE void make_smaller(float (&x)[kCount]) {
   for (int e = 0; e < kCount; ++e) x[e] *= kSmaller;
 }
 
-// Of a row whose part x is this lane's. combine(pivot, sums, shared): the row's spread, from the lane's
-// sums. `shared`: twice as many elements as for combine() above, for a second try.
+// Of a row whose part x is this lane's. combine(pivot, sums, shared): the row's spread, from the
+// lane's sums. `shared`: twice as many elements as for combine() above, for a second try.
 template <class Norm, class T, int kPacks, class Combine>
 GPU_DEVICE Moments row_moments(Part<T, kPacks>* x, const Share<T>& of, bool ragged, float* shared,
                                float inv_n, float eps, Combine combine) {

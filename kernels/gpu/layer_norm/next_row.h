@@ -1,5 +1,5 @@
-// The row after the one that a team computes: on its way to shared memory meanwhile, so that loads are
-// under way whatever a row waits for.
+// The row after the one that a team computes: on its way to shared memory meanwhile, so that loads
+// are under way whatever a row waits for.
 #ifndef POLYOPS_GPU_LAYER_NORM_NEXT_ROW_H_
 #define POLYOPS_GPU_LAYER_NORM_NEXT_ROW_H_
 
@@ -8,8 +8,9 @@
 namespace polyops::gpu {
 namespace {
 
-// A lane's share of a row, or of a section of it, or none. Its packs arrive where nobody else looks;
-// the elements at its ends in registers, as they are in memory: to widen them is to wait for them.
+// A lane's share of a row, or of a section of it, or none. Its packs arrive where nobody else
+// looks; the elements at its ends in registers, as they are in memory: to widen them is to wait for
+// them.
 template <class T, int kPacks>
 struct NextRow {
   Words* memory;

@@ -1,6 +1,6 @@
-// weight and bias, or weight alone, of the rows that a block takes: raw in shared memory, in packs cut
-// as these rows are, whatever the parameters' own alignment. What finds no room there comes from
-// global memory.
+// weight and bias, or weight alone, of the rows that a block takes: raw in shared memory, in packs
+// cut as these rows are, whatever the parameters' own alignment. What finds no room there comes
+// from global memory.
 #ifndef POLYOPS_GPU_LAYER_NORM_PARAMETERS_H_
 #define POLYOPS_GPU_LAYER_NORM_PARAMETERS_H_
 
@@ -73,7 +73,8 @@ struct Parameters {
     }
   }
 
-  // As stage(), if the parameters lie as the rows do by copies, which the caller closes and waits for.
+  // As stage(), if the parameters lie as the rows do by copies, which the caller closes and waits
+  // for.
   GPU_DEVICE void stage_later() const {
     bool alike = grid.shift == 0 && grid.n % kPack<T> == 0 && all_given();
     for (const P* p : given) alike = alike && misplaced(p) == 0;

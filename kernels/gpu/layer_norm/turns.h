@@ -10,7 +10,8 @@ namespace polyops::gpu {
 namespace {
 
 // In each turn as many rows as it has teams, all of a class, whose rows follow each other by
-// `classes`. The first blocks of a class, `longer` of them, have `count` turns, the others one less.
+// `classes`. The first blocks of a class, `longer` of them, have `count` turns, the others one
+// less.
 struct Turns {
   int32_t classes, count, teams, longer;
 

@@ -14,8 +14,8 @@
 namespace polyops::gpu {
 namespace {
 
-// The same, for a rare path: what follows from it is not prepared, in registers, ahead of the branch
-// or of a loop around it.
+// The same, for a rare path: what follows from it is not prepared, in registers, ahead of the
+// branch or of a loop around it.
 GPU_DEVICE int32_t forgotten(int32_t x) {
   auto bits = static_cast<uint32_t>(x);
   forget_bits(&bits);

@@ -1,7 +1,7 @@
-// The gradient of largest elements, of the usual windows of three dimensions: a thread has a cube of as
-// many elements as the strides are large, whose windows are the same but for constants, and goes along
-// the depth; the windows that the next cube needs stay in registers. Nobody adds to what another one
-// writes. Bound: memory, the gradients and indices once.
+// The gradient of largest elements, of the usual windows of three dimensions: a thread has a cube
+// of as many elements as the strides are large, whose windows are the same but for constants, and
+// goes along the depth; the windows that the next cube needs stay in registers. Nobody adds to what
+// another one writes. Bound: memory, the gradients and indices once.
 #ifndef POLYOPS_GPU_MAX_POOL_CUBES_H_
 #define POLYOPS_GPU_MAX_POOL_CUBES_H_
 
@@ -31,8 +31,8 @@ struct Cubes {
   int deep;
 };
 
-// A square's windows in each frame of them. A row of windows that is none is read as the next one that is,
-// and held for nothing. Offsets of 32 bits reach everything.
+// A square's windows in each frame of them. A row of windows that is none is read as the next one
+// that is, and held for nothing. Offsets of 32 bits reach everything.
 template <class T, int kWide, int kWindows>
 struct FrameWindows {
   using Entry = typename LargestGradient<T>::template Entry<kWide>;
@@ -150,8 +150,9 @@ volume_cubes(LargestGradient<T> op, Grid grid, Cubes cubes, int all_channels, bo
   }
 }
 
-// The same at stride 1: a thread has an element of each frame. When a frame of windows comes by, it adds
-// what they have to the elements that they reach, so that sums stay in registers, and no windows.
+// The same at stride 1: a thread has an element of each frame. When a frame of windows comes by, it
+// adds what they have to the elements that they reach, so that sums stay in registers, and no
+// windows.
 template <class T, int kWide, class C>
 GPU_KERNEL(kPoolThreads, 4)
 volume_columns(LargestGradient<T> op, Grid grid, Division columns, int all_channels,

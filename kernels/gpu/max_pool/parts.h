@@ -1,7 +1,8 @@
-// Windows of images whose channels lie next to each other: a thread has kWide channels and a part of a
-// window's elements, in their order; the parts of a window meet in shared memory, neighbours first, so
-// that the order stays. Past its end a thread looks at its last element again, which changes nothing:
-// no load is masked, so that all are issued before the first is used. Bound: memory, the image once.
+// Windows of images whose channels lie next to each other: a thread has kWide channels and a part
+// of a window's elements, in their order; the parts of a window meet in shared memory, neighbours
+// first, so that the order stays. Past its end a thread looks at its last element again, which
+// changes nothing: no load is masked, so that all are issued before the first is used. Bound:
+// memory, the image once.
 #ifndef POLYOPS_GPU_MAX_POOL_PARTS_H_
 #define POLYOPS_GPU_MAX_POOL_PARTS_H_
 
@@ -57,8 +58,8 @@ struct ResultStrides {
   int channel, result;
 };
 
-// Of `count` parts a power of two, of equally many units each; `values` and `places` have room for half
-// of the threads' pools.
+// Of `count` parts a power of two, of equally many units each; `values` and `places` have room for
+// half of the threads' pools.
 template <int kWide>
 GPU_DEVICE void join_parts(LargestPool<kWide>* pool, int part, int parts, int unit, int units,
                            float* values, int* places) {
@@ -100,8 +101,8 @@ struct PartPool {
   }
 };
 
-// Of 16 bits two at once. A NaN, which wins, has its part looked through again; a zero may be one of the
-// other sign.
+// Of 16 bits two at once. A NaN, which wins, has its part looked through again; a zero may be one
+// of the other sign.
 template <class T>
 struct PartPool<T, 8> {
   uint32_t value[4];

@@ -1,8 +1,8 @@
 // The usual windows of three dimensions: a thread stays at a row and column of results, for kWide
-// channels, and goes along the depth; what a frame has in its window is looked at once, and kept for
-// the windows behind. A tap beside the image is taken for the next one that is in it, twice, which
-// changes neither value nor index: so no load is masked. Bound: memory, the image once and its results;
-// neighbours find what they share in L1.
+// channels, and goes along the depth; what a frame has in its window is looked at once, and kept
+// for the windows behind. A tap beside the image is taken for the next one that is in it, twice,
+// which changes neither value nor index: so no load is masked. Bound: memory, the image once and
+// its results; neighbours find what they share in L1.
 #ifndef POLYOPS_GPU_MAX_POOL_PLANES_H_
 #define POLYOPS_GPU_MAX_POOL_PLANES_H_
 

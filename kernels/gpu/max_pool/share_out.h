@@ -1,6 +1,6 @@
-// The gradient of largest elements in contiguous images, of windows that share an image out: a thread has
-// kWide neighbours of a row and goes down the rows, most of which get nothing: mostly it compares one
-// index, and writes. Bound: memory, the image's gradient once.
+// The gradient of largest elements in contiguous images, of windows that share an image out: a
+// thread has kWide neighbours of a row and goes down the rows, most of which get nothing: mostly it
+// compares one index, and writes. Bound: memory, the image's gradient once.
 #ifndef POLYOPS_GPU_MAX_POOL_SHARE_OUT_H_
 #define POLYOPS_GPU_MAX_POOL_SHARE_OUT_H_
 

@@ -1,5 +1,5 @@
-// Any windows: a thread goes through one's taps, or through an element's windows, for kWide channels.
-// Bound: memory, where neighbours find what they share in L1.
+// Any windows: a thread goes through one's taps, or through an element's windows, for kWide
+// channels. Bound: memory, where neighbours find what they share in L1.
 #ifndef POLYOPS_GPU_MAX_POOL_TAPS_H_
 #define POLYOPS_GPU_MAX_POOL_TAPS_H_
 

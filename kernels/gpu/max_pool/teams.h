@@ -1,8 +1,8 @@
-// Windows of contiguous images that are 8 elements wide and more: a team of lanes next to each other
-// looks for a window's largest element, so that it reads rows as they lie; of whole images, runs of
-// memory, a team as large as a block. Lanes then compare what they have found by its place. Past the
-// end a lane looks at the last elements again, which changes nothing: no load is masked, so that all
-// are issued before the first is used. Bound: memory, the image once.
+// Windows of contiguous images that are 8 elements wide and more: a team of lanes next to each
+// other looks for a window's largest element, so that it reads rows as they lie; of whole images,
+// runs of memory, a team as large as a block. Lanes then compare what they have found by its place.
+// Past the end a lane looks at the last elements again, which changes nothing: no load is masked,
+// so that all are issued before the first is used. Bound: memory, the image once.
 #ifndef POLYOPS_GPU_MAX_POOL_TEAMS_H_
 #define POLYOPS_GPU_MAX_POOL_TEAMS_H_
 

@@ -1,5 +1,5 @@
-// Images of two or three dimensions as the pools of largest elements see them: three axes, of which an
-// image of two has a depth of 1.
+// Images of two or three dimensions as the pools of largest elements see them: three axes, of which
+// an image of two has a depth of 1.
 #ifndef POLYOPS_GPU_MAX_POOL_VOLUME_H_
 #define POLYOPS_GPU_MAX_POOL_VOLUME_H_
 

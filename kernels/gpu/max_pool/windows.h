@@ -1,5 +1,5 @@
-// The windows of three dimensions that kernels are made for: as high as they are wide, and of a depth of
-// their own.
+// The windows of three dimensions that kernels are made for: as high as they are wide, and of a
+// depth of their own.
 #ifndef POLYOPS_GPU_MAX_POOL_WINDOWS_H_
 #define POLYOPS_GPU_MAX_POOL_WINDOWS_H_
 

@@ -1,12 +1,12 @@
-// The usual windows of three dimensions, of 16-bit elements in contiguous images: a thread has a pack of
-// columns, two to a word, and their neighbours, and goes along the depth. It looks for the largest
-// element of each column of the window first, both columns of a word at once, and keeps a frame's for
-// the windows behind; where it was, 8 bits say. A window's columns then compete as integers, of which
-// the upper half is the element, in an order that integers have, and the lower one prefers the first
-// place; ties between columns are decided by it. The result is read again from its place, so that
-// it is the element to the bit. A NaN wins, and has its window looked through again. Bound: memory,
-// the image once and its results: some 65 instructions per result of 3x3x3, where elements one by
-// one take 245.
+// The usual windows of three dimensions, of 16-bit elements in contiguous images: a thread has a
+// pack of columns, two to a word, and their neighbours, and goes along the depth. It looks for the
+// largest element of each column of the window first, both columns of a word at once, and keeps a
+// frame's for the windows behind; where it was, 8 bits say. A window's columns then compete as
+// integers, of which the upper half is the element, in an order that integers have, and the lower
+// one prefers the first place; ties between columns are decided by it. The result is read again
+// from its place, so that it is the element to the bit. A NaN wins, and has its window looked
+// through again. Bound: memory, the image once and its results: some 65 instructions per result of
+// 3x3x3, where elements one by one take 245.
 #ifndef POLYOPS_GPU_MAX_POOL_WORDS_H_
 #define POLYOPS_GPU_MAX_POOL_WORDS_H_
 
@@ -23,7 +23,8 @@
 namespace polyops::gpu {
 namespace {
 
-// How a thread's columns lie, with those of its neighbours: words on the left, its own, on the right.
+// How a thread's columns lie, with those of its neighbours: words on the left, its own, on the
+// right.
 template <class C, int kWords_>
 struct Columns {
   static constexpr int kPadding = (C::kSize - 1) / 2;
@@ -38,8 +39,8 @@ struct Columns {
   }
 };
 
-// Where in a window, in a word's halves: the sooner, the larger. frame and row are below 4, a column,
-// which is added later on, is below 16.
+// Where in a window, in a word's halves: the sooner, the larger. frame and row are below 4, a
+// column, which is added later on, is below 16.
 constexpr uint32_t kOfBoth = 0x00010001;
 GPU_DEVICE constexpr uint32_t code_of(int frame, int row) {
   return kOfBoth * static_cast<uint32_t>(255 - frame * 64 - row * 16);
@@ -111,7 +112,8 @@ GPU_DEVICE void load_row_words(const T* row, int before, int behind, uint32_t (&
   }
 }
 
-// What a window's columns come to: `count` results from dst on, whose windows begin in frame d, row h.
+// What a window's columns come to: `count` results from dst on, whose windows begin in frame d, row
+// h.
 template <class T, class C, class Lay>
 GPU_DEVICE void store_results(const Largest<T>& op, const T* src, int64_t dst, int d, int h,
                               int column, const ColumnWords<T, Lay::kAll>& columns,

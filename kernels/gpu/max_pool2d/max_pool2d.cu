@@ -10,8 +10,8 @@
 namespace polyops::gpu {
 namespace {
 
-// Channels to a thread where they lie next to each other: their indices are 16 bytes, so that a wave's
-// accesses leave no gaps.
+// Channels to a thread where they lie next to each other: their indices are 16 bytes, so that a
+// wave's accesses leave no gaps.
 constexpr int kChannels = 2;
 
 const char* supports(const polyops_pool2d_window& window, const polyops_tensor& src,

@@ -1,6 +1,6 @@
-// mish and its gradient. Bound: memory, and close behind it instructions, of which tanh and log1p of
-// the runtime's take ten times those there are time for. With w = e^x and n = w (w + 2) the tanh is
-// n / (n + 2), without a logarithm, and nothing cancels but the slope's own terms.
+// mish and its gradient. Bound: memory, and close behind it instructions, of which tanh and log1p
+// of the runtime's take ten times those there are time for. With w = e^x and n = w (w + 2) the tanh
+// is n / (n + 2), without a logarithm, and nothing cancels but the slope's own terms.
 #include "activation/activation.h"
 
 namespace polyops::gpu {

@@ -1,7 +1,7 @@
 // The losses, or their sum. Bound: latency. A sample is two loads, the second at a place that the
 // first one names: so a thread has kSamples of them on the way. Sums of up to kOneBlock samples are
-// one block's; of more, each block leaves its part in scratch memory, and a second kernel adds them up
-// in order.
+// one block's; of more, each block leaves its part in scratch memory, and a second kernel adds them
+// up in order.
 #ifndef POLYOPS_GPU_NLL_LOSS_FORWARD_H_
 #define POLYOPS_GPU_NLL_LOSS_FORWARD_H_
 

@@ -1,5 +1,5 @@
-// The gradient of pixels. Bound: memory, each element written once: a thread knows its pixels' classes
-// and walks the planes.
+// The gradient of pixels. Bound: memory, each element written once: a thread knows its pixels'
+// classes and walks the planes.
 #ifndef POLYOPS_GPU_NLL_LOSS_PIXELS_H_
 #define POLYOPS_GPU_NLL_LOSS_PIXELS_H_
 

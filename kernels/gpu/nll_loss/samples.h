@@ -63,7 +63,8 @@ inline int64_t samples_of(const polyops_tensor& src) {
   return src.rank == 3 ? src.sizes[0] * src.sizes[2] : src.sizes[0];
 }
 
-// src: the tensor of samples by classes, or of images by classes by pixels. The others are checked in what a kernel relies on.
+// src: the tensor of samples by classes, or of images by classes by pixels. The others are checked
+// in what a kernel relies on.
 inline const char* unsupported(const polyops_tensor& src, const polyops_tensor& target,
                                const polyops_tensor& weight) {
   if (!has_type(src.dtype)) return "dtype";

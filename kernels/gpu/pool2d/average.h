@@ -1,5 +1,5 @@
-// The average of a window, summed in float32; and the share of an element in a window's gradient: that
-// of a window as large as they get, times a row's and a column's weight, most of which are 1.
+// The average of a window, summed in float32; and the share of an element in a window's gradient:
+// that of a window as large as they get, times a row's and a column's weight, most of which are 1.
 #ifndef POLYOPS_GPU_POOL2D_AVERAGE_H_
 #define POLYOPS_GPU_POOL2D_AVERAGE_H_
 

@@ -1,5 +1,5 @@
-// One dimension of a pool, depth, height or width: which elements a window has, and which windows an
-// element is in. Two kinds with the same functions: windows of one size, and those that share a
+// One dimension of a pool, depth, height or width: which elements a window has, and which windows
+// an element is in. Two kinds with the same functions: windows of one size, and those that share a
 // dimension out among a given number of results.
 #ifndef POLYOPS_GPU_POOL2D_AXIS_H_
 #define POLYOPS_GPU_POOL2D_AXIS_H_

@@ -1,9 +1,8 @@
-// Gradients of pools: a thread gathers the gradients of an element's windows, so that nobody adds to
-// what another one writes, and sums repeat bit for bit. Bound: memory, each gradient once, of largest
-// elements 8 bytes of index with each.
-// Of windows 2 and 3 high at strides of 1 and 2, a thread has a square of kStride elements, whose
-// windows are the same but for constants, and goes down its column; the windows' rows that the next
-// square needs stay in registers.
+// Gradients of pools: a thread gathers the gradients of an element's windows, so that nobody adds
+// to what another one writes, and sums repeat bit for bit. Bound: memory, each gradient once, of
+// largest elements 8 bytes of index with each. Of windows 2 and 3 high at strides of 1 and 2, a
+// thread has a square of kStride elements, whose windows are the same but for constants, and goes
+// down its column; the windows' rows that the next square needs stay in registers.
 //
 // An op is a type with
 //   using Element; template <int kWide> struct Entry             a window, and what it gives
@@ -51,8 +50,8 @@ pool2d_backward_windows(Op op, Grid grid, int channels, AnyAxis high, AnyAxis wi
   }
 }
 
-// The windows of a square along an axis, seen from that at its number plus padding / kStride. kShift:
-// padding modulo kStride.
+// The windows of a square along an axis, seen from that at its number plus padding / kStride.
+// kShift: padding modulo kStride.
 template <int kSize, int kStride, int kShift>
 struct SquareWindows {
   static constexpr int kFirst = -((kSize - 1 - kShift) / kStride);
@@ -73,8 +72,8 @@ template <int kWide, int kSize>
 inline constexpr int kSquaresBatch = kWide > 2 || kSize > 3 ? 1 : 2;
 
 // Goes down a column of squares. source: an op, or its windows in shared memory; line: of row
-// Windows::first(begin) of windows, the image's first; out: the first square's first element, of this
-// thread's channels. Two elements of a row are one access if `paired`.
+// Windows::first(begin) of windows, the image's first; out: the first square's first element, of
+// this thread's channels. Two elements of a row are one access if `paired`.
 template <class T, int kWide, int kSize, int kStride, int kShift, class Entry, class Source>
 GPU_DEVICE void gather_column(const Source& source, int64_t line, T* out, int channels,
                               int square_column, int begin, int end, bool paired, const Axis& high,

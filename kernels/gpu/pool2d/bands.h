@@ -1,6 +1,6 @@
-// Averages of contiguous planes, of windows that lie one below the other: a band is what a row of windows
-// has of its plane. A thread adds up kWide columns of a band, as they lie in memory; their sums meet in
-// shared memory, where each window adds up its own. Bound: memory, the image once.
+// Averages of contiguous planes, of windows that lie one below the other: a band is what a row of
+// windows has of its plane. A thread adds up kWide columns of a band, as they lie in memory; their
+// sums meet in shared memory, where each window adds up its own. Bound: memory, the image once.
 #ifndef POLYOPS_GPU_POOL2D_BANDS_H_
 #define POLYOPS_GPU_POOL2D_BANDS_H_
 

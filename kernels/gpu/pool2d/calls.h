@@ -1,4 +1,5 @@
-// What the pools' launches share: which calls are taken, and the two ways of going through channels.
+// What the pools' launches share: which calls are taken, and the two ways of going through
+// channels.
 #ifndef POLYOPS_GPU_POOL2D_CALLS_H_
 #define POLYOPS_GPU_POOL2D_CALLS_H_
 
@@ -14,7 +15,8 @@ namespace {
 
 constexpr int64_t kMostPlaces = (int64_t{1} << 31) - 1;
 
-// That no place of a tap, in the image or outside, is beyond 32 bits. Window: of two dimensions, or three.
+// That no place of a tap, in the image or outside, is beyond 32 bits. Window: of two dimensions, or
+// three.
 template <class Window>
 const char* check_window(const Window& w, const polyops_tensor& src, const polyops_tensor& dst) {
   for (int d = 0; d < static_cast<int>(std::extent_v<decltype(w.size)>); ++d) {

@@ -1,6 +1,6 @@
-// Averages of windows 2 wide that lie side by side in contiguous planes, each of a whole size: a thread
-// adds up kWide neighbours of each row of their windows, and has kWide / 2 results. Bound: memory, the
-// image and the results once each.
+// Averages of windows 2 wide that lie side by side in contiguous planes, each of a whole size: a
+// thread adds up kWide neighbours of each row of their windows, and has kWide / 2 results. Bound:
+// memory, the image and the results once each.
 #ifndef POLYOPS_GPU_POOL2D_FOLD_H_
 #define POLYOPS_GPU_POOL2D_FOLD_H_
 

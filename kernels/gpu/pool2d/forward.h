@@ -1,7 +1,7 @@
 // Pools: a thread goes down a column of results. Bound: memory, the image once and its results.
-// Windows overlap; who needs an element again finds it in L1, or has it: of the usual windows, 2 to 5
-// high at strides of 1 and 2, each row of taps is reduced once, and kept for the windows below. Any other
-// window goes tap by tap.
+// Windows overlap; who needs an element again finds it in L1, or has it: of the usual windows, 2 to
+// 5 high at strides of 1 and 2, each row of taps is reduced once, and kept for the windows below.
+// Any other window goes tap by tap.
 //
 // An op is a type with
 //   using Element; template <int kWide> using Pool    what is reduced: begin() with one tap, add()
@@ -9,8 +9,8 @@
 //   const Element* src; int64_t src_image, dst_image  elements of an image
 //   static constexpr bool kSlides                     slide.h does it at stride 1
 //   of_column(column, wide)                           what store() wants of a column
-//   store<kWide>(pool, at, first, of_column, row, high)    the result at that element of dst; first:
-//                                                     the place of the first tap
+//   store<kWide>(pool, at, first, of_column, row, high)    the result at that element of dst;
+//                                                     first: the place of the first tap
 #ifndef POLYOPS_GPU_POOL2D_FORWARD_H_
 #define POLYOPS_GPU_POOL2D_FORWARD_H_
 

@@ -1,6 +1,6 @@
 // The gradient of largest elements at stride 1, in contiguous planes: a block copies the windows'
-// gradients and places, in 32 bits, to shared memory, where each is looked at by every element of the
-// window. Bound: memory, gradients and indices once.
+// gradients and places, in 32 bits, to shared memory, where each is looked at by every element of
+// the window. Bound: memory, gradients and indices once.
 #ifndef POLYOPS_GPU_POOL2D_GATHER_H_
 #define POLYOPS_GPU_POOL2D_GATHER_H_
 

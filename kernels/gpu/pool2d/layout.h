@@ -93,8 +93,8 @@ inline Grid make_grid(const Images& images, int wide, int64_t columns, int64_t h
 }
 
 // So many rows to a thread that the device is full several times over, and no more than kMostRows;
-// whole batches of them. Where a thread begins with `kept` rows that it shares with the one above, the
-// device is full less often.
+// whole batches of them. Where a thread begins with `kept` rows that it shares with the one above,
+// the device is full less often.
 constexpr int kMostRows = 16;
 constexpr int64_t kTimesFull = 4, kThreadsAtOnce = 2048;
 

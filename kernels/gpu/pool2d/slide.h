@@ -1,7 +1,7 @@
-// Averages of windows of 3 and 5 at stride 1, and their gradients, which are the same sums, of planes
-// that a block has in shared memory: a thread slides down two columns of results and sums each row of
-// taps once. Elements beside the image are masked rather than left out: that takes no predicate and
-// no register set before. Bound: memory, both planes once.
+// Averages of windows of 3 and 5 at stride 1, and their gradients, which are the same sums, of
+// planes that a block has in shared memory: a thread slides down two columns of results and sums
+// each row of taps once. Elements beside the image are masked rather than left out: that takes no
+// predicate and no register set before. Bound: memory, both planes once.
 #ifndef POLYOPS_GPU_POOL2D_SLIDE_H_
 #define POLYOPS_GPU_POOL2D_SLIDE_H_
 
@@ -42,8 +42,8 @@ struct Gate<bf16> {
   }
 };
 
-// Whose weights are not all 1: nobody's, those of results, or those of taps, which in a gradient are the
-// windows.
+// Whose weights are not all 1: nobody's, those of results, or those of taps, which in a gradient
+// are the windows.
 enum class Weights { kNone, kOfResults, kOfTaps };
 
 template <class T, int kSize, Weights kWeights>
@@ -136,8 +136,8 @@ struct Slide {
   }
 };
 
-// For windows that begin less than their size before the image. Whether it was launched, and what that
-// returned.
+// For windows that begin less than their size before the image. Whether it was launched, and what
+// that returned.
 template <class T, int kSize>
 bool launch_slide(const T* src, T* dst, float share, const Images& images, bool gathers,
                   const Axis& high, const Axis& wide, const polyops_context* ctx, int* status) {

@@ -15,8 +15,8 @@
 namespace polyops::gpu {
 namespace {
 
-// How the windows lie under kWide elements of a row that begin at a multiple of it: kWide / 2 of two,
-// one, or anyhow.
+// How the windows lie under kWide elements of a row that begin at a multiple of it: kWide / 2 of
+// two, one, or anyhow.
 enum class Under { kTwos, kOne, kAny };
 
 template <class T, int kWide, Under kUnder>

@@ -1,7 +1,7 @@
-// spread.h where rows of the image are no whole packs. All rows of a band, those of one row of windows,
-// are the same, and the band is a run of memory: a team puts the row into shared memory so often that it
-// begins at a pack again, and stores the band from there, 16 bytes per access. Bound: memory, the
-// gradients once each.
+// spread.h where rows of the image are no whole packs. All rows of a band, those of one row of
+// windows, are the same, and the band is a run of memory: a team puts the row into shared memory so
+// often that it begins at a pack again, and stores the band from there, 16 bytes per access. Bound:
+// memory, the gradients once each.
 #ifndef POLYOPS_GPU_POOL2D_SPREAD_BANDS_H_
 #define POLYOPS_GPU_POOL2D_SPREAD_BANDS_H_
 
@@ -74,8 +74,8 @@ pool2d_spread_bands(AverageGradient<T> op, SpreadBands b, Axis high, Axis wide) 
   }
 }
 
-// Of windows that lie side by side, where rows are no whole packs and a band has several. Whether it was
-// launched, and what that returned.
+// Of windows that lie side by side, where rows are no whole packs and a band has several. Whether
+// it was launched, and what that returned.
 template <class T>
 bool launch_spread_bands(const AverageGradient<T>& op, const Images& images, const Axis& high,
                          const Axis& wide, const polyops_context* ctx, int* status) {

@@ -1,16 +1,17 @@
 // Pools of contiguous planes through shared memory: a block copies the rows that it needs, a run of
-// memory, in 16 bytes each, so that many are in flight and odd rows cost what even ones do; then each
-// thread goes down a column of it. Results are a run, too, and leave in 16 bytes each: rows of 16 bits
-// would be written in parts of sectors. Planes that are small come several to a block, large ones are
-// cut into slabs of rows. Bound: memory, the image once and its results.
+// memory, in 16 bytes each, so that many are in flight and odd rows cost what even ones do; then
+// each thread goes down a column of it. Results are a run, too, and leave in 16 bytes each: rows of
+// 16 bits would be written in parts of sectors. Planes that are small come several to a block,
+// large ones are cut into slabs of rows. Bound: memory, the image once and its results.
 //
 // What is done is a type with
 //   using Element; const Element* src; Element* dst    the planes that are copied, and the results
 //   static constexpr bool kPlaces; int64_t* places()   whether places go beside them, and where
 //   column(line, results, column, begin, end)          units [begin, end) of a column, results or
-//                                                      squares of them; line: the first row that they
-//                                                      need, whether it is in the image or not;
-//                                                      results: where the first one's row begins
+//                                                      squares of them; line: the first row that
+//                                                      they need, whether it is in the image or
+//                                                      not; results: where the first one's row
+//                                                      begins
 #ifndef POLYOPS_GPU_POOL2D_STAGE_H_
 #define POLYOPS_GPU_POOL2D_STAGE_H_
 
@@ -62,8 +63,8 @@ struct Slab {
   }
   GPU_DEVICE int result_count(const Stage& s) const { return planes * results * s.out_wide; }
 
-  // Calls f(row, result, column, begin, end) for this thread's columns; row: the first that they need,
-  // as the run counts its rows; result: where the first row of results begins in their run.
+  // Calls f(row, result, column, begin, end) for this thread's columns; row: the first that they
+  // need, as the run counts its rows; result: where the first row of results begins in their run.
   template <class F>
   GPU_DEVICE void for_each_column(const Stage& s, F f) const {
     const int columns = planes * static_cast<int>(s.by_segments.divisor) * s.columns;

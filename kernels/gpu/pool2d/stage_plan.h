@@ -18,7 +18,8 @@ constexpr int64_t kLeastBlocks = 8;  // per multiprocessor, if there is as much 
 // Before and behind the run, in packs: what a row's taps may look at beside it, for no use.
 constexpr int kBefore = 1, kBehind = 2;
 
-// Unit u needs rows [u * step + offset, u * step + offset + reach), and comes to so many rows of results.
+// Unit u needs rows [u * step + offset, u * step + offset + reach), and comes to so many rows of
+// results.
 struct Reach {
   int step, offset, reach, results;
 };
@@ -41,8 +42,8 @@ struct Stage {
   Reach reach;
 };
 
-// Segments of columns, and how many planes, so that little of the threads' time goes by: each takes so
-// many units, and what it begins with.
+// Segments of columns, and how many planes, so that little of the threads' time goes by: each takes
+// so many units, and what it begins with.
 inline void share_columns(int64_t most_planes, int64_t columns, Stage* s) {
   const int64_t begins = (s->reach.reach - 1) / s->reach.step;
   double best = 0;
@@ -77,8 +78,8 @@ inline int64_t most_results(const Stage& s) {
   return int64_t{s.planes} * (slab_rows < s.out_high ? slab_rows : s.out_high) * s.out_wide;
 }
 
-// slab_units is 0 if a block has no room for enough of them. The bytes of one side are an element's, of
-// the other they may be with its place.
+// slab_units is 0 if a block has no room for enough of them. The bytes of one side are an
+// element's, of the other they may be with its place.
 inline Stage make_stage(const polyops_context* ctx, int64_t planes, const Side& from,
                         const Side& to, int64_t columns, int64_t units, const Reach& reach) {
   Stage s = {};

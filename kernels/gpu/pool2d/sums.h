@@ -1,7 +1,7 @@
-// The gradient of averages whose windows overlap, 3 high at strides of 1 and 2, 5 at 1, and of 2 at 2. A
-// thread has a square of kStride elements, whose windows are the same but for constants, and goes down
-// its column: it sums a row of windows once, for every square that has it. Bound: memory, the gradients
-// once each.
+// The gradient of averages whose windows overlap, 3 high at strides of 1 and 2, 5 at 1, and of 2
+// at 2. A thread has a square of kStride elements, whose windows are the same but for constants,
+// and goes down its column: it sums a row of windows once, for every square that has it. Bound:
+// memory, the gradients once each.
 #ifndef POLYOPS_GPU_POOL2D_SUMS_H_
 #define POLYOPS_GPU_POOL2D_SUMS_H_
 
@@ -25,8 +25,9 @@ struct RowSums {
   float sums[kStride][kWide] = {};
 };
 
-// line: the gradients of row Windows::first(begin) from the image's first column on, of this thread's
-// channels; out: the square's first element. Two elements of a row are one access if `paired`.
+// line: the gradients of row Windows::first(begin) from the image's first column on, of this
+// thread's channels; out: the square's first element. Two elements of a row are one access if
+// `paired`.
 template <class T, int kWide, int kSize, int kStride, int kShift>
 GPU_DEVICE void sum_column(const T* line, T* out, float share, int channels, int square_column,
                            int begin, int end, bool paired, const Axis& high, const Axis& wide) {

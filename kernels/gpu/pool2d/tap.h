@@ -1,5 +1,6 @@
-// What a thread has of one tap: kWide channels as they are in memory, one, two, or what 16 bytes hold.
-// Few are widened late, so that all loads of a thread are issued before the first is used, whichever are left out.
+// What a thread has of one tap: kWide channels as they are in memory, one, two, or what 16 bytes
+// hold. Few are widened late, so that all loads of a thread are issued before the first is used,
+// whichever are left out.
 #ifndef POLYOPS_GPU_POOL2D_TAP_H_
 #define POLYOPS_GPU_POOL2D_TAP_H_
 

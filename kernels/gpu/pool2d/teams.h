@@ -1,5 +1,5 @@
-// Averages of windows that are 8 elements wide and more, of contiguous planes: a team of lanes next to
-// each other sums a window, so that it reads rows as they lie. Bound: memory, the image once.
+// Averages of windows that are 8 elements wide and more, of contiguous planes: a team of lanes next
+// to each other sums a window, so that it reads rows as they lie. Bound: memory, the image once.
 #ifndef POLYOPS_GPU_POOL2D_TEAMS_H_
 #define POLYOPS_GPU_POOL2D_TEAMS_H_
 

@@ -1,5 +1,6 @@
-// Pools of three dimensions that are pools of two: of planes on their own, or of windows that are as wide
-// or as high as the image, whose rows then come one behind the other. They go to the kernels of those.
+// Pools of three dimensions that are pools of two: of planes on their own, or of windows that are
+// as wide or as high as the image, whose rows then come one behind the other. They go to the
+// kernels of those.
 #ifndef POLYOPS_GPU_POOL3D_FLAT_H_
 #define POLYOPS_GPU_POOL3D_FLAT_H_
 

@@ -1,7 +1,7 @@
-// Gradients of averages of contiguous volumes: a thread has kWide neighbours of a row and goes down some
-// rows. It gathers from all windows that they are in, each once for all that it covers, so that nobody
-// adds to what another one writes; rows of the same windows have the same gradients, and are only
-// stored. Bound: memory, the gradients once each.
+// Gradients of averages of contiguous volumes: a thread has kWide neighbours of a row and goes down
+// some rows. It gathers from all windows that they are in, each once for all that it covers, so
+// that nobody adds to what another one writes; rows of the same windows have the same gradients,
+// and are only stored. Bound: memory, the gradients once each.
 #ifndef POLYOPS_GPU_POOL3D_GATHER_H_
 #define POLYOPS_GPU_POOL3D_GATHER_H_
 
@@ -61,8 +61,8 @@ pool3d_gather(AverageGradient<T> op, Grid grid, Division planes, Division channe
   }
 }
 
-// images: of the elements' gradient. channels: that grad_dst has next to each other, op.dst_image being of
-// all of them; 1 if it is contiguous.
+// images: of the elements' gradient. channels: that grad_dst has next to each other, op.dst_image
+// being of all of them; 1 if it is contiguous.
 template <class T, class AnyAxis>
 int launch_gather(const AverageGradient<T>& op, const Images& images, int64_t channels,
                   const AnyAxis& deep, const AnyAxis& high, const AnyAxis& wide,

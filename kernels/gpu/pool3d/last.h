@@ -1,7 +1,7 @@
-// Averages of volumes that are channels last, whose results are contiguous, as stock's: a thread sums a
-// pack of channels over a window, or over every so many rows of it. Next to each other are lanes of
-// kLows packs of a pixel, and then columns, so that loads take whole sectors and the results, which lie
-// apart by channels, still come several to one. Bound: memory, the image once.
+// Averages of volumes that are channels last, whose results are contiguous, as stock's: a thread
+// sums a pack of channels over a window, or over every so many rows of it. Next to each other are
+// lanes of kLows packs of a pixel, and then columns, so that loads take whole sectors and the
+// results, which lie apart by channels, still come several to one. Bound: memory, the image once.
 #ifndef POLYOPS_GPU_POOL3D_LAST_H_
 #define POLYOPS_GPU_POOL3D_LAST_H_
 
@@ -19,8 +19,8 @@ constexpr int kLows = 4;         // at most
 constexpr int kLastColumns = 2;  // whose loads are issued together
 constexpr int kLeastWave = 32;
 
-// What the number of a thread consists of, from the low bits on: lows, parts, then the grid's columns and
-// rows, the rest of the packs, planes, images.
+// What the number of a thread consists of, from the low bits on: lows, parts, then the grid's
+// columns and rows, the rest of the packs, planes, images.
 struct LastGrid {
   Grid grid;
   int lows_log2, parts_log2;

@@ -1,5 +1,5 @@
-// How the tensors of a pool of three dimensions lie, and where a thread stands: as in pool2d/layout.h,
-// an image's planes being counted with the images.
+// How the tensors of a pool of three dimensions lie, and where a thread stands: as in
+// pool2d/layout.h, an image's planes being counted with the images.
 #ifndef POLYOPS_GPU_POOL3D_LAYOUT_H_
 #define POLYOPS_GPU_POOL3D_LAYOUT_H_
 
@@ -40,8 +40,9 @@ inline Images planes_of(const polyops_tensor& t, int64_t planes) {
   return {t.sizes[0] * t.sizes[1] * planes, 1};
 }
 
-// The planes of a window in the order in which a thread takes them: of every other window from behind, so
-// that two which share planes come to them at the same time, and one finds them in the L2 cache.
+// The planes of a window in the order in which a thread takes them: of every other window from
+// behind, so that two which share planes come to them at the same time, and one finds them in the
+// L2 cache.
 template <class AnyAxis>
 struct PlanesOf {
   int first, count, step;

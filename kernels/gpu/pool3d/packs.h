@@ -1,6 +1,7 @@
-// Averages of the usual windows of contiguous volumes, in rows of whole packs that have a whole number
-// of results: a thread sums a pack, and what a window reaches over on its sides, over all rows that its
-// windows have, and only then across. Bound: memory, the image and the results once each.
+// Averages of the usual windows of contiguous volumes, in rows of whole packs that have a whole
+// number of results: a thread sums a pack, and what a window reaches over on its sides, over all
+// rows that its windows have, and only then across. Bound: memory, the image and the results once
+// each.
 #ifndef POLYOPS_GPU_POOL3D_PACKS_H_
 #define POLYOPS_GPU_POOL3D_PACKS_H_
 

@@ -1,6 +1,6 @@
-// The gradient of averages whose windows lie side by side, 2 wide and of one share each, in contiguous
-// volumes: every element has its window's. A thread loads what kWide neighbours of a row get, once for
-// all rows of their windows. Bound: memory, the gradients once each.
+// The gradient of averages whose windows lie side by side, 2 wide and of one share each, in
+// contiguous volumes: every element has its window's. A thread loads what kWide neighbours of a row
+// get, once for all rows of their windows. Bound: memory, the gradients once each.
 #ifndef POLYOPS_GPU_POOL3D_SPREAD_H_
 #define POLYOPS_GPU_POOL3D_SPREAD_H_
 

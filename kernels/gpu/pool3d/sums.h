@@ -1,7 +1,7 @@
-// Gradients of averages of the usual windows of contiguous volumes, and the averages themselves at stride
-// 1, which are the same sums: a thread has a pack of a row and goes down its plane by squares of kStride
-// rows. It sums a row of windows over the planes once, for every square that has it. Bound: memory, the
-// gradients once each.
+// Gradients of averages of the usual windows of contiguous volumes, and the averages themselves at
+// stride 1, which are the same sums: a thread has a pack of a row and goes down its plane by
+// squares of kStride rows. It sums a row of windows over the planes once, for every square that has
+// it. Bound: memory, the gradients once each.
 #ifndef POLYOPS_GPU_POOL3D_SUMS_H_
 #define POLYOPS_GPU_POOL3D_SUMS_H_
 
@@ -21,7 +21,8 @@ namespace {
 template <int kSize, int kStride>
 inline constexpr int kSumsPlanes = kSize == 3 && kStride == 2 ? 2 : 3;
 
-// From windows to elements, each with a weight of its own; or, of as many, from elements to windows.
+// From windows to elements, each with a weight of its own; or, of as many, from elements to
+// windows.
 template <class T>
 struct Sums {
   const T* src;
@@ -100,8 +101,8 @@ GPU_DEVICE void sum_across(const float (&sums)[Rows::kCount][Windows::kCount], i
   }
 }
 
-// kSize, kStride, kPadding: of rows and columns. kForward: results are windows, which elements are as many
-// as.
+// kSize, kStride, kPadding: of rows and columns. kForward: results are windows, which elements are
+// as many as.
 template <class T, int kWide, int kSize, int kStride, int kPadding, bool kForward>
 GPU_KERNEL(kPoolThreads, kStride == 1 ? 3 : 4)
 pool3d_sums(Sums<T> op, Grid grid, Division planes, Axis deep, Axis high, Axis wide) {
@@ -170,8 +171,9 @@ pool3d_sums(Sums<T> op, Grid grid, Division planes, Axis deep, Axis high, Axis w
   }
 }
 
-// Calls f.operator()<kSize, kStride, kPadding>() if rows and columns are those that sums are made for, rows
-// whole packs with a whole number of windows, and no more planes to a result than there is room for.
+// Calls f.operator()<kSize, kStride, kPadding>() if rows and columns are those that sums are made
+// for, rows whole packs with a whole number of windows, and no more planes to a result than there
+// is room for.
 template <bool kForward, class F>
 bool with_sums_of(const Axis& deep, const Axis& high, const Axis& wide, F f) {
   const auto is = [](const Axis& a, int size, uint32_t stride, int padding) {

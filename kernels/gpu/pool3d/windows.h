@@ -1,5 +1,5 @@
-// Averages of any windows of contiguous volumes: a team of lanes next to each other sums one, row by row
-// as they lie; of narrow windows a lane alone. Bound: memory, the image once.
+// Averages of any windows of contiguous volumes: a team of lanes next to each other sums one, row
+// by row as they lie; of narrow windows a lane alone. Bound: memory, the image once.
 #ifndef POLYOPS_GPU_POOL3D_WINDOWS_H_
 #define POLYOPS_GPU_POOL3D_WINDOWS_H_
 

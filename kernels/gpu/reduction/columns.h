@@ -1,5 +1,6 @@
-// Results of elements that lie one below the other. A team of lanes folds a chunk of rows (tiles.h), each
-// lane kFoldRows of them in flight; lanes one below the other meet in shared memory. Chunks, if there are several, leave their parts in scratch memory, and a second launch
+// Results of elements that lie one below the other. A team of lanes folds a chunk of rows
+// (tiles.h), each lane kFoldRows of them in flight; lanes one below the other meet in shared
+// memory. Chunks, if there are several, leave their parts in scratch memory, and a second launch
 // folds those, rows again.
 #ifndef POLYOPS_GPU_REDUCTION_COLUMNS_H_
 #define POLYOPS_GPU_REDUCTION_COLUMNS_H_
@@ -111,8 +112,8 @@ GPU_DEVICE void fold_column(const T* column, int64_t stride, int32_t rows, int32
   fold_pieces<Op>(pieces, x);
 }
 
-// In shared memory, column j of a thread's pack is a row of all threads'; so far apart that threads which
-// read a pack's columns, or write them, come to different banks.
+// In shared memory, column j of a thread's pack is a row of all threads'; so far apart that threads
+// which read a pack's columns, or write them, come to different banks.
 template <int kWide>
 constexpr int kFoldPitch = kFoldThreads + 32 / kWide;
 

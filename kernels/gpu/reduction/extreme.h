@@ -1,8 +1,8 @@
 // The first of the most extreme elements: what is compared, and where the winner's number goes.
 //
-// A lane remembers of packs, or of batches of rows, the first whose best value was the best so far; which
-// of its elements it was is looked up at the end, by the one lane that stores a result. So an element
-// costs what amax takes for it, and a pack a comparison.
+// A lane remembers of packs, or of batches of rows, the first whose best value was the best so far;
+// which of its elements it was is looked up at the end, by the one lane that stores a result. So an
+// element costs what amax takes for it, and a pack a comparison.
 #ifndef POLYOPS_GPU_REDUCTION_EXTREME_H_
 #define POLYOPS_GPU_REDUCTION_EXTREME_H_
 
@@ -17,8 +17,8 @@
 namespace polyops::gpu {
 namespace {
 
-// A rank in the high half, and a number in the low one, where a lower number makes a larger key: the
-// largest key is that of the first of the best. 0 is no element's.
+// A rank in the high half, and a number in the low one, where a lower number makes a larger key:
+// the largest key is that of the first of the best. 0 is no element's.
 using Key = uint64_t;
 
 GPU_DEVICE Key key_of(float rank, uint32_t number) {

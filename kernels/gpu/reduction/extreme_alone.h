@@ -1,7 +1,9 @@
-// The first of the most extreme of elements one below the other, of which a lane has whole columns: so
-// many that none have to share. It knows the row itself, where lanes that meet know batches alone.
+// The first of the most extreme of elements one below the other, of which a lane has whole columns:
+// so many that none have to share. It knows the row itself, where lanes that meet know batches
+// alone.
 //
-// Indices are the most of what is written: a wave's go through shared memory, and out in whole lines.
+// Indices are the most of what is written: a wave's go through shared memory, and out in whole
+// lines.
 #ifndef POLYOPS_GPU_REDUCTION_EXTREME_ALONE_H_
 #define POLYOPS_GPU_REDUCTION_EXTREME_ALONE_H_
 
@@ -20,7 +22,8 @@ namespace {
 constexpr int kAloneThreads = 256;
 template <int kWide>
 constexpr int kAloneBatch = kWide == 1 ? 8 : 4;  // rows in flight
-// Lanes that keep an H200's 132 multiprocessors busy; of few rows, a batch or two, it takes no more.
+// Lanes that keep an H200's 132 multiprocessors busy; of few rows, a batch or two, it takes no
+// more.
 constexpr int64_t kLeastAlone = int64_t{132} * 512, kFewAloneRows = 8;
 
 template <class T>
@@ -86,7 +89,8 @@ struct BestRows {
   }
 };
 
-// Of a wave's lanes, each of which has kWide results beside the next one's; `tasks` of them are there.
+// Of a wave's lanes, each of which has kWide results beside the next one's; `tasks` of them are
+// there.
 template <int kWide>
 GPU_DEVICE void store_indices(const uint32_t (&row)[kWide], Words* shared, int64_t* indices,
                               uint32_t first, uint32_t tasks) {

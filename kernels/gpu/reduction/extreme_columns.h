@@ -80,8 +80,8 @@ struct BestBatches {
   }
 };
 
-// The row of the element itself. What is beyond the last row loses to what is there, or is equal to it and
-// comes later.
+// The row of the element itself. What is beyond the last row loses to what is there, or is equal to
+// it and comes later.
 template <class Op, int kRows, class T>
 GPU_DEVICE uint32_t row_of(const ChunkRows<T>& rows, int64_t stride, uint32_t column, Key key) {
   const auto row = static_cast<int32_t>(number_of(key));
@@ -94,8 +94,8 @@ GPU_DEVICE uint32_t row_of(const ChunkRows<T>& rows, int64_t stride, uint32_t co
   return row + first_best<Op>(x);
 }
 
-// Lanes one below the other; the team's threads share out its columns, so that neighbours' results are
-// stored together.
+// Lanes one below the other; the team's threads share out its columns, so that neighbours' results
+// are stored together.
 template <class Op, class T, int kWide>
 GPU_DEVICE void largest_down(const ExtremeColumnsCall<T>& c, const ColumnTask& task,
                              const ChunkRows<T>& rows, int in_team, const Key* team_keys) {

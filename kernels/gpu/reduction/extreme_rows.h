@@ -62,8 +62,8 @@ GPU_DEVICE Key best_of_packs(const T* packs, const Cut<T>& cut, int lane, int la
   return key_of(best.rank, cut.of_pack(best.at));
 }
 
-// By the number of an element at the ends, or of a pack's first one. A lane's first element at the ends is
-// loaded before its packs.
+// By the number of an element at the ends, or of a pack's first one. A lane's first element at the
+// ends is loaded before its packs.
 template <class Op, class T>
 GPU_DEVICE Key best_of_run(const T* run, const Cut<T>& cut, int lane, int lanes) {
   const bool has_ends = cut.ends() != 0;

@@ -1,5 +1,5 @@
-// How a reduction's elements lie: in rows, where neighbours belong to one result, or in columns, where
-// they belong to different ones.
+// How a reduction's elements lie: in rows, where neighbours belong to one result, or in columns,
+// where they belong to different ones.
 #ifndef POLYOPS_GPU_REDUCTION_LAYOUT_H_
 #define POLYOPS_GPU_REDUCTION_LAYOUT_H_
 
@@ -13,8 +13,8 @@
 namespace polyops::gpu {
 namespace {
 
-// Rows: `count` runs of n neighbours, run_stride apart, make a result. Columns: `width` neighbours, whose
-// results are dst_step apart; n rows of them, `stride` apart, in `count` runs.
+// Rows: `count` runs of n neighbours, run_stride apart, make a result. Columns: `width` neighbours,
+// whose results are dst_step apart; n rows of them, `stride` apart, in `count` runs.
 struct ReductionLayout {
   bool columns;
   Walk<2> kept;  // results, in dst and in src; of columns the first

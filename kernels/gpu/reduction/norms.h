@@ -1,5 +1,5 @@
-// Norms of vectors: magnitudes, or their powers, are summed up, or the largest is found; what becomes
-// of that number is up to the norm, one of those below.
+// Norms of vectors: magnitudes, or their powers, are summed up, or the largest is found; what
+// becomes of that number is up to the norm, one of those below.
 #ifndef POLYOPS_GPU_REDUCTION_NORMS_H_
 #define POLYOPS_GPU_REDUCTION_NORMS_H_
 
@@ -32,8 +32,8 @@ struct ExtremeMagnitude : Largest {
   GPU_DEVICE float finish(float x) const { return fabsf(x); }
 };
 
-// Of any other order; of 0 it counts. A power, other than the third, takes some fifty instructions: no more of them at once
-// than a pack has.
+// Of any other order; of 0 it counts. A power, other than the third, takes some fifty instructions:
+// no more of them at once than a pack has.
 struct Powers : Sum {
   static constexpr bool kFewAtOnce = true;
   float order;

@@ -1,6 +1,6 @@
-// Results of neighbours. A team of lanes folds a chunk of a result's elements, with kRowPacks packs of
-// each lane in flight: a few lanes, a wave or a block. Of chunks several make a result: then each leaves
-// its part in scratch memory, and a second launch folds those, which lie as rows do.
+// Results of neighbours. A team of lanes folds a chunk of a result's elements, with kRowPacks packs
+// of each lane in flight: a few lanes, a wave or a block. Of chunks several make a result: then
+// each leaves its part in scratch memory, and a second launch folds those, which lie as rows do.
 #ifndef POLYOPS_GPU_REDUCTION_ROWS_H_
 #define POLYOPS_GPU_REDUCTION_ROWS_H_
 
@@ -14,14 +14,15 @@ namespace polyops::gpu {
 namespace {
 
 constexpr int kRowThreads = 128, kRowThreadsLog2 = 7;
-// Blocks of a multiprocessor, at registers enough for all loads to be in flight. (With fewer the compiler
-// issues two, folds, and issues the next.)
+// Blocks of a multiprocessor, at registers enough for all loads to be in flight. (With fewer the
+// compiler issues two, folds, and issues the next.)
 template <class T>
 constexpr int kRowBlocks = sizeof(T) == 4 ? 8 : 9;
 constexpr int kRowPacks = 4;
 constexpr int kLeastLanes = 4, kWaveLog2 = 5;
-// Waves that an H200's 132 multiprocessors have at the same time. Chunks are as many or fewer: a few more
-// would run when all others are done. Of so many blocks as there are rows it does not matter.
+// Waves that an H200's 132 multiprocessors have at the same time. Chunks are as many or fewer: a
+// few more would run when all others are done. Of so many blocks as there are rows it does not
+// matter.
 constexpr int64_t kManyWaves = int64_t{132} * 32, kManyBlocks = int64_t{132} * 32;
 constexpr int64_t kLeastChunk = 8192;      // elements worth a team of their own
 constexpr int64_t kLeastSplit = 16 << 10;  // fewer are folded in one launch
@@ -51,8 +52,8 @@ struct RowParts {
   }
 };
 
-// The smallest team, up to 2^most, of which each lane has no more than kRowPacks packs, and at most two
-// elements at the ends.
+// The smallest team, up to 2^most, of which each lane has no more than kRowPacks packs, and at most
+// two elements at the ends.
 inline int lanes_log2(int64_t elements, int64_t pack, int most) {
   int log2 = pack == 8 && elements % pack != 0 ? 3 : 2;
   while (log2 < most && (int64_t{kRowPacks} * pack << log2) < elements) ++log2;
@@ -104,8 +105,8 @@ GPU_DEVICE float fold_pack(const Words& words) {
   return x[0];
 }
 
-// Of a run. All loads of a turn are issued before the first is used; before all a lane's first element at
-// the ends: few lanes have more.
+// Of a run. All loads of a turn are issued before the first is used; before all a lane's first
+// element at the ends: few lanes have more.
 template <class Op, class T>
 GPU_DEVICE float fold_run(const T* run, int32_t n, int lane, int lanes) {
   const Cut<T> cut(run, n);

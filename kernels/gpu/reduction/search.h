@@ -1,5 +1,5 @@
-// Whether any element is true, or all are, that is whether none is false: bits of what was found, of
-// elements of floating point, or of four bytes at a time.
+// Whether any element is true, or all are, that is whether none is false: bits of what was found,
+// of elements of floating point, or of four bytes at a time.
 #ifndef POLYOPS_GPU_REDUCTION_SEARCH_H_
 #define POLYOPS_GPU_REDUCTION_SEARCH_H_
 
@@ -11,8 +11,9 @@
 namespace polyops::gpu {
 namespace {
 
-// What is true has its high bit set, or its bytes have theirs; other bits say nothing. flip: all bits to
-// look for what is false. (With predicates a loop over packs of bfloat16 has 199 instructions, so 130.)
+// What is true has its high bit set, or its bytes have theirs; other bits say nothing. flip: all
+// bits to look for what is false. (With predicates a loop over packs of bfloat16 has 199
+// instructions, so 130.)
 struct Elements {
   static constexpr uint32_t kBits = 0x80000000u;
   uint32_t flip;

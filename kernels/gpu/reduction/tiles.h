@@ -1,5 +1,5 @@
-// How columns are cut into tiles, and their rows into chunks: teams of lanes, `across` packs of columns by
-// `down` rows, each of which folds a tile of a chunk.
+// How columns are cut into tiles, and their rows into chunks: teams of lanes, `across` packs of
+// columns by `down` rows, each of which folds a tile of a chunk.
 #ifndef POLYOPS_GPU_REDUCTION_TILES_H_
 #define POLYOPS_GPU_REDUCTION_TILES_H_
 

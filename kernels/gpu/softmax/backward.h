@@ -1,5 +1,5 @@
-// The gradient for rows next to each other, of softmax y (g - sum(g y)), of log_softmax g - exp(y) sum(g). As forward.h, with half the
-// packs per lane, for there are two tensors to hold.
+// The gradient for rows next to each other, of softmax y (g - sum(g y)), of log_softmax g - exp(y)
+// sum(g). As forward.h, with half the packs per lane, for there are two tensors to hold.
 #ifndef POLYOPS_GPU_SOFTMAX_BACKWARD_H_
 #define POLYOPS_GPU_SOFTMAX_BACKWARD_H_
 

@@ -1,5 +1,5 @@
-// What softmax and log_softmax share on GPUs: which calls go where. Bound: memory, 2 and 3 elements of
-// traffic per element.
+// What softmax and log_softmax share on GPUs: which calls go where. Bound: memory, 2 and 3 elements
+// of traffic per element.
 #ifndef POLYOPS_GPU_SOFTMAX_CALLS_H_
 #define POLYOPS_GPU_SOFTMAX_CALLS_H_
 

@@ -1,8 +1,9 @@
-// Rows that a block would fill a multiprocessor with, and few rows: a cluster of blocks per row, each of
-// which holds its packs in registers, so that the row is read once. Blocks are small, and those of
-// other rows on the same multiprocessor load while these store. The blocks meet once, each writing
-// what it has of the row into the others' shared memory. Of a copy on an H200, by one block and by
-// clusters: bfloat16 rows of 131072 70 and 79 %, their gradient 68 and 90 %; of 65536 77 and 93 %.
+// Rows that a block would fill a multiprocessor with, and few rows: a cluster of blocks per row,
+// each of which holds its packs in registers, so that the row is read once. Blocks are small, and
+// those of other rows on the same multiprocessor load while these store. The blocks meet once, each
+// writing what it has of the row into the others' shared memory. Of a copy on an H200, by one block
+// and by clusters: bfloat16 rows of 131072 70 and 79 %, their gradient 68 and 90 %; of 65536 77 and
+// 93 %.
 #ifndef POLYOPS_GPU_SOFTMAX_CLUSTER_H_
 #define POLYOPS_GPU_SOFTMAX_CLUSTER_H_
 
@@ -71,8 +72,8 @@ softmax_backward_cluster(BackwardRows<T, U> p) {
   ends.store(sum, cut, out, lane, lanes);
 }
 
-// Up to here one block per row is as fast, if there are rows enough. Twice as far forward in float32,
-// which takes half as many exps (rows of 32768: 96 % of copy by blocks, 88 % by clusters).
+// Up to here one block per row is as fast, if there are rows enough. Twice as far forward in
+// float32, which takes half as many exps (rows of 32768: 96 % of copy by blocks, 88 % by clusters).
 template <class T>
 constexpr int kBlockPacks = sizeof(T) == 4 ? 8192 : 4096;
 constexpr int kBackwardBlockPacks = 4096;

@@ -1,8 +1,8 @@
 // Softmax and its gradient along a dimension beside one of unit stride. A block takes a tile of
-// columns, four (or, where rows are not aligned to that, one) to a thread, with as many threads along
-// dim as it needs to hold the tile in registers, 128 bytes per thread. A longer one a cluster holds,
-// each block its share of the rows, so that tiles need not get narrow. What is longer still, or where
-// there are no clusters, a block parks in shared memory, or reads again, last first.
+// columns, four (or, where rows are not aligned to that, one) to a thread, with as many threads
+// along dim as it needs to hold the tile in registers, 128 bytes per thread. A longer one a cluster
+// holds, each block its share of the rows, so that tiles need not get narrow. What is longer still,
+// or where there are no clusters, a block parks in shared memory, or reads again, last first.
 #ifndef POLYOPS_GPU_SOFTMAX_COLUMNS_H_
 #define POLYOPS_GPU_SOFTMAX_COLUMNS_H_
 
@@ -40,8 +40,9 @@ struct TileThreads {
   int blocks = 1;  // of the cluster
 };
 
-// What one block holds, or parks. Tiles are narrow where only such a one can be held. What 512 threads
-// hold and park decides, 128 KB: there are two such blocks on a multiprocessor. Beyond it 1024.
+// What one block holds, or parks. Tiles are narrow where only such a one can be held. What 512
+// threads hold and park decides, 128 KB: there are two such blocks on a multiprocessor. Beyond it
+// 1024.
 inline TileThreads block_tile(const ColumnNeeds& needs, int64_t groups, int n) {
   const int narrowest_log2 = needs.narrowest_log2, widest_log2 = needs.widest_log2;
   int down_log2 = 0;  // threads one above the other; as many as hold the tile without parking, ...
@@ -61,8 +62,8 @@ inline TileThreads block_tile(const ColumnNeeds& needs, int64_t groups, int n) {
   return {across_log2, down_log2};
 }
 
-// The fewest blocks of a cluster that hold the columns in registers, of 256 threads rather than of 512,
-// of which fewer load while others store; of 512 rather in narrower tiles than not at all.
+// The fewest blocks of a cluster that hold the columns in registers, of 256 threads rather than of
+// 512, of which fewer load while others store; of 512 rather in narrower tiles than not at all.
 inline TileThreads cluster_tile(const ColumnNeeds& needs, int64_t groups, int n, int most) {
   int widest = needs.widest_log2;
   while (widest > 0 && (int64_t{1} << (widest - 1)) >= groups) --widest;

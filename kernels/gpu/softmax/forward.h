@@ -1,6 +1,7 @@
-// softmax and log_softmax of rows next to each other. A lane holds packs of the row as they are in memory, so that
-// 64 elements of 16 bits take 32 registers, and takes exp twice: at 4275 GB/s an H200's
-// multiprocessor sees 4.8 elements of 16 bits per clock, 60 % of what its 16 exp per clock allow.
+// softmax and log_softmax of rows next to each other. A lane holds packs of the row as they are in
+// memory, so that 64 elements of 16 bits take 32 registers, and takes exp twice: at 4275 GB/s an
+// H200's multiprocessor sees 4.8 elements of 16 bits per clock, 60 % of what its 16 exp per clock
+// allow.
 //   up to 256 packs (4 KB)   a part of a wave per row, no barrier
 //   beyond                   a block per row, one barrier; what is more than 8 packs per thread is
 //                            read again, last first, from L2

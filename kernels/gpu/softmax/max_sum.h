@@ -12,11 +12,12 @@ namespace {
 constexpr float kMinusInf = -__builtin_huge_valf();
 constexpr float kLog2e = 1.44269504088896340736f;
 
-// What is subtracted before exp: where all elements are -inf nothing, for they count 0 beside others.
+// What is subtracted before exp: where all elements are -inf nothing, for they count 0 beside
+// others.
 GPU_DEVICE float shift_of(float max) { return max == kMinusInf ? 0.0f : max; }
 
-// exp(x - shift). The difference first: as fma(x, log2e, -shift log2e) it would be off by as much as
-// shift log2e is, 6e-4 at 1e4.
+// exp(x - shift). The difference first: as fma(x, log2e, -shift log2e) it would be off by as much
+// as shift log2e is, 6e-4 at 1e4.
 GPU_DEVICE float exp_from(float x, float shift) { return exp2_flush((x - shift) * kLog2e); }
 
 struct MaxSum {
@@ -62,8 +63,8 @@ GPU_DEVICE MaxSum merge_block(MaxSum x, float* shared) {
   return merge_lanes(x, wave_size());
 }
 
-// Of the cluster, given that of each of its blocks. `slots` has 2 kMostCluster elements; all blocks have
-// begun.
+// Of the cluster, given that of each of its blocks. `slots` has 2 kMostCluster elements; all blocks
+// have begun.
 GPU_DEVICE MaxSum merge_cluster(MaxSum x, float* slots) {
   send_to_cluster(x.max, slots);
   send_to_cluster(x.sum, slots + kMostCluster);
@@ -74,8 +75,8 @@ GPU_DEVICE MaxSum merge_cluster(MaxSum x, float* slots) {
 }
 
 // exp(x - max) / sum, in float32 with denormals. For results of 16 bits the division goes into the
-// exponent, one instruction less; it is off by up to 2^-20, where bfloat16 and float16 see 2^-14 and
-// 2^-17. Where max is -inf, all are NaN.
+// exponent, one instruction less; it is off by up to 2^-20, where bfloat16 and float16 see 2^-14
+// and 2^-17. Where max is -inf, all are NaN.
 template <class U>
 struct NormalizeRow {
   float max, scale;
@@ -97,8 +98,8 @@ struct NormalizeRow {
   }
 };
 
-// x - max - log(sum): in two steps, for max may be large where the result is not. Where max is -inf,
-// all are NaN.
+// x - max - log(sum): in two steps, for max may be large where the result is not. Where max is
+// -inf, all are NaN.
 struct LogNormalizeRow {
   float max, log_sum;
 

@@ -1,7 +1,7 @@
-// What a tile of columns has beyond its threads' registers: each thread keeps its own packs in shared memory, so
-// nobody waits for anybody, and reads again from memory only what finds no room there either.
-// Chunks are numbered in the order of the first pass; the second goes backwards: the last is still
-// in registers, those before it are the likeliest in L2, the first ones are parked.
+// What a tile of columns has beyond its threads' registers: each thread keeps its own packs in
+// shared memory, so nobody waits for anybody, and reads again from memory only what finds no room
+// there either. Chunks are numbered in the order of the first pass; the second goes backwards: the
+// last is still in registers, those before it are the likeliest in L2, the first ones are parked.
 #ifndef POLYOPS_GPU_SOFTMAX_PARK_H_
 #define POLYOPS_GPU_SOFTMAX_PARK_H_
 

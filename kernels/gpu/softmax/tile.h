@@ -1,5 +1,5 @@
-// The tile of columns that a block has, or a cluster of blocks together: then each block has a share of
-// the rows. And one value of all threads of a column.
+// The tile of columns that a block has, or a cluster of blocks together: then each block has a
+// share of the rows. And one value of all threads of a column.
 #ifndef POLYOPS_GPU_SOFTMAX_TILE_H_
 #define POLYOPS_GPU_SOFTMAX_TILE_H_
 
@@ -110,13 +110,13 @@ GPU_DEVICE void send_part(MaxSum* place, int rank, const MaxSum& x) {
 
 // ---- Of the tile.
 
-// Waves times columns of a block, or that and columns of all blocks: 32 waves have at most 64 columns,
-// the 16 of a cluster's blocks too.
+// Waves times columns of a block, or that and columns of all blocks: 32 waves have at most 64
+// columns, the 16 of a cluster's blocks too.
 constexpr int kMostParts = 32 * 64;
 
 // Within waves by shuffles, then wave by wave through `shared`, kMostParts of them, then block by
-// block. A tile whose block is one thread high has nothing to merge; else a wave holds whole rows of
-// it. Of a cluster all threads have called cluster_arrive().
+// block. A tile whose block is one thread high has nothing to merge; else a wave holds whole rows
+// of it. Of a cluster all threads have called cluster_arrive().
 template <int kWide, class Part, int N>
 GPU_DEVICE void merge_columns(const Place<N>& place, int blocks, Part* shared, Part (&x)[kWide]) {
   if (place.down == 1) return;

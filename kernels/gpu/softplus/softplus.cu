@@ -1,5 +1,5 @@
-// softplus and its gradient. Bound: memory. log(1 + e^y) is max(y, 0) and log(1 + e^-|y|), of which a
-// polynomial is left.
+// softplus and its gradient. Bound: memory. log(1 + e^y) is max(y, 0) and log(1 + e^-|y|), of which
+// a polynomial is left.
 #include "activation/activation.h"
 
 namespace polyops::gpu {

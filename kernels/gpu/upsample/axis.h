@@ -5,10 +5,11 @@
 //   kTaps                      elements of src that a result is made of, along one axis
 //   first(axis, i, &position)  place of the first one, before places beyond an edge move there
 //   weights(t, w)              those of the taps; not of Nearest, which has but one
-//   weight(axis, i, place)     backward: what result i has of the element at that place, and where is
-//                              asked only between begin_of and end_of of it
-//   joins(axis, i, place)      whether several taps of i, beyond an edge, are at that place, of weights
-//                              not all positive: an infinite gradient, each by its own, makes a NaN
+//   weight(axis, i, place)     backward: what result i has of the element at that place, and where
+//                              is asked only between begin_of and end_of of it
+//   joins(axis, i, place)      whether several taps of i, beyond an edge, are at that place, of
+//                              weights not all positive: an infinite gradient, each by its own,
+//                              makes a NaN
 #ifndef POLYOPS_GPU_UPSAMPLE_AXIS_H_
 #define POLYOPS_GPU_UPSAMPLE_AXIS_H_
 
@@ -52,8 +53,8 @@ struct Nearest {
   GPU_DEVICE static float weight(const Axis&, int, int) { return 1.0f; }
 };
 
-// Backward as modes of several taps have it: of any result the place, if it is between begin_of that and
-// end_of.
+// Backward as modes of several taps have it: of any result the place, if it is between begin_of
+// that and end_of.
 struct NearestSums : Nearest {
   GPU_DEVICE static int first(const Axis& axis, int i, float*) {
     int place = static_cast<int>((static_cast<float>(i) + axis.shift) / axis.scale);

@@ -1,8 +1,9 @@
-// Backward, as a sum: a thread collects what belongs to its elements of src from all results that they
-// are part of, in the order of places, so nothing is added by two threads at once, and sums repeat bit
-// for bit. It goes down the gradient: a row of that is summed along the row, then added to the rows of
-// src that it belongs to by their weights; those that no row to come belongs to are written. Bound:
-// memory, mostly what is read, each line of it from the cache by the neighbours that share it.
+// Backward, as a sum: a thread collects what belongs to its elements of src from all results that
+// they are part of, in the order of places, so nothing is added by two threads at once, and sums
+// repeat bit for bit. It goes down the gradient: a row of that is summed along the row, then added
+// to the rows of src that it belongs to by their weights; those that no row to come belongs to are
+// written. Bound: memory, mostly what is read, each line of it from the cache by the neighbours
+// that share it.
 #ifndef POLYOPS_GPU_UPSAMPLE_BACKWARD_H_
 #define POLYOPS_GPU_UPSAMPLE_BACKWARD_H_
 

@@ -1,7 +1,7 @@
-// Backward of images that got exactly kTimes as many rows and columns (groups.h). A thread goes down some
-// of the gradient's columns: it sums along each row what its elements of src have of that, with the
-// neighbours' columns from the cache, and adds this to the rows of src by their weights. No shared
-// memory, no barrier; weights are constants. Bound: memory, mostly what is read.
+// Backward of images that got exactly kTimes as many rows and columns (groups.h). A thread goes
+// down some of the gradient's columns: it sums along each row what its elements of src have of
+// that, with the neighbours' columns from the cache, and adds this to the rows of src by their
+// weights. No shared memory, no barrier; weights are constants. Bound: memory, mostly what is read.
 #ifndef POLYOPS_GPU_UPSAMPLE_BACKWARD_GROUPS_H_
 #define POLYOPS_GPU_UPSAMPLE_BACKWARD_GROUPS_H_
 
@@ -72,8 +72,8 @@ class GroupRows {
 template <class Sums>
 constexpr int kGroupsAhead = Sums::Mode::kTaps > 2 || Sums::kWhole ? 1 : 4 / Sums::kTimes;
 
-// Blocks whose registers a multiprocessor has: at 64 it is half full, and four taps then leave none for
-// more than a group of rows.
+// Blocks whose registers a multiprocessor has: at 64 it is half full, and four taps then leave none
+// for more than a group of rows.
 template <class Sums>
 constexpr int kPartGroupBlocks = Sums::Mode::kTaps == 2 && Sums::kTimes == 4 ? 5 : 4;
 template <class Sums>

@@ -1,5 +1,5 @@
-// What backward_tiles.h is made of: the rows of the gradient that a block takes, how a thread reads its
-// columns of them, and how it sums along a row of what is in shared memory.
+// What backward_tiles.h is made of: the rows of the gradient that a block takes, how a thread reads
+// its columns of them, and how it sums along a row of what is in shared memory.
 #ifndef POLYOPS_GPU_UPSAMPLE_BACKWARD_PARTS_H_
 #define POLYOPS_GPU_UPSAMPLE_BACKWARD_PARTS_H_
 
@@ -38,7 +38,8 @@ struct Steps {
   }
 };
 
-// A pack of each row; rows begin at aligned packs. Beyond the row's end there is its last pack again.
+// A pack of each row; rows begin at aligned packs. Beyond the row's end there is its last pack
+// again.
 template <class T>
 class PackColumns {
  public:
@@ -104,9 +105,9 @@ class SingleColumns {
   int at_[kWide];
 };
 
-// The sums that make one column of src, of rows in shared memory that begin with the gradient's column
-// `from`. The first kHeld places and weights are worked out once; those there are not have the place
-// `zero`, where a 0 is.
+// The sums that make one column of src, of rows in shared memory that begin with the gradient's
+// column `from`. The first kHeld places and weights are worked out once; those there are not have
+// the place `zero`, where a 0 is.
 template <class Mode, int kHeld>
 class ColumnSum {
  public:

@@ -1,8 +1,8 @@
 // Backward of planes that do not get fewer rows, by blocks. A thread goes down a few columns of the
-// gradient, a pack, and adds each row to the rows of src that it belongs to by their weights, before any
-// sum along a row: each element of the gradient is read once, and once widened. Rows that are finished
-// go to shared memory, where a thread sums along them what makes one element of src. Bound: memory,
-// mostly what is read.
+// gradient, a pack, and adds each row to the rows of src that it belongs to by their weights,
+// before any sum along a row: each element of the gradient is read once, and once widened. Rows
+// that are finished go to shared memory, where a thread sums along them what makes one element of
+// src. Bound: memory, mostly what is read.
 #ifndef POLYOPS_GPU_UPSAMPLE_BACKWARD_TILES_H_
 #define POLYOPS_GPU_UPSAMPLE_BACKWARD_TILES_H_
 

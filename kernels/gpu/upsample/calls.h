@@ -62,7 +62,8 @@ inline bool is_channels_last(const polyops_tensor& t) {
   return polyops_is_contiguous(&moved) != 0;
 }
 
-// A factor that the sizes belie can lead beyond src's end, where stock's bilinear reads what is there.
+// A factor that the sizes belie can lead beyond src's end, where stock's bilinear reads what is
+// there.
 template <class Mode, class Direction>
 bool reaches_beyond(const typename Direction::Args& args) {
   for (int d = 2; Mode::kTaps > 1 && d < 4; ++d) {

@@ -1,5 +1,6 @@
-// How a thread of backward_tiles.h goes down its columns of the gradient: each row is added to the rows
-// of src that it belongs to by their weights; those that no row to come belongs to are finished.
+// How a thread of backward_tiles.h goes down its columns of the gradient: each row is added to the
+// rows of src that it belongs to by their weights; those that no row to come belongs to are
+// finished.
 #ifndef POLYOPS_GPU_UPSAMPLE_DESCENT_H_
 #define POLYOPS_GPU_UPSAMPLE_DESCENT_H_
 
@@ -29,8 +30,8 @@ class Descent {
   // The first row that the next steps finish.
   GPU_DEVICE int next_finished() const { return row_ > first_ ? row_ : first_; }
 
-  // Takes the steps from that one on, of which the table is. Rows that are finished go to `to`, so many
-  // as are returned, if this thread is one that writes.
+  // Takes the steps from that one on, of which the table is. Rows that are finished go to `to`, so
+  // many as are returned, if this thread is one that writes.
   GPU_DEVICE int take(int step, const RowTable<Mode>& table, float* to, bool writes) {
     const bool inner = row_ >= first_ && row_ >= 0 && step + 2 * kBatch < steps_.rows;
     return inner ? take<true>(step, table, to, writes) : take<false>(step, table, to, writes);

@@ -1,8 +1,9 @@
-// Forward. A thread goes down some rows of dst, the same few results side by side in each, and keeps
-// the rows of src that they are made of, already interpolated along the row: a row of src is read once
-// for all the rows of dst next to it, and what columns and weights there are is worked out once. Rows
-// side by side in several planes share what depends on the row, and their loads are in flight
-// together; so are a pack's channels in channels_last. Bound: memory, mostly what is written.
+// Forward. A thread goes down some rows of dst, the same few results side by side in each, and
+// keeps the rows of src that they are made of, already interpolated along the row: a row of src is
+// read once for all the rows of dst next to it, and what columns and weights there are is worked
+// out once. Rows side by side in several planes share what depends on the row, and their loads are
+// in flight together; so are a pack's channels in channels_last. Bound: memory, mostly what is
+// written.
 #ifndef POLYOPS_GPU_UPSAMPLE_FORWARD_H_
 #define POLYOPS_GPU_UPSAMPLE_FORWARD_H_
 

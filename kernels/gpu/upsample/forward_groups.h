@@ -1,7 +1,8 @@
-// Forward of planes that get exactly kTimes as many rows and columns (groups.h), of four taps. A thread
-// goes down the columns of src that a pack of results is made of, reads those of its neighbours from the
-// cache, and keeps four rows, interpolated along the row, between which it writes a group of rows. No
-// shared memory, no barrier; weights are constants. Bound: memory, mostly what is written.
+// Forward of planes that get exactly kTimes as many rows and columns (groups.h), of four taps. A
+// thread goes down the columns of src that a pack of results is made of, reads those of its
+// neighbours from the cache, and keeps four rows, interpolated along the row, between which it
+// writes a group of rows. No shared memory, no barrier; weights are constants. Bound: memory,
+// mostly what is written.
 #ifndef POLYOPS_GPU_UPSAMPLE_FORWARD_GROUPS_H_
 #define POLYOPS_GPU_UPSAMPLE_FORWARD_GROUPS_H_
 

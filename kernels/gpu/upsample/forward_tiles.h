@@ -1,8 +1,8 @@
 // Forward of planes that get no fewer rows and columns, by blocks. Rows of src are staged in shared
 // memory, widened; a thread interpolates along each of them what its results are made of, a pack of
-// them side by side, keeps as many of these rows as there are taps, and writes the rows of dst between
-// them. So an element of src is read and widened once, and what is done along a row is done once for
-// all rows of dst that it is part of. Bound: memory, mostly what is written.
+// them side by side, keeps as many of these rows as there are taps, and writes the rows of dst
+// between them. So an element of src is read and widened once, and what is done along a row is done
+// once for all rows of dst that it is part of. Bound: memory, mostly what is written.
 #ifndef POLYOPS_GPU_UPSAMPLE_FORWARD_TILES_H_
 #define POLYOPS_GPU_UPSAMPLE_FORWARD_TILES_H_
 

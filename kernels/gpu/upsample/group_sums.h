@@ -1,5 +1,5 @@
-// What a thread of backward_groups.h reads of the gradient, and how it sums along a row what its elements
-// of src have of that:
+// What a thread of backward_groups.h reads of the gradient, and how it sums along a row what its
+// elements of src have of that:
 //   read(row, &raw)                  of that row
 //   along(raw, row, weights, sum)    each element's sum, of kResults, of that row
 //   store(row, x)                    them, to src's gradient
@@ -127,7 +127,8 @@ class PlaneGroups {
   bool first_, last_;
 };
 
-// channels_last of two taps: a pack of channels of one place, and of the columns that it is part of.
+// channels_last of two taps: a pack of channels of one place, and of the columns that it is part
+// of.
 template <class ItsMode, class T, int kItsTimes>
 class ChannelGroups {
   static constexpr int kWide = kPack<T>, kTaken = kItsTimes * ItsMode::kTaps;

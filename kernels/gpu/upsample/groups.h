@@ -1,7 +1,7 @@
-// Images that get exactly kTimes as many rows and columns, by centres of pixels: the results between the
-// centres of two neighbours in src, a group of kTimes, are made of the same places, by weights that are
-// the same in each group. Group q lies behind place q, so the first one, half of it, is group -1, and its
-// taps begin at place q + 1 - kTaps / 2.
+// Images that get exactly kTimes as many rows and columns, by centres of pixels: the results
+// between the centres of two neighbours in src, a group of kTimes, are made of the same places, by
+// weights that are the same in each group. Group q lies behind place q, so the first one, half of
+// it, is group -1, and its taps begin at place q + 1 - kTaps / 2.
 #ifndef POLYOPS_GPU_UPSAMPLE_GROUPS_H_
 #define POLYOPS_GPU_UPSAMPLE_GROUPS_H_
 
@@ -23,8 +23,8 @@ struct GroupWeights {
   }
 };
 
-// Where positions are exact, so that they are what axis.h makes of them. The edges of a single place
-// are no case of the kernels.
+// Where positions are exact, so that they are what axis.h makes of them. The edges of a single
+// place are no case of the kernels.
 inline bool has_groups(const Axis& axis, int times) {
   return axis.shift == 0.5f && axis.scale == 1.0f / static_cast<float>(times) && axis.from > 1 &&
          axis.to < 1 << 20 && axis.to == axis.from * times;
@@ -75,8 +75,8 @@ struct alignas(kBytes) Unit {
   }
 } __attribute__((may_alias));
 
-// Rows that a thread goes down, of so many, if so many threads do each: the most that leave a device
-// nearly full once.
+// Rows that a thread goes down, of so many, if so many threads do each: the most that leave a
+// device nearly full once.
 inline int rows_of_thread(int64_t threads, int rows, int most, const polyops_context* ctx) {
   const int64_t enough = enough_threads(ctx) / 4 * 3;
   int count = most;

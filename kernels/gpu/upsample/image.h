@@ -15,8 +15,8 @@ namespace {
 
 constexpr int kUpsampleThreads = 256;
 
-// src and dst are those of forward; backward reads dst's gradient and writes src's. Offsets within an
-// image fit into 31 bits.
+// src and dst are those of forward; backward reads dst's gradient and writes src's. Offsets within
+// an image fit into 31 bits.
 template <class T>
 struct Image {
   const T* in;
@@ -69,8 +69,8 @@ GPU_DEVICE Kept<T> keep(T x) {
   }
 }
 
-// kCount elements next to each other, one, two (of bits) or four, or a pack; p is as aligned as they are
-// long.
+// kCount elements next to each other, one, two (of bits) or four, or a pack; p is as aligned as
+// they are long.
 template <class T, int kCount>
 GPU_DEVICE void store_side_by_side(T* p, const Kept<T> (&x)[kCount]) {
   if constexpr (kCount == 1 && std::is_integral_v<T>) {

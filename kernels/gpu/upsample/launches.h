@@ -73,7 +73,8 @@ int forward_channels(const Image<T>& image, const polyops_context* ctx) {
   return launch_forward<Mode, ChannelLanes<Mode, T, 1>>(image, ctx);
 }
 
-// With at least `fewest` rows of src to a thread, if that makes enough threads or `always`; else false.
+// With at least `fewest` rows of src to a thread, if that makes enough threads or `always`; else
+// false.
 template <class Mode, class Sums, class T>
 bool launch_backward(const Image<T>& image, const polyops_context* ctx, int fewest, bool always,
                      int* status) {

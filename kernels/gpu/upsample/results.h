@@ -1,6 +1,6 @@
-// Which results of a row a thread has, and how they leave. Where rows of dst begin anywhere, they wait in
-// shared memory until they are some, and leave together, as one run of each plane, 16 bytes per access.
-// (Written one by one they are parts of sectors.)
+// Which results of a row a thread has, and how they leave. Where rows of dst begin anywhere, they
+// wait in shared memory until they are some, and leave together, as one run of each plane, 16 bytes
+// per access. (Written one by one they are parts of sectors.)
 #ifndef POLYOPS_GPU_UPSAMPLE_RESULTS_H_
 #define POLYOPS_GPU_UPSAMPLE_RESULTS_H_
 
@@ -69,7 +69,8 @@ class RunRows {
   GPU_DEVICE T* row() const { return row_; }
   GPU_DEVICE bool any() const { return held_ > 0; }
 
-  // By all threads, each with or without a part of the row; stores those that wait if they are so many.
+  // By all threads, each with or without a part of the row; stores those that wait if they are so
+  // many.
   GPU_DEVICE void next(int rows, int lane, int lanes, bool writes) {
     row_ += width_;
     if (++held_ == rows) store(lane, lanes, writes);

@@ -1,5 +1,5 @@
-// What a thread of a backward kernel collects: elements of src side by side, as a row of the gradient
-// adds to them.
+// What a thread of a backward kernel collects: elements of src side by side, as a row of the
+// gradient adds to them.
 #ifndef POLYOPS_GPU_UPSAMPLE_SUMS_H_
 #define POLYOPS_GPU_UPSAMPLE_SUMS_H_
 
@@ -22,8 +22,8 @@ GPU_DEVICE bool at_edge(const Axis& axis, int place) {
   return place == 0 || place == axis.from - 1;
 }
 
-// One place of a row in kPlanes planes of contiguous tensors, which read kChunk elements of a row at
-// once, one or four.
+// One place of a row in kPlanes planes of contiguous tensors, which read kChunk elements of a row
+// at once, one or four.
 template <class Mode, class T, int kChunk, int kPlanes>
 struct PlaneSums {
   static constexpr int kValues = kPlanes;

@@ -1,5 +1,5 @@
-// What forward_tiles.h and backward_tiles.h share: how work is cut into blocks, a table of rows, and
-// where a row's elements are in shared memory.
+// What forward_tiles.h and backward_tiles.h share: how work is cut into blocks, a table of rows,
+// and where a row's elements are in shared memory.
 #ifndef POLYOPS_GPU_UPSAMPLE_TILE_PARTS_H_
 #define POLYOPS_GPU_UPSAMPLE_TILE_PARTS_H_
 
@@ -8,8 +8,8 @@
 namespace polyops::gpu {
 namespace {
 
-// How the work is cut: a block has so many rows and columns in so many planes; of dst forward, of src
-// backward.
+// How the work is cut: a block has so many rows and columns in so many planes; of dst forward, of
+// src backward.
 struct Tiles {
   int lanes;  // threads side by side on a row of dst
   int planes;
@@ -65,8 +65,8 @@ struct Tile {
   GPU_DEVICE static int least(int a, int b) { return a < b ? a : b; }
 };
 
-// Where the element at that place of a row is in shared memory: lanes at a power of two from each other
-// find different banks.
+// Where the element at that place of a row is in shared memory: lanes at a power of two from each
+// other find different banks.
 GPU_DEVICE int padded(int place) { return place + (place >> 5); }
 constexpr int padded_width(int width) { return width + width / 32 + 1; }
 

@@ -1,6 +1,6 @@
-// Nearest, of planes that get exactly twice as many rows and columns, as decoders have them: a thread
-// makes packs of results of half a pack of src each, twice, or adds up two packs below each other.
-// Bound: memory.
+// Nearest, of planes that get exactly twice as many rows and columns, as decoders have them: a
+// thread makes packs of results of half a pack of src each, twice, or adds up two packs below each
+// other. Bound: memory.
 #ifndef POLYOPS_GPU_UPSAMPLE_TWICE_H_
 #define POLYOPS_GPU_UPSAMPLE_TWICE_H_
 

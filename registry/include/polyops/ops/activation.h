@@ -1,5 +1,6 @@
 /*
- * Activations with no argument struct of their own: dst = f(src), f given by the op and its scalars.
+ * Activations with no argument struct of their own: dst = f(src), f given by the op and its
+ * scalars.
  *
  * Ops, each with its gradient "<op>_backward":
  *   "mish"         src * tanh(log(1 + exp(src)))                            arXiv:1908.08681
@@ -12,9 +13,8 @@
  * Layouts   any strides for every tensor, rank 0..8.
  * Types     all tensors of one dtype; computed in float32, the scalars too.
  * Aliasing  dst may be exactly src (backward: grad_src exactly grad_dst or src); no other overlap.
- * Values    NaN stays NaN, but for elu's gradient, which lets grad_dst through as torch's does. mish
- *           of -inf is NaN.
- * Empty     never arrives.
+ * Values    NaN stays NaN, but for elu's gradient, which lets grad_dst through as torch's does.
+ * mish of -inf is NaN. Empty     never arrives.
  */
 #ifndef POLYOPS_OPS_ACTIVATION_H_
 #define POLYOPS_OPS_ACTIVATION_H_

@@ -1,17 +1,16 @@
 /*
  * Largest elements of the shares of an image of two or three dimensions.
- * Definition: torch.nn.functional.adaptive_max_pool2d and adaptive_max_pool3d, as torch's kernels of
- * devices compute them: aten::adaptive_max_pool2d, adaptive_max_pool3d. Windows: as of
+ * Definition: torch.nn.functional.adaptive_max_pool2d and adaptive_max_pool3d, as torch's kernels
+ * of devices compute them: aten::adaptive_max_pool2d, adaptive_max_pool3d. Windows: as of
  * polyops_adaptive_avg_pool2d_args.
  *
  * Ops: "adaptive_max_pool2d", "adaptive_max_pool3d" (polyops_adaptive_max_pool_args),
  *      "adaptive_max_pool2d_backward", "adaptive_max_pool3d_backward"
  *      (polyops_adaptive_max_pool_backward_args).
- * Layouts   batch x channels x (depth x) height x width, all tensors contiguous or all channels last;
- *           src channels last, dst and indices contiguous.
- * Types     one dtype; indices int64. Gradients are summed in float32.
- * Aliasing  none between outputs and inputs.
- * Empty     never arrives: no dimension is 0.
+ * Layouts   batch x channels x (depth x) height x width, all tensors contiguous or all channels
+ * last; src channels last, dst and indices contiguous. Types     one dtype; indices int64.
+ * Gradients are summed in float32. Aliasing  none between outputs and inputs. Empty     never
+ * arrives: no dimension is 0.
  */
 #ifndef POLYOPS_OPS_ADAPTIVE_MAX_POOL_H_
 #define POLYOPS_OPS_ADAPTIVE_MAX_POOL_H_
@@ -20,8 +19,8 @@
 
 /*
  * indices: the element's place in its plane or volume, (frame * height +) row * width + column. Of
- * equal elements the first in that order counts; a NaN is larger than anything, and of NaNs the last
- * counts. In a window without any element above -inf it is the place of its first element.
+ * equal elements the first in that order counts; a NaN is larger than anything, and of NaNs the
+ * last counts. In a window without any element above -inf it is the place of its first element.
  */
 typedef struct polyops_adaptive_max_pool_args {
   uint32_t struct_size;

@@ -29,8 +29,8 @@
  *
  * Op: "attention_backward" (polyops_attention_backward_args).
  * Shapes    as above; grad_dst and grad_query as query, grad_key and grad_value as key.
- * Precision p(j) comes from scores that are computed again, and logsumexp must be theirs to the last
- *           bit, or gradients are off by a factor of exp of the difference: a family's backward and
+ * Precision p(j) comes from scores that are computed again, and logsumexp must be theirs to the
+ * last bit, or gradients are off by a factor of exp of the difference: a family's backward and
  *           forward kernels of float32 and float64 compute them alike.
  * Layouts, types, aliasing, empty: as above.
  */

@@ -1,20 +1,18 @@
 /*
- * batch_norm: over each channel of all samples, in training with the moments of the batch, var being
- * the biased variance,
- *   rstd = 1 / sqrt(var(src) + eps);  dst = (src - mean) * rstd * weight + bias;
- *   running_mean += momentum * (mean - running_mean);
- *   running_var += momentum * (var * n / (n - 1) - running_var)   of n elements,
- * else with mean = running_mean and var = running_var, which do not change.
- * Definition: torch.nn.functional.batch_norm / aten::native_batch_norm (arXiv:1502.03167).
+ * batch_norm: over each channel of all samples, in training with the moments of the batch, var
+ * being the biased variance, rstd = 1 / sqrt(var(src) + eps);  dst = (src - mean) * rstd * weight +
+ * bias; running_mean += momentum * (mean - running_mean); running_var += momentum * (var * n / (n -
+ * 1) - running_var)   of n elements, else with mean = running_mean and var = running_var, which do
+ * not change. Definition: torch.nn.functional.batch_norm / aten::native_batch_norm
+ * (arXiv:1502.03167).
  *
  * Ops: "batch_norm" (polyops_batch_norm_args),
  *      "batch_norm_backward" (polyops_batch_norm_backward_args).
  * Layouts   src, dst, grad_dst, grad_src: (samples, channels, pixels), all contiguous, or all with
- *           channels next to each other: strides (channels * pixels, 1, channels). Others contiguous.
- * Types     src, dst, grad_dst, grad_src: one dtype. All others: that dtype, or float32.
- *           Accumulation in float32.
- * Aliasing  none between outputs and inputs.
- * Empty     never arrives: no dimension is 0.
+ *           channels next to each other: strides (channels * pixels, 1, channels). Others
+ * contiguous. Types     src, dst, grad_dst, grad_src: one dtype. All others: that dtype, or
+ * float32. Accumulation in float32. Aliasing  none between outputs and inputs. Empty     never
+ * arrives: no dimension is 0.
  */
 #ifndef POLYOPS_OPS_BATCH_NORM_H_
 #define POLYOPS_OPS_BATCH_NORM_H_

@@ -46,7 +46,8 @@ typedef struct polyops_convolution_args {
 
 /*
  * The gradients of src, weight and bias, given that of dst. An output that is absent (rank -1) is
- * not computed; at least one is present. Results do not depend on the order in which threads finish.
+ * not computed; at least one is present. Results do not depend on the order in which threads
+ * finish.
  */
 typedef struct polyops_convolution_backward_args {
   uint32_t struct_size;

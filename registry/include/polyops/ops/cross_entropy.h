@@ -9,18 +9,15 @@
  *
  * Ops: "cross_entropy" (polyops_cross_entropy_args), "cross_entropy_backward"
  *      (polyops_cross_entropy_backward_args).
- * Layouts   rows: src: rank 2, samples by classes, classes next to each other, any stride of samples;
- *           target: rank 1; dst and grad_dst: rank 1 with _NONE, else rank 0; any strides.
- *           pixels: src: rank 3, images by classes by pixels, any strides; each pixel is a sample;
- *           target, and dst and grad_dst with _NONE: rank 2, images by pixels, samples one stride
- *           apart; no stats.
- *           weight: rank 1, of as many as classes, any stride. stats and grad_src contiguous.
- * Types     target int64 or uint8; stats and total_weight float32; all others one dtype.
- *           Accumulation in float32. Sums do not depend on the order in which threads finish.
- * Aliasing  none between outputs and inputs.
- * Empty     never arrives: no dimension is 0.
- * Special   a target that is no class and not ignore_index: as nll_loss.h. Nothing but ignored
- *           samples: the mean is NaN, as torch's.
+ * Layouts   rows: src: rank 2, samples by classes, classes next to each other, any stride of
+ * samples; target: rank 1; dst and grad_dst: rank 1 with _NONE, else rank 0; any strides. pixels:
+ * src: rank 3, images by classes by pixels, any strides; each pixel is a sample; target, and dst
+ * and grad_dst with _NONE: rank 2, images by pixels, samples one stride apart; no stats. weight:
+ * rank 1, of as many as classes, any stride. stats and grad_src contiguous. Types     target int64
+ * or uint8; stats and total_weight float32; all others one dtype. Accumulation in float32. Sums do
+ * not depend on the order in which threads finish. Aliasing  none between outputs and inputs. Empty
+ * never arrives: no dimension is 0. Special   a target that is no class and not ignore_index: as
+ * nll_loss.h. Nothing but ignored samples: the mean is NaN, as torch's.
  */
 #ifndef POLYOPS_OPS_CROSS_ENTROPY_H_
 #define POLYOPS_OPS_CROSS_ENTROPY_H_
@@ -47,10 +44,9 @@ typedef struct polyops_cross_entropy_args {
 
 /*
  * With g = grad_dst[i] (_NONE), grad_dst (_SUM), or grad_dst / total_weight (_MEAN),
- * grad_src[i, c] = g (stats[i][2] exp(src[i, c] - lse) - e / classes * weight[c]), of pixels with what
- * stats would have,
- * at c = t less g (1 - e) w. Where the sample is ignored 0; NaN if its lse is no number. The
- * exponentials are computed again, so src must be as forward saw it.
+ * grad_src[i, c] = g (stats[i][2] exp(src[i, c] - lse) - e / classes * weight[c]), of pixels with
+ * what stats would have, at c = t less g (1 - e) w. Where the sample is ignored 0; NaN if its lse
+ * is no number. The exponentials are computed again, so src must be as forward saw it.
  */
 typedef struct polyops_cross_entropy_backward_args {
   uint32_t struct_size;

@@ -4,11 +4,10 @@
  *
  * Ops: "cumsum" (polyops_cumsum_args).
  * Layouts   any strides for src and dst, of the same sizes, rank 1..8.
- * Types     dst of src's dtype or float32. Accumulation in float32, in float64 for float64. Results do
- *           not depend on the order in which threads finish.
- * Aliasing  dst may be src, with the same strides; else none.
- * Empty     never arrives: no dimension is 0.
- * Special   behind NaN all is NaN; behind infinity that, or NaN.
+ * Types     dst of src's dtype or float32. Accumulation in float32, in float64 for float64. Results
+ * do not depend on the order in which threads finish. Aliasing  dst may be src, with the same
+ * strides; else none. Empty     never arrives: no dimension is 0. Special   behind NaN all is NaN;
+ * behind infinity that, or NaN.
  */
 #ifndef POLYOPS_OPS_CUMSUM_H_
 #define POLYOPS_OPS_CUMSUM_H_

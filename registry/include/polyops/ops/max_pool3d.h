@@ -18,8 +18,8 @@
 
 /*
  * indices: the element's place in its volume, (frame * height + row) * width + column. Of equal
- * elements the first in that order counts; a NaN is larger than anything, and of NaNs the last counts.
- * In a window without any element above -inf it is the place of its first tap in the image.
+ * elements the first in that order counts; a NaN is larger than anything, and of NaNs the last
+ * counts. In a window without any element above -inf it is the place of its first tap in the image.
  */
 typedef struct polyops_max_pool3d_args {
   uint32_t struct_size;

@@ -16,8 +16,8 @@
  *           float64. Sums do not depend on the order in which threads finish.
  * Aliasing  none between outputs and inputs.
  * Empty     never arrives: no dimension is 0.
- * Special   a target that is no class and not ignore_index: nothing is read or written out of bounds,
- *           and the call fails as the device type's assertions do. Nothing but ignored samples: the
+ * Special   a target that is no class and not ignore_index: nothing is read or written out of
+ * bounds, and the call fails as the device type's assertions do. Nothing but ignored samples: the
  *           mean is NaN, as torch's.
  */
 #ifndef POLYOPS_OPS_NLL_LOSS_H_

@@ -1,7 +1,7 @@
 /*
  * Pools of images: each result is the largest element, or the average, of a window of one plane.
- * Definition: torch.nn.functional.max_pool2d, avg_pool2d and adaptive_avg_pool2d, as torch's kernels
- * of devices compute them: aten::max_pool2d_with_indices, avg_pool2d, _adaptive_avg_pool2d.
+ * Definition: torch.nn.functional.max_pool2d, avg_pool2d and adaptive_avg_pool2d, as torch's
+ * kernels of devices compute them: aten::max_pool2d_with_indices, avg_pool2d, _adaptive_avg_pool2d.
  *
  * Ops: "max_pool2d" (polyops_max_pool2d_args), "max_pool2d_backward"
  *      (polyops_max_pool2d_backward_args), "avg_pool2d" (polyops_avg_pool2d_args),
@@ -19,8 +19,9 @@
 #include "polyops/tensor_view.h"
 
 /*
- * Height, then width. The taps of window o are at o * stride - padding + k * dilation, 0 <= k < size;
- * those outside of the image are left out. How many windows there are, the results' sizes say.
+ * Height, then width. The taps of window o are at o * stride - padding + k * dilation, 0 <= k <
+ * size; those outside of the image are left out. How many windows there are, the results' sizes
+ * say.
  */
 typedef struct polyops_pool2d_window {
   int64_t size[2];
@@ -31,9 +32,9 @@ typedef struct polyops_pool2d_window {
 
 /*
  * indices: the element's place in its plane, row * width + column. Of equal elements the first in
- * that order counts; a NaN is larger than anything, and of NaNs the last counts. In a window without
- * any element above -inf it is the place of the first tap that is not above or left of the image
- * (which may be beyond the image), or 0.
+ * that order counts; a NaN is larger than anything, and of NaNs the last counts. In a window
+ * without any element above -inf it is the place of the first tap that is not above or left of the
+ * image (which may be beyond the image), or 0.
  */
 typedef struct polyops_max_pool2d_args {
   uint32_t struct_size;

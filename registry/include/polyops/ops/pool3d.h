@@ -4,13 +4,12 @@
  * compute them: aten::avg_pool3d, _adaptive_avg_pool3d.
  *
  * Ops: "avg_pool3d" (polyops_avg_pool3d_args), "avg_pool3d_backward"
- *      (polyops_avg_pool3d_backward_args), "adaptive_avg_pool3d" (polyops_adaptive_avg_pool3d_args),
- *      "adaptive_avg_pool3d_backward" (polyops_adaptive_avg_pool3d_backward_args).
- * Layouts   batch x channels x depth x height x width. Of averages: dst and grad_src contiguous, src and
- *           grad_dst contiguous or channels last.
- * Types     one dtype; indices int64. Sums in float32.
- * Aliasing  none between outputs and inputs.
- * Empty     never arrives: no dimension is 0.
+ *      (polyops_avg_pool3d_backward_args), "adaptive_avg_pool3d"
+ * (polyops_adaptive_avg_pool3d_args), "adaptive_avg_pool3d_backward"
+ * (polyops_adaptive_avg_pool3d_backward_args). Layouts   batch x channels x depth x height x width.
+ * Of averages: dst and grad_src contiguous, src and grad_dst contiguous or channels last. Types one
+ * dtype; indices int64. Sums in float32. Aliasing  none between outputs and inputs. Empty     never
+ * arrives: no dimension is 0.
  */
 #ifndef POLYOPS_OPS_POOL3D_H_
 #define POLYOPS_OPS_POOL3D_H_
