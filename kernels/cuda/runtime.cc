@@ -4,8 +4,6 @@
 
 #include <atomic>
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <map>
 #include <mutex>
 #include <set>
@@ -78,15 +76,12 @@ int64_t most_shared(int device) {
 }
 
 // The code for 9.0 is compiled for that chip alone; all others run that for 8.0, made without
-// clusters. So does 9.0 if it was left out, or the driver is told to compile itself.
-bool has_clusters() {
+// clusters, and so does 9.0 where its own was left out.
 #ifdef POLYOPS_CUDA_CLUSTERS
-  const char* compiles = std::getenv("CUDA_FORCE_PTX_JIT");
-  return compiles == nullptr || std::strcmp(compiles, "1") != 0;
+constexpr int kClustersOf90 = kPortableCluster;
 #else
-  return false;
+constexpr int kClustersOf90 = 1;
 #endif
-}
 
 int most_cluster(int device) {
   static std::atomic<int> known[kMostDevices];
@@ -99,7 +94,7 @@ int most_cluster(int device) {
     cudaGetLastError();
     return 1;
   }
-  most = major == 9 && minor == 0 && has_clusters() ? kPortableCluster : 1;
+  most = major == 9 && minor == 0 ? kClustersOf90 : 1;
   known[device].store(most, std::memory_order_relaxed);
   return most;
 }
