@@ -197,13 +197,13 @@ Gradients terms_of(const Case& c, const Buffer& grad, const Buffer& src, const B
 }
 
 struct BackwardInputs {
-  BackwardInputs(const Case& c, Types types)
+  BackwardInputs(const Case& c, Types types, double deviation)
       : grad(types.src, c.sizes, c.src_strides, c.offset),
         src(types.src, c.sizes, c.src_strides, c.n() % 3 == 0 ? 1 : c.offset),
         rstd(types.statistics, c.leading(), {}, 1),
         weight(types.parameter, c.row_sizes(), {}, 1) {
     grad.fill_normal(41);
-    src.fill_normal(43, 2.0);
+    src.fill_normal(43, deviation);
     weight.fill_normal(47);
     Buffer dst(POLYOPS_FLOAT64, c.sizes);
     reference::rms_norm({sizeof(polyops_rms_norm_args), c.normalized_rank, 1e-5, src.view(),
@@ -213,9 +213,11 @@ struct BackwardInputs {
   Buffer grad, src, rstd, weight;
 };
 
-void check_backward(const Case& c, Types types, bool weighted, Wanted wanted) {
+// deviation: the standard one of src.
+void check_backward(const Case& c, Types types, bool weighted, Wanted wanted,
+                    double deviation = 2) {
   SCOPED_TRACE(describe(c, types) + (weighted ? " weight" : ""));
-  const BackwardInputs in(c, types);
+  const BackwardInputs in(c, types, deviation);
   Buffer exact_src(POLYOPS_FLOAT64, c.sizes), exact_weight(POLYOPS_FLOAT64, c.row_sizes());
   polyops_rms_norm_backward_args args = {sizeof args,      c.normalized_rank,  in.grad.view(),
                                          in.src.view(),    in.rstd.view(),     absent(),
@@ -273,6 +275,18 @@ TEST(RmsNormBackward, AnySubsetOfTheGradients) {
       check_backward(c, types_of_turn(turn), turn % 3 != 0, wanted);
       ++turn;
       if (HasFailure()) return;
+    }
+  }
+}
+
+// So large that the square of rstd is 0.
+TEST(RmsNormBackward, LargeElements) {
+  for (const Case& c : {Case{"contiguous", {7, 100}, 1}, Case{"contiguous", {3, 1025}, 1},
+                        Case{"strided", {9, 65}, 1, {1, 9}, {}}}) {
+    for (int turn = 0; turn < 4; ++turn) {
+      const Types types = types_of_turn(turn);
+      if (types.src == POLYOPS_FLOAT16) continue;
+      check_backward(c, types, turn % 2 == 0, {true, true}, 1e25);
     }
   }
 }

@@ -194,25 +194,20 @@ GPU_DEVICE void sum_row(const BackwardRow<Norm, T, P>& row, const Slots<T>& slot
                   });
 }
 
-// grad_src, rstd (g - mean of g - x_hat mean of g x_hat); rms_norm's without the mean of g. Of 16
-// bits the share of x_hat is a multiple of x and one sum: what rounding takes from the mean in it
-// is far below those. Calls taken(k, at) when the lane's packs k, the row's at, are no longer
-// needed.
+// grad_src, rstd (g - mean of g - x_hat mean of g x_hat); rms_norm's without the mean of g. x_hat
+// is made first: the square of rstd is 0 where elements are large. Calls taken(k, at) when the
+// lane's packs k, the row's at, are no longer needed.
 template <bool kRagged, class Norm, class T, class P, class F>
 GPU_DEVICE void store_row(const BackwardRow<Norm, T, P>& row, const Slots<T>& slots, int stage,
                           const Weight<T, P>& weights, const Cut<T>& cut, int lane, int team,
                           const float (&sums)[Norm::kSums], float inv_n, F taken) {
   const bool fits = !kRagged || cut.fits(row.out);
   const float of_product = -sums[Norm::kSums - 1] * inv_n * row.rstd;
-  const float of_x = row.rstd * of_product;
-  float of_g = 0, rest = 0;
-  if constexpr (Norm::kCentered) {
-    of_g = -sums[0] * inv_n * row.rstd;
-    rest = fmaf(-row.mean, of_x, of_g);
-  }
+  float of_g = 0;
+  if constexpr (Norm::kCentered) of_g = -sums[0] * inv_n * row.rstd;
   const auto shared_part = [&](float x) {
-    if constexpr (!Norm::kCentered) return x * of_x;
-    return sizeof(T) == 4 ? fmaf(row.x_hat(x), of_product, of_g) : fmaf(x, of_x, rest);
+    const float x_hat = row.x_hat(x);
+    return Norm::kCentered ? fmaf(x_hat, of_product, of_g) : x_hat * of_product;
   };
   for_each_pack(slots, stage, weights, cut, lane, team,
                 [&](int k, const auto& grad, const auto& x, const auto& weight) {
