@@ -13,8 +13,8 @@ nearest point of its kernel, threads, dtype and layout, by distance over the log
 sizes. Kernels and chips that a file names and this installation lacks are no error.
 
 A file may name a chip that this one is "like": an op or dtype that was not measured here opens
-where it clearly won there. Of 168 calls that won by 1.3x on an H200, an H100 with the same kernels won
-all, the least by 1.13x.
+where it clearly won there. Of 168 calls that won by 1.3x on an H200, an H100 with the same kernels
+won all, the least by 1.13x.
 """
 
 import json
