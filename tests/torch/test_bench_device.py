@@ -12,7 +12,7 @@ from test_cli import polyops_command, small
 
 import polyops
 from polyops import _gates
-from polyops._bench import calls, contestants, gates, report, rows, shapes
+from polyops._bench import ahead, calls, contestants, gates, report, rows, shapes
 from polyops._bench.device import Device, find
 from polyops._bench.device_clock import DeviceTiming
 from polyops._bench.inputs import Case
@@ -104,7 +104,7 @@ def test_compile_is_of_devices():
 
 def timing(stock: float, ours: float, host_stock: float, host_ours: float) -> DeviceTiming:
     ratio = stock / ours
-    return DeviceTiming(stock, ours, ratio, ratio, ratio, host_stock, host_ours, {})
+    return DeviceTiming(stock, ours, ratio, ratio, ratio, host_stock, host_ours, ours / 2, {})
 
 
 def test_gate_of_a_tiny_call_goes_by_host_and_device():
@@ -118,6 +118,7 @@ def test_row_of_a_device():
     assert found["device"] == "cuda"
     assert found["gbs"] == 2.0  # 4000 bytes in 2 us
     assert found["limit_pct"] == 50.0
+    assert found["moving_pct"] == 50.0
     assert rows.host_us(found) == (6, 6.5)
     assert rows.overhead_us(found) == 0.5
     assert rows.is_loss(found)  # a tiny one, though its ratio is 2
@@ -140,28 +141,70 @@ def test_row_by_a_device_is_printed(target):
     assert others["compile"]["rows"] == 1
     assert others["compile"]["geomean"] == pytest.approx(1.5)
     text = console.export_text()
-    for word in ("toy", "GB/s", "compile ratio", "1.50", "host polyops us", "overhead: overload"):
+    for word in ("toy", "GB/s", "compile ratio", "1.50", "host polyops us", "% moving", "overhead: overload"):
         assert word in text
 
 
 # --- others and gates ----------------------------------------------------------------------------
 
 
-def test_other_libraries_where_they_are_installed(monkeypatch, target):
+def test_other_libraries_where_they_are_installed(monkeypatch, module):
     gems = SimpleNamespace(_FULL_CONFIG=[("relu", torch.neg), ("gelu", torch.neg, lambda: True)])
     monkeypatch.setitem(sys.modules, "flag_gems", gems)
     contestants._flag_gems.cache_clear()
     try:
         spec = small("relu", (8, 8), "contiguous", "float32")
+        unable = small("gelu", (8, 8), "contiguous", "float32")
+        able = {each.name(): ["flag_gems"] for each in (spec, unable)}
+        target = Device("cpu", module, able=able)
         case = target.prepared(spec)
         found = target.others(spec, case)
         assert found.keys() == {"flag_gems"}
         assert torch.equal(found["flag_gems"](), -case.fn.calls[1].args[0])
-        # One that cannot take the call is left out.
-        spec = small("gelu", (8, 8), "contiguous", "float32")
-        assert target.others(spec, target.prepared(spec)) == {}
+        # One that cannot take the call is left out, and so is one that was not able before.
+        assert target.others(unable, target.prepared(unable)) == {}
+        assert Device("cpu", module).others(spec, case) == {}
     finally:
         contestants._flag_gems.cache_clear()
+
+
+def test_other_libraries_by_the_arguments_of_theirs(monkeypatch):
+    def pool(grad, x, indices, *window):
+        return grad, x, indices, window
+
+    def conv2d(x, weight, bias, stride, padding, dilation, groups):
+        return stride, groups
+
+    config = [("max_pool2d_backward", pool), ("conv2d", conv2d), ("rms_norm", torch.neg)]
+    monkeypatch.setitem(sys.modules, "flag_gems", SimpleNamespace(_FULL_CONFIG=config))
+    contestants._flag_gems.cache_clear()
+    try:
+        gems = contestants._flag_gems()
+        assert gems["_fused_rms_norm"] is torch.neg
+        found = gems["max_pool2d_with_indices_backward"](1, 2, 3, 4, 5, 6, False, 7)
+        assert found == (1, 2, 7, (3, 4, 5, 6, False))
+        x = torch.ones(1, 1, 1, 1)
+        assert gems["convolution"](x, x, None, [2, 2], [0, 0], [1, 1], False, [0, 0], 4) == (
+            [2, 2],
+            4,
+        )
+        with pytest.raises(NotImplementedError):
+            gems["convolution"](x, x, None, [2, 2], [0, 0], [1, 1], True, [0, 0], 4)
+    finally:
+        contestants._flag_gems.cache_clear()
+
+
+@pytest.mark.slow
+def test_compiles_ahead_in_processes_of_their_own(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    spec = small("relu", (8, 8), "contiguous", "float32")
+    broken = replace(spec, overload="no_such_overload")
+    known = []
+    assert ahead.able([spec, broken], ["compile"], lambda: known.append(1)) == {
+        spec.name(): ["compile"]
+    }
+    assert len(known) == 1
+    assert list((tmp_path / "fxgraph").iterdir())
 
 
 def test_gates_of_a_device(target, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
+import torch
 from test_cli import small
 
 import polyops
@@ -72,3 +73,22 @@ def test_device_is_busy_while_a_batch_is_issued(module):
     assert len(busy) == 10
     clock.device_us(lambda: None, 1, 0)
     assert len(busy) == 10
+
+
+def test_moving_goes_through_the_memory(module, monkeypatch):
+    clock = Clock("cpu", module, 1 << 16)
+    moved = []
+
+    def neg(x: torch.Tensor, *, out: torch.Tensor) -> None:
+        moved.append((x.nbytes + out.nbytes, x.data_ptr()))
+        module.work(300.0)
+
+    monkeypatch.setattr(torch, "neg", neg)
+    assert clock.moving_us(1 << 15) == pytest.approx(300.0, rel=0.1)
+    assert {nbytes for nbytes, _ in moved} == {1 << 15}
+    assert len({place for _, place in moved}) == 4
+    calls = len(moved)
+    clock.moving_us(1 << 15)
+    assert len(moved) == calls  # it is known
+    assert clock.moving_us(1 << 30) == pytest.approx((1 << 30) / clock.copy_gbs / 1e3)
+    assert len(moved) == calls

@@ -1,5 +1,6 @@
 """A device, any that torch has a module for, as a target of the benchmark."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -41,12 +42,18 @@ def _driver(properties: Any) -> str | None:
 
 
 class Device:
-    """The current device of that type."""
+    """The current device of that type.
 
-    def __init__(self, name: str, module: Any, *, compiled: bool = False) -> None:
+    able: which other libraries compute a row, by its name, as ahead.able() found; of rows that it
+    lacks none is asked.
+    """
+
+    def __init__(
+        self, name: str, module: Any, *, able: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
         self.name = name
         self._module = module
-        self._compiled = compiled
+        self._able = able or {}
         self._peaks: dict[str, float] = {}
         self._properties = module.get_device_properties(module.current_device())
 
@@ -95,10 +102,11 @@ class Device:
 
     def others(self, spec: Spec, case: Case) -> Calls:
         assert isinstance(case.fn, Rotation), case.fn
-        return contestants.others(spec, case.fn, compiled=self._compiled)
+        names = self._able.get(spec.name(), ())
+        return contestants.others(spec, case.fn, names)
 
     def time(self, case: Case, others: Calls | None = None, hopeless: float = 0.0) -> DeviceTiming:
-        return device_clock.interleaved(self.clock, case.fn, others, hopeless)
+        return device_clock.interleaved(self.clock, case.fn, case.bytes, others, hopeless)
 
     def bandwidth(self, case: Case) -> float:
         return self.clock.copy_gbs

@@ -12,6 +12,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypedDict
 
 import torch
@@ -27,12 +28,15 @@ from polyops._bench.measure import (
     set_patched,
     timing_of,
 )
+from polyops._bench.rotation import MOST_COPIES, Rotation
 
 ROUNDS = 5  # a device's times spread less than a CPU's
 SAMPLE_US = 2_000.0
 SAMPLES = 3  # of a round, of which the median counts
 MOST_CALLS = 100  # of a sample: what it launches has to fit into the device's queue
 COPIED_BYTES = 1 << 30
+MOVING_CALLS = 20
+MOVING_ISSUE_US = 20.0 * MOVING_CALLS  # what the host needs, at most
 LEAD = 1.5  # times what the host needs to issue a batch, copies keep the device busy
 
 
@@ -47,11 +51,29 @@ class Clock:
         self._copy_us = math.inf
         self._keep_busy()
         self._copy_us = min(self.device_us(self._keep_busy, 5, 0) for _ in range(10))
+        self._moving_us: dict[int, float] = {}
 
     @property
     def copy_gbs(self) -> float:
         """Of a copy on the device, bytes read and written."""
         return 2 * self._source.nbytes / self._copy_us / 1e3
+
+    def moving_us(self, nbytes: int) -> float:
+        """Of the simplest kernel that moves as many bytes: torch.neg, which reads half of them."""
+        size = max(1, nbytes // (2 * self._source.element_size()))
+        if size > self._source.numel():
+            return nbytes / self.copy_gbs / 1e3
+        if size not in self._moving_us:
+            # In turn through all memory, so that none is in the cache.
+            starts = range(0, self._source.numel() - size + 1, size)[:MOST_COPIES]
+            calls = [
+                partial(torch.neg, self._source[start:][:size], out=self._copy[start:][:size])
+                for start in starts
+            ]
+            call = Rotation(calls)
+            samples = [self.device_us(call, MOVING_CALLS, MOVING_ISSUE_US) for _ in range(5)]
+            self._moving_us[size] = statistics.median(samples)
+        return self._moving_us[size]
 
     def _keep_busy(self) -> None:
         self._copy.copy_(self._source)
@@ -116,10 +138,14 @@ class Other(TypedDict):
 
 @dataclass(frozen=True)
 class DeviceTiming(Timing):
-    """Times on the device, and what the host takes to issue a call."""
+    """Times on the device, and what the host takes to issue a call.
+
+    moving_us: of the simplest kernel that moves as many bytes as the call has to.
+    """
 
     host_stock_us: float
     host_polyops_us: float
+    moving_us: float
     others: dict[str, Other]
 
     @property
@@ -133,10 +159,14 @@ class DeviceTiming(Timing):
 def interleaved(
     clock: Clock,
     fn: Callable[[], Any],
+    nbytes: int,
     others: dict[str, Callable[[], Any]] | None = None,
     hopeless: float = 0.0,
 ) -> DeviceTiming:
-    """The call with stock against polyops as it is set now, and other calls beside them."""
+    """The call with stock against polyops as it is set now, and other calls beside them.
+
+    nbytes: what the call has to move.
+    """
     stock, ours = Side(fn), Side(fn, patched=_C.is_patched())
     rest = {name: Side(other) for name, other in (others or {}).items()}
     sides = [stock, ours, *rest.values()]
@@ -153,6 +183,7 @@ def interleaved(
         **vars(timing_of(stock.device_us, ours.device_us)),
         host_stock_us=statistics.median(stock.host_us),
         host_polyops_us=statistics.median(ours.host_us),
+        moving_us=clock.moving_us(nbytes),
         others={name: _other(stock.device_us, side) for name, side in rest.items()},
     )
 

@@ -145,6 +145,7 @@ RATES: list[Column] = [
     ("GF/s", lambda row: f"{row['gflops']:.0f}" if row["gflops"] else ""),
     ("% limit", lambda row: f"{row['limit_pct']:.0f}"),
 ]
+MOVING: Column = ("% moving", lambda row: f"{row.get('moving_pct', 0.0):.0f}")
 HOST: list[Column] = [
     ("host stock us", lambda row: f"{host_us(row)[0]:.2f}"),
     ("host polyops us", lambda row: f"{host_us(row)[1]:.2f}"),
@@ -161,10 +162,13 @@ def _other(name: str) -> Column:
     return (f"{name} ratio", cell)
 
 
+NUMBERS = {"us", "ratio", "p20-p80", "GB/s", "GF/s", "limit", "moving", "MB"}
+
+
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        numeric = column.split()[-1] in ("us", "ratio", "p20-p80", "GB/s", "GF/s", "limit", "MB")
+        numeric = column.split()[-1] in NUMBERS
         table.add_column(column, justify="right" if numeric else "left", no_wrap=numeric)
     return table
 
@@ -179,7 +183,7 @@ def _table_of(rows: Sequence[Row], columns: Sequence[Column]) -> Table:
 
 def _rows_table(rows: Sequence[Row]) -> Table:
     others = dict.fromkeys(name for row in rows for name in row.get("others", {}))
-    host = HOST if any("host_stock_us" in row for row in rows) else []
+    host = [MOVING, *HOST] if any("host_stock_us" in row for row in rows) else []
     return _table_of(rows, [*CALL, *TIMES, *map(_other, others), *RATES, *host, KERNEL])
 
 

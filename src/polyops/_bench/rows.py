@@ -20,7 +20,8 @@ class Row(TypedDict):
     kernel: the one that ran, or "stock (reason)", or "error: ..." where the results disagree.
     p20, p80: percentiles of ratio over the rounds. limit_pct: 100 x the time that the measured
     bandwidth or peak rate allows / polyops' time. On a device these times are the device's, and
-    host_*_us what the host takes to issue the call; others: calls of other libraries, by name.
+    host_*_us what the host takes to issue the call; moving_pct: 100 x the time of the simplest
+    kernel that moves as many bytes / polyops' time; others: calls of other libraries, by name.
     """
 
     op: str
@@ -41,6 +42,7 @@ class Row(TypedDict):
     limit_pct: float
     host_stock_us: NotRequired[float]
     host_polyops_us: NotRequired[float]
+    moving_pct: NotRequired[float]
     others: NotRequired[dict[str, Other]]
 
 
@@ -82,6 +84,7 @@ def row_of(spec: Spec, case: Case, timing: Timing, bandwidth: float) -> Row:
     if isinstance(timing, DeviceTiming):
         row["host_stock_us"] = round(timing.host_stock_us, 3)
         row["host_polyops_us"] = round(timing.host_polyops_us, 3)
+        row["moving_pct"] = round(100 * timing.moving_us / us, 1)
         row["others"] = timing.others
     return row
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from polyops import _C, _gates
-from polyops._bench import device, gates, memory, report, rows, shapes
+from polyops._bench import ahead, contestants, device, gates, memory, report, rows, shapes
 from polyops._bench.cpu import Cpu
 from polyops._bench.rows import Row
 from polyops._bench.shapes import Spec
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     kept = kept_memory() if with_memory else []
     if not specs and not kept:
         raise ValueError("freed memory is not kept here, so there is nothing to measure")
-    target = target_of(args)
+    target = target_of(args, specs)
     if args.write_gates:
         return write_gates(target, specs, args)
     target.describe()  # which warms it up
@@ -57,9 +57,11 @@ def run(args: argparse.Namespace) -> int:
     return 1 if any(map(rows.is_error, measured)) else 0
 
 
-def target_of(args: argparse.Namespace) -> Target:
+def target_of(args: argparse.Namespace, specs: Sequence[Spec]) -> Target:
     if args.device != "cpu":
-        return device.Device(args.device, device.find(args.device), compiled=args.compile)
+        module = device.find(args.device)
+        others = {} if args.write_gates else able(specs, args.compile)
+        return device.Device(args.device, module, able=others)
     if args.compile:
         raise ValueError("--compile is of devices: pass --device, too")
     _C.recycle_tensor_memory()  # for good: this process only measures from here on
@@ -92,6 +94,16 @@ def progress() -> Progress:
         console=Console(stderr=True),
         transient=True,
     )
+
+
+def able(specs: Sequence[Spec], compiled: bool) -> dict[str, list[str]]:
+    """Which other libraries can compute the rows."""
+    names = contestants.names(compiled)
+    if not names:
+        return {}
+    with progress() as bar:
+        task = bar.add_task(", ".join(names), total=len(specs))
+        return ahead.able(specs, names, lambda: bar.advance(task))
 
 
 def kept_memory() -> list[memory.MemoryRow]:

@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""What binds each row: Nsight Compute's figures of the kernels that run it, on an NVIDIA GPU.
+
+    benchmarks/nvidia_limits.py benchmarks/results/nvidia_h200_forced.json --json limits.json
+
+Takes rows that a run has measured, those below --below percent of the speed of a copy, and calls
+each once under `ncu`, by the kernel that the run names. Of each kernel: its time, the bytes that
+the memory moved and how much of its peak that is, resident warps and issued instructions in percent
+of what the multiprocessors can have, and why warps that did not issue waited, the two main reasons.
+"""
+
+import argparse
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+STALL = "smsp__average_warps_issue_stalled_", "_per_issue_active.ratio"
+METRICS = {
+    "us": ("gpu__time_duration.sum", 1e-3),
+    "read_mb": ("dram__bytes_read.sum", 1e-6),
+    "written_mb": ("dram__bytes_write.sum", 1e-6),
+    "memory_pct": ("dram__throughput.avg.pct_of_peak_sustained_elapsed", 1),
+    "issue_pct": ("smsp__issue_active.avg.pct_of_peak_sustained_active", 1),
+    "warps_pct": ("sm__warps_active.avg.pct_of_peak_sustained_active", 1),
+    "registers": ("launch__registers_per_thread", 1),
+    "waves": ("launch__waves_per_multiprocessor", 1),
+}
+SEPARATOR = "spin_kernel"  # of torch.cuda._sleep, between rows
+
+
+def call(rows: list[dict[str, Any]]) -> None:
+    """In the process that ncu watches: prints nothing, runs each row once between separators."""
+    import torch
+
+    from polyops import _C
+    from polyops._bench import gates, shapes
+    from polyops._bench.calls import make
+    from polyops._bench.measure import patched
+
+    specs = {spec.name(): spec for spec in shapes.load(device="cuda")}
+    kernels = {kernel["name"]: kernel for kernel in _C.kernels()}
+    profiler: Any = torch.cuda.cudart()
+    for row in rows:
+        case = make(specs[named(row)])
+        with gates.forced(kernels[row["kernel"]]), patched(True):
+            case.fn()
+            torch.cuda.synchronize()
+            profiler.cudaProfilerStart()
+            torch.cuda._sleep(1)
+            case.fn()
+            torch.cuda.synchronize()
+            profiler.cudaProfilerStop()
+
+
+def named(row: dict[str, Any]) -> str:
+    """As shapes.Spec.name()."""
+    return " ".join(row[key] for key in ("overload", "direction", "dtype", "shape", "layout"))
+
+
+def profiled(rows: list[dict[str, Any]], work: Path) -> Iterator[list[dict[str, str]]]:
+    """Metrics of the kernels of each row."""
+    work.write_text(json.dumps(rows))
+    metrics = [name for name, _ in METRICS.values()] + [f"regex:{STALL[0]}.*{STALL[1]}"]
+    command = ["ncu", "--profile-from-start", "off", "--clock-control", "none"]
+    command += ["--csv", "--page", "raw", "--print-units", "base", "--metrics", ",".join(metrics)]
+    command += [sys.executable, __file__, str(work), "--call"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=False)
+    lines = printed.stdout.splitlines()
+    start = next((i for i, line in enumerate(lines) if line.startswith('"ID"')), None)
+    if start is None:
+        raise OSError(f"ncu failed: {printed.stdout[-2000:]}{printed.stderr[-2000:]}")
+    launches = list(csv.DictReader(lines[start:]))[1:]  # the first is the row of units
+    parts = groupby(launches, lambda launch: SEPARATOR in launch["Kernel Name"])
+    yield from (list(part) for separates, part in parts if not separates)
+
+
+def figures(launch: dict[str, str]) -> dict[str, Any]:
+    """Of a kernel."""
+    number = {key: float(text.replace(",", "")) for key, text in launch.items() if is_number(text)}
+    found: dict[str, Any] = {"kernel": launch["Kernel Name"].split("(")[0].split("<")[0]}
+    for name, (metric, scale) in METRICS.items():
+        found[name] = round(number[metric] * scale, 2)
+    stalls = {
+        key.removeprefix(STALL[0]).removesuffix(STALL[1]): value
+        for key, value in number.items()
+        if key.startswith(STALL[0]) and key.endswith(STALL[1]) and "selected" not in key
+    }
+    total = sum(stalls.values()) or 1.0
+    main = sorted(stalls, key=stalls.__getitem__, reverse=True)[:2]
+    found["waits_pct"] = {name: round(100 * stalls[name] / total) for name in main}
+    return found
+
+
+def is_number(text: str) -> bool:
+    """In ncu's notation."""
+    return text.replace(",", "").replace(".", "", 1).isdigit()
+
+
+def main() -> int:
+    """Runs itself under ncu."""
+    about = __doc__ or ""
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
+    parser.add_argument("results", type=Path, help="a file of polyops bench --json")
+    parser.add_argument("--below", type=float, default=90.0, help="percent of a copy's speed")
+    parser.add_argument("--least-mb", type=float, default=64.0, help="that a row moves")
+    parser.add_argument("--json", type=Path, default=Path("limits.json"))
+    parser.add_argument("--call", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.call:
+        call(json.loads(args.results.read_text()))
+        return 0
+    measured = json.loads(args.results.read_text())
+    rows = [
+        row
+        for row in measured["rows"]
+        if row["limit_pct"] < args.below
+        and row["gbs"] * row["polyops_us"] >= args.least_mb * 1e3
+        and not row["kernel"].startswith(("stock (", "error:"))
+    ]
+    found = [
+        {"row": named(row), "limit_pct": row["limit_pct"], "kernels": list(map(figures, launches))}
+        for row, launches in zip(rows, profiled(rows, args.json), strict=True)
+    ]
+    text = ",\n".join(json.dumps(each) for each in found)
+    machine = json.dumps(measured["machine"])
+    args.json.write_text(f'{{"machine": {machine}, "rows": [\n{text}\n]}}\n')
+    print(f"{args.json}: {len(found)} rows")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
