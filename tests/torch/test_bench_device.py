@@ -141,7 +141,15 @@ def test_row_by_a_device_is_printed(target):
     assert others["compile"]["rows"] == 1
     assert others["compile"]["geomean"] == pytest.approx(1.5)
     text = console.export_text()
-    for word in ("toy", "GB/s", "compile ratio", "1.50", "host polyops us", "% moving", "overhead: overload"):
+    for word in (
+        "toy",
+        "GB/s",
+        "compile ratio",
+        "1.50",
+        "host polyops us",
+        "% moving",
+        "overhead: overload",
+    ):
         assert word in text
 
 
