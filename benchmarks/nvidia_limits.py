@@ -12,6 +12,7 @@ of what the multiprocessors can have, and why warps that did not issue waited, t
 import argparse
 import csv
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -82,7 +83,7 @@ def profiled(rows: list[dict[str, Any]], work: Path) -> Iterator[list[dict[str, 
 def figures(launch: dict[str, str]) -> dict[str, Any]:
     """Of a kernel."""
     number = {key: float(text.replace(",", "")) for key, text in launch.items() if is_number(text)}
-    found: dict[str, Any] = {"kernel": launch["Kernel Name"].split("(")[0].split("<")[0]}
+    found: dict[str, Any] = {"kernel": short(launch["Kernel Name"])}
     for name, (metric, scale) in METRICS.items():
         found[name] = round(number[metric] * scale, 2)
     stalls = {
@@ -94,6 +95,13 @@ def figures(launch: dict[str, str]) -> dict[str, Any]:
     main = sorted(stalls, key=stalls.__getitem__, reverse=True)[:2]
     found["waits_pct"] = {name: round(100 * stalls[name] / total) for name in main}
     return found
+
+
+def short(name: str) -> str:
+    """Of a function in C++, the name alone: no namespaces, types and arguments."""
+    for unnamed in ("(anonymous namespace)::", "<unnamed>::"):
+        name = name.replace(unnamed, "")
+    return re.split(r"[<(]", name.removeprefix("void "))[0].split("::")[-1]
 
 
 def is_number(text: str) -> bool:
