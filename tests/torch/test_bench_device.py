@@ -15,7 +15,7 @@ from polyops import _gates
 from polyops._bench import ahead, calls, contestants, gates, report, rows, shapes
 from polyops._bench.device import Device, find
 from polyops._bench.device_clock import DeviceTiming
-from polyops._bench.inputs import Case
+from polyops._bench.inputs import Case, nbytes
 
 OPS = {"softmax", "log_softmax", "layer_norm", "rms_norm", "gelu", "relu", "cat", "nll_loss"}
 OPS |= {f"upsample_{mode}2d" for mode in ("nearest", "bilinear", "bicubic")}
@@ -233,3 +233,11 @@ def test_gates_of_a_device_without_kernels(module):
         gates.check_possible(Device("xpu", module))
     with pytest.raises(ValueError, match="no kernel of xpu ran"):
         gates.write(Device("xpu", module), [])
+
+
+def test_bytes_between_elements_are_moved_too():
+    x = torch.empty(6, 8, dtype=torch.bfloat16)
+    assert nbytes(x, None, x.t(), x[:, 2:6]) == 96 + 96 + 48
+    assert nbytes(x[:, ::2]) == 96
+    assert nbytes(torch.empty(6, 80, dtype=torch.bfloat16)[:, ::40]) == 12 * 32
+    assert nbytes(x[:1].expand(5, 8), x[:1, :1]) == 5 * 16 + 2

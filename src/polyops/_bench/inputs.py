@@ -66,8 +66,18 @@ class Inputs:
         return self.tensor(self.spec.sizes, layout)
 
 
+SECTOR = 32  # bytes; less of them no memory moves
+
+
 def nbytes(*tensors: Tensor | None) -> int:
-    return sum(t.numel() * t.element_size() for t in tensors if t is not None)
+    """What is moved to read or write these: of elements that lie apart, what lies between, too."""
+    return sum(_moved(t) for t in tensors if t is not None)
+
+
+def _moved(t: Tensor) -> int:
+    strides = [stride for stride, n in zip(t.stride(), t.shape, strict=True) if n > 1 and stride]
+    size = t.element_size()
+    return t.numel() * min(min(strides, default=1) * size, max(size, SECTOR))
 
 
 def _listed(results: Any) -> list[Tensor]:
