@@ -7,6 +7,14 @@ Takes rows that a run has measured, those below --below percent of the speed of 
 each once under `ncu`, by the kernel that the run names. Of each kernel: its time, the bytes that
 the memory moved and how much of its peak that is, resident warps and issued instructions in percent
 of what the multiprocessors can have, and why warps that did not issue waited, the two main reasons.
+`bound` says what follows from it:
+
+    size      as fast as the simplest kernel that moves as many bytes
+    re-read   the memory moved a fifth more than each tensor once
+    memory    its bandwidth
+    issue     the multiprocessors issue instructions most of the time
+    launches  a sixth of the time is in further kernels, which wait for the first
+    the reason why most warps waited, in Nsight Compute's words
 """
 
 import argparse
@@ -15,6 +23,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
@@ -80,6 +89,20 @@ def profiled(rows: list[dict[str, Any]], work: Path) -> Iterator[list[dict[str, 
     yield from (list(part) for separates, part in parts if not separates)
 
 
+def bound(row: dict[str, Any], kernels: list[dict[str, Any]]) -> str:
+    """Of a row, as above."""
+    longest = max(kernels, key=lambda kernel: kernel["us"])
+    moved = sum(kernel["read_mb"] + kernel["written_mb"] for kernel in kernels)
+    found = {
+        "size": row.get("moving_pct", 0) >= 95,
+        "re-read": moved >= 1.2e-3 * row["gbs"] * row["polyops_us"],
+        "memory": longest["memory_pct"] >= 85,
+        "issue": longest["issue_pct"] >= 70,
+        "launches": sum(kernel["us"] for kernel in kernels) >= 1.2 * longest["us"],
+    }
+    return next((name for name, holds in found.items() if holds), next(iter(longest["waits_pct"])))
+
+
 def figures(launch: dict[str, str]) -> dict[str, Any]:
     """Of a kernel."""
     number = {key: float(text.replace(",", "")) for key, text in launch.items() if is_number(text)}
@@ -111,8 +134,7 @@ def is_number(text: str) -> bool:
 
 def main() -> int:
     """Runs itself under ncu."""
-    about = __doc__ or ""
-    parser = argparse.ArgumentParser(description=about.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("results", type=Path, help="a file of polyops bench --json")
     parser.add_argument("--below", type=float, default=90.0, help="percent of a copy's speed")
     parser.add_argument("--least-mb", type=float, default=64.0, help="that a row moves")
@@ -130,14 +152,16 @@ def main() -> int:
         and row["gbs"] * row["polyops_us"] >= args.least_mb * 1e3
         and not row["kernel"].startswith(("stock (", "error:"))
     ]
-    found = [
-        {"row": named(row), "limit_pct": row["limit_pct"], "kernels": list(map(figures, launches))}
-        for row, launches in zip(rows, profiled(rows, args.json), strict=True)
-    ]
-    text = ",\n".join(json.dumps(each) for each in found)
+    found = []
+    for row, launches in zip(rows, profiled(rows, args.json), strict=True):
+        kernels = list(map(figures, launches))
+        about = {key: row[key] for key in ("limit_pct", "moving_pct") if key in row}
+        found.append({"row": named(row), "bound": bound(row, kernels), **about, "kernels": kernels})
+    text = ",\n".join(map(json.dumps, found))
     machine = json.dumps(measured["machine"])
     args.json.write_text(f'{{"machine": {machine}, "rows": [\n{text}\n]}}\n')
-    print(f"{args.json}: {len(found)} rows")
+    counts = Counter(each["bound"] for each in found).most_common()
+    print(f"{args.json}: {len(found)} rows:", *(f"{count} {name}" for name, count in counts))
     return 0
 
 
