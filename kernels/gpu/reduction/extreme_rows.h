@@ -114,6 +114,7 @@ template <class Op, class T>
 GPU_KERNEL(kRowThreads, kRowBlocks<T>)
 find_in_rows(const GPU_CONSTANT ExtremeRowsCall<T> c) {
   GPU_SHARED(Key, shared, kMostWaves);
+  if (c.keys != nullptr) let_later_begin();
   const RowParts& rows = c.rows;
   const int team = 1 << rows.team_log2, in_team = thread_id() & (team - 1);
   const auto task = static_cast<uint32_t>(block_id() << (kRowThreadsLog2 - rows.team_log2)) +

@@ -1,6 +1,6 @@
 // Results of neighbours. A team of lanes folds a chunk of a result's elements, with kRowPacks packs
 // of each lane in flight: a few lanes, a wave or a block. Of chunks several make a result: then
-// each leaves its part in scratch memory, and a second launch folds those, which lie as rows do.
+// each leaves its part in scratch memory, and a second launch merges those (parts.h).
 #ifndef POLYOPS_GPU_REDUCTION_ROWS_H_
 #define POLYOPS_GPU_REDUCTION_ROWS_H_
 
@@ -8,6 +8,7 @@
 #include "gpu.h"
 #include "layout.h"
 #include "op.h"
+#include "parts.h"
 #include "row.h"
 
 namespace polyops::gpu {
@@ -26,8 +27,6 @@ constexpr int kLeastLanes = 4, kWaveLog2 = 5;
 constexpr int64_t kManyWaves = int64_t{132} * 32, kManyBlocks = int64_t{132} * 32;
 constexpr int64_t kLeastChunk = 8192;      // elements worth a team of their own
 constexpr int64_t kLeastSplit = 16 << 10;  // fewer are folded in one launch
-
-inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Runs are cut into parts; a chunk is some parts.
 struct RowParts {
@@ -162,6 +161,7 @@ template <class Op, class T>
 GPU_KERNEL(kRowThreads, kRowBlocks<T>)
 fold_rows(const GPU_CONSTANT RowsCall<T> c) {
   GPU_SHARED(float, shared, kMostWaves);
+  if (c.parts != nullptr) let_later_begin();
   const RowParts& rows = c.rows;
   const int in_team = thread_id() & ((1 << rows.team_log2) - 1);
   const auto task = static_cast<uint32_t>(block_id() << (kRowThreadsLog2 - rows.team_log2)) +
@@ -195,15 +195,6 @@ int launch_fold_rows(const RowsCall<T>& call, const polyops_context* ctx) {
   return gpu::launch(fold_rows<Op, T>, {blocks, kRowThreads}, ctx, call);
 }
 
-// Results numbered as the walk does, where each has so many elements in src one after the other.
-inline Walk<2> numbered(Walk<2> walk, int64_t each) {
-  for (int d = 0; d < walk.rank; ++d) {
-    walk.strides[1][d] = each;
-    each *= walk.sizes[d];
-  }
-  return walk;
-}
-
 template <class T>
 RowParts parts_of(const ReductionLayout& of) {
   return row_parts(of.kept.numel(), of.n, of.count, of.run_stride, kPack<T>);
@@ -225,10 +216,7 @@ int launch_rows(const ReductionLayout& of, const T* src, const Result& dst,
   call.parts = static_cast<float*>(ctx->scratch);
   const int status = launch_fold_rows<Op>(call, ctx);
   if (status != POLYOPS_OK) return status;
-  const RowsCall<float> last = {call.parts, numbered(of.kept, chunks),
-                                slices,     row_parts(slices, chunks, 1, 0, kPack<float>),
-                                dst,        nullptr};
-  return launch_fold_rows<Op>(last, ctx);
+  return launch_merge_parts<OneNumber<Op>>(call.parts, of, chunks, {dst}, ctx);
 }
 
 }  // namespace

@@ -3,8 +3,8 @@
 #define POLYOPS_GPU_REDUCTION_STATE_ROWS_H_
 
 #include "gpu.h"
+#include "parts.h"
 #include "rows.h"
-#include "state_parts.h"
 #include "states.h"
 
 namespace polyops::gpu {
@@ -74,6 +74,7 @@ GPU_KERNEL(kRowThreads, kStateRowBlocks<T>)
 fold_state_rows(const GPU_CONSTANT StateRowsCall<Op, T> c) {
   using N = typename Op::Numbers;
   GPU_SHARED(float, shared, N::kSize* kMostWaves);
+  if (c.parts != nullptr) let_later_begin();
   const RowParts& rows = c.rows;
   const int in_team = thread_id() & ((1 << rows.team_log2) - 1);
   const auto task = static_cast<uint32_t>(block_id() << (kRowThreadsLog2 - rows.team_log2)) +
