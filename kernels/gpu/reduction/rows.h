@@ -51,6 +51,31 @@ struct RowParts {
   }
 };
 
+// A thread's place in its team, and the team's task, a chunk of a slice. ours: there is one; the
+// other threads come along for the shuffles.
+struct RowTask {
+  int in_team;
+  uint32_t task, slice;
+  bool ours;
+
+  GPU_DEVICE RowTask(const RowParts& rows, uint32_t slices) {
+    in_team = thread_id() & ((1 << rows.team_log2) - 1);
+    task = static_cast<uint32_t>(block_id() << (kRowThreadsLog2 - rows.team_log2)) +
+           static_cast<uint32_t>(thread_id() >> rows.team_log2);
+    slice = rows.by_chunks.quotient(task);
+    ours = slice < slices;
+  }
+
+  // Calls f(offset of the first element, elements, lane, lanes) for the runs of those lanes.
+  template <class F>
+  GPU_DEVICE void for_each_run(const RowParts& rows, F f) const {
+    const int lanes = 1 << rows.lanes_log2;
+    rows.for_each(task - slice * rows.chunks, in_team >> rows.lanes_log2,
+                  1u << (rows.team_log2 - rows.lanes_log2),
+                  [&](int64_t offset, int32_t n) { f(offset, n, in_team & (lanes - 1), lanes); });
+  }
+};
+
 // The smallest team, up to 2^most, of which each lane has no more than kRowPacks packs, and at most
 // two elements at the ends.
 inline int lanes_log2(int64_t elements, int64_t pack, int most) {
@@ -96,12 +121,7 @@ template <class Op, class T>
 GPU_DEVICE float fold_pack(const Words& words) {
   float x[kPack<T>];
   unpack<T>(words, x);
-#pragma unroll
-  for (int half = kPack<T> / 2; half > 0; half /= 2) {
-#pragma unroll
-    for (int j = 0; j < half; ++j) x[j] = Op::merge(x[j], x[j + half]);
-  }
-  return x[0];
+  return merge_halves<Op>(x);
 }
 
 // Of a run. All loads of a turn are issued before the first is used; before all a lane's first
@@ -163,26 +183,20 @@ fold_rows(const GPU_CONSTANT RowsCall<T> c) {
   GPU_SHARED(float, shared, kMostWaves);
   if (c.parts != nullptr) let_later_begin();
   const RowParts& rows = c.rows;
-  const int in_team = thread_id() & ((1 << rows.team_log2) - 1);
-  const auto task = static_cast<uint32_t>(block_id() << (kRowThreadsLog2 - rows.team_log2)) +
-                    static_cast<uint32_t>(thread_id() >> rows.team_log2);
-  const uint32_t slice = rows.by_chunks.quotient(task);
-  const bool ours = slice < c.slices;  // the others come along for the shuffles
+  const RowTask task(rows, c.slices);
   int64_t at[2] = {};
   float x = Op::kNone;
-  if (ours) {
-    c.kept.offsets(slice, at);
+  if (task.ours) {
+    c.kept.offsets(task.slice, at);
     const T* src = c.src + at[1];
-    const int lanes = 1 << rows.lanes_log2;
-    rows.for_each(task - slice * rows.chunks, in_team >> rows.lanes_log2,
-                  1u << (rows.team_log2 - rows.lanes_log2), [&](int64_t offset, int32_t n) {
-                    x = Op::merge(x, fold_run<Op>(src + offset, n, in_team & (lanes - 1), lanes));
-                  });
+    task.for_each_run(rows, [&](int64_t offset, int32_t n, int lane, int lanes) {
+      x = Op::merge(x, fold_run<Op>(src + offset, n, lane, lanes));
+    });
   }
   x = merge_team<Op>(x, 1 << rows.team_log2, shared);
-  if (!ours || in_team != 0) return;
+  if (!task.ours || task.in_team != 0) return;
   if (c.parts != nullptr) {
-    c.parts[task] = x;
+    c.parts[task.task] = x;
   } else {
     c.dst.store(at[0], x);
   }

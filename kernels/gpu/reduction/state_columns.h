@@ -90,11 +90,7 @@ GPU_DEVICE void merge_down_numbers(const StateColumnsCall<Op, T>& c, uint32_t fi
         x[k] = Op::merge(x[k], get_numbers<N>(shared, kStatePitch<kWide>, at));
       }
     }
-#pragma unroll
-    for (int half = kMergeChains / 2; half > 0; half /= 2) {
-#pragma unroll
-      for (int k = 0; k < half; ++k) x[k] = Op::merge(x[k], x[k + half]);
-    }
+    merge_halves<Op>(x);
     const ColumnTask task(of, first_task + team, kWide);
     if (task.ours && task.column + column < static_cast<uint32_t>(of.width)) {
       store_column_numbers<Op>(c, task, task.column + column, x[0]);
