@@ -30,43 +30,24 @@ const char* read(const at::Tensor& self, Dims dims, polyops_reduction_args* args
 }
 
 // uint8 alone has results of its own type.
-c10::ScalarType type_of_result(const at::Tensor& self) {
-  return self.scalar_type() == at::kByte ? at::kByte : at::kBool;
+Reduction reduction_of_bytes(polyops_reduction_args* args, const at::Tensor& self, bool keepdim) {
+  const c10::ScalarType type = self.scalar_type() == at::kByte ? at::kByte : at::kBool;
+  Reduction reduction = reduction_of(args, self, keepdim, type);
+  reduction.dtype = POLYOPS_UINT8;
+  return reduction;
 }
 
 std::optional<at::Tensor> search(Call& call, const at::Tensor& self, Dims dims, bool keepdim) {
   polyops_reduction_args args;
-  if (const char* reason = read(self, dims, &args)) {
-    call.decline(reason);
-    return std::nullopt;
-  }
-  const ReducedSizes sizes = result_sizes(self, args.dims, keepdim);
-  const c10::ScalarType type = type_of_result(self);
-  describe_contiguous(sizes, type, &args.dst);
-  args.dst.dtype = POLYOPS_UINT8;
-  keep_dimensions(args.src, args.dims, keepdim, &args.dst);
-  if (!call.choose(&args)) return std::nullopt;
-  at::Tensor out = allocate(self, sizes, type);
-  set_input(&args.src, self);
-  set_output(&args.dst, out);
-  if (!call.launch(&args, out)) return std::nullopt;
-  return out;
+  const char* reason = read(self, dims, &args);
+  return reduce(call, reason, reduction_of_bytes(&args, self, keepdim));
 }
 
 bool search_into(Call& call, const at::Tensor& self, Dims dims, bool keepdim,
                  const at::Tensor& out) {
   polyops_reduction_args args;
-  if (const char* reason = read(self, dims, &args)) return call.decline(reason);
-  const ReducedSizes sizes = result_sizes(self, args.dims, keepdim);
-  const char* reason = check_out(out, sizes, self, type_of_result(self));
-  if (!reason && shares_storage(out, self)) reason = "out shares memory with an input";
-  if (!reason) reason = describe_as(out, POLYOPS_UINT8, &args.dst);
-  if (reason) return call.decline(reason);
-  keep_dimensions(args.src, args.dims, keepdim, &args.dst);
-  if (!call.choose(&args)) return false;
-  set_input(&args.src, self);
-  set_output(&args.dst, out);
-  return call.launch(&args, out);
+  const char* reason = read(self, dims, &args);
+  return reduce_into(call, reason, reduction_of_bytes(&args, self, keepdim), out);
 }
 
 // Of no dimensions each element is a result; to others that means all of them.

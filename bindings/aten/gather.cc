@@ -6,59 +6,34 @@
 
 #include <optional>
 
+#include "aten/by_index.h"
 #include "aten/table.h"
-#include "torch/view.h"
 #include "torch/wrap.h"
 
 namespace polyops::torch_binding {
 namespace {
 
-// dst is described as a new tensor.
-bool prepare(Call& call, const at::Tensor& self, int64_t dim, const at::Tensor& index,
-             polyops_gather_args* args) {
-  if (!self.defined()) return call.decline("undefined tensor");
-  const char* reason = describe_as(self, dtype_of_bits(self.scalar_type()), &args->src);
-  if (!reason) reason = describe_rows(index, &args->index);
-  if (reason) return call.decline(reason);
-  if (index.device() != self.device()) return call.decline("mixed devices");
-  const int64_t rank = self.dim();
-  if (rank == 0 || index.dim() == 0) return call.decline("scalar");
-  if (dim < -rank || dim >= rank) return call.decline("dim");
-  args->struct_size = sizeof *args;
-  args->dim = static_cast<int32_t>(dim < 0 ? dim + rank : dim);
-  describe_contiguous(index.sizes(), self.scalar_type(), &args->dst);
-  args->dst.dtype = args->src.dtype;
-  return true;
-}
-
-bool run(Call& call, const at::Tensor& self, const at::Tensor& index, const at::Tensor& out,
-         polyops_gather_args* args) {
-  set_input(&args->src, self);
-  set_input(&args->index, index);
-  set_output(&args->dst, out);
-  return call.launch(args, out);
+const char* read(const at::Tensor& self, int64_t dim, const at::Tensor& index,
+                 polyops_gather_args* args) {
+  const char* reason = describe_taken(self, dim, index, args);
+  return !reason && index.dim() == 0 ? "scalar" : reason;
 }
 
 std::optional<at::Tensor> gather(Call& call, const at::Tensor& self, int64_t dim,
                                  const at::Tensor& index, bool /*sparse_grad*/) {
   polyops_gather_args args;
-  if (!prepare(call, self, dim, index, &args) || !call.choose(&args)) return std::nullopt;
-  at::Tensor out = allocate(self, index.sizes(), self.scalar_type());
-  if (!run(call, self, index, out, &args)) return std::nullopt;
-  return out;
+  if (const char* reason = read(self, dim, index, &args)) {
+    call.decline(reason);
+    return std::nullopt;
+  }
+  return take(call, self, index, index.sizes(), &args);
 }
 
 bool gather_out(Call& call, const at::Tensor& self, int64_t dim, const at::Tensor& index,
                 bool /*sparse_grad*/, at::Tensor& out) {
   polyops_gather_args args;
-  if (!prepare(call, self, dim, index, &args)) return false;
-  if (const char* reason = check_out(out, index.sizes(), self)) return call.decline(reason);
-  if (shares_storage(out, self) || shares_storage(out, index)) {
-    return call.decline("out shares memory with an input");
-  }
-  const char* reason = describe_as(out, args.dst.dtype, &args.dst);
-  if (reason) return call.decline(reason);
-  return call.choose(&args) && run(call, self, index, out, &args);
+  if (const char* reason = read(self, dim, index, &args)) return call.decline(reason);
+  return take_into(call, self, index, index.sizes(), out, &args);
 }
 
 }  // namespace

@@ -30,36 +30,17 @@ const char* read(const at::Tensor& self, const at::Scalar& order, Dims dims,
 std::optional<at::Tensor> norm(Call& call, const at::Tensor& self, const at::Scalar& order,
                                Dims dims, bool keepdim, Dtype dtype) {
   polyops_vector_norm_args args;
-  if (const char* reason = read(self, order, dims, &args)) {
-    call.decline(reason);
-    return std::nullopt;
-  }
-  const ReducedSizes sizes = result_sizes(self, args.dims, keepdim);
+  const char* reason = read(self, order, dims, &args);
   const at::ScalarType type = dtype.value_or(self.scalar_type());
-  describe_contiguous(sizes, type, &args.dst);
-  keep_dimensions(args.src, args.dims, keepdim, &args.dst);
-  if (!call.choose(&args)) return std::nullopt;
-  at::Tensor out = allocate(self, sizes, type);
-  set_input(&args.src, self);
-  set_output(&args.dst, out);
-  if (!call.launch(&args, out)) return std::nullopt;
-  return out;
+  return reduce(call, reason, reduction_of(&args, self, keepdim, type));
 }
 
 bool norm_out(Call& call, const at::Tensor& self, const at::Scalar& order, Dims dims, bool keepdim,
               Dtype dtype, at::Tensor& out) {
   polyops_vector_norm_args args;
-  if (const char* reason = read(self, order, dims, &args)) return call.decline(reason);
-  const ReducedSizes sizes = result_sizes(self, args.dims, keepdim);
-  const char* reason = check_out(out, sizes, self, dtype.value_or(self.scalar_type()));
-  if (!reason && shares_storage(out, self)) reason = "out shares memory with an input";
-  if (!reason) reason = describe(out, &args.dst);
-  if (reason) return call.decline(reason);
-  keep_dimensions(args.src, args.dims, keepdim, &args.dst);
-  if (!call.choose(&args)) return false;
-  set_input(&args.src, self);
-  set_output(&args.dst, out);
-  return call.launch(&args, out);
+  const char* reason = read(self, order, dims, &args);
+  const at::ScalarType type = dtype.value_or(self.scalar_type());
+  return reduce_into(call, reason, reduction_of(&args, self, keepdim, type), out);
 }
 
 }  // namespace

@@ -40,4 +40,40 @@ void keep_dimensions(const polyops_tensor& src, uint32_t mask, bool keepdim, pol
   }
 }
 
+std::optional<at::Tensor> reduce(Call& call, const char* reason, const Reduction& of,
+                                 at::Tensor* second) {
+  if (reason) {
+    call.decline(reason);
+    return std::nullopt;
+  }
+  const ReducedSizes sizes = result_sizes(of.self, *of.dims, of.keepdim);
+  describe_contiguous(sizes, of.type, of.dst);
+  of.dst->dtype = of.dtype;
+  keep_dimensions(*of.src, *of.dims, of.keepdim, of.dst);
+  if (second) *of.second = *of.dst;
+  if (!call.choose(of.args)) return std::nullopt;
+  at::Tensor out = allocate(of.self, sizes, of.type);
+  set_input(of.src, of.self);
+  set_output(of.dst, out);
+  if (second) {
+    *second = allocate(of.self, sizes, of.type);
+    set_output(of.second, *second);
+  }
+  if (!call.launch(of.args, out)) return std::nullopt;
+  return out;
+}
+
+bool reduce_into(Call& call, const char* reason, const Reduction& of, const at::Tensor& out) {
+  if (reason) return call.decline(reason);
+  reason = check_out(out, result_sizes(of.self, *of.dims, of.keepdim), of.self, of.type);
+  if (!reason && shares_storage(out, of.self)) reason = "out shares memory with an input";
+  if (!reason) reason = describe_as(out, of.dtype, of.dst);
+  if (reason) return call.decline(reason);
+  keep_dimensions(*of.src, *of.dims, of.keepdim, of.dst);
+  if (!call.choose(of.args)) return false;
+  set_input(of.src, of.self);
+  set_output(of.dst, out);
+  return call.launch(of.args, out);
+}
+
 }  // namespace polyops::torch_binding

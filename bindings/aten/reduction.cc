@@ -23,67 +23,38 @@ namespace {
 using Dims = at::OptionalIntArrayRef;
 using Dtype = std::optional<at::ScalarType>;
 
-std::optional<at::Tensor> reduce(Call& call, const at::Tensor& self, Dims dims, bool keepdim,
-                                 Dtype dtype) {
-  polyops_reduction_args args;
-  const char* reason = describe(self, &args.src);
-  if (!reason) reason = read_dims(dims, self.dim(), &args.dims);
-  if (reason) {
-    call.decline(reason);
-    return std::nullopt;
-  }
-  args.struct_size = sizeof args;
-  const ReducedSizes sizes = result_sizes(self, args.dims, keepdim);
-  const at::ScalarType type = dtype.value_or(self.scalar_type());
-  describe_contiguous(sizes, type, &args.dst);
-  keep_dimensions(args.src, args.dims, keepdim, &args.dst);
-  if (!call.choose(&args)) return std::nullopt;
-  at::Tensor out = allocate(self, sizes, type);
-  set_input(&args.src, self);
-  set_output(&args.dst, out);
-  if (!call.launch(&args, out)) return std::nullopt;
-  return out;
-}
-
-// Of the dtype of out.
-bool reduce_into(Call& call, const at::Tensor& self, Dims dims, bool keepdim, Dtype dtype,
-                 const at::Tensor& out) {
-  polyops_reduction_args args;
-  const char* reason = describe(self, &args.src);
-  if (!reason) reason = read_dims(dims, self.dim(), &args.dims);
-  if (reason) return call.decline(reason);
-  args.struct_size = sizeof args;
-  const ReducedSizes sizes = result_sizes(self, args.dims, keepdim);
-  if (out.defined() && !dtype.has_value()) dtype = out.scalar_type();
-  reason = check_out(out, sizes, self, dtype.value_or(self.scalar_type()));
-  if (!reason && shares_storage(out, self)) reason = "out shares memory with an input";
-  if (!reason) reason = describe(out, &args.dst);
-  if (reason) return call.decline(reason);
-  keep_dimensions(args.src, args.dims, keepdim, &args.dst);
-  if (!call.choose(&args)) return false;
-  set_input(&args.src, self);
-  set_output(&args.dst, out);
-  return call.launch(&args, out);
+const char* read(const at::Tensor& self, Dims dims, polyops_reduction_args* args) {
+  args->struct_size = sizeof *args;
+  if (const char* reason = describe(self, &args->src)) return reason;
+  return read_dims(dims, self.dim(), &args->dims);
 }
 
 std::optional<at::Tensor> sum(Call& call, const at::Tensor& self, Dims dims, bool keepdim,
                               Dtype dtype) {
-  return reduce(call, self, dims, keepdim, dtype);
+  polyops_reduction_args args;
+  const char* reason = read(self, dims, &args);
+  const at::ScalarType type = dtype.value_or(self.scalar_type());
+  return reduce(call, reason, reduction_of(&args, self, keepdim, type));
 }
 
+// Of the dtype of out.
 bool sum_out(Call& call, const at::Tensor& self, Dims dims, bool keepdim, Dtype dtype,
              at::Tensor& out) {
-  return reduce_into(call, self, dims, keepdim, dtype, out);
+  polyops_reduction_args args;
+  const char* reason = read(self, dims, &args);
+  if (out.defined() && !dtype.has_value()) dtype = out.scalar_type();
+  const at::ScalarType type = dtype.value_or(self.scalar_type());
+  return reduce_into(call, reason, reduction_of(&args, self, keepdim, type), out);
 }
 
 std::optional<at::Tensor> amax(Call& call, const at::Tensor& self, at::IntArrayRef dims,
                                bool keepdim) {
-  return reduce(call, self, dims, keepdim, std::nullopt);
+  return sum(call, self, dims, keepdim, std::nullopt);
 }
 
 bool amax_out(Call& call, const at::Tensor& self, at::IntArrayRef dims, bool keepdim,
               at::Tensor& out) {
-  return reduce_into(call, self, dims, keepdim, std::nullopt, out);
+  return sum_out(call, self, dims, keepdim, std::nullopt, out);
 }
 
 // Of no dimensions stock has shapes that do not fit.
@@ -91,7 +62,7 @@ constexpr const char kNoDims[] = "no dimensions";
 
 std::optional<at::Tensor> logsumexp(Call& call, const at::Tensor& self, at::IntArrayRef dims,
                                     bool keepdim) {
-  if (!dims.empty()) return reduce(call, self, dims, keepdim, std::nullopt);
+  if (!dims.empty()) return sum(call, self, dims, keepdim, std::nullopt);
   call.decline(kNoDims);
   return std::nullopt;
 }
@@ -99,7 +70,7 @@ std::optional<at::Tensor> logsumexp(Call& call, const at::Tensor& self, at::IntA
 bool logsumexp_out(Call& call, const at::Tensor& self, at::IntArrayRef dims, bool keepdim,
                    at::Tensor& out) {
   if (dims.empty()) return call.decline(kNoDims);
-  return reduce_into(call, self, dims, keepdim, std::nullopt, out);
+  return sum_out(call, self, dims, keepdim, std::nullopt, out);
 }
 
 }  // namespace

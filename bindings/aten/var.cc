@@ -34,56 +34,30 @@ const char* read(const at::Tensor& self, Dims dims, Correction correction, polyo
   return read_dims(dims, self.dim(), &args->dims);
 }
 
-// dst alone, or mean, too.
-std::optional<Two> compute(Call& call, const at::Tensor& self, Dims dims, Correction correction,
-                           bool keepdim, bool with_mean) {
-  polyops_var_args args;
-  if (const char* reason = read(self, dims, correction, &args)) {
-    call.decline(reason);
-    return std::nullopt;
-  }
-  const ReducedSizes sizes = result_sizes(self, args.dims, keepdim);
-  describe_contiguous(sizes, self.scalar_type(), &args.dst);
-  keep_dimensions(args.src, args.dims, keepdim, &args.dst);
-  if (with_mean) args.mean = args.dst;
-  if (!call.choose(&args)) return std::nullopt;
-  at::Tensor out = allocate(self, sizes, self.scalar_type()), mean;
-  set_input(&args.src, self);
-  set_output(&args.dst, out);
-  if (with_mean) {
-    mean = allocate(self, sizes, self.scalar_type());
-    set_output(&args.mean, mean);
-  }
-  if (!call.launch(&args, out)) return std::nullopt;
-  return Two(std::move(out), std::move(mean));
-}
-
 std::optional<at::Tensor> var(Call& call, const at::Tensor& self, Dims dims, Correction correction,
                               bool keepdim) {
-  std::optional<Two> both = compute(call, self, dims, correction, keepdim, false);
-  if (!both.has_value()) return std::nullopt;
-  return std::get<0>(*std::move(both));
+  polyops_var_args args;
+  const char* reason = read(self, dims, correction, &args);
+  return reduce(call, reason, reduction_of(&args, self, keepdim, self.scalar_type()));
 }
 
 std::optional<Two> var_mean(Call& call, const at::Tensor& self, Dims dims, Correction correction,
                             bool keepdim) {
-  return compute(call, self, dims, correction, keepdim, true);
+  polyops_var_args args;
+  const char* reason = read(self, dims, correction, &args);
+  Reduction reduction = reduction_of(&args, self, keepdim, self.scalar_type());
+  reduction.second = &args.mean;
+  at::Tensor mean;
+  std::optional<at::Tensor> out = reduce(call, reason, reduction, &mean);
+  if (!out.has_value()) return std::nullopt;
+  return Two(*std::move(out), std::move(mean));
 }
 
 bool var_out(Call& call, const at::Tensor& self, Dims dims, Correction correction, bool keepdim,
              at::Tensor& out) {
   polyops_var_args args;
   const char* reason = read(self, dims, correction, &args);
-  if (reason) return call.decline(reason);
-  reason = check_out(out, result_sizes(self, args.dims, keepdim), self);
-  if (!reason && shares_storage(out, self)) reason = "out shares memory with an input";
-  if (!reason) reason = describe(out, &args.dst);
-  if (reason) return call.decline(reason);
-  keep_dimensions(args.src, args.dims, keepdim, &args.dst);
-  if (!call.choose(&args)) return false;
-  set_input(&args.src, self);
-  set_output(&args.dst, out);
-  return call.launch(&args, out);
+  return reduce_into(call, reason, reduction_of(&args, self, keepdim, self.scalar_type()), out);
 }
 
 constexpr const char kCopies[] = "stock copies the result of the functional form, which is taken";

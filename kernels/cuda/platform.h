@@ -322,12 +322,6 @@ inline int most_cluster(const polyops_context* ctx) {
 }
 
 template <class... Params>
-int64_t resident_clusters(void (*kernel)(Params...), int64_t blocks, const polyops_context* ctx) {
-  return cuda::resident_clusters(reinterpret_cast<const void*>(kernel), static_cast<int>(blocks),
-                                 ctx->device_index);
-}
-
-template <class... Params>
 int64_t clusters_at_a_time(void (*kernel)(Params...), const LaunchShape& shape,
                            const polyops_context* ctx) {
   return cuda::clusters_at_a_time(reinterpret_cast<const void*>(kernel), shape, ctx->device_index);

@@ -139,17 +139,17 @@ struct Extended {
   Extended& operator=(const Extended&) = delete;
 };
 
-// Asks the device, by a block that takes all shared memory of a multiprocessor. 0: it does not say.
-int ask_clusters(const void* kernel, int blocks, int device) {
-  cudaFuncAttributes attributes;
+// Asks the device. 0: it does not say.
+int ask_clusters(const void* kernel, gpu::LaunchShape shape, int device) {
+  cudaFuncAttributes attributes = {};
   int clusters = 0;
   cudaError_t error = make_current(device);
-  if (error == cudaSuccess) error = allow_shared(kernel, device);
-  if (error == cudaSuccess) error = cudaFuncGetAttributes(&attributes, kernel);
-  if (error == cudaSuccess) {
-    gpu::LaunchShape shape = {blocks * multiprocessors(device), 64};
+  if (error == cudaSuccess && shape.shared_bytes != 0) error = allow_shared(kernel, device);
+  if (error == cudaSuccess && shape.shared_bytes == gpu::kAllShared) {
+    error = cudaFuncGetAttributes(&attributes, kernel);
     shape.shared_bytes = most_shared(device) - attributes.sharedSizeBytes;
-    shape.cluster = blocks;
+  }
+  if (error == cudaSuccess) {
     const Extended extended(shape, nullptr, false);
     error = cudaOccupancyMaxActiveClusters(&clusters, kernel, &extended.config);
   }
@@ -161,35 +161,16 @@ int ask_clusters(const void* kernel, int blocks, int device) {
 }  // namespace
 
 // Parts of the chip have fewer multiprocessors than others, and those of a cluster are of one part.
-int resident_clusters(const void* kernel, int blocks, int device) {
-  static std::atomic<int> known[kMostDevices][kPortableCluster + 1];
-  const int most = multiprocessors(device) / blocks;
-  if (blocks == 1 || blocks > kPortableCluster || device < 0 || device >= kMostDevices) return most;
-  int clusters = known[device][blocks].load(std::memory_order_relaxed);
-  if (clusters != 0) return clusters;
-  clusters = ask_clusters(kernel, blocks, device);
-  if (clusters < 1 || clusters > most) return most * 15 / 16 < 1 ? 1 : most * 15 / 16;
-  known[device][blocks].store(clusters, std::memory_order_relaxed);
-  return clusters;
-}
-
 int clusters_at_a_time(const void* kernel, const gpu::LaunchShape& shape, int device) {
   static std::mutex mutex;
   static auto* known = new std::map<std::tuple<const void*, int, int, size_t, int>, int>;
   std::lock_guard lock(mutex);
   const std::tuple key(kernel, device, shape.threads, shape.shared_bytes, shape.cluster);
   if (const auto at = known->find(key); at != known->end()) return at->second;
-  const Extended extended(shape, nullptr, false);
-  int clusters = 0;
-  cudaError_t error = make_current(device);
-  if (error == cudaSuccess && shape.shared_bytes != 0) error = allow_shared(kernel, device);
-  if (error == cudaSuccess) {
-    error = cudaOccupancyMaxActiveClusters(&clusters, kernel, &extended.config);
-  }
-  if (error == cudaSuccess && clusters > 0) return known->emplace(key, clusters).first->second;
-  cudaGetLastError();
-  clusters = multiprocessors(device) / shape.cluster;
-  return clusters < 1 ? 1 : clusters;
+  const int clusters = ask_clusters(kernel, shape, device);
+  if (clusters > 0) return known->emplace(key, clusters).first->second;
+  const int most = multiprocessors(device) / shape.cluster;
+  return most * 15 / 16 < 1 ? 1 : most * 15 / 16;
 }
 
 int launch(const void* kernel, const gpu::LaunchShape& shape, const polyops_context* ctx,

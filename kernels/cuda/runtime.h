@@ -18,10 +18,6 @@ int64_t most_shared(int device);
 // Blocks of a cluster; 1 where machine code that knows clusters does not run.
 int most_cluster(int device);
 
-// Clusters of so many blocks that run at the same time, each block on a multiprocessor of its own;
-// of any kernel that allows as much shared memory.
-int resident_clusters(const void* kernel, int blocks, int device);
-
 // Of a launch of clusters, how many run at the same time; asked once per kernel and shape.
 int clusters_at_a_time(const void* kernel, const gpu::LaunchShape& shape, int device);
 

@@ -10,6 +10,8 @@
 namespace polyops::gpu {
 namespace {
 
+inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
 // Of n < 2^31 by 1 <= divisor < 2^31.
 struct Division {
   uint32_t divisor = 1;

@@ -68,8 +68,6 @@
 //   grid_barrier()              of all threads of a grid launched as a whole; what they have stored
 //                               is seen. Its header is grid_barrier.h
 //   most_cluster(ctx)           blocks that a cluster may have; 1: there are none
-//   resident_clusters(kernel, n, ctx)   clusters of n blocks that run at the same time, each block
-//                               on a multiprocessor of its own
 //   clusters_at_a_time(kernel, shape, ctx)    how many of such a launch run at the same time: of a
 //                               device's multiprocessors some are in no cluster
 //   let_later_begin()           the kernel behind this one, if it is an early one, may begin when
@@ -107,6 +105,19 @@ int with_type(int32_t dtype, F f) {
   if (dtype == POLYOPS_FLOAT32) return f.template operator()<float>();
   if (dtype == POLYOPS_BFLOAT16) return f.template operator()<bf16>();
   return f.template operator()<f16>();
+}
+
+// ---- Launches.
+
+// Clusters of so many blocks that run at the same time, each block on a multiprocessor of its own.
+template <class... Params>
+int64_t resident_clusters(void (*kernel)(Params...), int64_t blocks, const polyops_context* ctx) {
+  const int64_t most = multiprocessors(ctx) / blocks;
+  if (blocks == 1) return most;
+  const LaunchShape shape = {blocks * multiprocessors(ctx), 64, kAllShared,
+                             static_cast<int>(blocks)};
+  const int64_t clusters = clusters_at_a_time(kernel, shape, ctx);
+  return most > 0 && clusters > most ? most : clusters;
 }
 
 // ---- 16 bytes, the unit of every access to memory.

@@ -17,6 +17,9 @@ struct LaunchShape {
 };
 
 inline constexpr int64_t kMostBlocks = 0x7fffffff;
+// All shared memory that a block may have, where it is asked how much fits: one to a
+// multiprocessor.
+inline constexpr size_t kAllShared = ~size_t{0};
 
 }  // namespace polyops::gpu
 

@@ -21,11 +21,23 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from polyops import _C
+
+Kinds = Mapping[str, tuple[type, ...]]  # what a field may be; subclasses are not
+
+FILE_KINDS: Kinds = {"chip": (str,), "torch": (str,), "polyops": (str,), "points": (list,)}
+POINT_KINDS: Kinds = {
+    "kernel": (str,),
+    "threads": (int,),
+    "dtype": (str,),
+    "layout": (str,),
+    "sizes": (dict,),
+    "ratio": (int, float),
+}
 
 CLEARLY = 1.05  # by so much ratios differ that were measured one after the other
 WON_ELSEWHERE = 1.3  # from here on a win on another chip counts
@@ -33,8 +45,7 @@ WON_ELSEWHERE = 1.3  # from here on a win on another chip counts
 FOLDER = Path(__file__).resolve().parent / "gates"
 
 
-@dataclass(frozen=True)
-class Point:
+class Point(NamedTuple):
     kernel: str
     threads: int
     dtype: str
@@ -69,45 +80,46 @@ def read(path: Path) -> GateFile:
         data = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise ValueError(f"gate file {path}: {error}") from None
-    kinds = {"chip": str, "torch": str, "polyops": str, "points": list}
-    if isinstance(data, dict) and "like" in data:
-        kinds["like"] = str
-    fields = _fields(path, "the file", data, kinds)
-    points = [_point(path, index, item) for index, item in enumerate(fields["points"])]
+    likes = isinstance(data, dict) and "like" in data
+    kinds = {**FILE_KINDS, "like": (str,)} if likes else FILE_KINDS
+    where, points = "the file", []
+    try:
+        fields = _fields(data, kinds)
+        for index, item in enumerate(fields["points"]):
+            where = f"points[{index}]"
+            points.append(_point(item))
+    except _WrongError as wrong:
+        raise ValueError(f"gate file {path}: {where}{wrong}") from None
     head = {name: value for name, value in fields.items() if name != "points"}
     return GateFile(points=points, path=path, **head)
 
 
-def _point(path: Path, index: int, item: Any) -> Point:
-    where = f"points[{index}]"
-    kinds = {
-        "kernel": str,
-        "threads": int,
-        "dtype": str,
-        "layout": str,
-        "sizes": dict,
-        "ratio": (int, float),
-    }
-    point = Point(**_fields(path, where, item, kinds))
-    counts = {"threads": point.threads, **{f"size {k}": v for k, v in point.sizes.items()}}
-    for name, count in counts.items():
-        if type(count) is not int or count < 1:
-            raise ValueError(f"gate file {path}: {where}: {name} is {count!r}, not at least 1")
+class _WrongError(ValueError):
+    """What is wrong, as it goes on behind the name of where that is."""
+
+
+def _point(item: Any) -> Point:
+    point = Point(**_fields(item, POINT_KINDS))
+    if point.threads < 1:
+        raise _WrongError(f": threads is {point.threads}, not at least 1")
+    for name, size in point.sizes.items():
+        if type(size) is not int or size < 1:
+            raise _WrongError(f": size {name} is {size!r}, not at least 1")
     if not (math.isfinite(point.ratio) and point.ratio > 0):
-        raise ValueError(f"gate file {path}: {where}: ratio {point.ratio} is no positive number")
+        raise _WrongError(f": ratio {point.ratio} is no positive number")
     return point
 
 
-def _fields(path: Path, where: str, item: Any, kinds: Mapping[str, Any]) -> dict[str, Any]:
+def _fields(item: Any, kinds: Kinds) -> dict[str, Any]:
     if not isinstance(item, dict):
-        raise ValueError(f"gate file {path}: {where} is not an object")
-    missing, unknown = sorted(kinds.keys() - item.keys()), sorted(item.keys() - kinds.keys())
-    if missing or unknown:
-        what = f"lacks {', '.join(missing)}" if missing else f"has unknown {', '.join(unknown)}"
-        raise ValueError(f"gate file {path}: {where} {what}")
-    for name, kind in kinds.items():
-        if not isinstance(item[name], kind) or isinstance(item[name], bool):
-            raise ValueError(f"gate file {path}: {where}: {name} is {item[name]!r}")
+        raise _WrongError(" is not an object")
+    if item.keys() != kinds.keys():
+        missing, unknown = sorted(kinds.keys() - item.keys()), sorted(item.keys() - kinds.keys())
+        lacks, has = f" lacks {', '.join(missing)}", f" has unknown {', '.join(unknown)}"
+        raise _WrongError(lacks if missing else has)
+    for name, allowed in kinds.items():
+        if type(item[name]) not in allowed:
+            raise _WrongError(f": {name} is {item[name]!r}")
     return item
 
 
@@ -122,9 +134,10 @@ def load(file: GateFile, op_of_kernel: Mapping[str, str], like: GateFile | None 
     points = [point for point in file.points if point.kernel in op_of_kernel]
     if like is not None:
         points += borrowed(points, like.points, op_of_kernel)
+    names_of = {op: _C.sizes_of(op) for op in {op_of_kernel[point.kernel] for point in points}}
     for point, ratio in zip(points, against_rivals(points, op_of_kernel), strict=True):
-        names = _C.sizes_of(op_of_kernel[point.kernel])
-        if set(names) != set(point.sizes):
+        names = names_of[op_of_kernel[point.kernel]]
+        if point.sizes.keys() != set(names):
             raise ValueError(
                 f"gate file {file.path}: {point.kernel} has sizes {', '.join(names)}, "
                 f"not {', '.join(point.sizes)}"
@@ -142,7 +155,7 @@ def borrowed(
     """
     measured = {(op_of_kernel[point.kernel], point.dtype) for point in own}
     return [
-        point if point.ratio >= WON_ELSEWHERE else replace(point, ratio=min(point.ratio, 1.0))
+        point if point.ratio >= WON_ELSEWHERE else point._replace(ratio=min(point.ratio, 1.0))
         for point in other
         if point.kernel in op_of_kernel
         and (op_of_kernel[point.kernel], point.dtype) not in measured
@@ -156,19 +169,17 @@ def against_rivals(points: Iterable[Point], op_of_kernel: Mapping[str, str]) -> 
     one that reads a packed weight what is faster without. Kernels of one instruction set (the word
     behind "__") are rivals: others may be switched off.
     """
-
-    def contest(point: Point, op: str) -> tuple[Any, ...]:
-        return (op, point.kernel.rpartition("__")[2], *point.key()[1:])
-
     points = list(points)
     ops = [op_of_kernel[point.kernel] for point in points]
+    calls = [(point.kernel.rpartition("__")[2], *point.key()[1:]) for point in points]
     best: defaultdict[tuple[Any, ...], float] = defaultdict(float)
-    for point, op in zip(points, ops, strict=True):
-        best[contest(point, op)] = max(point.ratio, best[contest(point, op)])
+    for point, op, call in zip(points, ops, calls, strict=True):
+        best[op, call] = max(point.ratio, best[op, call])
     ratios = []
-    for point, op in zip(points, ops, strict=True):
-        unpacked = op.removesuffix("_prepacked")
-        rival = max(best[contest(point, op)], best[contest(point, unpacked)])
+    for point, op, call in zip(points, ops, calls, strict=True):
+        rival = best[op, call]
+        if op.endswith("_prepacked"):
+            rival = max(rival, best[op.removesuffix("_prepacked"), call])
         clearly = rival > CLEARLY * point.ratio
         ratios.append(point.ratio / rival if clearly else point.ratio)
     return ratios
@@ -185,7 +196,7 @@ def write(file: GateFile) -> None:
     head = {"chip": file.chip, "torch": file.torch, "polyops": file.polyops}
     if file.like:
         head["like"] = file.like
-    lines = [json.dumps(vars(point)) for point in file.points]
+    lines = [json.dumps(point._asdict()) for point in file.points]
     text = json.dumps(head)[:-1] + ', "points": [\n' + ",\n".join(lines) + "\n]}\n"
     file.path.parent.mkdir(parents=True, exist_ok=True)
     file.path.write_text(text)

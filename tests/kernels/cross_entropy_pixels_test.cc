@@ -2,24 +2,18 @@
 // Bounds as cross_entropy_test.cc.
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cmath>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "cross_entropy_case.h"
 #include "harness.h"
 #include "reference/cross_entropy.h"
 
 namespace polyops::testing {
 namespace {
-
-constexpr int32_t kDtypes[] = {POLYOPS_FLOAT32, POLYOPS_BFLOAT16, POLYOPS_FLOAT16};
-constexpr int32_t kNone = POLYOPS_NLL_LOSS_NONE, kMean = POLYOPS_NLL_LOSS_MEAN,
-                  kSum = POLYOPS_NLL_LOSS_SUM;
-constexpr double kEpsilon = 0x1p-23;
-
-using Sizes = std::vector<int64_t>;
 
 enum class Lie { kContiguous, kGaps, kChannelsLast, kTransposed };
 
@@ -81,62 +75,14 @@ const polyops_kernel& kernel_of(const char* op) {
   throw std::runtime_error("no kernel of pixels");
 }
 
-// got within `bound` of expected, and the rounding.
-void expect_close(const Buffer& got, const Buffer& expected, double bound) {
-  const int32_t dtype = got.view().dtype;
-  EXPECT_TRUE(got.guards_intact());
-  for (int64_t i = 0; i < got.numel(); ++i) {
-    const double value = got.get(i), best = in_range(dtype, expected.get(i));
-    if ((std::isnan(best) && std::isnan(value)) || best == value) continue;
-    ASSERT_LE(std::abs(value - best), bound + rounding_of(dtype, best))
-        << "element " << i << ": " << value << " for " << best;
-  }
-}
-
-double largest(const Buffer& buffer) {
-  double most = 0;
-  for (double x : buffer.values()) most = std::isfinite(x) ? std::max(most, std::abs(x)) : most;
-  return most;
-}
-
-// A call and what the reference makes of it, in float64.
-struct Forward {
-  Buffer src, target, weight, exact, exact_total;
-  polyops_cross_entropy_args args;
-
+struct Forward : ForwardCall {
   Forward(const Case& c, int32_t dtype, int32_t reduction)
-      : src(dtype, {c.images, c.classes, c.pixels}, strides_of(c), c.offset),
-        target(c.target_type, {c.images, c.pixels}, {}, c.offset),
-        weight(dtype, {c.classes}, {2}, c.offset),
-        exact(POLYOPS_FLOAT64, value_sizes(reduction, c)),
-        exact_total(POLYOPS_FLOAT64, {}),
-        args{sizeof args, reduction, c.ignored, c.smoothing, {}, {}, absent(), {}, absent(), {}} {
-    src.fill_normal(3, 2.0);
-    target.fill([&](int64_t i) {
-      if (i % 3 == 1 && c.target_type == POLYOPS_INT64) return c.ignored;
-      return (i * 5 + 1) % c.classes;
-    });
-    weight.fill([](int64_t i) { return 0.25 + static_cast<double>(i % 5) / 3; });
-    args.src = src.view();
-    args.target = target.view();
-    if (c.weighted) args.weight = weight.view();
-  }
+      : ForwardCall(c, reduction,
+                    Buffer(dtype, {c.images, c.classes, c.pixels}, strides_of(c), c.offset),
+                    Buffer(c.target_type, {c.images, c.pixels}, {}, c.offset),
+                    Buffer(dtype, {c.classes}, {2}, c.offset)) {}
 
-  // The reference's results, and the sum of the magnitudes of the losses.
-  double compute() {
-    polyops_cross_entropy_args exactly = args;
-    Buffer each(POLYOPS_FLOAT64, {args.src.sizes[0], args.src.sizes[2]});
-    exactly.total_weight = exact_total.view();
-    exactly.reduction = kNone;
-    exactly.dst = each.view();
-    reference::cross_entropy(exactly);
-    exactly.reduction = args.reduction;
-    exactly.dst = exact.view();
-    reference::cross_entropy(exactly);
-    double scale = 0;
-    for (double loss : each.values()) scale += std::isfinite(loss) ? std::abs(loss) : 0;
-    return scale + largest(src);
-  }
+  double compute() { return ForwardCall::compute(absent()) + largest(src); }
 };
 
 void check_forward(Forward&& call, const Case& c) {

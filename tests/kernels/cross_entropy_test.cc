@@ -7,21 +7,16 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cmath>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "cross_entropy_case.h"
 #include "harness.h"
 
 namespace polyops::testing {
 namespace {
-
-constexpr int32_t kDtypes[] = {POLYOPS_FLOAT32, POLYOPS_BFLOAT16, POLYOPS_FLOAT16};
-constexpr int32_t kNone = POLYOPS_NLL_LOSS_NONE, kMean = POLYOPS_NLL_LOSS_MEAN,
-                  kSum = POLYOPS_NLL_LOSS_SUM;
-
-using Sizes = std::vector<int64_t>;
 
 struct Case {
   int64_t samples, classes;
@@ -77,66 +72,17 @@ Sizes value_sizes(int32_t reduction, int64_t samples) {
   return reduction == kNone ? Sizes{samples} : Sizes{};
 }
 
-// got within `bound` of expected, and the rounding.
-void expect_close(const Buffer& got, const Buffer& expected, double bound) {
-  const int32_t dtype = got.view().dtype;
-  EXPECT_TRUE(got.guards_intact());
-  for (int64_t i = 0; i < got.numel(); ++i) {
-    const double value = got.get(i), best = in_range(dtype, expected.get(i));
-    if ((std::isnan(best) && std::isnan(value)) || best == value) continue;
-    ASSERT_LE(std::abs(value - best), bound + rounding_of(dtype, best))
-        << "element " << i << ": " << value << " for " << best;
-  }
-}
-
-double largest(const Buffer& buffer) {
-  double most = 0;
-  for (double x : buffer.values()) most = std::isfinite(x) ? std::max(most, std::abs(x)) : most;
-  return most;
-}
-
-constexpr double kEpsilon = 0x1p-23;
-
-// A call and what the reference makes of it, in float64.
-struct Forward {
-  Buffer src, target, weight, exact, exact_stats, exact_total;
-  polyops_cross_entropy_args args;
+struct Forward : ForwardCall {
+  Buffer exact_stats;
 
   Forward(const Case& c, int32_t dtype, int32_t reduction)
-      : src(dtype, {c.samples, c.classes}, {c.classes + c.row_gap, 1}, c.offset),
-        target(c.target_type, {c.samples}, {c.gap}, c.offset),
-        weight(dtype, {c.classes}, {c.gap}, c.offset),
-        exact(POLYOPS_FLOAT64, value_sizes(reduction, c.samples)),
-        exact_stats(POLYOPS_FLOAT64, {c.samples, POLYOPS_CROSS_ENTROPY_STATS}),
-        exact_total(POLYOPS_FLOAT64, {}),
-        args{sizeof args, reduction, c.ignored, c.smoothing, {}, {}, absent(), {}, {}, {}} {
-    src.fill_normal(3, 2.0);
-    target.fill([&](int64_t i) {
-      if (i % 3 == 1 && c.target_type == POLYOPS_INT64) return c.ignored;
-      return (i * 5 + 1) % std::min<int64_t>(c.classes, 256);
-    });
-    weight.fill([](int64_t i) { return 0.25 + static_cast<double>(i % 5) / 3; });
-    args.src = src.view();
-    args.target = target.view();
-    if (c.weighted) args.weight = weight.view();
-  }
+      : ForwardCall(c, reduction,
+                    Buffer(dtype, {c.samples, c.classes}, {c.classes + c.row_gap, 1}, c.offset),
+                    Buffer(c.target_type, {c.samples}, {c.gap}, c.offset),
+                    Buffer(dtype, {c.classes}, {c.gap}, c.offset)),
+        exact_stats(POLYOPS_FLOAT64, {c.samples, POLYOPS_CROSS_ENTROPY_STATS}) {}
 
-  // The reference's results, and the sum of the magnitudes of the losses.
-  double compute() {
-    polyops_cross_entropy_args exactly = args;
-    Buffer each(POLYOPS_FLOAT64, {args.src.sizes[0]});
-    exactly.stats = exact_stats.view();
-    exactly.total_weight = exact_total.view();
-    exactly.reduction = kNone;
-    exactly.dst = each.view();
-    reference::cross_entropy(exactly);
-    exactly.reduction = args.reduction;
-    exactly.dst = exact.view();
-    reference::cross_entropy(exactly);
-    double scale = 0;
-    for (double loss : each.values()) scale += std::isfinite(loss) ? std::abs(loss) : 0;
-    return scale;
-  }
+  double compute() { return ForwardCall::compute(exact_stats.view()); }
 };
 
 void check_forward(Forward&& call, bool with_stats = true) {

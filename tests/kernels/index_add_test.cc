@@ -14,8 +14,6 @@
 namespace polyops::testing {
 namespace {
 
-constexpr int32_t kDtypes[] = {POLYOPS_FLOAT32, POLYOPS_BFLOAT16, POLYOPS_FLOAT16};
-
 using Sizes = std::vector<int64_t>;
 struct Case {
   int64_t count;
@@ -87,44 +85,16 @@ void check(const Case& c, Call& call) {
   polyops_index_add_args plain = call.args;
   plain.alpha = 1;
   const ExactSums exact(plain, reference::index_add, c.alpha);
-  const int32_t dtype = call.args.self.dtype;
   for (const polyops_kernel* kernel : kernels_of("index_add")) {
     SCOPED_TRACE(kernel->name);
-    const Buffer result(dtype, c.sizes, {}, c.offset);
-    call.args.dst = result.without_data();
+    call.args.dst = Buffer(call.args.self.dtype, c.sizes).without_data();
     ASSERT_EQ(kernel->supports(&call.args), nullptr);
-    call.args.dst = result.view();
-    ASSERT_EQ(launch(*kernel, &call.args), POLYOPS_OK) << last_error();
-    expect_close(result, exact);
+    check_sums(*kernel, call.args, call.self, c.offset, exact);
     if (::testing::Test::HasFatalFailure()) return;
-    Buffer in_place(dtype, c.sizes, {}, c.offset);
-    in_place.fill([&](int64_t i) { return call.self.get(i); });
-    polyops_index_add_args args = call.args;
-    args.self = args.dst = in_place.view();
-    args.in_place = 1;
-    ASSERT_EQ(launch(*kernel, &args), POLYOPS_OK) << last_error();
-    expect_close(in_place, exact);
-    if (::testing::Test::HasFatalFailure()) return;
-    for (int64_t i = 0; i < result.numel(); ++i) {
-      if (exact.terms.get(i) > 1) continue;
-      const double value = in_place.get(i), self = call.self.get(i);
-      ASSERT_TRUE(value == self || std::isnan(self)) << "element " << i << ", which no index names";
-    }
   }
 }
 
-TEST(IndexAdd, MatchesReference) {
-  for (const Case& c : all_cases()) {
-    for (int32_t dtype : kDtypes) {
-      if (c.count > 5000 && dtype != POLYOPS_FLOAT32) continue;
-      SCOPED_TRACE(std::string(polyops_dtype_name(dtype)) + " " + std::to_string(c.count) + " of " +
-                   ::testing::PrintToString(c.sizes));
-      Call call(c, dtype, dtype == POLYOPS_BFLOAT16 ? POLYOPS_INT32 : POLYOPS_INT64);
-      check(c, call);
-      if (::testing::Test::HasFatalFailure()) return;
-    }
-  }
-}
+TEST(IndexAdd, MatchesReference) { check_dtypes<Call>(all_cases(), 5000, check); }
 
 // With and without lookups, divided among shares and not.
 TEST(IndexAdd, NegativeZerosStay) {

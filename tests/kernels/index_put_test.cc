@@ -83,16 +83,7 @@ TEST(IndexPut, MatchesReference) {
                                    {60, {3, 5, 7}, 2, one},
                                    {40, {9, 4, 2, 4}, 2, spread, 3},
                                    {8193, {150, 10, 4}, 2, half_of_one}};
-  for (const Case& c : cases) {
-    for (int32_t dtype : {POLYOPS_FLOAT32, POLYOPS_BFLOAT16, POLYOPS_FLOAT16}) {
-      if (c.count > 5000 && dtype != POLYOPS_FLOAT32) continue;
-      SCOPED_TRACE(std::string(polyops_dtype_name(dtype)) + " " + std::to_string(c.count) + " of " +
-                   ::testing::PrintToString(c.sizes));
-      Call call(c, dtype, dtype == POLYOPS_BFLOAT16 ? POLYOPS_INT32 : POLYOPS_INT64);
-      check(c, call);
-      if (::testing::Test::HasFatalFailure()) return;
-    }
-  }
+  check_dtypes<Call>(cases, 5000, check);
 }
 
 TEST(IndexPut, SpecialValues) {

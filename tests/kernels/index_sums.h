@@ -1,6 +1,6 @@
-// What the tests of index_add, index_put and scatter_add share: places that indices name, and the
-// bound on a sum's error: of n terms, 4 + sqrt(n) units of float32's epsilon times the sum of their
-// magnitudes, and the rounding of the result.
+// What the tests of index_add, index_put and scatter_add share: places that indices name, how calls
+// are checked, and the bound on a sum's error: of n terms, 4 + sqrt(n) units of float32's epsilon
+// times the sum of their magnitudes, and the rounding of the result.
 #ifndef POLYOPS_TESTS_KERNELS_INDEX_SUMS_H_
 #define POLYOPS_TESTS_KERNELS_INDEX_SUMS_H_
 
@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "harness.h"
@@ -68,6 +69,47 @@ inline void expect_close(const Buffer& got, const ExactSums& exact) {
     const double bound =
         units * epsilon(POLYOPS_FLOAT32) * exact.magnitude.get(i) + rounding_of(dtype, best);
     ASSERT_LE(std::abs(value - best), bound) << "element " << i << ": " << value << " for " << best;
+  }
+}
+
+// What a kernel computes of index_add's arguments or scatter_add's, into a new tensor at that
+// offset and in place, where elements that no index names stay as they are.
+template <class Args>
+void check_sums(const polyops_kernel& kernel, Args args, const Buffer& self, int64_t offset,
+                const ExactSums& exact) {
+  const std::vector<int64_t> sizes(args.self.sizes, args.self.sizes + args.self.rank);
+  const Buffer result(args.self.dtype, sizes, {}, offset);
+  args.dst = result.view();
+  ASSERT_EQ(launch(kernel, &args), POLYOPS_OK) << last_error();
+  expect_close(result, exact);
+  if (::testing::Test::HasFatalFailure()) return;
+  Buffer in_place(args.self.dtype, sizes, {}, offset);
+  in_place.fill([&](int64_t i) { return self.get(i); });
+  args.self = args.dst = in_place.view();
+  args.in_place = 1;
+  ASSERT_EQ(launch(kernel, &args), POLYOPS_OK) << last_error();
+  expect_close(in_place, exact);
+  if (::testing::Test::HasFatalFailure()) return;
+  for (int64_t i = 0; i < in_place.numel(); ++i) {
+    if (exact.terms.get(i) > 1) continue;
+    const double value = in_place.get(i), before = self.get(i);
+    ASSERT_TRUE(value == before || std::isnan(before))
+        << "element " << i << ", which no index names";
+  }
+}
+
+// Of each dtype, and of bfloat16 with indices of int32; of many terms in float32 alone.
+template <class Call, class Case, class Check>
+void check_dtypes(const std::vector<Case>& cases, int64_t many, Check check) {
+  for (const Case& c : cases) {
+    for (int32_t dtype : {POLYOPS_FLOAT32, POLYOPS_BFLOAT16, POLYOPS_FLOAT16}) {
+      if (c.count > many && dtype != POLYOPS_FLOAT32) continue;
+      SCOPED_TRACE(std::string(polyops_dtype_name(dtype)) + " " + std::to_string(c.count) + " of " +
+                   ::testing::PrintToString(c.sizes));
+      Call call(c, dtype, dtype == POLYOPS_BFLOAT16 ? POLYOPS_INT32 : POLYOPS_INT64);
+      check(c, call);
+      if (::testing::Test::HasFatalFailure()) return;
+    }
   }
 }
 

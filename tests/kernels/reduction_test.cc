@@ -153,6 +153,7 @@ TEST(Reduction, Columns) {
 TEST(Reduction, ManyColumns) {
   check_types({{{9, 2, 3, 24}, 5}, {{3, 2, 90, 8}, 5}, {{10, 3, 2, 33}, 5}});
   check_some({{{5, (1 << 18) + 1}, 1}, {{3, 2, 400, 8}, 5}, {{3, 2, 400, 9}, 5}});
+  check_some({{{8, 250, 2, 33}, 5}, {{770, 770, 8}, 3, {771 * 8, 8, 1}}});  // many parts
 }
 
 TEST(Reduction, SpecialValues) {

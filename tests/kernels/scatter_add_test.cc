@@ -1,6 +1,4 @@
 // scatter_add: every kernel against the reference in float64. The bound on the error: index_sums.h.
-#include "reference/scatter_add.h"
-
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -9,11 +7,10 @@
 
 #include "harness.h"
 #include "index_sums.h"
+#include "reference/index_add.h"
 
 namespace polyops::testing {
 namespace {
-
-constexpr int32_t kDtypes[] = {POLYOPS_FLOAT32, POLYOPS_BFLOAT16, POLYOPS_FLOAT16};
 
 using Sizes = std::vector<int64_t>;
 
@@ -85,41 +82,18 @@ struct Call {
 
 void check(const Case& c, Call& call) {
   const ExactSums exact(call.args, reference::scatter_add, 1);
-  const int32_t dtype = call.args.self.dtype;
   for (const polyops_kernel* kernel : kernels_of("scatter_add")) {
     SCOPED_TRACE(kernel->name);
-    const Buffer result(dtype, c.sizes, {}, c.offset);
-    call.args.dst = result.without_data();
+    call.args.dst = Buffer(call.args.self.dtype, c.sizes).without_data();
     const bool is_special = std::string(kernel->name).find("turns") != std::string::npos;
     if (is_special && kernel->supports(&call.args) != nullptr) continue;
     ASSERT_EQ(kernel->supports(&call.args), nullptr);
-    call.args.dst = result.view();
-    ASSERT_EQ(launch(*kernel, &call.args), POLYOPS_OK) << last_error();
-    expect_close(result, exact);
-    if (::testing::Test::HasFatalFailure()) return;
-    Buffer in_place(dtype, c.sizes, {}, c.offset);
-    in_place.fill([&](int64_t i) { return call.self.get(i); });
-    polyops_scatter_add_args args = call.args;
-    args.self = args.dst = in_place.view();
-    args.in_place = 1;
-    ASSERT_EQ(launch(*kernel, &args), POLYOPS_OK) << last_error();
-    expect_close(in_place, exact);
+    check_sums(*kernel, call.args, call.self, c.offset, exact);
     if (::testing::Test::HasFatalFailure()) return;
   }
 }
 
-TEST(ScatterAdd, MatchesReference) {
-  for (const Case& c : all_cases()) {
-    for (int32_t dtype : kDtypes) {
-      if (c.count > 2000 && dtype != POLYOPS_FLOAT32) continue;
-      SCOPED_TRACE(std::string(polyops_dtype_name(dtype)) + " " + std::to_string(c.count) + " of " +
-                   ::testing::PrintToString(c.sizes));
-      Call call(c, dtype, dtype == POLYOPS_BFLOAT16 ? POLYOPS_INT32 : POLYOPS_INT64);
-      check(c, call);
-      if (::testing::Test::HasFatalFailure()) return;
-    }
-  }
-}
+TEST(ScatterAdd, MatchesReference) { check_dtypes<Call>(all_cases(), 2000, check); }
 
 TEST(ScatterAdd, TransposedIndices) {
   const Case c = {6, {5, 9, 4}, 1};

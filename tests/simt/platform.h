@@ -218,11 +218,6 @@ inline float reciprocal_fast(float x) { return 1 / x; }
 // So few that a block of a persistent grid gets several turns.
 inline int multiprocessors(const polyops_context*) { return 3; }
 
-template <class... Params>
-int64_t resident_clusters(void (*)(Params...), int64_t blocks, const polyops_context* ctx) {
-  return blocks < multiprocessors(ctx) ? multiprocessors(ctx) / blocks : 1;
-}
-
 inline int64_t most_shared(const polyops_context*) { return simt::kMostDynamicShared; }
 
 template <class... Params>

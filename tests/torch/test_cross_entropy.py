@@ -1,6 +1,6 @@
 """cross_entropy as a whole, on devices: its gradients, and what else torch does with a composite.
 
-Under transforms, modes and tracers it must be the composite that it was, made of parts.
+Under transforms, modes and tracers: test_cross_entropy_modes.py.
 """
 
 import copy
@@ -11,72 +11,28 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from devices import found, served_ops
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.checkpoint import checkpoint
+from cross_entropy_calls import (
+    BF16,
+    DEVICES,
+    F16,
+    F32,
+    both_ways,
+    by_stock,
+    close,
+    labels,
+    ran,
+    reasons,
+    scores,
+)
 
 import polyops
 
 pytestmark = pytest.mark.usefixtures("lifted")
 
-DEVICES = [d for d in found() if "cross_entropy" in served_ops(d)]
-F32, BF16, F16 = torch.float32, torch.bfloat16, torch.float16
-
 
 @pytest.fixture(params=DEVICES)
 def device(request: Any) -> str:
     return str(request.param)
-
-
-def scores(device: str, *shape: int, dtype: torch.dtype = F32) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(1)
-    x = torch.randn(*shape, generator=generator) * 2
-    return x.to(device, dtype).requires_grad_()
-
-
-def labels(device: str, samples: int, classes: int, *pixels: int) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(2)
-    target = torch.randint(classes, (samples, *pixels), generator=generator)
-    target.view(-1)[1::4] = -100
-    return target.to(device)
-
-
-def kernels() -> dict[str, int]:
-    return polyops.stats()["cross_entropy"]["kernels"]
-
-
-def reasons() -> dict[str, int]:
-    return polyops.stats()["cross_entropy"]["declined"]
-
-
-def ran(direction: str) -> int:
-    """How often a kernel of that direction did."""
-    name = "cross_entropy" if direction == "forward" else "cross_entropy_backward"
-    names = (name, name.replace("cross_entropy", "cross_entropy_pixels"))
-    return sum(n for kernel, n in kernels().items() if kernel.partition("__")[0] in names)
-
-
-def both_ways(x: torch.Tensor, target: torch.Tensor, **options: Any) -> list[torch.Tensor]:
-    loss = F.cross_entropy(x, target, **options)
-    grad = torch.linspace(0.5, 2, loss.numel(), device=loss.device).view_as(loss).to(loss.dtype)
-    return [loss.detach(), *torch.autograd.grad(loss, x, grad)]
-
-
-def by_stock(fn: Any, *args: Any, **options: Any) -> Any:
-    with polyops.disable():
-        return fn(*args, **options)
-
-
-def close(ours: Any, stock: Any, eps: float = 2**-20) -> None:
-    for mine, theirs in zip(ours, stock, strict=True):
-        assert (mine.dtype, mine.shape, mine.stride()) == (
-            theirs.dtype,
-            theirs.shape,
-            theirs.stride(),
-        )
-        torch.testing.assert_close(
-            mine, theirs, rtol=0, atol=eps * max(theirs.abs().max().item(), 1e-3)
-        )
 
 
 def options() -> Iterator[dict[str, Any]]:
@@ -222,54 +178,6 @@ def test_scores_changed_in_between_are_an_error(device: str) -> None:
         loss.backward()
 
 
-def test_functorch(device: str) -> None:
-    x, target = scores(device, 6, 7).detach(), labels(device, 6, 7)
-    t = scores(device, 6, 7).detach() + 1
-
-    def loss(v: torch.Tensor) -> torch.Tensor:
-        return F.cross_entropy(v, target, label_smoothing=0.1)
-
-    def all_of_them() -> list[torch.Tensor]:
-        per_sample = torch.func.vmap(
-            torch.func.grad(lambda v, t: F.cross_entropy(v[None], t[None]))
-        )
-        return [
-            torch.func.grad(loss)(x),
-            *torch.func.jvp(loss, (x,), (t,)),
-            torch.func.vmap(lambda v: loss(v))(torch.stack((x, t))),
-            per_sample(x, target.clamp(min=0)),
-            torch.func.jacrev(torch.func.grad(loss))(x),
-        ]
-
-    close(all_of_them(), by_stock(all_of_them))
-    assert ran("forward") == 0
-    assert set(reasons()) == {"a transform, a mode or a subclass"}
-
-
-def test_a_batch_of_gradients(device: str) -> None:
-    x, target = scores(device, 6, 7), labels(device, 6, 7)
-    grads = torch.linspace(0.5, 2, 18, device=device).view(3, 6)
-
-    def batch() -> list[torch.Tensor]:
-        loss = F.cross_entropy(x, target, reduction="none")
-        return [*torch.autograd.grad(loss, x, grads, is_grads_batched=True)]
-
-    close(batch(), by_stock(batch))
-    assert ran("forward") == 1
-
-
-def test_forward_mode(device: str) -> None:
-    x, target = scores(device, 6, 7).detach(), labels(device, 6, 7)
-
-    def tangent() -> list[torch.Tensor]:
-        with torch.autograd.forward_ad.dual_level():
-            dual = torch.autograd.forward_ad.make_dual(x, torch.ones_like(x).cumsum(-1))
-            return [*torch.autograd.forward_ad.unpack_dual(F.cross_entropy(dual, target))]
-
-    close(tangent(), by_stock(tangent))
-    assert reasons() == {"forward mode": 1}
-
-
 def test_what_else_is_declined(device: str) -> None:
     """Stock's result, of parts."""
     pixels = scores(device, 2, 5, 3, 4)[..., :3], labels(device, 2, 5, 3, 3)
@@ -284,131 +192,6 @@ def test_what_else_is_declined(device: str) -> None:
         polyops.reset_stats()
         close(both_ways(x, target), by_stock(both_ways, x, target), 2**-17)
         assert reasons() == {reason: 1}
-
-
-class Names(TorchDispatchMode):
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.seen.append(func.name())
-        return func(*args, **(kwargs or {}))
-
-
-def test_dispatch_modes_see_the_parts(device: str) -> None:
-    def names() -> list[str]:
-        x, target = scores(device, 6, 7), labels(device, 6, 7)
-        with Names() as mode:
-            F.cross_entropy(x, target).backward()
-        return mode.seen
-
-    assert names() == by_stock(names)
-
-
-def test_a_mode_around_the_backward_alone(device: str) -> None:
-    x, target = scores(device, 6, 7), labels(device, 6, 7)
-    stock = by_stock(both_ways, x, target)
-    loss = F.cross_entropy(x, target)
-    with Names() as mode:
-        (grad,) = torch.autograd.grad(loss, x, torch.full_like(loss, 0.5))
-    assert mode.seen
-    close([grad], stock[1:])
-
-
-def test_fake_tensors(device: str) -> None:
-    from torch._subclasses.fake_tensor import FakeTensorMode
-
-    with FakeTensorMode() as mode:
-        x = mode.from_tensor(scores(device, 6, 7))
-        loss = F.cross_entropy(x, mode.from_tensor(labels(device, 6, 7)))
-        loss.backward()
-    assert loss.shape == ()
-    assert x.grad.shape == (6, 7)
-    assert ran("forward") == 0
-
-
-def test_subclasses(device: str) -> None:
-    from torch.testing._internal.two_tensor import TwoTensor
-
-    x, target = scores(device, 6, 7), labels(device, 6, 7)
-    two = TwoTensor(x.detach().clone(), x.detach().clone()).requires_grad_()
-    loss = F.cross_entropy(two, TwoTensor(target, target.clone()))
-    assert isinstance(loss, TwoTensor)
-    (grad,) = torch.autograd.grad(loss, two)
-    (stock,) = by_stock(lambda: torch.autograd.grad(F.cross_entropy(x, target), x))
-    close([grad.a], [stock])
-
-
-def test_traced_by_jit(device: str) -> None:
-    x, target = scores(device, 6, 7), labels(device, 6, 7)
-
-    def traced() -> list[torch.Tensor]:
-        fn = torch.jit.trace(lambda x, t: F.cross_entropy(x, t), (x, target))
-        y = (x * 2).detach().requires_grad_()
-        loss = fn(y, target)
-        return [loss.detach(), *torch.autograd.grad(loss, y)]
-
-    close(traced(), by_stock(traced))
-
-
-def test_made_by_fx(device: str) -> None:
-    from torch.fx.experimental.proxy_tensor import make_fx
-
-    x, target = scores(device, 6, 7), labels(device, 6, 7)
-
-    def code(mode: str) -> str:
-        made = make_fx(lambda x, t: F.cross_entropy(x, t), tracing_mode=mode)
-        return str(made(x, target).code)
-
-    for mode in ("real", "fake", "symbolic"):
-        assert code(mode) == by_stock(code, mode)
-
-
-@pytest.mark.slow
-def test_compile(device: str) -> None:
-    x, target = scores(device, 33, 40), labels(device, 33, 40)
-    torch.compiler.reset()
-    compiled = torch.compile(lambda: both_ways(x, target), dynamic=True)
-    close(compiled(), by_stock(both_ways, x, target))
-
-
-@pytest.mark.slow
-def test_compiled_autograd(device: str) -> None:
-    x, target = scores(device, 9, 10), labels(device, 9, 10)
-    stock = by_stock(both_ways, x, target)
-    loss = F.cross_entropy(x, target)
-    with torch._dynamo.compiled_autograd._enable(torch.compile(backend="eager")):
-        (loss * 0.5).backward()
-    close([x.grad], stock[1:])
-
-
-@pytest.mark.parametrize("dtype", [BF16, F16])
-def test_autocast(device: str, dtype: torch.dtype) -> None:
-    """It is float32 there, on a CPU too; its backward may be inside or not."""
-    x, target = scores(device, 9, 40, dtype=dtype), labels(device, 9, 40)
-
-    def cast(inside: bool) -> list[torch.Tensor]:
-        with torch.autocast(device, dtype=dtype):
-            loss = F.cross_entropy(x, target)
-            grads = torch.autograd.grad(loss, x) if inside else None
-        return [loss.detach(), *(grads or torch.autograd.grad(loss, x))]
-
-    for inside in (False, True):
-        polyops.reset_stats()
-        ours = cast(inside)
-        assert (ran("forward"), ran("backward")) == (1, 1)
-        close(ours, by_stock(cast, inside), 2**-6)
-
-
-def test_saved_tensors_hooks_and_checkpoints(device: str) -> None:
-    x, target = scores(device, 9, 40), labels(device, 9, 40)
-    stock = by_stock(both_ways, x, target)
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: t.clone(), lambda t: t):
-        ours = both_ways(x, target)
-    close(ours, stock)
-    loss = checkpoint(lambda x: F.cross_entropy(x * 1, target), x, use_reentrant=False)
-    close(torch.autograd.grad(loss, x, torch.full_like(loss, 0.5)), stock[1:])
 
 
 def test_switched_off_in_between(device: str) -> None:

@@ -19,6 +19,7 @@ import torch
 from accuracy import Errors
 from conftest import SEED
 from devices import found, on_harness
+from opinfo_cases import in_stock
 from samples import BF16, F16, F32, Make, Sample, args
 from samples_activations import BACKWARD, FORWARD
 from samples_cross_entropy import loss_args
@@ -35,7 +36,6 @@ from samples_rows import softmax_backward_args
 from test_accuracy import CASES as LINES_OF_CPU
 from test_accuracy import SEEDS
 from test_device_samples import one_seed, served
-from test_opinfo import in_stock
 from test_samples import KERNEL_OPS, is_exact
 
 import polyops

@@ -43,10 +43,10 @@ from draws_rows import (
     truths,
     vector_norms,
 )
+from opinfo_cases import in_stock
 from samples import F64, Sample
 from test_device_samples import one_seed
 from test_fuzz import KINDS as DRAWS_OF_CPU
-from test_opinfo import in_stock
 
 import polyops
 

@@ -24,17 +24,10 @@ from both import (
 from conftest import SEED
 from devices import Mover, found, on_device, served_kernel_ops, served_ops
 from extended import exact_result
+from opinfo_cases import CASES as OPINFO
+from opinfo_cases import Case, in_stock, name_of
 from samples import Sample
-from test_opinfo import CASES as OPINFO
-from test_opinfo import (
-    Case,
-    Comparison,
-    backward_call,
-    forward_call,
-    in_stock,
-    name_of,
-    samples_of,
-)
+from test_opinfo import Comparison, backward_call, forward_call, samples_of
 from test_samples import (
     ALL_CASES,
     KERNEL_OPS,

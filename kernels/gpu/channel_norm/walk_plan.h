@@ -3,6 +3,7 @@
 #define POLYOPS_GPU_CHANNEL_NORM_WALK_PLAN_H_
 
 #include "layer_norm/layout.h"
+#include "shared_memory.h"
 #include "walk.h"
 
 namespace polyops::gpu {
@@ -42,7 +43,7 @@ inline int64_t quotient_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Blocks of so many bytes that a multiprocessor has room for.
 inline int64_t room_for_blocks(int64_t bytes, const polyops_context* ctx) {
-  return (most_shared(ctx) + 1024) / (bytes + kWalkBesides + 1024);
+  return blocks_that_share(ctx, bytes + kWalkBesides);
 }
 
 // No more than it could get.

@@ -3,6 +3,7 @@
 #include "cross_entropy/checks.h"
 #include "forward.h"
 #include "polyops/ops/cross_entropy.h"
+#include "shared_memory.h"
 #include "table.h"
 
 namespace polyops::gpu {
@@ -42,7 +43,7 @@ int launch_pixels(const polyops_cross_entropy_args& a, const polyops_context* ct
 template <class T>
 int parked_chunks(int64_t classes, const polyops_context* ctx) {
   constexpr int64_t kChunk = sizeof(Quad<T>) * kRows<T> * kPixelThreads;
-  const int64_t room = ((most_shared(ctx) + kReserved) / 4 - kReserved) / kChunk;
+  const int64_t room = shared_each(ctx, 4) / kChunk;
   const int64_t chunks = (classes + kRows<T> - 1) / kRows<T> - 1;
   return static_cast<int>(chunks < room ? chunks : room);
 }

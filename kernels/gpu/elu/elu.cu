@@ -41,4 +41,4 @@ using EluBackward = ActivationBackward<Elu, EluOfResult>;
 }  // namespace
 }  // namespace polyops::gpu
 
-POLYOPS_GPU_ACTIVATION(elu, EluForward, EluBackward)
+POLYOPS_GPU_UNARY(elu, EluForward, EluBackward)

@@ -5,9 +5,8 @@
 #include <type_traits>
 
 #include "activation/curves.h"
-#include "elementwise.h"
 #include "polyops/ops/gelu.h"
-#include "table.h"
+#include "unary.h"
 
 namespace polyops::gpu {
 namespace {
@@ -98,27 +97,14 @@ struct TanhForm {
   }
 };
 
-struct Gelu {
-  using Args = polyops_gelu_args;
-  static constexpr int kInputs = 1, kOutputs = 1;
-  static void tensors(const Args& args, const polyops_tensor** t) {
-    t[0] = &args.src;
-    t[1] = &args.dst;
-  }
+struct Gelu : Unary<polyops_gelu_args> {
   template <class T, class F>
   static int with_function(const Args& args, F f) {
     return args.tanh != 0 ? f(TanhForm()) : f(ErfForm<T>());
   }
 };
 
-struct GeluBackward {
-  using Args = polyops_gelu_backward_args;
-  static constexpr int kInputs = 2, kOutputs = 1;
-  static void tensors(const Args& args, const polyops_tensor** t) {
-    t[0] = &args.grad_dst;
-    t[1] = &args.src;
-    t[2] = &args.grad_src;
-  }
+struct GeluBackward : UnaryBackward<polyops_gelu_backward_args> {
   template <class T, class F>
   static int with_function(const Args& args, F f) {
     return args.tanh != 0 ? f(TanhForm()) : f(ErfForm<T>());
@@ -128,9 +114,4 @@ struct GeluBackward {
 }  // namespace
 }  // namespace polyops::gpu
 
-POLYOPS_GPU_KERNELS(gelu,
-                    POLYOPS_GPU_KERNEL("gelu", "gelu", Elementwise<Gelu>::supports, nullptr,
-                                       Elementwise<Gelu>::launch),
-                    POLYOPS_GPU_KERNEL("gelu_backward", "gelu_backward",
-                                       Elementwise<GeluBackward>::supports, nullptr,
-                                       Elementwise<GeluBackward>::launch))
+POLYOPS_GPU_UNARY(gelu, Gelu, GeluBackward)

@@ -50,8 +50,8 @@ constexpr int64_t kMostClusters = 80;
 // Of the shared memory that a block has, what is neither weight nor rows.
 template <class Norm>
 constexpr int64_t kBackwardBesides =
-    1024 + int64_t{sizeof(float)} *
-               (4 * kMostWaves + 2 * Norm::kSums * kMostCluster + 4);  // and the mailbox
+    int64_t{sizeof(float)} *
+    (4 * kMostWaves + 2 * Norm::kSums * kMostCluster + 4);  // and the mailbox
 
 template <class Norm>
 size_t sums_bytes(const Shape& shape, int64_t rows) {

@@ -7,6 +7,7 @@
 #include "backward_strided.h"
 #include "backward_walk.h"
 #include "column_sums.h"
+#include "shared_memory.h"
 
 namespace polyops::gpu {
 namespace {
@@ -77,7 +78,7 @@ Walkers plan_walkers(BackwardCall<Norm, T, P>* call, int64_t n, int64_t rows, co
     const int64_t columns = int64_t{sizeof(float)} * (w.threads / w.team * call->columns + 4);
     w.blocks = walkers_of(w.threads <= few.threads ? few : kBackwardMost, w.threads);
     for (; w.blocks > 0; --w.blocks) {
-      const int64_t room = (most_shared(ctx) + 1024) / w.blocks - kBackwardBesides<Norm> - weight;
+      const int64_t room = shared_each(ctx, w.blocks) - kBackwardBesides<Norm> - weight;
       w.stages = static_cast<int>(smaller(2, room > 0 ? room / stage : 0));
       w.bytes = weight + w.stages * stage;
       if (w.bytes < columns) w.bytes = columns;

@@ -8,6 +8,7 @@
 #include "forward_ragged.h"
 #include "forward_sections.h"
 #include "forward_strided.h"
+#include "shared_memory.h"
 
 namespace polyops::gpu {
 namespace {
@@ -37,10 +38,9 @@ constexpr int64_t kMostTurns = 64;
 
 // What a block may ask for, so many of which share a multiprocessor: less what they have besides.
 constexpr int64_t kBesides =
-    1024 +
     sizeof(float) * (4 * kMomentsShared + 2 * kSpreadValues * kMostCluster + 4);  // and the mailbox
 inline int64_t shared_of_block(const polyops_context* ctx, int blocks) {
-  return (most_shared(ctx) + 1024) / blocks - kBesides;
+  return shared_each(ctx, blocks) - kBesides;
 }
 
 // As many packs of the parameters of n elements as there is room for; returns their bytes.

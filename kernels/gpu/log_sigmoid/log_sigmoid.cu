@@ -20,4 +20,4 @@ using LogSigmoidBackward = ActivationBackward<LogSigmoid>;
 }  // namespace
 }  // namespace polyops::gpu
 
-POLYOPS_GPU_ACTIVATION(log_sigmoid, LogSigmoidForward, LogSigmoidBackward)
+POLYOPS_GPU_UNARY(log_sigmoid, LogSigmoidForward, LogSigmoidBackward)

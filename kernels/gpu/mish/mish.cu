@@ -37,4 +37,4 @@ using MishBackward = ActivationBackward<Mish>;
 }  // namespace
 }  // namespace polyops::gpu
 
-POLYOPS_GPU_ACTIVATION(mish, MishForward, MishBackward)
+POLYOPS_GPU_UNARY(mish, MishForward, MishBackward)

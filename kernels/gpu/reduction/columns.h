@@ -1,7 +1,7 @@
 // Results of elements that lie one below the other. A team of lanes folds a chunk of rows
 // (tiles.h), each lane kFoldRows of them in flight; lanes one below the other meet in shared
 // memory. Chunks, if there are several, leave their parts in scratch memory, and a second launch
-// folds those, rows again.
+// merges those (parts.h).
 #ifndef POLYOPS_GPU_REDUCTION_COLUMNS_H_
 #define POLYOPS_GPU_REDUCTION_COLUMNS_H_
 
@@ -9,8 +9,8 @@
 #include "gpu.h"
 #include "layout.h"
 #include "op.h"
+#include "parts.h"
 #include "piece.h"
-#include "rows.h"
 #include "tiles.h"
 
 namespace polyops::gpu {
@@ -142,6 +142,7 @@ template <class Op, class T, int kWide>
 GPU_KERNEL(kFoldThreads, 4)
 fold_columns(const GPU_CONSTANT ColumnsCall<T> c) {
   GPU_SHARED(float, shared, kFoldPitch<kWide>* kWide);
+  if (c.parts != nullptr) let_later_begin();
   const ColumnTiles& of = c.tiles;
   const int team_log2 = of.across_log2 + of.down_log2;
   const auto first_task = static_cast<uint32_t>(block_id() << (kFoldThreadsLog2 - team_log2));
@@ -189,7 +190,7 @@ inline size_t columns_scratch(const ReductionLayout& of, int pack) {
   size_t most = 0;
   for (int wide : {1, pack}) {
     if (of.width % wide != 0) continue;
-    const ColumnTiles tiles = column_tiles(of, wide, true);
+    const ColumnTiles tiles = column_tiles(of, wide);
     const size_t bytes = static_cast<size_t>(of.kept.numel()) * tiles.chunks *
                          static_cast<size_t>(of.width) * sizeof(float);
     if (tiles.chunks > 1 && bytes > most) most = bytes;
@@ -202,21 +203,13 @@ int launch_columns(const ReductionLayout& of, const T* src, const Result& dst,
                    const polyops_context* ctx) {
   const int wide = in_packs<T>(of, src) ? kPack<T> : 1;
   const bool packed = wide > 1 && of.dst_step == 1 && rows_aligned(of.kept, 0, dst.data, wide);
-  ColumnsCall<T> call = {src, column_tiles(of, wide, true), dst, packed, nullptr};
+  ColumnsCall<T> call = {src, column_tiles(of, wide), dst, packed, nullptr};
   const int64_t chunks = call.tiles.chunks;
   if (chunks == 1) return launch_fold_columns<Op>(call, wide, ctx);
   call.parts = static_cast<float*>(ctx->scratch);
   const int status = launch_fold_columns<Op>(call, wide, ctx);
   if (status != POLYOPS_OK) return status;
-  ReductionLayout last = of;
-  last.kept = numbered(of.kept, chunks * of.width);
-  last.n = chunks;
-  last.count = 1;
-  last.stride = of.width;
-  const int last_wide = in_packs<float>(last, call.parts) ? kPack<float> : 1;
-  const ColumnsCall<float> fold = {call.parts, column_tiles(last, last_wide, false), dst, false,
-                                   nullptr};
-  return launch_fold_columns<Op>(fold, last_wide, ctx);
+  return launch_merge_parts<OneNumber<Op>>(call.parts, of, chunks, {dst}, ctx);
 }
 
 }  // namespace

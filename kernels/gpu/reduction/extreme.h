@@ -12,6 +12,7 @@
 #include "gpu.h"
 #include "layout.h"
 #include "op.h"
+#include "parts.h"
 #include "tiles.h"
 
 namespace polyops::gpu {
@@ -64,7 +65,8 @@ struct ExtremeResult {
   }
 };
 
-// Chunks of a result leave their keys: [outer][chunks][width], of width neighbouring results.
+// Chunks of a result leave their keys: [outer][chunks][width], of width neighbouring results. They
+// are merged as parts are (parts.h).
 template <class T>
 struct KeysCall {
   const Key* keys;
@@ -80,6 +82,7 @@ template <class T>
 GPU_KERNEL(kFoldThreads, 4)
 merge_keys(const GPU_CONSTANT KeysCall<T> c) {
   GPU_SHARED(Key, shared, kFoldThreads);
+  await_earlier();
   const int across_log2 = kFoldThreadsLog2 - c.down_log2;
   const int across = 1 << across_log2;
   const auto result =
@@ -90,9 +93,16 @@ merge_keys(const GPU_CONSTANT KeysCall<T> c) {
   Key best = 0;
   if (ours) {
     const Key* keys = c.keys + int64_t{outer} * c.chunks * c.width + column;
-#pragma unroll 4
-    for (uint32_t i = thread_id() >> across_log2; i < c.chunks; i += 1u << c.down_log2) {
-      best = larger_key(best, keys[int64_t{i} * c.width]);
+    const uint32_t step = 1u << c.down_log2;
+    for (uint32_t i = thread_id() >> across_log2; i < c.chunks; i += kMergeAtOnce * step) {
+      Key some[kMergeAtOnce];
+#pragma unroll
+      for (int k = 0; k < kMergeAtOnce; ++k) {
+        const uint32_t at = i + k * step;
+        some[k] = at < c.chunks ? keys[int64_t{at} * c.width] : 0;
+      }
+#pragma unroll
+      for (int k = 0; k < kMergeAtOnce; ++k) best = larger_key(best, some[k]);
     }
   }
   shared[thread_id()] = best;
@@ -113,7 +123,7 @@ int launch_merge_keys(const ReductionLayout& of, int64_t chunks, const ExtremeRe
                       const polyops_context* ctx) {
   const int64_t results = of.kept.numel() * of.width;
   int down = 0;
-  while (down < kFoldThreadsLog2 && int64_t{4} << down < chunks) ++down;
+  while (down < kFoldThreadsLog2 && int64_t{kMergeWorth} << down < chunks) ++down;
   const KeysCall<T> call = {static_cast<const Key*>(ctx->scratch),
                             of.kept,
                             of.dst_step,
@@ -123,8 +133,9 @@ int launch_merge_keys(const ReductionLayout& of, int64_t chunks, const ExtremeRe
                             Division(static_cast<uint32_t>(of.width)),
                             down,
                             to};
-  const int64_t blocks = divide_up(results, kFoldThreads >> down);
-  return gpu::launch(merge_keys<T>, {blocks, kFoldThreads}, ctx, call);
+  LaunchShape shape = {divide_up(results, kFoldThreads >> down), kFoldThreads};
+  shape.early = true;
+  return gpu::launch(merge_keys<T>, shape, ctx, call);
 }
 
 }  // namespace

@@ -121,6 +121,7 @@ template <class Op, class T, int kWide>
 GPU_KERNEL(kFoldThreads, 4)
 find_in_columns(const GPU_CONSTANT ExtremeColumnsCall<T> c) {
   GPU_SHARED(Key, shared, kFoldPitch<kWide> * kWide);
+  if (c.keys != nullptr) let_later_begin();
   constexpr int kRows = kFoldRows<kWide>;
   const ColumnTiles& of = c.tiles;
   const int team_log2 = of.across_log2 + of.down_log2;
@@ -146,7 +147,7 @@ template <class Op, class T>
 int launch_extreme_columns(const ReductionLayout& of, const ExtremeResult<T>& to,
                            const polyops_context* ctx) {
   const int wide = in_packs<T>(of, to.src) ? kPack<T> : 1;
-  const ColumnTiles tiles = column_tiles(of, wide, true);
+  const ColumnTiles tiles = column_tiles(of, wide);
   const bool whole = tiles.chunks == 1;
   const ExtremeColumnsCall<T> call = {tiles, to, whole ? nullptr : static_cast<Key*>(ctx->scratch)};
   const int team_log2 = tiles.across_log2 + tiles.down_log2;

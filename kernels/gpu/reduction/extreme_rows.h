@@ -114,23 +114,21 @@ template <class Op, class T>
 GPU_KERNEL(kRowThreads, kRowBlocks<T>)
 find_in_rows(const GPU_CONSTANT ExtremeRowsCall<T> c) {
   GPU_SHARED(Key, shared, kMostWaves);
+  if (c.keys != nullptr) let_later_begin();
   const RowParts& rows = c.rows;
-  const int team = 1 << rows.team_log2, in_team = thread_id() & (team - 1);
-  const auto task = static_cast<uint32_t>(block_id() << (kRowThreadsLog2 - rows.team_log2)) +
-                    static_cast<uint32_t>(thread_id() >> rows.team_log2);
-  const uint32_t slice = rows.by_chunks.quotient(task);
-  const bool ours = slice < c.slices;  // the others come along for the shuffles
-  const auto first = static_cast<int32_t>(task - slice * rows.chunks) * rows.part;
+  const int team = 1 << rows.team_log2;
+  const RowTask task(rows, c.slices);
+  const auto first = static_cast<int32_t>(task.task - task.slice * rows.chunks) * rows.part;
   int64_t at[2] = {};
-  if (ours) c.kept.offsets(slice, at);
-  const T* run = c.to.src + at[1] + (ours ? first : 0);
-  const Cut<T> cut(run, !ours ? 0 : rows.n - first < rows.part ? rows.n - first : rows.part);
-  Key key = best_of_run<Op>(run, cut, in_team, team);
+  if (task.ours) c.kept.offsets(task.slice, at);
+  const T* run = c.to.src + at[1] + (task.ours ? first : 0);
+  const Cut<T> cut(run, !task.ours ? 0 : rows.n - first < rows.part ? rows.n - first : rows.part);
+  Key key = best_of_run<Op>(run, cut, task.in_team, team);
   key = largest_of_team(key, team, shared);
-  if (!ours || in_team != 0) return;
+  if (!task.ours || task.in_team != 0) return;
   const uint32_t number = first + place_of<Op>(run, cut, key);
   if (c.keys != nullptr) {
-    c.keys[task] = with_number(key, number);
+    c.keys[task.task] = with_number(key, number);
   } else {
     c.to.store(at[0], at[1], number);
   }

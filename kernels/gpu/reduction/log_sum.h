@@ -20,6 +20,10 @@ struct LogSum {
 
   static constexpr float kLargest = 3.402823466e38f, kLog2E = 1.4426950408889634f;
 
+  struct Top {  // whatever is no NaN
+    GPU_DEVICE static float merge(float a, float b) { return fmaxf(a, b); }
+  };
+
   GPU_DEVICE static float power(float difference) { return exp2_flush(difference * kLog2E); }
   GPU_DEVICE static Numbers none() { return {{-kLargest, 0}}; }
   GPU_DEVICE static Numbers merge(const Numbers& a, const Numbers& b) {
@@ -53,24 +57,14 @@ struct LogSum {
         const int c = i % kChains;
         largest[c] = i < kChains ? x[i][j] : fmaxf(largest[c], x[i][j]);
       }
-#pragma unroll
-      for (int half = kChains / 2; half > 0; half /= 2) {
-#pragma unroll
-        for (int c = 0; c < half; ++c) largest[c] = fmaxf(largest[c], largest[c + half]);
-      }
-      const float next = fminf(fmaxf(top[j], largest[0]), kLargest);
+      const float next = fminf(fmaxf(top[j], merge_halves<Top>(largest)), kLargest);
 #pragma unroll
       for (int i = 0; i < kRows; ++i) {
         const int c = i % kChains;
         const float term = power(x[i][j] - next);
         terms[c] = i < kChains ? term : terms[c] + term;
       }
-#pragma unroll
-      for (int half = kChains / 2; half > 0; half /= 2) {
-#pragma unroll
-        for (int c = 0; c < half; ++c) terms[c] += terms[c + half];
-      }
-      sum[j] = fmaf(sum[j], power(top[j] - next), terms[0]);
+      sum[j] = fmaf(sum[j], power(top[j] - next), merge_halves<Sum>(terms));
       top[j] = next;
     }
   };

@@ -58,12 +58,7 @@ struct Moments {
         float part[kFirst];
 #pragma unroll
         for (int i = 0; i < kFirst; ++i) part[i] = x[i][j] * (1.0f / kFirst);
-#pragma unroll
-        for (int half = kFirst / 2; half > 0; half /= 2) {
-#pragma unroll
-          for (int i = 0; i < half; ++i) part[i] += part[i + half];
-        }
-        mean[j] = part[0];
+        mean[j] = merge_halves<Sum>(part);
       }
     }
 
@@ -78,14 +73,8 @@ struct Moments {
         deviation[c] = i < kChains ? d : deviation[c] + d;
         squares[c] = i < kChains ? d * d : fmaf(d, d, squares[c]);
       }
-#pragma unroll
-      for (int half = kChains / 2; half > 0; half /= 2) {
-#pragma unroll
-        for (int c = 0; c < half; ++c) {
-          deviation[c] += deviation[c + half];
-          squares[c] += squares[c + half];
-        }
-      }
+      merge_halves<Sum>(deviation);
+      merge_halves<Sum>(squares);
       const float shift = deviation[0] * share, next = mean[j] + shift;
       const float rest = fmaf(-deviation[0], shift, squares[0]);
       if (is_finite(fabsf(next) + squares[0])) {

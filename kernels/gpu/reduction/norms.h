@@ -85,12 +85,7 @@ struct NormOf {
         const float one = norm.lift(x[i][j]);
         parts[c] = i < kChains ? one : Norm::merge(parts[c], one);
       }
-#pragma unroll
-      for (int half = kChains / 2; half > 0; half /= 2) {
-#pragma unroll
-        for (int c = 0; c < half; ++c) parts[c] = Norm::merge(parts[c], parts[c + half]);
-      }
-      folded[j] = Norm::merge(folded[j], parts[0]);
+      folded[j] = Norm::merge(folded[j], merge_halves<Norm>(parts));
     }
   };
 

@@ -25,6 +25,17 @@ struct Smallest {
   GPU_DEVICE static float rank(float x) { return -x; }
 };
 
+// Of a power of two of them, by halves; x[0] is the result.
+template <class Op, class X, int kCount>
+GPU_DEVICE X merge_halves(X (&x)[kCount]) {
+#pragma unroll
+  for (int half = kCount / 2; half > 0; half /= 2) {
+#pragma unroll
+    for (int i = 0; i < half; ++i) x[i] = Op::merge(x[i], x[i + half]);
+  }
+  return x[0];
+}
+
 // Of a team of lanes: a power of two within a wave, or the block, whose waves meet in `shared`
 // (kMostWaves elements). A block's is right in its first wave alone.
 template <class Op>

@@ -1,6 +1,6 @@
 // Results of neighbours. A team of lanes folds a chunk of a result's elements, with kRowPacks packs
 // of each lane in flight: a few lanes, a wave or a block. Of chunks several make a result: then
-// each leaves its part in scratch memory, and a second launch folds those, which lie as rows do.
+// each leaves its part in scratch memory, and a second launch merges those (parts.h).
 #ifndef POLYOPS_GPU_REDUCTION_ROWS_H_
 #define POLYOPS_GPU_REDUCTION_ROWS_H_
 
@@ -8,6 +8,7 @@
 #include "gpu.h"
 #include "layout.h"
 #include "op.h"
+#include "parts.h"
 #include "row.h"
 
 namespace polyops::gpu {
@@ -26,8 +27,6 @@ constexpr int kLeastLanes = 4, kWaveLog2 = 5;
 constexpr int64_t kManyWaves = int64_t{132} * 32, kManyBlocks = int64_t{132} * 32;
 constexpr int64_t kLeastChunk = 8192;      // elements worth a team of their own
 constexpr int64_t kLeastSplit = 16 << 10;  // fewer are folded in one launch
-
-inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Runs are cut into parts; a chunk is some parts.
 struct RowParts {
@@ -49,6 +48,31 @@ struct RowParts {
       const auto at = static_cast<int32_t>(i - run * parts) * part;
       f(run * run_stride + at, n - at < part ? n - at : part);
     }
+  }
+};
+
+// A thread's place in its team, and the team's task, a chunk of a slice. ours: there is one; the
+// other threads come along for the shuffles.
+struct RowTask {
+  int in_team;
+  uint32_t task, slice;
+  bool ours;
+
+  GPU_DEVICE RowTask(const RowParts& rows, uint32_t slices) {
+    in_team = thread_id() & ((1 << rows.team_log2) - 1);
+    task = static_cast<uint32_t>(block_id() << (kRowThreadsLog2 - rows.team_log2)) +
+           static_cast<uint32_t>(thread_id() >> rows.team_log2);
+    slice = rows.by_chunks.quotient(task);
+    ours = slice < slices;
+  }
+
+  // Calls f(offset of the first element, elements, lane, lanes) for the runs of those lanes.
+  template <class F>
+  GPU_DEVICE void for_each_run(const RowParts& rows, F f) const {
+    const int lanes = 1 << rows.lanes_log2;
+    rows.for_each(task - slice * rows.chunks, in_team >> rows.lanes_log2,
+                  1u << (rows.team_log2 - rows.lanes_log2),
+                  [&](int64_t offset, int32_t n) { f(offset, n, in_team & (lanes - 1), lanes); });
   }
 };
 
@@ -97,12 +121,7 @@ template <class Op, class T>
 GPU_DEVICE float fold_pack(const Words& words) {
   float x[kPack<T>];
   unpack<T>(words, x);
-#pragma unroll
-  for (int half = kPack<T> / 2; half > 0; half /= 2) {
-#pragma unroll
-    for (int j = 0; j < half; ++j) x[j] = Op::merge(x[j], x[j + half]);
-  }
-  return x[0];
+  return merge_halves<Op>(x);
 }
 
 // Of a run. All loads of a turn are issued before the first is used; before all a lane's first
@@ -162,27 +181,22 @@ template <class Op, class T>
 GPU_KERNEL(kRowThreads, kRowBlocks<T>)
 fold_rows(const GPU_CONSTANT RowsCall<T> c) {
   GPU_SHARED(float, shared, kMostWaves);
+  if (c.parts != nullptr) let_later_begin();
   const RowParts& rows = c.rows;
-  const int in_team = thread_id() & ((1 << rows.team_log2) - 1);
-  const auto task = static_cast<uint32_t>(block_id() << (kRowThreadsLog2 - rows.team_log2)) +
-                    static_cast<uint32_t>(thread_id() >> rows.team_log2);
-  const uint32_t slice = rows.by_chunks.quotient(task);
-  const bool ours = slice < c.slices;  // the others come along for the shuffles
+  const RowTask task(rows, c.slices);
   int64_t at[2] = {};
   float x = Op::kNone;
-  if (ours) {
-    c.kept.offsets(slice, at);
+  if (task.ours) {
+    c.kept.offsets(task.slice, at);
     const T* src = c.src + at[1];
-    const int lanes = 1 << rows.lanes_log2;
-    rows.for_each(task - slice * rows.chunks, in_team >> rows.lanes_log2,
-                  1u << (rows.team_log2 - rows.lanes_log2), [&](int64_t offset, int32_t n) {
-                    x = Op::merge(x, fold_run<Op>(src + offset, n, in_team & (lanes - 1), lanes));
-                  });
+    task.for_each_run(rows, [&](int64_t offset, int32_t n, int lane, int lanes) {
+      x = Op::merge(x, fold_run<Op>(src + offset, n, lane, lanes));
+    });
   }
   x = merge_team<Op>(x, 1 << rows.team_log2, shared);
-  if (!ours || in_team != 0) return;
+  if (!task.ours || task.in_team != 0) return;
   if (c.parts != nullptr) {
-    c.parts[task] = x;
+    c.parts[task.task] = x;
   } else {
     c.dst.store(at[0], x);
   }
@@ -193,15 +207,6 @@ int launch_fold_rows(const RowsCall<T>& call, const polyops_context* ctx) {
   const int64_t tasks = int64_t{call.slices} * call.rows.chunks;
   const int64_t blocks = divide_up(tasks, kRowThreads >> call.rows.team_log2);
   return gpu::launch(fold_rows<Op, T>, {blocks, kRowThreads}, ctx, call);
-}
-
-// Results numbered as the walk does, where each has so many elements in src one after the other.
-inline Walk<2> numbered(Walk<2> walk, int64_t each) {
-  for (int d = 0; d < walk.rank; ++d) {
-    walk.strides[1][d] = each;
-    each *= walk.sizes[d];
-  }
-  return walk;
 }
 
 template <class T>
@@ -225,10 +230,7 @@ int launch_rows(const ReductionLayout& of, const T* src, const Result& dst,
   call.parts = static_cast<float*>(ctx->scratch);
   const int status = launch_fold_rows<Op>(call, ctx);
   if (status != POLYOPS_OK) return status;
-  const RowsCall<float> last = {call.parts, numbered(of.kept, chunks),
-                                slices,     row_parts(slices, chunks, 1, 0, kPack<float>),
-                                dst,        nullptr};
-  return launch_fold_rows<Op>(last, ctx);
+  return launch_merge_parts<OneNumber<Op>>(call.parts, of, chunks, {dst}, ctx);
 }
 
 }  // namespace

@@ -4,7 +4,7 @@
 
 #include "columns.h"
 #include "gpu.h"
-#include "state_parts.h"
+#include "parts.h"
 #include "states.h"
 #include "tiles.h"
 
@@ -90,11 +90,7 @@ GPU_DEVICE void merge_down_numbers(const StateColumnsCall<Op, T>& c, uint32_t fi
         x[k] = Op::merge(x[k], get_numbers<N>(shared, kStatePitch<kWide>, at));
       }
     }
-#pragma unroll
-    for (int half = kMergeChains / 2; half > 0; half /= 2) {
-#pragma unroll
-      for (int k = 0; k < half; ++k) x[k] = Op::merge(x[k], x[k + half]);
-    }
+    merge_halves<Op>(x);
     const ColumnTask task(of, first_task + team, kWide);
     if (task.ours && task.column + column < static_cast<uint32_t>(of.width)) {
       store_column_numbers<Op>(c, task, task.column + column, x[0]);
@@ -106,6 +102,7 @@ template <class Op, class T, int kWide>
 GPU_KERNEL(kFoldThreads, 4)
 fold_state_columns(const GPU_CONSTANT StateColumnsCall<Op, T> c) {
   GPU_SHARED(float, shared, Op::Numbers::kSize* kStatePitch<kWide>);
+  if (c.parts != nullptr) let_later_begin();
   const ColumnTiles& of = c.tiles;
   const int team_log2 = of.across_log2 + of.down_log2;
   const auto first_task = static_cast<uint32_t>(block_id() << (kFoldThreadsLog2 - team_log2));
@@ -140,7 +137,7 @@ int launch_state_columns(const ReductionLayout& of, const T* src, const typename
   const int wide = in_packs<T>(of, src) ? kPack<T> : 1;
   const bool packed =
       wide > 1 && of.dst_step == 1 && dst.aligned() && rows_aligned(of.kept, 0, nullptr, wide);
-  StateColumnsCall<Op, T> call = {src, column_tiles(of, wide, true), dst, packed, 0, nullptr};
+  StateColumnsCall<Op, T> call = {src, column_tiles(of, wide), dst, packed, 0, nullptr};
   const int64_t chunks = call.tiles.chunks;
   if (chunks > 1) {
     call.parts = static_cast<float*>(ctx->scratch);

@@ -3,8 +3,8 @@
 #define POLYOPS_GPU_REDUCTION_STATE_ROWS_H_
 
 #include "gpu.h"
+#include "parts.h"
 #include "rows.h"
-#include "state_parts.h"
 #include "states.h"
 
 namespace polyops::gpu {
@@ -74,27 +74,22 @@ GPU_KERNEL(kRowThreads, kStateRowBlocks<T>)
 fold_state_rows(const GPU_CONSTANT StateRowsCall<Op, T> c) {
   using N = typename Op::Numbers;
   GPU_SHARED(float, shared, N::kSize* kMostWaves);
+  if (c.parts != nullptr) let_later_begin();
   const RowParts& rows = c.rows;
-  const int in_team = thread_id() & ((1 << rows.team_log2) - 1);
-  const auto task = static_cast<uint32_t>(block_id() << (kRowThreadsLog2 - rows.team_log2)) +
-                    static_cast<uint32_t>(thread_id() >> rows.team_log2);
-  const uint32_t slice = rows.by_chunks.quotient(task);
-  const bool ours = slice < c.slices;  // the others come along for the shuffles
+  const RowTask task(rows, c.slices);
   int64_t at[2] = {};
-  auto lane = begin_many<Op, 1>(c.dst);
-  if (ours) {
-    c.kept.offsets(slice, at);
+  auto many = begin_many<Op, 1>(c.dst);
+  if (task.ours) {
+    c.kept.offsets(task.slice, at);
     const T* src = c.src + at[1];
-    const int lanes = 1 << rows.lanes_log2;
-    rows.for_each(task - slice * rows.chunks, in_team >> rows.lanes_log2,
-                  1u << (rows.team_log2 - rows.lanes_log2), [&](int64_t offset, int32_t n) {
-                    take_run<Op>(src + offset, n, in_team & (lanes - 1), lanes, &lane);
-                  });
+    task.for_each_run(rows, [&](int64_t offset, int32_t n, int lane, int lanes) {
+      take_run<Op>(src + offset, n, lane, lanes, &many);
+    });
   }
-  const N x = merge_team_numbers<Op>(lane.get(0), 1 << rows.team_log2, shared);
-  if (!ours || in_team != 0) return;
+  const N x = merge_team_numbers<Op>(many.get(0), 1 << rows.team_log2, shared);
+  if (!task.ours || task.in_team != 0) return;
   if (c.parts != nullptr) {
-    put_numbers(c.parts, int64_t{c.slices} * rows.chunks, task, x);
+    put_numbers(c.parts, int64_t{c.slices} * rows.chunks, task.task, x);
   } else {
     c.dst.store(at[0], x);
   }

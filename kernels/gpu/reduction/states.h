@@ -51,9 +51,10 @@ GPU_DEVICE N get_numbers(const float* table, int64_t pitch, int64_t at) {
   return x;
 }
 
+// Of `lanes` neighbours, or of those of them that are `apart`.
 template <class Op>
-GPU_DEVICE typename Op::Numbers merge_lanes(typename Op::Numbers x, int lanes) {
-  for (int mask = lanes / 2; mask > 0; mask /= 2) {
+GPU_DEVICE typename Op::Numbers merge_lanes(typename Op::Numbers x, int lanes, int apart = 1) {
+  for (int mask = lanes / 2; mask >= apart; mask /= 2) {
     typename Op::Numbers other;
 #pragma unroll
     for (int i = 0; i < Op::Numbers::kSize; ++i) other.v[i] = shuffle_xor(x.v[i], mask);

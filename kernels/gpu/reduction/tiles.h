@@ -6,7 +6,6 @@
 #include "division.h"
 #include "gpu.h"
 #include "layout.h"
-#include "rows.h"
 
 namespace polyops::gpu {
 namespace {
@@ -73,23 +72,17 @@ inline ColumnTiles column_tiles_of(const ReductionLayout& of, int wide, int64_t 
   return make_tiles(of, wide, across, down_log2(part, across, wide), part);
 }
 
-// of.n rows in one chunk, unless they may be split.
-inline ColumnTiles column_tiles(const ReductionLayout& of, int wide, bool split) {
+inline ColumnTiles column_tiles(const ReductionLayout& of, int wide) {
   const int64_t packs = of.width / wide, outer = of.kept.numel();
   const bool alone = of.n <= kAloneRows && outer * packs >= kManyLanes;
-  int across = across_log2(packs), down = alone ? 0 : down_log2(of.n, across, wide);
-  const auto blocks = [&] {
-    return outer * divide_up(packs, 1 << across) >> (kFoldThreadsLog2 - across - down);
-  };
-  while (!split && across > 1 && blocks() < 132) {
-    --across;
-    down = down_log2(of.n, across, wide);
-  }
+  const int across = across_log2(packs), down = alone ? 0 : down_log2(of.n, across, wide);
+  const int64_t blocks =
+      outer * divide_up(packs, 1 << across) >> (kFoldThreadsLog2 - across - down);
   const int64_t batch = int64_t{wide == 1 ? kFoldRows<1> : kFoldRows<4>} << down;
-  if (!split || blocks() >= kFoldBlocks || of.n <= 4 * batch) {
+  if (blocks >= kFoldBlocks || of.n <= 4 * batch) {
     return make_tiles(of, wide, across, down, of.n);
   }
-  int64_t parts = kFoldBlocks / (of.count * (blocks() > 0 ? blocks() : 1));
+  int64_t parts = kFoldBlocks / (of.count * (blocks > 0 ? blocks : 1));
   if (parts > of.n / (2 * batch)) parts = of.n / (2 * batch);
   if (parts < 1) parts = 1;
   return make_tiles(of, wide, across, down, divide_up(divide_up(of.n, parts), batch) * batch);

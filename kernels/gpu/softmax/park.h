@@ -8,6 +8,7 @@
 #include <cstddef>
 
 #include "gpu.h"
+#include "shared_memory.h"
 
 namespace polyops::gpu {
 namespace {
@@ -42,12 +43,9 @@ struct Parking {
   size_t bytes;
 };
 
-constexpr int64_t kReserved = 1024;  // by the system, per block
-
 inline Parking parking(const polyops_context* ctx, int threads, int64_t chunks, int64_t chunk_bytes,
                        int64_t other_bytes) {
-  int64_t room = most_shared(ctx);
-  if (threads <= 512) room = (room + kReserved) / 2 - kReserved;
+  int64_t room = shared_each(ctx, threads <= 512 ? 2 : 1);
   room = room > other_bytes ? (room - other_bytes) / chunk_bytes : 0;
   const int parked = static_cast<int>(chunks - 1 < room ? chunks - 1 : room);
   return {parked, static_cast<size_t>(parked * chunk_bytes)};

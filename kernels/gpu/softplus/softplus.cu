@@ -32,4 +32,4 @@ using SoftplusBackward = ActivationBackward<Softplus>;
 }  // namespace
 }  // namespace polyops::gpu
 
-POLYOPS_GPU_ACTIVATION(softplus, SoftplusForward, SoftplusBackward)
+POLYOPS_GPU_UNARY(softplus, SoftplusForward, SoftplusBackward)

@@ -164,7 +164,7 @@ def write_gates(target: Target, specs: Sequence[Spec], args: argparse.Namespace)
         task = bar.add_task("gates", total=len(specs))
         measured = gates.measure(target, specs, lambda: bar.advance(task))
         if args.rows:
-            points = [vars(point) for point in measured.points.values()]
+            points = [point._asdict() for point in measured.points.values()]
             Path(args.json).write_text(json.dumps({"points": points}))
             return 0
         if measured.doubtful:
