@@ -30,8 +30,8 @@ struct Teams {
 };
 
 // What a lane has of its row, all loads before the first use.
-template <class T>
-GPU_DEVICE void load_packs_once(const Share<T>& of, const T* row, Part<T, kRowPacks>* x) {
+template <class T, int kEnds>
+GPU_DEVICE void load_packs_once(const Share<T>& of, const T* row, Part<T, kRowPacks, kEnds>* x) {
   const int live = of.cut.whole - of.lane;
   const T* from = row + of.cut.of_pack(of.lane);
 #pragma unroll
@@ -52,24 +52,33 @@ GPU_DEVICE void prefetch_parameters(const Parameters& parameters, const Share<T>
   }
 }
 
-// kGiven: no parameter is absent.
-template <bool kGiven, class Norm, class T, class P>
+// kGiven: no parameter is absent. kEarly: a pack's parameters are under way while all of the one
+// before it is computed, as those that come from the second-level cache need; else, which takes
+// fewer registers, while its last half is.
+template <bool kGiven, bool kEarly, class Norm, class T, class P>
 GPU_DEVICE void store_aligned(const Words (&x)[kRowPacks], const Moments& m,
                               const ParametersOf<Norm, T, P>& parameters, T* dst,
                               const Share<T>& of) {
+  using Given = ParametersOf<Norm, T, P>;
   const int live = of.cut.whole - of.lane;
+  const int step = of.team * kPack<T>;
   int32_t at = of.lane * kPack<T>;
+  Words raw[Norm::kParameters][Given::kParts];
+  if (live > 0) parameters.template read_aligned<kGiven>(at, raw);
 #pragma unroll
   for (int k = 0; k < kRowPacks; ++k) {
     if (k * of.team >= live) break;
+    const bool more = k + 1 < kRowPacks && (k + 1) * of.team < live;
     float y[kPack<T>], parameter[Norm::kParameters][kPack<T>];
 #pragma unroll
     for (int which = 0; which < Norm::kParameters; ++which) {
-      parameters.template load_aligned<kGiven>(which, at, parameter[which]);
+      Given::unpack_all(raw[which], parameter[which]);
     }
+    if (kEarly && more) parameters.template read_aligned<kGiven>(at + step, raw);
     normalize<Norm, T>(x[k], m, parameter, y);
     store_words(dst + at, pack<T>(y));
-    at += of.team * kPack<T>;
+    at += step;
+    if (!kEarly && more) parameters.template read_aligned<kGiven>(forgotten(at), raw);
   }
 }
 
@@ -92,10 +101,11 @@ forward_rows(ForwardCall<Norm, T, P> call, Teams teams) {
                                       });
   if (!ours) return;
   if (of.lane == 0) store_moments(call, row, m);
+  constexpr bool kEarly = sizeof(T) == sizeof(float);  // registers
   if (parameters.all_given()) {
-    store_aligned<true, Norm>(x.packs, m, parameters, call.dst + at[1], of);
+    store_aligned<true, kEarly, Norm>(x.packs, m, parameters, call.dst + at[1], of);
   } else {
-    store_aligned<false, Norm>(x.packs, m, parameters, call.dst + at[1], of);
+    store_aligned<false, false, Norm>(x.packs, m, parameters, call.dst + at[1], of);
   }
 }
 

@@ -40,10 +40,11 @@ forward_sections(ForwardCall<Norm, T, P> call, int32_t elements, bool few) {
       });
   if (of.lane == 0 && section.begin == 0) store_moments(call, row, m);
   T* const dst = call.dst + at[1] + section.begin;
+  constexpr bool kEarly = sizeof(T) == sizeof(P);  // registers
   if (parameters.all_given()) {
-    store_aligned<true, Norm>(x.packs, m, parameters, dst, of);
+    store_aligned<true, kEarly, Norm>(x.packs, m, parameters, dst, of);
   } else {
-    store_aligned<false, Norm>(x.packs, m, parameters, dst, of);
+    store_aligned<false, false, Norm>(x.packs, m, parameters, dst, of);
   }
 }
 
