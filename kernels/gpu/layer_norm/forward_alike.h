@@ -2,8 +2,8 @@
 // row of the result as that of the input, and every few rows alike. Packs of weight and bias would
 // take two loads and a shift each, so a block, or a cluster of blocks for longer rows, stays for
 // some rows that are cut alike, every eighth of 16 bits, and has their parameters in shared memory
-// as these are cut. Nothing is decided by a pack: a third of forward_ragged.h's instructions, and
-// twice its waves on a multiprocessor, which load while others compute.
+// as these are cut. No pack asks where it lies, as in forward_ragged.h, and rows come straight to
+// registers: twice as many are on a multiprocessor, where some load while others compute.
 #ifndef POLYOPS_GPU_LAYER_NORM_FORWARD_ALIKE_H_
 #define POLYOPS_GPU_LAYER_NORM_FORWARD_ALIKE_H_
 
