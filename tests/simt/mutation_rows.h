@@ -67,11 +67,19 @@ Calls log_softmax_backward() { return softmax_backward_of("log_softmax_backward"
 const std::vector<Sizes> kRows = {{40, 33},   {9, 300},   {9, 1025},  {7, 5000},
                                   {3, 20001}, {2, 33024}, {2, 70001}, {2, 140001}};
 
+// Those, and rows one over the other.
+std::vector<Shape> norm_rows() {
+  std::vector<Shape> all = {{{40, 33}, 1, {1, 40}}};
+  for (const Sizes& sizes : kRows) all.push_back({sizes, 1});
+  return all;
+}
+
 Calls layer_norm() {
   Calls all = {"layer_norm", {}};
-  for (const Sizes& sizes : kRows) {
-    all.calls.push_back([sizes](const polyops_kernel& kernel) {
-      const Buffer src = random(sizes, 1), weight = random({sizes[1]}, 2),
+  for (const Shape& s : norm_rows()) {
+    all.calls.push_back([s](const polyops_kernel& kernel) {
+      const Sizes& sizes = s.sizes;
+      const Buffer src = random(sizes, 1, s.strides), weight = random({sizes[1]}, 2),
                    bias = random({sizes[1]}, 3);
       const Buffer dst(POLYOPS_FLOAT32, sizes), mean(POLYOPS_FLOAT32, {sizes[0], 1});
       const Buffer rstd(POLYOPS_FLOAT32, {sizes[0], 1});
@@ -105,9 +113,10 @@ Calls layer_norm_backward() {
 
 Calls rms_norm() {
   Calls all = {"rms_norm", {}};
-  for (const Sizes& sizes : kRows) {
-    all.calls.push_back([sizes](const polyops_kernel& kernel) {
-      const Buffer src = random(sizes, 1), weight = random({sizes[1]}, 2);
+  for (const Shape& s : norm_rows()) {
+    all.calls.push_back([s](const polyops_kernel& kernel) {
+      const Sizes& sizes = s.sizes;
+      const Buffer src = random(sizes, 1, s.strides), weight = random({sizes[1]}, 2);
       const Buffer dst(POLYOPS_FLOAT32, sizes), rstd(POLYOPS_FLOAT32, {sizes[0], 1});
       const polyops_rms_norm_args args = {sizeof args,   1,          1e-5,       src.view(),
                                           weight.view(), dst.view(), rstd.view()};

@@ -1,14 +1,11 @@
-// Which kernels of layer_norm and rms_norm a call takes, in how many blocks, and what they get of
-// shared memory.
+// Which kernels of layer_norm and rms_norm a call takes, and in how many blocks.
 #ifndef POLYOPS_GPU_LAYER_NORM_FORWARD_LAUNCH_H_
 #define POLYOPS_GPU_LAYER_NORM_FORWARD_LAUNCH_H_
 
-#include "forward_cluster.h"
-#include "forward_long.h"
-#include "forward_ragged.h"
+#include "forward_launch_ragged.h"
 #include "forward_sections.h"
 #include "forward_strided.h"
-#include "shared_memory.h"
+#include "forward_tiles.h"
 
 namespace polyops::gpu {
 namespace {
@@ -32,54 +29,6 @@ ForwardCall<Norm, T, P> make_forward(const typename Norm::Args& a, const Shape& 
       {1, 1, 1, 1}};
   call.ragged = shape.n % kPack<T> != 0 || !rows_aligned(call.rows, 0, a.src.data, kPack<T>);
   return call;
-}
-
-constexpr int64_t kMostTurns = 64;
-
-// What a block may ask for, so many of which share a multiprocessor: less what they have besides.
-constexpr int64_t kBesides =
-    sizeof(float) * (4 * kMomentsShared + 2 * kSpreadValues * kMostCluster + 4);  // and the mailbox
-inline int64_t shared_of_block(const polyops_context* ctx, int blocks) {
-  return shared_each(ctx, blocks) - kBesides;
-}
-
-// As many packs of the parameters of n elements as there is room for; returns their bytes.
-template <class Norm, class T, class P>
-int64_t stage_parameters(ForwardCall<Norm, T, P>* call, int64_t n, int64_t room) {
-  constexpr int64_t kBytes = Norm::kParameters * kPack<T> * sizeof(P);
-  const int64_t packs = packs_of(n, kPack<T>, !call->ragged);
-  room = room > 0 ? room / kBytes : 0;
-  call->staged = static_cast<int32_t>(packs < room ? packs : room);
-  return call->staged * kBytes;
-}
-
-template <class Norm, class T, class P>
-int launch_long(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
-  const int64_t packs = call.n / kPack<T>;
-  const Plan plan =
-      plan_turns(call.row_count, 1, call.ragged ? kPack<T> : 1, multiprocessors(ctx), kMostTurns);
-  call.turns = plan.turns;
-  constexpr int64_t kChunk = kLongPacks * kLongThreads;
-  int64_t room = shared_of_block(ctx, 1);
-  const int64_t before = (packs + kChunk - 1) / kChunk - 1;  // the last chunk
-  int64_t parked = room / (kChunk * 16);
-  if (parked > before) parked = before;
-  room -= parked * kChunk * 16;
-  const int64_t bytes = stage_parameters(&call, call.n, room) + parked * kChunk * 16;
-  return launch(forward_long<Norm, T, P>, {plan.blocks, kLongThreads, static_cast<size_t>(bytes)},
-                ctx, call, static_cast<int>(parked));
-}
-
-// Lanes of a row. More with fewer packs each, where there are too few rows to fill multiprocessors.
-constexpr int64_t kFillThreads = 1024;
-inline int row_team(int64_t rows, int64_t packs, int most, const polyops_context* ctx) {
-  int team = team_of(packs, kRowPacks);
-  for (int each = kRowPacks / 2; each > 1; each /= 2) {
-    const int wider = team_of(packs, each);
-    if (rows * team >= kFillThreads * multiprocessors(ctx) || wider > most) break;
-    team = wider;
-  }
-  return team;
 }
 
 template <class Norm, class T, class P>
@@ -106,66 +55,28 @@ int launch_rows(const ForwardCall<Norm, T, P>& call, const polyops_context* ctx)
   return launch(forward_rows<Norm, T, P>, {blocks, threads}, ctx, call, teams);
 }
 
-// Blocks that all run at a time, with their rows. Of rows whose parameters are not all in shared
-// memory, each pack takes them from where they are.
-template <class Norm, class T, class P>
-int launch_ragged(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
-  const int64_t packs = call.n / kPack<T>;
-  const int team = row_team(call.row_count, packs, kRaggedFitting.threads, ctx);
-  const int threads =
-      team <= kHalfWave ? threads_of(call.row_count, team, kRaggedFitting.threads) : team;
-  const int64_t slots = int64_t{16} * kRowPacks * threads;
-  const int64_t all = slots + stage_parameters(&call, call.n, most_shared(ctx));
-  int blocks = kRaggedFitting.threads * kRaggedFitting.blocks / threads;
-  while (blocks * threads > kRaggedFitting.threads && shared_of_block(ctx, blocks) < all) --blocks;
-  const int64_t bytes =
-      slots + stage_parameters(&call, call.n, shared_of_block(ctx, blocks) - slots);
-  const Plan plan = plan_turns(call.row_count, threads / team, call.ragged ? kPack<T> : 1,
-                               int64_t{multiprocessors(ctx)} * blocks, kMostTurns);
-  call.turns = plan.turns;
-  return launch(forward_ragged<Norm, T, P>, {plan.blocks, threads, static_cast<size_t>(bytes)}, ctx,
-                call, team, static_cast<int>(packs / team));
-}
-
-// Of two blocks of a multiprocessor one loads while the other one waits for its cluster.
-template <class Norm, class T, class P>
-int launch_cluster(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
-  constexpr int64_t kSection = int64_t{kClusterPacks} * kPack<T> * kClusterThreads;
-  const int most = most_cluster(ctx);
-  int blocks = 2;
-  while (blocks < most && call.n > blocks * kSection / 2) blocks *= 2;
-  const Sections sections = cut_in_sections(call.n, blocks, kPack<T>);
-  const int threads = team_of(sections.elements / kPack<T>, kClusterPacks);
-  const int together = 2 * threads <= kClusterThreads ? 2 : 1;
-  const int64_t slots = int64_t{16} * kClusterPacks * threads;
-  const int64_t room = shared_of_block(ctx, together);
-  if (most == 1 || call.n > blocks * kSection || room < slots) return launch_long(call, ctx);
-  const int64_t bytes = slots + stage_parameters(&call, sections.elements, room - slots);
-  LaunchShape shape = {blocks, threads, static_cast<size_t>(bytes), blocks};
-  const int64_t at_a_time = clusters_at_a_time(forward_cluster<Norm, T, P>, shape, ctx);
-  const Plan plan =
-      plan_waves(call.row_count, call.ragged ? kPack<T> : 1, at_a_time, call.row_count);
-  call.turns = plan.turns;
-  shape.blocks *= plan.blocks;
-  return launch(forward_cluster<Norm, T, P>, shape, ctx, call, sections.elements);
-}
-
 // Rows that a cluster holds in registers; of as many blocks as let four share a multiprocessor, or
 // the next best. Lost: those shapes of which the last wave leaves the least idle, as fewer rows at
 // a time do (softmax of 256 bfloat16 rows of 131072 on an H200: 55 % of copy).
-template <class Norm, class T, class P>
+template <int kRows, class Norm, class T, class P>
 int launch_sections(const ForwardCall<Norm, T, P>& call, const polyops_context* ctx) {
+  constexpr int kPacks = kRowPacks / kRows;
   const int64_t packs = call.n / kPack<T>;
   const int most = most_cluster(ctx);
   int blocks = 2;
-  while (blocks < most && packs > blocks * kRowPacks * kRowFitting.threads / 2) blocks *= 2;
+  while (blocks < most && packs > blocks * kPacks * kRowFitting.threads / 2) blocks *= 2;
   const Sections sections = cut_in_sections(call.n, blocks, kPack<T>);
-  const int threads = team_of(sections.elements / kPack<T>, kRowPacks);
-  if (most == 1 || threads > kRowFitting.threads) return launch_cluster(call, ctx);
-  const int64_t all = int64_t{call.row_count} * blocks;
-  const bool few = all * threads < kFillThreads * multiprocessors(ctx);
-  return launch(forward_sections<Norm, T, P>, {all, threads, 0, blocks}, ctx, call,
-                sections.elements, few);
+  const int threads = team_of(sections.elements / kPack<T>, kPacks);
+  const int64_t all = int64_t{(call.row_count - 1) / kRows + 1} * blocks;
+  const bool fits = most > 1 && threads <= kRowFitting.threads;
+  const int64_t filled = all * threads / (kFillThreads * multiprocessors(ctx));
+  if constexpr (kRows > 1) {
+    if (!fits || filled < 2) return launch_sections<1>(call, ctx);
+  } else {
+    if (!fits) return launch_cluster(call, ctx);
+  }
+  return launch(forward_sections<Norm, T, P, kRows>, {all, threads, 0, blocks}, ctx, call,
+                sections.elements, filled < 1);
 }
 
 // A parameter that is there, if any is.
@@ -184,10 +95,51 @@ int forward_contiguous(const void* p, const polyops_context* ctx) {
       return shape.n / kPack<T> <= int64_t{kRowPacks} * fitting.threads;
     };
     if (is_aligned(call)) {
-      return takes(kRowFitting) ? launch_rows(call, ctx) : launch_sections(call, ctx);
+      return takes(kRowFitting) ? launch_rows(call, ctx) : launch_sections<2>(call, ctx);
     }
-    return takes(kRaggedFitting) ? launch_ragged(call, ctx) : launch_cluster(call, ctx);
+    return takes(kRaggedFitting) ? launch_alike(call, ctx) : launch_alike_sections(call, ctx);
   });
+}
+
+template <int kEach, class T>
+int64_t tile_bytes(int64_t n) {
+  using OfTile = Tile<T, kEach>;
+  return n * OfTile::kPitch * static_cast<int64_t>(sizeof(typename OfTile::Word));
+}
+template <int kEach, class T>
+int64_t tiles_of(const Walk<2>& rows) {
+  return (rows.sizes[0] - 1) / Tile<T, kEach>::kRows + 1;
+}
+
+// Whether rows follow each other by an element, so many that their tiles, which fit into shared
+// memory, leave few multiprocessors idle; of two rows per lane in words.
+template <int kEach, class Norm, class T, class P>
+bool has_tiles(const ForwardCall<Norm, T, P>& call, const Walk<2>& elements,
+               const polyops_context* ctx) {
+  const Walk<2>& rows = call.rows;
+  bool has = elements.rank == 1 && elements.strides[1][0] == 1 && rows.strides[0][0] == 1 &&
+             rows.sizes[0] >= kAcrossLanes &&
+             tile_bytes<kEach, T>(call.n) + kAcrossBesides <= most_shared(ctx);
+  if (kEach > 1) {
+    has = has && reinterpret_cast<uintptr_t>(call.src) % (kEach * sizeof(T)) == 0 &&
+          elements.strides[0][0] % kEach == 0 && rows.sizes[0] % kEach == 0;
+    for (int d = 1; d < rows.rank; ++d) has = has && rows.strides[0][d] % kEach == 0;
+  }
+  return has &&
+         tiles_of<kEach, T>(rows) * (call.row_count / rows.sizes[0]) * 2 >= multiprocessors(ctx);
+}
+
+template <int kEach, class Norm, class T, class P>
+int launch_tiles(const ForwardCall<Norm, T, P>& call, const Walk<2>& elements,
+                 const polyops_context* ctx) {
+  const Walk<2>& rows = call.rows;
+  const int64_t of_run = tiles_of<kEach, T>(rows);
+  const Tiles tiles = {static_cast<int32_t>(rows.sizes[0]), static_cast<int32_t>(of_run),
+                       elements.strides[0][0], rows.strides[1][0]};
+  return launch(forward_tiles<Norm, T, P, kEach>,
+                {of_run * (call.row_count / rows.sizes[0]), kAcrossThreads,
+                 static_cast<size_t>(tile_bytes<kEach, T>(call.n))},
+                ctx, call, tiles);
 }
 
 template <class Norm>
@@ -197,8 +149,13 @@ int forward_anywhere(const void* p, const polyops_context* ctx) {
   const auto elements =
       make_walk<2>({&a.src, &a.dst}, Order::kDimensions, shape.first_normalized, a.src.rank);
   return with_types<Norm>(a.src.dtype, any_parameter<Norm>(a), [&]<class T, class P>() {
-    return launch(forward_strided<Norm, T, P>, {shape.rows, strided_threads(shape.n)}, ctx,
-                  make_forward<Norm, T, P>(a, shape), elements);
+    const ForwardCall<Norm, T, P> call = make_forward<Norm, T, P>(a, shape);
+    if constexpr (sizeof(T) == 2) {
+      if (has_tiles<2>(call, elements, ctx)) return launch_tiles<2>(call, elements, ctx);
+    }
+    if (has_tiles<1>(call, elements, ctx)) return launch_tiles<1>(call, elements, ctx);
+    return launch(forward_strided<Norm, T, P>, {shape.rows, strided_threads(shape.n)}, ctx, call,
+                  elements);
   });
 }
 

@@ -41,17 +41,18 @@ struct Parameters {
   GPU_DEVICE bool all_given() const { return given[0] != nullptr && given[kCount - 1] != nullptr; }
   // Of the pack that begins there, of parameters and rows that begin at 16 aligned bytes.
   template <bool kGiven>
-  GPU_DEVICE void load_aligned(int which, int32_t at, float (&x)[kPack<T>]) const {
-    const uint32_t bits = fill_bits<P>(which == 0 ? 1.0f : -0.0f);
-    Words words[kParts];
+  GPU_DEVICE void read_aligned(int32_t at, Words (&words)[kCount][kParts]) const {
 #pragma unroll
-    for (int i = 0; i < kParts; ++i) {
-      words[i] = {{bits, bits, bits, bits}};
-      if (kGiven || given[which] != nullptr) {
-        words[i] = load_words_constant(given[which] + at + i * kPack<P>);
+    for (int which = 0; which < kCount; ++which) {
+      const uint32_t bits = fill_bits<P>(which == 0 ? 1.0f : -0.0f);
+#pragma unroll
+      for (int i = 0; i < kParts; ++i) {
+        words[which][i] = {{bits, bits, bits, bits}};
+        if (kGiven || given[which] != nullptr) {
+          words[which][i] = load_words_constant(given[which] + at + i * kPack<P>);
+        }
       }
     }
-    unpack_all(words, x);
   }
 
   GPU_DEVICE int32_t words() const { return kCount * kParts * staged; }

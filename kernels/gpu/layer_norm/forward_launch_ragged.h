@@ -1,0 +1,168 @@
+// Which kernels of layer_norm and rms_norm a call takes where some row or parameter begins between
+// 16 aligned bytes, or is too long for the registers of a cluster: what blocks that stay for some
+// rows get of shared memory, and how many of them there are.
+#ifndef POLYOPS_GPU_LAYER_NORM_FORWARD_LAUNCH_RAGGED_H_
+#define POLYOPS_GPU_LAYER_NORM_FORWARD_LAUNCH_RAGGED_H_
+
+#include "forward_alike.h"
+#include "forward_long.h"
+#include "forward_ragged.h"
+#include "shared_memory.h"
+
+namespace polyops::gpu {
+namespace {
+
+constexpr int64_t kMostTurns = 64;
+
+// What a block may ask for, so many of which share a multiprocessor: less what they have besides.
+constexpr int64_t kBesides =
+    sizeof(float) * (4 * kMomentsShared + 2 * kSpreadValues * kMostCluster + 4);  // and the mailbox
+inline int64_t shared_of_block(const polyops_context* ctx, int blocks) {
+  return shared_each(ctx, blocks) - kBesides;
+}
+
+// As many packs of the parameters of n elements as there is room for; returns their bytes.
+template <class Norm, class T, class P>
+int64_t stage_parameters(ForwardCall<Norm, T, P>* call, int64_t n, int64_t room) {
+  constexpr int64_t kBytes = Norm::kParameters * kPack<T> * sizeof(P);
+  const int64_t packs = packs_of(n, kPack<T>, !call->ragged);
+  room = room > 0 ? room / kBytes : 0;
+  call->staged = static_cast<int32_t>(packs < room ? packs : room);
+  return call->staged * kBytes;
+}
+
+template <class Norm, class T, class P>
+int launch_long(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
+  const int64_t packs = call.n / kPack<T>;
+  const Plan plan =
+      plan_turns(call.row_count, 1, call.ragged ? kPack<T> : 1, multiprocessors(ctx), kMostTurns);
+  call.turns = plan.turns;
+  constexpr int64_t kChunk = kLongPacks * kLongThreads;
+  int64_t room = shared_of_block(ctx, 1);
+  const int64_t before = (packs + kChunk - 1) / kChunk - 1;  // the last chunk
+  int64_t parked = room / (kChunk * 16);
+  if (parked > before) parked = before;
+  room -= parked * kChunk * 16;
+  const int64_t bytes = stage_parameters(&call, call.n, room) + parked * kChunk * 16;
+  return launch(forward_long<Norm, T, P>, {plan.blocks, kLongThreads, static_cast<size_t>(bytes)},
+                ctx, call, static_cast<int>(parked));
+}
+
+// Lanes of a row. More with fewer packs each, where there are too few rows to fill multiprocessors.
+constexpr int64_t kFillThreads = 1024;
+inline int row_team(int64_t rows, int64_t packs, int most, const polyops_context* ctx) {
+  int team = team_of(packs, kRowPacks);
+  for (int each = kRowPacks / 2; each > 1; each /= 2) {
+    const int wider = team_of(packs, each);
+    if (rows * team >= kFillThreads * multiprocessors(ctx) || wider > most) break;
+    team = wider;
+  }
+  return team;
+}
+
+// Blocks that all run at a time, with their rows. Of rows whose parameters are not all in shared
+// memory, each pack takes them from where they are.
+template <class Norm, class T, class P>
+int launch_ragged(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
+  const int64_t packs = call.n / kPack<T>;
+  const int team = row_team(call.row_count, packs, kRaggedFitting.threads, ctx);
+  const int threads =
+      team <= kHalfWave ? threads_of(call.row_count, team, kRaggedFitting.threads) : team;
+  const int64_t slots = int64_t{16} * kRowPacks * threads;
+  const int64_t all = slots + stage_parameters(&call, call.n, most_shared(ctx));
+  int blocks = kRaggedFitting.threads * kRaggedFitting.blocks / threads;
+  while (blocks * threads > kRaggedFitting.threads && shared_of_block(ctx, blocks) < all) --blocks;
+  const int64_t bytes =
+      slots + stage_parameters(&call, call.n, shared_of_block(ctx, blocks) - slots);
+  const Plan plan = plan_turns(call.row_count, threads / team, call.ragged ? kPack<T> : 1,
+                               int64_t{multiprocessors(ctx)} * blocks, kMostTurns);
+  call.turns = plan.turns;
+  return launch(forward_ragged<Norm, T, P>, {plan.blocks, threads, static_cast<size_t>(bytes)}, ctx,
+                call, team, static_cast<int>(packs / team));
+}
+
+// Of two blocks of a multiprocessor one loads while the other one waits for its cluster.
+template <class Norm, class T, class P>
+int launch_cluster(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
+  constexpr int64_t kSection = int64_t{kClusterPacks} * kPack<T> * kClusterThreads;
+  const int most = most_cluster(ctx);
+  int blocks = 2;
+  while (blocks < most && call.n > blocks * kSection / 2) blocks *= 2;
+  const Sections sections = cut_in_sections(call.n, blocks, kPack<T>);
+  const int threads = team_of(sections.elements / kPack<T>, kClusterPacks);
+  const int together = 2 * threads <= kClusterThreads ? 2 : 1;
+  const int64_t slots = int64_t{16} * kClusterPacks * threads;
+  const int64_t room = shared_of_block(ctx, together);
+  if (most == 1 || call.n > blocks * kSection || room < slots) return launch_long(call, ctx);
+  const int64_t bytes = slots + stage_parameters(&call, sections.elements, room - slots);
+  LaunchShape shape = {blocks, threads, static_cast<size_t>(bytes), blocks};
+  const int64_t at_a_time = clusters_at_a_time(forward_cluster<Norm, T, P>, shape, ctx);
+  const Plan plan =
+      plan_waves(call.row_count, call.ragged ? kPack<T> : 1, at_a_time, call.row_count);
+  call.turns = plan.turns;
+  shape.blocks *= plan.blocks;
+  return launch(forward_cluster<Norm, T, P>, shape, ctx, call, sections.elements);
+}
+
+// After how many rows one is cut as the first; 0: not all rows of the result as those of the input.
+template <class Norm, class T, class P>
+int alike_after(const ForwardCall<Norm, T, P>& call) {
+  if (call.rows.rank != 1) return 0;
+  const auto bytes = reinterpret_cast<uintptr_t>(call.src) - reinterpret_cast<uintptr_t>(call.dst);
+  const int64_t step = call.rows.sizes[0] == 1 ? 0 : call.rows.strides[0][0];
+  const int64_t apart = call.rows.sizes[0] == 1 ? 0 : call.rows.strides[1][0] - step;
+  if (bytes % 16 != 0 || apart % kPack<T> != 0) return 0;
+  int rows = 1;
+  while (rows * step % kPack<T> != 0) rows *= 2;
+  return rows;
+}
+
+// As launch_ragged(), which takes what does not fit.
+template <class Norm, class T, class P>
+int launch_alike(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
+  const int classes = alike_after(call);
+  const int64_t packs = call.n / kPack<T>;
+  if (classes == 0 || packs < 4 * kAlikeTeam<T>) return launch_ragged(call, ctx);
+  int team = row_team(call.row_count, packs, kAlikeFitting.threads, ctx);
+  if (team < kAlikeTeam<T>) team = kAlikeTeam<T>;
+  const int threads =
+      team <= kHalfWave ? threads_of(call.row_count, team, kAlikeFitting.threads) : team;
+  const int64_t bytes = stage_parameters(&call, call.n, INT32_MAX);
+  int blocks = kAlikeFitting.threads * kAlikeFitting.blocks / threads;
+  while (blocks > 0 && shared_of_block(ctx, blocks) < bytes) --blocks;
+  if (blocks * threads < kAlikeFitting.threads) return launch_ragged(call, ctx);
+  const Plan plan = plan_turns(call.row_count, threads / team, classes,
+                               int64_t{multiprocessors(ctx)} * blocks, kMostTurns);
+  call.turns = plan.turns;
+  return launch(forward_alike<Norm, T, P>, {plan.blocks, threads, static_cast<size_t>(bytes)}, ctx,
+                call, team, static_cast<int>(packs / team));
+}
+
+// As launch_cluster(), which takes what does not fit.
+template <class Norm, class T, class P>
+int launch_alike_sections(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
+  const int classes = alike_after(call);
+  const int64_t packs = call.n / kPack<T>;
+  const int most = most_cluster(ctx);
+  int blocks = 2;
+  while (blocks < most && packs > int64_t{blocks} * kRowPacks * kAlikeFitting.threads) blocks *= 2;
+  const Sections sections = cut_in_sections(call.n, blocks, kPack<T>);
+  const int threads = team_of(sections.elements / kPack<T>, kRowPacks);
+  if (most == 1 || classes == 0 || threads > kAlikeFitting.threads) {
+    return launch_cluster(call, ctx);
+  }
+  const ForwardCall<Norm, T, P> unstaged = call;
+  const int64_t bytes = stage_parameters(&call, sections.elements, INT32_MAX);
+  if (shared_of_block(ctx, 1) < bytes) return launch_cluster(unstaged, ctx);
+  LaunchShape shape = {blocks, threads, static_cast<size_t>(bytes), blocks};
+  const int64_t at_a_time = clusters_at_a_time(forward_alike_sections<Norm, T, P>, shape, ctx);
+  const Plan plan = plan_waves(call.row_count, classes, at_a_time, call.row_count);
+  call.turns = plan.turns;
+  shape.blocks *= plan.blocks;
+  return launch(forward_alike_sections<Norm, T, P>, shape, ctx, call, sections.elements);
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_LAYER_NORM_FORWARD_LAUNCH_RAGGED_H_
