@@ -66,6 +66,7 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
   const Turns& turns = call.turns;
   const auto rows = static_cast<uint32_t>(call.row_count);
   const int team_id = thread_id() / team, lane = thread_id() % team;
+  const int first = kCluster ? 0 : first_wave(team);
   Section section = {0, call.n};
   if constexpr (kCluster) section = section_of_cluster(elements, call.n);
   const int64_t walker = kCluster ? block_id() / cluster_blocks() : block_id();
@@ -113,7 +114,7 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
     }
     const bool refill = kRefill && stages == 1 && more && begin < rows;
     if (call.grad_src != nullptr) {
-      sum_team(sums, team, shared + turn % 2 * 2 * kMostWaves, [&] {
+      sum_team_of(sums, team, first, shared + turn % 2 * 2 * kMostWaves, [&] {
         if constexpr (kCluster) return barrier();  // of one team: no more than one of them is taken
         team_barrier(team_id, team);
       });
