@@ -115,7 +115,7 @@ template <class Norm, class T, class P>
 struct BackwardRow {
   int grad_shift, src_shift;  // as misplaced()
   T* out;
-  float mean, rstd;
+  uint32_t mean, rstd;  // as they are in memory: to widen them is to wait for them
 
   // What follows its first `begin` elements; in[0] and in[1] become where those of grad and src
   // are.
@@ -128,8 +128,8 @@ struct BackwardRow {
     grad_shift = misplaced(in[0]);
     src_shift = misplaced(in[1]);
     out = call.grad_src + at[2] + begin;
-    if constexpr (Norm::kCentered) mean = load_value<T>(call.mean, row);
-    rstd = load_value<T>(call.rstd, row);
+    if constexpr (Norm::kCentered) mean = load_bits<T>(call.mean, row);
+    rstd = load_bits<T>(call.rstd, row);
   }
   // Begins its copies, too.
   template <bool kRagged>
@@ -153,10 +153,13 @@ struct BackwardRow {
 // elements equal to it can be meant.
 template <class Norm>
 struct Normal {
-  float scale, shift, rest;
+  float rstd, scale, shift, rest;
 
-  GPU_DEVICE Normal(float mean, float rstd) : scale(rstd), shift(0), rest(1) {
+  template <class T, class P>
+  GPU_DEVICE Normal(const BackwardCall<Norm, T, P>& call, const BackwardRow<Norm, T, P>& row)
+      : rstd(value_of_bits<T>(call.rstd, row.rstd)), scale(rstd), shift(0), rest(1) {
     if constexpr (!Norm::kCentered) return;
+    const float mean = value_of_bits<T>(call.mean, row.mean);
     constexpr uint32_t kLeast = 1u << 23, kMost = 253u << 23, kOne = 127u << 23;
     uint32_t power = float_bits(rstd) & 0x7f800000u;
     power = power < kLeast ? kLeast : power > kMost ? kMost : power;
@@ -203,11 +206,11 @@ GPU_DEVICE void for_each_end_of(const BackwardRow<Norm, T, P>& row, const Slots<
 
 // Adds to the columns; sums: of g = grad weight, where there is a mean, and last of g x_hat.
 template <bool kRagged, class Norm, class T, class P>
-GPU_DEVICE void sum_row(const BackwardRow<Norm, T, P>& row, const Slots<T>& slots, int stage,
-                        const Weight<T, P>& weights, const Cut<T>& cut, int lane, int team,
-                        ColumnSums<Norm, T>* columns, float (&sums)[Norm::kSums]) {
+GPU_DEVICE void sum_row(const BackwardRow<Norm, T, P>& row, const Normal<Norm>& normal,
+                        const Slots<T>& slots, int stage, const Weight<T, P>& weights,
+                        const Cut<T>& cut, int lane, int team, ColumnSums<Norm, T>* columns,
+                        float (&sums)[Norm::kSums]) {
   constexpr int kLast = Norm::kSums - 1;
-  const Normal<Norm> normal(row.mean, row.rstd);
   float sum[2] = {}, product[2] = {};
   const auto add = [&](int j, float grad, float x, float weight, float* of_bias, float* of_weight) {
     if constexpr (Norm::kCentered) {
@@ -242,17 +245,17 @@ GPU_DEVICE void sum_row(const BackwardRow<Norm, T, P>& row, const Slots<T>& slot
 // below the least float32 is as little in the result. Calls taken(k, at) when the lane's packs
 // k, the row's at, are no longer needed.
 template <bool kRagged, class Norm, class T, class P, class F>
-GPU_DEVICE void store_row(const BackwardRow<Norm, T, P>& row, const Slots<T>& slots, int stage,
-                          const Weight<T, P>& weights, const Cut<T>& cut, int lane, int team,
-                          const float (&sums)[Norm::kSums], float inv_n, F taken) {
+GPU_DEVICE void store_row(const BackwardRow<Norm, T, P>& row, const Normal<Norm>& normal,
+                          const Slots<T>& slots, int stage, const Weight<T, P>& weights,
+                          const Cut<T>& cut, int lane, int team, const float (&sums)[Norm::kSums],
+                          float inv_n, F taken) {
   const bool fits = !kRagged || cut.fits(row.out);
-  const Normal<Norm> normal(row.mean, row.rstd);
   const float of_product =
-      -sums[Norm::kSums - 1] * inv_n * (Norm::kCentered ? normal.rest : row.rstd);
+      -sums[Norm::kSums - 1] * inv_n * (Norm::kCentered ? normal.rest : normal.rstd);
   const float of_g = Norm::kCentered ? -sums[0] * inv_n : 0.0f;
   const auto result = [&](float grad, float x, float weight) {
     const float g = Norm::kCentered ? fmaf(grad, weight, of_g) : grad * weight;
-    return fmaf(Norm::kCentered ? normal.near(x) : x, of_product, g) * row.rstd;
+    return fmaf(Norm::kCentered ? normal.near(x) : x, of_product, g) * normal.rstd;
   };
   for_each_pack(slots, stage, weights, cut, lane, team,
                 [&](int k, const auto& grad, const auto& x, const auto& weight) {

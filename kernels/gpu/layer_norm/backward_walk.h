@@ -108,9 +108,10 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
     } else {
       wait_copies<0>();
     }
+    const Normal<Norm> normal(call, row);
     float sums[Norm::kSums] = {};
     if (ours) {
-      sum_row<kRagged>(row, slots, stage, weights, cut, lane, team, &columns, sums);
+      sum_row<kRagged>(row, normal, slots, stage, weights, cut, lane, team, &columns, sums);
     }
     const bool refill = kRefill && stages == 1 && more && begin < rows;
     if (call.grad_src != nullptr) {
@@ -122,7 +123,7 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
       const T* in[2] = {};
       if (refill) next.find(call, section.begin, begin, in);
       if (ours) {
-        store_row<kRagged>(row, slots, stage, weights, cut, lane, team, sums, call.inv_n,
+        store_row<kRagged>(row, normal, slots, stage, weights, cut, lane, team, sums, call.inv_n,
                            [&](int k, int at) {
                              if constexpr (kRefill) {
                                if (!refill) return;
