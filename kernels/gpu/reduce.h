@@ -34,26 +34,40 @@ GPU_DEVICE void sum_lanes(float (&x)[kSums], int team) {
 // The shared memory of one sum of a block; another one at the same time needs its own.
 inline constexpr int kMostWaves = 32;
 
-// Sums over the team. `shared`: kSums * kMostWaves elements that nobody uses since the last barrier
-// (teams beyond a wave only); they may be used again after the next one. meet(): the barrier.
+// The first wave of this thread's team, for which a division may be due.
+GPU_DEVICE int first_wave(int team) {
+  if (team <= wave_size() || team == block_threads()) return 0;
+  return thread_id() / team * (team / wave_size());
+}
+
+// Sums over the team, whose first wave is `first` of the block's. `shared`: kSums * kMostWaves
+// elements that nobody uses since the last barrier (teams beyond a wave only); they may be used
+// again after the next one. meet(): the barrier.
 template <int kSums, class Meet>
-GPU_DEVICE void sum_team(float (&x)[kSums], int team, float* shared, Meet meet) {
-  sum_lanes(x, team);
-  if (team <= wave_size()) return;
+GPU_DEVICE void sum_team_of(float (&x)[kSums], int team, int first, float* shared, Meet meet) {
+  constexpr int kFew = 4;
+  if (team < wave_size()) return sum_lanes(x, team);
+  sum_lanes(x, wave_size());
+  const int waves = team / wave_size();
+  if (waves == 1) return;
   const int lane = thread_id() % wave_size();
-  const int wave = thread_id() / wave_size();
   if (lane == 0) {
+    const int wave = thread_id() / wave_size();
 #pragma unroll
     for (int i = 0; i < kSums; ++i) shared[i * kMostWaves + wave] = x[i];
   }
   meet();
-  const int waves = team / wave_size();
-  const int first = team == block_threads() ? 0 : wave - wave % waves;
+  const int slot = waves <= kFew ? lane % kFew : lane;
 #pragma unroll
   for (int i = 0; i < kSums; ++i) {
-    x[i] = lane < waves ? shared[i * kMostWaves + first + lane] : 0.0f;
+    x[i] = slot < waves ? shared[i * kMostWaves + first + slot] : 0.0f;
   }
+  if (waves <= kFew) return sum_lanes(x, kFew);
   sum_lanes(x, wave_size());
+}
+template <int kSums, class Meet>
+GPU_DEVICE void sum_team(float (&x)[kSums], int team, float* shared, Meet meet) {
+  sum_team_of(x, team, first_wave(team), shared, meet);
 }
 template <int kSums>
 GPU_DEVICE void sum_team(float (&x)[kSums], int team, float* shared) {

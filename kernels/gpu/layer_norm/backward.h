@@ -62,12 +62,28 @@ struct Slots {
   }
 };
 
-template <bool kRagged, class T>
-GPU_DEVICE void copy_row(const Cut<T>& cut, const T* row, int lane, int team, const Slots<T>& slots,
-                         int stage, int tensor) {
-  copy_packs<kBackwardPacks<T>>(cut, row, lane, team, kRagged,
+// A branch per pack: predicates took what leads to its addresses into each of them.
+template <class T>
+GPU_DEVICE void copy_aligned(const Cut<T>& cut, const T* (&rows)[2], int lane, int team,
+                             const Slots<T>& slots, int stage) {
+  const int step = team * kPack<T>;
+  const T* grad = rows[0] + lane * kPack<T>;
+  const T* src = rows[1] + lane * kPack<T>;
+#pragma unroll
+  for (int k = 0; k < kBackwardPacks<T>; ++k) {
+    if (lane + k * team >= cut.whole) break;
+    copy_16_later(slots.place(stage, 0, k), grad);
+    copy_16_later(slots.place(stage, 1, k), src);
+    grad += step;
+    src += step;
+  }
+}
+
+template <class T>
+GPU_DEVICE void copy_ragged(const Cut<T>& cut, const T* row, int lane, int team,
+                            const Slots<T>& slots, int stage, int tensor) {
+  copy_packs<kBackwardPacks<T>>(cut, row, lane, team, true,
                                 [&](int k) { return slots.place(stage, tensor, k); });
-  if constexpr (!kRagged) return;
   for_each_end<kMostEnds<T>>(cut, lane, team, [&](int e, int at) {
     copy_16_later(slots.place(stage, tensor, kBackwardPacks<T> + e),
                   row + at - misplaced(row + at));
@@ -99,9 +115,7 @@ template <class Norm, class T, class P>
 struct BackwardRow {
   int grad_shift, src_shift;  // as misplaced()
   T* out;
-  float mean, rstd;
-
-  GPU_DEVICE float x_hat(float x) const { return Norm::kCentered ? (x - mean) * rstd : x * rstd; }
+  uint32_t mean, rstd;  // as they are in memory: to widen them is to wait for them
 
   // What follows its first `begin` elements; in[0] and in[1] become where those of grad and src
   // are.
@@ -114,8 +128,8 @@ struct BackwardRow {
     grad_shift = misplaced(in[0]);
     src_shift = misplaced(in[1]);
     out = call.grad_src + at[2] + begin;
-    if constexpr (Norm::kCentered) mean = load_value<T>(call.mean, row);
-    rstd = load_value<T>(call.rstd, row);
+    if constexpr (Norm::kCentered) mean = load_bits<T>(call.mean, row);
+    rstd = load_bits<T>(call.rstd, row);
   }
   // Begins its copies, too.
   template <bool kRagged>
@@ -124,8 +138,38 @@ struct BackwardRow {
     if (row >= static_cast<uint32_t>(call.row_count)) return;
     const T* in[2];
     find(call, begin, row, in);
+    if constexpr (kRagged) {
 #pragma unroll
-    for (int i = 0; i < 2; ++i) copy_row<kRagged>(cut, in[i], lane, team, slots, stage, i);
+      for (int i = 0; i < 2; ++i) copy_ragged(cut, in[i], lane, team, slots, stage, i);
+    } else {
+      copy_aligned(cut, in, lane, team, slots, stage);
+    }
+  }
+};
+
+// x_hat = (x - mean) rstd as `rest` times what near() makes of x in one instruction: rstd without
+// its fraction, a power of two, is taken into the difference, which is rounded once, and whose
+// products are in the range of those of x_hat. Where that takes the mean out of range, only
+// elements equal to it can be meant.
+template <class Norm>
+struct Normal {
+  float rstd, scale, shift, rest;
+
+  template <class T, class P>
+  GPU_DEVICE Normal(const BackwardCall<Norm, T, P>& call, const BackwardRow<Norm, T, P>& row)
+      : rstd(value_of_bits<T>(call.rstd, row.rstd)), scale(rstd), shift(0), rest(1) {
+    if constexpr (!Norm::kCentered) return;
+    const float mean = value_of_bits<T>(call.mean, row.mean);
+    constexpr uint32_t kLeast = 1u << 23, kMost = 253u << 23, kOne = 127u << 23;
+    uint32_t power = float_bits(rstd) & 0x7f800000u;
+    power = power < kLeast ? kLeast : power > kMost ? kMost : power;
+    if (!(fabsf(mean * float_of_bits(power)) < __builtin_huge_valf())) power = kOne;
+    scale = float_of_bits(power);
+    shift = -mean * scale;
+    rest = rstd * float_of_bits(2 * kOne - power);
+  }
+  GPU_DEVICE float near(float x) const {
+    return Norm::kCentered ? fmaf(x, scale, shift) : x * scale;
   }
 };
 
@@ -162,67 +206,69 @@ GPU_DEVICE void for_each_end_of(const BackwardRow<Norm, T, P>& row, const Slots<
 
 // Adds to the columns; sums: of g = grad weight, where there is a mean, and last of g x_hat.
 template <bool kRagged, class Norm, class T, class P>
-GPU_DEVICE void sum_row(const BackwardRow<Norm, T, P>& row, const Slots<T>& slots, int stage,
-                        const Weight<T, P>& weights, const Cut<T>& cut, int lane, int team,
-                        ColumnSums<Norm, T>* columns, float (&sums)[Norm::kSums]) {
+GPU_DEVICE void sum_row(const BackwardRow<Norm, T, P>& row, const Normal<Norm>& normal,
+                        const Slots<T>& slots, int stage, const Weight<T, P>& weights,
+                        const Cut<T>& cut, int lane, int team, ColumnSums<Norm, T>* columns,
+                        float (&sums)[Norm::kSums]) {
   constexpr int kLast = Norm::kSums - 1;
+  float sum[2] = {}, product[2] = {};
+  const auto add = [&](int j, float grad, float x, float weight, float* of_bias, float* of_weight) {
+    if constexpr (Norm::kCentered) {
+      sum[j % 2] = fmaf(grad, weight, sum[j % 2]);
+      *of_bias += grad;
+    }
+    const float both = grad * normal.near(x);
+    product[j % 2] = fmaf(both, weight, product[j % 2]);
+    *of_weight = Norm::kCentered ? fmaf(both, normal.rest, *of_weight) : *of_weight + both;
+  };
   for_each_pack(slots, stage, weights, cut, lane, team,
                 [&](int k, const auto& grad, const auto& x, const auto& weight) {
-                  float sum[2], product[2];
 #pragma unroll
                   for (int j = 0; j < kPack<T>; ++j) {
-                    const float g = grad[j] * weight[j], x_hat = row.x_hat(x[j]);
-                    sum[j % 2] = j < 2 ? g : sum[j % 2] + g;
-                    product[j % 2] = j < 2 ? g * x_hat : fmaf(g, x_hat, product[j % 2]);
-                    if constexpr (Norm::kCentered) columns->packs[1][k][j] += grad[j];
-                    float* const column = &columns->packs[0][k][j];
-                    *column = fmaf(grad[j], x_hat, *column);
+                    add(j, grad[j], x[j], weight[j], &columns->packs[Norm::kParameters - 1][k][j],
+                        &columns->packs[0][k][j]);
                   }
-                  if constexpr (Norm::kCentered) sums[0] += sum[0] + sum[1];
-                  sums[kLast] += product[0] + product[1];
                 });
-  if constexpr (!kRagged) return;
-  for_each_end_of(row, slots, stage, weights, cut, lane, team,
-                  [&](int e, int, float grad, float x, float weight) {
-                    if constexpr (Norm::kCentered) {
-                      sums[0] = fmaf(grad, weight, sums[0]);
-                      columns->ends[1][e] += grad;
-                    }
-                    const float x_hat = row.x_hat(x);
-                    sums[kLast] = fmaf(grad * weight, x_hat, sums[kLast]);
-                    columns->ends[0][e] = fmaf(grad, x_hat, columns->ends[0][e]);
-                  });
+  if constexpr (kRagged) {
+    for_each_end_of(row, slots, stage, weights, cut, lane, team,
+                    [&](int e, int, float grad, float x, float weight) {
+                      add(e, grad, x, weight, &columns->ends[Norm::kParameters - 1][e],
+                          &columns->ends[0][e]);
+                    });
+  }
+  if constexpr (Norm::kCentered) sums[0] = sum[0] + sum[1];
+  sums[kLast] = (product[0] + product[1]) * normal.rest;
 }
 
-// grad_src, rstd (g - mean of g - x_hat mean of g x_hat); rms_norm's without the mean of g. x_hat
-// is made first: the square of rstd is 0 where elements are large. Calls taken(k, at) when the
-// lane's packs k, the row's at, are no longer needed.
+// grad_src, rstd (g - mean of g - x_hat mean of g x_hat); rms_norm's without the mean of g. The
+// square of rstd, 0 where elements are large, is nowhere; what of it a tiny rstd times a mean loses
+// below the least float32 is as little in the result. Calls taken(k, at) when the lane's packs
+// k, the row's at, are no longer needed.
 template <bool kRagged, class Norm, class T, class P, class F>
-GPU_DEVICE void store_row(const BackwardRow<Norm, T, P>& row, const Slots<T>& slots, int stage,
-                          const Weight<T, P>& weights, const Cut<T>& cut, int lane, int team,
-                          const float (&sums)[Norm::kSums], float inv_n, F taken) {
+GPU_DEVICE void store_row(const BackwardRow<Norm, T, P>& row, const Normal<Norm>& normal,
+                          const Slots<T>& slots, int stage, const Weight<T, P>& weights,
+                          const Cut<T>& cut, int lane, int team, const float (&sums)[Norm::kSums],
+                          float inv_n, F taken) {
   const bool fits = !kRagged || cut.fits(row.out);
-  const float of_product = -sums[Norm::kSums - 1] * inv_n * row.rstd;
-  float of_g = 0;
-  if constexpr (Norm::kCentered) of_g = -sums[0] * inv_n * row.rstd;
-  const auto shared_part = [&](float x) {
-    const float x_hat = row.x_hat(x);
-    return Norm::kCentered ? fmaf(x_hat, of_product, of_g) : x_hat * of_product;
+  const float of_product =
+      -sums[Norm::kSums - 1] * inv_n * (Norm::kCentered ? normal.rest : normal.rstd);
+  const float of_g = Norm::kCentered ? -sums[0] * inv_n : 0.0f;
+  const auto result = [&](float grad, float x, float weight) {
+    const float g = Norm::kCentered ? fmaf(grad, weight, of_g) : grad * weight;
+    return fmaf(Norm::kCentered ? normal.near(x) : x, of_product, g) * normal.rstd;
   };
   for_each_pack(slots, stage, weights, cut, lane, team,
                 [&](int k, const auto& grad, const auto& x, const auto& weight) {
                   float y[kPack<T>];
 #pragma unroll
-                  for (int j = 0; j < kPack<T>; ++j) {
-                    y[j] = fmaf(grad[j] * weight[j], row.rstd, shared_part(x[j]));
-                  }
+                  for (int j = 0; j < kPack<T>; ++j) y[j] = result(grad[j], x[j], weight[j]);
                   store_pack(cut, row.out, fits, lane + k * team, y);
                   taken(k, lane + k * team);
                 });
   if constexpr (!kRagged) return;
   for_each_end_of(row, slots, stage, weights, cut, lane, team,
                   [&](int, int at, float grad, float x, float weight) {
-                    row.out[at] = narrow<T>(fmaf(grad * weight, row.rstd, shared_part(x)));
+                    row.out[at] = narrow<T>(result(grad, x, weight));
                   });
 }
 

@@ -19,6 +19,13 @@ int launch_sums(const BackwardCall<Norm, T, P>& call, const typename Norm::Backw
   const auto tiles = [&](int columns) {
     return Norm::kParameters * round_up(call.n, columns) / columns;
   };
+  if (call.n > kWalkElements) {
+    LaunchShape shape = {tiles(kWideSumThreads * kWideSumColumns), kWideSumThreads};
+    shape.early = true;
+    return launch(wide_column_sums<Norm, T>, shape, ctx, call.sums, call.stride,
+                  static_cast<int32_t>(blocks), values_of(a.grad_weight),
+                  values_of(Norm::grad_bias(a)), call.n);
+  }
   int columns = kMostSumColumns;
   while (columns > kLeastSumColumns && tiles(columns) < multiprocessors(ctx)) columns /= 2;
   int threads = 64;

@@ -66,6 +66,7 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
   const Turns& turns = call.turns;
   const auto rows = static_cast<uint32_t>(call.row_count);
   const int team_id = thread_id() / team, lane = thread_id() % team;
+  const int first = kCluster ? 0 : first_wave(team);
   Section section = {0, call.n};
   if constexpr (kCluster) section = section_of_cluster(elements, call.n);
   const int64_t walker = kCluster ? block_id() / cluster_blocks() : block_id();
@@ -107,13 +108,14 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
     } else {
       wait_copies<0>();
     }
+    const Normal<Norm> normal(call, row);
     float sums[Norm::kSums] = {};
     if (ours) {
-      sum_row<kRagged>(row, slots, stage, weights, cut, lane, team, &columns, sums);
+      sum_row<kRagged>(row, normal, slots, stage, weights, cut, lane, team, &columns, sums);
     }
     const bool refill = kRefill && stages == 1 && more && begin < rows;
     if (call.grad_src != nullptr) {
-      sum_team(sums, team, shared + turn % 2 * 2 * kMostWaves, [&] {
+      sum_team_of(sums, team, first, shared + turn % 2 * 2 * kMostWaves, [&] {
         if constexpr (kCluster) return barrier();  // of one team: no more than one of them is taken
         team_barrier(team_id, team);
       });
@@ -121,7 +123,7 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
       const T* in[2] = {};
       if (refill) next.find(call, section.begin, begin, in);
       if (ours) {
-        store_row<kRagged>(row, slots, stage, weights, cut, lane, team, sums, call.inv_n,
+        store_row<kRagged>(row, normal, slots, stage, weights, cut, lane, team, sums, call.inv_n,
                            [&](int k, int at) {
                              if constexpr (kRefill) {
                                if (!refill) return;

@@ -47,6 +47,23 @@ GPU_DEVICE float load_value(const Values& v, int64_t at) {
                     : widen(static_cast<const T*>(v.data)[at]);
 }
 
+// The same in two steps, of which only the second waits.
+template <class T>
+GPU_DEVICE uint32_t load_bits(const Values& v, int64_t at) {
+  if (sizeof(T) == 4 || v.is_float) return float_bits(static_cast<const float*>(v.data)[at]);
+  return static_cast<const uint16_t*>(v.data)[at];
+}
+template <class T>
+GPU_DEVICE float value_of_bits(const Values& v, uint32_t bits) {
+  if constexpr (sizeof(T) == 4) {
+    return float_of_bits(bits);
+  } else {
+    float value, beside;
+    widen2<T>(bits, &value, &beside);
+    return v.is_float ? float_of_bits(bits) : value;
+  }
+}
+
 template <class T>
 GPU_DEVICE void store_value(const Values& v, int64_t at, float x) {
   if (v.is_float) {
