@@ -138,17 +138,16 @@ GPU_DEVICE void read_anywhere(const Tiles& t, const TilePlace& at, Words* tile) 
     read_elements(t, block, tile);
     return;
   }
-  // Rows that are not there are the last one again. What is behind a pack begins as zeros and not
-  // as the pack, which a copy would wait for before the next load.
+  // Rows that are not there are the last one again. No load may depend on the one before: neither
+  // by what is behind, which begins as zeros, nor by a place that may be the same.
   Words rows[kPack<T>], behind[kPack<T>] = {};
   uint32_t skew[kPack<T>];
-  const char* p = block.src;
 #pragma unroll
   for (uint32_t j = 0; j < kPack<T>; ++j) {
+    const char* const p = block.src + (j < last ? j : last) * t.src_step;
     skew[j] = behind_pack(p);
     rows[j] = load_words(p - skew[j]);
     if (skew[j] != 0) behind[j] = load_words(p - skew[j] + 16);
-    if (j < last) p += t.src_step;
   }
 #pragma unroll
   for (uint32_t j = 0; j < kPack<T>; ++j) rows[j] = cut_words(rows[j], behind[j], skew[j]);
