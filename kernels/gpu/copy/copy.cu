@@ -6,6 +6,7 @@
 // pack. Tensors that both lie in one order without gaps are one copy of memory, which is stock's.
 #include "copy/gather.h"
 #include "copy/interleave.h"
+#include "copy/launch.h"
 #include "copy/narrow.h"
 #include "copy/rows.h"
 #include "copy/turn.h"
@@ -136,7 +137,17 @@ int launch_as(const polyops_copy_args& a, const Walk<2>& walk, const polyops_con
 }
 
 int copy(const void* data, const polyops_context* ctx) {
-  const auto& a = *static_cast<const polyops_copy_args*>(data);
+  return launch_copy(*static_cast<const polyops_copy_args*>(data), ctx);
+}
+
+}  // namespace
+
+bool copy_turns(const polyops_copy_args& a) {
+  if (copy_supports(&a) != nullptr) return false;
+  return way_of(make_walk<2>({&a.src, &a.dst}), polyops_dtype_size(a.dst.dtype)) != Way::kRows;
+}
+
+int launch_copy(const polyops_copy_args& a, const polyops_context* ctx) {
   Walk<2> walk = make_walk<2>({&a.src, &a.dst});
   int64_t width = polyops_dtype_size(a.dst.dtype);
   join_rows(a, &walk, &width);
@@ -152,7 +163,6 @@ int copy(const void* data, const polyops_context* ctx) {
   }
 }
 
-}  // namespace
 }  // namespace polyops::gpu
 
 POLYOPS_GPU_KERNELS(copy, POLYOPS_GPU_KERNEL("copy", "copy", copy_supports, nullptr, copy))
