@@ -108,17 +108,18 @@ void join_rows(const polyops_copy_args& a, Walk<2>* walk, int64_t* width) {
 
 template <class T>
 int launch_as(const polyops_copy_args& a, const Walk<2>& walk, const polyops_context* ctx) {
-  bool aligned;
   switch (way_of(walk, sizeof(T))) {
     case Way::kRows: {
+      bool aligned;
       const Rows rows = make_rows(walk, sizeof(T), a.src.data, a.dst.data, &aligned);
       return aligned ? launch_rows<uint64_t, true>(rows, ctx) : launch_rows<T, false>(rows, ctx);
     }
     case Way::kTiles: {
-      const Tiles tiles =
-          make_tiles<T>(walk, turned_dimension(walk), a.src.data, a.dst.data, &aligned);
-      return gpu::launch(aligned ? copy_aligned_tiles<T> : copy_tiles<T>,
-                         {tile_count(tiles), kTileThreads<T>}, ctx, tiles);
+      const Tiles tiles = make_tiles<T>(walk, turned_dimension(walk), a.src.data, a.dst.data);
+      const auto kernel = !tiles.of_packs   ? copy_tiles<T, false>
+                          : !tiles.to_packs ? copy_tiles<T, true>
+                                            : copy_aligned_tiles<T>;
+      return gpu::launch(kernel, {tile_count(tiles), kTileThreads<T>}, ctx, tiles);
     }
     case Way::kNarrow: {
       const Narrow narrow = make_narrow<T>(walk, turned_dimension(walk), a.src.data, a.dst.data);
