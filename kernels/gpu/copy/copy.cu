@@ -1,9 +1,11 @@
 // copy: copies bits between layouts. Bound: memory, each element read and written once.
 //
 // By what lies next to each other: where that is one dimension in both tensors, rows;
-// where it is another in each, tiles that are turned over, or runs where the source's is
-// short; else, and where tiles would be mostly air, a result that is one run is gathered pack by
-// pack. Tensors that both lie in one order without gaps are one copy of memory, which is stock's.
+// where it is another in each, tiles that are turned over, or runs where one of the two is
+// short, of whole packs in registers; else, and where tiles would be mostly air, a result that is
+// one run is gathered pack by pack. Tensors that both lie in one order without gaps are one copy of
+// memory, which is stock's.
+#include "copy/few.h"
 #include "copy/gather.h"
 #include "copy/interleave.h"
 #include "copy/launch.h"
@@ -106,8 +108,41 @@ void join_rows(const polyops_copy_args& a, Walk<2>* walk, int64_t* width) {
   *width = bytes;
 }
 
+template <class T, int kFew>
+int launch_few(const Few& f, bool together, const polyops_context* ctx) {
+  return gpu::launch(together ? copy_together<T, kFew> : copy_apart<T, kFew>,
+                     {few_blocks(f), kFewThreads}, ctx, f);
+}
+
+// False if that is not how the tensors lie.
+template <class T>
+bool launch_few(const polyops_copy_args& a, const Walk<2>& walk, const polyops_context* ctx,
+                int* status) {
+  const int x = turned_dimension(walk);
+  Few f;
+  for (const bool together : {true, false}) {
+    if (x == 0 || !make_few<T>(walk, x, together, a.src.data, a.dst.data, &f)) continue;
+    switch (walk.sizes[together ? 0 : x]) {
+      case 2:
+        *status = launch_few<T, 2>(f, together, ctx);
+        return true;
+      case 3:
+        *status = launch_few<T, 3>(f, together, ctx);
+        return true;
+      default:
+        *status = launch_few<T, 4>(f, together, ctx);
+        return true;
+    }
+  }
+  return false;
+}
+
 template <class T>
 int launch_as(const polyops_copy_args& a, const Walk<2>& walk, const polyops_context* ctx) {
+  if constexpr (sizeof(T) == 2 || sizeof(T) == 4) {
+    int status;
+    if (launch_few<T>(a, walk, ctx, &status)) return status;
+  }
   switch (way_of(walk, sizeof(T))) {
     case Way::kRows: {
       bool aligned;
