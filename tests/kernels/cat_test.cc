@@ -139,26 +139,40 @@ struct Call {
   }
 };
 
+void expect_every_element(const Case& c, int32_t dtype) {
+  SCOPED_TRACE(c.name + " " + polyops_dtype_name(dtype) + " " +
+               ::testing::PrintToString(c.inputs[0].sizes));
+  Call call(c, dtype);
+  Buffer expected(dtype, result_sizes(c), c.dst_strides, c.dst_offset);
+  call.args.dst = expected.view();
+  reference::cat(call.args);
+  for (const polyops_kernel* kernel : kernels_of("cat")) {
+    SCOPED_TRACE(kernel->name);
+    const Buffer dst(dtype, result_sizes(c), c.dst_strides, c.dst_offset);
+    call.args.dst = dst.without_data();
+    ASSERT_EQ(kernel->supports(&call.args), nullptr);
+    call.args.dst = dst.view();
+    ASSERT_EQ(launch(*kernel, &call.args), POLYOPS_OK) << last_error();
+    ASSERT_EQ(dst.values(), expected.values());
+    ASSERT_TRUE(dst.guards_intact());
+  }
+}
+
 TEST(Cat, CopiesEveryElement) {
   for (const Case& c : all_cases()) {
-    for (int32_t dtype : kDtypes) {
-      SCOPED_TRACE(c.name + " " + polyops_dtype_name(dtype) + " " +
-                   ::testing::PrintToString(c.inputs[0].sizes));
-      Call call(c, dtype);
-      Buffer expected(dtype, result_sizes(c), c.dst_strides, c.dst_offset);
-      call.args.dst = expected.view();
-      reference::cat(call.args);
-      for (const polyops_kernel* kernel : kernels_of("cat")) {
-        SCOPED_TRACE(kernel->name);
-        const Buffer dst(dtype, result_sizes(c), c.dst_strides, c.dst_offset);
-        call.args.dst = dst.without_data();
-        ASSERT_EQ(kernel->supports(&call.args), nullptr);
-        call.args.dst = dst.view();
-        ASSERT_EQ(launch(*kernel, &call.args), POLYOPS_OK) << last_error();
-        ASSERT_EQ(dst.values(), expected.values());
-        ASSERT_TRUE(dst.guards_intact());
-      }
-    }
+    for (int32_t dtype : kDtypes) ASSERT_NO_FATAL_FAILURE(expect_every_element(c, dtype));
+  }
+}
+
+// Inputs large enough for a launch of their own, before, between and behind others.
+TEST(Cat, TurnsLargeInputsOver) {
+  const Input turned = {{600, 450}, {1, 600}}, small = {{7, 450}};
+  const std::vector<Case> cases = {
+      {"first", 0, {turned, small}},
+      {"last", 0, {small, turned}},
+      {"between, at odd places", 1, {{{600, 3}}, turned, {{600, 5}}}, {460, 1}, 1}};
+  for (const Case& c : cases) {
+    ASSERT_NO_FATAL_FAILURE(expect_every_element(c, POLYOPS_FLOAT64));
   }
 }
 

@@ -112,9 +112,30 @@ std::vector<Case> gathered_cases() {
   };
 }
 
+// Two to four rows of whole packs, put together and taken apart.
+std::vector<Case> few_cases() {
+  std::vector<Case> cases = {
+      {"images with gaps to channels_last", {2, 3, 40, 56}, {6800, 2256, 56, 1}, {6720, 1, 168, 3}},
+      {"of channels_last to images with gaps",
+       {2, 3, 40, 56},
+       {6720, 1, 168, 3},
+       {6800, 2256, 56, 1}},
+      {"pixel shuffle of packs", {2, 3, 2, 2, 4, 16}, {}, {768, 256, 32, 1, 64, 2}},
+      {"pixel unshuffle of packs", {2, 3, 2, 2, 4, 16}, {768, 256, 32, 1, 64, 2}},
+      {"other batches than the run's", {2, 5, 3, 64}, {192, 384, 1, 3}},
+  };
+  for (int64_t few : {2, 3, 4, 5}) {
+    const int64_t all = few * 2064;
+    cases.push_back({"few to channels_last", {2, few, 2064}, {}, {all, 1, few}});
+    cases.push_back({"few of channels_last", {2, few, 2064}, {all, 1, few}});
+  }
+  cases.push_back({"few that begin elsewhere", {2, 3, 272}, {}, {816, 1, 3}, 1});
+  return cases;
+}
+
 std::vector<Case> all_cases() {
   std::vector<Case> all = turned_cases();
-  for (const auto& part : {row_cases(), gathered_cases()}) {
+  for (const auto& part : {row_cases(), gathered_cases(), few_cases()}) {
     all.insert(all.end(), part.begin(), part.end());
   }
   return all;

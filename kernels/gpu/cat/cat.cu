@@ -1,6 +1,8 @@
 // cat: copies bits. Bound: memory, each element read and written once; one launch for 38 inputs, or
-// for 12 whose dimensions merge into more than three.
+// for 12 whose dimensions merge into more than three. Large inputs that lie otherwise than the
+// result, whose rows would be single elements, are each one launch of copy's kernels.
 #include "copy.h"
+#include "copy/launch.h"
 #include "interleave.h"
 #include "pieces.h"
 #include "polyops/ops/cat.h"
@@ -36,6 +38,27 @@ polyops_tensor slab_of(const polyops_cat_args& a, const polyops_tensor& src, int
   return slab;
 }
 
+// Bytes of an input from which on a launch of its own is worth it.
+constexpr int64_t kOwnLaunch = 2 << 20;
+
+// Whether the input is copied by a launch of its own. slab: where it goes.
+bool is_turned(const polyops_tensor& src, const polyops_tensor& slab) {
+  return polyops_numel(&src) * polyops_dtype_size(src.dtype) >= kOwnLaunch &&
+         copy_turns({sizeof(polyops_copy_args), 0, src, slab});
+}
+
+int launch_turned(const polyops_cat_args& a, const polyops_context* ctx) {
+  int64_t begin = 0;
+  for (int64_t i = 0; i < a.count; begin += a.srcs[i++].sizes[a.dim]) {
+    const polyops_tensor slab = slab_of(a, a.srcs[i], begin);
+    if (!is_turned(a.srcs[i], slab)) continue;
+    const int status = launch_copy({sizeof(polyops_copy_args), 0, a.srcs[i], slab}, ctx);
+    if (status != POLYOPS_OK) return status;
+  }
+  return POLYOPS_OK;
+}
+
+// The inputs that launch_turned() leaves.
 template <class T, int kLevels>
 int launch_pieces(const polyops_cat_args& a, const polyops_context* ctx) {
   Pieces<kLevels> all;
@@ -43,14 +66,17 @@ int launch_pieces(const polyops_cat_args& a, const polyops_context* ctx) {
   uint32_t blocks = 0;
   int64_t begin = 0;
   bool aligned = true;
-  for (int64_t i = 0; i < a.count; ++i) {
-    all.first_block[all.count] = blocks;
-    Piece<kLevels>& p = all.piece[all.count++];
-    make_piece(a.srcs[i], slab_of(a, a.srcs[i], begin), &p);
-    blocks += divide(&p, sizeof(T));
-    aligned = aligned && p.aligned != 0;
-    begin += a.srcs[i].sizes[a.dim];
-    if (all.count < Pieces<kLevels>::kMost && i + 1 < a.count) continue;
+  for (int64_t i = 0; i < a.count; begin += a.srcs[i++].sizes[a.dim]) {
+    const polyops_tensor slab = slab_of(a, a.srcs[i], begin);
+    if (!is_turned(a.srcs[i], slab)) {
+      all.first_block[all.count] = blocks;
+      Piece<kLevels>& p = all.piece[all.count++];
+      make_piece(a.srcs[i], slab, &p);
+      blocks += divide(&p, sizeof(T));
+      aligned = aligned && p.aligned != 0;
+    }
+    const bool more = i + 1 < a.count && all.count < Pieces<kLevels>::kMost;
+    if (more || all.count == 0) continue;
     const int status = gpu::launch(aligned ? cat_aligned_pieces<kLevels> : cat_pieces<T, kLevels>,
                                    {blocks, kCatThreads}, ctx, all);
     if (status != POLYOPS_OK) return status;
@@ -86,6 +112,8 @@ int launch_as(const polyops_cat_args& a, const polyops_context* ctx) {
   if constexpr (sizeof(T) == 2 || sizeof(T) == 4) {
     if (launch_interleaved<T, 4>(a, ctx, &status)) return status;
   }
+  status = launch_turned(a, ctx);
+  if (status != POLYOPS_OK) return status;
   bool few = true;
   for (int64_t i = 0; few && i < a.count; ++i) {
     Piece<2> p;

@@ -1,11 +1,14 @@
 // copy: copies bits between layouts. Bound: memory, each element read and written once.
 //
 // By what lies next to each other: where that is one dimension in both tensors, rows;
-// where it is another in each, tiles that are turned over, or runs where the source's is
-// short; else, and where tiles would be mostly air, a result that is one run is gathered pack by
-// pack. Tensors that both lie in one order without gaps are one copy of memory, which is stock's.
+// where it is another in each, tiles that are turned over, or runs where one of the two is
+// short, of whole packs in registers; else, and where tiles would be mostly air, a result that is
+// one run is gathered pack by pack. Tensors that both lie in one order without gaps are one copy of
+// memory, which is stock's.
+#include "copy/few.h"
 #include "copy/gather.h"
 #include "copy/interleave.h"
+#include "copy/launch.h"
 #include "copy/narrow.h"
 #include "copy/rows.h"
 #include "copy/turn.h"
@@ -105,19 +108,53 @@ void join_rows(const polyops_copy_args& a, Walk<2>* walk, int64_t* width) {
   *width = bytes;
 }
 
+template <class T, int kFew>
+int launch_few(const Few& f, bool together, const polyops_context* ctx) {
+  return gpu::launch(together ? copy_together<T, kFew> : copy_apart<T, kFew>,
+                     {few_blocks(f), kFewThreads}, ctx, f);
+}
+
+// False if that is not how the tensors lie.
+template <class T>
+bool launch_few(const polyops_copy_args& a, const Walk<2>& walk, const polyops_context* ctx,
+                int* status) {
+  const int x = turned_dimension(walk);
+  Few f;
+  for (const bool together : {true, false}) {
+    if (x == 0 || !make_few<T>(walk, x, together, a.src.data, a.dst.data, &f)) continue;
+    switch (walk.sizes[together ? 0 : x]) {
+      case 2:
+        *status = launch_few<T, 2>(f, together, ctx);
+        return true;
+      case 3:
+        *status = launch_few<T, 3>(f, together, ctx);
+        return true;
+      default:
+        *status = launch_few<T, 4>(f, together, ctx);
+        return true;
+    }
+  }
+  return false;
+}
+
 template <class T>
 int launch_as(const polyops_copy_args& a, const Walk<2>& walk, const polyops_context* ctx) {
-  bool aligned;
+  if constexpr (sizeof(T) == 2 || sizeof(T) == 4) {
+    int status;
+    if (launch_few<T>(a, walk, ctx, &status)) return status;
+  }
   switch (way_of(walk, sizeof(T))) {
     case Way::kRows: {
+      bool aligned;
       const Rows rows = make_rows(walk, sizeof(T), a.src.data, a.dst.data, &aligned);
       return aligned ? launch_rows<uint64_t, true>(rows, ctx) : launch_rows<T, false>(rows, ctx);
     }
     case Way::kTiles: {
-      const Tiles tiles =
-          make_tiles<T>(walk, turned_dimension(walk), a.src.data, a.dst.data, &aligned);
-      return gpu::launch(aligned ? copy_aligned_tiles<T> : copy_tiles<T>,
-                         {tile_count(tiles), kTileThreads<T>}, ctx, tiles);
+      const Tiles tiles = make_tiles<T>(walk, turned_dimension(walk), a.src.data, a.dst.data);
+      const auto kernel = !tiles.of_packs   ? copy_tiles<T, false>
+                          : !tiles.to_packs ? copy_tiles<T, true>
+                                            : copy_aligned_tiles<T>;
+      return gpu::launch(kernel, {tile_count(tiles), kTileThreads<T>}, ctx, tiles);
     }
     case Way::kNarrow: {
       const Narrow narrow = make_narrow<T>(walk, turned_dimension(walk), a.src.data, a.dst.data);
@@ -136,7 +173,17 @@ int launch_as(const polyops_copy_args& a, const Walk<2>& walk, const polyops_con
 }
 
 int copy(const void* data, const polyops_context* ctx) {
-  const auto& a = *static_cast<const polyops_copy_args*>(data);
+  return launch_copy(*static_cast<const polyops_copy_args*>(data), ctx);
+}
+
+}  // namespace
+
+bool copy_turns(const polyops_copy_args& a) {
+  if (copy_supports(&a) != nullptr) return false;
+  return way_of(make_walk<2>({&a.src, &a.dst}), polyops_dtype_size(a.dst.dtype)) != Way::kRows;
+}
+
+int launch_copy(const polyops_copy_args& a, const polyops_context* ctx) {
   Walk<2> walk = make_walk<2>({&a.src, &a.dst});
   int64_t width = polyops_dtype_size(a.dst.dtype);
   join_rows(a, &walk, &width);
@@ -152,7 +199,6 @@ int copy(const void* data, const polyops_context* ctx) {
   }
 }
 
-}  // namespace
 }  // namespace polyops::gpu
 
 POLYOPS_GPU_KERNELS(copy, POLYOPS_GPU_KERNEL("copy", "copy", copy_supports, nullptr, copy))

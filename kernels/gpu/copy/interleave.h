@@ -28,8 +28,7 @@ inline bool is_interleaved(const Walk<2>& walk, int x, int64_t most) {
 // packs: those of a row of the source that a tile may touch.
 template <class T>
 Narrow make_interleaved(const Walk<2>& walk, int x, const void* src, void* dst) {
-  bool aligned;
-  Narrow n = {make_tiles<T>(walk, x, src, dst, &aligned), {}};
+  Narrow n = {make_tiles<T>(walk, x, src, dst), {}};
   Tiles& t = n.tiles;
   const uint32_t room = (kNarrowBytes - 16) / (t.y_size * uint32_t{sizeof(T)}) / kPack<T>;
   t.wide_bits = 0;
@@ -74,37 +73,36 @@ GPU_DEVICE void read_rows(const Narrow& n, const TilePlace& at, int columns, int
                           uint32_t* words) {
   const Tiles& t = n.tiles;
   const uint32_t items = t.y_size * n.packs.divisor;
-  const auto is_whole = [&](const char* p) { return p >= t.src && p + 16 <= t.src_end; };
-  const auto place = [&](const RowPart& part, int i) {
-    return shift + ((part.x + i) * static_cast<int>(t.y_size) + static_cast<int>(part.y)) *
-                       static_cast<int>(sizeof(T));
+  const auto is_whole = [&](const RowPart& part) {
+    return part.x >= 0 && part.x + kPack<T> <= columns && part.from >= t.src &&
+           part.from + 16 <= t.src_end;
   };
+  const auto step = static_cast<int>(t.y_size * sizeof(T));
   Words packs[kInterleaveLoads];
 #pragma unroll
   for (int k = 0; k < kInterleaveLoads; ++k) {
     const auto item = static_cast<uint32_t>(k * kNarrowThreads + thread_id());
     if (item >= items) continue;
     const RowPart part = part_of<T>(n, at, item);
-    if (part.x < columns && is_whole(part.from)) packs[k] = load_words(part.from);
+    if (is_whole(part)) packs[k] = load_words(part.from);
   }
 #pragma unroll
   for (int k = 0; k < kInterleaveLoads; ++k) {
     const auto item = static_cast<uint32_t>(k * kNarrowThreads + thread_id());
     if (item >= items) continue;
     const RowPart part = part_of<T>(n, at, item);
-    if (part.x >= columns) continue;
-    if (is_whole(part.from)) {
+    const int first = shift + part.x * step + static_cast<int>(part.y * sizeof(T));
+    if (is_whole(part)) {
 #pragma unroll
       for (int i = 0; i < kPack<T>; ++i) {
-        if (part.x + i < 0 || part.x + i >= columns) continue;
-        put_element<T>(words, place(part, i), element_of<T>(packs[k], i));
+        put_element<T>(words, first + i * step, element_of<T>(packs[k], i));
       }
       continue;
     }
 #pragma unroll 1
     for (int i = 0; i < kPack<T>; ++i) {
       if (part.x + i < 0 || part.x + i >= columns) continue;
-      put_element<T>(words, place(part, i), reinterpret_cast<const T*>(part.from)[i]);
+      put_element<T>(words, first + i * step, reinterpret_cast<const T*>(part.from)[i]);
     }
   }
 }
@@ -130,7 +128,7 @@ GPU_DEVICE void write_packs(const uint32_t* words, int shift, int end, char* fir
 }
 
 template <class T>
-GPU_KERNEL(kNarrowThreads)
+GPU_KERNEL(kNarrowThreads, 5)
 copy_interleaved(const GPU_CONSTANT Narrow n) {
   GPU_SHARED(uint32_t, words, kNarrowWords);
   const Tiles& t = n.tiles;

@@ -13,7 +13,6 @@
 #include "cat/copy.h"
 #include "copy/gather.h"
 #include "copy/tiles.h"
-#include "copy/turn.h"
 #include "gpu.h"
 
 namespace polyops::gpu {
@@ -43,8 +42,7 @@ inline bool is_narrow(const Walk<2>& walk, int x, int64_t width) {
 
 template <class T>
 Narrow make_narrow(const Walk<2>& walk, int x, const void* src, void* dst) {
-  bool aligned;
-  Narrow n = {make_tiles<T>(walk, x, src, dst, &aligned), {}};
+  Narrow n = {make_tiles<T>(walk, x, src, dst), {}};
   Tiles& t = n.tiles;
   const auto column = static_cast<uint32_t>(kPack<T> * t.x_size * sizeof(T));
   t.owned = static_cast<int>((kNarrowBytes - 16) / column) - 1;
@@ -55,8 +53,8 @@ Narrow make_narrow(const Walk<2>& walk, int x, const void* src, void* dst) {
   return n;
 }
 
-// Where the run's byte is among the words.
-GPU_DEVICE int padded(int byte) { return byte + byte / 128 * 4; }
+// Where the run's byte is among the words; byte is not negative.
+GPU_DEVICE int padded(int byte) { return byte + (byte >> 7) * 4; }
 
 template <class T>
 GPU_DEVICE T element_at(const uint32_t* words, int byte) {

@@ -112,7 +112,8 @@ class RowPack {
       const char* const first = from_ - skew;
       covered_ = first >= r.src && first + (skew == 0 ? 16 : 32) <= r.src_end;
       if (!covered_) return;
-      low_ = high_ = load_words(first);
+      low_ = load_words(first);
+      high_ = {};  // not low_: a copy would wait for it before the next load
       if (skew != 0) high_ = load_words(first + 16);
     }
   }
@@ -171,11 +172,11 @@ GPU_DEVICE void copy_chunk(const Rows& r, const RowPlace& row, uint32_t first) {
     }
     return;
   }
-  Words low[kRowPacks], high[kRowPacks];
+  Words low[kRowPacks], high[kRowPacks] = {};  // high: not low, as RowPack
 #pragma unroll
   for (int k = 0; k < kRowPacks; ++k) {
     if (k * step + 16 > bytes) continue;
-    low[k] = high[k] = load_words(from - skew + k * step);
+    low[k] = load_words(from - skew + k * step);
     if (skew != 0) high[k] = load_words(from - skew + k * step + 16);
   }
 #pragma unroll

@@ -28,6 +28,8 @@ struct Tiles {
   uint32_t x_size, y_size;
   int wide_bits;  // log2 of the blocks along x
   int owned;      // packs of y that a tile writes: all that it reads, or one less
+  bool of_packs;  // rows of the source are whole packs of 16 aligned bytes all over
+  bool to_packs;  // rows of the result are
   Division x_tiles, y_tiles;
   int outer;  // dimensions of which tiles have one place, innermost first
   Division sizes[POLYOPS_MAX_RANK - 2];
@@ -81,9 +83,9 @@ inline int64_t source_bytes(const Walk<2>& walk, int64_t width) {
   return (last + 1) * width;
 }
 
-// *aligned: whole packs of 16 aligned bytes all over. x: its dimension in the walk.
+// x: its dimension in the walk.
 template <class T>
-Tiles make_tiles(const Walk<2>& walk, int x, const void* src, void* dst, bool* aligned) {
+Tiles make_tiles(const Walk<2>& walk, int x, const void* src, void* dst) {
   constexpr int64_t kWidth = sizeof(T);
   Tiles t = {};
   t.src = static_cast<const char*>(src);
@@ -104,7 +106,8 @@ Tiles make_tiles(const Walk<2>& walk, int x, const void* src, void* dst, bool* a
     to |= static_cast<uint64_t>(t.dst_steps[t.outer]);
     ++t.outer;
   }
-  *aligned = (from | to) % 16 == 0 && (t.x_size | t.y_size) % kPack<T> == 0;
+  t.of_packs = from % 16 == 0 && t.x_size % kPack<T> == 0;
+  t.to_packs = to % 16 == 0 && t.y_size % kPack<T> == 0;
   // Rows that begin anywhere take from the tile what their first whole pack begins with.
   const int spare = to % 16 == 0 ? 0 : 1;
   t.wide_bits = best_shape<T>(t.x_size, t.y_size, spare).wide_bits;
@@ -119,6 +122,43 @@ inline int64_t tile_count(const Tiles& t) {
   int64_t n = int64_t{t.x_tiles.divisor} * t.y_tiles.divisor;
   for (int d = 0; d < t.outer; ++d) n *= t.sizes[d].divisor;
   return n;
+}
+
+// ---- On the device.
+
+// An element where packs are.
+template <class T>
+struct Element {
+  T bits;
+} __attribute__((may_alias));
+
+// A block's tile: where its first element is, and what number it has in its plane.
+struct TilePlace {
+  const char* src;
+  char* dst;
+  uint32_t x, y;
+};
+
+template <class T>
+GPU_DEVICE TilePlace place_of(const Tiles& t, uint32_t block) {
+  TilePlace at = {t.src, t.dst, 0, 0};
+  at.x = take_remainder(t.x_tiles, &block) * (uint32_t{kPack<T>} << t.wide_bits);
+  at.y = take_remainder(t.y_tiles, &block) * (kPack<T> * static_cast<uint32_t>(t.owned));
+#pragma unroll 1
+  for (int d = 0; d < t.outer; ++d) {
+    const uint32_t place = take_remainder(t.sizes[d], &block);
+    at.src += place * t.src_steps[d];
+    at.dst += place * t.dst_steps[d];
+  }
+  at.src += at.y * t.src_step + int64_t{at.x} * int64_t{sizeof(T)};
+  at.dst += at.x * t.dst_step + int64_t{at.y} * int64_t{sizeof(T)};
+  return at;
+}
+
+// Where the tile's row x has its pack of that number.
+template <class T>
+GPU_DEVICE int slot_of(const Tiles& t, int x, int pack) {
+  return ((x << (kTileBits<T> - t.wide_bits)) + pack) ^ (x / kPack<T> & 7);
 }
 
 }  // namespace

@@ -13,16 +13,11 @@
 
 #include "cat/copy.h"
 #include "copy/tiles.h"
+#include "copy/write_tile.h"
 #include "gpu.h"
 
 namespace polyops::gpu {
 namespace {
-
-// An element where packs are.
-template <class T>
-struct Element {
-  T bits;
-} __attribute__((may_alias));
 
 // Row i of the result: element i of each row.
 template <class T>
@@ -45,35 +40,6 @@ GPU_DEVICE Words column_of(const Words (&rows)[kPack<T>], int i) {
     }
   }
   return column;
-}
-
-// A block's tile: where its first element is, and what number it has in its plane.
-struct TilePlace {
-  const char* src;
-  char* dst;
-  uint32_t x, y;
-};
-
-template <class T>
-GPU_DEVICE TilePlace place_of(const Tiles& t, uint32_t block) {
-  TilePlace at = {t.src, t.dst, 0, 0};
-  at.x = take_remainder(t.x_tiles, &block) * (uint32_t{kPack<T>} << t.wide_bits);
-  at.y = take_remainder(t.y_tiles, &block) * (kPack<T> * static_cast<uint32_t>(t.owned));
-#pragma unroll 1
-  for (int d = 0; d < t.outer; ++d) {
-    const uint32_t place = take_remainder(t.sizes[d], &block);
-    at.src += place * t.src_steps[d];
-    at.dst += place * t.dst_steps[d];
-  }
-  at.src += at.y * t.src_step + int64_t{at.x} * int64_t{sizeof(T)};
-  at.dst += at.x * t.dst_step + int64_t{at.y} * int64_t{sizeof(T)};
-  return at;
-}
-
-// Where the tile's row x has its pack of that number.
-template <class T>
-GPU_DEVICE int slot_of(const Tiles& t, int x, int pack) {
-  return ((x << (kTileBits<T> - t.wide_bits)) + pack) ^ (x / kPack<T> & 7);
 }
 
 template <class T>
@@ -102,14 +68,17 @@ struct Block {
   }
 };
 
-template <class T>
+// kWhole: blocks have all of their rows. Those that are not there are the last one again.
+template <class T, bool kWhole>
 GPU_DEVICE void read_aligned(const Tiles& t, const TilePlace& at, Words* tile) {
   const Block<T> block(t, at);
   if (block.columns == 0 || block.rows == 0) return;
   Words rows[kPack<T>];
-  const char* p = block.src;
 #pragma unroll
-  for (int j = 0; j < kPack<T>; ++j, p += t.src_step) rows[j] = load_words(p);
+  for (uint32_t j = 0; j < kPack<T>; ++j) {
+    const uint32_t row = kWhole || j < block.rows ? j : block.rows - 1;
+    rows[j] = load_words(block.src + row * t.src_step);
+  }
   put_block<T>(t, rows, block.x, block.pack, tile);
 }
 
@@ -138,73 +107,20 @@ GPU_DEVICE void read_anywhere(const Tiles& t, const TilePlace& at, Words* tile) 
     read_elements(t, block, tile);
     return;
   }
-  // Rows that are not there are the last one again.
-  Words rows[kPack<T>], behind[kPack<T>];
+  // Rows that are not there are the last one again. No load may depend on the one before: neither
+  // by what is behind, which begins as zeros, nor by a place that may be the same.
+  Words rows[kPack<T>], behind[kPack<T>] = {};
   uint32_t skew[kPack<T>];
-  const char* p = block.src;
 #pragma unroll
   for (uint32_t j = 0; j < kPack<T>; ++j) {
+    const char* const p = block.src + (j < last ? j : last) * t.src_step;
     skew[j] = behind_pack(p);
-    rows[j] = behind[j] = load_words(p - skew[j]);
+    rows[j] = load_words(p - skew[j]);
     if (skew[j] != 0) behind[j] = load_words(p - skew[j] + 16);
-    if (j < last) p += t.src_step;
   }
 #pragma unroll
   for (uint32_t j = 0; j < kPack<T>; ++j) rows[j] = cut_words(rows[j], behind[j], skew[j]);
   put_block<T>(t, rows, block.x, block.pack, tile);
-}
-
-// Row x of the tile, elements first..end of it.
-template <class T>
-GPU_DEVICE void write_ends(const Tiles& t, const Words* tile, int x, uint32_t first, uint32_t end,
-                           char* row) {
-#pragma unroll 1
-  for (uint32_t e = first; e < end; ++e) {
-    const Words* const pack = &tile[slot_of<T>(t, x, static_cast<int>(e) / kPack<T>)];
-    reinterpret_cast<T*>(row)[e] = reinterpret_cast<const Element<T>*>(pack)[e % kPack<T>].bits;
-  }
-}
-
-// Pack p of those that row x of the tile has in the result. left: elements of the row from the
-// tile's first one on. The last thread, which has no pack where rows begin anywhere, has what is
-// before them.
-template <class T>
-GPU_DEVICE void write_pack(const Tiles& t, const TilePlace& at, const Words* tile, int x, int p,
-                           char* row) {
-  const uint32_t left = t.y_size - at.y;
-  const uint32_t head = (-behind_pack(row) & 15) / static_cast<uint32_t>(sizeof(T));
-  const uint32_t first = head + static_cast<uint32_t>(p) * kPack<T>;
-  if (p >= t.owned) {
-    if (at.y == 0) write_ends<T>(t, tile, x, 0, head < left ? head : left, row);
-  } else if (first + kPack<T> <= left) {
-    Words pack = tile[slot_of<T>(t, x, p)];
-    if (head != 0) {
-      const uint32_t byte = head * static_cast<uint32_t>(sizeof(T));
-      pack = cut_words(pack, tile[slot_of<T>(t, x, p + 1)], byte);
-    }
-    store_words(row + int64_t{first} * int64_t{sizeof(T)}, pack);
-  } else {
-    write_ends<T>(t, tile, x, first, left, row);
-  }
-}
-
-template <class T, bool kAligned>
-GPU_DEVICE void write_tile(const Tiles& t, const TilePlace& at, const Words* tile) {
-  const int high_bits = kTileBits<T> - t.wide_bits, p = thread_id() & ((1 << high_bits) - 1);
-  const int first = thread_id() >> high_bits;
-  char* row = at.dst + first * t.dst_step;
-  if (kAligned && at.y + static_cast<uint32_t>(p * kPack<T>) >= t.y_size) return;
-#pragma unroll
-  for (int k = 0; k < kPack<T>; ++k) {
-    const int x = first + (k << t.wide_bits);
-    if (at.x + static_cast<uint32_t>(x) >= t.x_size) return;
-    if constexpr (kAligned) {
-      store_words(row + 16 * p, tile[slot_of<T>(t, x, p)]);
-    } else {
-      write_pack<T>(t, at, tile, x, p, row);
-    }
-    row += t.dst_step << t.wide_bits;
-  }
 }
 
 // T: any type of the element's size.
@@ -213,19 +129,24 @@ GPU_KERNEL(kTileThreads<T>)
 copy_aligned_tiles(const GPU_CONSTANT Tiles t) {
   GPU_SHARED(Words, tile, kTileThreads<T> * kPack<T>);
   const TilePlace at = place_of<T>(t, static_cast<uint32_t>(block_id()));
-  read_aligned<T>(t, at, tile);
+  read_aligned<T, true>(t, at, tile);
   barrier();
   write_tile<T, true>(t, at, tile);
 }
 
-template <class T>
-GPU_KERNEL(kTileThreads<T>, 3)
+// kOfPacks: as the Tiles have it.
+template <class T, bool kOfPacks>
+GPU_KERNEL(kTileThreads<T>, kOfPacks ? 4 : 3)
 copy_tiles(const GPU_CONSTANT Tiles t) {
   GPU_SHARED(Words, tile, kTileThreads<T> * kPack<T>);
   const TilePlace at = place_of<T>(t, static_cast<uint32_t>(block_id()));
-  read_anywhere<T>(t, at, tile);
+  if constexpr (kOfPacks) {
+    read_aligned<T, false>(t, at, tile);
+  } else {
+    read_anywhere<T>(t, at, tile);
+  }
   barrier();
-  write_tile<T, false>(t, at, tile);
+  write_anywhere<T>(t, at, tile);
 }
 
 }  // namespace

@@ -1,0 +1,16 @@
+// copy's kernels for other ops: cat of inputs that lie otherwise than their result.
+#ifndef POLYOPS_GPU_COPY_LAUNCH_H_
+#define POLYOPS_GPU_COPY_LAUNCH_H_
+
+#include "polyops/ops/copy.h"
+
+namespace polyops::gpu {
+
+// Whether copy takes it, and by another way than by rows.
+bool copy_turns(const polyops_copy_args& a);
+
+int launch_copy(const polyops_copy_args& a, const polyops_context* ctx);
+
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_COPY_LAUNCH_H_
