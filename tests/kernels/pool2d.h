@@ -97,6 +97,11 @@ inline std::vector<PoolCase> pool_cases() {
     cases.push_back({{1, 1, 62, 101}, size, stride, padding, 1, true, 3});  // slabs of rows
     cases.push_back({{1, 1, 6, 600}, size, stride, padding});  // no room for one of float32
   }
+  for (const int64_t wide : {4, 8, 12, 16, 40}) {  // rows of whole packs
+    cases.push_back({{1, 3, 9, wide}, 3, 1, 1});
+    cases.push_back({{1, 2, 6, wide}, 3, 1, {0, 1}});
+    cases.push_back({{1, 2, 1, wide}, 3, 1, {2, 1}});
+  }
   for (const int64_t wide : {6, 12, 24, 7}) {  // windows side by side
     cases.push_back({{1, 3, 9, wide}, 2, 2});
     cases.push_back({{1, 3, 9, wide}, {3, 2}, {3, 2}});

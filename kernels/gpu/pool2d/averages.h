@@ -14,7 +14,7 @@
 #include "forward.h"
 #include "gpu.h"
 #include "layout.h"
-#include "slide.h"
+#include "slides.h"
 #include "spread.h"
 #include "spread_bands.h"
 #include "sums.h"
