@@ -8,6 +8,7 @@
 #include <ATen/ops/adaptive_max_pool3d_backward_cpu_dispatch.h>
 #include <ATen/ops/adaptive_max_pool3d_cpu_dispatch.h>
 
+#include "aten/largest_pool.h"
 #include "aten/order.h"
 #include "aten/pool_window.h"
 #include "aten/table.h"
@@ -40,25 +41,12 @@ bool prepare(Call& call, const at::Tensor& self, IntArrayRef output_size,
   return true;
 }
 
-bool run(Call& call, const at::Tensor& self, const at::Tensor& out, const at::Tensor& indices,
-         polyops_adaptive_max_pool_args* args) {
-  set_input(&args->src, self);
-  set_output(&args->dst, out);
-  set_output(&args->indices, indices);
-  return call.launch(args, out);
-}
-
 template <int kDims>
 std::optional<Two> pool(Call& call, const at::Tensor& self, IntArrayRef output_size) {
   polyops_adaptive_max_pool_args args;
   PoolShape shape;
-  if (!prepare<kDims>(call, self, output_size, &args, &shape) || !call.choose(&args)) {
-    return std::nullopt;
-  }
-  at::Tensor out = allocate(self, shape.results, self.scalar_type(), shape.format);
-  at::Tensor indices = allocate(self, shape.results, at::kLong, shape.format);
-  if (!run(call, self, out, indices, &args)) return std::nullopt;
-  return Two(std::move(out), std::move(indices));
+  if (!prepare<kDims>(call, self, output_size, &args, &shape)) return std::nullopt;
+  return pool_largest(call, self, shape, &args);
 }
 
 template <int kDims>
@@ -66,14 +54,8 @@ bool pool_out(Call& call, const at::Tensor& self, IntArrayRef output_size, at::T
               at::Tensor& indices) {
   polyops_adaptive_max_pool_args args;
   PoolShape shape;
-  if (!prepare<kDims>(call, self, output_size, &args, &shape)) return false;
-  const char* reason = check_pool_out(out, shape.results, self, self.scalar_type(), shape.format);
-  if (!reason) reason = check_pool_out(indices, shape.results, self, at::kLong, shape.format);
-  if (reason) return call.decline(reason);
-  if (shares_storage(out, self) || shares_storage(indices, self) || shares_storage(out, indices)) {
-    return call.decline("out shares memory with an input");
-  }
-  return call.choose(&args) && run(call, self, out, indices, &args);
+  return prepare<kDims>(call, self, output_size, &args, &shape) &&
+         pool_largest_into(call, self, shape, out, indices, &args);
 }
 
 template <int kDims>
@@ -100,14 +82,6 @@ const char* read_backward(const at::Tensor& grad_output, const at::Tensor& self,
   return nullptr;
 }
 
-bool run_backward(Call& call, const at::Tensor& grad_output, const at::Tensor& indices,
-                  const at::Tensor& grad_input, polyops_adaptive_max_pool_backward_args* args) {
-  set_input(&args->grad_dst, grad_output);
-  set_input(&args->indices, indices);
-  set_output(&args->grad_src, grad_input);
-  return call.launch(args, grad_input);
-}
-
 template <int kDims>
 std::optional<at::Tensor> pool_backward(Call& call, const at::Tensor& grad_output,
                                         const at::Tensor& self, const at::Tensor& indices) {
@@ -117,10 +91,7 @@ std::optional<at::Tensor> pool_backward(Call& call, const at::Tensor& grad_outpu
     call.decline(reason);
     return std::nullopt;
   }
-  if (!call.choose(&args)) return std::nullopt;
-  at::Tensor grad_input = allocate(self, self.sizes(), self.scalar_type(), shape.format);
-  if (!run_backward(call, grad_output, indices, grad_input, &args)) return std::nullopt;
-  return grad_input;
+  return pool_largest_backward(call, grad_output, self, indices, shape, &args);
 }
 
 template <int kDims>
@@ -128,15 +99,10 @@ bool pool_backward_out(Call& call, const at::Tensor& grad_output, const at::Tens
                        const at::Tensor& indices, at::Tensor& grad_input) {
   polyops_adaptive_max_pool_backward_args args;
   PoolShape shape;
-  const char* reason = read_backward<kDims>(grad_output, self, indices, &shape, &args);
-  if (!reason) {
-    reason = check_pool_out(grad_input, self.sizes(), self, self.scalar_type(), shape.format);
+  if (const char* reason = read_backward<kDims>(grad_output, self, indices, &shape, &args)) {
+    return call.decline(reason);
   }
-  if (reason) return call.decline(reason);
-  if (shares_storage(grad_input, grad_output) || shares_storage(grad_input, indices)) {
-    return call.decline("out shares memory with an input");
-  }
-  return call.choose(&args) && run_backward(call, grad_output, indices, grad_input, &args);
+  return pool_largest_backward_into(call, grad_output, self, indices, shape, grad_input, &args);
 }
 
 }  // namespace

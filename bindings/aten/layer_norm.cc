@@ -114,24 +114,20 @@ std::optional<Three> layer_norm_backward(Call& call, const at::Tensor& grad_out,
   if (output_mask[2]) args.grad_bias = bias_view;
   if (!call.choose(&args)) return std::nullopt;
 
-  at::Tensor grad_input, grad_weight, grad_bias;
   set_input(&args.grad_dst, grad_out);
   set_input(&args.src, input);
   set_input(&args.mean, mean);
   set_input(&args.rstd, rstd);
   if (weight) set_input(&args.weight, *weight);
-  if (output_mask[0]) {
-    grad_input = allocate(input, input.sizes(), input.scalar_type());
-    set_output(&args.grad_src, grad_input);
-  }
-  if (output_mask[1]) {
-    grad_weight = allocate(input, normalized_shape, weight->scalar_type());
-    set_output(&args.grad_weight, grad_weight);
-  }
-  if (output_mask[2]) {
-    grad_bias = allocate(input, normalized_shape, bias->scalar_type());
-    set_output(&args.grad_bias, grad_bias);
-  }
+  const auto type_of = [&](const at::Tensor* parameter) {
+    return (parameter ? *parameter : input).scalar_type();
+  };
+  at::Tensor grad_input =
+      allocate_if(output_mask[0], input, input.sizes(), input.scalar_type(), &args.grad_src);
+  at::Tensor grad_weight =
+      allocate_if(output_mask[1], input, normalized_shape, type_of(weight), &args.grad_weight);
+  at::Tensor grad_bias =
+      allocate_if(output_mask[2], input, normalized_shape, type_of(bias), &args.grad_bias);
   if (!call.launch(&args, input)) return std::nullopt;
   return Three(std::move(grad_input), std::move(grad_weight), std::move(grad_bias));
 }

@@ -6,6 +6,7 @@
 #include <ATen/ops/max_pool3d_with_indices_backward_cpu_dispatch.h>
 #include <ATen/ops/max_pool3d_with_indices_cpu_dispatch.h>
 
+#include "aten/largest_pool.h"
 #include "aten/order.h"
 #include "aten/pool_window.h"
 #include "aten/table.h"
@@ -56,29 +57,16 @@ bool prepare(Call& call, const at::Tensor& self, const PoolParameters& parameter
   return true;
 }
 
-template <class Args>
-bool run(Call& call, const at::Tensor& self, const at::Tensor& out, const at::Tensor& indices,
-         Args* args) {
-  set_input(&args->src, self);
-  set_output(&args->dst, out);
-  set_output(&args->indices, indices);
-  return call.launch(args, out);
-}
-
 template <int kDims>
 std::optional<Two> max_pool(Call& call, const at::Tensor& self, IntArrayRef size,
                             IntArrayRef stride, IntArrayRef padding, IntArrayRef dilation,
                             bool ceil_mode) {
   typename Structs<kDims>::Forward args;
   PoolShape shape;
-  if (!prepare<kDims>(call, self, {size, stride, padding, dilation, ceil_mode}, &args, &shape) ||
-      !call.choose(&args)) {
+  if (!prepare<kDims>(call, self, {size, stride, padding, dilation, ceil_mode}, &args, &shape)) {
     return std::nullopt;
   }
-  at::Tensor out = allocate(self, shape.results, self.scalar_type(), shape.format);
-  at::Tensor indices = allocate(self, shape.results, at::kLong, shape.format);
-  if (!run(call, self, out, indices, &args)) return std::nullopt;
-  return Two(std::move(out), std::move(indices));
+  return pool_largest(call, self, shape, &args);
 }
 
 template <int kDims>
@@ -87,16 +75,8 @@ bool max_pool_out(Call& call, const at::Tensor& self, IntArrayRef size, IntArray
                   at::Tensor& indices) {
   typename Structs<kDims>::Forward args;
   PoolShape shape;
-  if (!prepare<kDims>(call, self, {size, stride, padding, dilation, ceil_mode}, &args, &shape)) {
-    return false;
-  }
-  const char* reason = check_pool_out(out, shape.results, self, self.scalar_type(), shape.format);
-  if (!reason) reason = check_pool_out(indices, shape.results, self, at::kLong, shape.format);
-  if (reason) return call.decline(reason);
-  if (shares_storage(out, self) || shares_storage(indices, self) || shares_storage(out, indices)) {
-    return call.decline("out shares memory with an input");
-  }
-  return call.choose(&args) && run(call, self, out, indices, &args);
+  return prepare<kDims>(call, self, {size, stride, padding, dilation, ceil_mode}, &args, &shape) &&
+         pool_largest_into(call, self, shape, out, indices, &args);
 }
 
 template <int kDims>
@@ -123,15 +103,6 @@ bool prepare_backward(Call& call, const at::Tensor& grad_output, const at::Tenso
   return true;
 }
 
-template <class Args>
-bool run_backward(Call& call, const at::Tensor& grad_output, const at::Tensor& indices,
-                  const at::Tensor& grad_input, Args* args) {
-  set_input(&args->grad_dst, grad_output);
-  set_input(&args->indices, indices);
-  set_output(&args->grad_src, grad_input);
-  return call.launch(args, grad_input);
-}
-
 template <int kDims>
 std::optional<at::Tensor> max_pool_backward(Call& call, const at::Tensor& grad_output,
                                             const at::Tensor& self, IntArrayRef size,
@@ -141,13 +112,10 @@ std::optional<at::Tensor> max_pool_backward(Call& call, const at::Tensor& grad_o
   typename Structs<kDims>::Backward args;
   PoolShape shape;
   const PoolParameters parameters = {size, stride, padding, dilation, ceil_mode};
-  if (!prepare_backward<kDims>(call, grad_output, self, parameters, indices, &args, &shape) ||
-      !call.choose(&args)) {
+  if (!prepare_backward<kDims>(call, grad_output, self, parameters, indices, &args, &shape)) {
     return std::nullopt;
   }
-  at::Tensor grad_input = allocate(self, self.sizes(), self.scalar_type(), shape.format);
-  if (!run_backward(call, grad_output, indices, grad_input, &args)) return std::nullopt;
-  return grad_input;
+  return pool_largest_backward(call, grad_output, self, indices, shape, &args);
 }
 
 template <int kDims>
@@ -158,17 +126,8 @@ bool max_pool_backward_out(Call& call, const at::Tensor& grad_output, const at::
   typename Structs<kDims>::Backward args;
   PoolShape shape;
   const PoolParameters parameters = {size, stride, padding, dilation, ceil_mode};
-  if (!prepare_backward<kDims>(call, grad_output, self, parameters, indices, &args, &shape)) {
-    return false;
-  }
-  if (const char* reason =
-          check_pool_out(grad_input, self.sizes(), self, self.scalar_type(), shape.format)) {
-    return call.decline(reason);
-  }
-  if (shares_storage(grad_input, grad_output) || shares_storage(grad_input, indices)) {
-    return call.decline("out shares memory with an input");
-  }
-  return call.choose(&args) && run_backward(call, grad_output, indices, grad_input, &args);
+  return prepare_backward<kDims>(call, grad_output, self, parameters, indices, &args, &shape) &&
+         pool_largest_backward_into(call, grad_output, self, indices, shape, grad_input, &args);
 }
 
 }  // namespace

@@ -85,19 +85,14 @@ std::optional<Two> rms_norm_backward(Call& call, const at::Tensor& grad_out,
   if (output_mask[1]) args.grad_weight = args.weight;
   if (!call.choose(&args)) return std::nullopt;
 
-  at::Tensor grad_input, grad_weight;
   set_input(&args.grad_dst, grad_out);
   set_input(&args.src, input);
   set_input(&args.rstd, rstd);
   if (weight) set_input(&args.weight, *weight);
-  if (output_mask[0]) {
-    grad_input = allocate(input, input.sizes(), input.scalar_type());
-    set_output(&args.grad_src, grad_input);
-  }
-  if (output_mask[1]) {
-    grad_weight = allocate(input, normalized_shape, input.scalar_type());
-    set_output(&args.grad_weight, grad_weight);
-  }
+  const at::ScalarType type = input.scalar_type();
+  at::Tensor grad_input = allocate_if(output_mask[0], input, input.sizes(), type, &args.grad_src);
+  at::Tensor grad_weight =
+      allocate_if(output_mask[1], input, normalized_shape, type, &args.grad_weight);
   if (!call.launch(&args, input)) return std::nullopt;
   return Two(std::move(grad_input), std::move(grad_weight));
 }
