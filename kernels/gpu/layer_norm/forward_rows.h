@@ -70,15 +70,23 @@ GPU_DEVICE void store_aligned(const Part<T, kPacks> (&x)[kRows], const Moments (
   for (int k = 0; k < kPacks; ++k) {
     if (k * of.team >= live) break;
     const bool more = k + 1 < kPacks && (k + 1) * of.team < live;
-    float parameter[Norm::kParameters][kPack<T>];
-#pragma unroll
-    for (int which = 0; which < Norm::kParameters; ++which) {
-      Given::unpack_all(raw[which], parameter[which]);
-    }
-    if (kEarly && more) parameters.template read_aligned<kGiven>(at + step, raw);
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
-      float y[kPack<T>];
+      // Unpacked for each row anew: registers.
+      Words own[Norm::kParameters][Given::kParts];
+      float y[kPack<T>], parameter[Norm::kParameters][kPack<T>];
+#pragma unroll
+      for (int which = 0; which < Norm::kParameters; ++which) {
+#pragma unroll
+        for (int i = 0; i < Given::kParts * 4; ++i) {
+          own[which][i / 4].w[i % 4] = raw[which][i / 4].w[i % 4];
+          if (r > 0 && sizeof(P) < sizeof(float)) forget_bits(&own[which][i / 4].w[i % 4]);
+        }
+        Given::unpack_all(own[which], parameter[which]);
+      }
+      if (kEarly && more && r == kRows - 1) {
+        parameters.template read_aligned<kGiven>(at + step, raw);
+      }
       normalize<Norm, T>(x[r].packs[k], m[r], parameter, y);
       if (r < rows) store_words(dst[r] + at, pack<T>(y));
     }
