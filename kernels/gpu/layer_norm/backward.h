@@ -41,7 +41,7 @@ struct BackwardCall {
   bool ragged;      // some row has ends
   int32_t staged;   // packs of the weight, see Parameters
   int32_t slots;    // see Slots
-  int32_t columns;  // of a team in shared memory, see store_columns()
+  int32_t columns;  // of a team in shared memory, see put_columns()
   Turns turns;
 };
 
@@ -62,32 +62,39 @@ struct Slots {
   }
 };
 
-// A branch per pack: predicates took what leads to its addresses into each of them.
-template <class T>
-GPU_DEVICE void copy_aligned(const Cut<T>& cut, const T* (&rows)[2], int lane, int team,
-                             const Slots<T>& slots, int stage) {
-  const int step = team * kPack<T>;
-  const T* grad = rows[0] + lane * kPack<T>;
-  const T* src = rows[1] + lane * kPack<T>;
+// A branch per pack: predicates took what leads to its addresses into each of them. A src that is
+// cut otherwise than grad goes by elements, as does such a grad.
+template <bool kRagged, class T>
+GPU_DEVICE void copy_rows(const Cut<T>& cut, const T* (&rows)[2], int lane, int team,
+                          const Slots<T>& slots, int stage) {
+  if (!kRagged || (cut.fits(rows[0]) && cut.fits(rows[1]))) {
+    const int step = team * kPack<T>;
+    const T* grad = rows[0] + cut.of_pack(lane);
+    const T* src = rows[1] + cut.of_pack(lane);
 #pragma unroll
-  for (int k = 0; k < kBackwardPacks<T>; ++k) {
-    if (lane + k * team >= cut.whole) break;
-    copy_16_later(slots.place(stage, 0, k), grad);
-    copy_16_later(slots.place(stage, 1, k), src);
-    grad += step;
-    src += step;
+    for (int k = 0; k < kBackwardPacks<T>; ++k) {
+      if (lane + k * team >= cut.whole) break;
+      copy_16_later(slots.place(stage, 0, k), grad);
+      copy_16_later(slots.place(stage, 1, k), src);
+      grad += step;
+      src += step;
+    }
+  } else {
+#pragma unroll 1
+    for (int i = 0; i < 2; ++i) {
+      copy_misfit<kBackwardPacks<T>>(cut, i == 0 ? rows[0] : rows[1], lane, team,
+                                     [&](int k) { return slots.place(stage, i, k); });
+    }
   }
-}
-
-template <class T>
-GPU_DEVICE void copy_ragged(const Cut<T>& cut, const T* row, int lane, int team,
-                            const Slots<T>& slots, int stage, int tensor) {
-  copy_packs<kBackwardPacks<T>>(cut, row, lane, team, true,
-                                [&](int k) { return slots.place(stage, tensor, k); });
-  for_each_end<kMostEnds<T>>(cut, lane, team, [&](int e, int at) {
-    copy_16_later(slots.place(stage, tensor, kBackwardPacks<T> + e),
-                  row + at - misplaced(row + at));
-  });
+  if constexpr (kRagged) {
+    for_each_end<kMostEnds<T>>(cut, lane, team, [&](int e, int at) {
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        copy_16_later(slots.place(stage, i, kBackwardPacks<T> + e),
+                      rows[i] + at - misplaced(rows[i] + at));
+      }
+    });
+  }
 }
 
 // Of an end's 16 bytes the element at that place of them.
@@ -138,12 +145,7 @@ struct BackwardRow {
     if (row >= static_cast<uint32_t>(call.row_count)) return;
     const T* in[2];
     find(call, begin, row, in);
-    if constexpr (kRagged) {
-#pragma unroll
-      for (int i = 0; i < 2; ++i) copy_ragged(cut, in[i], lane, team, slots, stage, i);
-    } else {
-      copy_aligned(cut, in, lane, team, slots, stage);
-    }
+    copy_rows<kRagged>(cut, in, lane, team, slots, stage);
   }
 };
 

@@ -82,7 +82,8 @@ Walkers plan_walkers(BackwardCall<Norm, T, P>* call, int64_t n, int64_t rows, co
   for (int64_t teams = most; teams > 0; teams -= most < 8 ? 1 : most / 8) {
     w.threads = static_cast<int>(round_up(teams * w.team, kWholeWaves));
     const int64_t stage = int64_t{call->slots} * 2 * 16 * w.threads;
-    const int64_t columns = int64_t{sizeof(float)} * (w.threads / w.team * call->columns + 4);
+    const int64_t columns =
+        int64_t{sizeof(float)} * Norm::kParameters * (w.threads / w.team) * call->columns;
     w.blocks = walkers_of(w.threads <= few.threads ? few : kBackwardMost, w.threads);
     for (; w.blocks > 0; --w.blocks) {
       const int64_t room = shared_each(ctx, w.blocks) - kBackwardBesides<Norm> - weight;

@@ -22,15 +22,18 @@ struct RaggedSections {
   static constexpr bool kRagged = true, kCluster = true;
 };
 
-// One of the sums of all teams of the block, to its row of the workspace, by way of `shared`, as
-// the lanes' own stores there would be a few bytes of a sector each. each: elements of it per team;
-// the first whole pack is as aligned as the memory.
+// The sums of all teams of a block go to its row of the workspace by way of `shared`, as the lanes'
+// own stores there would be a few bytes of a sector each: first a team's of one parameter. each:
+// elements of it per team; the first whole pack is as aligned as the memory.
 template <class T>
-GPU_DEVICE void store_columns(const float (&packs)[kBackwardPacks<T>][kPack<T>],
-                              const float (&ends)[kMostEnds<T>], const Cut<T>& cut, int lane,
-                              int team, int teams, int each, float* shared, float* out) {
-  float* const all = shared + (-cut.head & 3);
-  float* const mine = all + thread_id() / team * each;
+GPU_DEVICE int before_columns(const Cut<T>& cut) {
+  return -cut.head & 3;
+}
+template <class T>
+GPU_DEVICE void put_columns(const float (&packs)[kBackwardPacks<T>][kPack<T>],
+                            const float (&ends)[kMostEnds<T>], const Cut<T>& cut, int lane,
+                            int team, int each, float* shared) {
+  float* const mine = shared + before_columns(cut) + thread_id() / team * each;
 #pragma unroll
   for (int k = 0; k < kBackwardPacks<T>; ++k) {
     const int at = lane + k * team;
@@ -43,11 +46,35 @@ GPU_DEVICE void store_columns(const float (&packs)[kBackwardPacks<T>][kPack<T>],
     }
   }
   for_each_end<kMostEnds<T>>(cut, lane, team, [&](int e, int at) { mine[at] = ends[e]; });
-  barrier();
-  for (int32_t column = thread_id(); column < cut.n; column += block_threads()) {
-    float sum = 0;
-    for (int t = 0; t < teams; ++t) sum += all[t * each + column];
-    out[column] = sum;
+}
+
+// Then 4 columns of all teams to a thread.
+template <class Norm, class T>
+GPU_DEVICE void store_columns(const Cut<T>& cut, int teams, int each, const float* shared,
+                              float* out, int64_t stride) {
+  const int before = before_columns(cut);
+  const int groups = (before + cut.n + 3) / 4;
+  for (int32_t i = thread_id(); i < Norm::kParameters * groups; i += block_threads()) {
+    const int parameter = i < groups ? 0 : 1;
+    const int at = (i - parameter * groups) * 4, first = at - before;
+    const float* from = shared + parameter * teams * each + at;
+    float sum[4] = {};
+#pragma unroll 4
+    for (int t = 0; t < teams; ++t) {
+      const Words x = *reinterpret_cast<const Words*>(from);
+#pragma unroll
+      for (int j = 0; j < 4; ++j) sum[j] += float_of_bits(x.w[j]);
+      from += each;
+    }
+    float* const to = out + parameter * stride + first;
+    if (before == 0 && first + 4 <= cut.n) {
+      store_words(to, pack<float>(sum));
+    } else {
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {
+        if (first + j >= 0 && first + j < cut.n) to[j] = sum[j];
+      }
+    }
   }
 }
 
@@ -149,10 +176,11 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
   barrier();
 #pragma unroll
   for (int i = 0; i < Norm::kParameters; ++i) {
-    if (i > 0) barrier();
-    store_columns<T>(columns.packs[i], columns.ends[i], cut, lane, team, turns.teams, call.columns,
-                     all, out + i * call.stride);
+    put_columns<T>(columns.packs[i], columns.ends[i], cut, lane, team, call.columns,
+                   all + i * turns.teams * call.columns);
   }
+  barrier();
+  store_columns<Norm>(cut, turns.teams, call.columns, all, out, call.stride);
 }
 
 }  // namespace

@@ -106,21 +106,23 @@ GPU_DEVICE void load_parameters(const P* p, const Grid& cut, int32_t pack, float
   }
 }
 
-// Begins the copies of a lane's packs of a row to their places in shared memory, place(k). A row
-// that is cut otherwise, as only ragged ones are, goes by elements, a pack at a time: registers are
-// for the others.
+// Those of a row that is cut otherwise, as only ragged ones are, go to their places by elements, a
+// pack at a time: registers are for the others.
+template <int kPacks, class T, class Place>
+GPU_DEVICE void copy_misfit(const Cut<T>& cut, const T* row, int lane, int team, Place place) {
+#pragma unroll 1
+  for (int k = 0; k < kPacks && lane + k * team < cut.whole; ++k) {
+    Words words[1];
+    load_row(cut, row, lane + k * team, team, 0.0f, words);
+    *place(k) = words[0];
+  }
+}
+
+// Begins the copies of a lane's packs of a row to their places in shared memory, place(k).
 template <int kPacks, class T, class Place>
 GPU_DEVICE void copy_packs(const Cut<T>& cut, const T* row, int lane, int team, bool ragged,
                            Place place) {
-  if (ragged && !cut.fits(row)) {
-#pragma unroll 1
-    for (int k = 0; k < kPacks && lane + k * team < cut.whole; ++k) {
-      Words words[1];
-      load_row(cut, row, lane + k * team, team, 0.0f, words);
-      *place(k) = words[0];
-    }
-    return;
-  }
+  if (ragged && !cut.fits(row)) return copy_misfit<kPacks>(cut, row, lane, team, place);
   const T* from = row + cut.of_pack(lane);
 #pragma unroll
   for (int k = 0; k < kPacks; ++k) {
