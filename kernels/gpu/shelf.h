@@ -28,8 +28,10 @@ struct Shelf {
   int64_t first;  // element
   int count;      // elements
 
-  GPU_DEVICE Shelf(T* shared, uint32_t rows, int n) : memory(shared) {
-    const int64_t first_row = block_id() * block_threads();
+  GPU_DEVICE Shelf(T* shared, uint32_t rows, int n) : Shelf(shared, rows, n, block_id()) {}
+  // number: of the shelf among all.
+  GPU_DEVICE Shelf(T* shared, uint32_t rows, int n, int64_t number) : memory(shared) {
+    const int64_t first_row = number * block_threads();
     const int64_t left = rows - first_row;
     first = first_row * n;
     count = static_cast<int>(left < block_threads() ? left : block_threads()) * n;
@@ -37,8 +39,11 @@ struct Shelf {
   GPU_DEVICE int packs() const { return count / kPack<T>; }
   // Is there when wait_copies() and a barrier() have been.
   GPU_DEVICE void fill(const T* src) const {
-    for (int k = thread_id(); k < packs(); k += block_threads()) {
-      copy_16_later(memory + k * kPack<T>, src + first + k * kPack<T>);
+    const T* from = src + first + thread_id() * kPack<T>;
+    T* to = memory + thread_id() * kPack<T>;
+    const int step = block_threads() * kPack<T>;
+    for (int k = thread_id(); k < packs(); k += block_threads(), to += step, from += step) {
+      copy_16_later(to, from);
     }
     close_copies();
     const int at = packs() * kPack<T> + thread_id();  // less than a pack

@@ -120,8 +120,9 @@ std::vector<Case> few_cases() {
        {2, 3, 40, 56},
        {6720, 1, 168, 3},
        {6800, 2256, 56, 1}},
-      {"pixel shuffle of packs", {2, 3, 2, 2, 4, 16}, {}, {768, 256, 32, 1, 64, 2}},
-      {"pixel unshuffle of packs", {2, 3, 2, 2, 4, 16}, {768, 256, 32, 1, 64, 2}},
+      {"pixel shuffle of packs", {2, 3, 2, 2, 4, 64}, {}, {3072, 1024, 128, 1, 256, 2}},
+      {"pixel unshuffle of packs", {2, 3, 2, 2, 4, 64}, {3072, 1024, 128, 1, 256, 2}},
+      {"pixel shuffle of short rows", {2, 3, 2, 2, 4, 16}, {}, {768, 256, 32, 1, 64, 2}},
       {"other batches than the run's", {2, 5, 3, 64}, {192, 384, 1, 3}},
   };
   for (int64_t few : {2, 3, 4, 5}) {

@@ -132,6 +132,11 @@ TEST(CrossEntropy, LongRows) {
   }
 }
 
+// So many that a block has several shelves of them, the last one with one.
+TEST(CrossEntropy, ManyShortRows) {
+  check_forward(Forward({2 * 2048 * 128 + 5, 2}, POLYOPS_FLOAT32, kSum), false);
+}
+
 TEST(CrossEntropy, WithoutStats) {
   for (int32_t reduction : {kNone, kMean, kSum}) {
     check_forward(Forward({5, 40}, POLYOPS_FLOAT32, reduction), false);

@@ -291,11 +291,13 @@ Calls var() {
   return all;
 }
 
-// Tiles, whole and not, a run of three channels and one to them.
+// Tiles, whole, not, and beginning anywhere on one side; a run of three channels and one to them,
+// also of whole packs.
 Calls copy() {
   Calls all = {"copy", {}};
   const std::vector<std::pair<Sizes, Sizes>> turned = {
-      {{64, 64}, {1, 64}}, {{67, 131}, {1, 67}}, {{3, 999}, {1, 3}}, {{999, 3}, {1, 999}}};
+      {{64, 64}, {1, 64}},  {{67, 131}, {1, 67}}, {{68, 131}, {1, 68}}, {{3, 999}, {1, 3}},
+      {{999, 3}, {1, 999}}, {{3, 996}, {1, 3}},   {{996, 3}, {1, 996}}};
   for (const auto& [sizes, strides] : turned) {
     all.calls.push_back([sizes, strides](const polyops_kernel& kernel) {
       const Buffer src = random(sizes, 1, strides), dst(POLYOPS_FLOAT32, sizes);

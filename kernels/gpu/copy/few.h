@@ -16,6 +16,9 @@ namespace {
 
 constexpr int kFewThreads = 256;
 
+// Bytes of a row: of less the neighbours' packs would be far from each other.
+constexpr int64_t kShortestOfFew = 128;
+
 struct Few {
   const char* src;
   char* dst;
@@ -34,6 +37,7 @@ bool make_few(const Walk<2>& walk, int x, bool together, const void* src, void* 
   const int few = together ? 0 : x, row = together ? x : 0;
   const auto &rows = walk.strides[together ? 0 : 1], &run = walk.strides[together ? 1 : 0];
   if (walk.sizes[few] > 4 || walk.sizes[row] % kPack<T> != 0) return false;
+  if (walk.sizes[row] * kWidth < kShortestOfFew) return false;
   *f = {};
   f->src = static_cast<const char*>(src);
   f->dst = static_cast<char*>(dst);

@@ -16,7 +16,8 @@ int launch_losses(const CrossEntropyCall<T>& call, Way way, const polyops_contex
   const int64_t parts = parts_of<T>(way, call.rows, call.n);
   if (way == Way::kFew) {
     const size_t bytes = sizeof(T) * kFewThreads * call.n;
-    return gpu::launch(cross_entropy_few<T, kSmooth>, {parts, kFewThreads, bytes}, ctx, call);
+    return gpu::launch(cross_entropy_few<T, kSmooth>, {parts, kFewThreads, bytes}, ctx, call,
+                       few_turns(call.rows));
   }
   if (way == Way::kTeam) {
     const auto team = team_packs(packs) == 4 ? cross_entropy_team<T, kSmooth, 4>
@@ -92,7 +93,7 @@ int launch_backward(const polyops_cross_entropy_backward_args& a, const polyops_
       is_ragged<T>(a.src)};
   const bool weighted = call.spread != 0 && call.weights.data != nullptr;
   if (way_of<T>(a.src) == Way::kFew && is_aligned(a.grad_src)) {
-    const LaunchShape shape = {parts_of<T>(Way::kFew, rows, call.n), kFewThreads,
+    const LaunchShape shape = {(rows + kFewThreads - 1) / kFewThreads, kFewThreads,
                                sizeof(T) * kFewThreads * call.n};
     return gpu::launch(
         weighted ? cross_entropy_few_backward<T, true> : cross_entropy_few_backward<T, false>,

@@ -13,31 +13,75 @@
 namespace polyops::gpu {
 namespace {
 
+// Shelves of a block, one after another, where rows are many: what a block does once, such as
+// adding up its losses, is as much work as a third of a row's classes.
+inline int few_turns(int64_t rows) {
+  constexpr int64_t kWanted = 2048 * kFewThreads, kMost = 4;
+  return static_cast<int>(rows < kWanted * kMost ? (rows < kWanted ? 1 : rows / kWanted) : kMost);
+}
+
+template <int kCount, class T, Smooth kSmooth>
+GPU_DEVICE void absorb_next(const T* x, int first, const ClassWeights<T>& weights,
+                            RowSums<kSmooth>* sums) {
+  float values[kCount], top = kMinusInf;
+#pragma unroll
+  for (int j = 0; j < kCount; ++j) {
+    values[j] = widen(x[first + j]);
+    top = fmaxf(top, values[j]);
+  }
+  sums->raise_to(top);
+#pragma unroll
+  for (int j = 0; j < kCount; ++j) {
+    sums->add(values[j], weight_for<T, kSmooth>(weights, first + j));
+  }
+}
+
+// A row, read once.
+template <class T, Smooth kSmooth>
+GPU_DEVICE void absorb_row(const T* x, int n, const ClassWeights<T>& weights,
+                           RowSums<kSmooth>* sums) {
+  int j = 0;
+#pragma unroll 1
+  for (; j + 8 <= n; j += 8) absorb_next<8>(x, j, weights, sums);
+  if ((n & 4) != 0) {
+    absorb_next<4>(x, j, weights, sums);
+    j += 4;
+  }
+  if ((n & 2) != 0) {
+    absorb_next<2>(x, j, weights, sums);
+    j += 2;
+  }
+  if ((n & 1) != 0) absorb_next<1>(x, j, weights, sums);
+}
+
 template <class T, Smooth kSmooth>
 GPU_KERNEL(kFewThreads)
-cross_entropy_few(const CrossEntropyCall<T> c) {
+cross_entropy_few(const CrossEntropyCall<T> c, int turns) {
   GPU_DYNAMIC_SHARED(T, memory);
   GPU_SHARED(float, shared, 2 * kMostWaves);
-  const Shelf<T> shelf(memory, c.rows, c.n);
-  shelf.fill(c.src);
-  const auto row = static_cast<uint32_t>(block_id() * block_threads() + thread_id());
-  const bool inside = row < c.rows;
-  const int64_t target = inside ? c.targets.at(row) : c.targets.ignored;
-  Labelled label;
-  label.counts = c.targets.counts(target);
-  if (label.counts) label.weight = c.weights.at(target);
-  wait_copies<0>();
-  barrier();
-  float part[2] = {0, label.weight};
-  if (inside) {
+  float part[2] = {0, 0};
+#pragma unroll 1
+  for (int turn = 0; turn < turns; ++turn) {
+    const int64_t number = block_id() * turns + turn;
+    if (number * kFewThreads >= c.rows) break;
+    const Shelf<T> shelf(memory, c.rows, c.n, number);
+    if (turn > 0) barrier();  // all have read the last one
+    shelf.fill(c.src);
+    const auto row = static_cast<uint32_t>(number * kFewThreads + thread_id());
+    const bool inside = row < c.rows;
+    const int64_t target = inside ? c.targets.at(row) : c.targets.ignored;
+    Labelled label;
+    label.counts = c.targets.counts(target);
+    if (label.counts) label.weight = c.weights.at(target);
+    wait_copies<0>();
+    barrier();
+    if (!inside) continue;
     const T* x = memory + thread_id() * c.n;
     RowSums<kSmooth> sums;
-#pragma unroll 4
-    for (int j = 0; j < c.n; ++j) sums.exps.max = fmaxf(sums.exps.max, widen(x[j]));
-#pragma unroll 4
-    for (int j = 0; j < c.n; ++j) sums.add(widen(x[j]), weight_for<T, kSmooth>(c.weights, j));
+    absorb_row(x, c.n, c.weights, &sums);
     if (label.counts) label.x = widen(x[target]);
-    part[0] = finish_row(c, row, label, sums);
+    part[0] += finish_row(c, row, label, sums);
+    part[1] += label.weight;
   }
   if (c.parts == nullptr) return;
   sum_team(part, block_threads(), shared);

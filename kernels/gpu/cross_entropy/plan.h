@@ -50,7 +50,8 @@ template <class T>
 int64_t parts_of(Way way, int64_t rows, int64_t n) {
   if (way == Way::kBlock) return rows;
   const int packs = static_cast<int>(n / kPack<T>);
-  const int of_block = way == Way::kFew ? kFewThreads : kLossTeamThreads >> team_lanes_log2(packs);
+  const int of_block =
+      way == Way::kFew ? kFewThreads * few_turns(rows) : kLossTeamThreads >> team_lanes_log2(packs);
   return (rows + of_block - 1) / of_block;
 }
 
