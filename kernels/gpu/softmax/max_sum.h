@@ -63,14 +63,14 @@ GPU_DEVICE MaxSum merge_block(MaxSum x, float* shared) {
   return merge_lanes(x, wave_size());
 }
 
-// Of the cluster, given that of each of its blocks. `slots` has 2 kMostCluster elements; all blocks
-// have begun.
-GPU_DEVICE MaxSum merge_cluster(MaxSum x, float* slots) {
-  send_to_cluster(x.max, slots);
-  send_to_cluster(x.sum, slots + kMostCluster);
-  cluster_barrier();
-  x.max = from_cluster(slots, kMinusInf);
-  x.sum = from_cluster(slots + kMostCluster, 0.0f);
+// Of the cluster, given that of each of its blocks, which have all begun.
+GPU_DEVICE MaxSum merge_cluster(MaxSum x, ClusterTable<2>* table) {
+  table->post(0, x.max);
+  table->post(1, x.sum);
+  table->wait();
+  x.max = from_cluster(table->values(0), kMinusInf);
+  x.sum = from_cluster(table->values(1), 0.0f);
+  ++table->turn;
   return merge_lanes(x, kMostCluster);
 }
 
