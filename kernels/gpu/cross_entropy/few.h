@@ -14,7 +14,7 @@ namespace polyops::gpu {
 namespace {
 
 // Shelves of a block, one after another, where rows are many: what a block does once, such as
-// adding up its losses, is as much work as a third of a row's classes.
+// adding up its losses, takes many instructions beside those of a short row.
 inline int few_turns(int64_t rows) {
   constexpr int64_t kWanted = 2048 * kFewThreads, kMost = 4;
   return static_cast<int>(rows < kWanted * kMost ? (rows < kWanted ? 1 : rows / kWanted) : kMost);
