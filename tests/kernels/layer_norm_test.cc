@@ -241,14 +241,16 @@ Gradients backward_terms(const Case& c, const Buffer& grad, const Buffer& src, c
 }
 
 struct BackwardInputs {
-  BackwardInputs(const Case& c, Types types)
+  BackwardInputs(const Case& c, Types types, double center, double deviation)
       : grad(types.src, c.sizes, c.src_strides, c.offset),
         src(types.src, c.sizes, c.src_strides, c.n() % 3 == 0 ? 1 : c.offset),
         mean(types.statistics, c.leading(), {}, 1),
         rstd(types.statistics, c.leading()),
         weight(types.parameter, c.row_sizes(), {}, 1) {
     grad.fill_normal(41);
-    src.fill_normal(43, 2.0);
+    Buffer noise(POLYOPS_FLOAT64, c.sizes);
+    noise.fill_normal(43);
+    src.fill([&](int64_t i) { return center + deviation * noise.get(i); });
     weight.fill_normal(47);
     Buffer dst(POLYOPS_FLOAT64, c.sizes);
     reference::layer_norm({sizeof(polyops_layer_norm_args), c.normalized_rank, 1e-5, src.view(),
@@ -276,9 +278,10 @@ Gradients run_backward(const polyops_kernel& kernel, const Case& c, Types types,
   return got;
 }
 
-void check_backward(const Case& c, Types types, bool weighted, Wanted wanted) {
+void check_backward(const Case& c, Types types, bool weighted, Wanted wanted, double center = 0,
+                    double deviation = 2) {
   SCOPED_TRACE(describe(c, types) + (weighted ? " weight" : ""));
-  const BackwardInputs in(c, types);
+  const BackwardInputs in(c, types, center, deviation);
   polyops_layer_norm_backward_args args = {
       sizeof args,    c.normalized_rank, in.grad.view(), in.src.view(), in.mean.view(),
       in.rstd.view(), in.weight.view(),  absent(),       absent(),      absent()};
@@ -335,6 +338,22 @@ TEST(LayerNormBackward, LongestRowsOfAClusterByTurns) {
   if (!is_gpu()) return;
   check_backward({"contiguous", {3, 90000}, 1}, kGpuTypes[0], true, {true, true, true});
   check_backward({"contiguous", {3, 90000}, 1}, kGpuTypes[0], true, {false, true, true});
+}
+
+// Whose rstd squared is 0, or whose mean times rstd is beyond float32: rows of equal elements.
+TEST(LayerNormBackward, LargeElements) {
+  if (!is_gpu()) return;
+  const std::pair<double, double> rows[] = {{1e38, 0}, {-2e36, 0}, {0, 1e25}, {1e30, 1e28}};
+  int turn = 0;
+  for (const auto& [center, deviation] : rows) {
+    for (const Case& c : {Case{"contiguous", {7, 104}, 1}, Case{"contiguous", {3, 1025}, 1}}) {
+      for (Types types : types_of_turn(turn++)) {
+        if (types.src == POLYOPS_FLOAT16) continue;
+        check_backward(c, types, turn % 2 == 0, {true, true, true}, center, deviation);
+        if (HasFailure()) return;
+      }
+    }
+  }
 }
 
 TEST(LayerNormBackward, AnySubsetOfTheGradients) {
