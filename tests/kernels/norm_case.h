@@ -62,11 +62,9 @@ inline std::vector<Case> all_cases() {
       {"contiguous", {6, 20000}, 1},                   // rows taken one at a time
       {"contiguous", {7, 5120}, 1},                    // several to a block, of three waves each
       {"contiguous", {2, 33024}, 1},                   // in the registers of a cluster
-      {"contiguous", {7, 33024}, 1},                   // two rows of each
       {"contiguous", {40, 9001}, 1, {}, {}, 1},        // odd, beyond what lanes keep of columns
       {"contiguous", {9, 4099}, 1, {}, {4100, 1}},     // odd, the result cut otherwise
       {"contiguous", {2, 33001}, 1, {}, {33004, 1}},   // the same beyond what a block takes
-      {"contiguous", {11, 17001}, 1},                  // odd, in the registers of a cluster
       {"contiguous", {3, 4, 33}, 1, {33, 99, 1}, {}},  // rows in another order
       {"contiguous", {5, 33}, 1, {0, 1}, {}},          // one row, expanded
       {"strided", {40, 33}, 1, {1, 40}, {}},           // transposed

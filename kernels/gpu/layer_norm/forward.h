@@ -2,15 +2,12 @@
 // one read and one write; 16 bits are widened twice, and take about 19 instructions per element
 // (rms_norm: 12) of the 27 that fit beside its bytes at 4.3 TB/s.
 //   up to 4096 packs (64 KB)   in registers, a part of a wave or a block per row: forward_rows.h
-//   up to 8 times as many      in registers of a cluster's blocks, two rows of a cluster where that
-//                              leaves enough of them: forward_sections.h
-//   half as many, cut          where rows or parameters are not aligned, but results are cut as the
-//                              input: in the same registers, by blocks that stay: forward_alike.h;
-//                              where they are not, or there are few packs: forward_ragged.h
+//   up to 2048, cut            where rows or parameters are not aligned: forward_ragged.h
+//   up to 8 times as many      in registers of a cluster's blocks: forward_sections.h
 //   beyond, and cut            a cluster that walks rows: forward_cluster.h; where there is none,
 //                              or too small a one, a block: forward_long.h
 //
-// Blocks of cut rows, and of those beyond, stay for some, whose parameters are then in shared
+// Blocks of the second kind and the last stay for some rows, whose parameters are then in shared
 // memory once: beside 2.1 TB/s of rows an H200 reads no more than twice that from the second-level
 // cache. Where rows are cut differently, a block takes those that are cut alike, every eighth of 16
 // bits. Rows whose elements lie apart: forward_tiles.h, where neighbours are of different rows, and
@@ -118,10 +115,10 @@ GPU_DEVICE void store_chunk(const Words (&x)[kPacks], const Moments& m,
   }
 }
 
-template <class Norm, class T, class P, int kPacks, int kEnds>
-GPU_DEVICE void store_ends(const Part<T, kPacks, kEnds>& x, const Moments& m,
+template <class Norm, class T, class P, int kPacks>
+GPU_DEVICE void store_ends(const Part<T, kPacks>& x, const Moments& m,
                            const ParametersOf<Norm, T, P>& parameters, T* dst, const Share<T>& of) {
-  for_each_end<kEnds>(of.cut, of.lane, of.team, [&](int e, int at) {
+  for_each_end<kMostEnds<T>>(of.cut, of.lane, of.team, [&](int e, int at) {
     dst[at] = narrow<T>(affine<Norm>(m.normal<Norm>(x.ends[e]), parameters.one(0, at),
                                      parameters.one(Norm::kParameters - 1, at)));
   });

@@ -4,7 +4,7 @@
 #ifndef POLYOPS_GPU_LAYER_NORM_FORWARD_LAUNCH_RAGGED_H_
 #define POLYOPS_GPU_LAYER_NORM_FORWARD_LAUNCH_RAGGED_H_
 
-#include "forward_alike.h"
+#include "forward_cluster.h"
 #include "forward_long.h"
 #include "forward_ragged.h"
 #include "shared_memory.h"
@@ -102,64 +102,6 @@ int launch_cluster(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
   call.turns = plan.turns;
   shape.blocks *= plan.blocks;
   return launch(forward_cluster<Norm, T, P>, shape, ctx, call, sections.elements);
-}
-
-// After how many rows one is cut as the first; 0: not all rows of the result as those of the input.
-template <class Norm, class T, class P>
-int alike_after(const ForwardCall<Norm, T, P>& call) {
-  if (call.rows.rank != 1) return 0;
-  const auto bytes = reinterpret_cast<uintptr_t>(call.src) - reinterpret_cast<uintptr_t>(call.dst);
-  const int64_t step = call.rows.sizes[0] == 1 ? 0 : call.rows.strides[0][0];
-  const int64_t apart = call.rows.sizes[0] == 1 ? 0 : call.rows.strides[1][0] - step;
-  if (bytes % 16 != 0 || apart % kPack<T> != 0) return 0;
-  int rows = 1;
-  while (rows * step % kPack<T> != 0) rows *= 2;
-  return rows;
-}
-
-// As launch_ragged(), which takes what does not fit.
-template <class Norm, class T, class P>
-int launch_alike(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
-  const int classes = alike_after(call);
-  const int64_t packs = call.n / kPack<T>;
-  if (classes == 0 || packs < 4 * kAlikeTeam<T>) return launch_ragged(call, ctx);
-  int team = row_team(call.row_count, packs, kAlikeFitting.threads, ctx);
-  if (team < kAlikeTeam<T>) team = kAlikeTeam<T>;
-  const int threads =
-      team <= kHalfWave ? threads_of(call.row_count, team, kAlikeFitting.threads) : team;
-  const int64_t bytes = stage_parameters(&call, call.n, INT32_MAX);
-  int blocks = kAlikeFitting.threads * kAlikeFitting.blocks / threads;
-  while (blocks > 0 && shared_of_block(ctx, blocks) < bytes) --blocks;
-  if (blocks * threads < kAlikeFitting.threads) return launch_ragged(call, ctx);
-  const Plan plan = plan_turns(call.row_count, threads / team, classes,
-                               int64_t{multiprocessors(ctx)} * blocks, kMostTurns);
-  call.turns = plan.turns;
-  return launch(forward_alike<Norm, T, P>, {plan.blocks, threads, static_cast<size_t>(bytes)}, ctx,
-                call, team, static_cast<int>(packs / team));
-}
-
-// As launch_cluster(), which takes what does not fit.
-template <class Norm, class T, class P>
-int launch_alike_sections(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
-  const int classes = alike_after(call);
-  const int64_t packs = call.n / kPack<T>;
-  const int most = most_cluster(ctx);
-  int blocks = 2;
-  while (blocks < most && packs > int64_t{blocks} * kRowPacks * kAlikeFitting.threads) blocks *= 2;
-  const Sections sections = cut_in_sections(call.n, blocks, kPack<T>);
-  const int threads = team_of(sections.elements / kPack<T>, kRowPacks);
-  if (most == 1 || classes == 0 || threads > kAlikeFitting.threads) {
-    return launch_cluster(call, ctx);
-  }
-  const ForwardCall<Norm, T, P> unstaged = call;
-  const int64_t bytes = stage_parameters(&call, sections.elements, INT32_MAX);
-  if (shared_of_block(ctx, 1) < bytes) return launch_cluster(unstaged, ctx);
-  LaunchShape shape = {blocks, threads, static_cast<size_t>(bytes), blocks};
-  const int64_t at_a_time = clusters_at_a_time(forward_alike_sections<Norm, T, P>, shape, ctx);
-  const Plan plan = plan_waves(call.row_count, classes, at_a_time, call.row_count);
-  call.turns = plan.turns;
-  shape.blocks *= plan.blocks;
-  return launch(forward_alike_sections<Norm, T, P>, shape, ctx, call, sections.elements);
 }
 
 }  // namespace

@@ -30,12 +30,12 @@ struct Teams {
 };
 
 // What a lane has of its row, all loads before the first use.
-template <class T, int kPacks, int kEnds>
-GPU_DEVICE void load_packs_once(const Share<T>& of, const T* row, Part<T, kPacks, kEnds>* x) {
+template <class T>
+GPU_DEVICE void load_packs_once(const Share<T>& of, const T* row, Part<T, kRowPacks>* x) {
   const int live = of.cut.whole - of.lane;
   const T* from = row + of.cut.of_pack(of.lane);
 #pragma unroll
-  for (int k = 0; k < kPacks; ++k) {
+  for (int k = 0; k < kRowPacks; ++k) {
     if (k * of.team < live) x->packs[k] = load_words_once(from);
     from += of.team * kPack<T>;
   }
@@ -52,14 +52,13 @@ GPU_DEVICE void prefetch_parameters(const Parameters& parameters, const Share<T>
   }
 }
 
-// Of rows whose packs lie at the same places, one or some; `rows` of them are stored.
 // kGiven: no parameter is absent. kEarly: a pack's parameters are under way while all of the one
 // before it is computed, as those that come from the second-level cache need; else, which takes
 // fewer registers, while its last half is.
-template <bool kGiven, bool kEarly, class Norm, class T, class P, int kRows, int kPacks>
-GPU_DEVICE void store_aligned(const Part<T, kPacks> (&x)[kRows], const Moments (&m)[kRows],
-                              const ParametersOf<Norm, T, P>& parameters, T* const (&dst)[kRows],
-                              int rows, const Share<T>& of) {
+template <bool kGiven, bool kEarly, class Norm, class T, class P>
+GPU_DEVICE void store_aligned(const Words (&x)[kRowPacks], const Moments& m,
+                              const ParametersOf<Norm, T, P>& parameters, T* dst,
+                              const Share<T>& of) {
   using Given = ParametersOf<Norm, T, P>;
   const int live = of.cut.whole - of.lane;
   const int step = of.team * kPack<T>;
@@ -67,29 +66,17 @@ GPU_DEVICE void store_aligned(const Part<T, kPacks> (&x)[kRows], const Moments (
   Words raw[Norm::kParameters][Given::kParts];
   if (live > 0) parameters.template read_aligned<kGiven>(at, raw);
 #pragma unroll
-  for (int k = 0; k < kPacks; ++k) {
+  for (int k = 0; k < kRowPacks; ++k) {
     if (k * of.team >= live) break;
-    const bool more = k + 1 < kPacks && (k + 1) * of.team < live;
+    const bool more = k + 1 < kRowPacks && (k + 1) * of.team < live;
+    float y[kPack<T>], parameter[Norm::kParameters][kPack<T>];
 #pragma unroll
-    for (int r = 0; r < kRows; ++r) {
-      // Unpacked for each row anew: registers.
-      Words own[Norm::kParameters][Given::kParts];
-      float y[kPack<T>], parameter[Norm::kParameters][kPack<T>];
-#pragma unroll
-      for (int which = 0; which < Norm::kParameters; ++which) {
-#pragma unroll
-        for (int i = 0; i < Given::kParts * 4; ++i) {
-          own[which][i / 4].w[i % 4] = raw[which][i / 4].w[i % 4];
-          if (r > 0 && sizeof(P) < sizeof(float)) forget_bits(&own[which][i / 4].w[i % 4]);
-        }
-        Given::unpack_all(own[which], parameter[which]);
-      }
-      if (kEarly && more && r == kRows - 1) {
-        parameters.template read_aligned<kGiven>(at + step, raw);
-      }
-      normalize<Norm, T>(x[r].packs[k], m[r], parameter, y);
-      if (r < rows) store_words(dst[r] + at, pack<T>(y));
+    for (int which = 0; which < Norm::kParameters; ++which) {
+      Given::unpack_all(raw[which], parameter[which]);
     }
+    if (kEarly && more) parameters.template read_aligned<kGiven>(at + step, raw);
+    normalize<Norm, T>(x[k], m, parameter, y);
+    store_words(dst + at, pack<T>(y));
     at += step;
     if (!kEarly && more) parameters.template read_aligned<kGiven>(forgotten(at), raw);
   }
@@ -104,23 +91,21 @@ forward_rows(ForwardCall<Norm, T, P> call, Teams teams) {
   int64_t at[2];
   call.rows.offsets(ours ? row : 0, at);
   const Share<T> of(Cut<T>(ours ? call.n / kPack<T> : 0), teams.lane(), teams.lanes, teams.rounds);
-  Part<T, kRowPacks> x[1];
-  load_packs_once(of, call.src + at[0], x);
+  Part<T, kRowPacks> x;
+  load_packs_once(of, call.src + at[0], &x);
   const auto parameters = parameters_of(call, {0, call.n}, call.src, nullptr);
   if (teams.few) prefetch_parameters(parameters, of);
-  Moments m[1];
-  m[0] = row_moments<Norm>(x, of, false, shared, call.inv_n, call.eps,
-                           [&](float pivot, float(&sums)[2], float* room) {
-                             return combine<Norm>(pivot, sums, of, room, call.inv_n);
-                           });
+  const Moments m = row_moments<Norm>(&x, of, false, shared, call.inv_n, call.eps,
+                                      [&](float pivot, float(&sums)[2], float* room) {
+                                        return combine<Norm>(pivot, sums, of, room, call.inv_n);
+                                      });
   if (!ours) return;
-  if (of.lane == 0) store_moments(call, row, m[0]);
-  T* const dst[1] = {call.dst + at[1]};
+  if (of.lane == 0) store_moments(call, row, m);
   constexpr bool kEarly = sizeof(T) == sizeof(float);  // registers
   if (parameters.all_given()) {
-    store_aligned<true, kEarly, Norm>(x, m, parameters, dst, 1, of);
+    store_aligned<true, kEarly, Norm>(x.packs, m, parameters, call.dst + at[1], of);
   } else {
-    store_aligned<false, false, Norm>(x, m, parameters, dst, 1, of);
+    store_aligned<false, false, Norm>(x.packs, m, parameters, call.dst + at[1], of);
   }
 }
 
