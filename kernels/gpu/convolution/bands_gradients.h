@@ -18,7 +18,8 @@ struct BandsGradientsCall {
   AnywhereCall<T> plain;  // of the results' gradients, by the filter turned
   AnySumsCall<T> of_sums;
   BandTiles tiles;
-  int32_t turns;  // tiles of a block, one after the other
+  int32_t turns;   // tiles of a block, one after the other
+  int32_t beside;  // elements behind the gradients that a lane may read
 };
 
 // Adds the products of one of a tile's channels, by some waves of which this one is the wave-th.
@@ -64,6 +65,16 @@ GPU_DEVICE float sum_again(const AnySumsCall<T>& call, const BandTile& tile, int
   return sum;
 }
 
+constexpr int32_t kRowsBeside = 4;
+inline int32_t elements_beside(const Shape& s) {
+  return static_cast<int32_t>(ceil_div(kRowsBeside * s.w.in, kUnit)) * kUnit;
+}
+
+// Of a block's memory.
+inline size_t gradients_bytes(const Shape& s) {
+  return BandTiles(s).bytes(/*areas=*/3) + elements_beside(s) * sizeof(uint16_t);
+}
+
 template <class W, class T>
 GPU_KERNEL(kBandThreads, kBandBlocks)
 gradients_of_bands(BandsGradientsCall<T> call) {
@@ -79,10 +90,10 @@ gradients_of_bands(BandsGradientsCall<T> call) {
   const auto tile_of = [&](int32_t turn) {
     return BandTile(s, t, own.channel, own.split * call.turns + turn, W::kPadding);
   };
-  // Gradients in the middle: a lane may read 4 rows more, to either side.
+  // A lane may read gradients of kRowsBeside rows more, to either side, where nobody writes.
   T* const src = memory + kBandSlack;
   T* const grads = src + t.area;
-  T* const out = grads + t.area;
+  T* const out = grads + t.area + call.beside;
   const int32_t waves = kBandWaves / t.channels, wave = thread_id() / 32;
   const int32_t channel = wave / waves;
   fetch_filters<W>(call.plain.taps, tile_of(0), filters);
@@ -150,7 +161,7 @@ inline int64_t band_splits(const Shape& s, int element_bytes) {
 // Whether a block has the memory.
 inline bool fits_bands_gradients(const Shape& s, const polyops_context* ctx) {
   constexpr int64_t kBesides = 16 << 10;  // of a block's own arrays
-  return static_cast<int64_t>(BandTiles(s).bytes(/*areas=*/3)) + kBesides <= most_shared(ctx);
+  return static_cast<int64_t>(gradients_bytes(s)) + kBesides <= most_shared(ctx);
 }
 
 template <class T>
@@ -174,9 +185,10 @@ int launch_bands_gradients(const BackwardArgs& a, const Shape& s, const polyops_
        false},
       {s, grad, src, strides, strides, sums_of<T>(a, cluster > 1 ? 1 : splits, ctx), 0, 0},
       t,
-      turns};
+      turns,
+      elements_beside(s)};
   const LaunchShape shape = {(cluster > 1 ? cluster : splits) * t.groups, kBandThreads,
-                             t.bytes(/*areas=*/3), cluster};
+                             gradients_bytes(s), cluster};
   const int status = with_band_window(
       s, [&]<class W>() { return launch(gradients_of_bands<W, T>, shape, ctx, call); });
   return launch_add_parts(status, s, call.of_sums.sums, ctx);

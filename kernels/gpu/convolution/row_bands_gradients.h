@@ -119,10 +119,10 @@ gradients_of_row_bands(RowBandsGradientsCall<T> call) {
   load_row_filter(taps.data + own.channel * taps.c, taps.w, s.w.taps,
                   call.plain.shape.w.padding % 2, filter);
   float total[4] = {0, 0, 0, 0};
-  // A wave has its own room, and has read it when it has multiplied.
   T* const room = reinterpret_cast<T*>(memory) + wave * 2 * kPieceRoom;
 #pragma unroll 1
   for (int32_t turn = 0; turn < call.turns; ++turn) {
+    wave_barrier();  // all have read the piece before, whose room it is
     take_piece(call, own.channel, piece_of(call, own, turn, wave), room, filter, total);
   }
   put_matrix(total, matrices);

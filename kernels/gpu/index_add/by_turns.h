@@ -72,7 +72,7 @@ inline int scatter_by_turns(const void* data, const polyops_context* ctx) {
   call.from_end = a.from_end;
   constexpr int64_t kMostWaves = kTurnThreads / 32;
   const LaunchShape turns = {ceil_div(p.lines * p.chunks, kMostWaves), kTurnThreads,
-                             (sizeof(float) + 1) * static_cast<size_t>(places * kMostWaves)};
+                             sizeof(float) * static_cast<size_t>(places * kMostWaves)};
   return with_type(a.dst.dtype, [&]<class T>() {
     const int status = gpu::launch(scatter_turns<T>, turns, ctx, call);
     if (status != POLYOPS_OK || p.chunks == 1) return status;

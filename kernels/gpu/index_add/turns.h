@@ -54,37 +54,20 @@ GPU_DEVICE void load_turns(const Indices& index, const T* src, uint32_t first, u
   }
 }
 
-// What a wave has in the block's memory: sums, and of each place the lane that last named it.
-struct Line {
-  float* sums;
-  uint8_t* last;
-};
-
-// Adds the lanes' x in their order, where places have so many bits; of a place beyond them nothing.
-GPU_DEVICE void add_in_order(const Line& line, uint32_t place, int bits, float x) {
-  const auto lane = static_cast<uint8_t>(thread_id() % wave_size());
-  const bool adds = place >> bits == 0;
-  if (adds) line.last[place] = lane;  // what was there, all have looked at before they voted
-  wave_barrier();
-  if (!any_lane(adds && line.last[place] != lane)) {  // each has a place of its own
-    if (adds) line.sums[place] += x;
-    return;
-  }
-  const uint32_t places[1] = {place};
-  SameLanes same[1];
-  same_lanes(places, bits + 1, same);
-  int turns = 1;
-  while (any_lane(adds && same[0].all > turns)) ++turns;
-  for (int turn = 0; turn < turns; ++turn) {
+// Adds the lanes' x that are wanted to what a wave has in the block's memory, in their order.
+GPU_DEVICE void add_in_order(float* sums, uint32_t place, bool wanted, const SameLanes& same,
+                             float x) {
+  for (int turn = 0; any_lane(wanted && turn < same.all); ++turn) {
     wave_barrier();
-    if (adds && same[0].before == turn) line.sums[place] += x;
+    if (wanted && same.before == turn) sums[place] += x;
   }
 }
 
 template <class T>
 GPU_DEVICE void add_turns(const TurnsCall& c, const Turns<T>& turns, uint32_t first, uint32_t end,
-                          const Line& line) {
+                          float* sums) {
   uint32_t place[kTurnItems];
+  SameLanes same[kTurnItems];
   bool right = true;
 #pragma unroll
   for (int k = 0; k < kTurnItems; ++k) {
@@ -94,10 +77,11 @@ GPU_DEVICE void add_turns(const TurnsCall& c, const Turns<T>& turns, uint32_t fi
     place[k] = i < end ? c.index.row(x) : 1u << c.bits;
   }
   halt_unless(right);
+  same_lanes(place, c.bits + 1, same);
 #pragma unroll
   for (int k = 0; k < kTurnItems; ++k) {
     if (end - first <= static_cast<uint32_t>(k * wave_size())) return;  // short lines
-    add_in_order(line, place[k], c.bits, widen(turns.x[k]));
+    add_in_order(sums, place[k], place[k] >> c.bits == 0, same[k], widen(turns.x[k]));
   }
 }
 
@@ -137,7 +121,6 @@ scatter_turns(const TurnsCall c) {
   const int wave = thread_id() / wave_size(), lane = thread_id() % wave_size();
   const uint32_t step = kTurnItems * wave_size();
   float* const sums = memory + wave * c.places;
-  auto* const last = reinterpret_cast<uint8_t*>(memory + waves * c.places) + wave * c.places;
   for (uint32_t unit = static_cast<uint32_t>(block_id()) * waves + wave; unit < c.units;
        unit += static_cast<uint32_t>(grid_blocks()) * waves) {
     uint32_t line = unit;
@@ -150,12 +133,12 @@ scatter_turns(const TurnsCall c) {
     const int64_t of_line = int64_t{line} * c.places;
     const T* const base = static_cast<const T*>(c.base) + of_line;
     if (c.sums == nullptr) prefetch_line(base, c.places);
-    // Of places that this lane alone has looked at since the last barrier.
+    wave_barrier();  // of the unit before, all have read
     for (int i = lane; i < c.places; i += wave_size()) sums[i] = kNone<true>;
     for (uint32_t first = begin; first < end; first += step) {
       const Turns<T> now = next;
       if (end - first > step) load_turns(index, src, first + step, end, &next);
-      add_turns(c, now, first, end, Line{sums, last});
+      add_turns(c, now, first, end, sums);
     }
     wave_barrier();
     if (c.sums != nullptr) {
