@@ -132,6 +132,33 @@ TEST(RmsNorm, WithoutEps) {
   }
 }
 
+// Of rows side by side, as many as keep a device busy: an infinity with more elements behind it.
+TEST(RmsNorm, InfinityInRowsSideBySide) {
+  constexpr int64_t kRows = 2112, kBad = 10;
+  for (int64_t n : {50, 300}) {
+    Buffer src(POLYOPS_FLOAT32, {kRows, n}, {1, kRows});
+    src.fill_normal(1);
+    src.set(n + kBad, std::numeric_limits<double>::infinity());
+    int ran = 0;
+    for (const polyops_kernel* kernel : kernels_of("rms_norm")) {
+      SCOPED_TRACE(kernel->name);
+      const Buffer dst(POLYOPS_FLOAT32, {kRows, n}), rstd(POLYOPS_FLOAT32, {kRows});
+      const polyops_rms_norm_args args = {sizeof args, 1,          1e-5,       src.view(),
+                                          absent(),    dst.view(), rstd.view()};
+      if (kernel->supports(&args) != nullptr) continue;  // of contiguous rows
+      ++ran;
+      ASSERT_EQ(launch(*kernel, &args), POLYOPS_OK);
+      for (int64_t i = 0; i < n; ++i) {
+        ASSERT_TRUE(i == kBad ? std::isnan(dst.get(n + i)) : dst.get(n + i) == 0) << i;
+      }
+      ASSERT_EQ(rstd.get(1), 0);
+      ASSERT_TRUE(std::isfinite(rstd.get(0)) && std::isfinite(rstd.get(2)));
+      ASSERT_GT(rstd.get(2), 0);
+    }
+    ASSERT_GT(ran, 0);
+  }
+}
+
 // NaN spoils its row; an infinity makes the others 0, itself NaN, and rstd 0.
 TEST(RmsNorm, NanAndInfinity) {
   const double kInf = std::numeric_limits<double>::infinity();

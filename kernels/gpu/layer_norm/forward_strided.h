@@ -24,7 +24,7 @@ GPU_DEVICE Moments strided_moments(const ForwardCall<Norm, T, P>& call, const Wa
   };
   if constexpr (!Norm::kCentered) {
     LongSum squares;
-    for_each([&](float x) { squares.add(x * x); });
+    for_each([&](float x) { squares.add_square(x * x); });
     float square[1] = {squares.sum};
     sum_team(square, block_threads(), shared + (scale == 1 ? 0 : kMostWaves));
     return make_moments({0, 0, square[0]}, scale, call.inv_n, call.eps);

@@ -127,8 +127,12 @@ GPU_DEVICE void tile_moments(const Tile<T, kEach>& tile, float scale, float inv_
   }
   LongSum deviations[kEach], squares[kEach];
   tile.for_own(scale, [&](int e, auto... x) {
-    if constexpr (Norm::kCentered) deviations[e].add(((x - centers[e]) + ...));
-    squares[e].add((((x - centers[e]) * (x - centers[e])) + ...));
+    if constexpr (Norm::kCentered) {
+      deviations[e].add(((x - centers[e]) + ...));
+      squares[e].add((((x - centers[e]) * (x - centers[e])) + ...));
+    } else {
+      squares[e].add_square(((x * x) + ...));
+    }
   });
 #pragma unroll
   for (int e = 0; e < kEach; ++e) {

@@ -147,6 +147,11 @@ struct LongSum {
     rest = (next - sum) - y;
     sum = next;
   }
+  // Of terms of which none is negative: an infinite one makes the sum infinite, not a NaN.
+  GPU_DEVICE void add_square(float x) {
+    add(x);
+    if (sum - sum != 0) rest = 0;
+  }
 };
 
 // What a block has of its rows: all of each, or of each the same section, whose beginning is as
