@@ -8,6 +8,8 @@
 namespace polyops::gpu {
 namespace {
 
+GPU_DEVICE void after_products() { __syncwarp(); }
+
 #define POLYOPS_MULTIPLY_ADD(type)                                           \
   asm("mma.sync.aligned.m16n8k16.row.col.f32." type "." type                 \
       ".f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};" \

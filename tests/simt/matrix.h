@@ -11,6 +11,8 @@
 namespace polyops::gpu {
 namespace {
 
+inline void after_products() {}
+
 // What a lane has of C += A B.
 template <int kWords>
 struct LaneOfMatrices {

@@ -5,6 +5,9 @@
 //                             columns 2 t, 2 t + 1 of row g and of row g + 8, then those of columns
 //                             8 further; b: B's rows 2 t, 2 t + 1 of column g, then those 8
 //                             further; c: columns 2 t, 2 t + 1 of row g, then of row g + 8
+// after_products()            the lanes' memory may be written again: a product itself has waited
+// for
+//                             all lanes, but tools that look for races know barriers alone
 #ifndef POLYOPS_GPU_CONVOLUTION_BAND_PRODUCTS_H_
 #define POLYOPS_GPU_CONVOLUTION_BAND_PRODUCTS_H_
 

@@ -122,7 +122,7 @@ gradients_of_row_bands(RowBandsGradientsCall<T> call) {
   T* const room = reinterpret_cast<T*>(memory) + wave * 2 * kPieceRoom;
 #pragma unroll 1
   for (int32_t turn = 0; turn < call.turns; ++turn) {
-    wave_barrier();  // all have read the piece before, whose room it is
+    after_products();  // of the piece before, whose room it is
     take_piece(call, own.channel, piece_of(call, own, turn, wave), room, filter, total);
   }
   put_matrix(total, matrices);

@@ -133,7 +133,7 @@ scatter_turns(const TurnsCall c) {
     const int64_t of_line = int64_t{line} * c.places;
     const T* const base = static_cast<const T*>(c.base) + of_line;
     if (c.sums == nullptr) prefetch_line(base, c.places);
-    wave_barrier();  // of the unit before, all have read
+    // Of places that this lane alone has looked at since the last barrier.
     for (int i = lane; i < c.places; i += wave_size()) sums[i] = kNone<true>;
     for (uint32_t first = begin; first < end; first += step) {
       const Turns<T> now = next;

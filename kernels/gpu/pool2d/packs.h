@@ -135,7 +135,7 @@ pool2d_packs(Slide<T, 3, kWeights> work, Grid grid) {
 // Whether it was launched, and what that returned.
 template <class T, Weights kWeights>
 bool launch_row_packs(const Slide<T, 3, kWeights>& work, const Images& images,
-                  const polyops_context* ctx, int* status) {
+                      const polyops_context* ctx, int* status) {
   const auto is_aligned = [](const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; };
   if (work.before != 1 || work.in_wide != work.out_wide || work.in_wide % 4 != 0 ||
       !is_aligned(work.src) || !is_aligned(work.dst)) {
