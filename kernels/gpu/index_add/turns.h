@@ -57,7 +57,9 @@ GPU_DEVICE void load_turns(const Indices& index, const T* src, uint32_t first, u
 // Adds the lanes' x that are wanted to what a wave has in the block's memory, in their order.
 GPU_DEVICE void add_in_order(float* sums, uint32_t place, bool wanted, const SameLanes& same,
                              float x) {
-  for (int turn = 0; any_lane(wanted && turn < same.all); ++turn) {
+  int turns = 0;
+  while (any_lane(wanted && turns < same.all)) ++turns;
+  for (int turn = 0; turn < turns; ++turn) {
     wave_barrier();
     if (wanted && same.before == turn) sums[place] += x;
   }
