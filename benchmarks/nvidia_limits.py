@@ -27,6 +27,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 STALL = "smsp__average_warps_issue_stalled_", "_per_issue_active.ratio"
@@ -72,17 +73,19 @@ def named(row: dict[str, Any]) -> str:
     return " ".join(row[key] for key in ("overload", "direction", "dtype", "shape", "layout"))
 
 
-def profiled(rows: list[dict[str, Any]], work: Path) -> Iterator[list[dict[str, str]]]:
+def profiled(rows: list[dict[str, Any]]) -> Iterator[list[dict[str, str]]]:
     """Metrics of the kernels of each row."""
-    work.write_text(json.dumps(rows))
     metrics = [name for name, _ in METRICS.values()] + [f"regex:{STALL[0]}.*{STALL[1]}"]
     command = ["ncu", "--profile-from-start", "off", "--clock-control", "none"]
     command += ["--csv", "--page", "raw", "--print-units", "base", "--metrics", ",".join(metrics)]
-    command += [sys.executable, __file__, str(work), "--call"]
-    printed = subprocess.run(command, capture_output=True, text=True, check=False)
+    with TemporaryDirectory() as folder:
+        wanted = Path(folder) / "rows.json"
+        wanted.write_text(json.dumps(rows))
+        command += [sys.executable, __file__, str(wanted), "--call"]
+        printed = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = printed.stdout.splitlines()
     start = next((i for i, line in enumerate(lines) if line.startswith('"ID"')), None)
-    if start is None:
+    if printed.returncode != 0 or start is None:
         raise OSError(f"ncu failed: {printed.stdout[-2000:]}{printed.stderr[-2000:]}")
     launches = list(csv.DictReader(lines[start:]))[1:]  # the first is the row of units
     parts = groupby(launches, lambda launch: SEPARATOR in launch["Kernel Name"])
@@ -153,7 +156,7 @@ def main() -> int:
         and not row["kernel"].startswith(("stock (", "error:"))
     ]
     found = []
-    for row, launches in zip(rows, profiled(rows, args.json), strict=True):
+    for row, launches in zip(rows, profiled(rows), strict=True):
         kernels = list(map(figures, launches))
         about = {key: row[key] for key in ("limit_pct", "moving_pct") if key in row}
         found.append({"row": named(row), "bound": bound(row, kernels), **about, "kernels": kernels})

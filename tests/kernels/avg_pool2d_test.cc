@@ -73,6 +73,18 @@ TEST(AvgPool2d, MatchesReference) {
   }
 }
 
+// As many rows as give a thread of the harness's three multiprocessors several, the last ones
+// fewer.
+TEST(AvgPool2d, SeveralRowsOfAThread) {
+  for (const PoolCase& c :
+       {PoolCase{{1, 20, 402, 16}, 3, 1, 1}, PoolCase{{1, 8, 402, 16}, 3, 1, 1}}) {
+    for (int32_t dtype : {POLYOPS_FLOAT32, POLYOPS_BFLOAT16}) {
+      SCOPED_TRACE(c.describe() + polyops_dtype_name(dtype));
+      check_both(c, false, dtype, kDivisors[0], [](Buffer& b) { b.fill_normal(5); });
+    }
+  }
+}
+
 TEST(AvgPool2d, EveryDivisor) {
   for (const Sizes& sizes : {Sizes{1, 3, 7, 8}, Sizes{1, 8, 7, 8}}) {
     for (const PoolCase& c : {PoolCase{sizes, 3, 2, 1, 1, true}, PoolCase{sizes, 3, 1, 1},

@@ -202,17 +202,24 @@ def test_other_libraries_by_the_arguments_of_theirs(monkeypatch):
         contestants._flag_gems.cache_clear()
 
 
-@pytest.mark.slow
-def test_compiles_ahead_in_processes_of_their_own(monkeypatch, tmp_path):
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    spec = small("relu", (8, 8), "contiguous", "float32")
-    broken = replace(spec, overload="no_such_overload")
+BROKEN_LIBRARY = """
+import os
+import torch
+_FULL_CONFIG = [("relu", torch.neg), ("gelu", lambda x, **_: os.abort())]
+"""
+
+
+def test_a_library_that_ends_its_process_ends_nothing_else(monkeypatch, tmp_path):
+    (tmp_path / "flag_gems.py").write_text(BROKEN_LIBRARY)
+    monkeypatch.syspath_prepend(tmp_path)  # of new processes, too
+    monkeypatch.setattr(ahead, "ROWS_OF_A_PROCESS", 4)
+    specs = [small("relu", (8, n), "contiguous", "float32") for n in range(1, 6)]
+    specs[1] = small("gelu", (8, 8), "contiguous", "float32")
     known = []
-    assert ahead.able([spec, broken], ["compile"], lambda: known.append(1)) == {
-        spec.name(): ["compile"]
-    }
-    assert len(known) == 1
-    assert list((tmp_path / "fxgraph").iterdir())
+    found = ahead.able(specs, ["liger", "flag_gems"], lambda: known.append(1))
+    expected = {spec.name(): ["flag_gems"] for spec in specs}
+    assert found == {**expected, specs[1].name(): []}
+    assert len(known) == 5
 
 
 def test_gates_of_a_device(target, tmp_path, monkeypatch):

@@ -65,7 +65,7 @@ GPU_DEVICE float sum_again(const AnySumsCall<T>& call, const BandTile& tile, int
   return sum;
 }
 
-constexpr int32_t kRowsBeside = 4;
+constexpr int32_t kRowsBeside = 5;
 inline int32_t elements_beside(const Shape& s) {
   return static_cast<int32_t>(ceil_div(kRowsBeside * s.w.in, kUnit)) * kUnit;
 }

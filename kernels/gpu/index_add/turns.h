@@ -1,9 +1,8 @@
 // scatter_add along the last dimension, where its places fit into a wave's part of the block's
 // memory: without a sort. A wave has a line, or a chunk of one, and adds its elements there in
-// their order, of each lane one at a time; lanes that name the same place take turns. Whether any
-// do shows where each leaves its number at its place: a vote on each bit of the places takes more
-// instructions. Then the wave adds its sums to self's line; those of chunks go to scratch memory,
-// and are added up in order. Bound: memory.
+// their order, of each lane one at a time; lanes that name the same place take turns, as votes on
+// the places' bits say. Then the wave adds its sums to self's line; those of chunks go to scratch
+// memory, and are added up in order. Bound: memory.
 #ifndef POLYOPS_GPU_INDEX_ADD_TURNS_H_
 #define POLYOPS_GPU_INDEX_ADD_TURNS_H_
 
