@@ -38,10 +38,10 @@ bool is_aligned(const ForwardCall<Norm, T, P>& call) {
          begins(call.bias);
 }
 
-template <class Norm, class T, class P>
+template <int kPacks, class Norm, class T, class P>
 int launch_rows(const ForwardCall<Norm, T, P>& call, const polyops_context* ctx) {
   const int64_t packs = call.n / kPack<T>;
-  Teams teams = {row_team(call.row_count, packs, kRowFitting.threads, ctx), 31, 1, 0, false};
+  Teams teams = {row_team(call.row_count, packs, kPacks, kRowThreads, ctx), 31, 1, 0, false};
   teams.rounds = static_cast<int32_t>(packs / teams.lanes);
   teams.few = call.row_count * int64_t{teams.lanes} < kFillThreads * multiprocessors(ctx);
   int threads = teams.lanes;
@@ -52,7 +52,7 @@ int launch_rows(const ForwardCall<Norm, T, P>& call, const polyops_context* ctx)
     while (1 << teams.lanes_log2 < teams.lanes) ++teams.lanes_log2;
   }
   const int64_t blocks = (call.row_count - int64_t{1}) / teams.in_block + 1;
-  return launch(forward_rows<Norm, T, P>, {blocks, threads}, ctx, call, teams);
+  return launch(forward_rows<kPacks, Norm, T, P>, {blocks, threads}, ctx, call, teams);
 }
 
 // Rows that a cluster holds in registers; of as many blocks as let four share a multiprocessor, or
@@ -65,10 +65,10 @@ int launch_sections(const ForwardCall<Norm, T, P>& call, const polyops_context* 
   const int64_t packs = call.n / kPack<T>;
   const int most = most_cluster(ctx);
   int blocks = 2;
-  while (blocks < most && packs > blocks * kRowPacks * kRowFitting.threads / 2) blocks *= 2;
+  while (blocks < most && packs > blocks * kRowPacks * kRowThreads / 2) blocks *= 2;
   const Sections sections = cut_in_sections(call.n, blocks, kPack<T>);
   const int threads = team_of(sections.elements / kPack<T>, kRowPacks);
-  if (most == 1 || threads > kRowFitting.threads) return launch_cluster(call, ctx);
+  if (most == 1 || threads > kRowThreads) return launch_cluster(call, ctx);
   const int64_t all = int64_t{call.row_count} * blocks;
   const bool few = all * threads < kFillThreads * multiprocessors(ctx);
   return launch(forward_sections<Norm, T, P>, {all, threads, 0, blocks}, ctx, call,
@@ -87,13 +87,16 @@ int forward_contiguous(const void* p, const polyops_context* ctx) {
   const Shape shape = shape_of(a.src, a.normalized_rank);
   return with_types<Norm>(a.src.dtype, any_parameter<Norm>(a), [&]<class T, class P>() {
     const ForwardCall<Norm, T, P> call = make_forward<Norm, T, P>(a, shape);
-    const auto takes = [&](const Fitting& fitting) {
-      return shape.n / kPack<T> <= int64_t{kRowPacks} * fitting.threads;
+    const auto fits = [&](int packs, int threads) {
+      return shape.n / kPack<T> <= int64_t{packs} * threads;
     };
     if (is_aligned(call)) {
-      return takes(kRowFitting) ? launch_rows(call, ctx) : launch_sections(call, ctx);
+      if (fits(kShortPacks<Norm>, kRowThreads)) return launch_rows<kShortPacks<Norm>>(call, ctx);
+      return fits(kRowPacks, kRowThreads) ? launch_rows<kRowPacks>(call, ctx)
+                                          : launch_sections(call, ctx);
     }
-    return takes(kRaggedFitting) ? launch_ragged(call, ctx) : launch_cluster(call, ctx);
+    return fits(kRowPacks, kRaggedFitting.threads) ? launch_ragged(call, ctx)
+                                                   : launch_cluster(call, ctx);
   });
 }
 

@@ -50,9 +50,10 @@ int launch_long(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
 
 // Lanes of a row. More with fewer packs each, where there are too few rows to fill multiprocessors.
 constexpr int64_t kFillThreads = 1024;
-inline int row_team(int64_t rows, int64_t packs, int most, const polyops_context* ctx) {
-  int team = team_of(packs, kRowPacks);
-  for (int each = kRowPacks / 2; each > 1; each /= 2) {
+inline int row_team(int64_t rows, int64_t packs, int most_packs, int most,
+                    const polyops_context* ctx) {
+  int team = team_of(packs, most_packs);
+  for (int each = most_packs / 2; each > 1; each /= 2) {
     const int wider = team_of(packs, each);
     if (rows * team >= kFillThreads * multiprocessors(ctx) || wider > most) break;
     team = wider;
@@ -65,7 +66,7 @@ inline int row_team(int64_t rows, int64_t packs, int most, const polyops_context
 template <class Norm, class T, class P>
 int launch_ragged(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
   const int64_t packs = call.n / kPack<T>;
-  const int team = row_team(call.row_count, packs, kRaggedFitting.threads, ctx);
+  const int team = row_team(call.row_count, packs, kRowPacks, kRaggedFitting.threads, ctx);
   const int threads =
       team <= kHalfWave ? threads_of(call.row_count, team, kRaggedFitting.threads) : team;
   const int64_t slots = int64_t{16} * kRowPacks * threads;

@@ -1,7 +1,8 @@
 // layer_norm and rms_norm of rows that a part of a wave, or a block, holds in registers as they
 // came: all of a row's loads, its moments, all of its stores. Others on the same multiprocessor
 // load while these are summed or stored. Rows, weight and bias begin at 16 aligned bytes;
-// parameters come from the first-level cache, which rows leave first.
+// parameters come from the first-level cache. Lost: loads that leave the caches first, ld.cs (1 to
+// 6 % slower on an H200), or keep out of the first, L1::no_allocate (as slow).
 #ifndef POLYOPS_GPU_LAYER_NORM_FORWARD_ROWS_H_
 #define POLYOPS_GPU_LAYER_NORM_FORWARD_ROWS_H_
 
@@ -11,7 +12,14 @@ namespace polyops::gpu {
 namespace {
 
 constexpr int kRowPacks = 8;  // of a lane
-constexpr Fitting kRowFitting = {512, 2};
+// Of rows of up to kRowThreads lanes of so many packs. rms_norm, which has a third less to do per
+// pack, gains up to 4 % from half as many in more lanes, of which layer_norm of 16 bits loses up
+// to 14.
+constexpr int kRowThreads = 512;
+template <class Norm>
+inline constexpr int kShortPacks = Norm::kParameters == 1 ? kRowPacks / 2 : kRowPacks;
+// On a multiprocessor.
+constexpr int row_blocks(int packs) { return packs == kRowPacks ? 2 : 3; }
 constexpr int kTeamThreads = 128;  // of blocks with several rows
 
 // Which lanes share a row.
@@ -30,13 +38,13 @@ struct Teams {
 };
 
 // What a lane has of its row, all loads before the first use.
-template <class T>
-GPU_DEVICE void load_packs_once(const Share<T>& of, const T* row, Part<T, kRowPacks>* x) {
+template <class T, int kPacks>
+GPU_DEVICE void load_packs(const Share<T>& of, const T* row, Part<T, kPacks>* x) {
   const int live = of.cut.whole - of.lane;
   const T* from = row + of.cut.of_pack(of.lane);
 #pragma unroll
-  for (int k = 0; k < kRowPacks; ++k) {
-    if (k * of.team < live) x->packs[k] = load_words_once(from);
+  for (int k = 0; k < kPacks; ++k) {
+    if (k * of.team < live) x->packs[k] = load_words(from);
     from += of.team * kPack<T>;
   }
 }
@@ -52,38 +60,73 @@ GPU_DEVICE void prefetch_parameters(const Parameters& parameters, const Share<T>
   }
 }
 
-// kGiven: no parameter is absent. kEarly: a pack's parameters are under way while all of the one
-// before it is computed, as those that come from the second-level cache need; else, which takes
-// fewer registers, while its last half is.
-template <bool kGiven, bool kEarly, class Norm, class T, class P>
-GPU_DEVICE void store_aligned(const Words (&x)[kRowPacks], const Moments& m,
-                              const ParametersOf<Norm, T, P>& parameters, T* dst,
-                              const Share<T>& of) {
+// The parameters of a lane's packs. kAhead: those of the first are under way while the moments are
+// summed, those of each other while all of the one before it is computed, as those that come from
+// the second-level cache need; else, which takes fewer registers, while that is stored.
+template <bool kAhead, class Norm, class T, class P>
+struct PackParameters {
   using Given = ParametersOf<Norm, T, P>;
+  static constexpr int kBuffers = kAhead ? 2 : 1;
+
+  Words raw[kBuffers][Norm::kParameters][Given::kParts];
+
+  template <bool kGiven>
+  GPU_DEVICE void read(const Given& from, int k, int32_t at) {
+    from.template read_aligned<kGiven>(at, raw[k % kBuffers]);
+  }
+  // Before the moments.
+  GPU_DEVICE void open(const Given& from, const Share<T>& of) {
+    if (!kAhead || of.lane >= of.cut.whole) return;
+    if (from.all_given()) {
+      read<true>(from, 0, of.lane * kPack<T>);
+    } else {
+      read<false>(from, 0, of.lane * kPack<T>);
+    }
+  }
+  GPU_DEVICE void take(int k, float (&x)[Norm::kParameters][kPack<T>]) const {
+#pragma unroll
+    for (int which = 0; which < Norm::kParameters; ++which) {
+      Given::unpack_all(raw[k % kBuffers][which], x[which]);
+    }
+  }
+};
+
+// kGiven: no parameter is absent.
+template <bool kGiven, bool kAhead, class Norm, class T, class P, int kPacks>
+GPU_DEVICE void store_aligned(const Words (&x)[kPacks], const Moments& m,
+                              const ParametersOf<Norm, T, P>& parameters, T* dst,
+                              const Share<T>& of, PackParameters<kAhead, Norm, T, P>* ours) {
   const int live = of.cut.whole - of.lane;
   const int step = of.team * kPack<T>;
   int32_t at = of.lane * kPack<T>;
-  Words raw[Norm::kParameters][Given::kParts];
-  if (live > 0) parameters.template read_aligned<kGiven>(at, raw);
+  if (!kAhead && live > 0) ours->template read<kGiven>(parameters, 0, at);
 #pragma unroll
-  for (int k = 0; k < kRowPacks; ++k) {
+  for (int k = 0; k < kPacks; ++k) {
     if (k * of.team >= live) break;
-    const bool more = k + 1 < kRowPacks && (k + 1) * of.team < live;
+    const bool more = k + 1 < kPacks && (k + 1) * of.team < live;
+    if (kAhead && more) ours->template read<kGiven>(parameters, k + 1, at + step);
     float y[kPack<T>], parameter[Norm::kParameters][kPack<T>];
-#pragma unroll
-    for (int which = 0; which < Norm::kParameters; ++which) {
-      Given::unpack_all(raw[which], parameter[which]);
-    }
-    if (kEarly && more) parameters.template read_aligned<kGiven>(at + step, raw);
+    ours->take(k, parameter);
     normalize<Norm, T>(x[k], m, parameter, y);
     store_words(dst + at, pack<T>(y));
     at += step;
-    if (!kEarly && more) parameters.template read_aligned<kGiven>(forgotten(at), raw);
+    if (!kAhead && more) ours->template read<kGiven>(parameters, k + 1, forgotten(at));
   }
 }
 
-template <class Norm, class T, class P>
-GPU_KERNEL(kRowFitting.threads, kRowFitting.blocks)
+template <class Norm, bool kAhead, class T, class P, int kPacks>
+GPU_DEVICE void store_row(const Words (&x)[kPacks], const Moments& m,
+                          const ParametersOf<Norm, T, P>& parameters, T* dst, const Share<T>& of,
+                          PackParameters<kAhead, Norm, T, P>* ours) {
+  if (parameters.all_given()) {
+    store_aligned<true>(x, m, parameters, dst, of, ours);
+  } else {
+    store_aligned<false>(x, m, parameters, dst, of, ours);
+  }
+}
+
+template <int kPacks, class Norm, class T, class P>
+GPU_KERNEL(kRowThreads, row_blocks(kPacks))
 forward_rows(ForwardCall<Norm, T, P> call, Teams teams) {
   GPU_SHARED(float, shared, 2 * kMomentsShared);
   const uint32_t row = teams.row();
@@ -91,8 +134,8 @@ forward_rows(ForwardCall<Norm, T, P> call, Teams teams) {
   int64_t at[2];
   call.rows.offsets(ours ? row : 0, at);
   const Share<T> of(Cut<T>(ours ? call.n / kPack<T> : 0), teams.lane(), teams.lanes, teams.rounds);
-  Part<T, kRowPacks> x;
-  load_packs_once(of, call.src + at[0], &x);
+  Part<T, kPacks> x;
+  load_packs(of, call.src + at[0], &x);
   const auto parameters = parameters_of(call, {0, call.n}, call.src, nullptr);
   if (teams.few) prefetch_parameters(parameters, of);
   const Moments m = row_moments<Norm>(&x, of, false, shared, call.inv_n, call.eps,
@@ -101,12 +144,8 @@ forward_rows(ForwardCall<Norm, T, P> call, Teams teams) {
                                       });
   if (!ours) return;
   if (of.lane == 0) store_moments(call, row, m);
-  constexpr bool kEarly = sizeof(T) == sizeof(float);  // registers
-  if (parameters.all_given()) {
-    store_aligned<true, kEarly, Norm>(x.packs, m, parameters, call.dst + at[1], of);
-  } else {
-    store_aligned<false, false, Norm>(x.packs, m, parameters, call.dst + at[1], of);
-  }
+  PackParameters<false, Norm, T, P> of_packs;
+  store_row(x.packs, m, parameters, call.dst + at[1], of, &of_packs);
 }
 
 }  // namespace

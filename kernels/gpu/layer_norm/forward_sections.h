@@ -13,7 +13,7 @@ namespace {
 // elements: of the sections of a row, but the last. few: rows, which find the parameters in no
 // cache.
 template <class Norm, class T, class P>
-GPU_KERNEL(kRowFitting.threads, kRowFitting.blocks)
+GPU_KERNEL(kRowThreads, row_blocks(kRowPacks))
 forward_sections(ForwardCall<Norm, T, P> call, int32_t elements, bool few) {
   GPU_SHARED(float, shared, 2 * kMomentsShared);
   GPU_SHARED(Mailbox, box, 1);
@@ -25,11 +25,14 @@ forward_sections(ForwardCall<Norm, T, P> call, int32_t elements, bool few) {
   const int packs = section.n / kPack<T>;
   const Share<T> of(Cut<T>(packs), thread_id(), block_threads(), packs / block_threads());
   Part<T, kRowPacks> x;
-  load_packs_once(of, call.src + at[0] + section.begin, &x);
+  load_packs(of, call.src + at[0] + section.begin, &x);
   open_mailbox(box);
   cluster_arrive();
   const auto parameters = parameters_of(call, section, call.src, nullptr);
   if (few) prefetch_parameters(parameters, of);
+  constexpr bool kAhead = Norm::kParameters * kPack<T> <= 8;  // registers
+  PackParameters<kAhead, Norm, T, P> of_packs;
+  of_packs.open(parameters, of);
   ClusterTable<kPosted<Norm>> table = {box, tables};
   const auto count = static_cast<float>(section.n);
   cluster_wait();
@@ -39,13 +42,7 @@ forward_sections(ForwardCall<Norm, T, P> call, int32_t elements, bool few) {
         return merge_cluster<Norm>(spread, count, call.inv_n, &table);
       });
   if (of.lane == 0 && section.begin == 0) store_moments(call, row, m);
-  T* const dst = call.dst + at[1] + section.begin;
-  constexpr bool kEarly = sizeof(T) == sizeof(P);  // registers
-  if (parameters.all_given()) {
-    store_aligned<true, kEarly, Norm>(x.packs, m, parameters, dst, of);
-  } else {
-    store_aligned<false, false, Norm>(x.packs, m, parameters, dst, of);
-  }
+  store_row(x.packs, m, parameters, call.dst + at[1] + section.begin, of, &of_packs);
 }
 
 }  // namespace
