@@ -32,6 +32,7 @@ std::vector<Case> cases() {
   all.push_back({"contiguous", {60, 3, 300}, 1, {901, 300, 1}, {}});
   all.push_back({"contiguous", {60, 3, 300}, 1, {}, {901, 300, 1}});
   all.push_back({"contiguous", {100, 1025}, 1});
+  all.push_back({"contiguous", {2, 12000}, 1});  // float32: twice as much of a lane as before
   return all;
 }
 
