@@ -58,13 +58,6 @@ inline std::vector<Case> all_cases() {
       {"contiguous", {200, 700}, 1, {}, {}, 1},        // several threads
       {"contiguous", {100, 1024}, 1},                  // all that part of a wave takes
       {"contiguous", {1, 70001}, 1},                   // one long row
-      {"contiguous", {1, 270001}, 1},                  // beyond what a cluster takes
-      {"contiguous", {6, 20000}, 1},                   // rows taken one at a time
-      {"contiguous", {7, 5120}, 1},                    // several to a block, of three waves each
-      {"contiguous", {2, 33024}, 1},                   // in the registers of a cluster
-      {"contiguous", {40, 9001}, 1, {}, {}, 1},        // odd, beyond what lanes keep of columns
-      {"contiguous", {9, 4099}, 1, {}, {4100, 1}},     // odd, the result cut otherwise
-      {"contiguous", {2, 33001}, 1, {}, {33004, 1}},   // the same beyond what a block takes
       {"contiguous", {3, 4, 33}, 1, {33, 99, 1}, {}},  // rows in another order
       {"contiguous", {5, 33}, 1, {0, 1}, {}},          // one row, expanded
       {"strided", {40, 33}, 1, {1, 40}, {}},           // transposed
@@ -76,6 +69,17 @@ inline std::vector<Case> all_cases() {
       {"strided", {200, 700}, 1, {1, 200}, {}},                      // several threads
   };
   cases.insert(cases.end(), others.begin(), others.end());
+  if (!is_gpu()) return cases;
+  const std::vector<Case> of_gpus = {
+      {"contiguous", {1, 270001}, 1},                 // beyond what a cluster takes
+      {"contiguous", {6, 20000}, 1},                  // rows taken one at a time
+      {"contiguous", {7, 5120}, 1},                   // several to a block, of three waves each
+      {"contiguous", {2, 33024}, 1},                  // in the registers of a cluster
+      {"contiguous", {40, 9001}, 1, {}, {}, 1},       // odd, beyond what lanes keep of columns
+      {"contiguous", {9, 4099}, 1, {}, {4100, 1}},    // odd, the result cut otherwise
+      {"contiguous", {2, 33001}, 1, {}, {33004, 1}},  // the same beyond what a block takes
+  };
+  cases.insert(cases.end(), of_gpus.begin(), of_gpus.end());
   return cases;
 }
 
