@@ -67,6 +67,11 @@
 //   await_mail(box, turn, n)    by all threads: n such values have arrived in this block
 //   grid_barrier()              of all threads of a grid launched as a whole; what they have stored
 //                               is seen. Its header is grid_barrier.h
+//   blocks_barrier(count, turn, blocks)    the same of so many blocks of such a grid, turn after
+//                               turn from 0, which nobody else counts in *count; all blocks of the
+//                               grid come to such barriers equally often. Its header, too
+//   open_blocks(count, opens)   before the first of those turns, by all threads of the grid;
+//                               `opens`: in one of the blocks that count there
 //   most_cluster(ctx)           blocks that a cluster may have; 1: there are none
 //   clusters_at_a_time(kernel, shape, ctx)    how many of such a launch run at the same time: of a
 //                               device's multiprocessors some are in no cluster

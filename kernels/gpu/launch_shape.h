@@ -11,7 +11,7 @@ struct LaunchShape {
   int threads;              // per block, a multiple of the wave
   size_t shared_bytes = 0;  // dynamic
   int cluster = 1;          // blocks that run at the same time and reach each other's shared memory
-  // All blocks run at the same time, of which multiprocessors have room for one.
+  // All blocks run at the same time; the multiprocessors have room for them.
   bool whole = false;
   bool early = false;  // may begin while the kernel before it runs, see await_earlier()
 };

@@ -99,9 +99,10 @@ TEST(GroupNorm, HardGroups) {
   }
 }
 
-// More groups than clusters find room at a time, and such as are too large for a cluster's.
+// More groups than clusters find room at a time, or teams, of which one has a turn less than the
+// others; one that is too large for a cluster.
 TEST(GroupNorm, GroupAfterGroup) {
-  for (const Case& c : {Case{5, 2, 13000, 1}, Case{1, 4, 84000, 2}}) {
+  for (const Case& c : {Case{3, 2, 13000, 1}, Case{5, 2, 13000, 1}, Case{1, 2, 84000, 1}}) {
     Buffer src(POLYOPS_FLOAT32, c.sizes());
     fill_hard(&src, [&](int64_t i) { return i / c.n(); });
     check_forward(c, kTypes[0], src, true, true);

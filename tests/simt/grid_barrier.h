@@ -2,6 +2,7 @@
 #ifndef POLYOPS_TESTS_SIMT_GRID_BARRIER_H_
 #define POLYOPS_TESTS_SIMT_GRID_BARRIER_H_
 
+#include <cstdint>
 #include <source_location>
 
 #include "simt.h"
@@ -10,6 +11,13 @@ namespace polyops::gpu {
 namespace {
 
 inline void grid_barrier(const std::source_location& where = std::source_location::current()) {
+  simt::cluster_barrier(where);
+}
+
+// Those of all teams together.
+inline void open_blocks(uint32_t*, bool) {}
+inline void blocks_barrier(uint32_t*, int, int,
+                           const std::source_location& where = std::source_location::current()) {
   simt::cluster_barrier(where);
 }
 

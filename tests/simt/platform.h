@@ -229,6 +229,7 @@ template <class... Params>
 int launch(void (*kernel)(Params...), const LaunchShape& shape, const polyops_context*,
            std::type_identity_t<Params>... args) {
   try {
+    if (shape.cluster > most_cluster(nullptr)) throw simt::Error("too large a cluster");
     simt::run(
         simt::order(), shape.blocks, shape.threads, shape.shared_bytes, [&] { kernel(args...); },
         shape.whole ? static_cast<int>(shape.blocks) : shape.cluster);

@@ -266,7 +266,7 @@ void run(const Order& order, int64_t blocks, int threads, size_t dynamic_bytes,
     throw Error("blocks of " + std::to_string(threads) + " threads");
   }
   if (dynamic_bytes > kMostDynamicShared) throw Error("too much dynamic shared memory");
-  if (size < 1 || size > kMostCluster || blocks % size != 0) {
+  if (size < 1 || size > kMostWhole || blocks % size != 0) {
     throw Error("clusters of " + std::to_string(size) + " blocks");
   }
   Cluster& cluster = cluster_of_thread();

@@ -33,6 +33,7 @@ inline constexpr int kMostThreads = 1024;
 inline constexpr size_t kMostStaticShared = 48 << 10;
 inline constexpr size_t kMostDynamicShared = 160 << 10;
 inline constexpr int kMostCluster = 4;
+inline constexpr int kMostWhole = 6;  // blocks of a grid at once: two to a multiprocessor
 
 // Runs the lanes of all blocks, those of a cluster at the same time. Throws Error for what the
 // file's head calls one.

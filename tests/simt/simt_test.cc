@@ -115,7 +115,7 @@ TEST(Simt, WhatAClusterLeavesUndefinedIsFound) {
               "a barrier that only a part of its cluster reaches");
   }
   EXPECT_THROW(run({32, false}, 3, 64, 0, [] {}, 2), Error);
-  EXPECT_THROW(run({32, false}, kMostCluster + 1, 64, 0, [] {}, kMostCluster + 1), Error);
+  EXPECT_THROW(run({32, false}, kMostWhole + 1, 64, 0, [] {}, kMostWhole + 1), Error);
 }
 
 TEST(Simt, ShufflesStayWithinTheWave) {

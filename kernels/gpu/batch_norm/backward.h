@@ -5,6 +5,8 @@
 #ifndef POLYOPS_GPU_BATCH_NORM_BACKWARD_H_
 #define POLYOPS_GPU_BATCH_NORM_BACKWARD_H_
 
+#include <algorithm>
+
 #include "grid_launch.h"
 #include "held_launch.h"
 #include "layout.h"
@@ -39,7 +41,9 @@ inline size_t batch_backward_scratch(const void* p, int32_t) {
   if (!wants_sums(a)) return 0;
   const BatchShape shape = batch_shape(a.src);
   const int64_t chunks = most_chunks(shape, 16 / polyops_dtype_size(a.src.dtype), 2);
-  return static_cast<size_t>(shape.channels * (chunks * 2 + kGradientLineFloats)) * sizeof(float);
+  return std::max(
+      kTeamScratch,
+      static_cast<size_t>(shape.channels * (chunks * 2 + kGradientLineFloats)) * sizeof(float));
 }
 
 inline Statistics statistics_of(const BatchBackwardArgs& a) {
@@ -72,8 +76,10 @@ template <class T>
 bool launch_held_backward(const RunPointers<T, 2>& p, const BatchShape& shape,
                           const ChannelResults& to, bool constant, const polyops_context* ctx,
                           int* status) {
-  const auto walk = constant ? walk_backward<T, true> : walk_backward<T, false>;
-  if (launch_walk(p, shape, to, walk, ctx, status)) return true;
+  const auto walk =
+      constant ? walk_backward<T, true, ByCluster> : walk_backward<T, false, ByCluster>;
+  const auto teams = constant ? walk_backward<T, true, ByTeam> : walk_backward<T, false, ByTeam>;
+  if (launch_walk(p, shape, to, walk, teams, ctx, status)) return true;
   const auto tiles = constant ? tile_backward<T, true> : tile_backward<T, false>;
   if (launch_tiles(p, shape, to, tiles, ctx, status)) return true;
   if (!constant && launch_grid(p, shape, to, grid_backward<T>, ctx, status)) return true;

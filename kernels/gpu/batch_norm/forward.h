@@ -7,6 +7,8 @@
 #ifndef POLYOPS_GPU_BATCH_NORM_FORWARD_H_
 #define POLYOPS_GPU_BATCH_NORM_FORWARD_H_
 
+#include <algorithm>
+
 #include "call.h"
 #include "grid_launch.h"
 #include "held_launch.h"
@@ -103,7 +105,9 @@ inline size_t batch_scratch(const void* p, int32_t) {
   const BatchShape shape = batch_shape(a.src);
   const int64_t chunks = most_chunks(shape, 16 / polyops_dtype_size(a.src.dtype), 1);
   constexpr int kMost = kMomentsOfChunk > kColumnMoments + 1 ? kMomentsOfChunk : kColumnMoments + 1;
-  return static_cast<size_t>(shape.channels * (chunks * kMost + kLineFloats)) * sizeof(float);
+  return std::max(
+      kTeamScratch,
+      static_cast<size_t>(shape.channels * (chunks * kMost + kLineFloats)) * sizeof(float));
 }
 
 inline BatchCall make_batch_call(const BatchArgs& a, const BatchShape& shape) {
@@ -152,7 +156,8 @@ template <class T>
 int train(const BatchCall& call, const RunPointers<T, 1>& p, const BatchShape& shape,
           const polyops_context* ctx) {
   int status = POLYOPS_OK;
-  if (launch_walk(p, shape, BatchWalk<T>{call}, walk_forward<T, BatchWalk<T>>, ctx, &status)) {
+  if (launch_walk(p, shape, BatchWalk<T>{call}, walk_forward<T, BatchWalk<T>, ByCluster>,
+                  walk_forward<T, BatchWalk<T>, ByTeam>, ctx, &status)) {
     return status;
   }
   if (launch_tiles(p, shape, call, tile_forward<T>, ctx, &status)) return status;

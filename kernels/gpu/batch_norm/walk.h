@@ -32,7 +32,7 @@ struct BatchWalk {
 };
 
 // A thread's sums of grad (src - mean) and grad, as they arrive. channel: of both tensors.
-template <class T>
+template <class T, bool kHoldsAll>
 GPU_DEVICE void sums_of_thread(const ChannelWalk& of, const WalkShare& share, const Words* grads,
                                const T* const (&channel)[2], float mean, float (&sums)[2]) {
   float products[2] = {}, plain[2] = {};
@@ -49,14 +49,16 @@ GPU_DEVICE void sums_of_thread(const ChannelWalk& of, const WalkShare& share, co
   for_each_arriving<0>(of, share.held, [&](int32_t k) {
     add(grads[k * block_threads()], grads[of.places + k * block_threads()]);
   });
-  for_each_beyond<false>(of, share, channel,
-                         [&](uint32_t, const Words(&words)[2]) { add(words[0], words[1]); });
+  if constexpr (!kHoldsAll) {
+    for_each_beyond<false>(of, share, channel,
+                           [&](uint32_t, const Words(&words)[2]) { add(words[0], words[1]); });
+  }
   sums[0] = products[0] + products[1];
   sums[1] = plain[0] + plain[1];
 }
 
 // See store_walked().
-template <class T, bool kConstant>
+template <class T, bool kConstant, bool kHoldsAll>
 GPU_DEVICE void store_gradient(const ChannelWalk& of, const WalkShare& share,
                                const GradientLine& line, const RunPointers<T, 2>& p,
                                int64_t channel, int64_t next, Words* grads) {
@@ -72,9 +74,11 @@ GPU_DEVICE void store_gradient(const ChannelWalk& of, const WalkShare& share,
     }
     store_words(dst + uint64_t{pack} * kPack<T>, gpu::pack<T>(x));
   };
-  for_each_beyond<true, T, 2>(
-      of, share, {p.in[0] + channel * row, p.in[1] + channel * row},
-      [&](uint32_t pack, const Words(&words)[2]) { store(pack, words[0], words[1]); });
+  if constexpr (!kHoldsAll) {
+    for_each_beyond<true, T, 2>(
+        of, share, {p.in[0] + channel * row, p.in[1] + channel * row},
+        [&](uint32_t pack, const Words(&words)[2]) { store(pack, words[0], words[1]); });
+  }
   const bool more = next < of.channels;
   share.for_each(
       of,
@@ -89,36 +93,38 @@ GPU_DEVICE void store_gradient(const ChannelWalk& of, const WalkShare& share,
 }
 
 // p.in: the gradient and src. kConstant: the moments are no function of src, as in evaluation.
-template <class T, bool kConstant>
+template <class T, bool kConstant, class By>
 GPU_KERNEL(kWalkThreads)
-walk_backward(ChannelWalk of, ChannelResults to, RunPointers<T, 2> p) {
+walk_backward(ChannelWalk of, ChannelResults to, RunPointers<T, 2> p, By by) {
   GPU_DYNAMIC_SHARED(Words, held);
   GPU_SHARED(float, shared, 2 * 2 * kMostWaves);
   GPU_SHARED(float, tables, 2 * 2 * kMostCluster);
   GPU_SHARED(Mailbox, box, 1);
-  ClusterTable<2> table = {box, tables};
-  const WalkShare share(of);
-  auto channel = static_cast<int32_t>(block_id() / cluster_blocks());
-  const auto step = static_cast<int32_t>(grid_blocks() / cluster_blocks());
+  using Team = WalkTeam<2, By>;
+  Team team(by, box, tables);
+  const WalkShare share(of, team.rank());
+  auto channel = static_cast<int32_t>(block_id() / team.blocks());
+  const auto step = static_cast<int32_t>(grid_blocks() / team.blocks());
   Words* const mine = held + thread_id();
-  if (cluster_blocks() > 1) {
-    open_mailbox(box);
-    cluster_arrive();
-  }
+  team.open();
   begin_walk<T, 2>(of, share, p.in, channel, mine);
-  if (cluster_blocks() > 1) cluster_wait();
-  for (int turn = 0; channel < of.channels; ++turn, channel += step) {
+  team.opened();
+  int turn = 0;
+  for (; channel < of.channels; ++turn, channel += step) {
     const ChannelGradient from = channel_gradient<T>(to, channel);
     const int64_t first = int64_t{channel} * of.width * kPack<T>;
     float sums[2];
-    sums_of_thread<T>(of, share, mine, {p.in[0] + first, p.in[1] + first}, from.mean, sums);
+    sums_of_thread<T, Team::kHoldsAll>(of, share, mine, {p.in[0] + first, p.in[1] + first},
+                                       from.mean, sums);
     sum_team(sums, block_threads(), shared + turn % 2 * 2 * kMostWaves);
-    if (cluster_blocks() > 1) sum_cluster(sums, &table);
+    team.sum(sums);
     const float product = sums[0] * from.rstd;
     const GradientLine line = gradient_line(from, to.inv_n, product, sums[1]);
-    store_gradient<T, kConstant>(of, share, line, p, channel, channel + step, mine);
-    if (cluster_rank() == 0 && thread_id() == 0) store_sums<T>(to, channel, product, sums[1]);
+    store_gradient<T, kConstant, Team::kHoldsAll>(of, share, line, p, channel, channel + step,
+                                                  mine);
+    if (team.rank() == 0 && thread_id() == 0) store_sums<T>(to, channel, product, sums[1]);
   }
+  team.close(turn);
 }
 
 }  // namespace

@@ -11,20 +11,18 @@ namespace polyops::gpu {
 namespace {
 
 // Whether it was launched; `status` then says how that went.
-template <class T, int kInputs, class What>
+template <class T, int kInputs, class What, class Clustered, class Teamed>
 bool launch_walk(const RunPointers<T, kInputs>& p, const BatchShape& shape, const What& what,
-                 void (*kernel)(ChannelWalk, What, RunPointers<T, kInputs>),
-                 const polyops_context* ctx, int* status) {
+                 Clustered clustered, Teamed teamed, const polyops_context* ctx, int* status) {
   constexpr int kWide = kPack<T>;
   if (shape.last || shape.pixels % kWide != 0) return false;
   if (!aligned({p.in[0], p.in[kInputs - 1], p.out})) return false;
   const WalkTask task = {shape.channels, shape.samples, shape.pixels / kWide, kInputs, 0,
                          kHeldBytes};
-  const WalkPlan plan =
-      plan_walk(task, [&](int64_t blocks) { return resident_clusters(kernel, blocks, ctx); }, ctx);
+  const WalkPlan plan = plan_walk(
+      task, [&](int64_t blocks) { return resident_clusters(clustered, blocks, ctx); }, ctx);
   if (plan.blocks == 0) return false;
-  *status = launch(kernel, {plan.clusters * plan.blocks, plan.threads, plan.bytes, plan.blocks},
-                   ctx, plan.shape, what, p);
+  *status = launch_planned(plan, clustered, teamed, ctx, what, p);
   return true;
 }
 

@@ -1,5 +1,6 @@
 // What is normalised together, here a channel, as shared memory has room for: each block of a
-// cluster has an equal part of its packs. A cluster walks over channels; where a thread has stored
+// cluster or a team (walk_team.h) has an equal part of its packs. Those walk over channels; where a
+// thread has stored
 // a pack of one, that of the next channel is on its way to the same place, so that memory is busy
 // while others wait for each other. A channel's packs that find no room are read twice, the last
 // ones first the second time, which may still be in the second-level cache. A group of channels of
@@ -36,8 +37,9 @@ struct WalkShare {
   uint32_t first;      // pack, from the channel's first one
   int32_t count, held;
 
-  GPU_DEVICE explicit WalkShare(const ChannelWalk& of) {
-    begin = cluster_rank() * of.part;
+  // rank: the block's, of those that share a channel.
+  GPU_DEVICE WalkShare(const ChannelWalk& of, int rank) {
+    begin = rank * of.part;
     end = of.packs - begin < of.part ? of.packs - begin : of.part;
     auto row = static_cast<uint32_t>(begin + thread_id());
     place = static_cast<int32_t>(take_remainder(of.by_width, &row));

@@ -6,6 +6,7 @@
 #include "apply.h"
 #include "moments.h"
 #include "walk.h"
+#include "walk_team.h"
 #include "welford.h"
 
 namespace polyops::gpu {
@@ -13,7 +14,7 @@ namespace {
 
 // Of the wave's packs, which arrive meanwhile: around the mean of the first of each lane, so that
 // the squares are at most as many times those around the mean of all as a lane has packs, and one.
-template <class T>
+template <class T, bool kHoldsAll>
 GPU_DEVICE Welford moments_of_wave(const ChannelWalk& of, const WalkShare& share, const Words* mine,
                                    const T* channel) {
   const int32_t lanes = share.lanes_with_packs();
@@ -31,15 +32,16 @@ GPU_DEVICE Welford moments_of_wave(const ChannelWalk& of, const WalkShare& share
   for_each_arriving<0>(of, share.held, [&](int32_t k) {
     add_pack<T>(mine[k * block_threads()], center, 0.0f, sums);
   });
-  for_each_beyond<false, T, 1>(of, share, {channel}, [&](uint32_t, const Words(&words)[1]) {
-    add_pack<T>(words[0], center, 0.0f, sums);
-  });
+  if constexpr (!kHoldsAll) {
+    for_each_beyond<false, T, 1>(of, share, {channel}, [&](uint32_t, const Words(&words)[1]) {
+      add_pack<T>(words[0], center, 0.0f, sums);
+    });
+  }
   float all[3] = {sums[0], sums[1], static_cast<float>(share.count * kPack<T>)};
   sum_lanes(all, wave_size());
   return moved(center, all[0], all[1], all[2]);
 }
 
-constexpr int kWalkValues = 3;  // that blocks send each other
 constexpr int kWalkShared = 4 * kMostWaves;
 
 // Of the block, from those of its waves. `shared`: kWalkShared elements that nobody uses since the
@@ -61,27 +63,8 @@ GPU_DEVICE Welford moments_of_block(const Welford& w, float count, float* shared
   return merged(one, shared[0], count, wave_size());
 }
 
-// Of the cluster. count: of any block but the last.
-GPU_DEVICE Welford moments_of_cluster(const Welford& w, float count, float last,
-                                      ClusterTable<kWalkValues>* table) {
-  table->post(0, w.mean);
-  table->post(1, w.square);
-  table->post(2, w.low);
-  table->wait();
-  const int slot = thread_id() % kMostCluster;
-  const Welford one = {from_cluster(table->values(0), 0.0f), from_cluster(table->values(1), 0.0f),
-                       slot < cluster_blocks() - 1 ? count
-                       : slot < cluster_blocks()   ? last
-                                                   : 0.0f,
-                       from_cluster(table->values(2), 0.0f)};
-  const float all = fmaf(static_cast<float>(cluster_blocks() - 1), count, last);
-  const float first = table->values(0)[0];
-  ++table->turn;
-  return merged(one, first, all, kMostCluster);
-}
-
 // A channel's results, and copies of the channel `next` to where what they come of was.
-template <class T, class Lines>
+template <class T, bool kHoldsAll, class Lines>
 GPU_DEVICE void store_walked(const ChannelWalk& of, const WalkShare& share, const Lines& lines,
                              const RunPointers<T, 1>& p, int64_t channel, int64_t next,
                              Words* mine) {
@@ -95,9 +78,11 @@ GPU_DEVICE void store_walked(const ChannelWalk& of, const WalkShare& share, cons
     for (int j = 0; j < kPack<T>; ++j) x[j] = line({{x[j]}});
     store_words(dst + uint64_t{pack} * kPack<T>, gpu::pack<T>(x));
   };
-  for_each_beyond<true, T, 1>(
-      of, share, {p.in[0] + channel * row},
-      [&](uint32_t pack, const Words(&words)[1]) { store(pack, words[0]); });
+  if constexpr (!kHoldsAll) {
+    for_each_beyond<true, T, 1>(
+        of, share, {p.in[0] + channel * row},
+        [&](uint32_t pack, const Words(&words)[1]) { store(pack, words[0]); });
+  }
   const T* const src = p.in[0] + next * row;
   const bool more = next < of.channels;
   share.for_each(
@@ -113,41 +98,39 @@ GPU_DEVICE void store_walked(const ChannelWalk& of, const WalkShare& share, cons
 // Norm: load(channel), what the lines come of beside the moments, early; stage(loaded, turn, room),
 // to what `room` the block has for it, where it was not used since the last barrier but one;
 // lines(loaded, turn, room, moments), which gives a pack's line; store(channel, moments).
-template <class T, class Norm>
+template <class T, class Norm, class By>
 GPU_KERNEL(kWalkThreads)
-walk_forward(ChannelWalk of, Norm norm, RunPointers<T, 1> p) {
+walk_forward(ChannelWalk of, Norm norm, RunPointers<T, 1> p, By by) {
   GPU_DYNAMIC_SHARED(Words, held);
   GPU_SHARED(float, shared, 2 * kWalkShared);
   GPU_SHARED(float, tables, 2 * kWalkValues * kMostCluster);
   GPU_SHARED(Mailbox, box, 1);
-  ClusterTable<kWalkValues> table = {box, tables};
-  const int blocks = cluster_blocks();
-  const WalkShare share(of);
+  using Team = WalkTeam<kWalkValues, By>;
+  Team team(by, box, tables);
+  const int blocks = team.blocks();
+  const WalkShare share(of, team.rank());
   auto channel = static_cast<int32_t>(block_id() / blocks);
   const auto step = static_cast<int32_t>(grid_blocks() / blocks);
   Words* const mine = held + thread_id();
   auto* const room = reinterpret_cast<float*>(held + of.places);
-  if (blocks > 1) {
-    open_mailbox(box);
-    cluster_arrive();
-  }
+  team.open();
   begin_walk<T, 1>(of, share, p.in, channel, mine);
-  if (blocks > 1) cluster_wait();
+  team.opened();
   const auto own = static_cast<float>(share.end * kPack<T>);
   const auto last = static_cast<float>((of.packs - (blocks - 1) * of.part) * kPack<T>);
-  for (int turn = 0; channel < of.channels; ++turn, channel += step) {
+  int turn = 0;
+  for (; channel < of.channels; ++turn, channel += step) {
     const auto loaded = norm.load(channel);
-    Welford w =
-        moments_of_wave<T>(of, share, mine, p.in[0] + int64_t{channel} * of.width * kPack<T>);
+    Welford w = moments_of_wave<T, Team::kHoldsAll>(
+        of, share, mine, p.in[0] + int64_t{channel} * of.width * kPack<T>);
     norm.stage(loaded, turn, room);
     w = moments_of_block(w, own, shared + turn % 2 * kWalkShared);
-    if (blocks > 1) {
-      w = moments_of_cluster(w, static_cast<float>(of.part * kPack<T>), last, &table);
-    }
+    w = team.moments(w, static_cast<float>(of.part * kPack<T>), last);
     const auto lines = norm.lines(loaded, turn, room, w);
-    store_walked<T>(of, share, lines, p, channel, channel + step, mine);
-    if (cluster_rank() == 0 && thread_id() == 0) norm.store(channel, w);
+    store_walked<T, Team::kHoldsAll>(of, share, lines, p, channel, channel + step, mine);
+    if (team.rank() == 0 && thread_id() == 0) norm.store(channel, w);
   }
+  team.close(turn);
 }
 
 }  // namespace

@@ -1,10 +1,11 @@
-// By how many blocks channels are walked over, see walk.h.
+// By how many blocks channels are walked over, see walk.h and walk_team.h.
 #ifndef POLYOPS_GPU_CHANNEL_NORM_WALK_PLAN_H_
 #define POLYOPS_GPU_CHANNEL_NORM_WALK_PLAN_H_
 
 #include "layer_norm/layout.h"
 #include "shared_memory.h"
 #include "walk.h"
+#include "walk_team.h"
 
 namespace polyops::gpu {
 namespace {
@@ -14,6 +15,7 @@ struct WalkPlan {
   int blocks, threads;  // of a cluster, of a block
   int64_t clusters;
   size_t bytes;
+  bool teams;  // rather than clusters
 };
 
 // Rows of `width` packs of a channel, of `inputs` tensors that are read; `besides`: bytes of a
@@ -32,6 +34,7 @@ struct WalkWay {
   int64_t blocks = 0;    // of a cluster
   int64_t resident = 0;  // blocks of a multiprocessor
   int64_t clusters = 0;
+  bool teams = false;
 };
 
 constexpr int64_t kWalkBesides = 1280;        // bytes of a block's own arrays
@@ -108,8 +111,49 @@ inline WalkPlan plan_of(const WalkTask& task, const WalkWay& way, const polyops_
       i32(quotient_up(held, kWalkStages)),
       i32(held),
       i32(places)};
-  return {walk, static_cast<int>(way.blocks), static_cast<int>(threads), way.clusters,
-          static_cast<size_t>(bytes)};
+  return {walk,         static_cast<int>(way.blocks), static_cast<int>(threads),
+          way.clusters, static_cast<size_t>(bytes),   way.teams};
+}
+
+constexpr int64_t kTeamResident = 2;      // of a multiprocessor: one works where another waits
+constexpr int64_t kMostTeamBlocks = 512;  // of a grid
+constexpr int64_t kTeamTries = 8;         // numbers of turns
+constexpr int64_t kTurnPacks = 2048;      // as dear as a turn's wait of a team
+constexpr size_t kTeamScratch = kMostTeamBlocks * (2 * kTeamValues + 1) * sizeof(float);
+
+// Packs that come and go by way of a multiprocessor. A task that is in no way walked over reads all
+// of them twice.
+inline int64_t walk_cost(const WalkTask& task, const WalkWay& way, const polyops_context* ctx) {
+  if (way.blocks == 0) {
+    const int64_t moved = task.channels * task.packs() * (2 * task.inputs + 1);
+    return quotient_up(moved, multiprocessors(ctx));
+  }
+  const int64_t part = quotient_up(task.packs(), way.blocks);
+  const int64_t room = (most_shared(ctx) - kWalkBesides - task.besides) / (16 * task.inputs);
+  const int64_t again = way.teams || walk_fits(task, way.blocks, ctx) ? 0 : part - room;
+  const int64_t moved = (task.inputs + 1) * part + task.inputs * again;
+  const int64_t wait = way.teams ? kTurnPacks : 0;
+  return quotient_up(task.channels, way.clusters) * (way.resident * moved + wait);
+}
+
+// By teams, of tasks that almost fill the chip's shared memory, or more than that.
+inline WalkWay way_of_teams(const WalkTask& task, const polyops_context* ctx) {
+  int64_t slots = kTeamResident * multiprocessors(ctx);
+  if (slots > kMostTeamBlocks) slots = kMostTeamBlocks;
+  const int64_t bytes = shared_each(ctx, kTeamResident) - kWalkBesides - task.besides;
+  const int64_t room = bytes / (16 * task.inputs);
+  if (room < 1 || task.channels * task.packs() * 4 < slots * room * 3) return {};
+  const int64_t least = quotient_up(task.packs(), room);
+  if (least > slots) return {};
+  const int64_t first = quotient_up(task.channels, slots / least);
+  WalkWay best;
+  for (int64_t turns = first < 2 ? 2 : first; turns < first + kTeamTries; ++turns) {
+    const int64_t teams = quotient_up(task.channels, turns);
+    const WalkWay way = {slots / teams, kTeamResident, teams, true};
+    if (way.blocks < 2 || way.blocks < least) continue;
+    if (best.blocks == 0 || walk_cost(task, way, ctx) < walk_cost(task, best, ctx)) best = way;
+  }
+  return best;
 }
 
 // at_a_time(blocks): clusters of so many that run at the same time, each block on a multiprocessor
@@ -117,9 +161,31 @@ inline WalkPlan plan_of(const WalkTask& task, const WalkWay& way, const polyops_
 template <class F>
 WalkPlan plan_walk(const WalkTask& task, F at_a_time, const polyops_context* ctx) {
   if (task.rows * task.channels * task.width > kMostElements) return {};
-  const WalkWay way = way_to_walk(task, at_a_time, ctx);
+  WalkWay way = way_to_walk(task, at_a_time, ctx);
+  const WalkWay teams = way_of_teams(task, ctx);
+  // They must be worth their waiting.
+  if (teams.blocks != 0 && walk_cost(task, teams, ctx) * 9 <= walk_cost(task, way, ctx) * 8) {
+    way = teams;
+  }
   if (way.blocks == 0) return {};
   return plan_of(task, way, ctx);
+}
+
+// `clustered` and `teamed` take the shape, `args` and what blocks are of.
+template <class Clustered, class Teamed, class... Args>
+int launch_planned(const WalkPlan& plan, Clustered clustered, Teamed teamed,
+                   const polyops_context* ctx, const Args&... args) {
+  LaunchShape shape = {plan.clusters * plan.blocks, plan.threads, plan.bytes};
+  if (!plan.teams) {
+    shape.cluster = plan.blocks;
+    return launch(clustered, shape, ctx, plan.shape, args..., ByCluster{});
+  }
+  shape.whole = true;
+  auto* const said = static_cast<float*>(ctx->scratch);
+  auto* const counts = reinterpret_cast<uint32_t*>(said + shape.blocks * 2 * kTeamValues);
+  const int64_t turns = quotient_up(plan.shape.channels, plan.clusters);
+  const ByTeam by = {said, counts, plan.blocks, static_cast<int32_t>(turns)};
+  return launch(teamed, shape, ctx, plan.shape, args..., by);
 }
 
 }  // namespace

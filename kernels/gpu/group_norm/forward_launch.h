@@ -2,6 +2,8 @@
 #ifndef POLYOPS_GPU_GROUP_NORM_FORWARD_LAUNCH_H_
 #define POLYOPS_GPU_GROUP_NORM_FORWARD_LAUNCH_H_
 
+#include <algorithm>
+
 #include "forward.h"
 #include "held.h"
 #include "layout.h"
@@ -19,7 +21,8 @@ inline Runs group_runs(const GroupShape& shape, int64_t pack) {
 inline size_t group_scratch(const void* p, int32_t) {
   const auto& a = *static_cast<const GroupArgs*>(p);
   const Runs runs = group_runs(group_shape(a.src, a.groups), pack_of(a.src.dtype));
-  return static_cast<size_t>(runs.slices * runs.chunks) * kMomentsOfChunk * sizeof(float);
+  return std::max(kTeamScratch,
+                  static_cast<size_t>(runs.slices * runs.chunks) * kMomentsOfChunk * sizeof(float));
 }
 
 template <class T>

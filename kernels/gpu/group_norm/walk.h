@@ -65,14 +65,14 @@ bool launch_group_walk(const GroupCall<T>& call, const polyops_context* ctx, int
   if (call.ragged || !aligned || call.channels.inner % kPack<T> != 0) return false;
   const int64_t room = 2 * call.width * static_cast<int64_t>(sizeof(Affine));
   const WalkTask task = {call.rows, 1, call.n / kPack<T>, 1, room, kGroupWalkBytes};
-  const auto kernel = walk_forward<T, GroupWalk<T>>;
-  const WalkPlan plan =
-      plan_walk(task, [&](int64_t blocks) { return resident_clusters(kernel, blocks, ctx); }, ctx);
+  const auto clustered = walk_forward<T, GroupWalk<T>, ByCluster>;
+  const WalkPlan plan = plan_walk(
+      task, [&](int64_t blocks) { return resident_clusters(clustered, blocks, ctx); }, ctx);
   if (plan.blocks == 0 || plan.threads < call.width) return false;
   if (plan.clusters == call.rows && plan.shape.places == plan.shape.part) return false;
   const GroupWalk<T> walk = {call, Division(static_cast<uint32_t>(call.channels.inner / kPack<T>))};
-  *status = launch(kernel, {plan.clusters * plan.blocks, plan.threads, plan.bytes, plan.blocks},
-                   ctx, plan.shape, walk, {{call.src}, call.dst});
+  const RunPointers<T, 1> p = {{call.src}, call.dst};
+  *status = launch_planned(plan, clustered, walk_forward<T, GroupWalk<T>, ByTeam>, ctx, walk, p);
   return true;
 }
 
