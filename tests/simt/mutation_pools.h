@@ -97,6 +97,26 @@ Calls adaptive_max_pool2d() {
   return all;
 }
 
+// Planes, several to a block and in strips of rows.
+Calls adaptive_max_pool2d_backward() {
+  Calls all = {"adaptive_max_pool2d_backward", {}};
+  for (const Sizes& sizes : {Sizes{9, 9, 12, 16}, Sizes{1, 1, 60, 120}}) {
+    all.calls.push_back([=](const polyops_kernel& kernel) {
+      const Sizes results = {sizes[0], sizes[1], 2, 2};
+      const Buffer grad = random(results, 1), grad_src(POLYOPS_FLOAT32, sizes);
+      Buffer indices(POLYOPS_INT64, results);
+      const int64_t high = sizes[2] / 2, wide = sizes[3] / 2;
+      indices.fill([&](int64_t i) {  // each window's first
+        return static_cast<double>(i / 2 % 2 * high * sizes[3] + i % 2 * wide);
+      });
+      const polyops_adaptive_max_pool_backward_args args = {sizeof args, grad.view(),
+                                                            indices.view(), grad_src.view()};
+      return run(kernel, args, {&grad_src});
+    });
+  }
+  return all;
+}
+
 }  // namespace
 }  // namespace polyops::testing
 
