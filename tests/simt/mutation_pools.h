@@ -4,6 +4,7 @@
 
 #include "mutation_case.h"
 #include "polyops/ops/adaptive_max_pool.h"
+#include "polyops/ops/max_pool3d.h"
 #include "polyops/ops/pool2d.h"
 
 namespace polyops::testing {
@@ -20,6 +21,7 @@ const std::vector<Pool> kPools = {
     {{1, 2, 90, 51}, {1, 2, 90, 51}, {{5, 5}, {1, 1}, {2, 2}, {1, 1}}},
     {{9, 6, 7, 7}, {9, 6, 4, 4}, {{3, 3}, {2, 2}, {1, 1}, {1, 1}}},
     {{9, 6, 9, 9}, {9, 6, 2, 2}, {{4, 4}, {4, 4}, {0, 0}, {1, 1}}},
+    {{1, 49, 3, 196}, {1, 49, 3, 196}, {{3, 3}, {1, 1}, {1, 1}, {1, 1}}},
 };
 
 Calls avg_pool2d() {
@@ -70,6 +72,9 @@ Calls max_pool2d_backward() {
       const int64_t columns = p.results[3], plane = p.results[2] * columns;
       indices.fill([&](int64_t i) {  // in the window, if it does not hang out
         const int64_t row = i % plane / columns, column = i % columns;
+        if (p.window.stride[0] == 1) {  // that of several windows
+          return static_cast<double>(row / 3 * 3 * columns + column / 3 * 3 + columns + 1);
+        }
         return static_cast<double>((row * p.sizes[3] + column) * p.window.stride[0]);
       });
       const polyops_max_pool2d_backward_args args = {sizeof args, p.window, grad.view(),
@@ -77,6 +82,27 @@ Calls max_pool2d_backward() {
       return run(kernel, args, {&grad_src});
     });
   }
+  return all;
+}
+
+// Frames one after the other.
+Calls max_pool3d_backward() {
+  Calls all = {"max_pool3d_backward", {}};
+  all.calls.push_back([](const polyops_kernel& kernel) {
+    const Sizes sizes = {1, 25, 4, 7, 6};
+    const Buffer grad = random(sizes, 1), grad_src(POLYOPS_FLOAT32, sizes);
+    Buffer indices(POLYOPS_INT64, sizes);
+    indices.fill([](int64_t i) {
+      const int64_t frame = i % 168 / 42, row = i % 42 / 6, column = i % 6;
+      return static_cast<double>((frame < 3 ? 1 : 3) * 42 + row / 3 * 18 + column / 3 * 3 + 7);
+    });
+    const polyops_max_pool3d_backward_args args = {sizeof args,
+                                                   {{3, 3, 3}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}},
+                                                   grad.view(),
+                                                   indices.view(),
+                                                   grad_src.view()};
+    return run(kernel, args, {&grad_src});
+  });
   return all;
 }
 

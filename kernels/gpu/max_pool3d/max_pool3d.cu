@@ -3,6 +3,7 @@
 #include "max_pool/planes.h"
 #include "max_pool/share_out.h"
 #include "max_pool/taps.h"
+#include "max_pool/thirds.h"
 #include "max_pool/volume.h"
 #include "max_pool/windows.h"
 #include "max_pool/words.h"
@@ -85,9 +86,13 @@ int backward(const void* data, const polyops_context* ctx) {
   const Axes<Axis> axes = axes_of(a.grad_src, a.grad_dst, a.window);
   return with_type(a.grad_src.dtype, [&]<class T>() {
     const auto op = largest_gradient_of<T>(a.grad_src, a.grad_dst, a.indices, images);
+    int status = POLYOPS_OK;
+    if (images.channels == 1 && goes_by_thirds(axes.deep) &&
+        launch_thirds<3>(op, images.count, axes.deep.in, axes.high, axes.wide, ctx, &status)) {
+      return status;
+    }
     return with_width<kChannels>(t, images, [&](auto width) {
       constexpr int kWide = width.value;
-      int status = POLYOPS_OK;
       bool launched = false;
       const auto cubes = [&]<class C>() {
         launched = launch_cubes<T, kWide, C>(op, images, axes, ctx, &status);
