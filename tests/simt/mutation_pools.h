@@ -86,6 +86,22 @@ Calls max_pool2d_backward() {
 }
 
 // Frames one after the other.
+Calls max_pool3d() {
+  Calls all = {"max_pool3d", {}};
+  all.calls.push_back([](const polyops_kernel& kernel) {
+    const Sizes sizes = {1, 25, 4, 7, 6};
+    const Buffer src = random(sizes, 1), dst(POLYOPS_FLOAT32, sizes);
+    const Buffer indices(POLYOPS_INT64, sizes);
+    const polyops_max_pool3d_args args = {sizeof args,
+                                          {{3, 3, 3}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}},
+                                          src.view(),
+                                          dst.view(),
+                                          indices.view()};
+    return run(kernel, args, {&dst, &indices});
+  });
+  return all;
+}
+
 Calls max_pool3d_backward() {
   Calls all = {"max_pool3d_backward", {}};
   all.calls.push_back([](const polyops_kernel& kernel) {

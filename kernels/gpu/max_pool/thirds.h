@@ -52,17 +52,12 @@ pool_thirds(LargestGradient<T> op, Thirds s) {
   if constexpr (kSlots > 1) block.template put<kWide>(s.frames - 1, slots[0]);
 }
 
-inline bool goes_by_thirds(const Axis& axis) {
-  return axis.size == 3 && axis.stride.divisor == 1 && axis.padding == 1 && axis.dilation == 1 &&
-         axis.in == axis.out;
-}
-
 // Whether it was launched, and what that returned. kSlots: 3, or 1 of images without depth; deep:
 // its frames.
 template <int kSlots, class T>
 bool launch_thirds(const LargestGradient<T>& op, int64_t images, int deep, const Axis& high,
                    const Axis& wide, const polyops_context* ctx, int* status) {
-  if (!goes_by_thirds(high) || !goes_by_thirds(wide) || high.in < 3 || wide.in < 3) return false;
+  if (!keeps_size(high) || !keeps_size(wide) || high.in < 3 || wide.in < 3) return false;
   const int64_t rows = (high.in + 2) / 3, columns = (wide.in + 2) / 3, squares = rows * columns;
   const int64_t processors = multiprocessors(ctx);
   if (squares > kThirdsThreads || images < kLeastThirds * processors) return false;
