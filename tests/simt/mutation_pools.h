@@ -6,6 +6,7 @@
 #include "polyops/ops/adaptive_max_pool.h"
 #include "polyops/ops/max_pool3d.h"
 #include "polyops/ops/pool2d.h"
+#include "polyops/ops/pool3d.h"
 
 namespace polyops::testing {
 namespace {
@@ -82,6 +83,19 @@ Calls max_pool2d_backward() {
       return run(kernel, args, {&grad_src});
     });
   }
+  return all;
+}
+
+// Planes one after the other.
+Calls avg_pool3d() {
+  Calls all = {"avg_pool3d", {}};
+  all.calls.push_back([](const polyops_kernel& kernel) {
+    const Sizes sizes = {1, 2, 11, 19, 64};
+    const Buffer src = random(sizes, 1), dst(POLYOPS_FLOAT32, sizes);
+    const polyops_avg_pool3d_args args = {
+        sizeof args, 1, 0, {{3, 3, 3}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}}, src.view(), dst.view()};
+    return run(kernel, args, {&dst});
+  });
   return all;
 }
 
