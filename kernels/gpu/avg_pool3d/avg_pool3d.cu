@@ -95,7 +95,8 @@ int backward(const void* data, const polyops_context* ctx) {
   const auto& a = *static_cast<const polyops_avg_pool3d_backward_args*>(data);
   const int64_t together = channels_together(a.grad_dst);
   Flat flat;
-  if (together == 1 && flatten(a.grad_src, a.grad_dst, a.window, &flat)) {
+  if (together == 1 && (flatten(a.grad_src, a.grad_dst, a.window, &flat) ||
+                        flatten_columns(a.grad_src, a.grad_dst, a.window, &flat))) {
     const polyops_avg_pool2d_backward_args args = {sizeof args, a.count_padding, a.divisor,
                                                    flat.window, flat.result,     flat.pooled};
     const int status = launch_as(of_planes(), kBackward, args, ctx);
