@@ -2,6 +2,7 @@
 #include "max_pool/parts.h"
 #include "max_pool/share_out.h"
 #include "max_pool/sparse.h"
+#include "max_pool/staged.h"
 #include "max_pool/strips.h"
 #include "max_pool/taps.h"
 #include "max_pool/teams.h"
@@ -57,6 +58,8 @@ int forward_contiguous(const Largest<T>& op, const Images& images, const Axes<Ad
     return launch_runs(op, images.count, op.src_image, ctx);
   }
   if (axes.wide.in >= kWideWindow * axes.wide.out) return launch_teams(op, images, axes, ctx);
+  int status;
+  if (launch_staged(op, images, axes, ctx, &status)) return status;
   return launch_taps<T, 1>(op, images, axes, ctx);
 }
 
