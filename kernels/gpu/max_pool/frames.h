@@ -31,7 +31,7 @@ struct Frames {
   int volumes, side_by_side;
   int deep, high, wide;
   Division of_volume, columns;  // threads
-  int packs;                    // of a frame, wherever it begins
+  int packs;                    // of a frame, wherever it begins, and one between them
 
   GPU_DEVICE int frame() const { return high * wide; }
 };
@@ -173,7 +173,7 @@ bool launch_frames(const Largest<T>& op, const Images& images, const Axes<Axis>&
   s.wide = axes.wide.in;
   s.of_volume = Division(static_cast<uint32_t>(threads));
   s.columns = Division(static_cast<uint32_t>(axes.wide.in));
-  s.packs = axes.high.in * axes.wide.in / kPack<T> + 2;
+  s.packs = axes.high.in * axes.wide.in / kPack<T> + 3;  // the last one: nothing arrives there
   const int64_t bytes = (kFramesBuffers * beside * s.packs + 1) * 16;
   *status = gpu::launch(
       volume_frames<T>,
