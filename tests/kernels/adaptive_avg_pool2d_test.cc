@@ -27,6 +27,8 @@ std::vector<Case> cases() {
   all.push_back({{1, 2, 150, 40}, {140, 7}});  // several rows to a thread
   all.push_back({{1, 5, 60, 60}, 6});          // bands whose rows are no whole packs
   all.push_back({{1, 3, 33, 33}, 3});
+  all.push_back({{1, 2, 60, 60}, 2});
+  all.push_back({{2, 4, 16, 56}, {2, 7}});  // rows that end within a sector
   return all;
 }
 

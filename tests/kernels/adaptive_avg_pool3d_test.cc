@@ -29,6 +29,7 @@ std::vector<Case> cases() {
     all.push_back({{1, channels, 3, 9, 8}, {2, 4, 4}, 1});
   }
   all.push_back({{1, 2, 5, 16, 48}, {2, 5, 3}});   // windows of packs, a team to each
+  all.push_back({{1, 3, 8, 5, 16}, {2, 5, 16}});   // of frames alone
   all.push_back({{1, 2, 3, 70, 8}, {2, 60, 5}});   // several rows to a thread
   all.push_back({{1, 32, 5, 18, 12}, {2, 2, 2}});  // parts of windows of packs of channels
   return all;

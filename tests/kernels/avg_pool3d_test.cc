@@ -91,6 +91,17 @@ TEST(AvgPool3d, EveryDivisor) {
   }
 }
 
+// Slabs of rows, and parts of the depth; of weights that are all the same, and that are not.
+TEST(AvgPool3d, LargeVolumes) {
+  for (const Sizes& sizes : {Sizes{1, 1, 11, 19, 128}, Sizes{1, 2, 4, 39, 32}}) {
+    for (int32_t dtype : kPoolDtypes) {
+      for (const int divisor : {0, 1}) {
+        check_all({sizes, 3, 1, 1}, dtype, kDivisors[divisor], [](Buffer& b) { b.fill_normal(5); });
+      }
+    }
+  }
+}
+
 TEST(AvgPool3d, SpecialValues) {
   const Sizes sizes = {1, 8, 4, 5, 8};
   for (const Pool3dCase& c : {Pool3dCase{sizes, 3, 2, 1}, Pool3dCase{sizes, 2, 2},

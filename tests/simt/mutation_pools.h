@@ -4,7 +4,9 @@
 
 #include "mutation_case.h"
 #include "polyops/ops/adaptive_max_pool.h"
+#include "polyops/ops/max_pool3d.h"
 #include "polyops/ops/pool2d.h"
+#include "polyops/ops/pool3d.h"
 
 namespace polyops::testing {
 namespace {
@@ -20,6 +22,7 @@ const std::vector<Pool> kPools = {
     {{1, 2, 90, 51}, {1, 2, 90, 51}, {{5, 5}, {1, 1}, {2, 2}, {1, 1}}},
     {{9, 6, 7, 7}, {9, 6, 4, 4}, {{3, 3}, {2, 2}, {1, 1}, {1, 1}}},
     {{9, 6, 9, 9}, {9, 6, 2, 2}, {{4, 4}, {4, 4}, {0, 0}, {1, 1}}},
+    {{1, 49, 3, 196}, {1, 49, 3, 196}, {{3, 3}, {1, 1}, {1, 1}, {1, 1}}},
 };
 
 Calls avg_pool2d() {
@@ -70,6 +73,9 @@ Calls max_pool2d_backward() {
       const int64_t columns = p.results[3], plane = p.results[2] * columns;
       indices.fill([&](int64_t i) {  // in the window, if it does not hang out
         const int64_t row = i % plane / columns, column = i % columns;
+        if (p.window.stride[0] == 1) {  // that of several windows
+          return static_cast<double>(row / 3 * 3 * columns + column / 3 * 3 + columns + 1);
+        }
         return static_cast<double>((row * p.sizes[3] + column) * p.window.stride[0]);
       });
       const polyops_max_pool2d_backward_args args = {sizeof args, p.window, grad.view(),
@@ -77,6 +83,56 @@ Calls max_pool2d_backward() {
       return run(kernel, args, {&grad_src});
     });
   }
+  return all;
+}
+
+// Planes one after the other.
+Calls avg_pool3d() {
+  Calls all = {"avg_pool3d", {}};
+  all.calls.push_back([](const polyops_kernel& kernel) {
+    const Sizes sizes = {1, 2, 11, 19, 64};
+    const Buffer src = random(sizes, 1), dst(POLYOPS_FLOAT32, sizes);
+    const polyops_avg_pool3d_args args = {
+        sizeof args, 1, 0, {{3, 3, 3}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}}, src.view(), dst.view()};
+    return run(kernel, args, {&dst});
+  });
+  return all;
+}
+
+// Frames one after the other.
+Calls max_pool3d() {
+  Calls all = {"max_pool3d", {}};
+  all.calls.push_back([](const polyops_kernel& kernel) {
+    const Sizes sizes = {1, 25, 4, 7, 6};
+    const Buffer src = random(sizes, 1), dst(POLYOPS_FLOAT32, sizes);
+    const Buffer indices(POLYOPS_INT64, sizes);
+    const polyops_max_pool3d_args args = {sizeof args,
+                                          {{3, 3, 3}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}},
+                                          src.view(),
+                                          dst.view(),
+                                          indices.view()};
+    return run(kernel, args, {&dst, &indices});
+  });
+  return all;
+}
+
+Calls max_pool3d_backward() {
+  Calls all = {"max_pool3d_backward", {}};
+  all.calls.push_back([](const polyops_kernel& kernel) {
+    const Sizes sizes = {1, 25, 4, 7, 6};
+    const Buffer grad = random(sizes, 1), grad_src(POLYOPS_FLOAT32, sizes);
+    Buffer indices(POLYOPS_INT64, sizes);
+    indices.fill([](int64_t i) {
+      const int64_t frame = i % 168 / 42, row = i % 42 / 6, column = i % 6;
+      return static_cast<double>((frame < 3 ? 1 : 3) * 42 + row / 3 * 18 + column / 3 * 3 + 7);
+    });
+    const polyops_max_pool3d_backward_args args = {sizeof args,
+                                                   {{3, 3, 3}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}},
+                                                   grad.view(),
+                                                   indices.view(),
+                                                   grad_src.view()};
+    return run(kernel, args, {&grad_src});
+  });
   return all;
 }
 
@@ -92,6 +148,26 @@ Calls adaptive_max_pool2d() {
       const polyops_adaptive_max_pool_args args = {sizeof args, src.view(), dst.view(),
                                                    indices.view()};
       return run(kernel, args, {&dst, &indices});
+    });
+  }
+  return all;
+}
+
+// Planes, several to a block and in strips of rows.
+Calls adaptive_max_pool2d_backward() {
+  Calls all = {"adaptive_max_pool2d_backward", {}};
+  for (const Sizes& sizes : {Sizes{9, 9, 12, 16}, Sizes{1, 1, 60, 120}}) {
+    all.calls.push_back([=](const polyops_kernel& kernel) {
+      const Sizes results = {sizes[0], sizes[1], 2, 2};
+      const Buffer grad = random(results, 1), grad_src(POLYOPS_FLOAT32, sizes);
+      Buffer indices(POLYOPS_INT64, results);
+      const int64_t high = sizes[2] / 2, wide = sizes[3] / 2;
+      indices.fill([&](int64_t i) {  // each window's first
+        return static_cast<double>(i / 2 % 2 * high * sizes[3] + i % 2 * wide);
+      });
+      const polyops_adaptive_max_pool_backward_args args = {sizeof args, grad.view(),
+                                                            indices.view(), grad_src.view()};
+      return run(kernel, args, {&grad_src});
     });
   }
   return all;

@@ -98,7 +98,8 @@ INSTANTIATE_TEST_SUITE_P(
                       cross_entropy, cross_entropy_backward, copy, sum, argmax, var, cumsum,
                       embedding_backward, gather, index_add, convolution, convolution_backward,
                       group_norm, group_norm_backward, batch_norm, batch_norm_backward, avg_pool2d,
-                      avg_pool2d_backward, max_pool2d, max_pool2d_backward, adaptive_max_pool2d,
+                      avg_pool2d_backward, avg_pool3d, max_pool2d, max_pool2d_backward, max_pool3d,
+                      max_pool3d_backward, adaptive_max_pool2d, adaptive_max_pool2d_backward,
                       upsample_bilinear2d, upsample_bilinear2d_backward, upsample_bicubic2d,
                       upsample_bicubic2d_backward, scatter_add),
     [](const auto& info) { return std::string(info.param().op); });

@@ -2,6 +2,8 @@
 #include "max_pool/parts.h"
 #include "max_pool/share_out.h"
 #include "max_pool/sparse.h"
+#include "max_pool/staged.h"
+#include "max_pool/strips.h"
 #include "max_pool/taps.h"
 #include "max_pool/teams.h"
 #include "max_pool/volume.h"
@@ -56,6 +58,8 @@ int forward_contiguous(const Largest<T>& op, const Images& images, const Axes<Ad
     return launch_runs(op, images.count, op.src_image, ctx);
   }
   if (axes.wide.in >= kWideWindow * axes.wide.out) return launch_teams(op, images, axes, ctx);
+  int status;
+  if (launch_staged(op, images, axes, ctx, &status)) return status;
   return launch_taps<T, 1>(op, images, axes, ctx);
 }
 
@@ -89,7 +93,12 @@ int backward(const void* data, const polyops_context* ctx) {
   const Axes<AdaptiveAxis> axes = axes_of(a.grad_src, a.grad_dst);
   return with_type(a.grad_src.dtype, [&]<class T>() {
     const auto op = largest_gradient_of<T>(a.grad_src, a.grad_dst, a.indices, images);
-    if (is_sparse(axes)) return launch_sparse(op, images, axes, ctx);
+    int status;
+    if (is_sparse(axes)) {
+      const bool one = axes.high.out == 1 && axes.wide.out == 1;  // which two launches do as fast
+      if (!one && launch_strips(op, images, axes, ctx, &status)) return status;
+      return launch_sparse(op, images, axes, ctx);
+    }
     if (images.channels == 1) return launch_share_out(op, images.count, axes, ctx);
     return with_width<kPack<T>>(t, images, [&](auto width) {
       return launch_windows_of<T, width.value>(op, images, axes, ctx);

@@ -5,6 +5,7 @@
 #include "pool3d/gather.h"
 #include "pool3d/last.h"
 #include "pool3d/layout.h"
+#include "pool3d/march.h"
 #include "pool3d/packs.h"
 #include "pool3d/spread.h"
 #include "pool3d/sums.h"
@@ -79,8 +80,10 @@ int forward(const void* data, const polyops_context* ctx) {
     }
     const Images images = planes_of(a.dst, a.dst.sizes[2]);
     const Sums<T> sums = {op.src, op.dst, op.src_image, op.dst_image, op.share};
+    const int64_t volumes = images.count / w.deep.out;
     int status;
-    if (launch_sums<true>(sums, images.count / w.deep.out, w.deep, w.high, w.wide, ctx, &status) ||
+    if (launch_march(sums, volumes, w.deep, w.high, w.wide, ctx, &status) ||
+        launch_sums<true>(sums, volumes, w.deep, w.high, w.wide, ctx, &status) ||
         launch_packs(op, images, w.deep, w.high, w.wide, ctx, &status)) {
       return status;
     }
@@ -92,7 +95,8 @@ int backward(const void* data, const polyops_context* ctx) {
   const auto& a = *static_cast<const polyops_avg_pool3d_backward_args*>(data);
   const int64_t together = channels_together(a.grad_dst);
   Flat flat;
-  if (together == 1 && flatten(a.grad_src, a.grad_dst, a.window, &flat)) {
+  if (together == 1 && (flatten(a.grad_src, a.grad_dst, a.window, &flat) ||
+                        flatten_columns(a.grad_src, a.grad_dst, a.window, &flat))) {
     const polyops_avg_pool2d_backward_args args = {sizeof args, a.count_padding, a.divisor,
                                                    flat.window, flat.result,     flat.pooled};
     const int status = launch_as(of_planes(), kBackward, args, ctx);
@@ -106,7 +110,8 @@ int backward(const void* data, const polyops_context* ctx) {
     const Sums<T> sums = {op.grad_dst, op.grad_src, op.dst_image, op.src_image, op.share};
     int status;
     if (together == 1 &&
-        (launch_spread(op, volumes, w.deep, w.high, w.wide, ctx, &status) ||
+        (launch_march(sums, volumes, w.deep, w.high, w.wide, ctx, &status) ||
+         launch_spread(op, volumes, w.deep, w.high, w.wide, ctx, &status) ||
          launch_sums<false>(sums, volumes, w.deep, w.high, w.wide, ctx, &status))) {
       return status;
     }

@@ -144,7 +144,7 @@ struct PartPool<T, 8> {
 };
 
 template <class T, int kWide>
-GPU_KERNEL(kPoolThreads)
+GPU_KERNEL(kPoolThreads, 3)
 volume_parts(Largest<T> op, PartsGrid parts, int channels, ResultStrides strides,
              Axes<AdaptiveAxis> axes) {
   GPU_SHARED(float, values, kPoolThreads / 2 * kWide);

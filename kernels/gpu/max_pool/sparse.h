@@ -34,6 +34,29 @@ struct Places {
   uint32_t count;
 };
 
+// What the element at `place` gets from those of its windows that have it, if `mine` is the first
+// of these; index_of(window), grad_of(window).
+template <class IndexOf, class GradOf>
+GPU_DEVICE bool sum_of_first(const Range& deep, const Range& high, const Range& wide,
+                             const Axes<AdaptiveAxis>& axes, int mine, int place, IndexOf index_of,
+                             GradOf grad_of, float* sum) {
+  bool first = true, reaches = false;
+  *sum = 0;
+  for (int d = deep.begin; d < deep.end; ++d) {
+    for (int r = high.begin; r < high.end; ++r) {
+#pragma unroll 1
+      for (int c = wide.begin; c < wide.end; ++c) {
+        const int other = axes.result(d, r, c);
+        if (index_of(other) != place) continue;
+        if (other < mine) first = false;
+        if (other == mine) reaches = true;
+        *sum += grad_of(other);
+      }
+    }
+  }
+  return first && reaches;
+}
+
 template <class T>
 GPU_KERNEL(kPoolThreads)
 volume_sparse(LargestGradient<T> op, Grid grid, int channels, Places places,
@@ -51,24 +74,16 @@ volume_sparse(LargestGradient<T> op, Grid grid, int channels, Places places,
   const auto frame = static_cast<int>(rest);
   const Range deep = windows_of(axes.deep, frame, frame), high = windows_of(axes.high, row, row);
   const Range wide = windows_of(axes.wide, column, column);
-  float sum = 0;
-  bool first = true, reaches = false;
-  for (int d = deep.begin; d < deep.end; ++d) {
-    for (int r = high.begin; r < high.end; ++r) {
-#pragma unroll 1
-      for (int c = wide.begin; c < wide.end; ++c) {
-        const int other = axes.result(d, r, c);
-        const int64_t offset = image + int64_t{other} * channels;
-        int its[1];
-        load_indices(op.indices + offset, its);
-        if (its[0] != place[0]) continue;
-        if (other < mine) first = false;
-        if (other == mine) reaches = true;
-        sum += widen(op.grad_dst[offset]);
-      }
-    }
-  }
-  if (!first || !reaches) return;
+  float sum;
+  const auto index_of = [&](int other) {
+    int its[1];
+    load_indices(op.indices + image + int64_t{other} * channels, its);
+    return its[0];
+  };
+  const auto grad_of = [&](int other) {
+    return widen(op.grad_dst[image + int64_t{other} * channels]);
+  };
+  if (!sum_of_first(deep, high, wide, axes, mine, place[0], index_of, grad_of, &sum)) return;
   op.grad_src[at.image * op.src_image + int64_t{place[0]} * channels + at.group] = narrow<T>(sum);
 }
 

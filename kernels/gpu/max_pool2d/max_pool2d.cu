@@ -1,4 +1,5 @@
 // max_pool2d and its gradient on GPUs.
+#include "max_pool/thirds.h"
 #include "polyops/ops/pool2d.h"
 #include "pool2d/backward.h"
 #include "pool2d/calls.h"
@@ -65,7 +66,8 @@ int backward(const void* data, const polyops_context* ctx) {
                                    plane(a.grad_dst) * images.channels};
     int status;
     if (images.channels == 1 &&
-        ((is_square(a.window, 3, 1) && launch_gather<T, 3>(op, images, high, wide, ctx, &status)) ||
+        (launch_thirds<1>(op, images.count, 1, high, wide, ctx, &status) ||
+         (is_square(a.window, 3, 1) && launch_gather<T, 3>(op, images, high, wide, ctx, &status)) ||
          (is_square(a.window, 5, 1) &&
           launch_gather<T, 5>(op, images, high, wide, ctx, &status)))) {
       return status;

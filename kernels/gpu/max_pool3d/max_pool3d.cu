@@ -1,8 +1,10 @@
 // max_pool3d and its gradient on GPUs.
 #include "max_pool/cubes.h"
+#include "max_pool/frames.h"
 #include "max_pool/planes.h"
 #include "max_pool/share_out.h"
 #include "max_pool/taps.h"
+#include "max_pool/thirds.h"
 #include "max_pool/volume.h"
 #include "max_pool/windows.h"
 #include "max_pool/words.h"
@@ -70,6 +72,9 @@ int forward(const void* data, const polyops_context* ctx) {
         if constexpr (kWide == 1 && sizeof(T) == 2) {
           if (launch_words<T, C>(op, images, axes, ctx, &status)) return;
         }
+        if constexpr (kWide == 1) {
+          if (launch_frames(op, images, axes, ctx, &status)) return;
+        }
         status = launch_planes<T, kWide, C>(op, images, axes, ctx);
       };
       if ((kWide > 1 || images.channels == 1) && with_cube(a.window, planes)) return status;
@@ -85,9 +90,13 @@ int backward(const void* data, const polyops_context* ctx) {
   const Axes<Axis> axes = axes_of(a.grad_src, a.grad_dst, a.window);
   return with_type(a.grad_src.dtype, [&]<class T>() {
     const auto op = largest_gradient_of<T>(a.grad_src, a.grad_dst, a.indices, images);
+    int status = POLYOPS_OK;
+    if (images.channels == 1 && keeps_size(axes.deep) &&
+        launch_thirds<3>(op, images.count, axes.deep.in, axes.high, axes.wide, ctx, &status)) {
+      return status;
+    }
     return with_width<kChannels>(t, images, [&](auto width) {
       constexpr int kWide = width.value;
-      int status = POLYOPS_OK;
       bool launched = false;
       const auto cubes = [&]<class C>() {
         launched = launch_cubes<T, kWide, C>(op, images, axes, ctx, &status);

@@ -17,6 +17,7 @@
 #include "slides.h"
 #include "spread.h"
 #include "spread_bands.h"
+#include "spread_flat.h"
 #include "sums.h"
 #include "teams.h"
 
@@ -81,7 +82,10 @@ int launch_gradients(const AverageGradient<T>& op, const polyops_pool2d_window& 
                      const polyops_context* ctx) {
   int status = POLYOPS_OK;
   if (lies_side_by_side(images, high, wide)) {
-    if (launch_spread_bands(op, images, high, wide, ctx, &status)) return status;
+    if (launch_spread_flat(op, images, high, wide, ctx, &status) ||
+        launch_spread_bands(op, images, high, wide, ctx, &status)) {
+      return status;
+    }
     return launch_spread(op, images, high, wide, ctx);
   }
   if (launch_slide(op.grad_dst, op.grad_src, op.share, window, images, true, high, wide, ctx,

@@ -90,6 +90,12 @@ struct Axis {
   }
 };
 
+// Whether windows are of 3 elements, at every place.
+inline bool keeps_size(const Axis& axis) {
+  return axis.size == 3 && axis.stride.divisor == 1 && axis.padding == 1 && axis.dilation == 1 &&
+         axis.in == axis.out;
+}
+
 struct AdaptiveAxis {
   int in, out;
   Division by_in, by_out;

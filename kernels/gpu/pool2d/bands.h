@@ -5,6 +5,7 @@
 #define POLYOPS_GPU_POOL2D_BANDS_H_
 
 #include <cstdint>
+#include <type_traits>
 
 #include "average.h"
 #include "axis.h"
@@ -22,32 +23,41 @@ constexpr int kMostBandWide = 8 << 10;  // columns, whose sums find room
 struct Bands {
   uint32_t count;
   int of_block;
-  Division groups, rows, columns;  // of a band's columns; bands of a plane; windows of a band
+  bool twos;                       // rows are read two by two, as one that is whole packs
+  Division groups, rows, columns;  // of their columns; bands of a plane; windows of a band
 
   int sums() const { return of_block * static_cast<int>(groups.divisor); }
 };
 
-template <class T, int kWide>
-GPU_DEVICE void sum_band(const T* line, int rows, int pitch, float (&sums)[kWide]) {
-  for (int h = 0; h < rows; h += kBandRows, line += kBandRows * pitch) {
-    Tap<T, kWide> taps[kBandRows];
+// Of a few rows, of which each is there, or of which as many are.
+template <bool kWhole, class T, int kWide>
+GPU_DEVICE void sum_few_rows(const T* line, int rows, int pitch, float (&sums)[kWide]) {
+  Tap<T, kWide> taps[kBandRows];
 #pragma unroll
-    for (int r = 0; r < kBandRows; ++r) {
-      taps[r].fill(0);
-      if (h + r < rows) taps[r].load(line + r * pitch);
-    }
+  for (int r = 0; r < kBandRows; ++r) {
+    if constexpr (!kWhole) taps[r].fill(0);
+    if (kWhole || r < rows) taps[r].load(line + r * pitch);
+  }
 #pragma unroll
-    for (int r = 0; r < kBandRows; ++r) {
-      float x[kWide];
-      taps[r].get(x);
+  for (int r = 0; r < kBandRows; ++r) {
+    float x[kWide];
+    taps[r].get(x);
 #pragma unroll
-      for (int j = 0; j < kWide; ++j) sums[j] += x[j];
-    }
+    for (int j = 0; j < kWide; ++j) sums[j] += x[j];
   }
 }
 
+template <class T, int kWide>
+GPU_DEVICE void sum_band(const T* line, int rows, int pitch, float (&sums)[kWide]) {
+#pragma unroll 1
+  for (; rows >= kBandRows; rows -= kBandRows, line += kBandRows * pitch) {
+    sum_few_rows<true>(line, rows, pitch, sums);
+  }
+  if (rows > 0) sum_few_rows<false>(line, rows, pitch, sums);
+}
+
 template <class T, int kWide, class AnyAxis>
-GPU_KERNEL(kPoolThreads)
+GPU_KERNEL(kPoolThreads, kWide == 8 ? 5 : 6)
 pool2d_bands(Average<T> op, Bands b, AnyAxis high, AnyAxis wide) {
   GPU_DYNAMIC_SHARED(float, shared);  // [column of a group][band][group]
   const auto first = static_cast<uint32_t>(block_id()) * b.of_block;
@@ -61,8 +71,9 @@ pool2d_bands(Average<T> op, Bands b, AnyAxis high, AnyAxis wide) {
     const int row = static_cast<int>(take_remainder(b.rows, &image));
     const int top = high.first_inside(row), bottom = high.taps_end(row);
     float sums[kWide] = {};
-    sum_band<T, kWide>(op.src + int64_t{image} * op.src_image + top * wide.in + group * kWide,
-                       bottom - top, wide.in, sums);
+    const int pitch = wide.in << b.twos, rows = (bottom - top) >> b.twos;
+    sum_band<T, kWide>(op.src + int64_t{image} * op.src_image + top * wide.in + group * kWide, rows,
+                       pitch, sums);
 #pragma unroll
     for (int j = 0; j < kWide; ++j) shared[j * apart + item] = sums[j];
   }
@@ -74,8 +85,10 @@ pool2d_bands(Average<T> op, Bands b, AnyAxis high, AnyAxis wide) {
     const int row = static_cast<int>(take_remainder(b.rows, &image));
     const int left = wide.first_inside(column), right = wide.taps_end(column);
     AveragePool<1> pool;
-    for (int w = left; w < right; ++w) {
-      pool.sum[0] += shared[w % kWide * apart + band * b.groups.divisor + w / kWide];
+    for (int r = 0; r <= b.twos; ++r) {
+      for (int w = left + r * wide.in; w < right + r * wide.in; ++w) {
+        pool.sum[0] += shared[w % kWide * apart + band * b.groups.divisor + w / kWide];
+      }
     }
     op.store(pool, int64_t{first + band} * wide.out + column, 0, op.of_column(column, wide), row,
              high);
@@ -93,9 +106,10 @@ inline bool has_bands(const Images& images, const Axis& high, const Axis& wide) 
 
 template <class T, int kWide, class AnyAxis>
 int launch_bands_of(const Average<T>& op, const Images& images, const AnyAxis& high,
-                    const AnyAxis& wide, const polyops_context* ctx) {
-  const int groups = wide.in / kWide;
+                    const AnyAxis& wide, const polyops_context* ctx, bool twos = false) {
+  const int groups = (wide.in << twos) / kWide;
   Bands b;
+  b.twos = twos;
   b.count = static_cast<uint32_t>(images.count * high.out);
   b.of_block = groups < kPoolThreads ? kPoolThreads / groups : 1;
   b.groups = Division(static_cast<uint32_t>(groups));
@@ -107,10 +121,22 @@ int launch_bands_of(const Average<T>& op, const Images& images, const AnyAxis& h
                      high, wide);
 }
 
+// Whether rows of 16 bits, two by two, are packs where one is none.
+inline bool goes_by_twos(const Axis& high, const Axis& wide) {
+  return wide.in % 8 == 4 && 2 * wide.in <= kMostBandWide && high.size % 2 == 0 &&
+         high.padding == 0 && static_cast<int>(high.stride.divisor) == high.size &&
+         high.out * high.size == high.in;
+}
+
 template <class T, class AnyAxis>
 int launch_bands(const Average<T>& op, const Images& images, const AnyAxis& high,
                  const AnyAxis& wide, const polyops_context* ctx) {
   const bool aligned = reinterpret_cast<uintptr_t>(op.src) % 16 == 0;
+  if constexpr (kPack<T> == 8 && std::is_same_v<AnyAxis, Axis>) {
+    if (aligned && goes_by_twos(high, wide)) {
+      return launch_bands_of<T, 8>(op, images, high, wide, ctx, true);
+    }
+  }
   if (aligned && wide.in % 4 == 0) return launch_bands_of<T, 4>(op, images, high, wide, ctx);
   if (aligned && wide.in % 2 == 0) return launch_bands_of<T, 2>(op, images, high, wide, ctx);
   return launch_bands_of<T, 1>(op, images, high, wide, ctx);

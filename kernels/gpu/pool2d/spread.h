@@ -16,8 +16,8 @@ namespace polyops::gpu {
 namespace {
 
 // How the windows lie under kWide elements of a row that begin at a multiple of it: kWide / 2 of
-// two, one, or anyhow.
-enum class Under { kTwos, kOne, kAny };
+// two, one to each, one, or anyhow.
+enum class Under { kTwos, kEach, kOne, kAny };
 
 template <class T, int kWide, Under kUnder>
 GPU_DEVICE void load_shares(const AverageGradient<T>& op, const T* line, int column,
@@ -29,6 +29,12 @@ GPU_DEVICE void load_shares(const AverageGradient<T>& op, const T* line, int col
     tap.get(pairs);
 #pragma unroll
     for (int j = 0; j < kWide; ++j) x[j] = pairs[j / 2] * op.share;
+  } else if constexpr (kUnder == Under::kEach) {
+    Tap<T, kWide> tap;
+    tap.load(line + column);
+    tap.get(x);
+#pragma unroll
+    for (int j = 0; j < kWide; ++j) x[j] *= op.share;
   } else {
 #pragma unroll
     for (int j = 0; j < (kUnder == Under::kOne ? 1 : kWide); ++j) {
@@ -78,6 +84,7 @@ int launch_spread_of(const AverageGradient<T>& op, const Images& images, const A
   if constexpr (kWide > 1) {
     const bool aligned = reinterpret_cast<uintptr_t>(op.grad_dst) % 16 == 0;
     if (wide.size == 2 && aligned) return launch(pool2d_spread<T, kWide, Under::kTwos>);
+    if (wide.size == 1 && aligned) return launch(pool2d_spread<T, kWide, Under::kEach>);
     if (wide.size % kWide == 0) return launch(pool2d_spread<T, kWide, Under::kOne>);
   }
   return launch(pool2d_spread<T, kWide, Under::kAny>);

@@ -77,6 +77,16 @@ inline bool flatten(const polyops_tensor& pooled, const polyops_tensor& result,
   return false;
 }
 
+// The same of windows that lie one behind the other and have one element of a plane.
+inline bool flatten_columns(const polyops_tensor& pooled, const polyops_tensor& result,
+                            const polyops_pool3d_window& w, Flat* flat) {
+  for (int d = 0; d < 3; ++d) {
+    if (w.padding[d] != 0 || w.stride[d] != w.size[d] || (d > 0 && w.size[d] != 1)) return false;
+  }
+  *flat = {joined(pooled, 3), joined(result, 3), {{w.size[0], 1}, {w.size[0], 1}, {0, 0}, {1, 1}}};
+  return true;
+}
+
 // By that op's kernel, if it takes it. What that returned, or POLYOPS_DECLINED.
 template <class Args>
 int launch_as(KernelList op, int number, const Args& args, const polyops_context* ctx) {
