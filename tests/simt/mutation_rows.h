@@ -188,23 +188,31 @@ Calls cross_entropy() {
   return all;
 }
 
-// Few classes; all others meet nowhere.
+// Few classes, and tiles of pixels; all others meet nowhere.
 Calls cross_entropy_backward() {
   Calls all = {"cross_entropy_backward", {}};
-  all.calls.push_back([](const polyops_kernel& kernel) {
-    const Buffer src = random({300, 9}, 1), grad = random({}, 2);
-    const Buffer stats = random({300, POLYOPS_CROSS_ENTROPY_STATS}, 3);
-    const Buffer result(POLYOPS_FLOAT32, {300, 9});
-    Buffer target(POLYOPS_INT64, {300});
-    target.fill([](int64_t i) { return (i * 5) % 9; });
-    const polyops_cross_entropy_backward_args args = {sizeof args,   POLYOPS_NLL_LOSS_SUM,
-                                                      -100,          0,
-                                                      grad.view(),   src.view(),
-                                                      target.view(), absent(),
-                                                      stats.view(),  absent(),
-                                                      result.view()};
-    return run(kernel, args, {&result});
-  });
+  for (const Sizes& sizes : {Sizes{300, 9}, Sizes{2, 9, 131}}) {
+    all.calls.push_back([sizes](const polyops_kernel& kernel) {
+      const bool pixels = sizes.size() == 3;
+      const Buffer src = random(sizes, 1), grad = random({}, 2);
+      const Buffer stats = random({sizes[0], POLYOPS_CROSS_ENTROPY_STATS}, 3);
+      const Buffer result(POLYOPS_FLOAT32, sizes);
+      Buffer target(POLYOPS_INT64, pixels ? Sizes{sizes[0], sizes[2]} : Sizes{sizes[0]});
+      target.fill([](int64_t i) { return (i * 5) % 9; });
+      const polyops_cross_entropy_backward_args args = {sizeof args,
+                                                        POLYOPS_NLL_LOSS_SUM,
+                                                        -100,
+                                                        0,
+                                                        grad.view(),
+                                                        src.view(),
+                                                        target.view(),
+                                                        absent(),
+                                                        pixels ? absent() : stats.view(),
+                                                        absent(),
+                                                        result.view()};
+      return run(kernel, args, {&result});
+    });
+  }
   return all;
 }
 

@@ -8,6 +8,7 @@
 #include "place.h"
 #include "softmax/park.h"
 #include "sums.h"
+#include "tile.h"
 
 namespace polyops::gpu {
 namespace {
@@ -23,7 +24,8 @@ struct PixelsBackwardCall {
   const float* total;  // null: not divided by it
   float keep, spread;  // as forward
   T* grad_src;
-  int parked;  // chunks
+  int parked;  // chunks; of no tiles
+  bool alike;  // tiles' planes are as far behind 16 bytes as those of grad_src
 };
 
 // In float32 a label's gradient, p - 1 where it is likely, is from the sum of all others: the
@@ -78,15 +80,14 @@ struct PixelGradients {
   }
 };
 
-template <class T, bool kWeighted>
-GPU_DEVICE void write_classes(const PixelsBackwardCall<T>& c, const Place& at, const Labels& labels,
+// store(k, x): of that class.
+template <class T, bool kWeighted, class Store>
+GPU_DEVICE void write_classes(const PixelsBackwardCall<T>& c, const Labels& labels,
                               const PixelGradients<T, kWeighted>& gradients,
-                              const Quad<T> (&quads)[kRows<T>], int begin) {
-  const Tiling& t = c.tiling;
-  T* out = c.grad_src + (int64_t{at.image} * t.classes + begin) * t.pixels + at.first;
+                              const Quad<T> (&quads)[kRows<T>], int begin, Store store) {
 #pragma unroll
   for (int k = 0; k < kRows<T>; ++k) {
-    if (begin + k >= t.classes) break;
+    if (begin + k >= c.tiling.classes) break;
     float w = 1, x[kQuad];
     if constexpr (kWeighted) w = c.weights.at(begin + k);
     unpack(quads[k], x);
@@ -94,9 +95,14 @@ GPU_DEVICE void write_classes(const PixelsBackwardCall<T>& c, const Place& at, c
     for (int j = 0; j < kQuad; ++j) {
       x[j] = gradients(x[j], j, w, labels.target[j] == begin + k);
     }
-    store_class(t, at, out, x);
-    out += t.pixels;
+    store(begin + k, x);
   }
+}
+
+// Where the gradients of the block's image begin.
+template <class T>
+GPU_DEVICE T* image_gradients(const PixelsBackwardCall<T>& c, const Place& at) {
+  return c.grad_src + int64_t{at.image} * c.tiling.classes * c.tiling.pixels;
 }
 
 template <class T, bool kWeighted>
@@ -121,9 +127,12 @@ cross_entropy_pixels_backward(const PixelsBackwardCall<T> c) {
   load_classes(c.src, c.tiling, at, begin, classes - begin, x);
   absorb_classes<T, false, kApart<T>>(x, begin, classes - begin, c.weights, targets, &sums);
   const PixelGradients<T, kWeighted> gradients(c, at, labels, sums);
+  T* const out = image_gradients(c, at) + at.first;
 #pragma unroll 1
   for (;;) {
-    write_classes(c, at, labels, gradients, x, begin);
+    write_classes(c, labels, gradients, x, begin, [&](int k, const float(&y)[kQuad]) {
+      store_class(c.tiling, at, out + int64_t{k} * c.tiling.pixels, y);
+    });
     begin -= kRows<T>;
     if (--chunk < 0) break;
     if (park.has(chunk)) {
@@ -132,6 +141,53 @@ cross_entropy_pixels_backward(const PixelsBackwardCall<T> c) {
       load_classes(c.src, c.tiling, at, begin, kRows<T>, x);
     }
   }
+}
+
+// The thread's gradients: to memory, or in the place of its scores, whose tile is stored then.
+template <class T, bool kWeighted>
+GPU_DEVICE void write_tile(const PixelsBackwardCall<T>& c, const Place& at, const Labels& labels,
+                           const PixelTile<T>& tile) {
+  const int* const targets = kApart<T> ? labels.target : nullptr;
+  PixelSums<T, Smooth::kNone> sums;
+  Quad<T> x[kRows<T>];
+  const int classes = c.tiling.classes;
+  int begin = 0;
+#pragma unroll 1
+  for (; begin + kRows<T> <= classes; begin += kRows<T>) {
+    tile.load(begin, kRows<T>, x);
+    absorb_classes<T, true, kApart<T>>(x, begin, kRows<T>, c.weights, targets, &sums);
+  }
+  if (begin < classes) {
+    tile.load(begin, classes - begin, x);
+    absorb_classes<T, false, kApart<T>>(x, begin, classes - begin, c.weights, targets, &sums);
+  }
+  const PixelGradients<T, kWeighted> gradients(c, at, labels, sums);
+  T* const out = image_gradients(c, at) + at.first;
+#pragma unroll 1
+  for (begin = 0; begin < classes; begin += kRows<T>) {
+    tile.load(begin, classes - begin, x);
+    write_classes(c, labels, gradients, x, begin, [&](int k, const float(&y)[kQuad]) {
+      if (!c.alike) return store_class(c.tiling, at, out + int64_t{k} * c.tiling.pixels, y);
+#pragma unroll
+      for (int j = 0; j < kQuad; ++j) *tile.of(k, j) = narrow<T>(y[j]);
+    });
+  }
+}
+
+template <class T, bool kWeighted>
+GPU_KERNEL(kPixelThreads, 5)
+cross_entropy_tile_backward(const PixelsBackwardCall<T> c) {
+  GPU_DYNAMIC_SHARED(T, memory);
+  const Place at(c.tiling);
+  const PixelTile<T> tile(memory, c.src, c.tiling, at);
+  tile.fetch();
+  const Labels labels = labels_of(c.targets, c.weights, c.tiling, at);
+  wait_copies<0>();
+  barrier();
+  if (at.inside) write_tile<T, kWeighted>(c, at, labels, tile);
+  if (!c.alike) return;
+  barrier();
+  tile.store(image_gradients(c, at) + at.begin, c.tiling.pixels);
 }
 
 }  // namespace

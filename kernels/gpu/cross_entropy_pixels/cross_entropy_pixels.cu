@@ -5,12 +5,21 @@
 #include "polyops/ops/cross_entropy.h"
 #include "shared_memory.h"
 #include "table.h"
+#include "tile.h"
 
 namespace polyops::gpu {
 namespace {
 
 // Beyond it few threads would walk for long.
 constexpr int64_t kMostPixelClasses = 1024;
+
+template <class T, Smooth kSmooth>
+int launch_losses(const PixelsCall<T>& call, int64_t blocks, bool tiles,
+                  const polyops_context* ctx) {
+  const size_t bytes = tiles ? tile_bytes<T>(call.tiling.classes) : 0;
+  return gpu::launch(tiles ? cross_entropy_tile<T, kSmooth> : cross_entropy_pixels<T, kSmooth>,
+                     {blocks, kPixelThreads, bytes}, ctx, call);
+}
 
 template <class T>
 int launch_pixels(const polyops_cross_entropy_args& a, const polyops_context* ctx) {
@@ -27,10 +36,10 @@ int launch_pixels(const polyops_cross_entropy_args& a, const polyops_context* ct
                               none ? dst : nullptr,
                               step_of(a.dst, a.reduction),
                               none ? nullptr : scratch};
-  const auto kernel = call.spread == 0               ? cross_entropy_pixels<T, Smooth::kNone>
-                      : call.weights.data == nullptr ? cross_entropy_pixels<T, Smooth::kEqual>
-                                                     : cross_entropy_pixels<T, Smooth::kWeighted>;
-  const int status = gpu::launch(kernel, {blocks, kPixelThreads}, ctx, call);
+  const auto launch = call.spread == 0               ? launch_losses<T, Smooth::kNone>
+                      : call.weights.data == nullptr ? launch_losses<T, Smooth::kEqual>
+                                                     : launch_losses<T, Smooth::kWeighted>;
+  const int status = launch(call, blocks, fits_tile<T>(a.src, ctx), ctx);
   if (status != POLYOPS_OK || none) return status;
   const bool mean = a.reduction == POLYOPS_NLL_LOSS_MEAN;
   const bool counted = mean && polyops_is_present(&a.total_weight) != 0;
@@ -48,14 +57,22 @@ int parked_chunks(int64_t classes, const polyops_context* ctx) {
   return static_cast<int>(chunks < room ? chunks : room);
 }
 
+// Whether tiles of gradients are stored as tiles of scores are read. Quads are stored as they are.
+template <class T>
+bool are_alike(const polyops_tensor& src, const polyops_tensor& grad, bool quads) {
+  return !quads && polyops_is_contiguous(&src) != 0 &&
+         misplaced(static_cast<const T*>(src.data)) == misplaced(static_cast<const T*>(grad.data));
+}
+
 template <class T>
 int launch_pixels_backward(const polyops_cross_entropy_backward_args& a,
                            const polyops_context* ctx) {
   const int64_t classes = a.src.sizes[1];
   const bool mean = a.reduction == POLYOPS_NLL_LOSS_MEAN;
+  const bool quads = has_quads<T>(a.src) && has_quads<T>(a.grad_src);
   const PixelsBackwardCall<T> call = {
       scores_of<T>(a.src),
-      tiling_of(a.src, has_quads<T>(a.src) && has_quads<T>(a.grad_src)),
+      tiling_of(a.src, quads),
       static_cast<const T*>(a.grad_dst.data),
       step_of(a.grad_dst, a.reduction),
       targets_of(a.target, a.ignore_index, classes),
@@ -64,8 +81,14 @@ int launch_pixels_backward(const polyops_cross_entropy_backward_args& a,
       static_cast<float>(1 - a.label_smoothing),
       static_cast<float>(a.label_smoothing / classes),
       static_cast<T*>(a.grad_src.data),
-      parked_chunks<T>(classes, ctx)};
+      parked_chunks<T>(classes, ctx),
+      are_alike<T>(a.src, a.grad_src, quads)};
   const bool weighted = call.spread != 0 && call.weights.data != nullptr;
+  if (fits_tile<T>(a.src, ctx)) {
+    return gpu::launch(
+        weighted ? cross_entropy_tile_backward<T, true> : cross_entropy_tile_backward<T, false>,
+        {pixel_blocks(a.src), kPixelThreads, tile_bytes<T>(classes)}, ctx, call);
+  }
   const size_t bytes = sizeof(Quad<T>) * kRows<T> * kPixelThreads * call.parked;
   return gpu::launch(
       weighted ? cross_entropy_pixels_backward<T, true> : cross_entropy_pixels_backward<T, false>,

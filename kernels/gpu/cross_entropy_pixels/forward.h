@@ -9,6 +9,7 @@
 #include "place.h"
 #include "reduce.h"
 #include "sums.h"
+#include "tile.h"
 
 namespace polyops::gpu {
 namespace {
@@ -25,20 +26,21 @@ struct PixelsCall {
   float* parts;  // with _MEAN and _SUM
 };
 
-template <class T, Smooth kSmooth>
-GPU_DEVICE void walk_classes(const PixelsCall<T>& c, const Place& at, const Labels& labels,
-                             PixelSums<T, kSmooth>* sums) {
+// load(begin, rows, x): so many classes of the thread's pixels.
+template <class T, Smooth kSmooth, class Load>
+GPU_DEVICE void walk_classes(const PixelsCall<T>& c, const int* targets,
+                             PixelSums<T, kSmooth>* sums, Load load) {
   Quad<T> x[kRows<T>];
   int begin = 0;
 #pragma unroll 1
   for (; begin + kRows<T> <= c.tiling.classes; begin += kRows<T>) {
-    load_classes(c.src, c.tiling, at, begin, kRows<T>, x);
-    absorb_classes<T, true>(x, begin, kRows<T>, c.weights, labels.target, sums);
+    load(begin, kRows<T>, x);
+    absorb_classes<T, true>(x, begin, kRows<T>, c.weights, targets, sums);
   }
   const int rows = c.tiling.classes - begin;
   if (rows == 0) return;
-  load_classes(c.src, c.tiling, at, begin, rows, x);
-  absorb_classes<T, false>(x, begin, rows, c.weights, labels.target, sums);
+  load(begin, rows, x);
+  absorb_classes<T, false>(x, begin, rows, c.weights, targets, sums);
 }
 
 // Of the j-th pixel.
@@ -55,6 +57,30 @@ GPU_DEVICE float loss_of(const PixelsCall<T>& c, const Labels& labels,
   return loss;
 }
 
+// Adds the losses and weights of the thread's pixels to `part`.
+template <class T, Smooth kSmooth>
+GPU_DEVICE void finish_pixels(const PixelsCall<T>& c, const Place& at, const Labels& labels,
+                              const PixelSums<T, kSmooth>& sums, float (&part)[2]) {
+#pragma unroll
+  for (int j = 0; j < kQuad; ++j) {
+    const float loss = loss_of(c, labels, sums, j);
+    part[0] += loss;
+    part[1] += labels.weight[j];
+    if (c.dst != nullptr && at.has(c.tiling, j)) {
+      c.dst[at.sample(c.tiling, j) * c.dst_step] = narrow<T>(loss);
+    }
+  }
+}
+
+template <class T>
+GPU_DEVICE void leave_part(const PixelsCall<T>& c, float (&part)[2], float* shared) {
+  if (c.parts == nullptr) return;
+  sum_team(part, block_threads(), shared);
+  if (thread_id() != 0) return;
+  c.parts[2 * block_id()] = part[0];
+  c.parts[2 * block_id() + 1] = part[1];
+}
+
 template <class T, Smooth kSmooth>
 GPU_KERNEL(kPixelThreads, kSmooth == Smooth::kNone ? 5 : 4)
 cross_entropy_pixels(const PixelsCall<T> c) {
@@ -64,22 +90,37 @@ cross_entropy_pixels(const PixelsCall<T> c) {
   if (at.inside) {
     const Labels labels = labels_of(c.targets, c.weights, c.tiling, at);
     PixelSums<T, kSmooth> sums;
-    walk_classes(c, at, labels, &sums);
+    walk_classes(c, labels.target, &sums, [&](int begin, int rows, Quad<T>(&x)[kRows<T>]) {
+      load_classes(c.src, c.tiling, at, begin, rows, x);
+    });
+    finish_pixels(c, at, labels, sums, part);
+  }
+  leave_part(c, part, shared);
+}
+
+template <class T, Smooth kSmooth>
+GPU_KERNEL(kPixelThreads, 6)
+cross_entropy_tile(const PixelsCall<T> c) {
+  GPU_SHARED(float, shared, 2 * kMostWaves);
+  GPU_DYNAMIC_SHARED(T, memory);
+  const Place at(c.tiling);
+  const PixelTile<T> tile(memory, c.src, c.tiling, at);
+  tile.fetch();
+  const Labels labels = labels_of(c.targets, c.weights, c.tiling, at);
+  wait_copies<0>();
+  barrier();
+  float part[2] = {0, 0};
+  if (at.inside) {
+    PixelSums<T, kSmooth> sums;
+    walk_classes(c, nullptr, &sums,
+                 [&](int begin, int rows, Quad<T>(&x)[kRows<T>]) { tile.load(begin, rows, x); });
 #pragma unroll
     for (int j = 0; j < kQuad; ++j) {
-      const float loss = loss_of(c, labels, sums, j);
-      part[0] += loss;
-      part[1] += labels.weight[j];
-      if (c.dst != nullptr && at.has(c.tiling, j)) {
-        c.dst[at.sample(c.tiling, j) * c.dst_step] = narrow<T>(loss);
-      }
+      if (labels.target[j] >= 0) sums.label[j] = widen(*tile.of(labels.target[j], j));
     }
+    finish_pixels(c, at, labels, sums, part);
   }
-  if (c.parts == nullptr) return;
-  sum_team(part, block_threads(), shared);
-  if (thread_id() != 0) return;
-  c.parts[2 * block_id()] = part[0];
-  c.parts[2 * block_id() + 1] = part[1];
+  leave_part(c, part, shared);
 }
 
 }  // namespace

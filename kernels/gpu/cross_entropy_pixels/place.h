@@ -82,14 +82,16 @@ struct Tiling {
 };
 
 struct Place {
-  uint32_t image, first;
+  uint32_t image;
+  uint32_t begin;  // of the block's pixels
+  uint32_t first;
   uint32_t step;  // to the next of its pixels
   bool inside;    // has pixels
   bool whole;     // all of the block's are there
 
   GPU_DEVICE explicit Place(const Tiling& t) {
     image = static_cast<uint32_t>(block_id());
-    const uint32_t begin = take_remainder(t.tiles, &image) * kTile;
+    begin = take_remainder(t.tiles, &image) * kTile;
     step = t.quads ? 1 : kPixelThreads;
     first = begin + thread_id() * (t.quads ? kQuad : 1);
     inside = first < t.pixels;
