@@ -31,14 +31,14 @@ forward_ragged(ForwardCall<Norm, T, P> call, int team, int rounds) {
   const T* const first = call.src + at[0];
   const Share<T> of(Cut<T>(first, call.n), lane, team, rounds);
   const ParametersOf<Norm, T, P> parameters = parameters_of(call, {0, call.n}, first, memory);
-  NextRow<T, kRowPacks> next = {memory + parameters.words(), nullptr, {}};
+  NextRow<T, kRowPacks> next(memory + parameters.words());
   next.open(call, 0, begin + mine, of);
 #pragma unroll 1
   for (int turn = 0; turn < count && begin < rows; ++turn) {
     const uint32_t row = begin + mine;
     const bool ours = row < rows;  // all lanes come to the sums
-    Part<T, kRowPacks> x = {};
-    if (ours) next.take(of, &x);
+    Part<T, kRowPacks> x;
+    next.take(of, &x);
     T* const dst = next.dst;
     begin += turns.step();
     if (turn + 1 < count) next.open(call, 0, begin + mine, of);
