@@ -26,8 +26,10 @@ struct Ring {
 
   Words* mine;
 
-  GPU_DEVICE explicit Ring(Words* memory)
-      : mine(memory + thread_id() / kHalfWave * (kWords * kHalfWave) + thread_id() % kHalfWave) {}
+  // What leads to them is computed once.
+  GPU_DEVICE Ring(Words* memory, int before)
+      : mine(memory + forgotten(before + thread_id() / kHalfWave * (kWords * kHalfWave) +
+                                thread_id() % kHalfWave)) {}
   GPU_DEVICE static int round(int place) { return place < kPlaces ? place : place - kPlaces; }
   // first: the place of the row's first quarter.
   GPU_DEVICE Words* place(int first, int tensor, int pack) const {
@@ -84,7 +86,7 @@ backward_sections(BackwardCall<Norm, T, P> call, int32_t elements) {
   const Cut<T> cut(section.n / kPack<T>);
   const Weight<T, P> weights = {
       {section.of(call.weight)}, memory, call.staged, {section.n, 0, kPack<T>}};
-  const OfRing ring(memory + weights.words());
+  const OfRing ring(memory, weights.words());
   ColumnSums<Norm, T> columns = {};
   BackwardRow<Norm, T, P> row = {}, next = {}, later = {};
   const T *in[2] = {}, *in_later[2] = {};
