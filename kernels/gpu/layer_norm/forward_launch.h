@@ -100,13 +100,13 @@ int forward_contiguous(const void* p, const polyops_context* ctx) {
   const Shape shape = shape_of(a.src, a.normalized_rank);
   return with_types<Norm>(a.src.dtype, any_parameter<Norm>(a), [&]<class T, class P>() {
     const ForwardCall<Norm, T, P> call = make_forward<Norm, T, P>(a, shape);
-    const auto takes = [&](const Fitting& fitting) {
-      return shape.n / kPack<T> <= int64_t{kRowPacks} * fitting.threads;
+    const auto takes = [&](int threads) {
+      return shape.n / kPack<T> <= int64_t{kRowPacks} * threads;
     };
     if (is_aligned(call)) {
-      return takes(kRowFitting) ? launch_rows(call, ctx) : launch_sections(call, ctx);
+      return takes(kRowFitting.threads) ? launch_rows(call, ctx) : launch_sections(call, ctx);
     }
-    return takes(kRaggedFitting) ? launch_ragged(call, ctx) : launch_cluster(call, ctx);
+    return takes(kRaggedRow) ? launch_ragged(call, ctx) : launch_cluster(call, ctx);
   });
 }
 

@@ -65,13 +65,12 @@ inline int row_team(int64_t rows, int64_t packs, int most, const polyops_context
 template <class Norm, class T, class P>
 int launch_ragged(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
   const int64_t packs = call.n / kPack<T>;
-  const int team = row_team(call.row_count, packs, kRaggedFitting.threads, ctx);
-  const int threads =
-      team <= kHalfWave ? threads_of(call.row_count, team, kRaggedFitting.threads) : team;
+  const int team = row_team(call.row_count, packs, kRaggedRow, ctx);
+  const int threads = team <= kHalfWave ? threads_of(call.row_count, team, kRaggedTeams) : team;
   const int64_t slots = int64_t{16} * kRowPacks * threads;
   const int64_t all = slots + stage_parameters(&call, call.n, most_shared(ctx));
   int blocks = kRaggedFitting.threads * kRaggedFitting.blocks / threads;
-  while (blocks * threads > kRaggedFitting.threads && shared_of_block(ctx, blocks) < all) --blocks;
+  while (blocks * threads > kRaggedRow && shared_of_block(ctx, blocks) < all) --blocks;
   const int64_t bytes =
       slots + stage_parameters(&call, call.n, shared_of_block(ctx, blocks) - slots);
   const Plan plan = plan_turns(call.row_count, threads / team, call.ragged ? kPack<T> : 1,

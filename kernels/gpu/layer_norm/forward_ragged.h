@@ -11,8 +11,10 @@
 namespace polyops::gpu {
 namespace {
 
-// With 80 registers, of three blocks, some spill.
-constexpr Fitting kRaggedFitting = {256, 2};
+// With 96 registers, the most threads without spills, in blocks of any size: with 80 some spill.
+constexpr Fitting kRaggedFitting = {320, 2};
+constexpr int kRaggedRow = 256;    // threads of a row at most
+constexpr int kRaggedTeams = 128;  // of a block of several rows
 
 template <class Norm, class T, class P>
 GPU_KERNEL(kRaggedFitting.threads, kRaggedFitting.blocks)
