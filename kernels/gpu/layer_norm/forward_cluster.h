@@ -63,7 +63,7 @@ forward_cluster(ForwardCall<Norm, T, P> call, int32_t elements) {
   ClusterTable<kPosted<Norm>> table = {box, tables};
   const auto count = static_cast<float>(section.n);
   const auto whole_row = [&](float pivot, float(&sums)[2], float* room) {
-    const Spread spread = combine<Norm>(pivot, sums, of, room, reciprocal_fast(count));
+    const Spread spread = combine<Norm, true>(pivot, sums, of, room, reciprocal_fast(count));
     return merge_cluster<Norm>(spread, count, call.inv_n, &table);
   };
   open_mailbox(box);

@@ -11,7 +11,7 @@
 namespace polyops::gpu {
 namespace {
 
-// With 96 registers, the most threads without spills, in blocks of any size: with 80 some spill.
+// With 96 registers, in blocks of any size: with 80 many spill, with 96 those of mixed dtypes, few.
 constexpr Fitting kRaggedFitting = {320, 2};
 constexpr int kRaggedRow = 256;    // threads of a row at most
 constexpr int kRaggedTeams = 128;  // of a block of several rows
@@ -47,7 +47,7 @@ forward_ragged(ForwardCall<Norm, T, P> call, int team, int rounds) {
     const Moments m =
         row_moments<Norm>(&x, of, true, shared + turn % 2 * 2 * kMomentsShared, call.inv_n,
                           call.eps, [&](float pivot, float(&sums)[2], float* room) {
-                            return combine<Norm>(pivot, sums, of, room, call.inv_n);
+                            return combine<Norm, true>(pivot, sums, of, room, call.inv_n);
                           });
     if (turn == 0) {
       parameters.stage();

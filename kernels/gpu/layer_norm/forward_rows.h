@@ -101,7 +101,7 @@ forward_rows(ForwardCall<Norm, T, P> call, Teams teams) {
                                       });
   if (!ours) return;
   if (of.lane == 0) store_moments(call, row, m);
-  constexpr bool kEarly = sizeof(T) == sizeof(float);  // registers
+  constexpr bool kEarly = sizeof(T) == sizeof(float) || !Norm::kCentered;  // registers
   if (parameters.all_given()) {
     store_aligned<true, kEarly, Norm>(x.packs, m, parameters, call.dst + at[1], of);
   } else {

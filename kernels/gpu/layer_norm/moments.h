@@ -168,8 +168,9 @@ GPU_DEVICE Spread merge_spreads(const float* table, int stride, int slot, bool h
 constexpr int kMomentsShared = kSpreadValues * kMostWaves;
 
 // Of what the team has, n elements, from the sums of each lane. `shared`: kMomentsShared elements
-// that nobody uses since the last barrier.
-template <class Norm, class T>
+// that nobody uses since the last barrier. kAsksFew: of a few waves fewer lanes merge, which takes
+// registers.
+template <class Norm, bool kAsksFew = false, class T>
 GPU_DEVICE Spread combine(float pivot, float (&sums)[2], const Share<T>& of, float* shared,
                           float inv_n) {
   if constexpr (!Norm::kCentered) {
@@ -193,9 +194,11 @@ GPU_DEVICE Spread combine(float pivot, float (&sums)[2], const Share<T>& of, flo
   barrier();
   constexpr int kFew = 4;
   const int waves = of.team / wave_size();
-  const int slot = waves <= kFew ? in_wave % kFew : in_wave;
-  if (waves <= kFew) return merge_spreads(shared, kMostWaves, slot, slot < waves, kFew, inv_n);
-  return merge_spreads(shared, kMostWaves, slot, slot < waves, wave_size(), inv_n);
+  if (kAsksFew && waves <= kFew) {
+    const int slot = in_wave % kFew;
+    return merge_spreads(shared, kMostWaves, slot, slot < waves, kFew, inv_n);
+  }
+  return merge_spreads(shared, kMostWaves, in_wave, in_wave < waves, wave_size(), inv_n);
 }
 
 template <class T, int kPacks>
