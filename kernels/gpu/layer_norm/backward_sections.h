@@ -105,10 +105,9 @@ backward_sections(BackwardCall<Norm, T, P> call, int32_t elements) {
   }
   close_copies();
   wait_copies<2>();  // the weight
-  barrier();
   ClusterTable<Norm::kSums> table = {box, tables};
   open_mailbox(box);
-  cluster_barrier();  // all have begun
+  cluster_barrier();  // all have begun, and see the weight
   int first = 0;
   for (int turn = 0; turn < count && begin < rows; ++turn) {
     begin += step;
