@@ -333,11 +333,14 @@ TEST(LayerNormBackward, MatchesReference) {
   }
 }
 
-// Of which a cluster has room for one at a time: each pack is followed by the next row's.
+// Of which a block has room for one and a part: so many that their places go round, in blocks of
+// which some lanes have a pack more.
 TEST(LayerNormBackward, LongestRowsOfAClusterByTurns) {
   if (!is_gpu()) return;
-  check_backward({"contiguous", {3, 90000}, 1}, kGpuTypes[0], true, {true, true, true});
-  check_backward({"contiguous", {3, 90000}, 1}, kGpuTypes[0], true, {false, true, true});
+  for (const Types& types : {kGpuTypes[0], kGpuTypes[3]}) {
+    check_backward({"contiguous", {15, 16400}, 1}, types, true, {true, true, true});
+  }
+  check_backward({"contiguous", {4, 16400}, 1}, kGpuTypes[0], true, {false, true, true});
 }
 
 // Whose rstd squared is 0, or whose mean times rstd is beyond float32: rows of equal elements.

@@ -46,19 +46,19 @@ struct BackwardCall {
 };
 
 // Where a thread's packs of a row arrive: kBackwardPacks, then those that its elements at the ends
-// lie in. Nobody else looks there. Those of kHalfWave threads lie side by side, so that places of a
-// thread are a constant apart.
+// lie in; of grad and src in turn. Nobody else looks there. Those of kHalfWave threads lie side by
+// side, so that places of a thread in a stage are a constant apart.
 template <class T>
 struct Slots {
   Words* mine;
-  int each;  // per tensor
+  int of_stage;  // words
 
   GPU_DEVICE Slots(Words* memory, int per_tensor, int stages)
-      : mine(memory + thread_id() / kHalfWave * (stages * 2 * per_tensor * kHalfWave) +
-             thread_id() % kHalfWave),
-        each(per_tensor) {}
+      : of_stage(2 * per_tensor * kHalfWave) {
+    mine = memory + thread_id() / kHalfWave * (stages * of_stage) + thread_id() % kHalfWave;
+  }
   GPU_DEVICE Words* place(int stage, int tensor, int slot) const {
-    return mine + ((stage * 2 + tensor) * each + slot) * kHalfWave;
+    return mine + stage * of_stage + (slot * 2 + tensor) * kHalfWave;
   }
 };
 
@@ -99,15 +99,10 @@ GPU_DEVICE void copy_rows(const Cut<T>& cut, const T* (&rows)[2], int lane, int 
 
 // Of an end's 16 bytes the element at that place of them.
 template <class T>
-GPU_DEVICE float pick(const Words& words, int at) {
-  at &= kPack<T> - 1;
-  if constexpr (sizeof(T) == 4) {
-    return float_of_bits(words.w[at]);
-  } else {
-    float first, second;
-    widen2<T>(words.w[at / 2], &first, &second);
-    return at % 2 == 0 ? first : second;
-  }
+GPU_DEVICE float pick(const Words* words, int at) {
+  T x;
+  __builtin_memcpy(&x, reinterpret_cast<const T*>(words) + (at & (kPack<T> - 1)), sizeof(T));
+  return widen(x);
 }
 
 // grad_weight, grad_bias, as many as there are parameters.
@@ -178,19 +173,24 @@ struct Normal {
 template <class T, class P>
 using Weight = Parameters<T, P, 1>;
 
-// Calls f(k, grad, src, weight) for each pack of the lane.
-template <class T, class P, class F>
-GPU_DEVICE void for_each_pack(const Slots<T>& slots, int stage, const Weight<T, P>& weights,
+// f(k, grad, src, weight) of the lane's pack k, the row's at.
+template <class Places, class T, class P, class F>
+GPU_DEVICE void with_pack(const Places& slots, int stage, const Weight<T, P>& weights,
+                          const Cut<T>& cut, int k, int at, F f) {
+  float grad[kPack<T>], x[kPack<T>], weight[kPack<T>];
+  unpack<T>(*slots.place(stage, 0, k), grad);
+  unpack<T>(*slots.place(stage, 1, k), x);
+  weights.fetch(0, at + (cut.shift != 0), weight);
+  f(k, grad, x, weight);
+}
+template <class Places, class T, class P, class F>
+GPU_DEVICE void for_each_pack(const Places& slots, int stage, const Weight<T, P>& weights,
                               const Cut<T>& cut, int lane, int team, F f) {
 #pragma unroll
   for (int k = 0; k < kBackwardPacks<T>; ++k) {
     const int at = lane + k * team;
     if (at >= cut.whole) break;
-    float grad[kPack<T>], x[kPack<T>], weight[kPack<T>];
-    unpack<T>(*slots.place(stage, 0, k), grad);
-    unpack<T>(*slots.place(stage, 1, k), x);
-    weights.fetch(0, at + (cut.shift != 0), weight);
-    f(k, grad, x, weight);
+    with_pack(slots, stage, weights, cut, k, at, f);
   }
 }
 
@@ -200,16 +200,16 @@ GPU_DEVICE void for_each_end_of(const BackwardRow<Norm, T, P>& row, const Slots<
                                 int stage, const Weight<T, P>& weights, const Cut<T>& cut, int lane,
                                 int team, F f) {
   for_each_end<kMostEnds<T>>(cut, lane, team, [&](int e, int at) {
-    const float grad = pick<T>(*slots.place(stage, 0, kBackwardPacks<T> + e), row.grad_shift + at);
-    const float x = pick<T>(*slots.place(stage, 1, kBackwardPacks<T> + e), row.src_shift + at);
+    const float grad = pick<T>(slots.place(stage, 0, kBackwardPacks<T> + e), row.grad_shift + at);
+    const float x = pick<T>(slots.place(stage, 1, kBackwardPacks<T> + e), row.src_shift + at);
     f(e, at, grad, x, weights.one(0, at));
   });
 }
 
 // Adds to the columns; sums: of g = grad weight, where there is a mean, and last of g x_hat.
-template <bool kRagged, class Norm, class T, class P>
+template <bool kRagged, class Places, class Norm, class T, class P>
 GPU_DEVICE void sum_row(const BackwardRow<Norm, T, P>& row, const Normal<Norm>& normal,
-                        const Slots<T>& slots, int stage, const Weight<T, P>& weights,
+                        const Places& slots, int stage, const Weight<T, P>& weights,
                         const Cut<T>& cut, int lane, int team, ColumnSums<Norm, T>* columns,
                         float (&sums)[Norm::kSums]) {
   constexpr int kLast = Norm::kSums - 1;
@@ -244,33 +244,43 @@ GPU_DEVICE void sum_row(const BackwardRow<Norm, T, P>& row, const Normal<Norm>& 
 
 // grad_src, rstd (g - mean of g - x_hat mean of g x_hat); rms_norm's without the mean of g. The
 // square of rstd, 0 where elements are large, is nowhere; what of it a tiny rstd times a mean loses
-// below the least float32 is as little in the result. Calls taken(k, at) when the lane's packs
-// k, the row's at, are no longer needed.
-template <bool kRagged, class Norm, class T, class P, class F>
-GPU_DEVICE void store_row(const BackwardRow<Norm, T, P>& row, const Normal<Norm>& normal,
-                          const Slots<T>& slots, int stage, const Weight<T, P>& weights,
-                          const Cut<T>& cut, int lane, int team, const float (&sums)[Norm::kSums],
-                          float inv_n, F taken) {
-  const bool fits = !kRagged || cut.fits(row.out);
-  const float of_product =
-      -sums[Norm::kSums - 1] * inv_n * (Norm::kCentered ? normal.rest : normal.rstd);
-  const float of_g = Norm::kCentered ? -sums[0] * inv_n : 0.0f;
-  const auto result = [&](float grad, float x, float weight) {
+// below the least float32 is as little in the result.
+template <class Norm>
+struct Gradient {
+  const Normal<Norm>& normal;
+  float of_product, of_g;
+
+  GPU_DEVICE Gradient(const Normal<Norm>& of, const float (&sums)[Norm::kSums], float inv_n)
+      : normal(of),
+        of_product(-sums[Norm::kSums - 1] * inv_n * (Norm::kCentered ? of.rest : of.rstd)),
+        of_g(Norm::kCentered ? -sums[0] * inv_n : 0.0f) {}
+  GPU_DEVICE float operator()(float grad, float x, float weight) const {
     const float g = Norm::kCentered ? fmaf(grad, weight, of_g) : grad * weight;
     return fmaf(Norm::kCentered ? normal.near(x) : x, of_product, g) * normal.rstd;
-  };
+  }
+  template <int kCount>
+  GPU_DEVICE void all(const float (&grad)[kCount], const float (&x)[kCount],
+                      const float (&weight)[kCount], float (&y)[kCount]) const {
+#pragma unroll
+    for (int j = 0; j < kCount; ++j) y[j] = (*this)(grad[j], x[j], weight[j]);
+  }
+};
+
+template <bool kRagged, class Norm, class T, class P>
+GPU_DEVICE void store_row(const BackwardRow<Norm, T, P>& row, const Gradient<Norm>& gradient,
+                          const Slots<T>& slots, int stage, const Weight<T, P>& weights,
+                          const Cut<T>& cut, int lane, int team) {
+  const bool fits = !kRagged || cut.fits(row.out);
   for_each_pack(slots, stage, weights, cut, lane, team,
                 [&](int k, const auto& grad, const auto& x, const auto& weight) {
                   float y[kPack<T>];
-#pragma unroll
-                  for (int j = 0; j < kPack<T>; ++j) y[j] = result(grad[j], x[j], weight[j]);
+                  gradient.all(grad, x, weight, y);
                   store_pack(cut, row.out, fits, lane + k * team, y);
-                  taken(k, lane + k * team);
                 });
   if constexpr (!kRagged) return;
   for_each_end_of(row, slots, stage, weights, cut, lane, team,
                   [&](int, int at, float grad, float x, float weight) {
-                    row.out[at] = narrow<T>(result(grad, x, weight));
+                    row.out[at] = narrow<T>(gradient(grad, x, weight));
                   });
 }
 

@@ -4,6 +4,7 @@
 
 #include "backward_call.h"
 #include "backward_long.h"
+#include "backward_sections.h"
 #include "backward_strided.h"
 #include "backward_walk.h"
 #include "column_sums.h"
@@ -134,31 +135,53 @@ int launch_long(const BackwardCall<Norm, T, P>& call, const typename Norm::Backw
   return status != POLYOPS_OK ? status : launch_sums(call, a, t.chunks, ctx);
 }
 
+// The same for backward_sections(), which has one stage and a part of the next.
+template <class Norm, class T, class P>
+Walkers plan_sections(BackwardCall<Norm, T, P>* call, int64_t n, const polyops_context* ctx) {
+  Walkers w = {};
+  w.team = walk_team<T>(call->row_count, n / kPack<T>, ctx);
+  w.threads = w.team;
+  w.stages = 1;
+  call->staged = static_cast<int32_t>(n / kPack<T>);
+  call->columns = static_cast<int32_t>(round_up(n, 4) + 4);
+  w.bytes = call->staged * kPack<T> * int64_t{sizeof(P)} + Ring<T, P>::kWords * 16 * w.threads;
+  const int64_t columns = int64_t{sizeof(float)} * Norm::kParameters * call->columns;
+  if (w.bytes < columns) w.bytes = columns;
+  w.blocks = walkers_of(kBackwardMost, w.threads);
+  while (w.blocks > 0 && shared_each(ctx, w.blocks) - kBackwardBesides<Norm> < w.bytes) --w.blocks;
+  return w;
+}
+
 // As many blocks per row as let two sections be under way in each of two blocks of a
-// multiprocessor, or the next best.
+// multiprocessor, of aligned rows one and a part, or the next best.
 template <class Norm, class T, class P>
 int launch_cluster(BackwardCall<Norm, T, P> call, const typename Norm::BackwardArgs& a,
                    const polyops_context* ctx) {
   const BackwardCall<Norm, T, P> given = call;
+  const bool aligned = is_aligned(call);
   Walkers w = {};
   Sections sections = {};
-  for (int blocks = 2; blocks <= most_cluster(ctx) && w.stages * w.blocks < 4; blocks *= 2) {
+  for (int blocks = 2; blocks <= most_cluster(ctx) && w.stages * w.blocks < (aligned ? 2 : 4);
+       blocks *= 2) {
     if (call.n > blocks * kWalkElements) continue;
     sections = cut_in_sections(call.n, blocks, kPack<T>);
-    w = plan_walkers(&call, sections.elements, 1, kBackwardMost, ctx);
+    w = aligned ? plan_sections(&call, sections.elements, ctx)
+                : plan_walkers(&call, sections.elements, 1, kBackwardMost, ctx);
   }
   if (w.blocks == 0) return launch_long(given, a, ctx);
-  constexpr Fitting kMost = kBackwardMost;
-  const auto kernel = is_aligned(call)
-                          ? backward_rows<AlignedSections, Norm, T, P, kMost.threads, kMost.blocks>
-                          : backward_rows<RaggedSections, Norm, T, P, kMost.threads, kMost.blocks>;
   LaunchShape shape = {sections.blocks, w.threads, size_t(w.bytes), sections.blocks};
-  const Plan plan = plan_waves(call.row_count, call.ragged ? kPack<T> : 1,
-                               clusters_at_a_time(kernel, shape, ctx), kMostClusters);
-  call.turns = plan.turns;
-  shape.blocks *= plan.blocks;
-  const int status = launch(kernel, shape, ctx, call, w.team, w.stages, sections.elements);
-  return status != POLYOPS_OK ? status : launch_sums(call, a, plan.blocks, ctx);
+  const auto launch_as = [&](auto kernel, auto... more) {
+    const Plan plan = plan_waves(call.row_count, call.ragged ? kPack<T> : 1,
+                                 clusters_at_a_time(kernel, shape, ctx), kMostClusters);
+    call.turns = plan.turns;
+    shape.blocks *= plan.blocks;
+    const int status = launch(kernel, shape, ctx, call, more..., sections.elements);
+    return status != POLYOPS_OK ? status : launch_sums(call, a, plan.blocks, ctx);
+  };
+  if (aligned) return launch_as(backward_sections<Norm, T, P>);
+  constexpr Fitting kMost = kBackwardMost;
+  return launch_as(backward_rows<RaggedSections, Norm, T, P, kMost.threads, kMost.blocks>, w.team,
+                   w.stages);
 }
 
 template <class Norm>

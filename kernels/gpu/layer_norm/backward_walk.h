@@ -15,9 +15,6 @@ struct AlignedRows {
 struct RaggedRows {
   static constexpr bool kRagged = true, kCluster = false;
 };
-struct AlignedSections {
-  static constexpr bool kRagged = false, kCluster = true;
-};
 struct RaggedSections {
   static constexpr bool kRagged = true, kCluster = true;
 };
@@ -78,14 +75,33 @@ GPU_DEVICE void store_columns(const Cut<T>& cut, int teams, int each, const floa
   }
 }
 
+// Of all rows of the block, which needs nothing in `memory` any more.
+template <class Norm, class T, class P>
+GPU_DEVICE void finish_columns(const BackwardCall<Norm, T, P>& call,
+                               const ColumnSums<Norm, T>& columns, const Cut<T>& cut, int lane,
+                               int team, int64_t walker, int32_t begin, Words* memory) {
+  if (call.sums == nullptr) return;
+  let_later_begin();
+  wait_copies<0>();
+  const int teams = call.turns.teams;
+  float* const all = reinterpret_cast<float*>(memory);
+  float* const out = call.sums + walker * Norm::kParameters * call.stride + begin;
+  barrier();
+#pragma unroll
+  for (int i = 0; i < Norm::kParameters; ++i) {
+    put_columns<T>(columns.packs[i], columns.ends[i], cut, lane, team, call.columns,
+                   all + i * teams * call.columns);
+  }
+  barrier();
+  store_columns<Norm>(cut, teams, call.columns, all, out, call.stride);
+}
+
 // stages: rows whose copies are under way or in use at a time, 1 or 2. elements: of the sections of
 // a row, but the last; kCluster alone.
 template <class Form, class Norm, class T, class P, int kThreads, int kBlocks>
 GPU_KERNEL(kThreads, kBlocks)
 backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t elements) {
   constexpr bool kCluster = Form::kCluster, kRagged = Form::kRagged;
-  // Each pack of a row is followed by the next one's into the same place, where there is but one.
-  constexpr bool kRefill = kCluster && !kRagged;
   GPU_SHARED(float, shared, 4 * kMostWaves);
   GPU_SHARED(Mailbox, box, 1);
   GPU_SHARED(float, tables, (kCluster ? 2 * Norm::kSums * kMostCluster : 1));
@@ -140,47 +156,24 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
     if (ours) {
       sum_row<kRagged>(row, normal, slots, stage, weights, cut, lane, team, &columns, sums);
     }
-    const bool refill = kRefill && stages == 1 && more && begin < rows;
     if (call.grad_src != nullptr) {
       sum_team_of(sums, team, first, shared + turn % 2 * 2 * kMostWaves, [&] {
         if constexpr (kCluster) return barrier();  // of one team: no more than one of them is taken
         team_barrier(team_id, team);
       });
       if constexpr (kCluster) sum_cluster(sums, &table);
-      const T* in[2] = {};
-      if (refill) next.find(call, section.begin, begin, in);
       if (ours) {
-        store_row<kRagged>(row, normal, slots, stage, weights, cut, lane, team, sums, call.inv_n,
-                           [&](int k, int at) {
-                             if constexpr (kRefill) {
-                               if (!refill) return;
-                               copy_16_later(slots.place(0, 0, k), in[0] + cut.of_pack(at));
-                               copy_16_later(slots.place(0, 1, k), in[1] + cut.of_pack(at));
-                             }
-                           });
+        store_row<kRagged>(row, Gradient<Norm>(normal, sums, call.inv_n), slots, stage, weights,
+                           cut, lane, team);
       }
     }
     if (stages == 1 && more) {
-      if (!refill || call.grad_src == nullptr) {
-        next.template open<kRagged>(call, section.begin, begin + mine, cut, lane, team, slots, 0);
-      }
+      next.template open<kRagged>(call, section.begin, begin + mine, cut, lane, team, slots, 0);
       close_copies();
     }
     row = next;
   }
-  if (call.sums == nullptr) return;
-  let_later_begin();
-  wait_copies<0>();
-  float* const all = reinterpret_cast<float*>(memory);
-  float* const out = call.sums + walker * Norm::kParameters * call.stride + section.begin;
-  barrier();
-#pragma unroll
-  for (int i = 0; i < Norm::kParameters; ++i) {
-    put_columns<T>(columns.packs[i], columns.ends[i], cut, lane, team, call.columns,
-                   all + i * turns.teams * call.columns);
-  }
-  barrier();
-  store_columns<Norm>(cut, turns.teams, call.columns, all, out, call.stride);
+  finish_columns(call, columns, cut, lane, team, walker, section.begin, memory);
 }
 
 }  // namespace

@@ -58,12 +58,12 @@ forward_cluster(ForwardCall<Norm, T, P> call, int32_t elements) {
   const T* const first = call.src + at[0] + section.begin;
   const Share<T> of(Cut<T>(first, section.n), lane, team, section.n / kPack<T> / team);
   const ParametersOf<Norm, T, P> parameters = parameters_of(call, section, first, memory);
-  NextRow<T, kClusterPacks> next = {memory + parameters.words(), nullptr, {}};
+  NextRow<T, kClusterPacks> next(memory + parameters.words());
   next.open(call, section.begin, row, of);
   ClusterTable<kPosted<Norm>> table = {box, tables};
   const auto count = static_cast<float>(section.n);
   const auto whole_row = [&](float pivot, float(&sums)[2], float* room) {
-    const Spread spread = combine<Norm>(pivot, sums, of, room, reciprocal_fast(count));
+    const Spread spread = combine<Norm, true>(pivot, sums, of, room, reciprocal_fast(count));
     return merge_cluster<Norm>(spread, count, call.inv_n, &table);
   };
   open_mailbox(box);

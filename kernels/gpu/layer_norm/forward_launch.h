@@ -55,6 +55,18 @@ int launch_rows(const ForwardCall<Norm, T, P>& call, const polyops_context* ctx)
   return launch(forward_rows<kPacks, Norm, T, P>, {blocks, threads}, ctx, call, teams);
 }
 
+// Whether aligned rows are so many that clusters better walk them, with weight and bias in shared
+// memory: these come from the second-level cache for each row else, two reads beside the row's.
+constexpr int64_t kWalkedBlocks = 8;  // of rows, per multiprocessor
+template <class Norm, class T, class P>
+bool keeps_parameters(const ForwardCall<Norm, T, P>& call, const polyops_context* ctx) {
+  if (!Norm::kCentered || call.weight == nullptr) return false;
+  const ClusterPlan of = plan_cluster<T>(call.n, ctx);
+  const int64_t bytes = Norm::kParameters * of.sections.elements * int64_t{sizeof(P)};
+  return of.threads > 0 && bytes <= of.room &&
+         int64_t{call.row_count} * of.sections.blocks >= kWalkedBlocks * multiprocessors(ctx);
+}
+
 // Rows that a cluster holds in registers; of as many blocks as let four share a multiprocessor, or
 // the next best. Lost: those shapes of which the last wave leaves the least idle, as fewer rows at
 // a time do (softmax of 256 bfloat16 rows of 131072 on an H200: 55 % of copy); two rows of a
@@ -62,6 +74,7 @@ int launch_rows(const ForwardCall<Norm, T, P>& call, const polyops_context* ctx)
 // that are not aligned straight into registers, by blocks that stay (up to 18 % slower).
 template <class Norm, class T, class P>
 int launch_sections(const ForwardCall<Norm, T, P>& call, const polyops_context* ctx) {
+  if (keeps_parameters(call, ctx)) return launch_cluster(call, ctx);
   const int64_t packs = call.n / kPack<T>;
   const int most = most_cluster(ctx);
   int blocks = 2;
@@ -95,8 +108,7 @@ int forward_contiguous(const void* p, const polyops_context* ctx) {
       return fits(kRowPacks, kRowThreads) ? launch_rows<kRowPacks>(call, ctx)
                                           : launch_sections(call, ctx);
     }
-    return fits(kRowPacks, kRaggedFitting.threads) ? launch_ragged(call, ctx)
-                                                   : launch_cluster(call, ctx);
+    return fits(kRowPacks, kRaggedRow) ? launch_ragged(call, ctx) : launch_cluster(call, ctx);
   });
 }
 

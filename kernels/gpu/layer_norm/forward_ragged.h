@@ -11,8 +11,10 @@
 namespace polyops::gpu {
 namespace {
 
-// With 80 registers, of three blocks, some spill.
-constexpr Fitting kRaggedFitting = {256, 2};
+// With 96 registers, in blocks of any size: with 80 many spill, with 96 those of mixed dtypes, few.
+constexpr Fitting kRaggedFitting = {320, 2};
+constexpr int kRaggedRow = 256;    // threads of a row at most
+constexpr int kRaggedTeams = 128;  // of a block of several rows
 
 template <class Norm, class T, class P>
 GPU_KERNEL(kRaggedFitting.threads, kRaggedFitting.blocks)
@@ -31,21 +33,21 @@ forward_ragged(ForwardCall<Norm, T, P> call, int team, int rounds) {
   const T* const first = call.src + at[0];
   const Share<T> of(Cut<T>(first, call.n), lane, team, rounds);
   const ParametersOf<Norm, T, P> parameters = parameters_of(call, {0, call.n}, first, memory);
-  NextRow<T, kRowPacks> next = {memory + parameters.words(), nullptr, {}};
+  NextRow<T, kRowPacks> next(memory + parameters.words());
   next.open(call, 0, begin + mine, of);
 #pragma unroll 1
   for (int turn = 0; turn < count && begin < rows; ++turn) {
     const uint32_t row = begin + mine;
     const bool ours = row < rows;  // all lanes come to the sums
-    Part<T, kRowPacks> x = {};
-    if (ours) next.take(of, &x);
+    Part<T, kRowPacks> x;
+    next.take(of, &x);
     T* const dst = next.dst;
     begin += turns.step();
     if (turn + 1 < count) next.open(call, 0, begin + mine, of);
     const Moments m =
         row_moments<Norm>(&x, of, true, shared + turn % 2 * 2 * kMomentsShared, call.inv_n,
                           call.eps, [&](float pivot, float(&sums)[2], float* room) {
-                            return combine<Norm>(pivot, sums, of, room, call.inv_n);
+                            return combine<Norm, true>(pivot, sums, of, room, call.inv_n);
                           });
     if (turn == 0) {
       parameters.stage();

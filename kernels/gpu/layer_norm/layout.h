@@ -118,25 +118,6 @@ GPU_DEVICE void copy_misfit(const Cut<T>& cut, const T* row, int lane, int team,
   }
 }
 
-// Begins the copies of a lane's packs of a row to their places in shared memory, place(k).
-template <int kPacks, class T, class Place>
-GPU_DEVICE void copy_packs(const Cut<T>& cut, const T* row, int lane, int team, bool ragged,
-                           Place place) {
-  if (ragged && !cut.fits(row)) return copy_misfit<kPacks>(cut, row, lane, team, place);
-  const T* from = row + cut.of_pack(lane);
-#pragma unroll
-  for (int k = 0; k < kPacks; ++k) {
-    const int at = lane + k * team;
-    if constexpr (sizeof(T) == 4) {  // predicates and addresses of all, ahead of them, spill
-      if (at >= cut.whole) break;
-      copy_16_later(place(k), row + cut.of_pack(at));
-    } else {
-      if (at < cut.whole) copy_16_later(place(k), from);
-      from += team * kPack<T>;
-    }
-  }
-}
-
 // A sum of many: what rounding takes from it is kept beside it (Kahan), since as many equal squares
 // one after the other drift by units of the sum's last place.
 struct LongSum {

@@ -71,6 +71,7 @@ template <class T>
 struct Share {
   Cut<T> cut;
   int lane, team;
+  int packs;     // of the lane
   float sample;  // elements of the first packs and of the ends, at least 1
   float count;   // elements; of teams within a wave n
 
@@ -85,6 +86,7 @@ struct Share {
       --rounds;
       rest += team;
     }
+    packs = rounds + (lane < rest);
     rest -= first;
     rest = rest < 0 ? 0 : rest < within ? rest : within;
     const int sampled = ends + (rounds > 0 ? within : rest) * kPack<T>;
@@ -166,8 +168,9 @@ GPU_DEVICE Spread merge_spreads(const float* table, int stride, int slot, bool h
 constexpr int kMomentsShared = kSpreadValues * kMostWaves;
 
 // Of what the team has, n elements, from the sums of each lane. `shared`: kMomentsShared elements
-// that nobody uses since the last barrier.
-template <class Norm, class T>
+// that nobody uses since the last barrier. kAsksFew: of a few waves fewer lanes merge, which takes
+// registers.
+template <class Norm, bool kAsksFew = false, class T>
 GPU_DEVICE Spread combine(float pivot, float (&sums)[2], const Share<T>& of, float* shared,
                           float inv_n) {
   if constexpr (!Norm::kCentered) {
@@ -189,8 +192,13 @@ GPU_DEVICE Spread combine(float pivot, float (&sums)[2], const Share<T>& of, flo
     shared[3 * kMostWaves + wave] = of.count;
   }
   barrier();
-  const bool has = in_wave < of.team / wave_size();
-  return merge_spreads(shared, kMostWaves, in_wave, has, wave_size(), inv_n);
+  constexpr int kFew = 4;
+  const int waves = of.team / wave_size();
+  if (kAsksFew && waves <= kFew) {
+    const int slot = in_wave % kFew;
+    return merge_spreads(shared, kMostWaves, slot, slot < waves, kFew, inv_n);
+  }
+  return merge_spreads(shared, kMostWaves, in_wave, in_wave < waves, wave_size(), inv_n);
 }
 
 template <class T, int kPacks>

@@ -13,11 +13,15 @@ namespace {
 // them.
 template <class T, int kPacks>
 struct NextRow {
-  Words* memory;
+  Words* mine;  // places of kHalfWave threads lie side by side: a thread's are a constant apart
   T* dst;
   T ends[kMostEnds<T>];
 
-  GPU_DEVICE Words* place(int k) const { return memory + k * block_threads() + thread_id(); }
+  GPU_DEVICE explicit NextRow(Words* memory)
+      : mine(memory + thread_id() / kHalfWave * (kPacks * kHalfWave) + thread_id() % kHalfWave),
+        dst(nullptr),
+        ends{} {}
+  GPU_DEVICE Words* place(int k) const { return mine + k * kHalfWave; }
 
   template <class Norm, class P>
   GPU_DEVICE void open(const ForwardCall<Norm, T, P>& call, int32_t begin, uint32_t row,
@@ -27,19 +31,25 @@ struct NextRow {
     call.rows.offsets(row, at);
     const T* src = call.src + at[0] + begin;
     dst = call.dst + at[1] + begin;
-    copy_packs<kPacks>(of.cut, src, of.lane, of.team, true, [&](int k) { return place(k); });
+    if (of.cut.fits(src)) {
+      const T* from = src + of.cut.of_pack(of.lane);
+#pragma unroll
+      for (int k = 0; k < kPacks; ++k) {
+        if (k < of.packs) copy_16_later(place(k), from);
+        from += of.team * kPack<T>;
+      }
+    } else {
+      copy_misfit<kPacks>(of.cut, src, of.lane, of.team, [&](int k) { return place(k); });
+    }
     close_copies();
     for_each_end<kMostEnds<T>>(of.cut, of.lane, of.team, [&](int e, int at) { ends[e] = src[at]; });
   }
 
-  // Waits for its packs; their places are free then. Zeros where there are none.
+  // Waits for its packs; their places are free then. Anything where there are none.
   GPU_DEVICE void take(const Share<T>& of, Part<T, kPacks>* x) const {
     wait_copies<0>();
 #pragma unroll
-    for (int k = 0; k < kPacks; ++k) {
-      x->packs[k] = {};
-      if (of.lane + k * of.team < of.cut.whole) x->packs[k] = *place(k);
-    }
+    for (int k = 0; k < kPacks; ++k) x->packs[k] = *place(k);
 #pragma unroll
     for (int e = 0; e < kMostEnds<T>; ++e) x->ends[e] = 0;
     for_each_end<kMostEnds<T>>(of.cut, of.lane, of.team,

@@ -1,0 +1,149 @@
+// The gradients of aligned rows beyond what a block takes: clusters of blocks walk rows, each block
+// with its section of them, as backward_walk.h. There is room for one section and a part of the
+// next one, so places go round: a quarter of a section is followed, as soon as it is used, by what
+// comes as many quarters later as there are places. So copies are under way while a row is summed
+// and its blocks meet, too.
+#ifndef POLYOPS_GPU_LAYER_NORM_BACKWARD_SECTIONS_H_
+#define POLYOPS_GPU_LAYER_NORM_BACKWARD_SECTIONS_H_
+
+#include "backward_walk.h"
+
+namespace polyops::gpu {
+namespace {
+
+constexpr int kQuarters = 4;
+// Places, each for a quarter: what 227 KB have room for beside the weight of 16384 elements.
+template <class P>
+constexpr int kRingPlaces = sizeof(P) == 4 ? 5 : 6;
+
+template <class T, class P>
+struct Ring {
+  static constexpr int kPlaces = kRingPlaces<P>;
+  static constexpr int kEach = kBackwardPacks<T> / kQuarters;  // packs of a lane
+  static constexpr int kWords = kPlaces * kEach * 2;           // of a lane
+  static constexpr int kNext = 2 * kQuarters - kPlaces;  // quarters that the next row's end follows
+  static_assert(kPlaces > kQuarters && kNext > 0);
+
+  Words* mine;
+
+  // What leads to them is computed once.
+  GPU_DEVICE Ring(Words* memory, int before)
+      : mine(memory + forgotten(before + thread_id() / kHalfWave * (kWords * kHalfWave) +
+                                thread_id() % kHalfWave)) {}
+  GPU_DEVICE static int round(int place) { return place < kPlaces ? place : place - kPlaces; }
+  // first: the place of the row's first quarter.
+  GPU_DEVICE Words* place(int first, int tensor, int pack) const {
+    const int in_ring = round(first + pack / kEach) * kEach + pack % kEach;
+    return mine + (in_ring * 2 + tensor) * kHalfWave;
+  }
+  // Begins the copies of a row's quarter to that place of one whose first is there.
+  GPU_DEVICE void copy(const Cut<T>& cut, const T* const (&in)[2], int quarter, int first,
+                       int to) const {
+#pragma unroll
+    for (int i = 0; i < kEach; ++i) {
+      const int at = thread_id() + (quarter * kEach + i) * block_threads();
+      if (at >= cut.whole) break;
+      copy_16_later(place(first, 0, to * kEach + i), in[0] + cut.of_pack(at));
+      copy_16_later(place(first, 1, to * kEach + i), in[1] + cut.of_pack(at));
+    }
+  }
+};
+
+// The quarter's part of grad_src.
+template <class Norm, class T, class P>
+GPU_DEVICE void store_quarter(const BackwardRow<Norm, T, P>& row, const Gradient<Norm>& gradient,
+                              const Ring<T, P>& ring, int first, const Weight<T, P>& weights,
+                              const Cut<T>& cut, int quarter) {
+#pragma unroll
+  for (int i = 0; i < ring.kEach; ++i) {
+    const int k = quarter * ring.kEach + i, at = thread_id() + k * block_threads();
+    if (at >= cut.whole) break;
+    with_pack(ring, first, weights, cut, k, at,
+              [&](int, const auto& grad, const auto& x, const auto& weight) {
+                float y[kPack<T>];
+                gradient.all(grad, x, weight, y);
+                store_elements(row.out + cut.of_pack(at), y);
+              });
+  }
+}
+
+// elements: of the sections of a row, but the last.
+template <class Norm, class T, class P>
+GPU_KERNEL(kBackwardMost.threads, kBackwardMost.blocks)
+backward_sections(BackwardCall<Norm, T, P> call, int32_t elements) {
+  using OfRing = Ring<T, P>;
+  GPU_SHARED(float, shared, 4 * kMostWaves);
+  GPU_SHARED(Mailbox, box, 1);
+  GPU_SHARED(float, tables, 2 * Norm::kSums * kMostCluster);
+  GPU_DYNAMIC_SHARED(Words, memory);
+  const Turns& turns = call.turns;
+  const int lane = thread_id(), team = block_threads();
+  const Section section = section_of_cluster(elements, call.n);
+  const int64_t walker = block_id() / cluster_blocks();
+  const int count = turns.of(walker);
+  const auto rows = static_cast<uint32_t>(call.row_count), step = turns.step();
+  uint32_t begin = turns.first(walker);
+  const Cut<T> cut(section.n / kPack<T>);
+  const Weight<T, P> weights = {
+      {section.of(call.weight)}, memory, call.staged, {section.n, 0, kPack<T>}};
+  const OfRing ring(memory, weights.words());
+  ColumnSums<Norm, T> columns = {};
+  BackwardRow<Norm, T, P> row = {}, next = {}, later = {};
+  const T *in[2] = {}, *in_later[2] = {};
+  weights.stage_later();
+  close_copies();
+  if (begin < rows) {
+    row.find(call, section.begin, begin, in);
+#pragma unroll
+    for (int q = 0; q < kQuarters; ++q) ring.copy(cut, in, q, 0, q);
+  }
+  close_copies();
+  if (count > 1 && begin + step < rows) {
+    next.find(call, section.begin, begin + step, in);
+#pragma unroll
+    for (int q = kQuarters; q < ring.kPlaces; ++q) ring.copy(cut, in, q - kQuarters, 0, q);
+  }
+  close_copies();
+  wait_copies<2>();  // the weight
+  ClusterTable<Norm::kSums> table = {box, tables};
+  open_mailbox(box);
+  cluster_barrier();  // all have begun, and see the weight
+  int first = 0;
+  for (int turn = 0; turn < count && begin < rows; ++turn) {
+    begin += step;
+    wait_copies<1>();
+    const Normal<Norm> normal(call, row);
+    float sums[Norm::kSums] = {};
+    sum_row<false>(row, normal, ring, first, weights, cut, lane, team, &columns, sums);
+    if (call.grad_src != nullptr) {
+      sum_team_of(sums, team, 0, shared + turn % 2 * 2 * kMostWaves, [] { barrier(); });
+      sum_cluster(sums, &table);
+    }
+    const bool has_next = turn + 1 < count && begin < rows;
+    const bool has_later = turn + 2 < count && begin + step < rows;
+    if (has_next) next.find(call, section.begin, begin, in);
+    if (has_later) later.find(call, section.begin, begin + step, in_later);
+    const Gradient<Norm> gradient(normal, sums, call.inv_n);
+#pragma unroll
+    for (int q = 0; q < kQuarters; ++q) {
+      if (call.grad_src != nullptr) {
+        store_quarter(row, gradient, ring, first, weights, cut, q);
+      }
+      const int quarter = (q + ring.kPlaces) % kQuarters;
+      if (q < ring.kNext) {
+        if (has_next) ring.copy(cut, in, quarter, first, q);
+      } else if (has_later) {
+        ring.copy(cut, in_later, quarter, first, q);
+      }
+      if (q + 1 == ring.kNext || q + 1 == kQuarters) close_copies();
+    }
+    row = next;
+    first = ring.round(first + kQuarters);
+  }
+  finish_columns(call, columns, cut, lane, team, walker, section.begin, memory);
+}
+
+}  // namespace
+}  // namespace polyops::gpu
+
+#endif  // POLYOPS_GPU_LAYER_NORM_BACKWARD_SECTIONS_H_
