@@ -73,6 +73,7 @@ struct Case {
   Sizes src_strides = {};
   Sizes dst_strides = {};
   int64_t offset = 0;
+  bool turned = false;  // forward, GPUs have a kernel of its own for it
 };
 
 std::vector<Case> row_cases() {
@@ -117,8 +118,9 @@ std::vector<Case> column_cases() {
 
 std::vector<Case> strided_cases() {
   std::vector<Case> cases = {
-      {"strided", {40, 33}, 1, {1, 40}, {}},     // transposed into contiguous
-      {"strided", {40, 33}, 1, {}, {1, 40}, 1},  // and back
+      {"strided", {40, 33}, 1, {1, 40}, {}, 0, true},  // transposed into contiguous
+      {"strided", {40, 35}, 1, {1, 41}, {}},           // rows of the source that begin anywhere
+      {"strided", {40, 33}, 1, {}, {1, 40}, 1},        // and back
       {"strided", {40, 33}, 0, {1, 40}, {}},
       {"strided", {5, 33}, 1, {66, 2}, {}},  // every second element
       {"strided", {5, 33}, 1, {33, 1}, {99, 3}},
@@ -127,6 +129,13 @@ std::vector<Case> strided_cases() {
       {"strided", {1, 70001}, 1, {140002, 2}, {}},
   };
   if (has_threads()) cases.push_back({"strided", {200, 700}, 1, {1, 200}, {}});
+  if (!is_gpu()) return cases;
+  for (int64_t n : {2, 9, 16, 17, 130, 700, 1024}) {  // turned over, tiles of each shape
+    cases.push_back({"strided", {36, n}, 1, {1, 40}, {}, 0, true});
+  }
+  cases.push_back({"strided", {20, 1025}, 1, {1, 20}, {}});  // longer
+  cases.push_back(
+      {"strided", {2, 3, 72, 50}, 3, {10800, 3600, 1, 72}, {11000, 3650, 50, 1}, 0, true});
   return cases;
 }
 
@@ -291,7 +300,9 @@ void check_forward(const Op& op, const Case& c, const Buffer& src, int32_t dst_d
   const std::vector<double> scale = row_scale(c, expected, op.least_scale);
   const std::vector<double> before = src.values();
   args.dst = Buffer(dst_dtype, c.sizes, c.dst_strides, c.offset).without_data();
-  for_each_taker(op.name, c, dtype, &args, [&](const polyops_kernel& kernel) {
+  Case meant = c;
+  if (c.turned && is_gpu()) meant.kernel = "turned";
+  for_each_taker(op.name, meant, dtype, &args, [&](const polyops_kernel& kernel) {
     std::vector<double> with_one_thread;
     for (int threads : thread_counts()) {
       Buffer dst(dst_dtype, c.sizes, c.dst_strides, c.offset);

@@ -34,6 +34,7 @@ struct Place {
   int across_log2, threads_log2, blocks_log2;
   int group, first;  // this thread's in the tile, and its first row
   int begin, end;    // rows of this block
+  uint32_t column;   // this thread's group among those of all tiles
   bool inside;
   int64_t at[N];
 
@@ -54,7 +55,7 @@ struct Place {
       if (begin + p.share < end) end = begin + p.share;
     }
     const uint32_t row = id / p.tiles;
-    const uint32_t column = (id - row * p.tiles) * across + group;
+    column = (id - row * p.tiles) * across + group;
     inside = column < p.groups;
     p.outer.offsets(row, at);
 #pragma unroll
