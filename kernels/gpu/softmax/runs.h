@@ -13,14 +13,13 @@ namespace polyops::gpu {
 namespace {
 
 constexpr int kRunThreads = 128;
+constexpr int kRunLanes = 4;        // of a row
 constexpr int kRunElements = 16;    // of a lane, in registers
-constexpr int kMostRunLanes = 4;    // log2: of a row
 constexpr int kRunBytes = 8 << 10;  // of an input that a block has, about
 constexpr int kMostRunPasses = 8;
 
 // How a block's rows are cut.
 struct RunShape {
-  int lanes_log2;
   int rows;   // of a block
   int bytes;  // of each input in shared memory; the results follow
 };
@@ -28,36 +27,35 @@ struct RunShape {
 // This block's rows, and this thread's among them: first, first + step, ... of `count`.
 struct Run {
   int64_t begin;  // elements before them
-  int count, lanes, lane, first, step;
+  int count, lane, first, step;
 
   GPU_DEVICE Run(const RunShape& shape, uint32_t rows, int n) {
     const int64_t before = int64_t{shape.rows} * block_id();
     begin = before * n;
     count = static_cast<int>(rows - before < shape.rows ? rows - before : shape.rows);
-    lanes = 1 << shape.lanes_log2;
-    lane = thread_id() & (lanes - 1);
-    first = thread_id() >> shape.lanes_log2;
-    step = block_threads() >> shape.lanes_log2;
+    lane = thread_id() % kRunLanes;
+    first = thread_id() / kRunLanes;
+    step = block_threads() / kRunLanes;
   }
 };
 
-// Calls f(k, at) for the elements of a lane in a row, `at` being 0 for its first; k < kRunElements
-// is a constant, so that x[k] is a register. `mine`: elements of the row from the lane's first on.
+// Calls f(k, at) for the elements of a lane in a row, `at` being 0 for its first; k is a constant,
+// so that x[k] is a register. By fours without a question each, as long as all lanes have them.
 template <class F>
-GPU_DEVICE void for_each_of_lane(int n, int mine, int lanes, F f) {
+GPU_DEVICE void for_each_of_lane(int n, int lane, F f) {
+  constexpr int kTogether = 4;
 #pragma unroll
-  for (int k = 0; k < kRunElements; ++k) {
-    if (k * lanes >= n) break;
-    if (k * lanes < mine) f(k, k * lanes);
+  for (int k = 0; k < kRunElements; k += kTogether) {
+    if ((k + kTogether) * kRunLanes <= n) {
+#pragma unroll
+      for (int i = k; i < k + kTogether; ++i) f(i, i * kRunLanes);
+    } else if (k * kRunLanes < n) {
+#pragma unroll
+      for (int i = k; i < k + kTogether; ++i) {
+        if (i * kRunLanes + lane < n) f(i, i * kRunLanes);
+      }
+    }
   }
-}
-
-template <class T>
-GPU_DEVICE void load_run_row(const T* row, int n, int mine, int lanes, float fill,
-                             float (&x)[kRunElements]) {
-#pragma unroll
-  for (int k = 0; k < kRunElements; ++k) x[k] = fill;
-  for_each_of_lane(n, mine, lanes, [&](int k, int at) { x[k] = widen(row[at]); });
 }
 
 template <class Op, class T, class U>
@@ -74,25 +72,26 @@ softmax_runs(ForwardRows<T, U> p, RunShape shape) {
   wait_copies<0>();
   barrier();
   in += misplaced(src) + run.lane;
-  // Teams without a row come along for the shuffles.
-  for (int begin = 0; begin < run.count; begin += run.step) {
-    const int row = begin + run.first, mine = row < run.count ? p.n - run.lane : 0;
-    float x[kRunElements];
-    load_run_row(in + row * p.n, p.n, mine, run.lanes, kMinusInf, x);
+  out += misplaced(dst) + run.lane;
+  // Teams without a row come along for the shuffles: there is memory of it.
+  for (int row = run.first; row - run.first < run.count; row += run.step) {
+    float x[kRunElements] = {};
     MaxSum sum;
-#pragma unroll
-    for (int k = 0; k < kRunElements; ++k) sum.max = fmaxf(sum.max, x[k]);
-    sum.max = max_of_lanes(sum.max, run.lanes);
+    for_each_of_lane(p.n, run.lane, [&](int k, int at) {
+      x[k] = widen(in[row * p.n + at]);
+      sum.max = fmaxf(sum.max, x[k]);
+    });
+    sum.max = max_of_lanes(sum.max, kRunLanes);
     const float shift = shift_of(sum.max);
-    for_each_of_lane(p.n, mine, run.lanes, [&](int k, int) { sum.sum += exp_from(x[k], shift); });
-    sum.sum = sum_of_lanes(sum.sum, run.lanes);
+    for_each_of_lane(p.n, run.lane, [&](int k, int) { sum.sum += exp_from(x[k], shift); });
+    sum.sum = sum_of_lanes(sum.sum, kRunLanes);
+    if (row >= run.count) continue;
     const typename Op::template Normalize<U> normalize(sum);
-    U* to = out + misplaced(dst) + run.lane + row * p.n;
-    for_each_of_lane(p.n, mine, run.lanes,
-                     [&](int k, int at) { to[at] = narrow<U>(normalize(x[k])); });
+    for_each_of_lane(p.n, run.lane,
+                     [&](int k, int at) { out[row * p.n + at] = narrow<U>(normalize(x[k])); });
   }
   barrier();
-  store_run(dst, run.count * p.n, out);
+  store_run(dst, run.count * p.n, out - misplaced(dst) - run.lane);
 }
 
 template <class Op, class T, class U>
@@ -113,22 +112,23 @@ softmax_backward_runs(BackwardRows<T, U> p, RunShape shape) {
   barrier();
   grad += misplaced(grad_rows) + run.lane;
   y += misplaced(y_rows) + run.lane;
-  for (int begin = 0; begin < run.count; begin += run.step) {
-    const int row = begin + run.first, mine = row < run.count ? p.n - run.lane : 0;
-    float g[kRunElements], v[kRunElements];
-    load_run_row(grad + row * p.n, p.n, mine, run.lanes, 0.0f, g);
-    load_run_row(y + row * p.n, p.n, mine, run.lanes, 0.0f, v);
+  out += misplaced(dst) + run.lane;
+  for (int row = run.first; row - run.first < run.count; row += run.step) {
+    float g[kRunElements] = {}, v[kRunElements] = {};
     float sum = 0;
-#pragma unroll
-    for (int k = 0; k < kRunElements; ++k) sum = Op::add_term(sum, g[k], v[k]);
-    sum = sum_of_lanes(sum, run.lanes);
-    U* to = out + misplaced(dst) + run.lane + row * p.n;
-    for_each_of_lane(p.n, mine, run.lanes, [&](int k, int at) {
-      to[at] = narrow<U>(Op::template gradient<U>(g[k], v[k], sum));
+    for_each_of_lane(p.n, run.lane, [&](int k, int at) {
+      g[k] = widen(grad[row * p.n + at]);
+      v[k] = widen(y[row * p.n + at]);
+      sum = Op::add_term(sum, g[k], v[k]);
+    });
+    sum = sum_of_lanes(sum, kRunLanes);
+    if (row >= run.count) continue;
+    for_each_of_lane(p.n, run.lane, [&](int k, int at) {
+      out[row * p.n + at] = narrow<U>(Op::template gradient<U>(g[k], v[k], sum));
     });
   }
   barrier();
-  store_run(dst, run.count * p.n, out);
+  store_run(dst, run.count * p.n, out - misplaced(dst) - run.lane);
 }
 
 template <int N>
@@ -143,14 +143,13 @@ bool is_dense(const Walk<N>& walk, int n) {
 template <class T, class U, int N, class Kernel, class P>
 bool launch_runs(Kernel kernel, const P& p, const Walk<N>& walk, const polyops_context* ctx,
                  int* status) {
-  if (!p.ragged || p.n > kRunElements << kMostRunLanes || !is_dense(walk, p.n)) return false;
+  if (!p.ragged || p.n > kRunElements * kRunLanes || !is_dense(walk, p.n)) return false;
   RunShape shape = {};
-  while (kRunElements << shape.lanes_log2 < p.n) ++shape.lanes_log2;
-  const int teams = kRunThreads >> shape.lanes_log2;
-  const int pass = teams * p.n * static_cast<int>(sizeof(T));
+  constexpr int kTeams = kRunThreads / kRunLanes;
+  const int pass = kTeams * p.n * static_cast<int>(sizeof(T));
   int passes = kRunBytes / pass;
   if (passes > kMostRunPasses) passes = kMostRunPasses;
-  shape.rows = teams * (passes > 1 ? passes : 1);
+  shape.rows = kTeams * (passes > 1 ? passes : 1);
   const int64_t blocks = (int64_t{p.rows} + shape.rows - 1) / shape.rows;
   if (blocks < 2 * multiprocessors(ctx)) return false;
   const auto bytes = [&](int width) { return (shape.rows * p.n * width + 47) / 16 * 16; };
