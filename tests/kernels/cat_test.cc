@@ -176,6 +176,11 @@ TEST(Cat, TurnsLargeInputsOver) {
   }
 }
 
+TEST(Cat, CopiesLargeInputsOfOddRows) {
+  const Case c = {"second", 1, {{{3, 5}}, {{3, 700001}}, {{3, 2}}}};
+  ASSERT_NO_FATAL_FAILURE(expect_every_element(c, POLYOPS_FLOAT64));
+}
+
 TEST(Cat, CopiesBits) {
   const double values[] = {std::nan(""), HUGE_VAL, -HUGE_VAL, -0.0, 1e-40, 3e38, 65504};
   for (int32_t dtype : {POLYOPS_FLOAT32, POLYOPS_BFLOAT16, POLYOPS_FLOAT16}) {

@@ -73,6 +73,7 @@ struct Case {
   Sizes src_strides = {};
   Sizes dst_strides = {};
   int64_t offset = 0;
+  bool turned = false;  // forward, GPUs have a kernel of its own for it
 };
 
 std::vector<Case> row_cases() {
@@ -83,7 +84,12 @@ std::vector<Case> row_cases() {
     cases.push_back({"lastdim", {3, n}, 1, {n + 3, 1}, {n + 5, 1}, 1});
   }
   cases.push_back({"lastdim", {17}, 0});
-  cases.push_back({"lastdim", {2, 50257}, 1, {}, {}, 3});
+  if (is_gpu()) {  // short ones without gaps, as runs
+    for (const Sizes& sizes : {Sizes{1600, 7}, Sizes{400, 49}, Sizes{400, 63}}) {
+      cases.push_back({"lastdim", sizes, 1, {}, {}, sizes[1] % 2});
+    }
+  }
+  cases.push_back({"lastdim", {has_threads() ? 2 : 1, 50257}, 1, {}, {}, 3});
   cases.push_back({"lastdim", {has_threads() ? 2 : 1, 70001}, 1});  // beyond what is kept
   if (has_threads()) cases.push_back({"lastdim", {130, 1025}, 1});
   cases.push_back({"lastdim", {3, 4, 33}, 2, {33, 99, 1}, {}});  // rows in another order
@@ -98,9 +104,10 @@ std::vector<Case> column_cases() {
     cases.push_back({"inner", {2, 19, width}, 1});
     cases.push_back({"inner", {19, width}, 0, {width + 1, 1}, {width + 3, 1}, 1});
   }
-  cases.push_back({"inner", {1025, 70}, 0});
-  cases.push_back({"inner", {1, 4100, 20}, 1});                 // bfloat16: too long to be kept
-  for (int64_t n : {3, 30, 60, 130, 1030, 2050, 4100, 9001}) {  // whole packs, tiles of each shape
+  cases.push_back({"inner", {1025, 38}, 0});
+  cases.push_back({"inner", {1, 4100, 20}, 1});                 // of a cluster that parks
+  cases.push_back({"inner", {17, 3077}, 0});                    // a thread parks instead of a team
+  for (int64_t n : {3, 30, 60, 130, 1030, 2050, 4100, 8200}) {  // whole packs, tiles of each shape
     cases.push_back({"inner", {n, 16}, 0});
   }
   cases.push_back({"inner", {2, 30, 264}, 1});
@@ -116,8 +123,9 @@ std::vector<Case> column_cases() {
 
 std::vector<Case> strided_cases() {
   std::vector<Case> cases = {
-      {"strided", {40, 33}, 1, {1, 40}, {}},     // transposed into contiguous
-      {"strided", {40, 33}, 1, {}, {1, 40}, 1},  // and back
+      {"strided", {40, 33}, 1, {1, 40}, {}, 0, true},  // transposed into contiguous
+      {"strided", {40, 35}, 1, {1, 41}, {}},           // rows of the source that begin anywhere
+      {"strided", {40, 33}, 1, {}, {1, 40}, 1},        // and back
       {"strided", {40, 33}, 0, {1, 40}, {}},
       {"strided", {5, 33}, 1, {66, 2}, {}},  // every second element
       {"strided", {5, 33}, 1, {33, 1}, {99, 3}},
@@ -126,6 +134,13 @@ std::vector<Case> strided_cases() {
       {"strided", {1, 70001}, 1, {140002, 2}, {}},
   };
   if (has_threads()) cases.push_back({"strided", {200, 700}, 1, {1, 200}, {}});
+  if (!is_gpu()) return cases;
+  for (int64_t n : {2, 9, 16, 17, 130, 700, 1024}) {  // turned over, tiles of each shape
+    cases.push_back({"strided", {20, n}, 1, {1, 24}, {}, 0, true});
+  }
+  cases.push_back({"strided", {20, 1025}, 1, {1, 20}, {}});  // longer
+  cases.push_back(
+      {"strided", {2, 3, 72, 50}, 3, {10800, 3600, 1, 72}, {11000, 3650, 50, 1}, 0, true});
   return cases;
 }
 
@@ -290,7 +305,9 @@ void check_forward(const Op& op, const Case& c, const Buffer& src, int32_t dst_d
   const std::vector<double> scale = row_scale(c, expected, op.least_scale);
   const std::vector<double> before = src.values();
   args.dst = Buffer(dst_dtype, c.sizes, c.dst_strides, c.offset).without_data();
-  for_each_taker(op.name, c, dtype, &args, [&](const polyops_kernel& kernel) {
+  Case meant = c;
+  if (c.turned && is_gpu()) meant.kernel = "turned";
+  for_each_taker(op.name, meant, dtype, &args, [&](const polyops_kernel& kernel) {
     std::vector<double> with_one_thread;
     for (int threads : thread_counts()) {
       Buffer dst(dst_dtype, c.sizes, c.dst_strides, c.offset);

@@ -1,6 +1,7 @@
 // cat: copies bits. Bound: memory, each element read and written once; one launch for 38 inputs, or
 // for 12 whose dimensions merge into more than three. Large inputs that lie otherwise than the
-// result, whose rows would be single elements, are each one launch of copy's kernels.
+// result, whose rows would be single elements, are each one launch of copy's kernels; so are larger
+// ones whose rows begin anywhere in their 16 bytes, for copy finds a row once for all its packs.
 #include "copy.h"
 #include "copy/launch.h"
 #include "interleave.h"
@@ -38,27 +39,31 @@ polyops_tensor slab_of(const polyops_cat_args& a, const polyops_tensor& src, int
   return slab;
 }
 
-// Bytes of an input from which on a launch of its own is worth it.
-constexpr int64_t kOwnLaunch = 2 << 20;
+// Bytes of an input from which on a launch of its own is worth it: if it is turned over, or if its
+// rows are long and begin anywhere.
+constexpr int64_t kTurnedLaunch = 2 << 20;
+constexpr int64_t kRowsLaunch = 16 << 20;
 
 // Whether the input is copied by a launch of its own. slab: where it goes.
-bool is_turned(const polyops_tensor& src, const polyops_tensor& slab) {
-  return polyops_numel(&src) * polyops_dtype_size(src.dtype) >= kOwnLaunch &&
-         copy_turns({sizeof(polyops_copy_args), 0, src, slab});
+bool goes_alone(const polyops_tensor& src, const polyops_tensor& slab) {
+  const int64_t bytes = polyops_numel(&src) * polyops_dtype_size(src.dtype);
+  if (bytes < kTurnedLaunch) return false;
+  const polyops_copy_args args = {sizeof(polyops_copy_args), 0, src, slab};
+  return copy_turns(args) || (bytes >= kRowsLaunch && copy_shifts_rows(args));
 }
 
-int launch_turned(const polyops_cat_args& a, const polyops_context* ctx) {
+int launch_alone(const polyops_cat_args& a, const polyops_context* ctx) {
   int64_t begin = 0;
   for (int64_t i = 0; i < a.count; begin += a.srcs[i++].sizes[a.dim]) {
     const polyops_tensor slab = slab_of(a, a.srcs[i], begin);
-    if (!is_turned(a.srcs[i], slab)) continue;
+    if (!goes_alone(a.srcs[i], slab)) continue;
     const int status = launch_copy({sizeof(polyops_copy_args), 0, a.srcs[i], slab}, ctx);
     if (status != POLYOPS_OK) return status;
   }
   return POLYOPS_OK;
 }
 
-// The inputs that launch_turned() leaves.
+// The inputs that launch_alone() leaves.
 template <class T, int kLevels>
 int launch_pieces(const polyops_cat_args& a, const polyops_context* ctx) {
   Pieces<kLevels> all;
@@ -68,7 +73,7 @@ int launch_pieces(const polyops_cat_args& a, const polyops_context* ctx) {
   bool aligned = true;
   for (int64_t i = 0; i < a.count; begin += a.srcs[i++].sizes[a.dim]) {
     const polyops_tensor slab = slab_of(a, a.srcs[i], begin);
-    if (!is_turned(a.srcs[i], slab)) {
+    if (!goes_alone(a.srcs[i], slab)) {
       all.first_block[all.count] = blocks;
       Piece<kLevels>& p = all.piece[all.count++];
       make_piece(a.srcs[i], slab, &p);
@@ -112,7 +117,7 @@ int launch_as(const polyops_cat_args& a, const polyops_context* ctx) {
   if constexpr (sizeof(T) == 2 || sizeof(T) == 4) {
     if (launch_interleaved<T, 4>(a, ctx, &status)) return status;
   }
-  status = launch_turned(a, ctx);
+  status = launch_alone(a, ctx);
   if (status != POLYOPS_OK) return status;
   bool few = true;
   for (int64_t i = 0; few && i < a.count; ++i) {

@@ -183,6 +183,15 @@ bool copy_turns(const polyops_copy_args& a) {
   return way_of(make_walk<2>({&a.src, &a.dst}), polyops_dtype_size(a.dst.dtype)) != Way::kRows;
 }
 
+bool copy_shifts_rows(const polyops_copy_args& a) {
+  if (copy_supports(&a) != nullptr) return false;
+  const Walk<2> walk = make_walk<2>({&a.src, &a.dst});
+  const int64_t width = polyops_dtype_size(a.dst.dtype);
+  bool aligned;
+  return way_of(walk, width) == Way::kRows &&
+         make_rows(walk, width, a.src.data, a.dst.data, &aligned).by_chunks && !aligned;
+}
+
 int launch_copy(const polyops_copy_args& a, const polyops_context* ctx) {
   Walk<2> walk = make_walk<2>({&a.src, &a.dst});
   int64_t width = polyops_dtype_size(a.dst.dtype);

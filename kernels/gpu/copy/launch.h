@@ -1,4 +1,5 @@
-// copy's kernels for other ops: cat of inputs that lie otherwise than their result.
+// copy's kernels for other ops: cat of inputs that lie otherwise than their result, or whose rows
+// begin anywhere.
 #ifndef POLYOPS_GPU_COPY_LAUNCH_H_
 #define POLYOPS_GPU_COPY_LAUNCH_H_
 
@@ -8,6 +9,9 @@ namespace polyops::gpu {
 
 // Whether copy takes it, and by another way than by rows.
 bool copy_turns(const polyops_copy_args& a);
+
+// Whether copy takes it by long rows that do not all begin at 16 aligned bytes.
+bool copy_shifts_rows(const polyops_copy_args& a);
 
 int launch_copy(const polyops_copy_args& a, const polyops_context* ctx);
 

@@ -2,5 +2,4 @@
 #include "softmax/calls.h"
 #include "table.h"
 
-POLYOPS_GPU_KERNELS(log_softmax, POLYOPS_GPU_SOFTMAX("log_softmax", LogSoftmax, Forward),
-                    POLYOPS_GPU_SOFTMAX("log_softmax_backward", LogSoftmax, Backward))
+POLYOPS_GPU_KERNELS(log_softmax, POLYOPS_GPU_SOFTMAX("log_softmax", LogSoftmax))

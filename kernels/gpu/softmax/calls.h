@@ -8,6 +8,7 @@
 #include "op.h"
 #include "polyops/ops/softmax.h"
 #include "strided.h"
+#include "turned.h"
 
 namespace polyops::gpu {
 namespace {
@@ -97,6 +98,12 @@ const char* inner_supports(const void* data) {
   return walk_columns(call.t, call.dim).width > 0 ? nullptr : "layout";
 }
 
+const char* turned_supports(const void* data) {
+  const Forward call(data);
+  if (const char* reason = supports(call)) return reason;
+  return turned_columns(call.t, call.dim).columns.width > 0 ? nullptr : "layout";
+}
+
 template <class T>
 const T* input(const polyops_tensor* t) {
   return static_cast<const T*>(t->data);
@@ -163,6 +170,20 @@ int inner(const void* data, const polyops_context* ctx) {
   });
 }
 
+template <class Op>
+int turned(const void* data, const polyops_context* ctx) {
+  const Forward call(data);
+  return with_types(call, [&]<class T, class U>() {
+    TurnedTiles<T, U> p = {};
+    p.src = input<T>(call.t[0]);
+    p.dst = output<U>(call.t[1]);
+    const LaunchShape shape = choose_turned(turned_columns(call.t, call.dim),
+                                            static_cast<int>(call.t[0]->sizes[call.dim]),
+                                            call.t[0]->strides[call.dim], &p);
+    return gpu::launch(softmax_turned<Op, T, U>, shape, ctx, p);
+  });
+}
+
 template <class Op, class Call>
 int strided(const void* data, const polyops_context* ctx) {
   const Call call(data);
@@ -188,10 +209,17 @@ int strided(const void* data, const polyops_context* ctx) {
 }  // namespace
 }  // namespace polyops::gpu
 
-// The kernels of a kernel op, in the order in which they are tried.
-#define POLYOPS_GPU_SOFTMAX(op, Op, Call)                                                      \
+// The kernels of an op and of its gradient, in the order in which they are tried.
+#define POLYOPS_GPU_SOFTMAX_ROWS(op, Op, Call)                                                 \
   POLYOPS_GPU_KERNEL(op, op "_lastdim", lastdim_supports<Call>, nullptr, (lastdim<Op, Call>)), \
-      POLYOPS_GPU_KERNEL(op, op "_inner", inner_supports<Call>, nullptr, (inner<Op, Call>)),   \
-      POLYOPS_GPU_KERNEL(op, op "_strided", strided_supports<Call>, nullptr, (strided<Op, Call>))
+      POLYOPS_GPU_KERNEL(op, op "_inner", inner_supports<Call>, nullptr, (inner<Op, Call>))
+#define POLYOPS_GPU_SOFTMAX_STRIDED(op, Op, Call) \
+  POLYOPS_GPU_KERNEL(op, op "_strided", strided_supports<Call>, nullptr, (strided<Op, Call>))
+#define POLYOPS_GPU_SOFTMAX(op, Op)                                                 \
+  POLYOPS_GPU_SOFTMAX_ROWS(op, Op, Forward),                                        \
+      POLYOPS_GPU_KERNEL(op, op "_turned", turned_supports, nullptr, (turned<Op>)), \
+      POLYOPS_GPU_SOFTMAX_STRIDED(op, Op, Forward),                                 \
+      POLYOPS_GPU_SOFTMAX_ROWS(op "_backward", Op, Backward),                       \
+      POLYOPS_GPU_SOFTMAX_STRIDED(op "_backward", Op, Backward)
 
 #endif  // POLYOPS_GPU_SOFTMAX_CALLS_H_

@@ -12,6 +12,7 @@
 #include "forward.h"
 #include "reduce.h"
 #include "row.h"
+#include "runs.h"
 
 namespace polyops::gpu {
 namespace {
@@ -137,6 +138,8 @@ int launch_long_backward_rows(const BackwardRows<T, U>& p, const polyops_context
 
 template <class Op, class T, class U>
 int launch_rows(const ForwardRows<T, U>& p, const polyops_context* ctx) {
+  int status;
+  if (launch_runs<T, U>(softmax_runs<Op, T, U>, p, p.walk, ctx, &status)) return status;
   const int packs = p.n / kPack<T>;
   if (packs <= 16) return launch_team<Op, 4, 4>(p, 2, ctx);
   if (packs <= 32) return launch_team<Op, 4, 8>(p, 3, ctx);
@@ -148,6 +151,8 @@ int launch_rows(const ForwardRows<T, U>& p, const polyops_context* ctx) {
 
 template <class Op, class T, class U>
 int launch_backward_rows(const BackwardRows<T, U>& p, const polyops_context* ctx) {
+  int status;
+  if (launch_runs<T, U>(softmax_backward_runs<Op, T, U>, p, p.walk, ctx, &status)) return status;
   const int packs = p.n / kPack<T>;
   if (packs <= 16) return launch_backward_team<Op, 4>(p, 2, ctx);
   if (packs <= 32) return launch_backward_team<Op, 8>(p, 3, ctx);

@@ -2,7 +2,8 @@
 // columns, four (or, where rows are not aligned to that, one) to a thread, with as many threads
 // along dim as it needs to hold the tile in registers, 128 bytes per thread. A longer one a cluster
 // holds, each block its share of the rows, so that tiles need not get narrow. What is longer still,
-// or where there are no clusters, a block parks in shared memory, or reads again, last first.
+// or where there are no clusters, a block parks in shared memory, or reads again, last first; what
+// is a little longer than a thread holds it parks, too, rather than merge.
 #ifndef POLYOPS_GPU_SOFTMAX_COLUMNS_H_
 #define POLYOPS_GPU_SOFTMAX_COLUMNS_H_
 
@@ -37,16 +38,19 @@ struct ColumnNeeds {
 
 struct TileThreads {
   int across_log2, down_log2;
-  int blocks = 1;  // of the cluster
+  int blocks_log2 = 0;  // of the cluster
 };
 
 // What one block holds, or parks. Tiles are narrow where only such a one can be held. What 512
 // threads hold and park decides, 128 KB: there are two such blocks on a multiprocessor. Beyond it
-// 1024.
-inline TileThreads block_tile(const ColumnNeeds& needs, int64_t groups, int n) {
+// 1024. `many`: there are columns enough that twice what it holds is a single thread's.
+inline TileThreads block_tile(const ColumnNeeds& needs, int64_t groups, int n, bool many) {
   const int narrowest_log2 = needs.narrowest_log2, widest_log2 = needs.widest_log2;
   int down_log2 = 0;  // threads one above the other; as many as hold the tile without parking, ...
-  while (down_log2 < 9 - widest_log2 && (int64_t{needs.rows} << down_log2) < n) ++down_log2;
+  const bool alone = many && n <= 2 * needs.rows;
+  while (!alone && down_log2 < 9 - widest_log2 && (int64_t{needs.rows} << down_log2) < n) {
+    ++down_log2;
+  }
   // ... across in blocks of 128 if there is nothing to merge, of 256, or of 512.
   int across_log2 = down_log2 == 0 ? 7 : down_log2 < 3 ? 5 : 8 - down_log2;
   if (across_log2 < widest_log2) across_log2 = widest_log2;
@@ -62,18 +66,22 @@ inline TileThreads block_tile(const ColumnNeeds& needs, int64_t groups, int n) {
   return {across_log2, down_log2};
 }
 
-// The fewest blocks of a cluster that hold the columns in registers, of 256 threads rather than of
-// 512, of which fewer load while others store; of 512 rather in narrower tiles than not at all.
+// The fewest blocks of a cluster that hold the columns. Of 256 threads rather than of 512, of which
+// fewer load while others store, even if they have to park half of it: four of them hold twice what
+// a multiprocessor's registers do. Of 512 rather in narrower tiles than not at all.
 inline TileThreads cluster_tile(const ColumnNeeds& needs, int64_t groups, int n, int most) {
+  struct Held {
+    int threads_log2, chunks;
+  };
   int widest = needs.widest_log2;
   while (widest > 0 && (int64_t{1} << (widest - 1)) >= groups) --widest;
   for (int across = widest; across >= 0; --across) {
     if (across < widest && across < needs.narrowest_log2) break;
-    for (int threads = across == widest ? 8 : 9; threads <= 9; ++threads) {
-      const int64_t chunk = int64_t{needs.rows} << (threads - across);
-      int blocks = 1;
-      while (blocks < most && blocks * chunk < n) blocks *= 2;
-      if (blocks * chunk >= n) return {across, threads - across, blocks};
+    for (const auto& [threads_log2, chunks] : {Held{8, 1}, Held{8, 2}, Held{9, 1}}) {
+      const int64_t held = (int64_t{needs.rows} << (threads_log2 - across)) * chunks;
+      int blocks_log2 = 0;
+      while (2 << blocks_log2 <= most && held << blocks_log2 < n) ++blocks_log2;
+      if (held << blocks_log2 >= n) return {across, threads_log2 - across, blocks_log2};
     }
   }
   return {};
@@ -84,24 +92,31 @@ template <int N>
 LaunchShape choose_tile(const Columns<N>& columns, const polyops_context* ctx,
                         const ColumnNeeds& needs, Tiles<N>* p) {
   const int64_t groups = columns.width / needs.wide;
-  TileThreads tile = block_tile(needs, groups, p->n);
-  if ((int64_t{needs.rows} << tile.down_log2) < p->n && most_cluster(ctx) > 1) {
+  constexpr int64_t kMany = 1024;  // of a multiprocessor
+  const bool many = columns.outer.numel() * groups >= kMany * multiprocessors(ctx);
+  TileThreads tile = block_tile(needs, groups, p->n, many);
+  if (tile.down_log2 > 0 && (int64_t{needs.rows} << tile.down_log2) < p->n &&
+      most_cluster(ctx) > 1) {
     const TileThreads held = cluster_tile(needs, groups, p->n, most_cluster(ctx));
-    if (held.blocks > 1) tile = held;
+    if (held.blocks_log2 > 0) tile = held;
   }
   p->outer = columns.outer;
   p->groups = static_cast<uint32_t>(groups);
   p->across_log2 = tile.across_log2;
   p->tiles = static_cast<uint32_t>((groups + (1 << tile.across_log2) - 1) >> tile.across_log2);
-  p->share = (p->n + tile.blocks - 1) / tile.blocks;
+  p->down_log2 = tile.down_log2;
+  p->blocks_log2 = tile.blocks_log2;
+  const int blocks = 1 << tile.blocks_log2;
+  p->share = (p->n + blocks - 1) / blocks;
   const int threads = 1 << (tile.across_log2 + tile.down_log2);
   const int64_t chunk = int64_t{needs.rows} << tile.down_log2;
-  const Parking parked =
-      parking(ctx, threads, (p->share + chunk - 1) / chunk,
-              int64_t{threads} * needs.rows * needs.bytes, kMostParts * sizeof(MaxSum));
+  const int64_t merged =
+      tile.down_log2 > 0 ? merge_bytes(threads, needs.wide << tile.across_log2, blocks) : 0;
+  const Parking parked = parking(ctx, threads, (p->share + chunk - 1) / chunk,
+                                 int64_t{threads} * needs.rows * needs.bytes, merged);
   p->parked = parked.chunks;
-  const int64_t blocks = columns.outer.numel() * p->tiles * tile.blocks;
-  return {blocks, threads, parked.bytes, tile.blocks};
+  return {columns.outer.numel() * p->tiles * blocks, threads,
+          parked.bytes + static_cast<size_t>(merged), blocks};
 }
 
 }  // namespace

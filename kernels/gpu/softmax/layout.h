@@ -41,6 +41,20 @@ struct Columns {
   Walk<N> outer;
 };
 
+// What is left of a walk without that dimension.
+template <int N>
+void remove_dimension(Walk<N>* walk, int dimension) {
+  if (walk->rank == 1) {
+    walk->sizes[0] = 1;
+    return;
+  }
+  --walk->rank;
+  for (int d = dimension; d < walk->rank; ++d) {
+    walk->sizes[d] = walk->sizes[d + 1];
+    for (int t = 0; t < N; ++t) walk->strides[t][d] = walk->strides[t][d + 1];
+  }
+}
+
 template <int N>
 Columns<N> walk_columns(const polyops_tensor* const (&tensors)[N], int dim) {
   Columns<N> columns = {0, walk_rows<N>(tensors, dim)};
@@ -50,15 +64,7 @@ Columns<N> walk_columns(const polyops_tensor* const (&tensors)[N], int dim) {
     if (walk.strides[t][0] != 1) return columns;
   }
   columns.width = walk.sizes[0];
-  if (walk.rank == 1) {
-    walk.sizes[0] = 1;
-    return columns;
-  }
-  --walk.rank;
-  for (int d = 0; d < walk.rank; ++d) {
-    walk.sizes[d] = walk.sizes[d + 1];
-    for (int t = 0; t < N; ++t) walk.strides[t][d] = walk.strides[t][d + 1];
-  }
+  remove_dimension(&walk, 0);
   return columns;
 }
 

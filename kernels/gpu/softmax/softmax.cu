@@ -2,5 +2,4 @@
 #include "calls.h"
 #include "table.h"
 
-POLYOPS_GPU_KERNELS(softmax, POLYOPS_GPU_SOFTMAX("softmax", Softmax, Forward),
-                    POLYOPS_GPU_SOFTMAX("softmax_backward", Softmax, Backward))
+POLYOPS_GPU_KERNELS(softmax, POLYOPS_GPU_SOFTMAX("softmax", Softmax))
