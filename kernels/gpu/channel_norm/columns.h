@@ -50,7 +50,7 @@ struct Held {
   Words words;
 
   GPU_DEVICE static Held load(const T* p) { return {load_words(p)}; }
-  GPU_DEVICE static Held load_once(const T* p) { return {load_words_once(p)}; }
+  GPU_DEVICE static Held load_once(const T* p) { return {load_words(p)}; }
   GPU_DEVICE float operator[](int j) const {
     if constexpr (kPack<T> == 4) {
       return float_of_bits(words.w[j]);

@@ -86,7 +86,7 @@ GPU_DEVICE void load_fitting(const Cut<T>& cut, const T* run, int32_t first, int
     const int32_t at = first + k * step;
     if (at >= cut.whole) continue;
     const T* const from = run + cut.of_pack(at);
-    words[k] = kOnce ? load_words_once(from) : load_words(from);
+    words[k] = kOnce ? load_words(from) : load_words(from);
   }
 }
 

@@ -134,7 +134,7 @@ GPU_DEVICE void for_each_beyond(const ChannelWalk& of, const WalkShare& share,
 #pragma unroll
       for (int i = 0; i < kInputs; ++i) {
         const T* const from = channel[i] + uint64_t{at[j]} * kPack<T>;
-        words[j][i] = kBackwards ? load_words_once(from) : load_words(from);
+        words[j][i] = kBackwards ? load_words(from) : load_words(from);
       }
     }
 #pragma unroll
