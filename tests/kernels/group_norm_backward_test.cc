@@ -128,9 +128,10 @@ TEST(GroupNormBackward, HeldGroups) {
   }
 }
 
-// More groups than clusters find room at a time.
+// More groups than clusters find room at a time; or teams, where there are no clusters.
 TEST(GroupNormBackward, GroupAfterGroup) {
   check_backward({5, 2, 13000, 1}, kTypes[0], true, 7, 0);
+  check_backward({4, 2, 11264, 1}, kTypes[0], true, 7, 0);
 }
 
 TEST(GroupNormBackward, AnySubsetOfTheGradients) {

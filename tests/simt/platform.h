@@ -70,7 +70,10 @@ inline void await_mail(Mailbox*, int, int,
 }
 inline void let_later_begin() {}
 inline void await_earlier() {}
-inline int most_cluster(const polyops_context*) { return simt::kMostCluster; }
+// None on devices of wide waves.
+inline int most_cluster(const polyops_context*) {
+  return simt::order().wave > 32 ? 1 : simt::kMostCluster;
+}
 
 inline float shuffle_xor(float x, int mask) {
   return std::bit_cast<float>(

@@ -171,6 +171,14 @@ WalkPlan plan_walk(const WalkTask& task, F at_a_time, const polyops_context* ctx
   return plan_of(task, way, ctx);
 }
 
+// Teams of so many blocks; `scratch`: kTeamScratch bytes.
+inline ByTeam by_team(void* scratch, int64_t blocks, int64_t teams, int64_t channels) {
+  auto* const said = static_cast<float*>(scratch);
+  auto* const counts = reinterpret_cast<uint32_t*>(said + teams * blocks * 2 * kTeamValues);
+  return {said, counts, static_cast<int32_t>(blocks),
+          static_cast<int32_t>(quotient_up(channels, teams))};
+}
+
 // `clustered` and `teamed` take the shape, `args` and what blocks are of.
 template <class Clustered, class Teamed, class... Args>
 int launch_planned(const WalkPlan& plan, Clustered clustered, Teamed teamed,
@@ -181,10 +189,7 @@ int launch_planned(const WalkPlan& plan, Clustered clustered, Teamed teamed,
     return launch(clustered, shape, ctx, plan.shape, args..., ByCluster{});
   }
   shape.whole = true;
-  auto* const said = static_cast<float*>(ctx->scratch);
-  auto* const counts = reinterpret_cast<uint32_t*>(said + shape.blocks * 2 * kTeamValues);
-  const int64_t turns = quotient_up(plan.shape.channels, plan.clusters);
-  const ByTeam by = {said, counts, plan.blocks, static_cast<int32_t>(turns)};
+  const ByTeam by = by_team(ctx->scratch, plan.blocks, plan.clusters, plan.shape.channels);
   return launch(teamed, shape, ctx, plan.shape, args..., by);
 }
 

@@ -1,27 +1,19 @@
 // group_norm_backward of groups that shared memory has room for, x and its gradient: one read of
-// both. A cluster walks over groups: where a thread has stored a piece of one, that of the next
-// group is on its way to the same place. A block has some of its cluster's units, each a channel or
-// an equal part of one; a team of lanes takes the sums over a strip, of which one or several are a
-// unit. The units' sums are what slice_sums() leaves elsewhere, for channel_sums(). All of it in
+// both. A cluster or a team walks over groups: where a thread has stored a piece of one, that of
+// the next group is on its way to the same place. A block has some of their units, each a channel
+// or an equal part of one; a team of lanes takes the sums over a strip, of which one or several are
+// a unit. The units' sums are what slice_sums() leaves elsewhere, for channel_sums(). All of it in
 // pieces, packs where every channel is made of those, or else elements.
 #ifndef POLYOPS_GPU_GROUP_NORM_BACKWARD_HELD_H_
 #define POLYOPS_GPU_GROUP_NORM_BACKWARD_HELD_H_
 
 #include "backward.h"
-#include "division.h"
-#include "held_plan.h"
+#include "backward_plan.h"
+#include "channel_norm/walk_team.h"
 #include "piece.h"
 
 namespace polyops::gpu {
 namespace {
-
-struct HeldUnits {
-  int32_t count;          // of a block, at most
-  int32_t pieces, parts;  // of a unit; units of a channel
-  int32_t strip, strips;  // pieces of one; of a unit
-  int team;
-  Division by_pieces, by_parts;
-};
 
 // What a block has, in shared memory.
 template <class T, int kWide>
@@ -31,10 +23,10 @@ struct HeldGradient {
   float* weights;  // of the units, in two places in turn
   int32_t first, units, strips;
 
-  GPU_DEVICE HeldGradient(Words* memory, const HeldUnits& shape, int32_t all) {
-    const int64_t rank = cluster_rank();
-    first = static_cast<int32_t>(all * rank / cluster_blocks());
-    units = static_cast<int32_t>(all * (rank + 1) / cluster_blocks()) - first;
+  GPU_DEVICE HeldGradient(Words* memory, const HeldUnits& shape, int32_t all, int64_t rank,
+                          int blocks) {
+    first = static_cast<int32_t>(all * rank / blocks);
+    units = static_cast<int32_t>(all * (rank + 1) / blocks) - first;
     strips = units * shape.strips;
     grad = reinterpret_cast<Piece<T, kWide>*>(memory);
     src = grad + shape.count * shape.pieces;
@@ -173,30 +165,28 @@ GPU_DEVICE void map_group(const GroupGradient<T>& call, const HeldGradient<T, kW
   close_copies();
 }
 
-template <class T, int kWide>
+template <class T, int kWide, class By>
 GPU_KERNEL(kHeldThreads, 2)
-group_gradient_held(GroupGradient<T> call, HeldUnits shape, int32_t rows) {
+group_gradient_held(GroupGradient<T> call, HeldUnits shape, int32_t rows, By by) {
   GPU_SHARED(float, shared, 2 * kMostWaves);
   GPU_SHARED(float, tables, 2 * 2 * kMostCluster);
   GPU_SHARED(Mailbox, box, 1);
   GPU_DYNAMIC_SHARED(Words, memory);
-  ClusterTable<2> table = {box, tables};
-  const int blocks = cluster_blocks();
+  WalkTeam<2, By> team(by, box, tables);
+  const int blocks = team.blocks();
   auto row = static_cast<int32_t>(block_id() / blocks);
   const auto step = static_cast<int32_t>(grid_blocks() / blocks);
   const int32_t all = call.width * shape.parts;
-  HeldGradient<T, kWide> held(memory, shape, all);
+  HeldGradient<T, kWide> held(memory, shape, all, team.rank(), blocks);
   const auto first_of = [&](int32_t of) {
     return (int64_t{of} * all + held.first) * shape.pieces * kWide;
   };
-  if (blocks > 1) {
-    open_mailbox(box);
-    cluster_arrive();
-  }
+  team.open();
   int64_t at = first_of(row);
   begin_group(held, held.units * shape.pieces, call.grad + at, call.src + at);
-  if (blocks > 1) cluster_wait();
-  for (int turn = 0; row < rows; ++turn, row += step) {
+  team.opened();
+  int turn = 0;
+  for (; row < rows; ++turn, row += step) {
     load_weights(call, held, shape, row);
     const float mean = load_value<T>(call.mean, row), rstd = load_value<T>(call.rstd, row);
     wait_copies<0>();
@@ -206,7 +196,7 @@ group_gradient_held(GroupGradient<T> call, HeldUnits shape, int32_t rows) {
     float sums[2] = {};
     sum_units(held, shape, rstd, sums);
     sum_block(sums, shared);
-    if (blocks > 1) sum_cluster(sums, &table);
+    team.sum(sums);
     store_units(call, held, shape, row);
     const int64_t next = row + step < rows ? first_of(row + step) : -1;
     map_group(call, held, shape, at, next, rstd,
@@ -214,33 +204,7 @@ group_gradient_held(GroupGradient<T> call, HeldUnits shape, int32_t rows) {
     at = next;
     held.weights += turn % 2 == 0 ? shape.count : -shape.count;
   }
-}
-
-constexpr int64_t kMostUnitParts = 8;  // what the workspace has room for
-constexpr int64_t kStripPieces = 64;   // or fewer; an odd number cannot be halved
-
-// Without blocks where there is no room. Channels of so many pieces of so many bytes.
-inline HeldPlan<HeldUnits> plan_held_gradient(int64_t rows, int64_t width, int64_t pieces,
-                                              int64_t bytes, const polyops_context* ctx) {
-  const int64_t blocks = held_blocks(rows, width * pieces, 2 * bytes, ctx);
-  int64_t parts = 1, unit = pieces;
-  const auto count = [&] { return round_up_quotient(width * parts, blocks); };
-  // Blocks with a unit more than others are at most an eighth larger.
-  while (unit % 2 == 0 && parts < kMostUnitParts && count() * blocks * 8 > width * parts * 9) {
-    parts *= 2;
-    unit /= 2;
-  }
-  int64_t strip = unit;
-  while (strip % 2 == 0 && strip > kStripPieces) strip /= 2;
-  const int64_t strips = unit / strip;
-  const int64_t shared = count() * (unit * 2 * bytes + strips * 8 + 2 * 4);
-  if (shared > most_shared(ctx)) return {};  // before anything is narrowed
-  const HeldUnits shape = {
-      static_cast<int32_t>(count()),         static_cast<int32_t>(unit),
-      static_cast<int32_t>(parts),           static_cast<int32_t>(strip),
-      static_cast<int32_t>(strips),          lanes_of(strip, 1, kHalfWave),
-      Division(static_cast<uint32_t>(unit)), Division(static_cast<uint32_t>(parts))};
-  return plan_blocks(shape, rows, blocks, count() * unit, shared, ctx);
+  team.close(turn);
 }
 
 }  // namespace

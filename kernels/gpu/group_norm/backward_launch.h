@@ -4,7 +4,6 @@
 
 #include "backward.h"
 #include "backward_held.h"
-#include "channel_norm/walk_plan.h"
 #include "layout.h"
 
 namespace polyops::gpu {
@@ -23,12 +22,17 @@ inline Runs plane_runs(const GroupShape& shape, int64_t pack) {
   return runs_of(shape.samples * shape.channels, shape.pixels, kChunkPacks / 2 * pack, lanes);
 }
 
+// Bytes to what teams have of the workspace, behind as many pairs of sums.
+inline size_t team_offset(int64_t pairs) {
+  return static_cast<size_t>(quotient_up(pairs * 2 * sizeof(float), 16) * 16);
+}
+
 inline size_t group_backward_scratch(const void* p, int32_t) {
   const auto& a = *static_cast<const GroupBackwardArgs*>(p);
   const GroupShape shape = group_shape(a.src, a.groups);
   const Runs runs = plane_runs(shape, pack_of(a.src.dtype));
-  const int64_t parts = runs.chunks < kMostUnitParts ? kMostUnitParts : runs.chunks;
-  return static_cast<size_t>(runs.slices * parts) * 2 * sizeof(float);
+  const int64_t most = most_unit_parts(runs.slices, shape.pixels);
+  return team_offset(runs.slices * (runs.chunks < most ? most : runs.chunks)) + kTeamScratch;
 }
 
 template <class T>
@@ -56,17 +60,41 @@ inline bool planes_fit(const GroupBackwardArgs& a, const GroupShape& shape, int6
   return shape.pixels % pack == 0 && aligned(a.grad_dst) && aligned(a.src) && aligned(a.grad_src);
 }
 
+template <class T, int kWide, class By>
+int launch_held(const GradientPlan& plan, const GroupBackwardArgs& a, const GroupShape& shape,
+                const polyops_context* ctx, const By& by) {
+  LaunchShape launched = {plan.clusters * plan.held.blocks, plan.held.threads, plan.held.shared};
+  launched.whole = plan.teams;
+  if (!plan.teams) launched.cluster = plan.held.blocks;
+  return launch(group_gradient_held<T, kWide, By>, launched, ctx,
+                make_group_gradient<T>(a, shape, plan.held.shape.parts, ctx), plan.held.shape,
+                static_cast<int32_t>(shape.rows()), by);
+}
+
+template <class T>
+int launch_teams(const GradientPlan& plan, const GroupBackwardArgs& a, const GroupShape& shape,
+                 const polyops_context* ctx) {
+  const int64_t pairs = shape.samples * shape.channels * plan.held.shape.parts;
+  auto* const scratch = static_cast<char*>(ctx->scratch) + team_offset(pairs);
+  return launch_held<T, kPack<T>>(plan, a, shape, ctx,
+                                  by_team(scratch, plan.held.blocks, plan.clusters, shape.rows()));
+}
+
+// By clusters, or by teams where channels are whole packs.
 template <class T, int kWide>
-int launch_held(const HeldPlan<HeldUnits>& held, const GroupBackwardArgs& a,
-                const GroupShape& shape, const polyops_context* ctx) {
-  const auto shared = static_cast<int64_t>(held.shared);
-  const auto kernel = group_gradient_held<T, kWide>;
-  const int64_t clusters =
-      walking_clusters(shape.rows(), resident_blocks(shape.rows() * held.blocks, shared, ctx) *
-                                         resident_clusters(kernel, held.blocks, ctx));
-  return launch(kernel, {clusters * held.blocks, held.threads, held.shared, held.blocks}, ctx,
-                make_group_gradient<T>(a, shape, held.shape.parts, ctx), held.shape,
-                static_cast<int32_t>(shape.rows()));
+GradientPlan plan_gradient(const GroupShape& shape, const polyops_context* ctx) {
+  const int64_t pieces = shape.pixels / kWide;
+  const auto kernel = group_gradient_held<T, kWide, ByCluster>;
+  const auto walking = [&](const HeldPlan<HeldUnits>& held) {
+    const auto shared = static_cast<int64_t>(held.shared);
+    return walking_clusters(shape.rows(), resident_blocks(shape.rows() * held.blocks, shared, ctx) *
+                                              resident_clusters(kernel, held.blocks, ctx));
+  };
+  const GradientPlan plan = plan_held_gradient(shape.rows(), shape.width(), pieces,
+                                               sizeof(Piece<T, kWide>), walking, ctx);
+  if (kWide == 1) return plan;
+  const int64_t parts = most_unit_parts(shape.samples * shape.channels, shape.pixels);
+  return plan_team_gradient(shape.rows(), shape.width(), pieces, parts, plan, ctx);
 }
 
 // By several blocks each; leaves the sums as the held ones do.
@@ -95,13 +123,15 @@ template <class T>
 int launch_group_gradient(const GroupBackwardArgs& a, const GroupShape& shape,
                           const polyops_context* ctx, int32_t* parts) {
   if (polyops_is_present(&a.grad_src)) {
-    const int wide = planes_fit(a, shape, kPack<T>) ? kPack<T> : 1;
-    const int64_t bytes = wide == 1 ? sizeof(Piece<T, 1>) : sizeof(Words);
-    const auto held =
-        plan_held_gradient(shape.rows(), shape.width(), shape.pixels / wide, bytes, ctx);
-    *parts = held.shape.parts;
-    if (held.blocks > 0 && wide == 1) return launch_held<T, 1>(held, a, shape, ctx);
-    if (held.blocks > 0) return launch_held<T, kPack<T>>(held, a, shape, ctx);
+    const bool packs = planes_fit(a, shape, kPack<T>);
+    const GradientPlan plan =
+        packs ? plan_gradient<T, kPack<T>>(shape, ctx) : plan_gradient<T, 1>(shape, ctx);
+    *parts = plan.held.shape.parts;
+    if (plan.teams) return launch_teams<T>(plan, a, shape, ctx);
+    if (plan.held.blocks > 0) {
+      return packs ? launch_held<T, kPack<T>>(plan, a, shape, ctx, ByCluster{})
+                   : launch_held<T, 1>(plan, a, shape, ctx, ByCluster{});
+    }
   }
   return launch_split_gradient<T>(a, shape, ctx, parts);
 }
