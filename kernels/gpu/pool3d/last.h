@@ -16,7 +16,7 @@ namespace polyops::gpu {
 namespace {
 
 constexpr int kLows = 4;         // at most
-constexpr int kLastColumns = 2;  // whose loads are issued together
+constexpr int kLastColumns = 4;  // whose loads are issued together
 constexpr int kLeastWave = 32;
 
 // What the number of a thread consists of, from the low bits on: lows, parts, then the grid's
@@ -28,6 +28,24 @@ struct LastGrid {
   Division packs;  // of a pixel, over lows
   Division planes;
 };
+
+// The next kColumns pixels of a row, so many of which are there. All loads are issued before the
+// first is used.
+template <int kColumns, class T, int kWide>
+GPU_DEVICE void add_pixels(const T* pixel, int channels, int there, AveragePool<kWide>* pool) {
+  Tap<T, kWide> taps[kColumns];
+#pragma unroll
+  for (int c = 0; c < kColumns; ++c) {
+    if (c > 0) taps[c].fill(0);
+    if (c < there) taps[c].load(pixel + c * channels);
+  }
+#pragma unroll
+  for (int c = 0; c < kColumns; ++c) {
+    float x[kWide];
+    taps[c].get(x);
+    pool->add(x, 0);
+  }
+}
 
 template <class T, int kWide, class AnyAxis>
 GPU_KERNEL(kPoolThreads, 4)
@@ -49,19 +67,14 @@ pool3d_last(Average<T> op, LastGrid g, AnyAxis deep, AnyAxis high, AnyAxis wide)
     for (int i = 0, z = of_window.first; i < of_window.count; ++i, z += of_window.step) {
       for (int h = top + part; h < bottom; h += parts) {
         const T* pixel = src + int64_t{(z * high.in + h) * wide.in + left} * g.channels;
-        for (int w = left; w < right; w += kLastColumns, pixel += kLastColumns * g.channels) {
-          Tap<T, kWide> taps[kLastColumns];
-#pragma unroll
-          for (int c = 0; c < kLastColumns; ++c) {
-            taps[c].fill(0);
-            if (w + c < right) taps[c].load(pixel + c * g.channels);
-          }
-#pragma unroll
-          for (int c = 0; c < kLastColumns; ++c) {
-            float x[kWide];
-            taps[c].get(x);
-            pool.add(x, 0);
-          }
+        int w = left;
+#pragma unroll 1
+        for (; w + kLastColumns <= right; w += kLastColumns, pixel += kLastColumns * g.channels) {
+          add_pixels<kLastColumns>(pixel, g.channels, kLastColumns, &pool);
+        }
+#pragma unroll 1
+        for (; w < right; w += 2, pixel += 2 * g.channels) {
+          add_pixels<2>(pixel, g.channels, right - w, &pool);
         }
       }
     }
