@@ -116,7 +116,7 @@ cross_entropy_tile(const PixelsCall<T> c) {
                  [&](int begin, int rows, Quad<T>(&x)[kRows<T>]) { tile.load(begin, rows, x); });
 #pragma unroll
     for (int j = 0; j < kQuad; ++j) {
-      if (labels.target[j] >= 0) sums.label[j] = widen(*tile.of(labels.target[j], j));
+      sums.label[j] = widen(*tile.of(labels.target[j] < 0 ? 0 : labels.target[j], j));
     }
     finish_pixels(c, at, labels, sums, part);
   }

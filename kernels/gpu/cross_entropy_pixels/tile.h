@@ -35,7 +35,8 @@ class PixelTile {
         quads_(t.quads),
         plane_(s.plane),
         first_(s.data + at.image * s.image + at.begin * s.pixel),
-        shift_(misplaced(first_)) {}
+        shift_(misplaced(first_)),
+        turn_(static_cast<int>(s.plane & (kPack<T> - 1))) {}
 
   // Is there when wait_copies() and a barrier() have been.
   GPU_DEVICE void fetch() const {
@@ -45,17 +46,16 @@ class PixelTile {
       return;
     }
     constexpr int kPacks = kPlanePacks<T>;
-    const int at = thread_id() % kPacks * kPack<T>;
-    for (int k = thread_id() / kPacks; k < classes_; k += kPixelThreads / kPacks) {
-      const int shift = shift_of_plane(k);
-      if (at >= shift + count_) continue;
-      copy_16_later(memory_ + k * kPlanePitch<T> + at, first_ + k * plane_ - shift + at);
+    const int first = thread_id() / kPacks, at = thread_id() % kPacks * kPack<T>;
+    const T* from = first_ + first * plane_ + at;
+    T* to = memory_ + first * kPlanePitch<T> + at;
+    for (int k = first; k < classes_; k += kPixelThreads / kPacks) {
+      const int shift = misplaced(from);
+      if (at < shift + count_) copy_16_later(to, from - shift);
+      from += kPixelThreads / kPacks * plane_;
+      to += kPixelThreads / kPacks * kPlanePitch<T>;
     }
-    for (int k = thread_id(); k < classes_; k += kPixelThreads) {
-      const int shift = shift_of_plane(k);
-      if (shift + count_ <= static_cast<int>(kTile)) continue;
-      copy_16_later(memory_ + k * kPlanePitch<T> + kTile, first_ + k * plane_ - shift + kTile);
-    }
+    if ((shift_ | turn_) != 0) fetch_last_packs();
     close_copies();
   }
 
@@ -109,9 +109,15 @@ class PixelTile {
   }
 
  private:
-  GPU_DEVICE int shift_of_plane(int k) const {
-    return (shift_ + k * static_cast<int>(plane_ % kPack<T>)) & (kPack<T> - 1);
+  // Those that planes have beyond kPlanePacks.
+  GPU_DEVICE void fetch_last_packs() const {
+    for (int k = thread_id(); k < classes_; k += kPixelThreads) {
+      const int shift = shift_of_plane(k);
+      if (shift + count_ <= static_cast<int>(kTile)) continue;
+      copy_16_later(memory_ + k * kPlanePitch<T> + kTile, first_ + k * plane_ - shift + kTile);
+    }
   }
+  GPU_DEVICE int shift_of_plane(int k) const { return (shift_ + k * turn_) & (kPack<T> - 1); }
   GPU_DEVICE T* in_plane(int k) const {
     return memory_ + k * kPlanePitch<T> + shift_of_plane(k) + place_;
   }
@@ -130,7 +136,7 @@ class PixelTile {
   bool planes_, quads_;
   int64_t plane_;
   const T* first_;
-  int shift_;
+  int shift_, turn_;  // of the first plane; from each to the next
 };
 
 // ---- From the host.
