@@ -91,6 +91,7 @@ template <class T, Smooth kSmooth, int kPacks>
 GPU_KERNEL(kLossTeamThreads)
 cross_entropy_team(const CrossEntropyCall<T> c, int lanes_log2) {
   GPU_SHARED(float, shared, 2 * kMostWaves);
+  if (c.parts != nullptr) let_later_begin();
   const int lanes = 1 << lanes_log2, lane = thread_id() & (lanes - 1);
   const uint32_t row = static_cast<uint32_t>(block_id()) * (block_threads() >> lanes_log2) +
                        (thread_id() >> lanes_log2);
@@ -123,6 +124,7 @@ GPU_KERNEL(kLossBlockThreads, 4)
 cross_entropy_block(const CrossEntropyCall<T> c) {
   GPU_SHARED(float, shared, kRowSums* kMostWaves);
   GPU_SHARED(float, slots, kRowSums* kMostCluster);
+  if (c.parts != nullptr) let_later_begin();
   const int blocks = cluster_blocks(), rank = cluster_rank();
   const int lane = rank * block_threads() + thread_id(), lanes = blocks * block_threads();
   const uint32_t row = static_cast<uint32_t>(block_id()) / static_cast<uint32_t>(blocks);
@@ -155,21 +157,40 @@ cross_entropy_block(const CrossEntropyCall<T> c) {
 }
 
 constexpr int kLossEndThreads = 1024;
+constexpr int kLossEndPacks = 8;  // two parts each, under way at a time
 
-inline int end_threads(int64_t parts) {
-  return static_cast<int>(parts < kLossEndThreads ? (parts + 63) / 64 * 64 : kLossEndThreads);
+inline LaunchShape end_shape(int64_t parts) {
+  const int64_t threads = (parts / 2 / 64 + 1) * 64;
+  LaunchShape shape = {1, threads < kLossEndThreads ? static_cast<int>(threads) : kLossEndThreads};
+  shape.early = true;
+  return shape;
 }
 
-// total: null if it is not wanted.
+// Bound: latency. total: null if it is not wanted.
 template <class T>
 GPU_KERNEL(kLossEndThreads)
 cross_entropy_end(const float* parts, int count, T* dst, float* total, bool mean) {
   GPU_SHARED(float, shared, 2 * kMostWaves);
+  await_earlier();
   float sums[2] = {0, 0};
-#pragma unroll 4
-  for (int64_t i = thread_id(); i < count; i += block_threads()) {
-    sums[0] += parts[2 * i];
-    sums[1] += parts[2 * i + 1];
+  const int packs = count / 2, threads = block_threads();
+#pragma unroll 1
+  for (int first = thread_id(); first < packs; first += kLossEndPacks * threads) {
+    Words words[kLossEndPacks] = {};
+#pragma unroll
+    for (int k = 0; k < kLossEndPacks; ++k) {
+      const int pack = first + k * threads;
+      if (pack < packs) words[k] = load_words(parts + int64_t{pack} * kPack<float>);
+    }
+#pragma unroll
+    for (int k = 0; k < kLossEndPacks; ++k) {
+      sums[0] += float_of_bits(words[k].w[0]) + float_of_bits(words[k].w[2]);
+      sums[1] += float_of_bits(words[k].w[1]) + float_of_bits(words[k].w[3]);
+    }
+  }
+  if (count % 2 != 0 && thread_id() == 0) {
+    sums[0] += parts[2 * int64_t{count} - 2];
+    sums[1] += parts[2 * int64_t{count} - 1];
   }
   sum_team(sums, block_threads(), shared);
   if (thread_id() != 0) return;

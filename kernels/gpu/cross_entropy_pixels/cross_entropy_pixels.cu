@@ -43,7 +43,7 @@ int launch_pixels(const polyops_cross_entropy_args& a, const polyops_context* ct
   if (status != POLYOPS_OK || none) return status;
   const bool mean = a.reduction == POLYOPS_NLL_LOSS_MEAN;
   const bool counted = mean && polyops_is_present(&a.total_weight) != 0;
-  return gpu::launch(cross_entropy_end<T>, {1, end_threads(blocks)}, ctx, scratch,
+  return gpu::launch(cross_entropy_end<T>, end_shape(blocks), ctx, scratch,
                      static_cast<int>(blocks), dst,
                      counted ? static_cast<float*>(a.total_weight.data) : nullptr, mean);
 }

@@ -85,6 +85,7 @@ template <class T, Smooth kSmooth>
 GPU_KERNEL(kPixelThreads, kSmooth == Smooth::kNone ? 5 : 4)
 cross_entropy_pixels(const PixelsCall<T> c) {
   GPU_SHARED(float, shared, 2 * kMostWaves);
+  if (c.parts != nullptr) let_later_begin();
   const Place at(c.tiling);
   float part[2] = {0, 0};
   if (at.inside) {
@@ -103,6 +104,7 @@ GPU_KERNEL(kPixelThreads, 6)
 cross_entropy_tile(const PixelsCall<T> c) {
   GPU_SHARED(float, shared, 2 * kMostWaves);
   GPU_DYNAMIC_SHARED(T, memory);
+  if (c.parts != nullptr) let_later_begin();
   const Place at(c.tiling);
   const PixelTile<T> tile(memory, c.src, c.tiling, at);
   tile.fetch();
