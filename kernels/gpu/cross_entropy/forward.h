@@ -34,16 +34,15 @@ struct CrossEntropyCall {
   bool ragged;  // some row has ends
 };
 
-// What the loss takes of the row beside its sums; loaded before them, by one lane.
+// What the loss takes of the row beside its sums, by one lane. Its target is loaded before them.
 struct Labelled {
   bool counts = false;
   float x = 0, weight = 0;
 };
 
 template <class T>
-GPU_DEVICE Labelled label_of(const CrossEntropyCall<T>& c, uint32_t row, const T* src) {
+GPU_DEVICE Labelled label_of(const CrossEntropyCall<T>& c, int64_t target, const T* src) {
   Labelled label;
-  const int64_t target = c.targets.at(row);
   label.counts = c.targets.counts(target);
   if (!label.counts) return label;
   label.x = widen(src[target]);
@@ -102,7 +101,7 @@ cross_entropy_team(const CrossEntropyCall<T> c, int lanes_log2) {
   Words words[kPacks];
   load_cut(cut, src, lane, lanes, kMinusInf, words);
   Labelled label;
-  if (inside && lane == 0) label = label_of(c, row, src);
+  if (inside && lane == 0) label = label_of(c, c.targets.at(row), src);
   RowSums<kSmooth> sums;
   absorb_packs<T, false>(words, cut, lane, lanes, c.weights, &sums);
   if (c.ragged) absorb_row_ends(cut, src, lane, lanes, c.weights, &sums);
@@ -126,12 +125,13 @@ cross_entropy_block(const CrossEntropyCall<T> c) {
   GPU_SHARED(float, slots, kRowSums* kMostCluster);
   if (c.parts != nullptr) let_later_begin();
   const int blocks = cluster_blocks(), rank = cluster_rank();
+  if (blocks > 1) cluster_arrive();
   const int lane = rank * block_threads() + thread_id(), lanes = blocks * block_threads();
   const uint32_t row = static_cast<uint32_t>(block_id()) / static_cast<uint32_t>(blocks);
   const T* src = c.src + row * c.src_step;
   const Cut<T> cut(src, c.n);
-  Labelled label;
-  if (lane == 0) label = label_of(c, row, src);
+  int64_t target = 0;  // waited for when the row has been read
+  if (lane == 0) target = c.targets.at(row);
   RowSums<kSmooth> sums;
   Words words[kLossPacks];
   int pack = lane;
@@ -148,7 +148,9 @@ cross_entropy_block(const CrossEntropyCall<T> c) {
     absorb_packs<T, false>(words, cut, pack, lanes, c.weights, &sums);
   }
   if (c.ragged) absorb_row_ends(cut, src, lane, lanes, c.weights, &sums);
-  if (blocks > 1) cluster_barrier();  // all have begun
+  Labelled label;
+  if (lane == 0) label = label_of(c, target, src);
+  if (blocks > 1) cluster_wait();
   merge_row_block(&sums, shared);
   if (blocks > 1) merge_row_cluster(&sums, slots);
   if (lane != 0) return;
