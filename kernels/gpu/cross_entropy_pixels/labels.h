@@ -15,9 +15,9 @@ struct Labels {
   float weight[kQuad];
 };
 
-template <class T>
+template <class T, int kGroup>
 GPU_DEVICE Labels labels_of(const Targets& targets, const ClassWeights<T>& weights, const Tiling& t,
-                            const Place& at) {
+                            const PlaceOf<kGroup>& at) {
   Labels labels;
   int64_t target[kQuad];
 #pragma unroll
