@@ -54,6 +54,8 @@ std::vector<Case> many_classes() {
   return {{1, 150, 20, 0.1, true},
           {1, 131, 7},
           {1, 131, 513},
+          {2, 130, 132, 0.1, true},
+          {1, 150, 5},
           {2, 60, 129, 0.1, false, 3, Lie::kChannelsLast},
           {1, 150, 8, 0, true, 3, Lie::kTransposed}};
 }
@@ -203,7 +205,7 @@ TEST(CrossEntropyPixelsBackward, MatchesReference) {
   }
 }
 
-// More than fit a tile, or are parked: some are read again.
+// Fewer pixels to a tile; more than fit a tile, or are parked: some are read again.
 TEST(CrossEntropyPixelsBackward, ManyClasses) {
   for (const Case& c : many_classes()) {
     for (int32_t dtype : kDtypes) check_backward(c, dtype, kMean, 1);

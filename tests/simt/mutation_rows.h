@@ -165,8 +165,8 @@ Calls nll_loss() {
 // Few classes, teams and blocks, a cluster where there are few rows, and pixels.
 Calls cross_entropy() {
   Calls all = {"cross_entropy", {}};
-  for (const Sizes& sizes :
-       {Sizes{300, 9}, Sizes{300, 33}, Sizes{3, 1500}, Sizes{2, 20001}, Sizes{2, 9, 1030}}) {
+  for (const Sizes& sizes : {Sizes{300, 9}, Sizes{300, 33}, Sizes{3, 1500}, Sizes{2, 20001},
+                             Sizes{2, 9, 1030}, Sizes{2, 41, 66}}) {
     all.calls.push_back([sizes](const polyops_kernel& kernel) {
       const bool pixels = sizes.size() == 3;
       const Buffer src = random(sizes, 1), dst(POLYOPS_FLOAT32, {});
@@ -192,7 +192,7 @@ Calls cross_entropy() {
 // Few classes, and tiles of pixels; all others meet nowhere.
 Calls cross_entropy_backward() {
   Calls all = {"cross_entropy_backward", {}};
-  for (const Sizes& sizes : {Sizes{300, 9}, Sizes{2, 9, 131}}) {
+  for (const Sizes& sizes : {Sizes{300, 9}, Sizes{2, 9, 131}, Sizes{2, 41, 66}, Sizes{2, 41, 67}}) {
     all.calls.push_back([sizes](const polyops_kernel& kernel) {
       const bool pixels = sizes.size() == 3;
       const Buffer src = random(sizes, 1), grad = random({}, 2);

@@ -60,9 +60,8 @@ int launch_forward(const polyops_cross_entropy_args& a, const polyops_context* c
   const bool mean = a.reduction == POLYOPS_NLL_LOSS_MEAN;
   const bool counted = mean && polyops_is_present(&a.total_weight) != 0;
   const int64_t parts = parts_of<T>(way, rows, call.n);
-  return gpu::launch(cross_entropy_end<T>, {1, end_threads(parts)}, ctx, scratch,
-                     static_cast<int>(parts), dst,
-                     counted ? static_cast<float*>(a.total_weight.data) : nullptr, mean);
+  return gpu::launch(cross_entropy_end<T>, end_shape(parts), ctx, scratch, static_cast<int>(parts),
+                     dst, counted ? static_cast<float*>(a.total_weight.data) : nullptr, mean);
 }
 
 template <class T>

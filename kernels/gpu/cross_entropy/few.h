@@ -59,6 +59,7 @@ GPU_KERNEL(kFewThreads)
 cross_entropy_few(const CrossEntropyCall<T> c, int turns) {
   GPU_DYNAMIC_SHARED(T, memory);
   GPU_SHARED(float, shared, 2 * kMostWaves);
+  if (c.parts != nullptr) let_later_begin();
   float part[2] = {0, 0};
 #pragma unroll 1
   for (int turn = 0; turn < turns; ++turn) {

@@ -34,16 +34,15 @@ struct CrossEntropyCall {
   bool ragged;  // some row has ends
 };
 
-// What the loss takes of the row beside its sums; loaded before them, by one lane.
+// What the loss takes of the row beside its sums, by one lane. Its target is loaded before them.
 struct Labelled {
   bool counts = false;
   float x = 0, weight = 0;
 };
 
 template <class T>
-GPU_DEVICE Labelled label_of(const CrossEntropyCall<T>& c, uint32_t row, const T* src) {
+GPU_DEVICE Labelled label_of(const CrossEntropyCall<T>& c, int64_t target, const T* src) {
   Labelled label;
-  const int64_t target = c.targets.at(row);
   label.counts = c.targets.counts(target);
   if (!label.counts) return label;
   label.x = widen(src[target]);
@@ -91,6 +90,7 @@ template <class T, Smooth kSmooth, int kPacks>
 GPU_KERNEL(kLossTeamThreads)
 cross_entropy_team(const CrossEntropyCall<T> c, int lanes_log2) {
   GPU_SHARED(float, shared, 2 * kMostWaves);
+  if (c.parts != nullptr) let_later_begin();
   const int lanes = 1 << lanes_log2, lane = thread_id() & (lanes - 1);
   const uint32_t row = static_cast<uint32_t>(block_id()) * (block_threads() >> lanes_log2) +
                        (thread_id() >> lanes_log2);
@@ -101,7 +101,7 @@ cross_entropy_team(const CrossEntropyCall<T> c, int lanes_log2) {
   Words words[kPacks];
   load_cut(cut, src, lane, lanes, kMinusInf, words);
   Labelled label;
-  if (inside && lane == 0) label = label_of(c, row, src);
+  if (inside && lane == 0) label = label_of(c, c.targets.at(row), src);
   RowSums<kSmooth> sums;
   absorb_packs<T, false>(words, cut, lane, lanes, c.weights, &sums);
   if (c.ragged) absorb_row_ends(cut, src, lane, lanes, c.weights, &sums);
@@ -123,13 +123,15 @@ GPU_KERNEL(kLossBlockThreads, 4)
 cross_entropy_block(const CrossEntropyCall<T> c) {
   GPU_SHARED(float, shared, kRowSums* kMostWaves);
   GPU_SHARED(float, slots, kRowSums* kMostCluster);
+  if (c.parts != nullptr) let_later_begin();
   const int blocks = cluster_blocks(), rank = cluster_rank();
+  if (blocks > 1) cluster_arrive();
   const int lane = rank * block_threads() + thread_id(), lanes = blocks * block_threads();
   const uint32_t row = static_cast<uint32_t>(block_id()) / static_cast<uint32_t>(blocks);
   const T* src = c.src + row * c.src_step;
   const Cut<T> cut(src, c.n);
-  Labelled label;
-  if (lane == 0) label = label_of(c, row, src);
+  int64_t target = 0;  // waited for when the row has been read
+  if (lane == 0) target = c.targets.at(row);
   RowSums<kSmooth> sums;
   Words words[kLossPacks];
   int pack = lane;
@@ -146,7 +148,9 @@ cross_entropy_block(const CrossEntropyCall<T> c) {
     absorb_packs<T, false>(words, cut, pack, lanes, c.weights, &sums);
   }
   if (c.ragged) absorb_row_ends(cut, src, lane, lanes, c.weights, &sums);
-  if (blocks > 1) cluster_barrier();  // all have begun
+  Labelled label;
+  if (lane == 0) label = label_of(c, target, src);
+  if (blocks > 1) cluster_wait();
   merge_row_block(&sums, shared);
   if (blocks > 1) merge_row_cluster(&sums, slots);
   if (lane != 0) return;
@@ -155,21 +159,40 @@ cross_entropy_block(const CrossEntropyCall<T> c) {
 }
 
 constexpr int kLossEndThreads = 1024;
+constexpr int kLossEndPacks = 8;  // two parts each, under way at a time
 
-inline int end_threads(int64_t parts) {
-  return static_cast<int>(parts < kLossEndThreads ? (parts + 63) / 64 * 64 : kLossEndThreads);
+inline LaunchShape end_shape(int64_t parts) {
+  const int64_t threads = (parts / 2 / 64 + 1) * 64;
+  LaunchShape shape = {1, threads < kLossEndThreads ? static_cast<int>(threads) : kLossEndThreads};
+  shape.early = true;
+  return shape;
 }
 
-// total: null if it is not wanted.
+// Bound: latency. total: null if it is not wanted.
 template <class T>
 GPU_KERNEL(kLossEndThreads)
 cross_entropy_end(const float* parts, int count, T* dst, float* total, bool mean) {
   GPU_SHARED(float, shared, 2 * kMostWaves);
+  await_earlier();
   float sums[2] = {0, 0};
-#pragma unroll 4
-  for (int64_t i = thread_id(); i < count; i += block_threads()) {
-    sums[0] += parts[2 * i];
-    sums[1] += parts[2 * i + 1];
+  const int packs = count / 2, threads = block_threads();
+#pragma unroll 1
+  for (int first = thread_id(); first < packs; first += kLossEndPacks * threads) {
+    Words words[kLossEndPacks] = {};
+#pragma unroll
+    for (int k = 0; k < kLossEndPacks; ++k) {
+      const int pack = first + k * threads;
+      if (pack < packs) words[k] = load_words(parts + int64_t{pack} * kPack<float>);
+    }
+#pragma unroll
+    for (int k = 0; k < kLossEndPacks; ++k) {
+      sums[0] += float_of_bits(words[k].w[0]) + float_of_bits(words[k].w[2]);
+      sums[1] += float_of_bits(words[k].w[1]) + float_of_bits(words[k].w[3]);
+    }
+  }
+  if (count % 2 != 0 && thread_id() == 0) {
+    sums[0] += parts[2 * int64_t{count} - 2];
+    sums[1] += parts[2 * int64_t{count} - 1];
   }
   sum_team(sums, block_threads(), shared);
   if (thread_id() != 0) return;

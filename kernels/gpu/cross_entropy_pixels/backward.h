@@ -40,8 +40,9 @@ struct PixelGradients {
   float max[kQuad], share[kQuad], spread[kQuad];
   float label[kQuad];  // the gradient there, or what is taken off
 
-  GPU_DEVICE PixelGradients(const PixelsBackwardCall<T>& c, const Place& at, const Labels& labels,
-                            const PixelSums<T, Smooth::kNone>& sums) {
+  template <int kGroup>
+  GPU_DEVICE PixelGradients(const PixelsBackwardCall<T>& c, const PlaceOf<kGroup>& at,
+                            const Labels& labels, const PixelSums<T, Smooth::kNone>& sums) {
     float all = static_cast<float>(c.tiling.classes);  // weights
     if constexpr (kWeighted) {
       all = 0;
@@ -101,8 +102,8 @@ GPU_DEVICE void write_classes(const PixelsBackwardCall<T>& c, const Labels& labe
 
 // Where the gradients of the block's image begin.
 template <class T>
-GPU_DEVICE T* image_gradients(const PixelsBackwardCall<T>& c, const Place& at) {
-  return c.grad_src + int64_t{at.image} * c.tiling.classes * c.tiling.pixels;
+GPU_DEVICE T* image_gradients(const PixelsBackwardCall<T>& c, uint32_t image) {
+  return c.grad_src + int64_t{image} * c.tiling.classes * c.tiling.pixels;
 }
 
 template <class T, bool kWeighted>
@@ -127,7 +128,7 @@ cross_entropy_pixels_backward(const PixelsBackwardCall<T> c) {
   load_classes(c.src, c.tiling, at, begin, classes - begin, x);
   absorb_classes<T, false, kApart<T>>(x, begin, classes - begin, c.weights, targets, &sums);
   const PixelGradients<T, kWeighted> gradients(c, at, labels, sums);
-  T* const out = image_gradients(c, at) + at.first;
+  T* const out = image_gradients(c, at.image) + at.first;
 #pragma unroll 1
   for (;;) {
     write_classes(c, labels, gradients, x, begin, [&](int k, const float(&y)[kQuad]) {
@@ -143,28 +144,34 @@ cross_entropy_pixels_backward(const PixelsBackwardCall<T> c) {
   }
 }
 
-// The thread's gradients: to memory, or in the place of its scores, whose tile is stored then.
-template <class T, bool kWeighted>
-GPU_DEVICE void write_tile(const PixelsBackwardCall<T>& c, const Place& at, const Labels& labels,
-                           const PixelTile<T>& tile) {
-  const int* const targets = kApart<T> ? labels.target : nullptr;
-  PixelSums<T, Smooth::kNone> sums;
+// The classes of the thread's group.
+template <class T, int kGroup>
+GPU_DEVICE void absorb_tile(const PixelsBackwardCall<T>& c, const int* targets,
+                            const PixelTile<T, kGroup>& tile, PixelSums<T, Smooth::kNone>* sums) {
   Quad<T> x[kRows<T>];
   const int classes = c.tiling.classes;
-  int begin = 0;
+  int begin = thread_id() / kGroup * kRows<T>;
 #pragma unroll 1
-  for (; begin + kRows<T> <= classes; begin += kRows<T>) {
+  for (; begin + kRows<T> <= classes; begin += kPixelThreads / kGroup * kRows<T>) {
     tile.load(begin, kRows<T>, x);
-    absorb_classes<T, true, kApart<T>>(x, begin, kRows<T>, c.weights, targets, &sums);
+    absorb_classes<T, true, kApart<T>>(x, begin, kRows<T>, c.weights, targets, sums);
   }
-  if (begin < classes) {
-    tile.load(begin, classes - begin, x);
-    absorb_classes<T, false, kApart<T>>(x, begin, classes - begin, c.weights, targets, &sums);
-  }
-  const PixelGradients<T, kWeighted> gradients(c, at, labels, sums);
-  T* const out = image_gradients(c, at) + at.first;
+  if (begin >= classes) return;
+  tile.load(begin, classes - begin, x);
+  absorb_classes<T, false, kApart<T>>(x, begin, classes - begin, c.weights, targets, sums);
+}
+
+// Their gradients: to memory, or in the place of the scores, whose tile is stored then.
+template <class T, bool kWeighted, int kGroup>
+GPU_DEVICE void write_tile(const PixelsBackwardCall<T>& c, const PlaceOf<kGroup>& at,
+                           const Labels& labels, const PixelGradients<T, kWeighted>& gradients,
+                           const PixelTile<T, kGroup>& tile) {
+  Quad<T> x[kRows<T>];
+  const int classes = c.tiling.classes;
+  T* const out = image_gradients(c, at.image) + at.first;
 #pragma unroll 1
-  for (begin = 0; begin < classes; begin += kRows<T>) {
+  for (int begin = thread_id() / kGroup * kRows<T>; begin < classes;
+       begin += kPixelThreads / kGroup * kRows<T>) {
     tile.load(begin, classes - begin, x);
     write_classes(c, labels, gradients, x, begin, [&](int k, const float(&y)[kQuad]) {
       if (!c.alike) return store_class(c.tiling, at, out + int64_t{k} * c.tiling.pixels, y);
@@ -174,20 +181,36 @@ GPU_DEVICE void write_tile(const PixelsBackwardCall<T>& c, const Place& at, cons
   }
 }
 
-template <class T, bool kWeighted>
+template <class T, bool kWeighted, int kGroup>
 GPU_KERNEL(kPixelThreads, 5)
 cross_entropy_tile_backward(const PixelsBackwardCall<T> c) {
+  constexpr Smooth kSmooth = Smooth::kNone;
+  constexpr int kGroups = kPixelThreads / kGroup;
+  GPU_SHARED(Quad<float>, parts, kGroups == 1 ? 1 : kPixelValues<kSmooth> * kPixelThreads);
   GPU_DYNAMIC_SHARED(T, memory);
-  const Place at(c.tiling);
-  const PixelTile<T> tile(memory, c.src, c.tiling, at);
+  const PlaceOf<kGroup> at(c.tiling);
+  const PixelTile<T, kGroup> tile(memory, c.src, c.tiling, at);
   tile.fetch();
   const Labels labels = labels_of(c.targets, c.weights, c.tiling, at);
   wait_copies<0>();
   barrier();
-  if (at.inside) write_tile<T, kWeighted>(c, at, labels, tile);
+  PixelSums<T, kSmooth> sums;
+  if (at.inside) absorb_tile(c, kApart<T> ? labels.target : nullptr, tile, &sums);
+  if constexpr (kGroups > 1) {
+    merge_groups<T, kGroup>(&sums, kPixelThreads, parts);
+#pragma unroll
+    for (int j = 0; j < kQuad; ++j) {
+      if (labels.target[j] >= 0) sums.label[j] = widen(*tile.of(labels.target[j], j));
+    }
+    if (c.alike) barrier();  // before scores make room for gradients
+  }
+  if (at.inside) {
+    const PixelGradients<T, kWeighted> gradients(c, at, labels, sums);
+    write_tile(c, at, labels, gradients, tile);
+  }
   if (!c.alike) return;
   barrier();
-  tile.store(image_gradients(c, at) + at.begin, c.tiling.pixels);
+  tile.store(image_gradients(c, at.image) + at.begin, c.tiling.pixels);
 }
 
 }  // namespace

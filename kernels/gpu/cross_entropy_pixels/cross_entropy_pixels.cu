@@ -13,22 +13,37 @@ namespace {
 // Beyond it few threads would walk for long.
 constexpr int64_t kMostPixelClasses = 1024;
 
+// Pixels of a block.
+template <class T>
+int tile_of(const polyops_tensor& src, const polyops_context* ctx) {
+  return group_of<T>(src, ctx) == kFewer<T> ? kFewer<T> * kQuad : kTile;
+}
+
 template <class T, Smooth kSmooth>
-int launch_losses(const PixelsCall<T>& call, int64_t blocks, bool tiles,
+int launch_losses(const PixelsCall<T>& call, const polyops_tensor& src,
                   const polyops_context* ctx) {
-  const size_t bytes = tiles ? tile_bytes<T>(call.tiling.classes) : 0;
-  return gpu::launch(tiles ? cross_entropy_tile<T, kSmooth> : cross_entropy_pixels<T, kSmooth>,
-                     {blocks, kPixelThreads, bytes}, ctx, call);
+  switch (group_of<T>(src, ctx)) {
+    case kPixelThreads:
+      return gpu::launch(cross_entropy_tile<T, kSmooth, kPixelThreads>,
+                         tile_shape<T, kPixelThreads>(src), ctx, call);
+    case kFewer<T>:
+      return gpu::launch(cross_entropy_tile<T, kSmooth, kFewer<T>>, tile_shape<T, kFewer<T>>(src),
+                         ctx, call);
+    default:
+      return gpu::launch(cross_entropy_pixels<T, kSmooth>, {pixel_blocks(src), kPixelThreads}, ctx,
+                         call);
+  }
 }
 
 template <class T>
 int launch_pixels(const polyops_cross_entropy_args& a, const polyops_context* ctx) {
   const bool none = a.reduction == POLYOPS_NLL_LOSS_NONE;
-  const int64_t classes = a.src.sizes[1], blocks = pixel_blocks(a.src);
+  const int tile = tile_of<T>(a.src, ctx);
+  const int64_t classes = a.src.sizes[1], blocks = pixel_blocks(a.src, tile);
   auto* scratch = static_cast<float*>(ctx->scratch);
   auto* dst = static_cast<T*>(a.dst.data);
   const PixelsCall<T> call = {scores_of<T>(a.src),
-                              tiling_of(a.src, has_quads<T>(a.src)),
+                              tiling_of(a.src, has_quads<T>(a.src), tile),
                               targets_of(a.target, a.ignore_index, classes),
                               weights_of<T>(a.weight),
                               static_cast<float>(1 - a.label_smoothing),
@@ -39,11 +54,11 @@ int launch_pixels(const polyops_cross_entropy_args& a, const polyops_context* ct
   const auto launch = call.spread == 0               ? launch_losses<T, Smooth::kNone>
                       : call.weights.data == nullptr ? launch_losses<T, Smooth::kEqual>
                                                      : launch_losses<T, Smooth::kWeighted>;
-  const int status = launch(call, blocks, fits_tile<T>(a.src, ctx), ctx);
+  const int status = launch(call, a.src, ctx);
   if (status != POLYOPS_OK || none) return status;
   const bool mean = a.reduction == POLYOPS_NLL_LOSS_MEAN;
   const bool counted = mean && polyops_is_present(&a.total_weight) != 0;
-  return gpu::launch(cross_entropy_end<T>, {1, end_threads(blocks)}, ctx, scratch,
+  return gpu::launch(cross_entropy_end<T>, end_shape(blocks), ctx, scratch,
                      static_cast<int>(blocks), dst,
                      counted ? static_cast<float*>(a.total_weight.data) : nullptr, mean);
 }
@@ -64,6 +79,23 @@ bool are_alike(const polyops_tensor& src, const polyops_tensor& grad, bool quads
          misplaced(static_cast<const T*>(src.data)) == misplaced(static_cast<const T*>(grad.data));
 }
 
+template <class T, bool kWeighted>
+int launch_gradients(const PixelsBackwardCall<T>& call, const polyops_tensor& src,
+                     const polyops_context* ctx) {
+  const size_t parked = sizeof(Quad<T>) * kRows<T> * kPixelThreads * call.parked;
+  switch (group_of<T>(src, ctx)) {
+    case kPixelThreads:
+      return gpu::launch(cross_entropy_tile_backward<T, kWeighted, kPixelThreads>,
+                         tile_shape<T, kPixelThreads>(src), ctx, call);
+    case kFewer<T>:
+      return gpu::launch(cross_entropy_tile_backward<T, kWeighted, kFewer<T>>,
+                         tile_shape<T, kFewer<T>>(src), ctx, call);
+    default:
+      return gpu::launch(cross_entropy_pixels_backward<T, kWeighted>,
+                         {pixel_blocks(src), kPixelThreads, parked}, ctx, call);
+  }
+}
+
 template <class T>
 int launch_pixels_backward(const polyops_cross_entropy_backward_args& a,
                            const polyops_context* ctx) {
@@ -72,7 +104,7 @@ int launch_pixels_backward(const polyops_cross_entropy_backward_args& a,
   const bool quads = has_quads<T>(a.src) && has_quads<T>(a.grad_src);
   const PixelsBackwardCall<T> call = {
       scores_of<T>(a.src),
-      tiling_of(a.src, quads),
+      tiling_of(a.src, quads, tile_of<T>(a.src, ctx)),
       static_cast<const T*>(a.grad_dst.data),
       step_of(a.grad_dst, a.reduction),
       targets_of(a.target, a.ignore_index, classes),
@@ -84,15 +116,8 @@ int launch_pixels_backward(const polyops_cross_entropy_backward_args& a,
       parked_chunks<T>(classes, ctx),
       are_alike<T>(a.src, a.grad_src, quads)};
   const bool weighted = call.spread != 0 && call.weights.data != nullptr;
-  if (fits_tile<T>(a.src, ctx)) {
-    return gpu::launch(
-        weighted ? cross_entropy_tile_backward<T, true> : cross_entropy_tile_backward<T, false>,
-        {pixel_blocks(a.src), kPixelThreads, tile_bytes<T>(classes)}, ctx, call);
-  }
-  const size_t bytes = sizeof(Quad<T>) * kRows<T> * kPixelThreads * call.parked;
-  return gpu::launch(
-      weighted ? cross_entropy_pixels_backward<T, true> : cross_entropy_pixels_backward<T, false>,
-      {pixel_blocks(a.src), kPixelThreads, bytes}, ctx, call);
+  return weighted ? launch_gradients<T, true>(call, a.src, ctx)
+                  : launch_gradients<T, false>(call, a.src, ctx);
 }
 
 // What both directions ask of their arguments.
@@ -114,7 +139,8 @@ const char* forward_supports(const void* data) {
 size_t forward_scratch(const void* data, int32_t) {
   const auto& a = *static_cast<const polyops_cross_entropy_args*>(data);
   if (a.reduction == POLYOPS_NLL_LOSS_NONE) return 0;
-  return static_cast<size_t>(pixel_blocks(a.src)) * 2 * sizeof(float);
+  constexpr int kSmallest = kFewer<float> * kQuad;  // where the data is may not be known yet
+  return static_cast<size_t>(pixel_blocks(a.src, kSmallest)) * 2 * sizeof(float);
 }
 
 int forward(const void* data, const polyops_context* ctx) {

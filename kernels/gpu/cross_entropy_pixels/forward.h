@@ -26,19 +26,20 @@ struct PixelsCall {
   float* parts;  // with _MEAN and _SUM
 };
 
-// load(begin, rows, x): so many classes of the thread's pixels.
-template <class T, Smooth kSmooth, class Load>
+// load(begin, rows, x): so many classes of the thread's pixels. Its classes are the first kRows of
+// each kGroups times as many, if it is of that group among so many.
+template <int kGroups = 1, class T, Smooth kSmooth, class Load>
 GPU_DEVICE void walk_classes(const PixelsCall<T>& c, const int* targets,
-                             PixelSums<T, kSmooth>* sums, Load load) {
+                             PixelSums<T, kSmooth>* sums, Load load, int group = 0) {
   Quad<T> x[kRows<T>];
-  int begin = 0;
+  int begin = group * kRows<T>;
 #pragma unroll 1
-  for (; begin + kRows<T> <= c.tiling.classes; begin += kRows<T>) {
+  for (; begin + kRows<T> <= c.tiling.classes; begin += kGroups * kRows<T>) {
     load(begin, kRows<T>, x);
     absorb_classes<T, true>(x, begin, kRows<T>, c.weights, targets, sums);
   }
   const int rows = c.tiling.classes - begin;
-  if (rows == 0) return;
+  if (rows <= 0) return;
   load(begin, rows, x);
   absorb_classes<T, false>(x, begin, rows, c.weights, targets, sums);
 }
@@ -58,9 +59,10 @@ GPU_DEVICE float loss_of(const PixelsCall<T>& c, const Labels& labels,
 }
 
 // Adds the losses and weights of the thread's pixels to `part`.
-template <class T, Smooth kSmooth>
-GPU_DEVICE void finish_pixels(const PixelsCall<T>& c, const Place& at, const Labels& labels,
-                              const PixelSums<T, kSmooth>& sums, float (&part)[2]) {
+template <class T, Smooth kSmooth, int kGroup>
+GPU_DEVICE void finish_pixels(const PixelsCall<T>& c, const PlaceOf<kGroup>& at,
+                              const Labels& labels, const PixelSums<T, kSmooth>& sums,
+                              float (&part)[2]) {
 #pragma unroll
   for (int j = 0; j < kQuad; ++j) {
     const float loss = loss_of(c, labels, sums, j);
@@ -85,6 +87,7 @@ template <class T, Smooth kSmooth>
 GPU_KERNEL(kPixelThreads, kSmooth == Smooth::kNone ? 5 : 4)
 cross_entropy_pixels(const PixelsCall<T> c) {
   GPU_SHARED(float, shared, 2 * kMostWaves);
+  if (c.parts != nullptr) let_later_begin();
   const Place at(c.tiling);
   float part[2] = {0, 0};
   if (at.inside) {
@@ -98,25 +101,33 @@ cross_entropy_pixels(const PixelsCall<T> c) {
   leave_part(c, part, shared);
 }
 
-template <class T, Smooth kSmooth>
-GPU_KERNEL(kPixelThreads, 6)
+template <class T, Smooth kSmooth, int kGroup>
+GPU_KERNEL(kPixelThreads, kSmooth == Smooth::kWeighted ? 5 : 6)
 cross_entropy_tile(const PixelsCall<T> c) {
+  constexpr int kGroups = kPixelThreads / kGroup;
   GPU_SHARED(float, shared, 2 * kMostWaves);
+  GPU_SHARED(Quad<float>, parts, kGroups == 1 ? 1 : kPixelValues<kSmooth> * kPixelThreads);
   GPU_DYNAMIC_SHARED(T, memory);
-  const Place at(c.tiling);
-  const PixelTile<T> tile(memory, c.src, c.tiling, at);
+  if (c.parts != nullptr) let_later_begin();
+  const PlaceOf<kGroup> at(c.tiling);
+  const PixelTile<T, kGroup> tile(memory, c.src, c.tiling, at);
   tile.fetch();
   const Labels labels = labels_of(c.targets, c.weights, c.tiling, at);
   wait_copies<0>();
   barrier();
-  float part[2] = {0, 0};
+  PixelSums<T, kSmooth> sums;
   if (at.inside) {
-    PixelSums<T, kSmooth> sums;
-    walk_classes(c, nullptr, &sums,
-                 [&](int begin, int rows, Quad<T>(&x)[kRows<T>]) { tile.load(begin, rows, x); });
+    walk_classes<kGroups>(
+        c, nullptr, &sums,
+        [&](int begin, int rows, Quad<T>(&x)[kRows<T>]) { tile.load(begin, rows, x); },
+        thread_id() / kGroup);
+  }
+  if constexpr (kGroups > 1) merge_groups<T, kGroup>(&sums, kGroup, parts);
+  float part[2] = {0, 0};
+  if (at.inside && thread_id() < kGroup) {
 #pragma unroll
     for (int j = 0; j < kQuad; ++j) {
-      if (labels.target[j] >= 0) sums.label[j] = widen(*tile.of(labels.target[j], j));
+      sums.label[j] = widen(*tile.of(labels.target[j] < 0 ? 0 : labels.target[j], j));
     }
     finish_pixels(c, at, labels, sums, part);
   }

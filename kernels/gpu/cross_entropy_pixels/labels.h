@@ -15,20 +15,29 @@ struct Labels {
   float weight[kQuad];
 };
 
-template <class T>
+template <class T, int kGroup>
 GPU_DEVICE Labels labels_of(const Targets& targets, const ClassWeights<T>& weights, const Tiling& t,
-                            const Place& at) {
+                            const PlaceOf<kGroup>& at) {
   Labels labels;
   int64_t target[kQuad];
 #pragma unroll
   for (int j = 0; j < kQuad; ++j) {
     target[j] = at.has(t, j) ? targets.at(at.sample(t, j)) : targets.ignored;
   }
+  bool right = true;  // asked once, not by each
 #pragma unroll
   for (int j = 0; j < kQuad; ++j) {
-    const bool counts = targets.counts(target[j]);
-    labels.target[j] = counts ? static_cast<int>(target[j]) : -1;
-    labels.weight[j] = counts ? weights.at(target[j]) : 0.0f;
+    const bool ignored = target[j] == targets.ignored, inside = targets.has(target[j]);
+    right &= ignored || inside;
+    labels.target[j] = !ignored && inside ? static_cast<int>(target[j]) : -1;
+    labels.weight[j] = labels.target[j] >= 0 ? 1.0f : 0.0f;
+  }
+  halt_unless(right);
+  if (weights.data != nullptr) {
+#pragma unroll
+    for (int j = 0; j < kQuad; ++j) {
+      if (labels.target[j] >= 0) labels.weight[j] = weights.at(labels.target[j]);
+    }
   }
   return labels;
 }

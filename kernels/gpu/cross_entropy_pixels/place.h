@@ -16,7 +16,7 @@ namespace {
 
 constexpr int kPixelThreads = 128;
 constexpr int kQuad = 4;
-constexpr uint32_t kTile = kPixelThreads * kQuad;
+constexpr int kTile = kPixelThreads * kQuad;
 
 // Of one class.
 template <class T>
@@ -81,7 +81,10 @@ struct Tiling {
   bool quads;  // pixels are neighbours, in all tensors
 };
 
-struct Place {
+// Of a thread in a block of which so many threads have the tile's pixels, one by one; the next so
+// many have the same ones.
+template <int kGroup>
+struct PlaceOf {
   uint32_t image;
   uint32_t begin;  // of the block's pixels
   uint32_t first;
@@ -89,18 +92,19 @@ struct Place {
   bool inside;    // has pixels
   bool whole;     // all of the block's are there
 
-  GPU_DEVICE explicit Place(const Tiling& t) {
+  GPU_DEVICE explicit PlaceOf(const Tiling& t) {
     image = static_cast<uint32_t>(block_id());
-    begin = take_remainder(t.tiles, &image) * kTile;
-    step = t.quads ? 1 : kPixelThreads;
-    first = begin + thread_id() * (t.quads ? kQuad : 1);
+    begin = take_remainder(t.tiles, &image) * (kGroup * kQuad);
+    step = t.quads ? 1 : kGroup;
+    first = begin + thread_id() % kGroup * (t.quads ? kQuad : 1);
     inside = first < t.pixels;
-    whole = t.pixels - begin >= kTile;
+    whole = t.pixels - begin >= kGroup * kQuad;
   }
   GPU_DEVICE uint32_t pixel(int j) const { return first + j * step; }
   GPU_DEVICE bool has(const Tiling& t, int j) const { return pixel(j) < t.pixels; }
   GPU_DEVICE uint32_t sample(const Tiling& t, int j) const { return image * t.pixels + pixel(j); }
 };
+using Place = PlaceOf<kPixelThreads>;
 
 template <class T>
 struct Scores {
@@ -143,29 +147,30 @@ GPU_DEVICE void load_classes(const Scores<T>& s, const Tiling& t, const Place& a
 }
 
 // A class of the thread's pixels; out: where the first one's is.
-template <class T>
-GPU_DEVICE void store_class(const Tiling& t, const Place& at, T* out, const float (&x)[kQuad]) {
+template <class T, int kGroup>
+GPU_DEVICE void store_class(const Tiling& t, const PlaceOf<kGroup>& at, T* out,
+                            const float (&x)[kQuad]) {
   if (t.quads) {
     *reinterpret_cast<Quad<T>*>(out) = pack_quad<T>(x);
     return;
   }
 #pragma unroll
   for (int j = 0; j < kQuad; ++j) {
-    if (at.whole || at.has(t, j)) out[j * kPixelThreads] = narrow<T>(x[j]);
+    if (at.whole || at.has(t, j)) out[j * kGroup] = narrow<T>(x[j]);
   }
 }
 
 // ---- From the host.
 
-inline int64_t tiles_of(int64_t pixels) { return (pixels + kTile - 1) / kTile; }
+inline int64_t tiles_of(int64_t pixels, int tile) { return (pixels + tile - 1) / tile; }
 
-inline int64_t pixel_blocks(const polyops_tensor& src) {
-  return src.sizes[0] * tiles_of(src.sizes[2]);
+inline int64_t pixel_blocks(const polyops_tensor& src, int tile = kTile) {
+  return src.sizes[0] * tiles_of(src.sizes[2], tile);
 }
 
-inline Tiling tiling_of(const polyops_tensor& src, bool quads) {
+inline Tiling tiling_of(const polyops_tensor& src, bool quads, int tile = kTile) {
   const int64_t pixels = src.sizes[2];
-  return {Division(static_cast<uint32_t>(tiles_of(pixels))), static_cast<uint32_t>(pixels),
+  return {Division(static_cast<uint32_t>(tiles_of(pixels, tile))), static_cast<uint32_t>(pixels),
           static_cast<int>(src.sizes[1]), quads};
 }
 

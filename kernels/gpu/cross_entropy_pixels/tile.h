@@ -16,26 +16,28 @@
 namespace polyops::gpu {
 namespace {
 
+// Threads that have a tile's pixels where classes are many, shared by all of the block's: planes'
+// pieces are of 256 bytes.
 template <class T>
-inline constexpr int kPlanePitch = kTile + kPack<T>;
+inline constexpr int kFewer = 64 / static_cast<int>(sizeof(T));
 
-// The size of a plane's piece in packs, but for the one more.
-template <class T>
-inline constexpr int kPlanePacks = kTile / kPack<T>;
-
-template <class T>
+template <class T, int kGroup>
 class PixelTile {
  public:
-  GPU_DEVICE PixelTile(T* shared, const Scores<T>& s, const Tiling& t, const Place& at)
+  static constexpr int kPixels = kGroup * kQuad;
+  static constexpr int kPitch = kPixels + kPack<T>;
+
+  GPU_DEVICE PixelTile(T* shared, const Scores<T>& s, const Tiling& t, const PlaceOf<kGroup>& at)
       : memory_(shared),
         place_(static_cast<int>(at.first - at.begin)),
-        count_(static_cast<int>(at.whole ? kTile : t.pixels - at.begin)),
+        count_(at.whole ? kPixels : static_cast<int>(t.pixels - at.begin)),
         classes_(t.classes),
         planes_(s.pixel == 1),
         quads_(t.quads),
         plane_(s.plane),
         first_(s.data + at.image * s.image + at.begin * s.pixel),
-        shift_(misplaced(first_)) {}
+        shift_(misplaced(first_)),
+        turn_(static_cast<int>(s.plane & (kPack<T> - 1))) {}
 
   // Is there when wait_copies() and a barrier() have been.
   GPU_DEVICE void fetch() const {
@@ -44,18 +46,16 @@ class PixelTile {
       close_copies();
       return;
     }
-    constexpr int kPacks = kPlanePacks<T>;
-    const int at = thread_id() % kPacks * kPack<T>;
-    for (int k = thread_id() / kPacks; k < classes_; k += kPixelThreads / kPacks) {
-      const int shift = shift_of_plane(k);
-      if (at >= shift + count_) continue;
-      copy_16_later(memory_ + k * kPlanePitch<T> + at, first_ + k * plane_ - shift + at);
+    const int first = thread_id() / kPacks, at = thread_id() % kPacks * kPack<T>;
+    const T* from = first_ + first * plane_ + at;
+    T* to = memory_ + first * kPitch + at;
+    for (int k = first; k < classes_; k += kPixelThreads / kPacks) {
+      const int shift = misplaced(from);
+      if (at < shift + count_) copy_16_later(to, from - shift);
+      from += kPixelThreads / kPacks * plane_;
+      to += kPixelThreads / kPacks * kPitch;
     }
-    for (int k = thread_id(); k < classes_; k += kPixelThreads) {
-      const int shift = shift_of_plane(k);
-      if (shift + count_ <= static_cast<int>(kTile)) continue;
-      copy_16_later(memory_ + k * kPlanePitch<T> + kTile, first_ + k * plane_ - shift + kTile);
-    }
+    if ((shift_ | turn_) != 0) fetch_last_packs();
     close_copies();
   }
 
@@ -72,7 +72,7 @@ class PixelTile {
       for (int k = 0; k < kRows<T>; ++k) {
         if (k >= rows) break;
         const T* row = in_plane(begin + k);
-        x[k] = gather_quad<T>([&](int j) { return row + j * kPixelThreads; });
+        x[k] = gather_quad<T>([&](int j) { return row + j * kGroup; });
       }
     } else {
       const T* pixel[kQuad];
@@ -88,33 +88,39 @@ class PixelTile {
 
   // The element of the class and the thread's j-th pixel.
   GPU_DEVICE T* of(int k, int j) const {
-    if (planes_) return in_plane(k) + (quads_ ? j : j * kPixelThreads);
-    return memory_ + shift_ + (place_ + j * kPixelThreads) * classes_ + k;
+    if (planes_) return in_plane(k) + (quads_ ? j : j * kGroup);
+    return memory_ + shift_ + (place_ + j * kGroup) * classes_ + k;
   }
 
   // Of planes, whose memory is the same number of elements behind 16 bytes as `out` and what is
   // behind it; when the block's threads have met.
   GPU_DEVICE void store(T* out, int64_t plane) const {
-    constexpr int kPacks = kPlanePacks<T>;
     const int at = thread_id() % kPacks * kPack<T>;
     for (int k = thread_id() / kPacks; k < classes_; k += kPixelThreads / kPacks) {
       const int shift = shift_of_plane(k);
       if (at < shift || at + kPack<T> > shift + count_) continue;
-      store_words(out + k * plane - shift + at, load_words(memory_ + k * kPlanePitch<T> + at));
+      store_words(out + k * plane - shift + at, load_words(memory_ + k * kPitch + at));
     }
     for (int i = thread_id(); i < classes_ * 2 * kPack<T>; i += kPixelThreads) {
       const int k = i / (2 * kPack<T>), e = end_of_plane(k, i % (2 * kPack<T>));
-      if (e >= 0) out[k * plane - shift_of_plane(k) + e] = memory_[k * kPlanePitch<T> + e];
+      if (e >= 0) out[k * plane - shift_of_plane(k) + e] = memory_[k * kPitch + e];
     }
   }
 
  private:
-  GPU_DEVICE int shift_of_plane(int k) const {
-    return (shift_ + k * static_cast<int>(plane_ % kPack<T>)) & (kPack<T> - 1);
+  // Of a plane's piece, but for the one more.
+  static constexpr int kPacks = kPixels / kPack<T>;
+
+  // Those that planes have beyond kPacks.
+  GPU_DEVICE void fetch_last_packs() const {
+    for (int k = thread_id(); k < classes_; k += kPixelThreads) {
+      const int shift = shift_of_plane(k);
+      if (shift + count_ <= kPixels) continue;
+      copy_16_later(memory_ + k * kPitch + kPixels, first_ + k * plane_ - shift + kPixels);
+    }
   }
-  GPU_DEVICE T* in_plane(int k) const {
-    return memory_ + k * kPlanePitch<T> + shift_of_plane(k) + place_;
-  }
+  GPU_DEVICE int shift_of_plane(int k) const { return (shift_ + k * turn_) & (kPack<T> - 1); }
+  GPU_DEVICE T* in_plane(int k) const { return memory_ + k * kPitch + shift_of_plane(k) + place_; }
   // The places of elements in packs that are not all the plane's: of the first pack, then of the
   // last; -1: there is none.
   GPU_DEVICE int end_of_plane(int k, int i) const {
@@ -130,24 +136,30 @@ class PixelTile {
   bool planes_, quads_;
   int64_t plane_;
   const T* first_;
-  int shift_;
+  int shift_, turn_;  // of the first plane; from each to the next
 };
 
 // ---- From the host.
 
+// Threads for a tile's pixels; 0: no tiles of it are taken. In channels_last, pixels of a multiple
+// of 32 bytes would all begin in a few banks.
 template <class T>
-size_t tile_bytes(int64_t classes) {
-  return sizeof(T) * kPlanePitch<T> * static_cast<size_t>(classes);
+int group_of(const polyops_tensor& src, const polyops_context* ctx) {
+  const int64_t classes = src.sizes[1], room = shared_each(ctx, 4);
+  const bool run = src.strides[2] == classes && src.strides[1] == 1;
+  if (src.strides[2] != 1 && (!run || classes * sizeof(T) % 32 == 0)) return 0;
+  const auto fits = [&]<int kGroup>() {
+    return classes * PixelTile<T, kGroup>::kPitch * static_cast<int64_t>(sizeof(T)) <= room;
+  };
+  if (fits.template operator()<kPixelThreads>()) return kPixelThreads;
+  return fits.template operator()<kFewer<T>>() ? kFewer<T> : 0;
 }
 
-// Whether tiles of it are taken. In channels_last, pixels of a multiple of 32 bytes would all begin
-// in a few banks.
-template <class T>
-bool fits_tile(const polyops_tensor& src, const polyops_context* ctx) {
-  const int64_t classes = src.sizes[1];
-  if (static_cast<int64_t>(tile_bytes<T>(classes)) > shared_each(ctx, 4)) return false;
-  if (src.strides[2] == 1) return true;
-  return src.strides[2] == classes && src.strides[1] == 1 && classes * sizeof(T) % 32 != 0;
+template <class T, int kGroup>
+LaunchShape tile_shape(const polyops_tensor& src) {
+  using Tile = PixelTile<T, kGroup>;
+  return {pixel_blocks(src, Tile::kPixels), kPixelThreads,
+          sizeof(T) * Tile::kPitch * static_cast<size_t>(src.sizes[1])};
 }
 
 }  // namespace

@@ -26,9 +26,12 @@ struct Targets {
   // Whether it is a class; halts if it should be.
   GPU_DEVICE bool counts(int64_t target) const {
     if (target == ignored) return false;
-    const bool inside = target >= 0 && target < classes;
+    const bool inside = has(target);
     halt_unless(inside);
     return inside;
+  }
+  GPU_DEVICE bool has(int64_t target) const {
+    return static_cast<uint64_t>(target) < static_cast<uint64_t>(classes);
   }
 };
 
