@@ -1,7 +1,7 @@
 // The gradients of layer_norm and rms_norm for rows whose elements lie next to each other. Bound:
 // memory, 3 elements moved per element: a row's packs of grad and src are read once, into shared
 // memory, and used twice, for its two sums and for grad_src. Of rows beyond 16384 elements each
-// block of a cluster has a section.
+// block of a cluster has a section; of aligned ones: backward_sections.h.
 //
 // Blocks stay for many rows. Each lane owns some columns and sums their grad_weight and grad_bias
 // over its rows in registers; the block's sums go to its row of the workspace, which column_sums()

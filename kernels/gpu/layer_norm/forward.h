@@ -5,7 +5,8 @@
 //   up to 2048, cut            where rows or parameters are not aligned: forward_ragged.h
 //   up to 8 times as many      in registers of a cluster's blocks: forward_sections.h
 //   beyond, and cut            a cluster that walks rows: forward_cluster.h; where there is none,
-//                              or too small a one, a block: forward_long.h
+//                              or too small a one, a block: forward_long.h; many rows of a
+//                              layer_norm that forward_sections.h would take, too
 //
 // Blocks of the second kind and the last stay for some rows, whose parameters are then in shared
 // memory once: beside 2.1 TB/s of rows an H200 reads no more than twice that from the second-level
