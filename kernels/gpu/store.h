@@ -20,6 +20,14 @@ struct OneWord {
   uint32_t w;
 } __attribute__((may_alias));
 
+// In one access, which nvcc makes two of where a HalfPack is stored.
+GPU_DEVICE void store_half_pack(void* p, uint32_t low, uint32_t high) {
+  struct Both {
+    uint64_t w;
+  } __attribute__((may_alias));
+  static_cast<Both*>(p)->w = low | static_cast<uint64_t>(high) << 32;
+}
+
 template <class U, int kCount>
 GPU_DEVICE void store_elements(U* p, const float (&x)[kCount]) {
   if constexpr (kCount == kPack<U>) {
@@ -34,7 +42,7 @@ GPU_DEVICE void store_elements(U* p, const float (&x)[kCount]) {
     }
   } else {
     static_assert(kCount == 4 && kPack<U> == 8);
-    *reinterpret_cast<HalfPack*>(p) = {{narrow2<U>(x[0], x[1]), narrow2<U>(x[2], x[3])}};
+    store_half_pack(p, narrow2<U>(x[0], x[1]), narrow2<U>(x[2], x[3]));
   }
 }
 

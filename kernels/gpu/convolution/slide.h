@@ -162,7 +162,7 @@ struct Few {
     if constexpr (kWords == 4) {
       store_16(p, w);
     } else if constexpr (kWords == 2) {
-      *reinterpret_cast<HalfPack*>(p) = {{w[0], w[1]}};
+      store_half_pack(p, w[0], w[1]);
     } else {
       reinterpret_cast<Word*>(p)->w = w[0];
     }

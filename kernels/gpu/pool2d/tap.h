@@ -47,7 +47,7 @@ struct Tap<float, 2> {
     x[1] = float_of_bits(words.w[1]);
   }
   GPU_DEVICE static void store(float* p, const float (&x)[2]) {
-    *reinterpret_cast<HalfPack*>(p) = {{float_bits(x[0]), float_bits(x[1])}};
+    store_half_pack(p, float_bits(x[0]), float_bits(x[1]));
   }
 };
 

@@ -80,14 +80,14 @@ GPU_DEVICE void store_side_by_side(T* p, const Kept<T> (&x)[kCount]) {
   } else if constexpr (!std::is_integral_v<T>) {
     store_elements(p, x);
   } else if constexpr (kCount == 2 && sizeof(T) == 4) {
-    *reinterpret_cast<HalfPack*>(p) = {{x[0], x[1]}};
+    store_half_pack(p, x[0], x[1]);
   } else if constexpr (kCount == 2) {
     *reinterpret_cast<OneWord*>(p) = {x[0] | static_cast<uint32_t>(x[1]) << 16};
   } else if constexpr (sizeof(T) == 4) {
     store_words(p, {{x[0], x[1], x[2], x[3]}});
   } else {
     const auto both = [&](int i) { return x[i] | static_cast<uint32_t>(x[i + 1]) << 16; };
-    *reinterpret_cast<HalfPack*>(p) = {{both(0), both(2)}};
+    store_half_pack(p, both(0), both(2));
   }
 }
 
