@@ -1,4 +1,5 @@
-// By how many blocks groups are held for their gradient (backward_held.h), and in which units.
+// By how many blocks, clusters' or teams', groups are held for their gradient (backward_held.h),
+// and in which units.
 #ifndef POLYOPS_GPU_GROUP_NORM_BACKWARD_PLAN_H_
 #define POLYOPS_GPU_GROUP_NORM_BACKWARD_PLAN_H_
 

@@ -2,11 +2,11 @@
 //
 // Groups that fit into the registers of half a wave, 64 bytes per lane, are read once:
 // group_rows(). So are those that the shared memory of a cluster has room for: walk.h where
-// channels are whole packs and groups many, or else held.h. Of larger ones walk.h reads a part
-// again, where there are groups for almost all of the chip. Others are split over several blocks,
-// which leave their moments in the workspace, for a second launch. That begins with what was read
-// last and may still be in the second-level cache. (A few groups at a time, so that all of them
-// are, is slower on an H200: 85 us and 76, bfloat16 1x128x512x512.)
+// channels are whole packs and groups many, or else held.h; of a team of a grid's blocks for larger
+// ones, walk.h. Others are split over several blocks, which leave their moments in the workspace,
+// for a second launch. That begins with what was read last and may still be in the second-level
+// cache. (A few groups at a time, so that all of them are, is slower on an H200: 85 us and 76,
+// bfloat16 1x128x512x512; by teams 51.)
 #ifndef POLYOPS_GPU_GROUP_NORM_FORWARD_H_
 #define POLYOPS_GPU_GROUP_NORM_FORWARD_H_
 
