@@ -83,7 +83,8 @@ bool launch_thirds(const LargestGradient<T>& op, int64_t images, int deep, const
                         (beside * kSlots * s.cells + kThirdsThreads) * int64_t{sizeof(float)};
   const int64_t blocks = kSlots > 1 ? groups : divide_up(groups, s.frames);
   const LaunchShape shape = {blocks, kThirdsThreads, static_cast<size_t>(bytes)};
-  const bool pairs = wide.in % 2 == 0 && misplaced(op.grad_src) % 2 == 0;
+  const bool pairs =
+      wide.in % 2 == 0 && reinterpret_cast<uintptr_t>(op.grad_src) % (2 * sizeof(T)) == 0;
   *status = pairs ? gpu::launch(pool_thirds<T, kSlots, 2>, shape, ctx, op, s)
                   : gpu::launch(pool_thirds<T, kSlots, 1>, shape, ctx, op, s);
   return true;

@@ -67,7 +67,8 @@ bool launch_spread_flat(const AverageGradient<T>& op, const Images& images, cons
   if (wide.in % kPack<T> != 0 && int64_t{wide.in} * high.size >= kLargeBand * kPack<T>)
     return false;
   const bool whole = high.out * high.size == high.in && wide.out * wide.size == wide.in;
-  if (!whole || wide.size < kPack<T> || count % kPack<T> != 0 || misplaced(op.grad_src) != 0 ||
+  if (!whole || wide.size < kPack<T> || count % kPack<T> != 0 ||
+      reinterpret_cast<uintptr_t>(op.grad_src) % 16 != 0 ||
       wide.in * int64_t{sizeof(T)} % kSectorBytes == 0) {
     return false;
   }

@@ -85,7 +85,7 @@ class MarchBlock {
         if (there) {
           copy_16_later(to + at, from);
         } else {
-          store_words(to + at, {{0, 0, 0, 0}});
+          *reinterpret_cast<Words*>(to + at) = {{0, 0, 0, 0}};  // not by store_words: shared
         }
       }
     }
