@@ -1,0 +1,3 @@
+#include <stdlib.h>
+
+void ends_the_process(void) { exit(1); }
