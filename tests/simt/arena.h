@@ -50,6 +50,10 @@ class Arena {
     return data;
   }
 
+  bool has(const void* place) const {
+    return memory_.data() <= place && place < memory_.data() + memory_.size();
+  }
+
   // The same place of the same array in another block's memory; NULL if it is not there.
   void* counterpart(const void* mine, Arena& other) const {
     const auto place =

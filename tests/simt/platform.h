@@ -110,7 +110,9 @@ inline void load_16(const void* p, uint32_t (&w)[4]) {
 inline void load_16_once(const void* p, uint32_t (&w)[4]) { load_16(p, w); }
 inline void load_16_constant(const void* p, uint32_t (&w)[4]) { load_16(p, w); }
 inline void prefetch(const void*) {}
+// Of global memory alone, as on a device.
 inline void store_16(void* p, const uint32_t (&w)[4]) {
+  if (simt::is_shared(p)) throw simt::Error("a store to global memory finds shared memory");
   std::memcpy(std::assume_aligned<16>(p), w, sizeof w);
 }
 

@@ -353,6 +353,8 @@ void* dynamic_shared() {
   return running->arena.array(&tag, running->dynamic_bytes, kMostDynamicShared);
 }
 
+bool is_shared(const void* place) { return running->arena.has(place); }
+
 std::vector<std::string> barriers() {
   std::lock_guard lock(sites().mutex);
   std::vector<std::string> names;

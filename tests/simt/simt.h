@@ -64,6 +64,8 @@ void* in_block(int rank, void* mine);
 // The block's array that belongs to the declaration `tag`.
 void* shared(const void* tag, size_t bytes);
 void* dynamic_shared();
+// Whether it is in the block's shared memory.
+bool is_shared(const void* place);
 
 // ---- Barriers, one by one: would their loss be noticed?
 

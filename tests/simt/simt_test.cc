@@ -277,6 +277,20 @@ TEST(Simt, AWriteBeyondSharedMemoryIsAnError) {
 }
 #endif
 
+// Where an access that a device makes to global memory alone must not go.
+TEST(Simt, KnowsSharedMemory) {
+  static const char tag = 0;
+  int mine = 0;
+  for (const Order& order : kOrders) {
+    const auto lane = [&] {
+      const auto* x = static_cast<const int*>(shared(&tag, 256 * sizeof(int)));
+      const bool known = is_shared(x) && is_shared(x + 255) && is_shared(dynamic_shared());
+      if (!known || is_shared(&mine)) throw Error("taken for another memory");
+    };
+    EXPECT_EQ(failure(order, 64, lane, 64), "");
+  }
+}
+
 TEST(Simt, WrongLaunchesAreErrors) {
   const auto nothing = [] {};
   EXPECT_EQ(failure({32, false}, 33, nothing), "blocks of 33 threads");
