@@ -50,7 +50,6 @@ struct Held {
   Words words;
 
   GPU_DEVICE static Held load(const T* p) { return {load_words(p)}; }
-  GPU_DEVICE static Held load_once(const T* p) { return {load_words(p)}; }
   GPU_DEVICE float operator[](int j) const {
     if constexpr (kPack<T> == 4) {
       return float_of_bits(words.w[j]);
@@ -66,7 +65,6 @@ struct Held<T, 1> {
   float x;
 
   GPU_DEVICE static Held load(const T* p) { return {widen(*p)}; }
-  GPU_DEVICE static Held load_once(const T* p) { return load(p); }
   GPU_DEVICE float operator[](int) const { return x; }
 };
 
@@ -99,24 +97,21 @@ struct ColumnShare {
   }
 };
 
-template <int kRows, bool kOnce, int kInputs, int kWidth, class T, class F>
+template <int kRows, int kInputs, int kWidth, class T, class F>
 GPU_DEVICE void load_batch(const T* const (&in)[kInputs], int64_t at, int64_t stride, F f) {
   Held<T, kWidth> x[kInputs][kRows];
 #pragma unroll
   for (int i = 0; i < kInputs; ++i) {
 #pragma unroll
     for (int k = 0; k < kRows; ++k) {
-      const T* const from = in[i] + at + k * stride;
-      x[i][k] = kOnce ? Held<T, kWidth>::load_once(from) : Held<T, kWidth>::load(from);
+      x[i][k] = Held<T, kWidth>::load(in[i] + at + k * stride);
     }
   }
   f(at, stride, x);
 }
 
 // Calls f(offset of the first row's element, elements from a row to the next, x[kInputs][rows]) for
-// batches of the share's rows, of kRows and at the end of one. Backwards the end comes first, and
-// what was looked at leaves the caches first, to make room for results rather than what is not yet
-// read.
+// batches of the share's rows, of kRows and at the end of one. Backwards the end comes first.
 template <int kRows, bool kBackwards, int kInputs, int kWidth, class T, class F>
 GPU_DEVICE void for_each_batch(const Columns& of, const ColumnShare<kWidth>& share,
                                const T* const (&in)[kInputs], F f) {
@@ -128,7 +123,7 @@ GPU_DEVICE void for_each_batch(const Columns& of, const ColumnShare<kWidth>& sha
   const auto batches = [&] {
     int64_t at = kBackwards ? first + (whole - kRows) * stride : first;
     for (int32_t row = 0; row < whole; row += kRows) {
-      load_batch<kRows, kBackwards, kInputs, kWidth>(in, at, stride, f);
+      load_batch<kRows, kInputs, kWidth>(in, at, stride, f);
       at += kBackwards ? -kRows * stride : kRows * stride;
     }
   };
@@ -136,7 +131,7 @@ GPU_DEVICE void for_each_batch(const Columns& of, const ColumnShare<kWidth>& sha
   int64_t at = first + whole * stride;
 #pragma unroll 1
   for (int32_t row = whole; row < rows; ++row) {
-    load_batch<1, kBackwards, kInputs, kWidth>(in, at, stride, f);
+    load_batch<1, kInputs, kWidth>(in, at, stride, f);
     at += stride;
   }
   if (kBackwards) batches();

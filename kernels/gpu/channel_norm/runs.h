@@ -76,8 +76,8 @@ inline int lanes_of(int64_t elements, int64_t pack, int most) {
 }
 
 // Packs first, first + step, ... of a run that fits the cut; 0 where there is none. All loads are
-// issued before the first is used. kOnce: nobody looks at them after this.
-template <int kPacks, bool kOnce = false, class T>
+// issued before the first is used.
+template <int kPacks, class T>
 GPU_DEVICE void load_fitting(const Cut<T>& cut, const T* run, int32_t first, int32_t step,
                              Words (&words)[kPacks]) {
 #pragma unroll
@@ -85,8 +85,7 @@ GPU_DEVICE void load_fitting(const Cut<T>& cut, const T* run, int32_t first, int
     words[k] = {};
     const int32_t at = first + k * step;
     if (at >= cut.whole) continue;
-    const T* const from = run + cut.of_pack(at);
-    words[k] = kOnce ? load_words(from) : load_words(from);
+    words[k] = load_words(run + cut.of_pack(at));
   }
 }
 

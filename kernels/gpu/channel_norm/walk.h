@@ -133,8 +133,7 @@ GPU_DEVICE void for_each_beyond(const ChannelWalk& of, const WalkShare& share,
       at[j] = share.pack(of, kBackwards ? share.held + share.count - 1 - k : k);
 #pragma unroll
       for (int i = 0; i < kInputs; ++i) {
-        const T* const from = channel[i] + uint64_t{at[j]} * kPack<T>;
-        words[j][i] = kBackwards ? load_words(from) : load_words(from);
+        words[j][i] = load_words(channel[i] + uint64_t{at[j]} * kPack<T>);
       }
     }
 #pragma unroll
