@@ -53,7 +53,7 @@ std::vector<Case> all_cases() {
 std::vector<Case> many_classes() {
   return {{1, 150, 20, 0.1, true},
           {1, 131, 7},
-          {1, 131, 513},
+          {1, 131, 67},
           {2, 130, 132, 0.1, true},
           {1, 150, 5},
           {2, 60, 129, 0.1, false, 3, Lie::kChannelsLast},
