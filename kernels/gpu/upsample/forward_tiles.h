@@ -128,28 +128,12 @@ struct RowTaps {
   }
 };
 
-constexpr int kTileRows = 64;  // of dst, of a block
-
-// What a row of dst is made of: rows of src from `first` on, by these weights. All of it is one
-// access; that one behind the last is looked at, too.
-template <class Mode>
-struct alignas(16) ResultRow {
-  float weight[Mode::kTaps];
-  int first;
-
-  GPU_DEVICE void set(const Axis& axis, int row) {
-    float t;
-    first = Mode::first(axis, row, &t);
-    Mode::weights(t, weight);
-  }
-};
-
 template <class Mode, class Results, class T>
 GPU_KERNEL(kUpsampleThreads, Mode::kTaps > Results::kMostTaps ? 2 : 3)
 upsample_tiles(Image<T> image, Tiles tiles) {
   constexpr int kTaps = Mode::kTaps, kWide = Results::kWide;
   GPU_DYNAMIC_SHARED(float, staged);
-  GPU_SHARED(ResultRow<Mode>, table, kTileRows + 1);
+  GPU_SHARED(RowTable<Mode>, table, 1);
   const Axis &rows = image.rows, &columns = image.columns;
   const Tile tile(tiles, columns.to, rows.to, image.planes);
   const Stage<T> stage(image, tiles, tile, Mode{}, kSlot<kWide>);
@@ -160,9 +144,8 @@ upsample_tiles(Image<T> image, Tiles tiles) {
   T* out = image.out + int64_t{tile.plane + plane} * rows.to * columns.to +
            int64_t{tile.row} * columns.to + tile.column;
   const int count = tile.stop_row - tile.row, width = tile.stop_column - tile.column;
-  const int mine = writes ? Results::mine(width, lane, tiles.lanes) : 0;
   RunRows<T> runs(tiles, reinterpret_cast<T*>(staged + kStaged * kSlot<kWide>), plane, out, width);
-  for (int i = thread_id(); i < count; i += block_threads()) table[i].set(rows, tile.row + i);
+  for (int i = thread_id(); i < count; i += block_threads()) table->set(i, rows, tile.row + i);
   float unused;
   float kept[kTaps][kWide] = {};
   int y = 0;
@@ -173,7 +156,7 @@ upsample_tiles(Image<T> image, Tiles tiles) {
       stage.template load<T, 8 / kTaps>(row, staged);
     }
     barrier();
-    auto here = table[y];
+    auto here = table->at(y);
 #pragma unroll
     for (int slot = 0; slot < kStaged; ++slot) {
 #pragma unroll
@@ -184,7 +167,7 @@ upsample_tiles(Image<T> image, Tiles tiles) {
       taps.interpolate(staged + slot * kSlot<kWide>, kept[kTaps - 1]);
 #pragma unroll 1
       for (; y < count && here.first + kTaps - 1 == row + slot; ++y) {
-        const auto next = table[y + 1];  // before what is stored, which it would wait for
+        const auto next = table->at(y + 1);  // before what is stored, which it would wait for
         float sum[kWide];
 #pragma unroll
         for (int j = 0; j < kWide; ++j) {
@@ -194,10 +177,10 @@ upsample_tiles(Image<T> image, Tiles tiles) {
         }
         here = next;
         if (Results::kRuns && tiles.run_rows > 0) {
-          Results::store(runs.row(), mine, lane, tiles.lanes, sum);
+          if (writes) Results::store(runs.row(), width, lane, tiles.lanes, sum);
           runs.next(tiles.run_rows, lane, tiles.lanes, writes);
         } else {
-          Results::store(out, mine, lane, tiles.lanes, sum);
+          if (writes) Results::store(out, width, lane, tiles.lanes, sum);
           out += columns.to;
         }
       }
@@ -217,7 +200,7 @@ bool forward_tiles(const Image<T>& image, const polyops_context* ctx, int* statu
   tiles.across = (lanes + kUpsampleThreads - 1) / kUpsampleThreads;
   tiles.lanes = (lanes + tiles.across - 1) / tiles.across;
   tiles.columns = tiles.lanes * Results::kWide;
-  cut_rows(image.rows.to, kTileRows, 8, image.planes, 3 * multiprocessors(ctx), &tiles);
+  cut_rows(image.rows.to, RowTable<Mode>::kRows, 8, image.planes, 3 * multiprocessors(ctx), &tiles);
   // Of src, from an aligned pack on.
   int wide = columns.from;
   if (tiles.across > 1) {

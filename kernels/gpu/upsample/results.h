@@ -20,10 +20,9 @@ struct PackResults {
   static constexpr bool kRuns = false;
 
   GPU_DEVICE static int column(int lane, int, int j) { return lane * kWide + j; }
-  // How many a lane has of a row of dst that has `width` columns from there on.
-  GPU_DEVICE static int mine(int width, int lane, int) { return lane * kWide < width ? kWide : 0; }
-  GPU_DEVICE static void store(T* row, int mine, int lane, int, const float (&x)[kWide]) {
-    if (mine > 0) store_side_by_side(row + lane * kWide, x);
+  // Of a row of dst that has `width` columns from there on.
+  GPU_DEVICE static void store(T* row, int width, int lane, int, const float (&x)[kWide]) {
+    if (lane * kWide < width) store_side_by_side(row + lane * kWide, x);
   }
 };
 
@@ -34,20 +33,11 @@ struct SingleResults {
   static constexpr bool kRuns = true;
 
   GPU_DEVICE static int column(int lane, int lanes, int j) { return lane + j * lanes; }
-  GPU_DEVICE static int mine(int width, int lane, int lanes) {
-    const int left = width - lane;
-    return left <= 0 ? 0 : left > (kWide - 1) * lanes ? kWide : (left + lanes - 1) / lanes;
-  }
-  GPU_DEVICE static void store(T* row, int mine, int lane, int lanes, const float (&x)[kWide]) {
+  GPU_DEVICE static void store(T* row, int width, int lane, int lanes, const float (&x)[kWide]) {
     row += lane;
-    if (mine == kWide) {  // nearly all
 #pragma unroll
-      for (int j = 0; j < kWide; ++j) row[j * lanes] = narrow<T>(x[j]);
-      return;
-    }
-#pragma unroll
-    for (int j = 0; j + 1 < kWide; ++j) {
-      if (j < mine) row[j * lanes] = narrow<T>(x[j]);
+    for (int j = 0; j < kWide; ++j, row += lanes) {
+      if (lane + j * lanes < width) *row = narrow<T>(x[j]);
     }
   }
 };

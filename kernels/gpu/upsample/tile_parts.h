@@ -86,6 +86,20 @@ struct RowTable {
     first[i] = Mode::first(axis, row, &t);
     Mode::weights(t, weight[i]);
   }
+
+  struct Row {
+    float weight[Mode::kTaps];
+    int first;
+  };
+  // The one at that place, or the last.
+  GPU_DEVICE Row at(int i) const {
+    i = i < kRows ? i : kRows - 1;
+    Row row;
+#pragma unroll
+    for (int k = 0; k < Mode::kTaps; ++k) row.weight[k] = weight[i][k];
+    row.first = first[i];
+    return row;
+  }
 };
 
 }  // namespace
