@@ -141,14 +141,6 @@ TEST(BatchNorm, ChannelsOfAGrid) {
   }
 }
 
-// By two teams of a grid, tile after tile.
-TEST(BatchNorm, TilesInTurns) {
-  const Case c = {2, 32, 1800, true};
-  Buffer src(POLYOPS_FLOAT32, c.sizes(), c.strides());
-  fill_hard(&src, [&](int64_t i) { return c.channel(i); });
-  check_forward(c, kTypes[0], src, true, true);
-}
-
 TEST(BatchNorm, OutliersCostTheOthersNothing) {
   for (const Case& c :
        {Case{3, 2, 500}, Case{3, 8, 500, true}, Case{3, 12, 500, true}, Case{3, 2, 501}}) {

@@ -1,19 +1,102 @@
 // Batches of channels next to each other by a grid of which all blocks run at the same time, each
 // on a multiprocessor of its own: the first rows of each stay in shared memory until the grid has
 // the channels' sums. Bound: memory, as if once for those rows; the others are read again, the last
-// ones first, which may still be in the second-level cache. Or two teams of blocks take tiles of so
-// few channels that all rows of one find room, in turns: where a thread has stored a row of one,
-// that of the next tile is on its way to the same place. Each multiprocessor has a block of both.
+// ones first, which may still be in the second-level cache.
 #ifndef POLYOPS_GPU_BATCH_NORM_GRID_H_
 #define POLYOPS_GPU_BATCH_NORM_GRID_H_
 
 #include "call.h"
 #include "channel_norm/columns_kernels.h"
 #include "grid_barrier.h"
-#include "grid_share.h"
 
 namespace polyops::gpu {
 namespace {
+
+constexpr int kGridThreads = 512;
+constexpr int kGridAcross = 8;  // packs: 128 bytes of a row
+constexpr int kGridRows = 8;    // in flight of a thread, of all tensors
+constexpr int kGridStages = 4;  // in which the rows in shared memory arrive
+constexpr int kGridBatch = 4;   // of those at a time
+
+struct GridColumns {
+  Columns of;
+  int32_t held, stage;  // rows of a thread that there is room for; of a stage, whole batches
+};
+
+// What a thread takes.
+template <class T>
+struct GridShare {
+  ColumnShare<kPack<T>> rest;  // what there is no room for
+  int64_t first, stride;       // elements to the first row, from that to the next one
+  int32_t held;
+  Words* place;  // of the first row
+
+  GPU_DEVICE GridShare(const GridColumns& grid, Words* memory)
+      : rest(grid.of, block_id()),
+        first(int64_t{rest.row} * grid.of.channels + rest.column),
+        stride(int64_t{rest.step} * grid.of.channels),
+        place(memory + thread_id()) {
+    const int32_t left = rest.end - rest.row;
+    const int32_t rows = left > 0 ? (left + rest.step - 1) / rest.step : 0;
+    held = rows < grid.held ? rows : grid.held;
+    rest.row += held * rest.step;
+  }
+  GPU_DEVICE bool ours() const { return rest.ours; }
+  // Of row k of the i-th tensor.
+  GPU_DEVICE Words* at(const GridColumns& grid, int i, int32_t k) const {
+    return place + (i * grid.held + k) * block_threads();
+  }
+  GPU_DEVICE int32_t end_of(const GridColumns& grid, int stage) const {
+    const int32_t end = (stage + 1) * grid.stage;
+    return end < held ? end : held;
+  }
+  template <int kInputs>
+  GPU_DEVICE void begin(const GridColumns& grid, const T* const (&in)[kInputs]) const {
+    int64_t from = first;
+    int32_t k = 0;
+    for (int stage = 0; stage < kGridStages; ++stage) {
+      for (; k < end_of(grid, stage); ++k) {
+#pragma unroll
+        for (int i = 0; i < kInputs; ++i) copy_16_later(at(grid, i, k), in[i] + from);
+        from += stride;
+      }
+      close_copies();
+    }
+  }
+  template <int kInputs, int kRows>
+  GPU_DEVICE void load(const GridColumns& grid, int32_t k,
+                       Held<T, kPack<T>> (&x)[kInputs][kRows]) const {
+#pragma unroll
+    for (int i = 0; i < kInputs; ++i) {
+#pragma unroll
+      for (int j = 0; j < kRows; ++j) x[i][j].words = *at(grid, i, k + j);
+    }
+  }
+  // Calls f(k, x[kInputs][rows]) for batches of the rows from k on.
+  template <int kInputs, class F>
+  GPU_DEVICE void for_each_held(const GridColumns& grid, int32_t k, int32_t end, F f) const {
+    for (; k + kGridBatch <= end; k += kGridBatch) {
+      Held<T, kPack<T>> x[kInputs][kGridBatch];
+      load(grid, k, x);
+      f(k, x);
+    }
+#pragma unroll 1
+    for (; k < end; ++k) {
+      Held<T, kPack<T>> x[kInputs][1];
+      load(grid, k, x);
+      f(k, x);
+    }
+  }
+  // The same of all, as they arrive.
+  template <int kInputs, int kStage = 0, class F>
+  GPU_DEVICE void for_each_arriving(const GridColumns& grid, F f) const {
+    if constexpr (kStage < kGridStages) {
+      wait_copies<kGridStages - 1 - kStage>();
+      for_each_held<kInputs>(grid, kStage * grid.stage, end_of(grid, kStage), f);
+      for_each_arriving<kInputs, kStage + 1>(grid, f);
+    }
+  }
+};
 
 // Lanes that share a column when what chunks have of it is added up.
 GPU_DEVICE int grid_team(int columns) {
@@ -50,68 +133,33 @@ GPU_DEVICE void put_grid_line(const F& line, float* lines, int columns, int colu
   }
 }
 
-// All results: first of what there is no room for. Of turns that others follow, then the rows of
-// the next tile, in place of those that were held, as begin() copies them.
+// All results: first of what there is no room for.
 template <class T, int kInputs, class F>
-GPU_DEVICE void store_grid(const GridColumns& grid, const GridShare<T>& share, bool more,
+GPU_DEVICE void store_grid(const GridColumns& grid, const GridShare<T>& share,
                            const RunPointers<T, kInputs>& p, const F (&f)[kPack<T>]) {
   for_each_batch<kGridRows / kInputs, true>(grid.of, share.rest, p.in,
                                             [&](int64_t at, int64_t stride, const auto& batch) {
                                               map_batch(f, p.out + at, stride, batch);
                                             });
-  if (!more) {
-    share.template for_each_held<kInputs>(grid, 0, share.held, [&](int32_t k, const auto& batch) {
-      map_batch(f, p.out + share.first + k * share.stride, share.stride, batch);
-    });
-    return;
-  }
-  const int64_t ahead = int64_t{kGridTeams} * grid.of.across * kPack<T>;
-#pragma unroll 1
-  for (int stage = 0; stage < kGridStages; ++stage) {
-    const auto store = [&]<int kRows>(int32_t k, const Held<T, kPack<T>>(&batch)[kInputs][kRows]) {
-      const int64_t at = share.first + k * share.stride;
-      map_batch(f, p.out + at, share.stride, batch);
-#pragma unroll
-      for (int j = 0; j < kRows; ++j) {
-#pragma unroll
-        for (int i = 0; i < kInputs; ++i) {
-          copy_16_later(share.at(grid, i, k + j), p.in[i] + at + j * share.stride + ahead);
-        }
-      }
-    };
-    share.template for_each_held<kInputs>(grid, stage * grid.stage, share.end_of(grid, stage),
-                                          store);
-    close_copies();
-  }
-}
-
-// Of the teams, in the workspace, where channels have so many values of each chunk.
-GPU_DEVICE uint32_t* counts_behind(const GridColumns& grid, int values, float* workspace) {
-  return reinterpret_cast<uint32_t*>(workspace +
-                                     int64_t{grid.of.chunks} * values * grid.of.channels);
-}
-// Before the first turn, of several.
-GPU_DEVICE void open_turns(const GridColumns& grid, uint32_t* counts) {
-  if (grid.turns > 1) open_blocks(counts + grid.tile(), grid.chunk() == 0);
-}
-// All blocks that share a tile have come.
-GPU_DEVICE void meet_grid(const GridColumns& grid, uint32_t* counts, int turn) {
-  if (grid.turns == 1) {
-    grid_barrier();
-  } else {
-    blocks_barrier(counts + grid.tile(), turn, grid.of.chunks);
-  }
+  share.template for_each_held<kInputs>(grid, 0, share.held, [&](int32_t k, const auto& batch) {
+    map_batch(f, p.out + share.first + k * share.stride, share.stride, batch);
+  });
 }
 
 template <int kValues, int kWidth>
 constexpr int kGridShared = kGridThreads / kLeastWave * kValues * kGridAcross * kWidth;
 
-// A tile. moments: as column_moments() leaves them.
+// moments: as column_moments() leaves them.
 template <class T>
-GPU_DEVICE void normalise_tile(const GridColumns& grid, const GridShare<T>& share, int turn,
-                               const BatchCall& call, const RunPointers<T, 1>& p, float* moments,
-                               float* shared, float* pivots, float* lines) {
+GPU_KERNEL(kGridThreads, 1)
+grid_forward(GridColumns grid, BatchCall call, RunPointers<T, 1> p, float* moments) {
   constexpr int kWidth = kPack<T>;
+  GPU_DYNAMIC_SHARED(Words, memory);
+  GPU_SHARED(float, shared, (kGridShared<kColumnMoments, kWidth>));
+  GPU_SHARED(float, pivots, kGridAcross* kWidth);
+  GPU_SHARED(float, lines, 3 * kGridAcross * kWidth);
+  const GridShare<T> share(grid, memory);
+  share.begin(grid, p.in);
   ColumnWelford<kWidth> w = {};
   if (share.ours()) pivots_of(p.in[0], grid.of, share.rest.column, w.pivot);
   if (thread_id() < grid.of.across) {
@@ -128,7 +176,7 @@ GPU_DEVICE void normalise_tile(const GridColumns& grid, const GridShare<T>& shar
   for_each_batch<kGridRows, false>(grid.of, share.rest, p.in,
                                    [&](int64_t, int64_t, const auto& x) { w.add(x[0]); });
   store_column_moments<T, kWidth>(grid.of, share.rest, w, shared, moments);
-  meet_grid(grid, counts_behind(grid, kColumnMoments, moments), turn);
+  grid_barrier();
   Line f[kWidth];
   make_grid_lines<T>(grid, share, lines, f, [&](int lane, int team, int column, int32_t c) {
     const bool is_column = column < grid.of.across * kWidth && c < grid.of.channels;
@@ -142,39 +190,26 @@ GPU_DEVICE void normalise_tile(const GridColumns& grid, const GridShare<T>& shar
     put_grid_line(line_of(call, affine_of<T>(call, c), of), lines, grid.of.across * kWidth, column);
     if (share.rest.chunk == 0) store_moments<T>(call, c, of);
   });
-  store_grid(grid, share, turn + 1 < grid.turns, p, f);
+  store_grid(grid, share, p, f);
 }
 
+// p.in: the gradient and src. sums: as column_gradient_sums() leaves them.
 template <class T>
 GPU_KERNEL(kGridThreads, 1)
-grid_forward(GridColumns grid, BatchCall call, RunPointers<T, 1> p, float* moments) {
+grid_backward(GridColumns grid, ChannelResults to, RunPointers<T, 2> p, float* sums) {
   constexpr int kWidth = kPack<T>;
   GPU_DYNAMIC_SHARED(Words, memory);
-  GPU_SHARED(float, shared, (kGridShared<kColumnMoments, kWidth>));
-  GPU_SHARED(float, pivots, kGridAcross* kWidth);
-  GPU_SHARED(float, lines, 3 * kGridAcross * kWidth);
-  GridShare<T>(grid, grid.tile(), memory).begin(grid, p.in);
-  open_turns(grid, counts_behind(grid, kColumnMoments, moments));
-#pragma unroll 1
-  for (int turn = 0; turn < grid.turns; ++turn) {
-    const GridShare<T> share(grid, grid.tile() + turn * kGridTeams, memory);
-    normalise_tile<T>(grid, share, turn, call, p, moments, shared, pivots, lines);
-  }
-}
-
-// A tile. p.in: the gradient and src. sums: as column_gradient_sums() leaves them.
-template <class T>
-GPU_DEVICE void map_tile(const GridColumns& grid, const GridShare<T>& share, int turn,
-                         const ChannelResults& to, const RunPointers<T, 2>& p, float* sums,
-                         float* shared, float* lines) {
-  constexpr int kWidth = kPack<T>;
+  GPU_SHARED(float, shared, (kGridShared<2, kWidth>));
+  GPU_SHARED(float, lines, 4 * kGridAcross * kWidth);
+  const GridShare<T> share(grid, memory);
+  share.begin(grid, p.in);
   ColumnProducts<kWidth> w = {};
   if (share.ours()) w.template load_means<T>(to.statistics, share.rest.column);
   share.template for_each_arriving<2>(grid, [&](int32_t, const auto& x) { w.add(x); });
   for_each_batch<kGridRows / 2, false>(grid.of, share.rest, p.in,
                                        [&](int64_t, int64_t, const auto& x) { w.add(x); });
   store_column_products<T, kWidth>(grid.of, share.rest, w, to.statistics, shared, sums);
-  meet_grid(grid, counts_behind(grid, 2, sums), turn);
+  grid_barrier();
   GradientLine f[kWidth];
   make_grid_lines<T>(grid, share, lines, f, [&](int lane, int team, int column, int32_t c) {
     const bool is_column = column < grid.of.across * kWidth && c < grid.of.channels;
@@ -189,23 +224,7 @@ GPU_DEVICE void map_tile(const GridColumns& grid, const GridShare<T>& share, int
                   grid.of.across * kWidth, column);
     if (share.rest.chunk == 0) store_sums<T>(to, c, both[0], both[1]);
   });
-  store_grid(grid, share, turn + 1 < grid.turns, p, f);
-}
-
-template <class T>
-GPU_KERNEL(kGridThreads, 1)
-grid_backward(GridColumns grid, ChannelResults to, RunPointers<T, 2> p, float* sums) {
-  constexpr int kWidth = kPack<T>;
-  GPU_DYNAMIC_SHARED(Words, memory);
-  GPU_SHARED(float, shared, (kGridShared<2, kWidth>));
-  GPU_SHARED(float, lines, 4 * kGridAcross * kWidth);
-  GridShare<T>(grid, grid.tile(), memory).begin(grid, p.in);
-  open_turns(grid, counts_behind(grid, 2, sums));
-#pragma unroll 1
-  for (int turn = 0; turn < grid.turns; ++turn) {
-    const GridShare<T> share(grid, grid.tile() + turn * kGridTeams, memory);
-    map_tile<T>(grid, share, turn, to, p, sums, shared, lines);
-  }
+  store_grid(grid, share, p, f);
 }
 
 }  // namespace

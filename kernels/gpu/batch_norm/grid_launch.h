@@ -12,33 +12,6 @@ namespace {
 
 constexpr int64_t kLeastGridBytes = 95 << 10;  // of a multiprocessor and a tensor
 constexpr int64_t kGridBesides = 14 << 10;     // bytes of a block's own arrays
-constexpr int kTurnThreads = kGridThreads / kGridTeams;
-
-// Rows of a thread in each stage.
-inline int64_t grid_stage(int64_t held) {
-  return quotient_up(quotient_up(held, kGridStages), kGridBatch) * kGridBatch;
-}
-
-// By two teams, of tiles of as many packs as find room, at least 32 bytes of a row; whole tiles, as
-// many for each team.
-inline bool divide_turns(const BatchShape& shape, int64_t pack, int inputs,
-                         const polyops_context* ctx, GridColumns* grid) {
-  const auto i32 = [](int64_t x) { return static_cast<int32_t>(x); };
-  const int64_t rows = shape.n(), packs = shape.channels / pack;
-  const int64_t part = quotient_up(rows, multiprocessors(ctx)), chunks = quotient_up(rows, part);
-  if (chunks > most_chunks(shape, pack, inputs)) return false;
-  const int64_t room = (shared_each(ctx, kGridTeams) - kGridBesides) / (kTurnThreads * 16 * inputs);
-  for (int64_t across = kGridAcross; across >= 2; across /= 2) {
-    const int64_t tiles = packs / across, held = quotient_up(part, kTurnThreads / across);
-    if (packs % across != 0 || tiles % kGridTeams != 0 || held > room) continue;
-    *grid = {{i32(rows), i32(shape.channels), i32(across), i32(tiles), i32(chunks), i32(part)},
-             i32(held),
-             i32(grid_stage(held)),
-             i32(tiles / kGridTeams)};
-    return grid->turns > 1;
-  }
-  return false;
-}
 
 // False: not by such a grid. `inputs`: tensors that are read.
 inline bool divide_grid(const BatchShape& shape, int64_t pack, int inputs,
@@ -56,12 +29,11 @@ inline bool divide_grid(const BatchShape& shape, int64_t pack, int inputs,
   const int64_t of_thread = quotient_up(part, kGridThreads / across);
   const int64_t room = (most_shared(ctx) - kGridBesides) / (kGridThreads * 16 * inputs);
   const int64_t held = of_thread < room ? of_thread : room;
-  if (of_thread > held && divide_turns(shape, pack, inputs, ctx, grid)) return true;
   if (inputs == 2 && of_thread > 2 * held) return false;  // slower on an H200: 144 us and 136
+  const int64_t stage = quotient_up(quotient_up(held, kGridStages), kGridBatch) * kGridBatch;
   *grid = {{i32(rows), i32(shape.channels), i32(across), i32(tiles), i32(chunks), i32(part)},
            i32(held),
-           i32(grid_stage(held)),
-           1};
+           i32(stage)};
   return true;
 }
 
@@ -73,10 +45,8 @@ bool launch_grid(const RunPointers<T, kInputs>& p, const BatchShape& shape, cons
   GridColumns grid;
   if (!aligned({p.in[0], p.in[kInputs - 1], p.out})) return false;
   if (!divide_grid(shape, kPack<T>, kInputs, ctx, &grid)) return false;
-  const bool turns = grid.turns > 1;
-  LaunchShape launched = {int64_t{turns ? kGridTeams : grid.of.tiles} * grid.of.chunks,
-                          turns ? kTurnThreads : kGridThreads};
-  launched.shared_bytes = static_cast<size_t>(grid.held) * launched.threads * 16 * kInputs;
+  LaunchShape launched = {int64_t{grid.of.tiles} * grid.of.chunks, kGridThreads};
+  launched.shared_bytes = static_cast<size_t>(grid.held) * kGridThreads * 16 * kInputs;
   launched.whole = true;
   *status = launch(kernel, launched, ctx, grid, what, p, static_cast<float*>(ctx->scratch));
   return true;
