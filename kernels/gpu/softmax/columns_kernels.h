@@ -79,7 +79,7 @@ inline constexpr int kColumnRows = kWide == 4 && sizeof(T) == 4 ? 8 : 16;
 template <class Op, class T, class U, int kWide>
 GPU_KERNEL(kColumnThreads)
 softmax_columns(ForwardTiles<T, U> p) {
-  GPU_SHARED(Mailbox, box, 1);
+  GPU_SHARED(MaxSum, shared, kMostParts);
   using P = Piece<T, kWide>;
   GPU_DYNAMIC_SHARED(P, parked);
   constexpr int kRows = kColumnRows<T, kWide>;
@@ -88,10 +88,8 @@ softmax_columns(ForwardTiles<T, U> p) {
   const T* src = p.src + place.at[0];
   U* dst = p.dst + place.at[1];
   const int chunk = kRows * place.down;
-  if (p.tiles.blocks_log2 > 0) {
-    open_mailbox(box);
-    cluster_arrive();
-  }
+  const int blocks = p.tiles.share < p.tiles.n ? cluster_blocks() : 1;
+  if (blocks > 1) cluster_arrive();
   P x[kRows];
   MaxSum sum[kWide];
   int begin = place.begin, c = 0;
@@ -101,7 +99,7 @@ softmax_columns(ForwardTiles<T, U> p) {
     if (begin + chunk >= place.end) break;
     park.keep(c, 0, x);
   }
-  merge_columns(place, static_cast<MaxSum*>(park.end()), box, sum);
+  merge_columns(place, blocks, shared, sum);
   using Normalize = typename Op::template Normalize<U>;
   Normalize normalize[kWide];
 #pragma unroll
@@ -124,7 +122,7 @@ inline constexpr int kGradientRows = kColumnRows<T, kWide> / 2;
 template <class Op, class T, class U, int kWide>
 GPU_KERNEL(kColumnThreads)
 softmax_backward_columns(BackwardTiles<T, U> p) {
-  GPU_SHARED(Mailbox, box, 1);
+  GPU_SHARED(float, shared, kMostParts);
   using P = Piece<T, kWide>;
   GPU_DYNAMIC_SHARED(P, parked);
   constexpr int kRows = kGradientRows<T, kWide>;
@@ -134,10 +132,8 @@ softmax_backward_columns(BackwardTiles<T, U> p) {
   const T* y_column = p.y + place.at[1];
   U* out = p.out + place.at[2];
   const int chunk = kRows * place.down;
-  if (p.tiles.blocks_log2 > 0) {
-    open_mailbox(box);
-    cluster_arrive();
-  }
+  const int blocks = p.tiles.share < p.tiles.n ? cluster_blocks() : 1;
+  if (blocks > 1) cluster_arrive();
   P grad[kRows], y[kRows];
   float sum[kWide] = {};
   int begin = place.begin, c = 0;
@@ -156,7 +152,7 @@ softmax_backward_columns(BackwardTiles<T, U> p) {
     park.keep(c, 0, grad);
     park.keep(c, 1, y);
   }
-  merge_columns(place, static_cast<float*>(park.end()), box, sum);
+  merge_columns(place, blocks, shared, sum);
   for (;;) {
     const int row = begin + place.first, rows = place.inside ? place.end - row : 0;
     U* to = out + row * p.tiles.strides[2];

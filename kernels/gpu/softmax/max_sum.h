@@ -20,7 +20,7 @@ GPU_DEVICE float shift_of(float max) { return max == kMinusInf ? 0.0f : max; }
 // as shift log2e is, 6e-4 at 1e4.
 GPU_DEVICE float exp_from(float x, float shift) { return exp2_flush((x - shift) * kLog2e); }
 
-struct alignas(8) MaxSum {
+struct MaxSum {
   float max = kMinusInf;
   float sum = 0;
 

@@ -30,9 +30,6 @@ struct Park {
     for (int k = 0; k < kPacks; ++k) x[k] = memory[place(chunk, each, k)];
   }
 
-  // What is behind it.
-  GPU_DEVICE void* end() const { return memory + chunks * kEach * kPacks * block_threads(); }
-
  private:
   GPU_DEVICE int place(int chunk, int each, int k) const {
     return ((chunk * kEach + each) * kPacks + k) * block_threads() + thread_id();

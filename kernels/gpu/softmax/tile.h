@@ -5,7 +5,6 @@
 
 #include "gpu.h"
 #include "max_sum.h"
-#include "reduce.h"
 #include "walk.h"
 
 namespace polyops::gpu {
@@ -21,8 +20,6 @@ struct Tiles {
   uint32_t groups;  // of columns, one to a thread
   uint32_t tiles;   // of groups, one to a block or cluster
   int across_log2;  // groups in a tile
-  int down_log2;    // threads one above the other
-  int blocks_log2;  // of a cluster
   int parked;       // chunks
   int share;        // rows of a block: n, or a part of it where there are clusters
 };
@@ -31,7 +28,6 @@ struct Tiles {
 template <int N>
 struct Place {
   int across, down;  // groups of columns and rows of the block's threads
-  int across_log2, threads_log2, blocks_log2;
   int group, first;  // this thread's in the tile, and its first row
   int begin, end;    // rows of this block
   uint32_t column;   // this thread's group among those of all tiles
@@ -40,17 +36,14 @@ struct Place {
 
   GPU_DEVICE Place(const Tiles<N>& p, int wide) {
     across = 1 << p.across_log2;
-    down = 1 << p.down_log2;
-    across_log2 = p.across_log2;
-    threads_log2 = p.across_log2 + p.down_log2;
-    blocks_log2 = p.blocks_log2;
+    down = block_threads() >> p.across_log2;
     group = thread_id() & (across - 1);
     first = thread_id() >> p.across_log2;
     auto id = static_cast<uint32_t>(block_id());
     begin = 0;
     end = p.n;
-    if (blocks_log2 > 0) {
-      id >>= blocks_log2;
+    if (p.share < p.n) {
+      id /= static_cast<uint32_t>(cluster_blocks());
       begin = cluster_rank() * p.share;
       if (begin + p.share < end) end = begin + p.share;
     }
@@ -92,90 +85,74 @@ GPU_DEVICE void merge_waves(int across, MaxSum (&x)[kWide]) {
   }
 }
 
-// ---- Tables in shared memory: of each column a part per wave or block. An element is left out
-// behind a row of parts, so that a column's lie in different banks.
+// ---- Of `count` parts in shared memory, `step` apart.
 
-template <class Part>
-struct PartTable {
-  Part* parts;
-  int columns;
-
-  GPU_DEVICE Part& at(int row, int column) const { return parts[row * (columns + 1) + column]; }
-};
-
-GPU_DEVICE float merge_team(float x, int lanes) { return sum_of_lanes(x, lanes); }
-GPU_DEVICE MaxSum merge_team(const MaxSum& x, int lanes) { return merge_lanes(x, lanes); }
-
-// The 2^rows_log2 parts of each column, by as many lanes next to each other.
-template <class Part>
-GPU_DEVICE void merge_table(const PartTable<Part>& table, int rows_log2, Part* merged) {
-  const int rows = 1 << rows_log2, row = thread_id() & (rows - 1);
-  // All lanes come along for the shuffles.
-  for (int begin = 0; begin < table.columns; begin += block_threads() >> rows_log2) {
-    const int column = begin + (thread_id() >> rows_log2);
-    Part x{};
-    if (column < table.columns) x = table.at(row, column);
-    x = merge_team(x, rows);
-    if (row == 0 && column < table.columns) merged[column] = x;
+GPU_DEVICE float merge_parts(const float* x, int step, int count) {
+  float all = 0;
+  for (int i = 0; i < count; ++i) all += x[i * step];
+  return all;
+}
+GPU_DEVICE MaxSum merge_parts(const MaxSum* x, int step, int count) {
+  MaxSum all;
+  for (int i = 0; i < count; ++i) all.max = fmaxf(all.max, x[i * step].max);
+  for (int i = 0; i < count; ++i) {
+    MaxSum part = x[i * step];
+    part.raise_to(all.max);
+    all.sum += part.sum;
   }
+  return all;
 }
 
-GPU_DEVICE void mail_part(Mailbox* box, float* place, int rank, float x) {
-  mail(box, 0, place, rank, x);
-}
-GPU_DEVICE void mail_part(Mailbox* box, MaxSum* place, int rank, const MaxSum& x) {
-  mail(box, 0, &place->max, rank, x.max);
-  mail(box, 0, &place->sum, rank, x.sum);
+GPU_DEVICE void send_part(float* place, int rank, float x) { cluster_send(place, rank, x); }
+GPU_DEVICE void send_part(MaxSum* place, int rank, const MaxSum& x) {
+  cluster_send(&place->max, rank, x.max);
+  cluster_send(&place->sum, rank, x.sum);
 }
 
 // ---- Of the tile.
 
-// What merge_columns() needs of the block's memory: two tables, and what they come to.
-inline int64_t merge_bytes(int threads, int columns, int blocks) {
-  constexpr int kNarrowestWave = 32;
-  const int64_t rows = threads / kNarrowestWave + (blocks > 1 ? blocks : 0);
-  const int64_t parts = rows * (columns + 1) + 2 * int64_t{columns};
-  return (parts * static_cast<int64_t>(sizeof(MaxSum)) + 15) / 16 * 16;
-}
+// Waves times columns of a block, or that and columns of all blocks: 32 waves have at most 64
+// columns, the 16 of a cluster's blocks too.
+constexpr int kMostParts = 32 * 64;
 
-// Within waves by shuffles, then wave by wave through `memory`, then block by block, which mail
-// each other what they have. A tile whose block is one thread high has nothing to merge; else a
-// wave holds whole rows of it. Of a cluster all threads have called cluster_arrive().
+// Within waves by shuffles, then wave by wave through `shared`, kMostParts of them, then block by
+// block. A tile whose block is one thread high has nothing to merge; else a wave holds whole rows
+// of it. Of a cluster all threads have called cluster_arrive().
 template <int kWide, class Part, int N>
-GPU_DEVICE void merge_columns(const Place<N>& place, Part* memory, Mailbox* box, Part (&x)[kWide]) {
+GPU_DEVICE void merge_columns(const Place<N>& place, int blocks, Part* shared, Part (&x)[kWide]) {
   if (place.down == 1) return;
   merge_waves(place.across, x);
   const int waves = block_threads() / wave_size();
   if (waves == 1) return;
   const int columns = place.across * kWide;
-  const PartTable<Part> of_waves = {memory, columns};
-  Part* merged = &of_waves.at(waves, 0);
   if (thread_id() % wave_size() < place.across) {
 #pragma unroll
     for (int j = 0; j < kWide; ++j) {
-      of_waves.at(thread_id() / wave_size(), j * place.across + place.group) = x[j];
+      shared[thread_id() / wave_size() * columns + j * place.across + place.group] = x[j];
     }
   }
   barrier();
-  merge_table(of_waves, place.threads_log2 - (wave_size() == 32 ? 5 : 6), merged);
-  barrier();
-  if (place.blocks_log2 > 0) {
-    const PartTable<Part> of_blocks = {merged + columns, columns};
-    const int columns_log2 = place.across_log2 + (kWide == 4 ? 2 : 0);
-    static_assert(kWide == 4 || kWide == 1);
+  if (blocks > 1) {
+    Part* const slots = shared + waves * columns;
     cluster_wait();  // all have begun
-    for (int i = thread_id(); i < columns << place.blocks_log2; i += block_threads()) {
-      const int column = i & (columns - 1);
-      mail_part(box, &of_blocks.at(cluster_rank(), column), i >> columns_log2, merged[column]);
+    for (int c = thread_id(); c < columns; c += block_threads()) {
+      const Part part = merge_parts(shared + c, columns, waves);
+      for (int rank = 0; rank < blocks; ++rank) {
+        send_part(slots + cluster_rank() * columns + c, rank, part);
+      }
     }
-    constexpr int kValues = sizeof(Part) / sizeof(float);
-    await_mail(box, 0, kValues * columns << place.blocks_log2);
-    merged = &of_blocks.at(1 << place.blocks_log2, 0);
-    merge_table(of_blocks, place.blocks_log2, merged);
-    barrier();
+    cluster_barrier();
+    for (int c = thread_id(); c < columns; c += block_threads()) {
+      shared[c] = merge_parts(slots + c, columns, blocks);
+    }
+  } else {
+    for (int c = thread_id(); c < columns; c += block_threads()) {
+      shared[c] = merge_parts(shared + c, columns, waves);
+    }
   }
+  barrier();
 #pragma unroll
-  for (int j = 0; j < kWide; ++j) x[j] = merged[j * place.across + place.group];
+  for (int j = 0; j < kWide; ++j) x[j] = shared[j * place.across + place.group];
 }
 
 }  // namespace

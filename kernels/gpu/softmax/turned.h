@@ -37,6 +37,7 @@ template <class Op, class T, class U>
 GPU_KERNEL(kColumnThreads)
 softmax_turned(TurnedTiles<T, U> p) {
   constexpr int kWide = kTurnedWide, kRows = kColumnRows<T, kWide>;
+  GPU_SHARED(MaxSum, shared, kMostParts);
   GPU_DYNAMIC_SHARED(U, tile);
   const Place<2> place(p.tiles, kWide);
   const int columns = kWide << p.tiles.across_log2;
@@ -44,7 +45,7 @@ softmax_turned(TurnedTiles<T, U> p) {
   MaxSum sum[kWide];
   load_rows(p.src + place.at[0], p.tiles.strides[0], place, 0, kMinusInf, x);
   absorb_rows(x, place.down, p.tiles.n, sum);
-  merge_columns(place, reinterpret_cast<MaxSum*>(tile + columns * p.pitch), nullptr, sum);
+  merge_columns(place, 1, shared, sum);
 
   const int first_column = static_cast<int>(place.column) * kWide - place.group * kWide;
   // A place has columns side by side.
@@ -129,12 +130,10 @@ LaunchShape choose_turned(const TurnedColumns& turned, int n, int64_t stride,
   tiles.n = tiles.share = n;
   tiles.groups = static_cast<uint32_t>(groups);
   tiles.across_log2 = across_log2;
-  tiles.down_log2 = down_log2;
   tiles.tiles = static_cast<uint32_t>((groups + (1 << across_log2) - 1) >> across_log2);
   p->apart = turned.apart;
   p->width = static_cast<int>(turned.columns.width);
-  const int64_t merged = down_log2 > 0 ? merge_bytes(threads, kTurnedWide << across_log2, 1) : 0;
-  return {tiles.outer.numel() * tiles.tiles, threads, static_cast<size_t>(bytes() + merged)};
+  return {tiles.outer.numel() * tiles.tiles, threads, static_cast<size_t>(bytes())};
 }
 
 }  // namespace
