@@ -164,6 +164,10 @@ GPU_DEVICE void same_lanes(const uint32_t (&x)[kCount], int bits, SameLanes (&sa
 GPU_DEVICE void count_one(uint32_t* p) { atomicAdd(p, 1u); }
 GPU_DEVICE void wave_barrier() { __syncwarp(); }
 
+GPU_DEVICE void load_16_once(const void* p, uint32_t (&w)[4]) {
+  const uint4 all = __ldcs(static_cast<const uint4*>(p));
+  w[0] = all.x, w[1] = all.y, w[2] = all.z, w[3] = all.w;
+}
 GPU_DEVICE void load_16_constant(const void* p, uint32_t (&w)[4]) {
   const uint4 all = __ldg(static_cast<const uint4*>(p));
   w[0] = all.x, w[1] = all.y, w[2] = all.z, w[3] = all.w;

@@ -31,6 +31,8 @@
 //   without_minus_zero2(x)      of both: 0 where it is -0
 //   load_16, store_16           16 aligned bytes of the device's memory, in one access; a store
 //                               never to shared memory
+//   load_16_once                the same, of what this kernel looks at once: it leaves the caches
+//                               first
 //   load_16_constant            the same, of what nothing stores to while this kernel runs
 //   prefetch(p)                 what lies at p is on its way to a cache
 //   float_bits, float_of_bits   a float32 and its bits
@@ -169,6 +171,13 @@ template <class T>
 GPU_DEVICE Words load_words(const T* p) {
   Words words;
   load_16(p, words.w);
+  return words;
+}
+
+template <class T>
+GPU_DEVICE Words load_words_once(const T* p) {
+  Words words;
+  load_16_once(p, words.w);
   return words;
 }
 

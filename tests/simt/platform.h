@@ -107,6 +107,7 @@ inline void wave_barrier(const std::source_location& where = std::source_locatio
 inline void load_16(const void* p, uint32_t (&w)[4]) {
   std::memcpy(w, std::assume_aligned<16>(p), sizeof w);
 }
+inline void load_16_once(const void* p, uint32_t (&w)[4]) { load_16(p, w); }
 inline void load_16_constant(const void* p, uint32_t (&w)[4]) { load_16(p, w); }
 inline void prefetch(const void*) {}
 // Of global memory alone, as on a device.

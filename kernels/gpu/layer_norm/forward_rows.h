@@ -1,8 +1,8 @@
 // layer_norm and rms_norm of rows that a part of a wave, or a block, holds in registers as they
 // came: all of a row's loads, its moments, all of its stores. Others on the same multiprocessor
 // load while these are summed or stored. Rows, weight and bias begin at 16 aligned bytes;
-// parameters come from the first-level cache. Lost: loads that leave the caches first, ld.cs (1 to
-// 6 % slower on an H200), or keep out of the first, L1::no_allocate (as slow).
+// parameters come from the first-level cache. Lost: rows that keep out of that, L1::no_allocate (1
+// to 6 % slower on an H200).
 #ifndef POLYOPS_GPU_LAYER_NORM_FORWARD_ROWS_H_
 #define POLYOPS_GPU_LAYER_NORM_FORWARD_ROWS_H_
 
@@ -38,13 +38,13 @@ struct Teams {
 };
 
 // What a lane has of its row, all loads before the first use.
-template <class T, int kPacks>
+template <bool kOnce, class T, int kPacks>
 GPU_DEVICE void load_packs(const Share<T>& of, const T* row, Part<T, kPacks>* x) {
   const int live = of.cut.whole - of.lane;
   const T* from = row + of.cut.of_pack(of.lane);
 #pragma unroll
   for (int k = 0; k < kPacks; ++k) {
-    if (k * of.team < live) x->packs[k] = load_words(from);
+    if (k * of.team < live) x->packs[k] = kOnce ? load_words_once(from) : load_words(from);
     from += of.team * kPack<T>;
   }
 }
@@ -125,7 +125,8 @@ GPU_DEVICE void store_row(const Words (&x)[kPacks], const Moments& m,
   }
 }
 
-template <int kPacks, class Norm, class T, class P>
+// kOnce: rows leave the caches first.
+template <int kPacks, bool kOnce, class Norm, class T, class P>
 GPU_KERNEL(kRowThreads, row_blocks(kPacks))
 forward_rows(ForwardCall<Norm, T, P> call, Teams teams) {
   GPU_SHARED(float, shared, 2 * kMomentsShared);
@@ -135,7 +136,7 @@ forward_rows(ForwardCall<Norm, T, P> call, Teams teams) {
   call.rows.offsets(ours ? row : 0, at);
   const Share<T> of(Cut<T>(ours ? call.n / kPack<T> : 0), teams.lane(), teams.lanes, teams.rounds);
   Part<T, kPacks> x;
-  load_packs(of, call.src + at[0], &x);
+  load_packs<kOnce>(of, call.src + at[0], &x);
   const auto parameters = parameters_of(call, {0, call.n}, call.src, nullptr);
   if (teams.few) prefetch_parameters(parameters, of);
   const Moments m = row_moments<Norm>(&x, of, false, shared, call.inv_n, call.eps,

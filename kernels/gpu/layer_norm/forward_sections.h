@@ -25,7 +25,7 @@ forward_sections(ForwardCall<Norm, T, P> call, int32_t elements, bool few) {
   const int packs = section.n / kPack<T>;
   const Share<T> of(Cut<T>(packs), thread_id(), block_threads(), packs / block_threads());
   Part<T, kRowPacks> x;
-  load_packs(of, call.src + at[0] + section.begin, &x);
+  load_packs<false>(of, call.src + at[0] + section.begin, &x);
   open_mailbox(box);
   cluster_arrive();
   const auto parameters = parameters_of(call, section, call.src, nullptr);
