@@ -116,16 +116,18 @@ cross_entropy_pixels_backward(const PixelsBackwardCall<T> c) {
   const Labels labels = labels_of(c.targets, c.weights, c.tiling, at);
   const int* const targets = kApart<T> ? labels.target : nullptr;
   PixelSums<T, Smooth::kNone> sums;
-  Quad<T> x[kRows<T>];
+  Quad<T> x[kRows<T>], next[kRows<T>];
   const int classes = c.tiling.classes;
   int begin = 0, chunk = 0;
+  load_classes(c.src, c.tiling, at, 0, x);
 #pragma unroll 1
   for (; begin + kRows<T> < classes; begin += kRows<T>, ++chunk) {
-    load_classes(c.src, c.tiling, at, begin, kRows<T>, x);
+    load_classes(c.src, c.tiling, at, begin + kRows<T>, next);
     absorb_classes<T, true, kApart<T>>(x, begin, kRows<T>, c.weights, targets, &sums);
     park.keep(chunk, 0, x);
+#pragma unroll
+    for (int k = 0; k < kRows<T>; ++k) x[k] = next[k];
   }
-  load_classes(c.src, c.tiling, at, begin, classes - begin, x);
   absorb_classes<T, false, kApart<T>>(x, begin, classes - begin, c.weights, targets, &sums);
   const PixelGradients<T, kWeighted> gradients(c, at, labels, sums);
   T* const out = image_gradients(c, at.image) + at.first;
@@ -139,7 +141,7 @@ cross_entropy_pixels_backward(const PixelsBackwardCall<T> c) {
     if (park.has(chunk)) {
       park.fetch(chunk, 0, x);
     } else {
-      load_classes(c.src, c.tiling, at, begin, kRows<T>, x);
+      load_classes(c.src, c.tiling, at, begin, x);
     }
   }
 }

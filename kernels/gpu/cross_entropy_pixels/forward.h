@@ -26,22 +26,39 @@ struct PixelsCall {
   float* parts;  // with _MEAN and _SUM
 };
 
-// load(begin, rows, x): so many classes of the thread's pixels. Its classes are the first kRows of
-// each kGroups times as many, if it is of that group among so many.
-template <int kGroups = 1, class T, Smooth kSmooth, class Load>
-GPU_DEVICE void walk_classes(const PixelsCall<T>& c, const int* targets,
-                             PixelSums<T, kSmooth>* sums, Load load, int group = 0) {
-  Quad<T> x[kRows<T>];
-  int begin = group * kRows<T>;
+// Each chunk of classes is under way while the one before it is absorbed.
+template <class T, Smooth kSmooth>
+GPU_DEVICE void walk_classes(const PixelsCall<T>& c, const Place& at, const Labels& labels,
+                             PixelSums<T, kSmooth>* sums) {
+  const int classes = c.tiling.classes;
+  Quad<T> x[kRows<T>], next[kRows<T>];
+  load_classes(c.src, c.tiling, at, 0, x);
+  int begin = 0;
 #pragma unroll 1
-  for (; begin + kRows<T> <= c.tiling.classes; begin += kGroups * kRows<T>) {
-    load(begin, kRows<T>, x);
-    absorb_classes<T, true>(x, begin, kRows<T>, c.weights, targets, sums);
+  for (; begin + kRows<T> < classes; begin += kRows<T>) {
+    load_classes(c.src, c.tiling, at, begin + kRows<T>, next);
+    absorb_classes<T, true>(x, begin, kRows<T>, c.weights, labels.target, sums);
+#pragma unroll
+    for (int k = 0; k < kRows<T>; ++k) x[k] = next[k];
+  }
+  absorb_classes<T, false>(x, begin, classes - begin, c.weights, labels.target, sums);
+}
+
+// Of a tile; without the scores of labels.
+template <class T, Smooth kSmooth>
+GPU_DEVICE void walk_tile(const PixelsCall<T>& c, const PixelTile<T, kPixelThreads>& tile,
+                          PixelSums<T, kSmooth>* sums) {
+  Quad<T> x[kRows<T>];
+  int begin = 0;
+#pragma unroll 1
+  for (; begin + kRows<T> <= c.tiling.classes; begin += kRows<T>) {
+    tile.load(begin, kRows<T>, x);
+    absorb_classes<T, true>(x, begin, kRows<T>, c.weights, nullptr, sums);
   }
   const int rows = c.tiling.classes - begin;
   if (rows <= 0) return;
-  load(begin, rows, x);
-  absorb_classes<T, false>(x, begin, rows, c.weights, targets, sums);
+  tile.load(begin, rows, x);
+  absorb_classes<T, false>(x, begin, rows, c.weights, nullptr, sums);
 }
 
 // Of the j-th pixel.
@@ -59,10 +76,9 @@ GPU_DEVICE float loss_of(const PixelsCall<T>& c, const Labels& labels,
 }
 
 // Adds the losses and weights of the thread's pixels to `part`.
-template <class T, Smooth kSmooth, int kGroup>
-GPU_DEVICE void finish_pixels(const PixelsCall<T>& c, const PlaceOf<kGroup>& at,
-                              const Labels& labels, const PixelSums<T, kSmooth>& sums,
-                              float (&part)[2]) {
+template <class T, Smooth kSmooth>
+GPU_DEVICE void finish_pixels(const PixelsCall<T>& c, const Place& at, const Labels& labels,
+                              const PixelSums<T, kSmooth>& sums, float (&part)[2]) {
 #pragma unroll
   for (int j = 0; j < kQuad; ++j) {
     const float loss = loss_of(c, labels, sums, j);
@@ -93,38 +109,28 @@ cross_entropy_pixels(const PixelsCall<T> c) {
   if (at.inside) {
     const Labels labels = labels_of(c.targets, c.weights, c.tiling, at);
     PixelSums<T, kSmooth> sums;
-    walk_classes(c, labels.target, &sums, [&](int begin, int rows, Quad<T>(&x)[kRows<T>]) {
-      load_classes(c.src, c.tiling, at, begin, rows, x);
-    });
+    walk_classes(c, at, labels, &sums);
     finish_pixels(c, at, labels, sums, part);
   }
   leave_part(c, part, shared);
 }
 
-template <class T, Smooth kSmooth, int kGroup>
+template <class T, Smooth kSmooth>
 GPU_KERNEL(kPixelThreads, kSmooth == Smooth::kWeighted ? 5 : 6)
 cross_entropy_tile(const PixelsCall<T> c) {
-  constexpr int kGroups = kPixelThreads / kGroup;
   GPU_SHARED(float, shared, 2 * kMostWaves);
-  GPU_SHARED(Quad<float>, parts, kGroups == 1 ? 1 : kPixelValues<kSmooth> * kPixelThreads);
   GPU_DYNAMIC_SHARED(T, memory);
   if (c.parts != nullptr) let_later_begin();
-  const PlaceOf<kGroup> at(c.tiling);
-  const PixelTile<T, kGroup> tile(memory, c.src, c.tiling, at);
+  const Place at(c.tiling);
+  const PixelTile<T, kPixelThreads> tile(memory, c.src, c.tiling, at);
   tile.fetch();
   const Labels labels = labels_of(c.targets, c.weights, c.tiling, at);
   wait_copies<0>();
   barrier();
-  PixelSums<T, kSmooth> sums;
-  if (at.inside) {
-    walk_classes<kGroups>(
-        c, nullptr, &sums,
-        [&](int begin, int rows, Quad<T>(&x)[kRows<T>]) { tile.load(begin, rows, x); },
-        thread_id() / kGroup);
-  }
-  if constexpr (kGroups > 1) merge_groups<T, kGroup>(&sums, kGroup, parts);
   float part[2] = {0, 0};
-  if (at.inside && thread_id() < kGroup) {
+  if (at.inside) {
+    PixelSums<T, kSmooth> sums;
+    walk_tile(c, tile, &sums);
 #pragma unroll
     for (int j = 0; j < kQuad; ++j) {
       sums.label[j] = widen(*tile.of(labels.target[j] < 0 ? 0 : labels.target[j], j));

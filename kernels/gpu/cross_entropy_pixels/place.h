@@ -113,21 +113,22 @@ struct Scores {
 };
 
 // Classes begin, begin + 1, ... of them, `rows` of which there are. All loads are issued before the
-// first is used. The pixels that an image has not are its last one.
+// first is used: by predicates, for behind a branch each would be waited for. The pixels that an
+// image has not are its last one.
 template <class T>
-GPU_DEVICE void load_classes(const Scores<T>& s, const Tiling& t, const Place& at, int begin,
-                             int rows, Quad<T> (&x)[kRows<T>]) {
+GPU_DEVICE void load_rows(const Scores<T>& s, const Tiling& t, const Place& at, int begin, int rows,
+                          Quad<T> (&x)[kRows<T>]) {
   const T* p = s.data + at.image * s.image + begin * s.plane + at.first * s.pixel;
   if (t.quads) {
 #pragma unroll
     for (int k = 0; k < kRows<T>; ++k) {
-      if (k >= rows) break;
+      if (k >= rows) continue;
       x[k] = *reinterpret_cast<const Quad<T>*>(p + k * s.plane);
     }
   } else if (at.whole && s.pixel == 1) {
 #pragma unroll
     for (int k = 0; k < kRows<T>; ++k) {
-      if (k >= rows) break;
+      if (k >= rows) continue;
       const T* row = p + k * s.plane;
       x[k] = gather_quad<T>([&](int j) { return row + j * kPixelThreads; });
     }
@@ -139,10 +140,22 @@ GPU_DEVICE void load_classes(const Scores<T>& s, const Tiling& t, const Place& a
     }
 #pragma unroll
     for (int k = 0; k < kRows<T>; ++k) {
-      if (k >= rows) break;
+      if (k >= rows) continue;
       const T* row = p + k * s.plane;
       x[k] = gather_quad<T>([&](int j) { return row + step[j]; });
     }
+  }
+}
+
+// The next kRows classes, or as many as there are.
+template <class T>
+GPU_DEVICE void load_classes(const Scores<T>& s, const Tiling& t, const Place& at, int begin,
+                             Quad<T> (&x)[kRows<T>]) {
+  const int rows = t.classes - begin;
+  if (rows >= kRows<T>) {
+    load_rows(s, t, at, begin, kRows<T>, x);
+  } else {
+    load_rows(s, t, at, begin, rows, x);
   }
 }
 
