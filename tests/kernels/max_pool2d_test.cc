@@ -83,15 +83,19 @@ TEST(MaxPool2d, GradientMatchesReference) {
 // Indices that are no place, or that of an element which the window does not reach, give nothing.
 TEST(MaxPool2d, GradientOfOtherIndices) {
   for (const Sizes& sizes : {Sizes{1, 2, 9, 8}, Sizes{1, 8, 9, 8}}) {
-    for (const PoolCase& c : {PoolCase{sizes, 3, 2, 1}, PoolCase{sizes, 5, 1, 2}}) {
-      Buffer grad(POLYOPS_FLOAT32, c.results(), layout_strides(c.results(), true));
-      Buffer indices(POLYOPS_INT64, c.results(), layout_strides(c.results(), true));
-      grad.fill_normal(5);
-      indices.fill([](int64_t i) {
-        constexpr double kIndices[] = {-1, 0, 5, 71, 72, 4294967296.0 + 5, -4294967296.0 + 5, 20};
-        return kIndices[i % 8];
-      });
-      check_backward(c, true, grad, indices);
+    for (const PoolCase& c :
+         {PoolCase{sizes, 3, 2, 1}, PoolCase{sizes, 5, 1, 2}, PoolCase{sizes, 3, 1, 1}}) {
+      for (const bool last : {false, true}) {
+        Buffer grad(POLYOPS_FLOAT32, c.results(), layout_strides(c.results(), last));
+        Buffer indices(POLYOPS_INT64, c.results(), layout_strides(c.results(), last));
+        grad.fill_normal(5);
+        indices.fill([](int64_t i) {
+          constexpr double kIndices[] = {
+              -1, 0, 5, 71, 72, 4294967296.0 + 5, -4294967296.0 + 5, 20, 4294967295.0};
+          return kIndices[i % 9];
+        });
+        check_backward(c, last, grad, indices);
+      }
     }
   }
 }

@@ -121,6 +121,17 @@ TEST(MaxPool3d, GradientOfOtherIndices) {
   }
 }
 
+// Which 32 bits would take for places before the volume.
+TEST(MaxPool3d, GradientOfIndicesBelowNone) {
+  for (const double index : {4294967295.0, 4294967290.0, 2147483648.0}) {
+    const Pool3dCase c = {{1, 8, 3, 3, 4}, 3, 1, 1};
+    Buffer grad(POLYOPS_FLOAT32, c.results()), indices(POLYOPS_INT64, c.results());
+    grad.fill([](int64_t i) { return static_cast<double>(i % 7 + 1); });
+    indices.fill([&](int64_t) { return index; });
+    check_backward(c, false, grad, indices);
+  }
+}
+
 TEST(MaxPool3d, DeclinesWhatItCannotDo) {
   const Buffer src(POLYOPS_FLOAT32, {1, 2, 4, 8, 8}), dst(POLYOPS_FLOAT32, {1, 2, 2, 4, 4});
   const Buffer indices(POLYOPS_INT64, {1, 2, 2, 4, 4});

@@ -93,7 +93,8 @@ class ThirdsBlock {
       const int r = k / 3, c = k % 3, i = r * s_.wide + c;
       const HalfPack index = *reinterpret_cast<const HalfPack*>(indices + i);
       gives[k] = widen(grads[i]);
-      const bool good = r < rows && c < columns_ && index.w[1] == 0;
+      const bool is_place = index.w[1] == 0 && static_cast<int32_t>(index.w[0]) >= 0;
+      const bool good = is_place && r < rows && c < columns_;
       const int cell = sum + r * s_.pitch() + c;
       to[k] = sum_of(index.w[0] - static_cast<uint32_t>(corner + i), slots, cell, good, none);
     }
