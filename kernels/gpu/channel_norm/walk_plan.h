@@ -151,6 +151,8 @@ inline WalkWay way_of_teams(const WalkTask& task, const polyops_context* ctx) {
     const int64_t teams = quotient_up(task.channels, turns);
     const WalkWay way = {slots / teams, kTeamResident, teams, true};
     if (way.blocks < 2 || way.blocks < least) continue;
+    // Each block has some of a channel.
+    if ((way.blocks - 1) * quotient_up(task.packs(), way.blocks) >= task.packs()) continue;
     if (best.blocks == 0 || walk_cost(task, way, ctx) < walk_cost(task, best, ctx)) best = way;
   }
   return best;

@@ -75,7 +75,9 @@ bool are_alike(const polyops_tensor& src, const polyops_tensor& grad, bool quads
   const auto behind = [](const polyops_tensor& t) {
     return reinterpret_cast<uintptr_t>(t.data) % 16;
   };
-  return !quads && polyops_is_contiguous(&src) != 0 && behind(src) == behind(grad);
+  // Of a single pixel any stride is contiguous.
+  const bool planes = src.strides[2] == 1 && polyops_is_contiguous(&src) != 0;
+  return !quads && planes && behind(src) == behind(grad);
 }
 
 template <class T, bool kWeighted>
