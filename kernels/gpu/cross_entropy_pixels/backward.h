@@ -186,9 +186,8 @@ GPU_DEVICE void write_tile(const PixelsBackwardCall<T>& c, const PlaceOf<kGroup>
 template <class T, bool kWeighted, int kGroup>
 GPU_KERNEL(kPixelThreads, 5)
 cross_entropy_tile_backward(const PixelsBackwardCall<T> c) {
-  constexpr Smooth kSmooth = Smooth::kNone;
   constexpr int kGroups = kPixelThreads / kGroup;
-  GPU_SHARED(Quad<float>, parts, kGroups == 1 ? 1 : kPixelValues<kSmooth> * kPixelThreads);
+  GPU_SHARED(Quad<float>, parts, kGroups == 1 ? 1 : kPixelValues * kPixelThreads);
   GPU_DYNAMIC_SHARED(T, memory);
   const PlaceOf<kGroup> at(c.tiling);
   const PixelTile<T, kGroup> tile(memory, c.src, c.tiling, at);
@@ -196,10 +195,10 @@ cross_entropy_tile_backward(const PixelsBackwardCall<T> c) {
   const Labels labels = labels_of(c.targets, c.weights, c.tiling, at);
   wait_copies<0>();
   barrier();
-  PixelSums<T, kSmooth> sums;
+  PixelSums<T, Smooth::kNone> sums;
   if (at.inside) absorb_tile(c, kApart<T> ? labels.target : nullptr, tile, &sums);
   if constexpr (kGroups > 1) {
-    merge_groups<T, kGroup>(&sums, kPixelThreads, parts);
+    merge_groups<T, kGroup>(&sums, parts);
 #pragma unroll
     for (int j = 0; j < kQuad; ++j) {
       if (labels.target[j] >= 0) sums.label[j] = widen(*tile.of(labels.target[j], j));

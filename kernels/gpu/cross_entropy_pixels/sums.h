@@ -84,50 +84,33 @@ GPU_DEVICE void absorb_classes(const Quad<T> (&quads)[kRows<T>], int begin, int 
   for (int j = 0; j < kQuad; ++j) sums->sum[j] += part[j];
 }
 
-template <Smooth kSmooth>
-inline constexpr int kPixelValues = kSmooth == Smooth::kNone ? 2 : 4;
+inline constexpr int kPixelValues = 2;  // of a pixel's sums without smoothing
 
 // Where all threads of the block have sums of their own classes, those of a group's pixels
-// together, for the first `takers` threads. `shared` has kPixelValues * kPixelThreads elements.
-template <class T, int kGroup, Smooth kSmooth>
-GPU_DEVICE void merge_groups(PixelSums<T, kSmooth>* sums, int takers, Quad<float>* shared) {
+// together. `shared` has kPixelValues * kPixelThreads elements.
+template <class T, int kGroup>
+GPU_DEVICE void merge_groups(PixelSums<T, Smooth::kNone>* sums, Quad<float>* shared) {
   const auto put = [&](int value, const float(&x)[kQuad]) {
     shared[value * kPixelThreads + thread_id()] = pack_quad<float>(x);
   };
   put(0, sums->max);
   put(1, sums->sum);
-  if constexpr (kSmooth != Smooth::kNone) {
-    const float weights[kQuad] = {sums->weight, 0, 0, 0};
-    put(2, sums->below);
-    put(3, weights);
-  }
   barrier();
-  if (thread_id() >= takers) return;
   const auto get = [&](int value, int group, float(&x)[kQuad]) {
     unpack(shared[value * kPixelThreads + group * kGroup + thread_id() % kGroup], x);
   };
-  PixelSums<T, kSmooth> all;
+  PixelSums<T, Smooth::kNone> all;
   for (int group = 0; group < kPixelThreads / kGroup; ++group) {
-    PixelSums<T, kSmooth> part;
+    PixelSums<T, Smooth::kNone> part;
     float tops[kQuad];
     get(0, group, part.max);
     get(1, group, part.sum);
-    if constexpr (kSmooth != Smooth::kNone) {
-      float weights[kQuad];
-      get(2, group, part.below);
-      get(3, group, weights);
-      part.weight = weights[0];
-    }
 #pragma unroll
     for (int j = 0; j < kQuad; ++j) tops[j] = fmaxf(all.max[j], part.max[j]);
     all.raise_to(tops);
     part.raise_to(tops);
 #pragma unroll
-    for (int j = 0; j < kQuad; ++j) {
-      all.sum[j] += part.sum[j];
-      if constexpr (kSmooth != Smooth::kNone) all.below[j] += part.below[j];
-    }
-    all.weight += part.weight;
+    for (int j = 0; j < kQuad; ++j) all.sum[j] += part.sum[j];
   }
   *sums = all;
 }
