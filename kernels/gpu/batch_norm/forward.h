@@ -1,9 +1,9 @@
 // batch_norm. Bound: memory, one read and one write; in training a second read of what shared
-// memory has no room for, of which the second-level cache has a part. That of a cluster
-// or a team for a channel (walk.h), of a block for a tile of channels (tiles.h), of all blocks for
-// channels next to each other (grid.h), of a cluster for what these leave (held.h). Of other
-// batches each channel's moments, by several blocks; what follows from them for each channel; then
-// the lines of all elements. Not in training: the lines at once.
+// memory has no room for, of which the second-level cache has a part. That of a cluster or a team
+// for a channel (walk.h), of a block for a tile of channels (tiles.h), of all blocks for channels
+// next to each other (grid.h), of a cluster for what these leave (held.h). Of other batches each
+// channel's moments, by several blocks; what follows from them for each channel; then the lines of
+// all elements. Not in training: the lines at once.
 #ifndef POLYOPS_GPU_BATCH_NORM_FORWARD_H_
 #define POLYOPS_GPU_BATCH_NORM_FORWARD_H_
 

@@ -1,12 +1,11 @@
 // What is normalised together, here a channel, as shared memory has room for: each block of a
 // cluster or a team (walk_team.h) has an equal part of its packs. Those walk over channels; where a
-// thread has stored
-// a pack of one, that of the next channel is on its way to the same place, so that memory is busy
-// while others wait for each other. A channel's packs that find no room are read twice, the last
-// ones first the second time, which may still be in the second-level cache. A group of channels of
-// one sample is such a channel, of one row. (Two channels' places in turn, a block to a
-// multiprocessor, are slower on an H200 than two blocks of one channel each: 127 us and 102, the
-// gradient of bfloat16 64x256x56x56.)
+// thread has stored a pack of one, that of the next channel is on its way to the same place, so
+// that memory is busy while others wait for each other. A channel's packs that find no room are
+// read twice, the last ones first the second time, which may still be in the second-level cache. A
+// group of channels of one sample is such a channel, of one row. (Two channels' places in turn, a
+// block to a multiprocessor, are slower on an H200 than two blocks of one channel each: 127 us and
+// 102, the gradient of bfloat16 64x256x56x56.)
 #ifndef POLYOPS_GPU_CHANNEL_NORM_WALK_H_
 #define POLYOPS_GPU_CHANNEL_NORM_WALK_H_
 

@@ -2,7 +2,7 @@
 #ifndef POLYOPS_GPU_LAYER_NORM_BACKWARD_WALK_H_
 #define POLYOPS_GPU_LAYER_NORM_BACKWARD_WALK_H_
 
-#include "backward.h"
+#include "backward_row.h"
 
 namespace polyops::gpu {
 namespace {

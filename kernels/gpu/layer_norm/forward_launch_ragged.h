@@ -81,35 +81,21 @@ int launch_ragged(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
                 call, team, static_cast<int>(packs / team));
 }
 
-// How forward_cluster() takes rows of n elements; threads = 0: not at all.
-struct ClusterPlan {
-  Sections sections;
-  int threads;
-  int64_t slots, room;  // bytes of a block: for the next row, and for the parameters
-};
-
 // Of two blocks of a multiprocessor one loads while the other one waits for its cluster.
-template <class T>
-ClusterPlan plan_cluster(int64_t n, const polyops_context* ctx) {
+template <class Norm, class T, class P>
+int launch_cluster(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
   constexpr int64_t kSection = int64_t{kClusterPacks} * kPack<T> * kClusterThreads;
   const int most = most_cluster(ctx);
   int blocks = 2;
-  while (blocks < most && n > blocks * kSection / 2) blocks *= 2;
-  const Sections sections = cut_in_sections(n, blocks, kPack<T>);
+  while (blocks < most && call.n > blocks * kSection / 2) blocks *= 2;
+  const Sections sections = cut_in_sections(call.n, blocks, kPack<T>);
   const int threads = team_of(sections.elements / kPack<T>, kClusterPacks);
+  const int together = 2 * threads <= kClusterThreads ? 2 : 1;
   const int64_t slots = int64_t{16} * kClusterPacks * threads;
-  const int64_t room = shared_of_block(ctx, 2 * threads <= kClusterThreads ? 2 : 1) - slots;
-  if (most == 1 || n > blocks * kSection || room < 0) return {};
-  return {sections, threads, slots, room};
-}
-
-template <class Norm, class T, class P>
-int launch_cluster(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
-  const ClusterPlan of = plan_cluster<T>(call.n, ctx);
-  if (of.threads == 0) return launch_long(call, ctx);
-  const Sections& sections = of.sections;
-  const int64_t bytes = of.slots + stage_parameters(&call, sections.elements, of.room);
-  LaunchShape shape = {sections.blocks, of.threads, static_cast<size_t>(bytes), sections.blocks};
+  const int64_t room = shared_of_block(ctx, together);
+  if (most == 1 || call.n > blocks * kSection || room < slots) return launch_long(call, ctx);
+  const int64_t bytes = slots + stage_parameters(&call, sections.elements, room - slots);
+  LaunchShape shape = {blocks, threads, static_cast<size_t>(bytes), blocks};
   const int64_t at_a_time = clusters_at_a_time(forward_cluster<Norm, T, P>, shape, ctx);
   const Plan plan =
       plan_waves(call.row_count, call.ragged ? kPack<T> : 1, at_a_time, call.row_count);
