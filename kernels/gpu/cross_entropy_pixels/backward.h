@@ -72,12 +72,16 @@ struct PixelGradients {
       }
     }
   }
-  // w: the weight of its class.
-  GPU_DEVICE float operator()(float x, int j, float w, bool is_label) const {
+  // w: the weight of its class, which is not the label.
+  GPU_DEVICE float other(float x, int j, float w) const {
     const float exp = exp_of<T>(x - max[j]);
-    const float result = fmaf(exp, share[j], kWeighted ? -spread[j] * w : -spread[j]);
-    if constexpr (kApart<T>) return is_label ? label[j] : result;
-    return is_label ? result - label[j] : result;
+    return fmaf(exp, share[j], kWeighted ? -spread[j] * w : -spread[j]);
+  }
+  GPU_DEVICE float at_label(float x, int j, float w) const {
+    return kApart<T> ? label[j] : other(x, j, w) - label[j];
+  }
+  GPU_DEVICE float operator()(float x, int j, float w, bool is_label) const {
+    return is_label ? at_label(x, j, w) : other(x, j, w);
   }
 };
 
@@ -163,23 +167,59 @@ GPU_DEVICE void absorb_tile(const PixelsBackwardCall<T>& c, const int* targets,
   absorb_classes<T, false, kApart<T>>(x, begin, classes - begin, c.weights, targets, sums);
 }
 
-// Their gradients: to memory, or in the place of the scores, whose tile is stored then.
+// Classes begin, begin + 1, ... of a tile: gradients in the place of scores.
+template <bool kAll, class T, bool kWeighted, int kGroup>
+GPU_DEVICE void turn_classes(const PixelsBackwardCall<T>& c,
+                             const PixelGradients<T, kWeighted>& gradients, int begin,
+                             const PixelTile<T, kGroup>& tile) {
+  const int rows = kAll ? kRows<T> : c.tiling.classes - begin;
+  Quad<T> quads[kRows<T>];
+  tile.load(begin, rows, quads);
+#pragma unroll
+  for (int k = 0; k < kRows<T>; ++k) {
+    if (!kAll && k >= rows) break;
+    float w = 1, x[kQuad];
+    if constexpr (kWeighted) w = c.weights.at(begin + k);
+    unpack(quads[k], x);
+#pragma unroll
+    for (int j = 0; j < kQuad; ++j) x[j] = gradients.other(x[j], j, w);
+    quads[k] = pack_quad<T>(x);
+  }
+  tile.put(begin, rows, quads);
+}
+
+// The gradients of the classes of the thread's group: in the place of the scores, whose tile is
+// stored then, labels' last, which asks no other class whether it is one; or to memory.
 template <class T, bool kWeighted, int kGroup>
 GPU_DEVICE void write_tile(const PixelsBackwardCall<T>& c, const PlaceOf<kGroup>& at,
                            const Labels& labels, const PixelGradients<T, kWeighted>& gradients,
-                           const PixelTile<T, kGroup>& tile) {
-  Quad<T> x[kRows<T>];
-  const int classes = c.tiling.classes;
-  T* const out = image_gradients(c, at.image) + at.first;
+                           const float (&label_scores)[kQuad], const PixelTile<T, kGroup>& tile) {
+  constexpr int kGroups = kPixelThreads / kGroup, kStep = kGroups * kRows<T>;
+  const int classes = c.tiling.classes, group = thread_id() / kGroup;
+  int begin = group * kRows<T>;
+  if (!c.alike) {
+    Quad<T> x[kRows<T>];
+    T* const out = image_gradients(c, at.image) + at.first;
 #pragma unroll 1
-  for (int begin = thread_id() / kGroup * kRows<T>; begin < classes;
-       begin += kPixelThreads / kGroup * kRows<T>) {
-    tile.load(begin, classes - begin, x);
-    write_classes(c, labels, gradients, x, begin, [&](int k, const float(&y)[kQuad]) {
-      if (!c.alike) return store_class(c.tiling, at, out + int64_t{k} * c.tiling.pixels, y);
+    for (; begin < classes; begin += kStep) {
+      tile.load(begin, classes - begin, x);
+      write_classes(c, labels, gradients, x, begin, [&](int k, const float(&y)[kQuad]) {
+        store_class(c.tiling, at, out + int64_t{k} * c.tiling.pixels, y);
+      });
+    }
+    return;
+  }
+#pragma unroll 1
+  for (; begin + kRows<T> <= classes; begin += kStep) {
+    turn_classes<true>(c, gradients, begin, tile);
+  }
+  if (begin < classes) turn_classes<false>(c, gradients, begin, tile);
 #pragma unroll
-      for (int j = 0; j < kQuad; ++j) *tile.of(k, j) = narrow<T>(y[j]);
-    });
+  for (int j = 0; j < kQuad; ++j) {
+    const int k = labels.target[j];
+    if (k < 0 || k / kRows<T> % kGroups != group) continue;
+    const float w = kWeighted ? labels.weight[j] : 1.0f;
+    *tile.of(k, j) = narrow<T>(gradients.at_label(label_scores[j], j, w));
   }
 }
 
@@ -197,17 +237,17 @@ cross_entropy_tile_backward(const PixelsBackwardCall<T> c) {
   barrier();
   PixelSums<T, Smooth::kNone> sums;
   if (at.inside) absorb_tile(c, kApart<T> ? labels.target : nullptr, tile, &sums);
-  if constexpr (kGroups > 1) {
-    merge_groups<T, kGroup>(&sums, parts);
+  if constexpr (kGroups > 1) merge_groups<T, kGroup>(&sums, parts);
+  if constexpr (kGroups > 1 || !kApart<T>) {
 #pragma unroll
     for (int j = 0; j < kQuad; ++j) {
       if (labels.target[j] >= 0) sums.label[j] = widen(*tile.of(labels.target[j], j));
     }
-    if (c.alike) barrier();  // before scores make room for gradients
   }
+  if (kGroups > 1 && c.alike) barrier();  // before scores make room for gradients
   if (at.inside) {
     const PixelGradients<T, kWeighted> gradients(c, at, labels, sums);
-    write_tile(c, at, labels, gradients, tile);
+    write_tile(c, at, labels, gradients, sums.label, tile);
   }
   if (!c.alike) return;
   barrier();

@@ -73,6 +73,19 @@ GPU_DEVICE Quad<T> gather_quad(F f) {
   return quad;
 }
 
+// The reverse.
+template <class T, class F>
+GPU_DEVICE void scatter_quad(const Quad<T>& quad, F f) {
+#pragma unroll
+  for (int j = 0; j < kQuad; ++j) {
+    if constexpr (sizeof(T) == 4) {
+      *f(j) = float_of_bits(quad.w[j]);
+    } else {
+      reinterpret_cast<HalfWord*>(f(j))->w = static_cast<uint16_t>(quad.w[j / 2] >> j % 2 * 16);
+    }
+  }
+}
+
 // The sizes of a call, and how its images are cut into tiles.
 struct Tiling {
   Division tiles;  // of an image
