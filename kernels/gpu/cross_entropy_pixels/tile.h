@@ -100,7 +100,7 @@ class PixelTile {
     for (int k = 0; k < kRows<T>; ++k) {
       if (k >= rows) break;
       T* const row = in_plane(begin + k);
-      scatter_quad(x[k], [&](int j) { return row + j * kGroup; });
+      scatter_quad(x[k], [&](int j) { return row + j * kGroup; }, [](int) { return true; });
     }
   }
 
