@@ -85,9 +85,10 @@ struct PixelGradients {
   }
 };
 
-template <class T, bool kWeighted>
-GPU_DEVICE void write_classes(const PixelsBackwardCall<T>& c, const Place& at, const Labels& labels,
-                              const PixelGradients<T, kWeighted>& gradients,
+// out: where the first class of the thread's first pixel is.
+template <class T, bool kWeighted, int kGroup>
+GPU_DEVICE void write_classes(const PixelsBackwardCall<T>& c, const PlaceOf<kGroup>& at,
+                              const Labels& labels, const PixelGradients<T, kWeighted>& gradients,
                               const Quad<T> (&quads)[kRows<T>], int begin, T* out) {
 #pragma unroll
   for (int k = 0; k < kRows<T>; ++k) {
@@ -99,7 +100,7 @@ GPU_DEVICE void write_classes(const PixelsBackwardCall<T>& c, const Place& at, c
     for (int j = 0; j < kQuad; ++j) {
       x[j] = gradients(x[j], j, w, labels.target[j] == begin + k);
     }
-    store_class(c.tiling, at, out + int64_t{begin + k} * c.tiling.pixels, pack_quad<T>(x));
+    store_class(c.tiling, at, out + int64_t{begin + k} * c.tiling.pixels, x);
   }
 }
 
@@ -147,35 +148,32 @@ cross_entropy_pixels_backward(const PixelsBackwardCall<T> c) {
   }
 }
 
-// Calls f(begin, rows) for the classes of the thread's group, kRows at a time: rows is a constant
-// but for the last.
-template <class T, int kGroup, class F>
-GPU_DEVICE void for_each_rows(int classes, F f) {
-  constexpr int kStep = kPixelThreads / kGroup * kRows<T>;
-  int begin = thread_id() / kGroup * kRows<T>;
-#pragma unroll 1
-  for (; begin + kRows<T> <= classes; begin += kStep) {
-    f.template operator()<true>(begin, kRows<T>);
-  }
-  if (begin < classes) f.template operator()<false>(begin, classes - begin);
-}
-
+// The classes of the thread's group.
 template <class T, int kGroup>
 GPU_DEVICE void absorb_tile(const PixelsBackwardCall<T>& c, const int* targets,
                             const PixelTile<T, kGroup>& tile, PixelSums<T, Smooth::kNone>* sums) {
   Quad<T> x[kRows<T>];
-  for_each_rows<T, kGroup>(c.tiling.classes, [&]<bool kAll>(int begin, int rows) {
-    tile.load(begin, rows, x);
-    absorb_classes<T, kAll, kApart<T>>(x, begin, rows, c.weights, targets, sums);
-  });
+  const int classes = c.tiling.classes;
+  int begin = thread_id() / kGroup * kRows<T>;
+#pragma unroll 1
+  for (; begin + kRows<T> <= classes; begin += kPixelThreads / kGroup * kRows<T>) {
+    tile.load(begin, kRows<T>, x);
+    absorb_classes<T, true, kApart<T>>(x, begin, kRows<T>, c.weights, targets, sums);
+  }
+  if (begin >= classes) return;
+  tile.load(begin, classes - begin, x);
+  absorb_classes<T, false, kApart<T>>(x, begin, classes - begin, c.weights, targets, sums);
 }
 
-// Of classes begin, begin + 1, ... of a tile the gradients, as if none were a label's, or of labels
-// too.
-template <bool kAll, bool kLabels, class T, bool kWeighted, int kGroup>
-GPU_DEVICE void gradients_of(const PixelsBackwardCall<T>& c, const Labels& labels,
-                             const PixelGradients<T, kWeighted>& gradients, int begin, int rows,
-                             const PixelTile<T, kGroup>& tile, Quad<T> (&quads)[kRows<T>]) {
+// Classes begin, begin + 1, ... of a tile: gradients in the place of scores. (16x21x513x513 on an
+// H200, by eight classes at a time and with labels' gradients last: bfloat16 196 to 167 us, float32
+// 257 to 235.)
+template <bool kAll, class T, bool kWeighted, int kGroup>
+GPU_DEVICE void turn_classes(const PixelsBackwardCall<T>& c,
+                             const PixelGradients<T, kWeighted>& gradients, int begin,
+                             const PixelTile<T, kGroup>& tile) {
+  const int rows = kAll ? kRows<T> : c.tiling.classes - begin;
+  Quad<T> quads[kRows<T>];
   tile.load(begin, rows, quads);
 #pragma unroll
   for (int k = 0; k < kRows<T>; ++k) {
@@ -184,50 +182,43 @@ GPU_DEVICE void gradients_of(const PixelsBackwardCall<T>& c, const Labels& label
     if constexpr (kWeighted) w = c.weights.at(begin + k);
     unpack(quads[k], x);
 #pragma unroll
-    for (int j = 0; j < kQuad; ++j) {
-      const bool is_label = kLabels && labels.target[j] == begin + k;
-      x[j] = gradients(x[j], j, w, is_label);
-    }
+    for (int j = 0; j < kQuad; ++j) x[j] = gradients.other(x[j], j, w);
     quads[k] = pack_quad<T>(x);
   }
+  tile.put(begin, rows, quads);
 }
 
-// In the place of the scores, whose tile is stored then; labels' last, so that no other class is
-// asked whether it is one.
-template <class T, bool kWeighted, int kGroup>
-GPU_DEVICE void turn_tile(const PixelsBackwardCall<T>& c, const Labels& labels,
-                          const PixelGradients<T, kWeighted>& gradients,
-                          const float (&label_scores)[kQuad], const PixelTile<T, kGroup>& tile) {
-  Quad<T> x[kRows<T>];
-  for_each_rows<T, kGroup>(c.tiling.classes, [&]<bool kAll>(int begin, int rows) {
-    gradients_of<kAll, false>(c, labels, gradients, begin, rows, tile, x);
-    tile.put(begin, rows, x);
-  });
-#pragma unroll
-  for (int j = 0; j < kQuad; ++j) {
-    const int k = labels.target[j];
-    const int group = thread_id() / kGroup;
-    if (k < 0 || k / kRows<T> % (kPixelThreads / kGroup) != group) continue;
-    const float w = kWeighted ? labels.weight[j] : 1.0f;
-    *tile.of(k, j) = narrow<T>(gradients.at_label(label_scores[j], j, w));
-  }
-}
-
-// To memory, where results lie otherwise than scores.
+// The gradients of the classes of the thread's group: in the place of the scores, whose tile is
+// stored then, labels' last, which asks no other class whether it is one; or to memory.
 template <class T, bool kWeighted, int kGroup>
 GPU_DEVICE void write_tile(const PixelsBackwardCall<T>& c, const PlaceOf<kGroup>& at,
                            const Labels& labels, const PixelGradients<T, kWeighted>& gradients,
-                           const PixelTile<T, kGroup>& tile) {
-  T* const out = image_gradients(c, at.image) + at.first;
-  Quad<T> x[kRows<T>];
-  for_each_rows<T, kGroup>(c.tiling.classes, [&]<bool kAll>(int begin, int rows) {
-    gradients_of<kAll, true>(c, labels, gradients, begin, rows, tile, x);
-#pragma unroll
-    for (int k = 0; k < kRows<T>; ++k) {
-      if (!kAll && k >= rows) break;
-      store_class(c.tiling, at, out + int64_t{begin + k} * c.tiling.pixels, x[k]);
+                           const float (&label_scores)[kQuad], const PixelTile<T, kGroup>& tile) {
+  constexpr int kGroups = kPixelThreads / kGroup, kStep = kGroups * kRows<T>;
+  const int classes = c.tiling.classes, group = thread_id() / kGroup;
+  int begin = group * kRows<T>;
+  if (!c.alike) {
+    Quad<T> x[kRows<T>];
+    T* const out = image_gradients(c, at.image) + at.first;
+#pragma unroll 1
+    for (; begin < classes; begin += kStep) {
+      tile.load(begin, classes - begin, x);
+      write_classes(c, at, labels, gradients, x, begin, out);
     }
-  });
+    return;
+  }
+#pragma unroll 1
+  for (; begin + kRows<T> <= classes; begin += kStep) {
+    turn_classes<true>(c, gradients, begin, tile);
+  }
+  if (begin < classes) turn_classes<false>(c, gradients, begin, tile);
+#pragma unroll
+  for (int j = 0; j < kQuad; ++j) {
+    const int k = labels.target[j];
+    if (k < 0 || k / kRows<T> % kGroups != group) continue;
+    const float w = kWeighted ? labels.weight[j] : 1.0f;
+    *tile.of(k, j) = narrow<T>(gradients.at_label(label_scores[j], j, w));
+  }
 }
 
 template <class T, bool kWeighted, int kGroup>
@@ -245,7 +236,7 @@ cross_entropy_tile_backward(const PixelsBackwardCall<T> c) {
   PixelSums<T, Smooth::kNone> sums;
   if (at.inside) absorb_tile(c, kApart<T> ? labels.target : nullptr, tile, &sums);
   if constexpr (kGroups > 1) merge_groups<T, kGroup>(&sums, parts);
-  if constexpr (kGroups > 1 || !kApart<T>) {
+  if (kGroups > 1 || (c.alike && !kApart<T>)) {
 #pragma unroll
     for (int j = 0; j < kQuad; ++j) {
       if (labels.target[j] >= 0) sums.label[j] = widen(*tile.of(labels.target[j], j));
@@ -254,11 +245,7 @@ cross_entropy_tile_backward(const PixelsBackwardCall<T> c) {
   if (kGroups > 1 && c.alike) barrier();  // before scores make room for gradients
   if (at.inside) {
     const PixelGradients<T, kWeighted> gradients(c, at, labels, sums);
-    if (c.alike) {
-      turn_tile(c, labels, gradients, sums.label, tile);
-    } else {
-      write_tile(c, at, labels, gradients, tile);
-    }
+    write_tile(c, at, labels, gradients, sums.label, tile);
   }
   if (!c.alike) return;
   barrier();
