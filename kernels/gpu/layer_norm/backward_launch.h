@@ -144,7 +144,7 @@ Walkers plan_sections(BackwardCall<Norm, T, P>* call, int64_t n, const polyops_c
   w.stages = 1;
   call->staged = static_cast<int32_t>(n / kPack<T>);
   call->columns = static_cast<int32_t>(round_up(n, 4) + 4);
-  w.bytes = call->staged * kPack<T> * int64_t{sizeof(P)} + Ring<T, P>::kWords * 16 * w.threads;
+  w.bytes = call->staged * kPack<T> * int64_t{sizeof(P)} + Ring<T>::kWords * 16 * w.threads;
   const int64_t columns = int64_t{sizeof(float)} * Norm::kParameters * call->columns;
   if (w.bytes < columns) w.bytes = columns;
   w.blocks = walkers_of(kBackwardMost, w.threads);
