@@ -133,11 +133,12 @@ struct BackwardRow {
     if constexpr (Norm::kCentered) mean = load_bits<T>(call.mean, row);
     rstd = load_bits<T>(call.rstd, row);
   }
-  // Begins its copies, too.
+  // Begins its copies, too, if it is before the end.
   template <bool kRagged>
   GPU_DEVICE void open(const BackwardCall<Norm, T, P>& call, int32_t begin, uint32_t row,
-                       const Cut<T>& cut, int lane, int team, const Slots<T>& slots, int stage) {
-    if (row >= static_cast<uint32_t>(call.row_count)) return;
+                       uint32_t end, const Cut<T>& cut, int lane, int team, const Slots<T>& slots,
+                       int stage) {
+    if (row >= end) return;
     const T* in[2];
     find(call, begin, row, in);
     copy_rows<kRagged>(cut, in, lane, team, slots, stage);

@@ -81,8 +81,7 @@ backward_sections(BackwardCall<Norm, T, P> call, int32_t elements) {
   const int lane = thread_id(), team = block_threads();
   const Section section = section_of_cluster(elements, call.n);
   const int64_t walker = block_id() / cluster_blocks();
-  const int count = turns.of(walker);
-  const auto rows = static_cast<uint32_t>(call.row_count), step = turns.step();
+  const uint32_t rows = turns.end(walker, call.row_count), step = turns.step();
   uint32_t begin = turns.first(walker);
   const Cut<T> cut(section.n / kPack<T>);
   const Weight<T, P> weights = {
@@ -99,7 +98,7 @@ backward_sections(BackwardCall<Norm, T, P> call, int32_t elements) {
     for (int q = 0; q < kQuarters; ++q) ring.copy(cut, in, q, 0, q);
   }
   close_copies();
-  if (count > 1 && begin + step < rows) {
+  if (begin + step < rows) {
     next.find(call, section.begin, begin + step, in);
 #pragma unroll
     for (int q = kQuarters; q < ring.kPlaces; ++q) ring.copy(cut, in, q - kQuarters, 0, q);
@@ -110,7 +109,7 @@ backward_sections(BackwardCall<Norm, T, P> call, int32_t elements) {
   open_mailbox(box);
   cluster_barrier();  // all have begun, and see the weight
   int first = 0;
-  for (int turn = 0; turn < count && begin < rows; ++turn) {
+  for (int turn = 0; begin < rows; ++turn) {
     begin += step;
     wait_copies<1>();
     const Normal<Norm> normal(call, row);
@@ -120,8 +119,8 @@ backward_sections(BackwardCall<Norm, T, P> call, int32_t elements) {
       sum_team_of(sums, team, 0, shared + turn % 2 * 2 * kMostWaves, [] { barrier(); });
       sum_cluster(sums, &table);
     }
-    const bool has_next = turn + 1 < count && begin < rows;
-    const bool has_later = turn + 2 < count && begin + step < rows;
+    const bool has_next = begin < rows;
+    const bool has_later = begin + step < rows;
     if (has_later) later.find(call, section.begin, begin + step, in_later);
     const Gradient<Norm> gradient(normal, sums, call.inv_n);
 #pragma unroll

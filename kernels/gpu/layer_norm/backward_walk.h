@@ -107,17 +107,16 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
   GPU_SHARED(float, tables, (kCluster ? 2 * Norm::kSums * kMostCluster : 1));
   GPU_DYNAMIC_SHARED(Words, memory);
   const Turns& turns = call.turns;
-  const auto rows = static_cast<uint32_t>(call.row_count);
   const int team_id = thread_id() / team, lane = thread_id() % team;
   const int first = kCluster ? 0 : first_wave(team);
   Section section = {0, call.n};
   if constexpr (kCluster) section = section_of_cluster(elements, call.n);
   const int64_t walker = kCluster ? block_id() / cluster_blocks() : block_id();
-  const int count = turns.of(walker);
+  const uint32_t end = turns.end(walker, call.row_count);
   uint32_t begin = turns.first(walker);  // the first team's row
   const uint32_t mine = static_cast<uint32_t>(team_id * turns.classes);
   int64_t at[3];
-  call.rows.offsets(begin < rows ? begin : 0, at);
+  call.rows.offsets(begin < end ? begin : 0, at);
   const Cut<T> cut =
       kRagged ? Cut<T>(call.grad + at[0] + section.begin, section.n) : Cut<T>(section.n / kPack<T>);
   const Weight<T, P> weights = {
@@ -127,7 +126,7 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
   BackwardRow<Norm, T, P> row = {};
   weights.stage_later();
   close_copies();
-  row.template open<kRagged>(call, section.begin, begin + mine, cut, lane, team, slots, 0);
+  row.template open<kRagged>(call, section.begin, begin + mine, end, cut, lane, team, slots, 0);
   close_copies();
   wait_copies<1>();
   barrier();
@@ -136,16 +135,14 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
     open_mailbox(box);
     cluster_barrier();  // all have begun
   }
-  for (int turn = 0; turn < count && begin < rows; ++turn) {
-    const bool ours = begin + mine < rows;
+  for (int turn = 0; begin < end; ++turn) {
+    const bool ours = begin + mine < end;
     const int stage = stages == 2 ? turn % 2 : 0;
     begin += turns.step();
-    const bool more = turn + 1 < count;
     BackwardRow<Norm, T, P> next = row;
     if (stages == 2) {
-      if (more)
-        next.template open<kRagged>(call, section.begin, begin + mine, cut, lane, team, slots,
-                                    1 - stage);
+      next.template open<kRagged>(call, section.begin, begin + mine, end, cut, lane, team, slots,
+                                  1 - stage);
       close_copies();
       wait_copies<1>();
     } else {
@@ -167,8 +164,9 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
                            cut, lane, team);
       }
     }
-    if (stages == 1 && more) {
-      next.template open<kRagged>(call, section.begin, begin + mine, cut, lane, team, slots, 0);
+    if (stages == 1) {
+      next.template open<kRagged>(call, section.begin, begin + mine, end, cut, lane, team, slots,
+                                  0);
       close_copies();
     }
     row = next;
