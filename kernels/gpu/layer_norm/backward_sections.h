@@ -77,6 +77,7 @@ backward_sections(BackwardCall<Norm, T, P> call, int32_t elements) {
   GPU_SHARED(Mailbox, box, 1);
   GPU_SHARED(float, tables, 2 * Norm::kSums * kMostCluster);
   GPU_DYNAMIC_SHARED(Words, memory);
+  let_later_begin();
   const Turns& turns = call.turns;
   const int lane = thread_id(), team = block_threads();
   const Section section = section_of_cluster(elements, call.n);

@@ -81,7 +81,6 @@ GPU_DEVICE void finish_columns(const BackwardCall<Norm, T, P>& call,
                                const ColumnSums<Norm, T>& columns, const Cut<T>& cut, int lane,
                                int team, int64_t walker, int32_t begin, Words* memory) {
   if (call.sums == nullptr) return;
-  let_later_begin();
   wait_copies<0>();
   const int teams = call.turns.teams;
   float* const all = reinterpret_cast<float*>(memory);
@@ -106,6 +105,7 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
   GPU_SHARED(Mailbox, box, 1);
   GPU_SHARED(float, tables, (kCluster ? 2 * Norm::kSums * kMostCluster : 1));
   GPU_DYNAMIC_SHARED(Words, memory);
+  let_later_begin();
   const Turns& turns = call.turns;
   const int team_id = thread_id() / team, lane = thread_id() % team;
   const int first = kCluster ? 0 : first_wave(team);

@@ -1,8 +1,8 @@
 // The workspace of the gradients, [blocks][parameters][stride], into grad_weight and grad_bias:
-// after the rows, when nothing else runs, so latency is all there is: its blocks are there when the
-// last rows are. A block takes a few columns; its threads have parts of the rows, all of whose
-// loads are issued before the first is used. Of long rows there are few sums of many columns: each
-// thread has four of these, and meets nobody.
+// after the rows, when nothing else runs, so latency is all there is: its blocks are launched when
+// all of the rows' run. A block takes a few columns; its threads have parts of the rows, all of
+// whose loads are issued before the first is used. Of long rows there are few sums of many columns:
+// each thread has four of these, and meets nobody.
 #ifndef POLYOPS_GPU_LAYER_NORM_COLUMN_SUMS_H_
 #define POLYOPS_GPU_LAYER_NORM_COLUMN_SUMS_H_
 
