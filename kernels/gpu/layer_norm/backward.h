@@ -38,10 +38,9 @@ struct BackwardCall {
   Walk<3> rows;  // of grad, src, grad_src
   int32_t row_count, n;
   float inv_n;
-  bool ragged;      // some row has ends
-  int32_t staged;   // packs of the weight, see Parameters
-  int32_t slots;    // see Slots
-  int32_t columns;  // of a team in shared memory, see put_columns()
+  bool ragged;     // some row has ends
+  int32_t staged;  // packs of the weight, see Parameters
+  int32_t slots;   // see Slots
   Turns turns;
 };
 
@@ -57,6 +56,8 @@ struct Slots {
       : of_stage(2 * per_tensor * kHalfWave) {
     mine = memory + thread_id() / kHalfWave * (stages * of_stage) + thread_id() % kHalfWave;
   }
+  // Of a thread.
+  GPU_DEVICE int words(int stages) const { return stages * of_stage / kHalfWave; }
   GPU_DEVICE Words* place(int stage, int tensor, int slot) const {
     return mine + stage * of_stage + (slot * 2 + tensor) * kHalfWave;
   }
@@ -125,11 +126,11 @@ struct BackwardRow {
                        const T* (&in)[2]) {
     int64_t at[3];
     call.rows.offsets(row, at);
-    in[0] = call.grad + at[0] + begin;
-    in[1] = call.src + at[1] + begin;
+    in[0] = call.grad + begin + at[0];
+    in[1] = call.src + begin + at[1];
     grad_shift = misplaced(in[0]);
     src_shift = misplaced(in[1]);
-    out = call.grad_src + at[2] + begin;
+    out = call.grad_src + begin + at[2];
     if constexpr (Norm::kCentered) mean = load_bits<T>(call.mean, row);
     rstd = load_bits<T>(call.rstd, row);
   }

@@ -76,15 +76,13 @@ Walkers plan_walkers(BackwardCall<Norm, T, P>* call, int64_t n, int64_t rows, co
   w.team = walk_team<T>(call->row_count, n / kPack<T>, ctx);
   call->staged = static_cast<int32_t>(packs_of(n, kPack<T>, !call->ragged));
   call->slots = kBackwardPacks<T> + (call->ragged ? ends_of<T>(w.team) : 0);
-  call->columns = static_cast<int32_t>(round_up(n, 4) + 4);
   const int64_t weight = call->staged * kPack<T> * int64_t{sizeof(P)};
   Walkers best = w;
   const int64_t most = walk_teams<Norm>(rows, w.team, ctx);
   for (int64_t teams = most; teams > 0; teams -= most < 8 ? 1 : most / 8) {
     w.threads = static_cast<int>(round_up(teams * w.team, kWholeWaves));
     const int64_t stage = int64_t{call->slots} * 2 * 16 * w.threads;
-    const int64_t columns =
-        int64_t{sizeof(float)} * Norm::kParameters * (w.threads / w.team) * call->columns;
+    const int64_t columns = int64_t{finish_words<Norm>(!is_aligned(*call))} * 16 * w.threads;
     w.blocks = walkers_of(w.threads <= few.threads ? few : kBackwardMost, w.threads);
     for (; w.blocks > 0; --w.blocks) {
       const int64_t room = shared_each(ctx, w.blocks) - kBackwardBesides<Norm> - weight;
@@ -143,10 +141,8 @@ Walkers plan_sections(BackwardCall<Norm, T, P>* call, int64_t n, const polyops_c
   w.threads = w.team;
   w.stages = 1;
   call->staged = static_cast<int32_t>(n / kPack<T>);
-  call->columns = static_cast<int32_t>(round_up(n, 4) + 4);
   w.bytes = call->staged * kPack<T> * int64_t{sizeof(P)} + Ring<T>::kWords * 16 * w.threads;
-  const int64_t columns = int64_t{sizeof(float)} * Norm::kParameters * call->columns;
-  if (w.bytes < columns) w.bytes = columns;
+  static_assert(Ring<T>::kWords >= finish_words<Norm>(false));
   w.blocks = walkers_of(kBackwardMost, w.threads);
   while (w.blocks > 0 && shared_each(ctx, w.blocks) - kBackwardBesides<Norm> < w.bytes) --w.blocks;
   return w;

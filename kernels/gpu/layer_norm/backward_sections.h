@@ -143,7 +143,8 @@ backward_sections(BackwardCall<Norm, T, P> call, int32_t elements) {
     for (int i = 0; i < 2; ++i) in[i] = in_later[i];
     first = ring.round(first + kQuarters);
   }
-  finish_columns(call, columns, cut, lane, team, walker, section.begin, memory);
+  finish_columns<false>(call, columns, cut, lane, team, walker, section.begin, memory,
+                        weights.words(), ring.kWords);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #ifndef POLYOPS_GPU_LAYER_NORM_BACKWARD_WALK_H_
 #define POLYOPS_GPU_LAYER_NORM_BACKWARD_WALK_H_
 
+#include "backward_finish.h"
 #include "backward_row.h"
 
 namespace polyops::gpu {
@@ -18,82 +19,6 @@ struct RaggedRows {
 struct RaggedSections {
   static constexpr bool kRagged = true, kCluster = true;
 };
-
-// The sums of all teams of a block go to its row of the workspace by way of `shared`, as the lanes'
-// own stores there would be a few bytes of a sector each: first a team's of one parameter. each:
-// elements of it per team; the first whole pack is as aligned as the memory.
-template <class T>
-GPU_DEVICE int before_columns(const Cut<T>& cut) {
-  return -cut.head & 3;
-}
-template <class T>
-GPU_DEVICE void put_columns(const float (&packs)[kBackwardPacks<T>][kPack<T>],
-                            const float (&ends)[kMostEnds<T>], const Cut<T>& cut, int lane,
-                            int team, int each, float* shared) {
-  float* const mine = shared + before_columns(cut) + thread_id() / team * each;
-#pragma unroll
-  for (int k = 0; k < kBackwardPacks<T>; ++k) {
-    const int at = lane + k * team;
-    if (at >= cut.whole) break;
-#pragma unroll
-    for (int j = 0; j < kPack<T>; j += 4) {
-      const float(&x)[kPack<T>] = packs[k];
-      *reinterpret_cast<Words*>(mine + cut.of_pack(at) + j) = {
-          {float_bits(x[j]), float_bits(x[j + 1]), float_bits(x[j + 2]), float_bits(x[j + 3])}};
-    }
-  }
-  for_each_end<kMostEnds<T>>(cut, lane, team, [&](int e, int at) { mine[at] = ends[e]; });
-}
-
-// Then 4 columns of all teams to a thread.
-template <class Norm, class T>
-GPU_DEVICE void store_columns(const Cut<T>& cut, int teams, int each, const float* shared,
-                              float* out, int64_t stride) {
-  const int before = before_columns(cut);
-  const int groups = (before + cut.n + 3) / 4;
-  for (int32_t i = thread_id(); i < Norm::kParameters * groups; i += block_threads()) {
-    const int parameter = i < groups ? 0 : 1;
-    const int at = (i - parameter * groups) * 4, first = at - before;
-    const float* from = shared + parameter * teams * each + at;
-    float sum[4] = {};
-#pragma unroll 4
-    for (int t = 0; t < teams; ++t) {
-      const Words x = *reinterpret_cast<const Words*>(from);
-#pragma unroll
-      for (int j = 0; j < 4; ++j) sum[j] += float_of_bits(x.w[j]);
-      from += each;
-    }
-    float* const to = out + parameter * stride + first;
-    if (before == 0 && first + 4 <= cut.n) {
-      store_words(to, pack<float>(sum));
-    } else {
-#pragma unroll
-      for (int j = 0; j < 4; ++j) {
-        if (first + j >= 0 && first + j < cut.n) to[j] = sum[j];
-      }
-    }
-  }
-}
-
-// Of all rows of the block, which needs nothing in `memory` any more.
-template <class Norm, class T, class P>
-GPU_DEVICE void finish_columns(const BackwardCall<Norm, T, P>& call,
-                               const ColumnSums<Norm, T>& columns, const Cut<T>& cut, int lane,
-                               int team, int64_t walker, int32_t begin, Words* memory) {
-  if (call.sums == nullptr) return;
-  wait_copies<0>();
-  const int teams = call.turns.teams;
-  float* const all = reinterpret_cast<float*>(memory);
-  float* const out = call.sums + walker * Norm::kParameters * call.stride + begin;
-  barrier();
-#pragma unroll
-  for (int i = 0; i < Norm::kParameters; ++i) {
-    put_columns<T>(columns.packs[i], columns.ends[i], cut, lane, team, call.columns,
-                   all + i * teams * call.columns);
-  }
-  barrier();
-  store_columns<Norm>(cut, teams, call.columns, all, out, call.stride);
-}
 
 // stages: rows whose copies are under way or in use at a time, 1 or 2. elements: of the sections of
 // a row, but the last; kCluster alone.
@@ -171,7 +96,8 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
     }
     row = next;
   }
-  finish_columns(call, columns, cut, lane, team, walker, section.begin, memory);
+  finish_columns<kRagged>(call, columns, cut, lane, team, walker, section.begin, memory,
+                          weights.words(), slots.words(stages));
 }
 
 }  // namespace
