@@ -18,7 +18,7 @@ int launch_sums(const BackwardCall<Norm, T, P>& call, const typename Norm::Backw
                 int64_t blocks, const polyops_context* ctx) {
   if (call.sums == nullptr) return POLYOPS_OK;
   const auto tiles = [&](int columns) {
-    return Norm::kParameters * round_up(call.n, columns) / columns;
+    return Norm::kParameters * (round_up(call.n, columns) / columns);
   };
   if (call.n > kWalkElements) {
     LaunchShape shape = {tiles(kWideSumThreads * kWideSumColumns), kWideSumThreads};
@@ -27,15 +27,17 @@ int launch_sums(const BackwardCall<Norm, T, P>& call, const typename Norm::Backw
                   static_cast<int32_t>(blocks), values_of(a.grad_weight),
                   values_of(Norm::grad_bias(a)), call.n);
   }
-  int columns = kMostSumColumns;
-  while (columns > kLeastSumColumns && tiles(columns) < multiprocessors(ctx)) columns /= 2;
-  int threads = 64;
-  while (threads < blocks * columns / 4 && threads < kSumThreads) threads *= 2;
-  LaunchShape shape = {tiles(columns), threads};
+  int groups_log2 = 0;
+  while (1 << groups_log2 < kMostSumGroups) ++groups_log2;
+  while (1 << groups_log2 > kLeastSumGroups && tiles(4 << groups_log2) < multiprocessors(ctx)) {
+    --groups_log2;
+  }
+  const int64_t each = tiles(4 << groups_log2) / Norm::kParameters;
+  LaunchShape shape = {Norm::kParameters * each, kSumThreads};
   shape.early = true;
   return launch(column_sums<Norm, T>, shape, ctx, call.sums, call.stride,
-                static_cast<int32_t>(blocks), columns, values_of(a.grad_weight),
-                values_of(Norm::grad_bias(a)), call.n);
+                static_cast<int32_t>(blocks), static_cast<int32_t>(each), groups_log2,
+                values_of(a.grad_weight), values_of(Norm::grad_bias(a)), call.n);
 }
 
 // How backward_rows() is launched; blocks = 0: not at all.
