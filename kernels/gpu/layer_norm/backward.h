@@ -35,7 +35,9 @@ struct BackwardCall {
   Values mean, rstd;
   float* sums;  // [blocks][grad_weight, grad_bias if any][stride]; null: none is wanted
   int64_t stride;
-  Walk<3> rows;  // of grad, src, grad_src
+  Walk<3> rows;      // of grad, src, grad_src
+  uint32_t step[3];  // bytes from row to row, if that is all there is to it
+  bool one_step;
   int32_t row_count, n;
   float inv_n;
   bool ragged;     // some row has ends
@@ -113,6 +115,12 @@ struct ColumnSums {
   float ends[Norm::kParameters][kMostEnds<T>];
 };
 
+// In one instruction.
+template <class T>
+GPU_DEVICE T* in_row(T* first, uint32_t row, uint32_t step) {
+  return reinterpret_cast<T*>(reinterpret_cast<uintptr_t>(first) + uint64_t{row} * step);
+}
+
 // A team's row, or none.
 template <class Norm, class T, class P>
 struct BackwardRow {
@@ -124,13 +132,19 @@ struct BackwardRow {
   // are.
   GPU_DEVICE void find(const BackwardCall<Norm, T, P>& call, int32_t begin, uint32_t row,
                        const T* (&in)[2]) {
-    int64_t at[3];
-    call.rows.offsets(row, at);
-    in[0] = call.grad + begin + at[0];
-    in[1] = call.src + begin + at[1];
+    if (call.one_step) {
+      in[0] = in_row(call.grad + begin, row, call.step[0]);
+      in[1] = in_row(call.src + begin, row, call.step[1]);
+      out = in_row(call.grad_src + begin, row, call.step[2]);
+    } else {
+      int64_t at[3];
+      call.rows.offsets(row, at);
+      in[0] = call.grad + begin + at[0];
+      in[1] = call.src + begin + at[1];
+      out = call.grad_src + begin + at[2];
+    }
     grad_shift = misplaced(in[0]);
     src_shift = misplaced(in[1]);
-    out = call.grad_src + begin + at[2];
     if constexpr (Norm::kCentered) mean = load_bits<T>(call.mean, row);
     rstd = load_bits<T>(call.rstd, row);
   }

@@ -82,8 +82,9 @@ backward_sections(BackwardCall<Norm, T, P> call, int32_t elements) {
   const int lane = thread_id(), team = block_threads();
   const Section section = section_of_cluster(elements, call.n);
   const int64_t walker = block_id() / cluster_blocks();
-  const uint32_t rows = turns.end(walker, call.row_count), step = turns.step();
-  uint32_t begin = turns.first(walker);
+  const Turns::Run run = turns.of(walker, call.row_count);
+  const uint32_t rows = run.end, step = turns.step();
+  uint32_t begin = run.first;
   const Cut<T> cut(section.n / kPack<T>);
   const Weight<T, P> weights = {
       {section.of(call.weight)}, memory, call.staged, {section.n, 0, kPack<T>}};

@@ -37,8 +37,9 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
   Section section = {0, call.n};
   if constexpr (kCluster) section = section_of_cluster(elements, call.n);
   const int64_t walker = kCluster ? block_id() / cluster_blocks() : block_id();
-  const uint32_t end = turns.end(walker, call.row_count);
-  uint32_t begin = turns.first(walker);  // the first team's row
+  const Turns::Run run = turns.of(walker, call.row_count);
+  const uint32_t end = run.end;
+  uint32_t begin = run.first;  // the first team's row
   const uint32_t mine = static_cast<uint32_t>(team_id * turns.classes);
   int64_t at[3];
   call.rows.offsets(begin < end ? begin : 0, at);

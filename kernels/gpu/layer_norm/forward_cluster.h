@@ -49,8 +49,9 @@ forward_cluster(ForwardCall<Norm, T, P> call, int32_t elements) {
   const int lane = thread_id(), team = block_threads();
   const Section section = section_of_cluster(elements, call.n);
   const int64_t walker = block_id() / cluster_blocks();
-  const uint32_t rows = turns.end(walker, call.row_count);
-  uint32_t row = turns.first(walker);
+  const Turns::Run run = turns.of(walker, call.row_count);
+  const uint32_t rows = run.end;
+  uint32_t row = run.first;
   if (row >= rows) return;
   int64_t at[2];
   call.rows.offsets(row, at);

@@ -76,8 +76,9 @@ forward_long(ForwardCall<Norm, T, P> call, int parked) {
   GPU_SHARED(float, shared, 4 * kMomentsShared);
   GPU_DYNAMIC_SHARED(Words, memory);
   const int team = block_threads(), lane = thread_id();
-  const uint32_t rows = call.turns.end(block_id(), call.row_count);
-  uint32_t row = call.turns.first(block_id());
+  const Turns::Run run = call.turns.of(block_id(), call.row_count);
+  const uint32_t rows = run.end;
+  uint32_t row = run.first;
   if (row >= rows) return;
   int64_t first[2];
   call.rows.offsets(row, first);

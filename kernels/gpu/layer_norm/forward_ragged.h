@@ -22,9 +22,10 @@ forward_ragged(ForwardCall<Norm, T, P> call, int team, int rounds) {
   GPU_SHARED(float, shared, 4 * kMomentsShared);
   GPU_DYNAMIC_SHARED(Words, memory);
   const Turns& turns = call.turns;
-  const uint32_t rows = turns.end(block_id(), call.row_count);
   const int lane = turns.teams == 1 ? thread_id() : thread_id() & (team - 1);
-  uint32_t begin = turns.first(block_id());
+  const Turns::Run run = turns.of(block_id(), call.row_count);
+  const uint32_t rows = run.end;
+  uint32_t begin = run.first;
   if (begin >= rows) return;  // the first team's row
   const uint32_t mine = static_cast<uint32_t>(thread_id() / team * turns.classes);
   int64_t at[2];

@@ -15,21 +15,19 @@ namespace {
 struct Turns {
   int32_t classes, each, teams, longer;
 
-  GPU_DEVICE uint32_t first(int64_t block) const {
+  struct Run {
+    uint32_t first, end;  // rows, of those of the block's class
+  };
+  GPU_DEVICE Run of(int64_t block, int32_t rows) const {
     const auto b = static_cast<uint32_t>(block);
     const auto c = static_cast<uint32_t>(classes);
-    const uint32_t of_class = b / c;
+    const uint32_t of_class = c == 1 ? b : b / c;
     const auto full = static_cast<uint32_t>(longer);
-    const uint32_t most = of_class * static_cast<uint32_t>(each);
-    return (of_class > full ? most - (of_class - full) : most) * c + b % c;
-  }
-  GPU_DEVICE int32_t rows_of(int64_t block) const {
-    return static_cast<int32_t>(block / classes) < longer ? each : each - 1;
-  }
-  // Of `rows` in all those before this one are the block's, from its first on.
-  GPU_DEVICE uint32_t end(int64_t block, int32_t rows) const {
-    const uint32_t mine = first(block) + static_cast<uint32_t>(rows_of(block) * classes);
-    return mine < static_cast<uint32_t>(rows) ? mine : static_cast<uint32_t>(rows);
+    const auto most = static_cast<uint32_t>(each);
+    const uint32_t before = of_class * most - (of_class > full ? of_class - full : 0);
+    const uint32_t first = before * c + (b - of_class * c);
+    const uint32_t end = first + (of_class < full ? most : most - 1) * c;
+    return {first, end < static_cast<uint32_t>(rows) ? end : static_cast<uint32_t>(rows)};
   }
   GPU_DEVICE uint32_t step() const { return static_cast<uint32_t>(teams * classes); }
 };
