@@ -50,12 +50,9 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
   const Slots<T> slots(memory + weights.words(), kRagged ? call.slots : kBackwardPacks<T>, stages);
   ColumnSums<Norm, T> columns = {};
   BackwardRow<Norm, T, P> row = {};
+  row.template open<kRagged>(call, section.begin, begin + mine, end, cut, lane, team, slots, 0);
   weights.stage_later();
   close_copies();
-  row.template open<kRagged>(call, section.begin, begin + mine, end, cut, lane, team, slots, 0);
-  close_copies();
-  wait_copies<1>();
-  barrier();
   ClusterTable<Norm::kSums> table = {box, tables};
   if constexpr (kCluster) {
     open_mailbox(box);
@@ -74,6 +71,7 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
     } else {
       wait_copies<0>();
     }
+    if (turn == 0) barrier();  // the weight is there
     const Normal<Norm> normal(call, row);
     float sums[Norm::kSums] = {};
     if (ours) {
