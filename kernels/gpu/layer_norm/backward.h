@@ -35,13 +35,14 @@ struct BackwardCall {
   Values mean, rstd;
   float* sums;  // [blocks][grad_weight, grad_bias if any][stride]; null: none is wanted
   int64_t stride;
-  Walk<3> rows;  // of grad, src, grad_src
+  Walk<3> rows;      // of grad, src, grad_src
+  uint32_t step[3];  // bytes from row to row, if that is all there is to it
+  bool one_step;
   int32_t row_count, n;
   float inv_n;
-  bool ragged;      // some row has ends
-  int32_t staged;   // packs of the weight, see Parameters
-  int32_t slots;    // see Slots
-  int32_t columns;  // of a team in shared memory, see put_columns()
+  bool ragged;     // some row has ends
+  int32_t staged;  // packs of the weight, see Parameters
+  int32_t slots;   // see Slots
   Turns turns;
 };
 
@@ -57,6 +58,8 @@ struct Slots {
       : of_stage(2 * per_tensor * kHalfWave) {
     mine = memory + thread_id() / kHalfWave * (stages * of_stage) + thread_id() % kHalfWave;
   }
+  // Of a thread.
+  GPU_DEVICE int words(int stages) const { return stages * of_stage / kHalfWave; }
   GPU_DEVICE Words* place(int stage, int tensor, int slot) const {
     return mine + stage * of_stage + (slot * 2 + tensor) * kHalfWave;
   }
@@ -112,6 +115,12 @@ struct ColumnSums {
   float ends[Norm::kParameters][kMostEnds<T>];
 };
 
+// In one instruction.
+template <class T>
+GPU_DEVICE T* in_row(T* first, uint32_t row, uint32_t step) {
+  return reinterpret_cast<T*>(reinterpret_cast<uintptr_t>(first) + uint64_t{row} * step);
+}
+
 // A team's row, or none.
 template <class Norm, class T, class P>
 struct BackwardRow {
@@ -123,21 +132,28 @@ struct BackwardRow {
   // are.
   GPU_DEVICE void find(const BackwardCall<Norm, T, P>& call, int32_t begin, uint32_t row,
                        const T* (&in)[2]) {
-    int64_t at[3];
-    call.rows.offsets(row, at);
-    in[0] = call.grad + at[0] + begin;
-    in[1] = call.src + at[1] + begin;
+    if (call.one_step) {
+      in[0] = in_row(call.grad + begin, row, call.step[0]);
+      in[1] = in_row(call.src + begin, row, call.step[1]);
+      out = in_row(call.grad_src + begin, row, call.step[2]);
+    } else {
+      int64_t at[3];
+      call.rows.offsets(row, at);
+      in[0] = call.grad + begin + at[0];
+      in[1] = call.src + begin + at[1];
+      out = call.grad_src + begin + at[2];
+    }
     grad_shift = misplaced(in[0]);
     src_shift = misplaced(in[1]);
-    out = call.grad_src + at[2] + begin;
     if constexpr (Norm::kCentered) mean = load_bits<T>(call.mean, row);
     rstd = load_bits<T>(call.rstd, row);
   }
-  // Begins its copies, too.
+  // Begins its copies, too, if it is before the end.
   template <bool kRagged>
   GPU_DEVICE void open(const BackwardCall<Norm, T, P>& call, int32_t begin, uint32_t row,
-                       const Cut<T>& cut, int lane, int team, const Slots<T>& slots, int stage) {
-    if (row >= static_cast<uint32_t>(call.row_count)) return;
+                       uint32_t end, const Cut<T>& cut, int lane, int team, const Slots<T>& slots,
+                       int stage) {
+    if (row >= end) return;
     const T* in[2];
     find(call, begin, row, in);
     copy_rows<kRagged>(cut, in, lane, team, slots, stage);

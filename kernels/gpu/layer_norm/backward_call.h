@@ -101,14 +101,21 @@ BackwardCall<Norm, T, P> make_backward(const typename Norm::BackwardArgs& a, con
       wants_sums<Norm>(a) ? static_cast<float*>(ctx->scratch) : nullptr,
       sums_stride(shape),
       backward_space(a, 0, shape.first_normalized),
+      {},
+      false,
       static_cast<int32_t>(shape.rows),
       static_cast<int32_t>(shape.n),
       1 / static_cast<float>(shape.n),
       false,
       0,
       0,
-      0,
       {1, 1, 1, 1}};
+  call.one_step = call.rows.rank == 1;
+  for (int t = 0; t < 3; ++t) {
+    const int64_t bytes = call.rows.strides[t][0] * int64_t{sizeof(T)};
+    call.step[t] = static_cast<uint32_t>(bytes);
+    call.one_step = call.one_step && call.step[t] == bytes;
+  }
   call.ragged = shape.n % kPack<T> != 0 || !rows_aligned(call.rows, 0, a.grad_dst.data, kPack<T>) ||
                 !rows_aligned(call.rows, 1, a.src.data, kPack<T>);
   return call;

@@ -18,7 +18,7 @@ int launch_sums(const BackwardCall<Norm, T, P>& call, const typename Norm::Backw
                 int64_t blocks, const polyops_context* ctx) {
   if (call.sums == nullptr) return POLYOPS_OK;
   const auto tiles = [&](int columns) {
-    return Norm::kParameters * round_up(call.n, columns) / columns;
+    return Norm::kParameters * (round_up(call.n, columns) / columns);
   };
   if (call.n > kWalkElements) {
     LaunchShape shape = {tiles(kWideSumThreads * kWideSumColumns), kWideSumThreads};
@@ -27,15 +27,17 @@ int launch_sums(const BackwardCall<Norm, T, P>& call, const typename Norm::Backw
                   static_cast<int32_t>(blocks), values_of(a.grad_weight),
                   values_of(Norm::grad_bias(a)), call.n);
   }
-  int columns = kMostSumColumns;
-  while (columns > kLeastSumColumns && tiles(columns) < multiprocessors(ctx)) columns /= 2;
-  int threads = 64;
-  while (threads < blocks * columns / 4 && threads < kSumThreads) threads *= 2;
-  LaunchShape shape = {tiles(columns), threads};
+  int groups_log2 = 0;
+  while (1 << groups_log2 < kMostSumGroups) ++groups_log2;
+  while (1 << groups_log2 > kLeastSumGroups && tiles(4 << groups_log2) < multiprocessors(ctx)) {
+    --groups_log2;
+  }
+  const int64_t each = tiles(4 << groups_log2) / Norm::kParameters;
+  LaunchShape shape = {Norm::kParameters * each, kSumThreads};
   shape.early = true;
   return launch(column_sums<Norm, T>, shape, ctx, call.sums, call.stride,
-                static_cast<int32_t>(blocks), columns, values_of(a.grad_weight),
-                values_of(Norm::grad_bias(a)), call.n);
+                static_cast<int32_t>(blocks), static_cast<int32_t>(each), groups_log2,
+                values_of(a.grad_weight), values_of(Norm::grad_bias(a)), call.n);
 }
 
 // How backward_rows() is launched; blocks = 0: not at all.
@@ -76,15 +78,13 @@ Walkers plan_walkers(BackwardCall<Norm, T, P>* call, int64_t n, int64_t rows, co
   w.team = walk_team<T>(call->row_count, n / kPack<T>, ctx);
   call->staged = static_cast<int32_t>(packs_of(n, kPack<T>, !call->ragged));
   call->slots = kBackwardPacks<T> + (call->ragged ? ends_of<T>(w.team) : 0);
-  call->columns = static_cast<int32_t>(round_up(n, 4) + 4);
   const int64_t weight = call->staged * kPack<T> * int64_t{sizeof(P)};
   Walkers best = w;
   const int64_t most = walk_teams<Norm>(rows, w.team, ctx);
   for (int64_t teams = most; teams > 0; teams -= most < 8 ? 1 : most / 8) {
     w.threads = static_cast<int>(round_up(teams * w.team, kWholeWaves));
     const int64_t stage = int64_t{call->slots} * 2 * 16 * w.threads;
-    const int64_t columns =
-        int64_t{sizeof(float)} * Norm::kParameters * (w.threads / w.team) * call->columns;
+    const int64_t columns = int64_t{finish_words<Norm>(!is_aligned(*call))} * 16 * w.threads;
     w.blocks = walkers_of(w.threads <= few.threads ? few : kBackwardMost, w.threads);
     for (; w.blocks > 0; --w.blocks) {
       const int64_t room = shared_each(ctx, w.blocks) - kBackwardBesides<Norm> - weight;
@@ -143,10 +143,8 @@ Walkers plan_sections(BackwardCall<Norm, T, P>* call, int64_t n, const polyops_c
   w.threads = w.team;
   w.stages = 1;
   call->staged = static_cast<int32_t>(n / kPack<T>);
-  call->columns = static_cast<int32_t>(round_up(n, 4) + 4);
-  w.bytes = call->staged * kPack<T> * int64_t{sizeof(P)} + Ring<T, P>::kWords * 16 * w.threads;
-  const int64_t columns = int64_t{sizeof(float)} * Norm::kParameters * call->columns;
-  if (w.bytes < columns) w.bytes = columns;
+  w.bytes = call->staged * kPack<T> * int64_t{sizeof(P)} + Ring<T>::kWords * 16 * w.threads;
+  static_assert(Ring<T>::kWords >= finish_words<Norm>(false));
   w.blocks = walkers_of(kBackwardMost, w.threads);
   while (w.blocks > 0 && shared_each(ctx, w.blocks) - kBackwardBesides<Norm> < w.bytes) --w.blocks;
   return w;

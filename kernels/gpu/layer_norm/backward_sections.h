@@ -1,8 +1,8 @@
 // The gradients of aligned rows beyond what a block takes: clusters of blocks walk rows, each block
-// with its section of them, as backward_walk.h. There is room for one section and a part of the
-// next one, so places go round: a quarter of a section is followed, as soon as it is used, by what
-// comes as many quarters later as there are places. So copies are under way while a row is summed
-// and its blocks meet, too.
+// with its section of them, as backward_walk.h. There is room for two sections of 16 bits, of
+// float32 for one and a part of the next one, so places go round: a quarter of a section is
+// followed, as soon as it is used, by what comes as many quarters later as there are places. So
+// copies are under way while a row is summed and its blocks meet, too.
 #ifndef POLYOPS_GPU_LAYER_NORM_BACKWARD_SECTIONS_H_
 #define POLYOPS_GPU_LAYER_NORM_BACKWARD_SECTIONS_H_
 
@@ -12,17 +12,18 @@ namespace polyops::gpu {
 namespace {
 
 constexpr int kQuarters = 4;
-// Places, each for a quarter: what 227 KB have room for beside the weight of 16384 elements.
-template <class P>
-constexpr int kRingPlaces = sizeof(P) == 4 ? 5 : 6;
+// Places, each for a quarter: what 227 KB have room for beside the weight of 16384 elements, two
+// sections at most.
+template <class T>
+constexpr int kRingPlaces = sizeof(T) == 4 ? 5 : 2 * kQuarters;
 
-template <class T, class P>
+template <class T>
 struct Ring {
-  static constexpr int kPlaces = kRingPlaces<P>;
+  static constexpr int kPlaces = kRingPlaces<T>;
   static constexpr int kEach = kBackwardPacks<T> / kQuarters;  // packs of a lane
   static constexpr int kWords = kPlaces * kEach * 2;           // of a lane
   static constexpr int kNext = 2 * kQuarters - kPlaces;  // quarters that the next row's end follows
-  static_assert(kPlaces > kQuarters && kNext > 0);
+  static_assert(kPlaces > kQuarters && kNext >= 0);
 
   Words* mine;
 
@@ -52,7 +53,7 @@ struct Ring {
 // The quarter's part of grad_src.
 template <class Norm, class T, class P>
 GPU_DEVICE void store_quarter(const BackwardRow<Norm, T, P>& row, const Gradient<Norm>& gradient,
-                              const Ring<T, P>& ring, int first, const Weight<T, P>& weights,
+                              const Ring<T>& ring, int first, const Weight<T, P>& weights,
                               const Cut<T>& cut, int quarter) {
 #pragma unroll
   for (int i = 0; i < ring.kEach; ++i) {
@@ -71,18 +72,19 @@ GPU_DEVICE void store_quarter(const BackwardRow<Norm, T, P>& row, const Gradient
 template <class Norm, class T, class P>
 GPU_KERNEL(kBackwardMost.threads, kBackwardMost.blocks)
 backward_sections(BackwardCall<Norm, T, P> call, int32_t elements) {
-  using OfRing = Ring<T, P>;
+  using OfRing = Ring<T>;
   GPU_SHARED(float, shared, 4 * kMostWaves);
   GPU_SHARED(Mailbox, box, 1);
   GPU_SHARED(float, tables, 2 * Norm::kSums * kMostCluster);
   GPU_DYNAMIC_SHARED(Words, memory);
+  let_later_begin();
   const Turns& turns = call.turns;
   const int lane = thread_id(), team = block_threads();
   const Section section = section_of_cluster(elements, call.n);
   const int64_t walker = block_id() / cluster_blocks();
-  const int count = turns.of(walker);
-  const auto rows = static_cast<uint32_t>(call.row_count), step = turns.step();
-  uint32_t begin = turns.first(walker);
+  const Turns::Run run = turns.of(walker, call.row_count);
+  const uint32_t rows = run.end, step = turns.step();
+  uint32_t begin = run.first;
   const Cut<T> cut(section.n / kPack<T>);
   const Weight<T, P> weights = {
       {section.of(call.weight)}, memory, call.staged, {section.n, 0, kPack<T>}};
@@ -98,7 +100,7 @@ backward_sections(BackwardCall<Norm, T, P> call, int32_t elements) {
     for (int q = 0; q < kQuarters; ++q) ring.copy(cut, in, q, 0, q);
   }
   close_copies();
-  if (count > 1 && begin + step < rows) {
+  if (begin + step < rows) {
     next.find(call, section.begin, begin + step, in);
 #pragma unroll
     for (int q = kQuarters; q < ring.kPlaces; ++q) ring.copy(cut, in, q - kQuarters, 0, q);
@@ -109,7 +111,7 @@ backward_sections(BackwardCall<Norm, T, P> call, int32_t elements) {
   open_mailbox(box);
   cluster_barrier();  // all have begun, and see the weight
   int first = 0;
-  for (int turn = 0; turn < count && begin < rows; ++turn) {
+  for (int turn = 0; begin < rows; ++turn) {
     begin += step;
     wait_copies<1>();
     const Normal<Norm> normal(call, row);
@@ -119,9 +121,8 @@ backward_sections(BackwardCall<Norm, T, P> call, int32_t elements) {
       sum_team_of(sums, team, 0, shared + turn % 2 * 2 * kMostWaves, [] { barrier(); });
       sum_cluster(sums, &table);
     }
-    const bool has_next = turn + 1 < count && begin < rows;
-    const bool has_later = turn + 2 < count && begin + step < rows;
-    if (has_next) next.find(call, section.begin, begin, in);
+    const bool has_next = begin < rows;
+    const bool has_later = begin + step < rows;
     if (has_later) later.find(call, section.begin, begin + step, in_later);
     const Gradient<Norm> gradient(normal, sums, call.inv_n);
 #pragma unroll
@@ -138,9 +139,13 @@ backward_sections(BackwardCall<Norm, T, P> call, int32_t elements) {
       if (q + 1 == ring.kNext || q + 1 == kQuarters) close_copies();
     }
     row = next;
+    next = later;
+#pragma unroll
+    for (int i = 0; i < 2; ++i) in[i] = in_later[i];
     first = ring.round(first + kQuarters);
   }
-  finish_columns(call, columns, cut, lane, team, walker, section.begin, memory);
+  finish_columns<false>(call, columns, cut, lane, team, walker, section.begin, memory,
+                        weights.words(), ring.kWords);
 }
 
 }  // namespace

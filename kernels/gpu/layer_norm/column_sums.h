@@ -1,8 +1,8 @@
 // The workspace of the gradients, [blocks][parameters][stride], into grad_weight and grad_bias:
-// after the rows, when nothing else runs, so latency is all there is: its blocks are there when the
-// last rows are. A block takes a few columns; its threads have parts of the rows, all of whose
-// loads are issued before the first is used. Of long rows there are few sums of many columns: each
-// thread has four of these, and meets nobody.
+// after the rows, when nothing else runs, so latency is all there is: its blocks are launched when
+// all of the rows' run. A thread takes four columns of some rows, all of whose loads are issued
+// before the first is used; a block few columns, so that many blocks share them. Of long rows there
+// are few sums of many columns: each thread has all of four of these, and meets nobody.
 #ifndef POLYOPS_GPU_LAYER_NORM_COLUMN_SUMS_H_
 #define POLYOPS_GPU_LAYER_NORM_COLUMN_SUMS_H_
 
@@ -12,54 +12,68 @@
 namespace polyops::gpu {
 namespace {
 
-constexpr int kMostSumColumns =
-    32;  // of a block; a whole wave's, or as few of them as a sector has
-constexpr int kLeastSumColumns = 8;
-constexpr int kSumThreads = 1024;  // at most
-constexpr int kSumRows = 12;       // of a thread at a time
+constexpr int kSumThreads = 256;
+constexpr int kSumBlocks = 4;       // registers for all loads of a thread at once
+constexpr int kSumRows = 9;         // of a thread at a time
+constexpr int kMostSumGroups = 16;  // of four columns, of a block
+constexpr int kLeastSumGroups = 2;  // a sector's
 
-// columns: of a block, a power of two.
+// tiles: of a parameter, each of 4 << groups_log2 columns.
 template <class Norm, class T>
-GPU_KERNEL(kSumThreads)
-column_sums(const float* sums, int64_t stride, int32_t blocks, int columns, Values grad_weight,
-            Values grad_bias, int32_t n) {
-  GPU_SHARED(float, shared, kSumThreads);
-  await_earlier();
-  constexpr int kParameters = Norm::kParameters;
-  const bool is_bias = block_id() % kParameters != 0;
+GPU_KERNEL(kSumThreads, kSumBlocks)
+column_sums(const float* sums, int64_t stride, int32_t blocks, int32_t tiles, int groups_log2,
+            Values grad_weight, Values grad_bias, int32_t n) {
+  GPU_SHARED(Words, shared, kSumThreads / 32 * kMostSumGroups);
+  const int groups = 1 << groups_log2, parts = kSumThreads >> groups_log2;
+  const auto block = static_cast<int32_t>(block_id());
+  const bool is_bias = block >= tiles;
   const Values out = is_bias ? grad_bias : grad_weight;
+  const int32_t first = (is_bias ? block - tiles : block) << (groups_log2 + 2);  // column
+  const int in_block = thread_id() & (groups - 1);
+  const int32_t column = first + in_block * 4;
+  const int64_t row = Norm::kParameters * stride;
+  const int part = thread_id() >> groups_log2;
+  const float* from = sums + (is_bias ? stride : 0) + column + part * row;
+  await_earlier();
   if (out.data == nullptr) return;
-  const int in_block = thread_id() & (columns - 1);
-  const int64_t column = block_id() / kParameters * columns + in_block;
-  const int parts = block_threads() / columns;
-  const int64_t row = kParameters * stride;
-  float sum = 0;
-  if (column < n) {
-    int b = thread_id() / columns;
-    const float* from = sums + (is_bias ? stride : 0) + column + b * row;
-    for (; b < blocks; b += kSumRows * parts) {
-      float x[kSumRows];
+  float sum[4] = {};
+  for (int b = part; b < blocks && column < n; b += kSumRows * parts) {
+    Words x[kSumRows];
 #pragma unroll
-      for (int i = 0; i < kSumRows; ++i) {
-        x[i] = b + i * parts < blocks ? from[0] : 0.0f;
-        from += parts * row;
-      }
+    for (int i = 0; i < kSumRows; ++i) {
+      x[i] = {};
+      if (b + i * parts < blocks) x[i] = load_words(from);
+      from += parts * row;
+    }
 #pragma unroll
-      for (int i = 0; i < kSumRows; ++i) sum += x[i];
+    for (int i = 0; i < kSumRows; ++i) {
+#pragma unroll
+      for (int j = 0; j < 4; ++j) sum[j] += float_of_bits(x[i].w[j]);
     }
   }
-  for (int mask = columns; mask < wave_size(); mask *= 2) sum += shuffle_xor(sum, mask);
-  const int wave = thread_id() / wave_size(), waves = block_threads() / wave_size();
-  if (thread_id() % wave_size() < columns) shared[wave * columns + in_block] = sum;
+  for (int mask = groups; mask < wave_size(); mask *= 2) {
+#pragma unroll
+    for (int j = 0; j < 4; ++j) sum[j] += shuffle_xor(sum[j], mask);
+  }
+  const int wave = thread_id() / wave_size(), waves = kSumThreads / wave_size();
+  if (thread_id() % wave_size() < groups) {
+    shared[wave * groups + in_block] = {
+        {float_bits(sum[0]), float_bits(sum[1]), float_bits(sum[2]), float_bits(sum[3])}};
+  }
   barrier();
-  if (thread_id() >= columns || column >= n) return;
-  for (int i = 1; i < waves; ++i) sum += shared[i * columns + in_block];
-  store_value<T>(out, column, sum);
+  const int32_t at = first + thread_id();
+  if (thread_id() >= 4 * groups || at >= n) return;
+  float all = 0;
+  for (int w = 0; w < waves; ++w) {
+    all += float_of_bits(shared[w * groups + thread_id() / 4].w[thread_id() % 4]);
+  }
+  store_value<T>(out, at, all);
 }
 
 constexpr int kWideSumThreads = 128;
 constexpr int kWideSumBlocks = 4;   // registers for all loads of a thread at once
 constexpr int kWideSumColumns = 4;  // 16 bytes of a thread
+constexpr int kWideSumRows = 12;    // of a thread at a time
 
 template <class T>
 GPU_DEVICE void store_sums(const Values& out, int64_t at, int32_t n,
@@ -90,16 +104,16 @@ wide_column_sums(const float* sums, int64_t stride, int32_t blocks, Values grad_
   if (out.data == nullptr || column >= n) return;
   const float* from = sums + (is_bias ? stride : 0) + column;
   float sum[kWideSumColumns] = {};
-  for (int b = 0; b < blocks; b += kSumRows) {
-    Words x[kSumRows];
+  for (int b = 0; b < blocks; b += kWideSumRows) {
+    Words x[kWideSumRows];
 #pragma unroll
-    for (int i = 0; i < kSumRows; ++i) {
+    for (int i = 0; i < kWideSumRows; ++i) {
       x[i] = {};
       if (b + i < blocks) x[i] = load_words(from);
       from += kParameters * stride;
     }
 #pragma unroll
-    for (int i = 0; i < kSumRows; ++i) {
+    for (int i = 0; i < kWideSumRows; ++i) {
 #pragma unroll
       for (int j = 0; j < kWideSumColumns; ++j) sum[j] += float_of_bits(x[i].w[j]);
     }

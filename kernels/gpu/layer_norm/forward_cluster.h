@@ -46,12 +46,12 @@ forward_cluster(ForwardCall<Norm, T, P> call, int32_t elements) {
   GPU_SHARED(float, tables, 2 * kPosted<Norm> * kMostCluster);
   GPU_DYNAMIC_SHARED(Words, memory);
   const Turns& turns = call.turns;
-  const auto rows = static_cast<uint32_t>(call.row_count);
   const int lane = thread_id(), team = block_threads();
   const Section section = section_of_cluster(elements, call.n);
   const int64_t walker = block_id() / cluster_blocks();
-  const int count_of_turns = turns.of(walker);
-  uint32_t row = turns.first(walker);
+  const Turns::Run run = turns.of(walker, call.row_count);
+  const uint32_t rows = run.end;
+  uint32_t row = run.first;
   if (row >= rows) return;
   int64_t at[2];
   call.rows.offsets(row, at);
@@ -68,13 +68,13 @@ forward_cluster(ForwardCall<Norm, T, P> call, int32_t elements) {
   };
   open_mailbox(box);
   cluster_barrier();  // all have begun
-  for (int turn = 0; turn < count_of_turns && row < rows; ++turn) {
+  for (int turn = 0; row < rows; ++turn) {
     Part<T, kClusterPacks> x;
     next.take(of, &x);
     T* const dst = next.dst;
     const uint32_t this_row = row;
     row += turns.step();
-    if (turn + 1 < count_of_turns) next.open(call, section.begin, row, of);
+    if (row < rows) next.open(call, section.begin, row, of);
     const Moments m = row_moments<Norm>(&x, of, true, shared + turn % 2 * 2 * kMomentsShared,
                                         call.inv_n, call.eps, whole_row);
     if (turn == 0) {

@@ -76,15 +76,15 @@ forward_long(ForwardCall<Norm, T, P> call, int parked) {
   GPU_SHARED(float, shared, 4 * kMomentsShared);
   GPU_DYNAMIC_SHARED(Words, memory);
   const int team = block_threads(), lane = thread_id();
-  const auto rows = static_cast<uint32_t>(call.row_count);
-  const int count = call.turns.of(block_id());
-  uint32_t row = call.turns.first(block_id());
+  const Turns::Run run = call.turns.of(block_id(), call.row_count);
+  const uint32_t rows = run.end;
+  uint32_t row = run.first;
   if (row >= rows) return;
   int64_t first[2];
   call.rows.offsets(row, first);
   const ParametersOf<Norm, T, P> parameters =
       parameters_of(call, {0, call.n}, call.src + first[0], memory);
-  for (int turn = 0; turn < count && row < rows; ++turn) {
+  for (int turn = 0; row < rows; ++turn) {
     int64_t at[2];
     call.rows.offsets(row, at);
     const T* src = call.src + at[0];

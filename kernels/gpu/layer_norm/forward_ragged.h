@@ -22,10 +22,10 @@ forward_ragged(ForwardCall<Norm, T, P> call, int team, int rounds) {
   GPU_SHARED(float, shared, 4 * kMomentsShared);
   GPU_DYNAMIC_SHARED(Words, memory);
   const Turns& turns = call.turns;
-  const auto rows = static_cast<uint32_t>(call.row_count);
   const int lane = turns.teams == 1 ? thread_id() : thread_id() & (team - 1);
-  const int count = turns.of(block_id());
-  uint32_t begin = turns.first(block_id());
+  const Turns::Run run = turns.of(block_id(), call.row_count);
+  const uint32_t rows = run.end;
+  uint32_t begin = run.first;
   if (begin >= rows) return;  // the first team's row
   const uint32_t mine = static_cast<uint32_t>(thread_id() / team * turns.classes);
   int64_t at[2];
@@ -36,14 +36,14 @@ forward_ragged(ForwardCall<Norm, T, P> call, int team, int rounds) {
   NextRow<T, kRowPacks> next(memory + parameters.words());
   next.open(call, 0, begin + mine, of);
 #pragma unroll 1
-  for (int turn = 0; turn < count && begin < rows; ++turn) {
+  for (int turn = 0; begin < rows; ++turn) {
     const uint32_t row = begin + mine;
     const bool ours = row < rows;  // all lanes come to the sums
     Part<T, kRowPacks> x;
     next.take(of, &x);
     T* const dst = next.dst;
     begin += turns.step();
-    if (turn + 1 < count) next.open(call, 0, begin + mine, of);
+    if (begin + mine < rows) next.open(call, 0, begin + mine, of);
     const Moments m =
         row_moments<Norm>(&x, of, true, shared + turn % 2 * 2 * kMomentsShared, call.inv_n,
                           call.eps, [&](float pivot, float(&sums)[2], float* room) {

@@ -49,9 +49,11 @@ GPU_DEVICE float load_value(const Values& v, int64_t at) {
 
 // The same in two steps, of which only the second waits.
 template <class T>
-GPU_DEVICE uint32_t load_bits(const Values& v, int64_t at) {
-  if (sizeof(T) == 4 || v.is_float) return float_bits(static_cast<const float*>(v.data)[at]);
-  return static_cast<const uint16_t*>(v.data)[at];
+GPU_DEVICE uint32_t load_bits(const Values& v, uint32_t at) {
+  const char* const p =
+      static_cast<const char*>(v.data) + int64_t{at} * (sizeof(T) == 4 || v.is_float ? 4 : 2);
+  if (sizeof(T) == 4 || v.is_float) return float_bits(*reinterpret_cast<const float*>(p));
+  return *reinterpret_cast<const uint16_t*>(p);
 }
 template <class T>
 GPU_DEVICE float value_of_bits(const Values& v, uint32_t bits) {

@@ -26,7 +26,6 @@ struct NextRow {
   template <class Norm, class P>
   GPU_DEVICE void open(const ForwardCall<Norm, T, P>& call, int32_t begin, uint32_t row,
                        const Share<T>& of) {
-    if (row >= static_cast<uint32_t>(call.row_count)) return;
     int64_t at[2];
     call.rows.offsets(row, at);
     const T* src = call.src + at[0] + begin;

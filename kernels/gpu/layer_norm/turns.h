@@ -10,21 +10,24 @@ namespace polyops::gpu {
 namespace {
 
 // In each turn as many rows as it has teams, all of a class, whose rows follow each other by
-// `classes`. The first blocks of a class, `longer` of them, have `count` turns, the others one
-// less.
+// `classes`. The first blocks of a class, `longer` of them, have `each` rows in all, the others one
+// less; so multiprocessors end together, in whose last turn some teams have nothing.
 struct Turns {
-  int32_t classes, count, teams, longer;
+  int32_t classes, each, teams, longer;
 
-  GPU_DEVICE uint32_t first(int64_t block) const {
+  struct Run {
+    uint32_t first, end;  // rows, of those of the block's class
+  };
+  GPU_DEVICE Run of(int64_t block, int32_t rows) const {
     const auto b = static_cast<uint32_t>(block);
     const auto c = static_cast<uint32_t>(classes);
-    const uint32_t of_class = b / c;
-    const uint32_t most = of_class * static_cast<uint32_t>(count);
+    const uint32_t of_class = c == 1 ? b : b / c;
     const auto full = static_cast<uint32_t>(longer);
-    return (of_class > full ? most - (of_class - full) : most) * step() + b % c;
-  }
-  GPU_DEVICE int32_t of(int64_t block) const {
-    return static_cast<int32_t>(block / classes) < longer ? count : count - 1;
+    const auto most = static_cast<uint32_t>(each);
+    const uint32_t before = of_class * most - (of_class > full ? of_class - full : 0);
+    const uint32_t first = before * c + (b - of_class * c);
+    const uint32_t end = first + (of_class < full ? most : most - 1) * c;
+    return {first, end < static_cast<uint32_t>(rows) ? end : static_cast<uint32_t>(rows)};
   }
   GPU_DEVICE uint32_t step() const { return static_cast<uint32_t>(teams * classes); }
 };
@@ -34,12 +37,11 @@ struct Plan {
   int64_t blocks;
 };
 
-// Of each class so many turns for so many blocks, of which no two differ by more than one.
-inline Plan share_turns(int64_t all, int64_t blocks, int teams, int classes) {
-  if (blocks > all) blocks = all;
-  const int64_t count = (all + blocks - 1) / blocks;
-  const int64_t longer = all - blocks * (count - 1);
-  return {{classes, static_cast<int32_t>(count), teams, static_cast<int32_t>(longer)},
+// The rows of each class for so many blocks, of which no two differ by more than one.
+inline Plan share_rows(int64_t of_class, int64_t blocks, int teams, int classes) {
+  const int64_t each = (of_class + blocks - 1) / blocks;
+  const int64_t longer = of_class - blocks * (each - 1);
+  return {{classes, static_cast<int32_t>(each), teams, static_cast<int32_t>(longer)},
           blocks * classes};
 }
 
@@ -50,7 +52,7 @@ inline Plan plan_turns(int64_t rows, int teams, int classes, int64_t slots, int6
   const int64_t all = (of_class + teams - 1) / teams;
   int64_t blocks = slots > classes ? slots / classes : 1;
   while ((all + blocks - 1) / blocks > most_turns) blocks *= 2;
-  return share_turns(all, blocks, teams, classes);
+  return share_rows(of_class, blocks < all ? blocks : all, teams, classes);
 }
 
 // The same for clusters of one team, `slots` of which run at a time: as many waves of them, at most
@@ -62,8 +64,9 @@ inline Plan plan_waves(int64_t rows, int classes, int64_t slots, int64_t most) {
   int64_t best_cost = 0;
   for (int waves = 1; waves <= kMostClusterWaves; ++waves) {
     const int64_t each = (slots * waves < most ? slots * waves : most) / classes;
-    const Plan plan = share_turns(of_class, each < 1 ? 1 : each, 1, classes);
-    const int64_t cost = (plan.turns.count + 1) * ((plan.blocks + slots - 1) / slots);
+    const int64_t blocks = each < 1 ? 1 : each < of_class ? each : of_class;
+    const Plan plan = share_rows(of_class, blocks, 1, classes);
+    const int64_t cost = (plan.turns.each + 1) * ((plan.blocks + slots - 1) / slots);
     if (waves > 1 && cost >= best_cost) continue;
     best = plan;
     best_cost = cost;
