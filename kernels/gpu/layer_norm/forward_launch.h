@@ -2,7 +2,7 @@
 #ifndef POLYOPS_GPU_LAYER_NORM_FORWARD_LAUNCH_H_
 #define POLYOPS_GPU_LAYER_NORM_FORWARD_LAUNCH_H_
 
-#include "forward_launch_ragged.h"
+#include "forward_launch_alike.h"
 #include "forward_sections.h"
 #include "forward_strided.h"
 #include "forward_tiles.h"
@@ -101,12 +101,16 @@ int forward_contiguous(const void* p, const polyops_context* ctx) {
     const auto fits = [&](int packs, int threads) {
       return shape.n / kPack<T> <= int64_t{packs} * threads;
     };
+    int status;
     if (is_aligned(call)) {
       if (fits(kShortPacks<Norm>, kRowThreads)) return launch_rows<kShortPacks<Norm>>(call, ctx);
-      return fits(kRowPacks, kRowThreads) ? launch_rows<kRowPacks>(call, ctx)
-                                          : launch_sections(call, ctx);
+      if (fits(kRowPacks, kRowThreads)) return launch_rows<kRowPacks>(call, ctx);
+      return launch_sections(call, ctx);
     }
-    return fits(kRowPacks, kRaggedRow) ? launch_ragged(call, ctx) : launch_cluster(call, ctx);
+    if (fits(kRowPacks, kRaggedRow)) {
+      return launch_alike(call, ctx, &status) ? status : launch_ragged(call, ctx);
+    }
+    return launch_cluster(call, ctx);
   });
 }
 
