@@ -110,7 +110,7 @@ int forward_contiguous(const void* p, const polyops_context* ctx) {
     if (fits(kRowPacks, kRaggedRow)) {
       return launch_alike(call, ctx, &status) ? status : launch_ragged(call, ctx);
     }
-    return launch_cluster(call, ctx);
+    return launch_alike_sections(call, ctx, &status) ? status : launch_cluster(call, ctx);
   });
 }
 
