@@ -105,7 +105,7 @@ int forward_contiguous(const void* p, const polyops_context* ctx) {
     if (is_aligned(call)) {
       if (fits(kShortPacks<Norm>, kRowThreads)) return launch_rows<kShortPacks<Norm>>(call, ctx);
       if (fits(kRowPacks, kRowThreads)) return launch_rows<kRowPacks>(call, ctx);
-      return launch_sections(call, ctx);
+      return launch_alike_sections(call, ctx, &status) ? status : launch_sections(call, ctx);
     }
     if (fits(kRowPacks, kRaggedRow)) {
       return launch_alike(call, ctx, &status) ? status : launch_ragged(call, ctx);
