@@ -121,7 +121,7 @@ GPU_DEVICE Moments alike_moments(AlikeRow<T>* row, float value_at_end, int32_t b
 // The row's results, of which all parameters are in shared memory; its packs then are those of the
 // next row, if there is one, so many elements from here.
 template <class Norm, class T, class P>
-GPU_DEVICE void store_alike(AlikeRow<T>* row, float value_at_end, const Moments& m,
+GPU_DEVICE void store_alike(AlikeRow<T>* row, const Moments& m,
                             const ParametersOf<Norm, T, P>& parameters, bool more, int64_t next) {
   using Given = ParametersOf<Norm, T, P>;
   const Share<T>& of = row->of;
@@ -147,12 +147,6 @@ GPU_DEVICE void store_alike(AlikeRow<T>* row, float value_at_end, const Moments&
     from += of.team * kPack<T>;
     to += of.team * kPack<T>;
     parameter_words += of.team;
-  }
-  if (row->has_end) {
-    const int at = forgotten(row->end) + of.cut.of_pack(of.lane);
-    row->dst[row->end] =
-        narrow<T>(affine<Norm>(m.normal<Norm>(value_at_end * m.scale), parameters.one(0, at),
-                               parameters.one(Norm::kParameters - 1, at)));
   }
 }
 
@@ -199,6 +193,13 @@ forward_alike(ForwardCall<Norm, T, P> call, int lanes, int32_t elements) {
   wait_copies<0>();
   if constexpr (kSections) cluster_wait();
   barrier();
+  float at_end[Norm::kParameters] = {};
+  if (mine.has_end) {
+#pragma unroll
+    for (int which = 0; which < Norm::kParameters; ++which) {
+      at_end[which] = parameters.one(which, mine.end + mine.of.cut.of_pack(mine.of.lane));
+    }
+  }
 
   const auto count = static_cast<float>(section.n);
   float* room = shared;
@@ -218,7 +219,11 @@ forward_alike(ForwardCall<Norm, T, P> call, int lanes, int32_t elements) {
     if (mine.of.lane == 0 && section.begin == 0) store_moments(call, row, m);
     const uint32_t step = row + turns.step() < rows ? turns.step() : 0;
     const int64_t from = step * call.rows.strides[0][0];
-    store_alike<Norm>(&mine, value_at_end, m, parameters, left > 1, from);
+    if (mine.has_end) {
+      mine.dst[mine.end] = narrow<T>(affine<Norm>(m.normal<Norm>(value_at_end * m.scale), at_end[0],
+                                                  at_end[Norm::kParameters - 1]));
+    }
+    store_alike<Norm>(&mine, m, parameters, left > 1, from);
     mine.src += from;
     mine.dst += step * call.rows.strides[1][0];
     row += step;
