@@ -55,17 +55,17 @@ struct AlikeRow {
   T* dst;
   int end;  // from there to the lane's element at the row's ends
   bool has_end;
+  Words* slot;  // where the 16 bytes around that element arrive: in a register it is waited for
   Words x[kRowPacks];
-  T x_end;
 
-  GPU_DEVICE AlikeRow(const Share<T>& share, const T* row, T* result)
+  GPU_DEVICE AlikeRow(const Share<T>& share, const T* row, T* result, Words* slots)
       : of(share),
         src(row + of.cut.of_pack(of.lane)),
         dst(result + of.cut.of_pack(of.lane)),
         end(0),
         has_end(false),
-        x_end{} {
-    const int at = of.lane < 2 * kPack<T> ? of.cut.of_end(of.lane) : -1;
+        slot(slots + of.lane) {
+    const int at = of.lane < kAlikeLanes<T> ? of.cut.of_end(of.lane) : -1;
     has_end = at >= 0;
     if (has_end) end = at - of.cut.of_pack(of.lane);
   }
@@ -77,10 +77,19 @@ struct AlikeRow {
       if (k * of.team < live()) x[k] = load_words(from);
       from += of.team * kPack<T>;
     }
-    load_end();
+    fetch_end(0);
   }
-  GPU_DEVICE void load_end() {
-    if (has_end) x_end = src[end];
+  // Of the row so many elements from here.
+  GPU_DEVICE void fetch_end(int64_t from_here) {
+    if (has_end) {
+      const T* const p = src + (end + from_here);
+      copy_16_later(slot, p - misplaced(p));
+    }
+    close_copies();
+  }
+  GPU_DEVICE float value_at_end() const {
+    wait_copies<0>();
+    return has_end ? widen(reinterpret_cast<const T*>(slot)[misplaced(src + end)]) : 0.0f;
   }
 };
 
@@ -150,7 +159,8 @@ GPU_DEVICE void store_alike(AlikeRow<T>* row, const Moments& m,
   }
 }
 
-// Teams of so many lanes. elements: of the sections of a row, but the last.
+// Teams of so many lanes, each with kAlikeLanes<T> places behind the parameters. elements: of the
+// sections of a row, but the last.
 template <bool kSections, class Norm, class T, class P>
 GPU_KERNEL(kAlikeThreads)
 forward_alike(ForwardCall<Norm, T, P> call, int lanes, int32_t elements) {
@@ -177,11 +187,11 @@ forward_alike(ForwardCall<Norm, T, P> call, int lanes, int32_t elements) {
   int64_t at[2];
   call.rows.offsets(row, at);
   const T* const first = call.src + at[0] + section.begin;
+  const auto parameters = parameters_of(call, section, first, memory);
   AlikeRow<T> mine(
       {Cut<T>(first, section.n), thread_id() - first_thread, lanes, section.n / kPack<T> / lanes},
-      first, call.dst + at[1] + section.begin);
+      first, call.dst + at[1] + section.begin, memory + parameters.words() + team * kAlikeLanes<T>);
   mine.load();
-  const auto parameters = parameters_of(call, section, first, memory);
   ClusterTable<kPosted<Norm>> table = {boxes + (kSections ? team : 0),
                                        tables + (kSections ? team * kTable : 0), 0, first_thread};
   if constexpr (kSections) {
@@ -206,7 +216,7 @@ forward_alike(ForwardCall<Norm, T, P> call, int lanes, int32_t elements) {
   float* other = shared + kMomentsShared;
 #pragma unroll 1
   for (; left > 0; --left) {
-    const float value_at_end = mine.has_end ? widen(mine.x_end) : 0.0f;
+    const float value_at_end = mine.value_at_end();
     const Moments m = alike_moments<Norm>(
         &mine, value_at_end, section.begin, call.n, call.inv_n, call.eps,
         [&](float pivot, float(&sums)[2]) {
@@ -223,11 +233,11 @@ forward_alike(ForwardCall<Norm, T, P> call, int lanes, int32_t elements) {
       mine.dst[mine.end] = narrow<T>(affine<Norm>(m.normal<Norm>(value_at_end * m.scale), at_end[0],
                                                   at_end[Norm::kParameters - 1]));
     }
+    if (left > 1) mine.fetch_end(from);
     store_alike<Norm>(&mine, m, parameters, left > 1, from);
     mine.src += from;
     mine.dst += step * call.rows.strides[1][0];
     row += step;
-    if (left > 1) mine.load_end();
     float* const used = room;
     room = other;
     other = used;

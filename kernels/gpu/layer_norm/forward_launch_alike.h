@@ -27,10 +27,12 @@ int alike_after(const ForwardCall<Norm, T, P>& call) {
 // Two blocks of a multiprocessor, or one, have this many threads.
 struct AlikeBlock {
   int together, threads;
+  int64_t bytes;
 };
 
 // Of teams of so many lanes, and of so many bytes of parameters; no threads: no room for them.
-inline AlikeBlock alike_block(int lanes, int64_t bytes, const polyops_context* ctx) {
+template <class T>
+AlikeBlock alike_block(int lanes, int64_t parameters, const polyops_context* ctx) {
   // Mailboxes, tables and sums, and what a mailbox's place is rounded up by.
   constexpr int64_t kDeclared =
       sizeof(float) * (2 * kMomentsShared + kAlikeTeams * (2 * kSpreadValues * kMostCluster + 4)) +
@@ -38,10 +40,11 @@ inline AlikeBlock alike_block(int lanes, int64_t bytes, const polyops_context* c
   for (const int together : {2, 1}) {
     int teams = kAlikeThreads / together / lanes;
     if (lanes > kHalfWave && teams > kAlikeTeams) teams = kAlikeTeams;
+    const int64_t bytes = parameters + teams * kAlikeLanes<T> * int64_t{16};
     if (teams == 0 || bytes > shared_each(ctx, together) - kDeclared) continue;
-    return {together, teams * lanes};
+    return {together, teams * lanes, bytes};
   }
-  return {1, 0};
+  return {1, 0, 0};
 }
 
 // Returns false if others do as well.
@@ -53,14 +56,15 @@ bool launch_alike(ForwardCall<Norm, T, P> call, const polyops_context* ctx, int*
   int lanes = team_of(packs, kRowPacks);
   if (lanes < kAlikeLanes<T>) lanes = kAlikeLanes<T>;
   if (call.row_count * int64_t{lanes} < kFillThreads * multiprocessors(ctx)) return false;
-  const int64_t bytes = stage_parameters(&call, call.n, most_shared(ctx));
-  const AlikeBlock block = alike_block(lanes, bytes, ctx);
+  const int64_t parameters = stage_parameters(&call, call.n, most_shared(ctx));
+  const AlikeBlock block = alike_block<T>(lanes, parameters, ctx);
   if (block.threads == 0 || call.staged < packs_of(call.n, kPack<T>, !call.ragged)) return false;
   const Plan plan = plan_turns(call.row_count, block.threads / lanes, classes,
                                int64_t{multiprocessors(ctx)} * block.together, kMostTurns);
   call.turns = plan.turns;
-  *status = launch(forward_alike<false, Norm, T, P>,
-                   {plan.blocks, block.threads, static_cast<size_t>(bytes)}, ctx, call, lanes, 0);
+  *status =
+      launch(forward_alike<false, Norm, T, P>,
+             {plan.blocks, block.threads, static_cast<size_t>(block.bytes)}, ctx, call, lanes, 0);
   return true;
 }
 
@@ -78,11 +82,11 @@ bool launch_alike_sections(ForwardCall<Norm, T, P> call, const polyops_context* 
   while (blocks < most && lanes_of(blocks) > kAlikeSection) blocks *= 2;
   const int lanes = lanes_of(blocks);
   const Sections sections = cut_in_sections(call.n, blocks, kPack<T>);
-  const int64_t bytes = stage_parameters(&call, sections.elements, most_shared(ctx));
-  const AlikeBlock block = alike_block(lanes, bytes, ctx);
+  const int64_t parameters = stage_parameters(&call, sections.elements, most_shared(ctx));
+  const AlikeBlock block = alike_block<T>(lanes, parameters, ctx);
   if (2 * lanes > kAlikeThreads || block.threads == 0) return false;
   if (call.staged < packs_of(sections.elements, kPack<T>, !call.ragged)) return false;
-  LaunchShape shape = {blocks, block.threads, static_cast<size_t>(bytes), blocks};
+  LaunchShape shape = {blocks, block.threads, static_cast<size_t>(block.bytes), blocks};
   const int64_t at_a_time = clusters_at_a_time(forward_alike<true, Norm, T, P>, shape, ctx);
   const int teams = block.threads / lanes;
   if (call.row_count < at_a_time * teams) return false;
