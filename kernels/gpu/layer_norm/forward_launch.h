@@ -70,7 +70,8 @@ int launch_rows(const ForwardCall<Norm, T, P>& call, const polyops_context* ctx)
 // the next best. Lost: those shapes of which the last wave leaves the least idle, as fewer rows at
 // a time do (softmax of 256 bfloat16 rows of 131072 on an H200: 55 % of copy); two rows of a
 // cluster, which share one load of the parameters (layer_norm on an H200: 7 to 14 % slower); rows
-// that are not aligned straight into registers, by blocks that stay (up to 18 % slower).
+// that are not aligned straight into registers, by blocks that stay, each of a team with its own
+// copy of the parameters (up to 18 % slower).
 template <class Norm, class T, class P>
 int launch_sections(const ForwardCall<Norm, T, P>& call, const polyops_context* ctx) {
   const int64_t packs = call.n / kPack<T>;
