@@ -91,9 +91,9 @@ GPU_DEVICE void mail(Mailbox* box, int turn, float* place, int rank, float x) {
       "r"(address_of(&box->turns[turn % 2])), "r"(rank), "r"(__float_as_uint(x))
       : "memory");
 }
-GPU_DEVICE void await_mail(Mailbox* box, int turn, int values, int first = 0) {
+GPU_DEVICE void await_mail(Mailbox* box, int turn, int values) {
   const uint32_t at = address_of(&box->turns[turn % 2]);
-  if (thread_id() == first) {
+  if (threadIdx.x == 0) {
     asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(at),
                  "r"(values * static_cast<int>(sizeof(float)))
                  : "memory");
@@ -121,7 +121,7 @@ GPU_DEVICE void cluster_send(float* place, int, float x) { *place = x; }
 struct Mailbox {};
 GPU_DEVICE void open_mailbox(Mailbox*) {}
 GPU_DEVICE void mail(Mailbox*, int, float* place, int, float x) { *place = x; }
-GPU_DEVICE void await_mail(Mailbox*, int, int, int = 0) { __syncthreads(); }
+GPU_DEVICE void await_mail(Mailbox*, int, int) { __syncthreads(); }
 #endif
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900

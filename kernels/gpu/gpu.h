@@ -65,9 +65,7 @@
 //   mail(box, turn, p, rank, x) cluster_send(p, rank, x), counted in that block's box; what it
 //                               replaces nobody reads, which two places in turn and a barrier() in
 //                               each see to
-//   await_mail(box, turn, n, first = 0)    by all threads, or those of a team whose box it is, and
-//                               whose first thread is named: n such values have arrived in this
-//                               block
+//   await_mail(box, turn, n)    by all threads: n such values have arrived in this block
 //   grid_barrier()              of all threads of a grid launched as a whole; what they have stored
 //                               is seen. Its header is grid_barrier.h
 //   blocks_barrier(count, turn, blocks)    the same of so many blocks of such a grid, turn after

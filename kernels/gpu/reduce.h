@@ -94,24 +94,23 @@ GPU_DEVICE float from_cluster(const float* slots, float otherwise) {
 }
 
 // A value of each block of a cluster, turn after turn, into two tables of kValues * kMostCluster
-// elements in turn; a turn has a barrier() before it posts. Of a block's teams of whole waves each
-// may have its own, and its own barrier.
+// elements in turn; a turn has a barrier() before it posts.
 template <int kValues>
 struct ClusterTable {
   Mailbox* box;
   float* tables;
   int turn = 0;
-  int first = 0;  // thread of the team
 
   GPU_DEVICE float* values(int which) const {
     return tables + (turn % 2 * kValues + which) * kMostCluster;
   }
   GPU_DEVICE void post(int which, float x) const {
-    const int lane = thread_id() - first;
-    if (lane < cluster_blocks()) mail(box, turn, values(which) + cluster_rank(), lane, x);
+    if (thread_id() < cluster_blocks()) {
+      mail(box, turn, values(which) + cluster_rank(), thread_id(), x);
+    }
   }
   // All values are posted, of all blocks.
-  GPU_DEVICE void wait() const { await_mail(box, turn, kValues * cluster_blocks(), first); }
+  GPU_DEVICE void wait() const { await_mail(box, turn, kValues * cluster_blocks()); }
 };
 
 // Sums over the blocks of a cluster, given those of each.

@@ -145,10 +145,7 @@ TEST(LayerNorm, HardRows) {
                       {-1e18, 1e17}, {7, 0},    {1e4, 0},   {0, 0},     {0, 1e20}, {1e37, 1e36}};
   const int64_t m = std::size(rows);
   std::vector<Case> cases;
-  if (is_gpu()) {
-    cases.push_back({"strided", {3 * m, 50}, 1, {1, 3 * m}});  // one over the other
-    for (int64_t n : {1027, 2051}) cases.push_back({"contiguous", {8 * m, n}, 1});  // teams
-  }
+  if (is_gpu()) cases.push_back({"strided", {3 * m, 50}, 1, {1, 3 * m}});  // one over the other
   for (int64_t n : {3, 64, 1000, 20001, 70000, 140001}) {
     if (n > 20001 && !is_gpu()) break;  // beyond what a block keeps of a row
     cases.push_back({"contiguous", {m, n}, 1});

@@ -78,8 +78,6 @@ inline std::vector<Case> all_cases() {
       {"contiguous", {40, 9001}, 1, {}, {}, 1},       // odd, beyond what lanes keep of columns
       {"contiguous", {9, 4099}, 1, {}, {4100, 1}},    // odd, the result cut otherwise
       {"contiguous", {2, 33001}, 1, {}, {33004, 1}},  // the same beyond what a block takes
-      {"contiguous", {70, 4097}, 1},                  // odd, teams of a block, some without a row
-      {"contiguous", {23, 33001}, 1},                 // odd, teams of a cluster
   };
   cases.insert(cases.end(), of_gpus.begin(), of_gpus.end());
   return cases;

@@ -96,8 +96,8 @@ TEST(RmsNorm, HardRows) {
                       {7, 0},   {0, 0},     {3e18, 1e16}, {0, 1e20},    {1e37, 1e36}};
   const int64_t m = std::size(rows);
   size_t turn = 0;
-  for (int64_t n : {3, 64, 1000, 1027, 2051, 20001, 70000, 140001}) {
-    const Case c = {"contiguous", {is_gpu() && n < 3000 ? 10 * m : m, n}, 1};
+  for (int64_t n : {3, 64, 1000, 20001, 70000, 140001}) {
+    const Case c = {"contiguous", {m, n}, 1};
     for (const double eps : {1e-5, 1.1920929e-07}) {
       const Types types = types_of_turn(turn++);
       if (n > 20001 && eps < 1e-6) continue;
@@ -105,7 +105,7 @@ TEST(RmsNorm, HardRows) {
       noise.fill_normal(31);
       const double most = types.src == POLYOPS_FLOAT16 ? 65504 : HUGE_VAL;
       src.fill([&](int64_t i) {
-        const double x = rows[i / n % m].mean + rows[i / n % m].deviation * noise.get(i);
+        const double x = rows[i / n].mean + rows[i / n].deviation * noise.get(i);
         return std::clamp(x, -most, most);
       });
       check_forward(c, types, src, true, eps);

@@ -2,10 +2,8 @@
 // one read and one write; 16 bits are widened twice, and take about 19 instructions per element
 // (rms_norm: 12) of the 27 that fit beside its bytes at 4.3 TB/s.
 //   up to 4096 packs (64 KB)   in registers, a part of a wave or a block per row: forward_rows.h
-//   up to 2048, cut            where rows or parameters are not aligned: forward_alike.h, if every
-//                              few rows are cut alike and there are many, else forward_ragged.h
-//   up to 8 times as many      in registers of a cluster's blocks: forward_alike.h of many rows,
-//                              cut ones, too; forward_sections.h
+//   up to 2048, cut            where rows or parameters are not aligned: forward_ragged.h
+//   up to 8 times as many      in registers of a cluster's blocks: forward_sections.h
 //   beyond, and cut            a cluster that walks rows: forward_cluster.h; where there is none,
 //                              or too small a one, a block: forward_long.h. (Aligned rows of
 //                              layer_norm, whose parameters would stay in shared memory: 1 to 11 %

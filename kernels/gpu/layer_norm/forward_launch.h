@@ -2,7 +2,7 @@
 #ifndef POLYOPS_GPU_LAYER_NORM_FORWARD_LAUNCH_H_
 #define POLYOPS_GPU_LAYER_NORM_FORWARD_LAUNCH_H_
 
-#include "forward_launch_alike.h"
+#include "forward_launch_ragged.h"
 #include "forward_sections.h"
 #include "forward_strided.h"
 #include "forward_tiles.h"
@@ -70,8 +70,7 @@ int launch_rows(const ForwardCall<Norm, T, P>& call, const polyops_context* ctx)
 // the next best. Lost: those shapes of which the last wave leaves the least idle, as fewer rows at
 // a time do (softmax of 256 bfloat16 rows of 131072 on an H200: 55 % of copy); two rows of a
 // cluster, which share one load of the parameters (layer_norm on an H200: 7 to 14 % slower); rows
-// that are not aligned straight into registers, by blocks that stay, each of a team with its own
-// copy of the parameters (up to 18 % slower).
+// that are not aligned straight into registers, by blocks that stay (up to 18 % slower).
 template <class Norm, class T, class P>
 int launch_sections(const ForwardCall<Norm, T, P>& call, const polyops_context* ctx) {
   const int64_t packs = call.n / kPack<T>;
@@ -102,16 +101,12 @@ int forward_contiguous(const void* p, const polyops_context* ctx) {
     const auto fits = [&](int packs, int threads) {
       return shape.n / kPack<T> <= int64_t{packs} * threads;
     };
-    int status;
     if (is_aligned(call)) {
       if (fits(kShortPacks<Norm>, kRowThreads)) return launch_rows<kShortPacks<Norm>>(call, ctx);
-      if (fits(kRowPacks, kRowThreads)) return launch_rows<kRowPacks>(call, ctx);
-      return launch_alike_sections(call, ctx, &status) ? status : launch_sections(call, ctx);
+      return fits(kRowPacks, kRowThreads) ? launch_rows<kRowPacks>(call, ctx)
+                                          : launch_sections(call, ctx);
     }
-    if (fits(kRowPacks, kRaggedRow)) {
-      return launch_alike(call, ctx, &status) ? status : launch_ragged(call, ctx);
-    }
-    return launch_alike_sections(call, ctx, &status) ? status : launch_cluster(call, ctx);
+    return fits(kRowPacks, kRaggedRow) ? launch_ragged(call, ctx) : launch_cluster(call, ctx);
   });
 }
 

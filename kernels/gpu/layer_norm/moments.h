@@ -95,21 +95,16 @@ struct Share {
   }
 };
 
-template <class T>
-GPU_DEVICE float sum_of_pack(const Words& words) {
-  float v[kPack<T>];
-  unpack<T>(words, v);
+template <class Norm, class T, int kPacks>
+GPU_DEVICE float pivot_of(const Part<T, kPacks>& x, const Share<T>& of, bool ragged) {
+  if constexpr (!Norm::kCentered) return 0;
+  float v[kPack<T>], sum = 0;
+  unpack<T>(x.packs[0], v);
   if constexpr (kPack<T> == 8) {
 #pragma unroll
     for (int j = 0; j < 4; ++j) v[j] += v[j + 4];
   }
-  return (v[0] + v[2]) + (v[1] + v[3]);
-}
-
-template <class Norm, class T, int kPacks>
-GPU_DEVICE float pivot_of(const Part<T, kPacks>& x, const Share<T>& of, bool ragged) {
-  if constexpr (!Norm::kCentered) return 0;
-  float sum = of.lane < of.cut.whole ? sum_of_pack<T>(x.packs[0]) : 0.0f;
+  if (of.lane < of.cut.whole) sum = (v[0] + v[2]) + (v[1] + v[3]);
   if (ragged) {
     for_each_end<kMostEnds<T>>(of.cut, of.lane, of.team, [&](int e, int) { sum += x.ends[e]; });
   }
@@ -174,13 +169,13 @@ constexpr int kMomentsShared = kSpreadValues * kMostWaves;
 
 // Of what the team has, n elements, from the sums of each lane. `shared`: kMomentsShared elements
 // that nobody uses since the last barrier. kAsksFew: of a few waves fewer lanes merge, which takes
-// registers. first: the team's first wave; meet(): the barrier.
-template <class Norm, bool kAsksFew, class T, class Meet>
-GPU_DEVICE Spread combine_team(float pivot, float (&sums)[2], const Share<T>& of, int first,
-                               float* shared, float inv_n, Meet meet) {
+// registers.
+template <class Norm, bool kAsksFew = false, class T>
+GPU_DEVICE Spread combine(float pivot, float (&sums)[2], const Share<T>& of, float* shared,
+                          float inv_n) {
   if constexpr (!Norm::kCentered) {
     float square[1] = {sums[1]};
-    sum_team_of(square, of.team, first, shared, meet);
+    sum_team(square, of.team, shared);
     return {0, 0, square[0]};
   }
   sum_lanes(sums, of.team);
@@ -196,21 +191,14 @@ GPU_DEVICE Spread combine_team(float pivot, float (&sums)[2], const Share<T>& of
     shared[2 * kMostWaves + wave] = fmaf(-sums[0], further, sums[1]);
     shared[3 * kMostWaves + wave] = of.count;
   }
-  meet();
+  barrier();
   constexpr int kFew = 4;
   const int waves = of.team / wave_size();
   if (kAsksFew && waves <= kFew) {
     const int slot = in_wave % kFew;
-    return merge_spreads(shared + first, kMostWaves, slot, slot < waves, kFew, inv_n);
+    return merge_spreads(shared, kMostWaves, slot, slot < waves, kFew, inv_n);
   }
-  return merge_spreads(shared + first, kMostWaves, in_wave, in_wave < waves, wave_size(), inv_n);
-}
-
-// The same of a team that is the block, or less than a wave.
-template <class Norm, bool kAsksFew = false, class T>
-GPU_DEVICE Spread combine(float pivot, float (&sums)[2], const Share<T>& of, float* shared,
-                          float inv_n) {
-  return combine_team<Norm, kAsksFew>(pivot, sums, of, 0, shared, inv_n, [] { barrier(); });
+  return merge_spreads(shared, kMostWaves, in_wave, in_wave < waves, wave_size(), inv_n);
 }
 
 template <class T, int kPacks>
