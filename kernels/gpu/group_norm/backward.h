@@ -68,8 +68,8 @@ split_gradient(GroupGradient<T> call, Runs runs) {
   int32_t at, n;
   runs.span(static_cast<int>(task % runs.chunks), &at, &n);
   const int64_t first = row * runs.slice_stride + at;
-  map_run<2, T>({{call.grad + first, call.src + first}, call.grad_src + first}, at, n, thread_id(),
-                block_threads(), call.channels, line);
+  map_span<2, T>({{call.grad + first, call.src + first}, call.grad_src + first}, at, n, thread_id(),
+                 block_threads(), call.channels, line);
 }
 
 }  // namespace
