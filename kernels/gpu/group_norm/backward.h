@@ -57,6 +57,7 @@ template <class T>
 GPU_KERNEL(kRunThreads)
 split_gradient(GroupGradient<T> call, Runs runs) {
   GPU_SHARED(float, shared, 2 * kMostWaves);
+  let_later_begin();
   const int64_t task = grid_blocks() - 1 - block_id();
   const auto row = static_cast<int32_t>(task / runs.chunks);
   const float mean = load_value<T>(call.mean, row), rstd = load_value<T>(call.rstd, row);

@@ -172,6 +172,7 @@ group_gradient_held(GroupGradient<T> call, HeldUnits shape, int32_t rows, By by)
   GPU_SHARED(float, tables, 2 * 2 * kMostCluster);
   GPU_SHARED(Mailbox, box, 1);
   GPU_DYNAMIC_SHARED(Words, memory);
+  let_later_begin();
   WalkTeam<2, By> team(by, box, tables);
   const int blocks = team.blocks();
   auto row = static_cast<int32_t>(block_id() / blocks);
