@@ -13,7 +13,6 @@ namespace {
 // See walk_forward().
 template <class T>
 struct BatchWalk {
-  static constexpr bool kOneRow = false;
   BatchCall call;
 
   struct SameLine {
@@ -81,7 +80,7 @@ GPU_DEVICE void store_gradient(const ChannelWalk& of, const WalkShare& share,
         [&](uint32_t pack, const Words(&words)[2]) { store(pack, words[0], words[1]); });
   }
   const bool more = next < of.channels;
-  share.for_each<false>(
+  share.for_each(
       of,
       [&](int k, uint32_t pack) {
         Words *const grad = grads + k * block_threads(), *const src = grad + of.places;

@@ -57,9 +57,8 @@ struct WalkShare {
     const uint32_t at = take_remainder(of.by_width, &row);
     return row * of.stride + at;
   }
-  // Calls f(k, its pack in the channel) for those held, and after each stage. kOneRow: a channel is
-  // a single row.
-  template <bool kOneRow, class F, class After>
+  // Calls f(k, its pack in the channel) for those held, and after each stage.
+  template <class F, class After>
   GPU_DEVICE void for_each(const ChannelWalk& of, F f, After after) const {
     uint32_t pack = first;
     int32_t at = place, k = 0;
@@ -69,10 +68,6 @@ struct WalkShare {
 #pragma unroll 2
       for (; k < to; ++k) {
         f(k, pack);
-        if constexpr (kOneRow) {
-          pack += block_threads();
-          continue;
-        }
         at += of.wraps;
         pack += of.step;
         if (at >= of.width) {
@@ -92,11 +87,11 @@ GPU_DEVICE void copy_pack(Words* held, const T* channel, uint32_t pack) {
 
 // All of a thread's packs on their way into `held`, one after the other block_threads() apart,
 // stage by stage of all inputs.
-template <class T, int kInputs, bool kOneRow = false>
+template <class T, int kInputs>
 GPU_DEVICE void begin_walk(const ChannelWalk& of, const WalkShare& share,
                            const T* const (&in)[kInputs], int64_t channel, Words* held) {
   const int64_t first = channel * of.width * kPack<T>;
-  share.for_each<kOneRow>(
+  share.for_each(
       of,
       [&](int k, uint32_t pack) {
 #pragma unroll

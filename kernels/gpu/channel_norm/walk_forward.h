@@ -64,8 +64,8 @@ GPU_DEVICE Welford moments_of_block(const Welford& w, float count, float* shared
 }
 
 // A channel's results, and copies of the channel `next` to where what they come of was.
-template <class T, bool kHoldsAll, bool kOneRow, class Lines>
-GPU_DEVICE void store_walked(const ChannelWalk& of, const WalkShare& share, Lines lines,
+template <class T, bool kHoldsAll, class Lines>
+GPU_DEVICE void store_walked(const ChannelWalk& of, const WalkShare& share, const Lines& lines,
                              const RunPointers<T, 1>& p, int64_t channel, int64_t next,
                              Words* mine) {
   const int64_t row = int64_t{of.width} * kPack<T>;
@@ -85,7 +85,7 @@ GPU_DEVICE void store_walked(const ChannelWalk& of, const WalkShare& share, Line
   }
   const T* const src = p.in[0] + next * row;
   const bool more = next < of.channels;
-  share.for_each<kOneRow>(
+  share.for_each(
       of,
       [&](int k, uint32_t pack) {
         Words* const place = mine + k * block_threads();
@@ -97,8 +97,7 @@ GPU_DEVICE void store_walked(const ChannelWalk& of, const WalkShare& share, Line
 
 // Norm: load(channel), what the lines come of beside the moments, early; stage(loaded, turn, room),
 // to what `room` the block has for it, where it was not used since the last barrier but one;
-// lines(loaded, turn, room, moments), which gives a pack's line; store(channel, moments). kOneRow:
-// channels are single rows.
+// lines(loaded, turn, room, moments), which gives a pack's line; store(channel, moments).
 template <class T, class Norm, class By>
 GPU_KERNEL(kWalkThreads)
 walk_forward(ChannelWalk of, Norm norm, RunPointers<T, 1> p, By by) {
@@ -115,7 +114,7 @@ walk_forward(ChannelWalk of, Norm norm, RunPointers<T, 1> p, By by) {
   Words* const mine = held + thread_id();
   auto* const room = reinterpret_cast<float*>(held + of.places);
   team.open();
-  begin_walk<T, 1, Norm::kOneRow>(of, share, p.in, channel, mine);
+  begin_walk<T, 1>(of, share, p.in, channel, mine);
   team.opened();
   const auto own = static_cast<float>(share.end * kPack<T>);
   const auto last = static_cast<float>((of.packs - (blocks - 1) * of.part) * kPack<T>);
@@ -128,7 +127,7 @@ walk_forward(ChannelWalk of, Norm norm, RunPointers<T, 1> p, By by) {
     w = moments_of_block(w, own, shared + turn % 2 * kWalkShared);
     w = team.moments(w, static_cast<float>(of.part * kPack<T>), last);
     const auto lines = norm.lines(loaded, turn, room, w);
-    store_walked<T, Team::kHoldsAll, Norm::kOneRow>(of, share, lines, p, channel, channel + step, mine);
+    store_walked<T, Team::kHoldsAll>(of, share, lines, p, channel, channel + step, mine);
     if (team.rank() == 0 && thread_id() == 0) norm.store(channel, w);
   }
   team.close(turn);

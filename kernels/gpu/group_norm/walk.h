@@ -19,29 +19,18 @@ struct alignas(8) Affine {
 // in the block's memory, in two places in turn.
 template <class T>
 struct GroupWalk {
-  static constexpr bool kOneRow = true;
   GroupCall<T> call;
-  uint32_t packs;  // of a channel
-  Division by_packs;
+  Division by_packs;  // of a channel
 
-  // Of packs one after the other, most of which lie in the channel of the one before.
   struct PackLines {
     const Affine* affine;
-    uint32_t packs;
     Division by_packs;
     float center, low, rstd;
-    uint32_t first = uint32_t{1} << 31;  // of the channel that these are of; at first of none
-    float scale = 0, shift = 0;
 
-    GPU_DEVICE Line operator()(uint32_t pack) {
-      if (pack - first >= packs) {
-        const uint32_t channel = by_packs.quotient(pack);
-        const Affine of = affine[channel];
-        first = channel * packs;
-        scale = rstd * of.weight;
-        shift = fmaf(-low, scale, of.bias);
-      }
-      return {center, scale, shift};
+    GPU_DEVICE Line operator()(uint32_t pack) const {
+      const Affine of = affine[by_packs.quotient(pack)];
+      const float scale = rstd * of.weight;
+      return {center, scale, fmaf(-low, scale, of.bias)};
     }
   };
 
@@ -59,7 +48,7 @@ struct GroupWalk {
   }
   GPU_DEVICE PackLines lines(const Affine&, int turn, float* room, const Welford& w) const {
     const float var = w.square < 0 ? 0.0f : w.square * call.inv_n;
-    return {place(turn, room), packs, by_packs, w.mean, w.low, rsqrt_fast(var + call.eps)};
+    return {place(turn, room), by_packs, w.mean, w.low, rsqrt_fast(var + call.eps)};
   }
   GPU_DEVICE void store(int32_t row, const Welford& w) const {
     store_statistics(call, row, w.mean, {0, w.square, w.count, w.low}, true);
@@ -82,8 +71,7 @@ bool launch_group_walk(const GroupCall<T>& call, const polyops_context* ctx, int
   if (plan.blocks == 0 || plan.threads < call.width) return false;
   const bool at_once = plan.clusters == call.rows && plan.shape.places == plan.shape.part;
   if (at_once && !plan.teams) return false;
-  const auto packs = static_cast<uint32_t>(call.channels.inner / kPack<T>);
-  const GroupWalk<T> walk = {call, packs, Division(packs)};
+  const GroupWalk<T> walk = {call, Division(static_cast<uint32_t>(call.channels.inner / kPack<T>))};
   const RunPointers<T, 1> p = {{call.src}, call.dst};
   *status = launch_planned(plan, clustered, walk_forward<T, GroupWalk<T>, ByTeam>, ctx, walk, p);
   return true;
