@@ -28,6 +28,15 @@ GPU_DEVICE void blocks_barrier(uint32_t* count, int turn, int blocks) {
   }
   __syncthreads();
 }
+GPU_DEVICE void await_blocks(const uint32_t* count) {
+  if (threadIdx.x == 0) {
+    uint32_t arrived;
+    do {
+      asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(arrived) : "l"(count) : "memory");
+    } while (arrived == 0);
+  }
+  __syncthreads();
+}
 
 }  // namespace
 }  // namespace polyops::gpu

@@ -20,6 +20,7 @@ inline void blocks_barrier(uint32_t*, int, int,
                            const std::source_location& where = std::source_location::current()) {
   simt::cluster_barrier(where);
 }
+inline void await_blocks(const uint32_t*) {}
 
 }  // namespace
 }  // namespace polyops::gpu

@@ -106,9 +106,7 @@ walk_backward(ChannelWalk of, ChannelResults to, RunPointers<T, 2> p, By by) {
   auto channel = static_cast<int32_t>(block_id() / team.blocks());
   const auto step = static_cast<int32_t>(grid_blocks() / team.blocks());
   Words* const mine = held + thread_id();
-  team.open();
-  begin_walk<T, 2>(of, share, p.in, channel, mine);
-  team.opened();
+  open_team(team, [&] { begin_walk<T, 2>(of, share, p.in, channel, mine); });
   int turn = 0;
   for (; channel < of.channels; ++turn, channel += step) {
     const ChannelGradient from = channel_gradient<T>(to, channel);

@@ -148,6 +148,27 @@ GPU_DEVICE void map_run(const RunPointers<T, kInputs>& p, int32_t at, int32_t n,
                              [&](int, int i) { map_one(p, at, i, channels, line); });
 }
 
+// The line of every channel, where there is one alone.
+template <class Made>
+struct SameLine {
+  Made line;
+  GPU_DEVICE Made operator()(int32_t) const { return line; }
+};
+
+// map_run() of a slice of several channels: a run that lies in one of them has its line made once.
+template <int kInputs, class T, class Lines>
+GPU_DEVICE void map_span(const RunPointers<T, kInputs>& p, int32_t at, int32_t n, int lane,
+                         int lanes, const Channels& channels, const Lines& line) {
+  int32_t place;
+  const int32_t channel = channels.of(at, &place);
+  if (n > channels.inner - place) {
+    map_run<kInputs, T>(p, at, n, lane, lanes, channels, line);
+    return;
+  }
+  const auto made = line(channel);
+  map_run<kInputs, T>(p, 0, n, lane, lanes, OneChannel{}, SameLine<decltype(line(channel))>{made});
+}
+
 }  // namespace
 }  // namespace polyops::gpu
 

@@ -79,6 +79,7 @@ template <class T>
 GPU_KERNEL(kRunThreads)
 slice_sums(SumsCall<T> call, int team) {
   GPU_SHARED(float, shared, 2 * kMostWaves);
+  let_later_begin();
   const Runs& runs = call.runs;
   const int in_team = team == block_threads() ? thread_id() : thread_id() & (team - 1);
   const int64_t task = block_id() * (block_threads() / team) + thread_id() / team;
@@ -145,12 +146,13 @@ GPU_DEVICE void store_sums(const ChannelResults& to, int32_t c, float product, f
 
 constexpr int kSumThreads = 512;  // so many that few rows are left to each
 
-// The workspace into results: a thread takes every so many rows of a channel, then a wave what
+// The workspace into results, launched while the kernel before it runs: a thread takes every so many rows of a channel, then a wave what
 // those of a channel have.
 template <class T>
 GPU_KERNEL(kSumThreads)
 channel_sums(const float* sums, int32_t rows, int32_t channels, ChannelResults to) {
   GPU_SHARED(float, shared, 2 * kSumThreads);
+  await_earlier();
   const auto first = static_cast<int32_t>(block_id() * kSumColumns);
   const int32_t c = first + thread_id() % kSumColumns;
   const int parts = block_threads() / kSumColumns;
@@ -183,8 +185,10 @@ channel_sums(const float* sums, int32_t rows, int32_t channels, ChannelResults t
 template <class T>
 int launch_channel_sums(const float* sums, int64_t rows, int64_t channels, const ChannelResults& to,
                         const polyops_context* ctx) {
-  return launch(channel_sums<T>, {(channels + kSumColumns - 1) / kSumColumns, kSumThreads}, ctx,
-                sums, static_cast<int32_t>(rows), static_cast<int32_t>(channels), to);
+  LaunchShape shape = {(channels + kSumColumns - 1) / kSumColumns, kSumThreads};
+  shape.early = true;
+  return launch(channel_sums<T>, shape, ctx, sums, static_cast<int32_t>(rows),
+                static_cast<int32_t>(channels), to);
 }
 
 }  // namespace

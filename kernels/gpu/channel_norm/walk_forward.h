@@ -113,9 +113,7 @@ walk_forward(ChannelWalk of, Norm norm, RunPointers<T, 1> p, By by) {
   const auto step = static_cast<int32_t>(grid_blocks() / blocks);
   Words* const mine = held + thread_id();
   auto* const room = reinterpret_cast<float*>(held + of.places);
-  team.open();
-  begin_walk<T, 1>(of, share, p.in, channel, mine);
-  team.opened();
+  open_team(team, [&] { begin_walk<T, 1>(of, share, p.in, channel, mine); });
   const auto own = static_cast<float>(share.end * kPack<T>);
   const auto last = static_cast<float>((of.packs - (blocks - 1) * of.part) * kPack<T>);
   int turn = 0;

@@ -45,6 +45,8 @@ struct WalkTeam<kValues, ByCluster> {
   GPU_DEVICE void opened() const {
     if (blocks() > 1) cluster_wait();
   }
+  GPU_DEVICE static constexpr bool is_late() { return false; }
+  GPU_DEVICE void await_early() const {}
   // count: elements of any block but the last.
   GPU_DEVICE Welford moments(const Welford& w, float count, float last) {
     if (blocks() == 1) return w;
@@ -82,6 +84,13 @@ struct WalkTeam<kValues, ByTeam> {
   GPU_DEVICE int rank() const { return static_cast<int>(block_id() - number * by.blocks); }
   GPU_DEVICE void open() const {}
   GPU_DEVICE void opened() const { open_blocks(by.counts + number, rank() == 0); }
+  // The second half of the teams begins when the first half has its first channels: from then on
+  // some load and store where others wait for each other.
+  GPU_DEVICE int early_teams() const {
+    return static_cast<int>((grid_blocks() / by.blocks + 1) / 2);
+  }
+  GPU_DEVICE bool is_late() const { return number >= early_teams(); }
+  GPU_DEVICE void await_early() const { await_blocks(by.counts + number - early_teams()); }
   // The blocks of a team wait for each other.
   GPU_DEVICE void meet() { blocks_barrier(by.counts + number, turn++, by.blocks); }
   GPU_DEVICE float* said(int of_turn, int block) const {
@@ -136,6 +145,17 @@ struct WalkTeam<kValues, ByTeam> {
     if (turns < by.turns) meet();
   }
 };
+
+// begin(): loads of the first channel.
+template <class Team, class F>
+GPU_DEVICE void open_team(const Team& team, F begin) {
+  team.open();
+  if (!team.is_late()) begin();
+  team.opened();
+  if (!team.is_late()) return;
+  team.await_early();
+  begin();
+}
 
 }  // namespace
 }  // namespace polyops::gpu

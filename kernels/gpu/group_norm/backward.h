@@ -57,6 +57,7 @@ template <class T>
 GPU_KERNEL(kRunThreads)
 split_gradient(GroupGradient<T> call, Runs runs) {
   GPU_SHARED(float, shared, 2 * kMostWaves);
+  let_later_begin();
   const int64_t task = grid_blocks() - 1 - block_id();
   const auto row = static_cast<int32_t>(task / runs.chunks);
   const float mean = load_value<T>(call.mean, row), rstd = load_value<T>(call.rstd, row);
@@ -68,8 +69,8 @@ split_gradient(GroupGradient<T> call, Runs runs) {
   int32_t at, n;
   runs.span(static_cast<int>(task % runs.chunks), &at, &n);
   const int64_t first = row * runs.slice_stride + at;
-  map_run<2, T>({{call.grad + first, call.src + first}, call.grad_src + first}, at, n, thread_id(),
-                block_threads(), call.channels, line);
+  map_span<2, T>({{call.grad + first, call.src + first}, call.grad_src + first}, at, n, thread_id(),
+                 block_threads(), call.channels, line);
 }
 
 }  // namespace

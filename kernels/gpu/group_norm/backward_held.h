@@ -172,6 +172,7 @@ group_gradient_held(GroupGradient<T> call, HeldUnits shape, int32_t rows, By by)
   GPU_SHARED(float, tables, 2 * 2 * kMostCluster);
   GPU_SHARED(Mailbox, box, 1);
   GPU_DYNAMIC_SHARED(Words, memory);
+  let_later_begin();
   WalkTeam<2, By> team(by, box, tables);
   const int blocks = team.blocks();
   auto row = static_cast<int32_t>(block_id() / blocks);
@@ -181,10 +182,10 @@ group_gradient_held(GroupGradient<T> call, HeldUnits shape, int32_t rows, By by)
   const auto first_of = [&](int32_t of) {
     return (int64_t{of} * all + held.first) * shape.pieces * kWide;
   };
-  team.open();
   int64_t at = first_of(row);
-  begin_group(held, held.units * shape.pieces, call.grad + at, call.src + at);
-  team.opened();
+  open_team(team, [&] {
+    begin_group(held, held.units * shape.pieces, call.grad + at, call.src + at);
+  });
   int turn = 0;
   for (; row < rows; ++turn, row += step) {
     load_weights(call, held, shape, row);

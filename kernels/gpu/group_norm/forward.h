@@ -117,8 +117,8 @@ apply_moments(GroupCall<T> call, Runs runs, const float* moments) {
   int32_t at, n;
   runs.span(chunk, &at, &n);
   const int64_t first = row * runs.slice_stride + at;
-  map_run<1, T>({{call.src + first}, call.dst + first}, at, n, thread_id(), block_threads(),
-                call.channels, line);
+  map_span<1, T>({{call.src + first}, call.dst + first}, at, n, thread_id(), block_threads(),
+                 call.channels, line);
 }
 
 }  // namespace
