@@ -122,6 +122,22 @@ inline Cases bands() {
   };
 }
 
+// Stride 2, of planes of aligned rows: one group of results to a row and several, of 4 and of 2;
+// one row of results and many; several images.
+inline Cases spreads() {
+  return {
+      {.batch = 3, .groups = 3, .in = {16, 24}, .taps = {3, 3}, .stride = {2}, .padding = {1}},
+      {.batch = 2, .groups = 5, .in = {22, 16}, .taps = {5, 5}, .stride = {2}, .padding = {2}},
+      {.batch = 2, .groups = 2, .in = {10, 12}, .taps = {3, 3}, .stride = {2}, .padding = {1}},
+      {.batch = 2, .groups = 2, .in = {14, 20}, .taps = {5, 5}, .stride = {2}, .padding = {2}},
+      {.groups = 3, .in = {2, 8}, .taps = {3, 3}, .stride = {2}, .padding = {1}},
+      {.groups = 3, .in = {2, 4}, .taps = {5, 5}, .stride = {2}, .padding = {2}},
+      {.groups = 3, .in = {4, 8}, .taps = {5, 5}, .stride = {2}, .padding = {2}},
+      {.groups = 2, .in = {118, 32}, .taps = {3, 3}, .stride = {2}, .padding = {1}},
+      {.batch = 70, .groups = 2, .in = {6, 8}, .taps = {5, 5}, .stride = {2}, .padding = {2}},
+  };
+}
+
 // Every layout of each tensor, the others dense.
 inline Cases depthwise_layouts() {
   Dice dice(12);

@@ -21,6 +21,7 @@
 #include "row_packs_gradients.h"
 #include "row_packs_sums.h"
 #include "rows.h"
+#include "spread_gradients.h"
 #include "spread_last.h"
 #include "sums.h"
 #include "table.h"
@@ -141,7 +142,9 @@ size_t planes_scratch(const void* p, int32_t) {
                                       row_gradients_grid(shape, 16 / bytes).splits));
   }
   return sums_bytes(shape, std::max({int64_t{sums_grid(shape, bytes).splits}, columns_splits(shape),
-                                     columns_gradients_splits(shape), band_splits(shape, bytes)}));
+                                     columns_gradients_splits(shape), band_splits(shape, bytes),
+                                     bytes == 2 ? spread_gradients_splits<2>(shape)
+                                                : spread_gradients_splits<4>(shape)}));
 }
 
 size_t any_scratch(const void* p, int32_t) {
@@ -209,6 +212,7 @@ int backward_planes(const void* p, const polyops_context* ctx) {
         }
       }
       if (has_columns_gradients(s)) return launch_columns_gradients<T>(a, s, ctx);
+      if (has_spread_gradients(s)) return launch_spread_gradients<T>(a, s, ctx);
     }
     int status = POLYOPS_OK;
     if (polyops_is_present(&a.grad_src)) status = input_planes<T>(a, s, ctx);
