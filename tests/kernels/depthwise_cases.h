@@ -122,8 +122,8 @@ inline Cases bands() {
   };
 }
 
-// Stride 2, of planes of aligned rows: one group of results to a row and several, of 4 and of 2;
-// one row of results and many; several images.
+// Stride 2, and 3x3 taps at stride 1, of planes of aligned rows: one group of results to a row and
+// several, of 4 and of 2; one row of results and many; several images.
 inline Cases spreads() {
   return {
       {.batch = 3, .groups = 3, .in = {16, 24}, .taps = {3, 3}, .stride = {2}, .padding = {1}},
@@ -135,6 +135,11 @@ inline Cases spreads() {
       {.groups = 3, .in = {4, 8}, .taps = {5, 5}, .stride = {2}, .padding = {2}},
       {.groups = 2, .in = {118, 32}, .taps = {3, 3}, .stride = {2}, .padding = {1}},
       {.batch = 70, .groups = 2, .in = {6, 8}, .taps = {5, 5}, .stride = {2}, .padding = {2}},
+      {.batch = 3, .groups = 3, .in = {13, 24}, .taps = {3, 3}, .padding = {1}},
+      {.batch = 2, .groups = 5, .in = {6, 12}, .taps = {3, 3}, .padding = {1}},
+      {.groups = 2, .in = {1, 16}, .taps = {3, 3}, .padding = {1}},
+      {.batch = 2, .groups = 2, .in = {2, 8}, .taps = {3, 3}, .padding = {1}},
+      {.groups = 2, .in = {119, 8}, .taps = {3, 3}, .padding = {1}},
   };
 }
 

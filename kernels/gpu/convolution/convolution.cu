@@ -211,8 +211,8 @@ int backward_planes(const void* p, const polyops_context* ctx) {
           return launch_bands_gradients<T>(a, s, ctx);
         }
       }
+      if (has_spread_gradients(s, sizeof(T))) return launch_spread_gradients<T>(a, s, ctx);
       if (has_columns_gradients(s)) return launch_columns_gradients<T>(a, s, ctx);
-      if (has_spread_gradients(s)) return launch_spread_gradients<T>(a, s, ctx);
     }
     int status = POLYOPS_OK;
     if (polyops_is_present(&a.grad_src)) status = input_planes<T>(a, s, ctx);

@@ -1,10 +1,11 @@
-// All gradients of such images as columns.h takes, at stride 2, in one pass. Bound: memory, input
+// All gradients of such images as columns.h takes, at stride 2, and of 3x3 taps at stride 1, in one
+// pass. Bound: memory, input
 // and gradient of the results read once, gradient of the input written once.
 //
 // A pixel's gradient is a sum of gradients by taps, and each of them has that pixel as a factor in
 // the sum for the same tap. So a thread that has the gradients around some pixels needs no other
-// pixels: it slides down the plane, two rows of them for one of gradients. Which taps read a pixel
-// is known to the compiler: those of its row's and column's parity.
+// pixels: it slides down the plane, at stride 2 two rows of them for one of gradients. Which taps
+// read a pixel is known to the compiler: those of its row's and column's parity.
 #ifndef POLYOPS_GPU_CONVOLUTION_SPREAD_GRADIENTS_H_
 #define POLYOPS_GPU_CONVOLUTION_SPREAD_GRADIENTS_H_
 
@@ -13,18 +14,19 @@
 namespace polyops::gpu {
 namespace {
 
-// A thread has kWide gradients of a row and twice as many pixels of two.
+// A thread has kWide gradients of a row and the pixels of as many squares of the stride.
 template <class W, int kWide, int kElementBytes>
 struct SpreadGradients {
-  static constexpr int kResults = kWide, kPixels = 2 * kWide;
+  static constexpr int kResults = kWide, kPixels = W::kS * kWide;
   static constexpr int kPadding = (W::kW - 1) / 2;
   // Rows, or columns, of gradients before a thread's own that its pixels are read by, and behind.
-  static constexpr int kBack = kPadding / 2, kAfter = (kPadding + 1) / 2;
+  static constexpr int kBack = kPadding / W::kS, kAfter = (kPadding + W::kS - 1) / W::kS;
+  static_assert(kBack <= 1 && kAfter == 1);
   static constexpr int kRows = kBack + 1 + kAfter, kColumns = kBack + kWide + kAfter;
   static constexpr int kBefore = kBack + kAfter;
-  static constexpr int kAhead = 3;  // steps whose rows come
+  static constexpr int kAhead = W::kS == 1 ? 4 : 3;  // steps whose rows come
   static constexpr int kThreads = 64;
-  static constexpr int kBlocks = W::kTaps == 9 ? 10 : 8;
+  static constexpr int kBlocks = W::kS == 2 && W::kTaps == 9 ? 10 : 8;
 };
 
 // Gradients of a row: a thread's own, and its neighbours' nearest, a word of them each.
@@ -111,20 +113,20 @@ struct SpreadSums {
   float w[W::kTaps], sums[W::kTaps + 1];
 };
 
-// Adds one row of pixels, the kRow-th of a pair's two, to the sums and their gradients to `to`, by
+// Adds one row of pixels, the kRow-th of a step's, to the sums and their gradients to `to`, by
 // the m-th row of gradients; see SpreadGradients for which those are. Gradients that the plane has
 // not are skipped, not multiplied by: pixels may be infinite.
 template <class W, class Own, int kRow>
 GPU_DEVICE void spread_row(const float (&grads)[Own::kColumns], int m, bool has_left,
                            bool has_right, const float (&pixels)[Own::kPixels], SpreadSums<W>* own,
                            float (&to)[Own::kPixels]) {
-  const int row = kRow + Own::kPadding - 2 * (m - Own::kBack);
+  const int row = kRow + Own::kPadding - W::kS * (m - Own::kBack);
   if (row < 0 || row >= W::kH) return;
 #pragma unroll
   for (int c = 0; c < Own::kPixels; ++c) {
 #pragma unroll
     for (int n = -Own::kBack; n <= Own::kAfter; ++n) {
-      const int column = c % 2 + Own::kPadding - 2 * n, of = c / 2 + n;
+      const int column = c % W::kS + Own::kPadding - W::kS * n, of = c / W::kS + n;
       if (column < 0 || column >= W::kW) continue;
       if ((of < 0 && !has_left) || (of >= Own::kResults && !has_right)) continue;
       const int tap = row * W::kW + column;
@@ -144,11 +146,11 @@ GPU_DEVICE void slide_spread(const SpreadGradientsCall<T>& call, const ColumnStr
   const int32_t end = strip.first + strip.rows;
   RowWalk<T> walk(call.grad + (strip.plane * s.out() + strip.column), strip.first - Own::kBack,
                   Tile::least(end + Own::kAfter, s.h.out), s.w.out);
-  const int64_t first = strip.plane * s.in() + 2 * (strip.first * s.w.in + strip.column);
+  const int64_t first = strip.plane * s.in() + W::kS * (strip.first * s.w.in + strip.column);
   const T* src = call.src + first;
   T* to = call.dst + first;
   SpreadRow<Own, T> before[Own::kBefore], next[Own::kAhead];
-  SpreadPixels<Own, T> next_pixels[Own::kAhead][2];
+  SpreadPixels<Own, T> next_pixels[Own::kAhead][W::kS];
   const auto load_grads = [&](SpreadRow<Own, T>* few) {
     few->load(walk.row, has_left, has_right);
     walk.advance();
@@ -156,9 +158,9 @@ GPU_DEVICE void slide_spread(const SpreadGradientsCall<T>& call, const ColumnStr
   // at: the row of gradients, of which the last is read once more where there is none.
   const auto load = [&](int i, int32_t at) {
     load_grads(&next[i]);
-    next_pixels[i][0].load(src);
-    next_pixels[i][1].load(src + s.w.in);
-    if (at + 1 < end) src += 2 * s.w.in;
+#pragma unroll
+    for (int k = 0; k < W::kS; ++k) next_pixels[i][k].load(src + k * s.w.in);
+    if (at + 1 < end) src += W::kS * s.w.in;
   };
 #pragma unroll
   for (int i = 0; i < Own::kBefore; ++i) {
@@ -184,28 +186,27 @@ GPU_DEVICE void slide_spread(const SpreadGradientsCall<T>& call, const ColumnStr
         for (int j = 0; j < Own::kColumns; ++j) grads[m][j] = grads[m + 1][j];
       }
       next[i].get(grads[Own::kBefore]);
-      float pixels[2][Own::kPixels];
-      next_pixels[i][0].get(pixels[0]);
-      next_pixels[i][1].get(pixels[1]);
+      float pixels[W::kS][Own::kPixels];
+#pragma unroll
+      for (int k = 0; k < W::kS; ++k) next_pixels[i][k].get(pixels[k]);
       if (row >= end) break;
 #pragma unroll
       for (int j = 0; j < Own::kResults; ++j) {
         own->sums[W::kTaps] += grads[Own::kBack][Own::kBack + j];
       }
-      const auto add = [&]<int kRow>(float(&to)[Own::kPixels]) {
+      const auto pass = [&]<int kRow>() {
+        float sums[Own::kPixels] = {};
 #pragma unroll
         for (int m = 0; m < Own::kRows; ++m) {
           if (m < Own::kBack && row == 0) continue;
           if (m > Own::kBack && row + 1 >= s.h.out) continue;
-          spread_row<W, Own, kRow>(grads[m], m, has_left, has_right, pixels[kRow], own, to);
+          spread_row<W, Own, kRow>(grads[m], m, has_left, has_right, pixels[kRow], own, sums);
         }
+        SpreadPixels<Own, T>::store(sums, to);
+        to += s.w.in;
       };
-      float upper[Own::kPixels] = {}, lower[Own::kPixels] = {};
-      add.template operator()<0>(upper);
-      SpreadPixels<Own, T>::store(upper, to);
-      add.template operator()<1>(lower);
-      SpreadPixels<Own, T>::store(lower, to + s.w.in);
-      to += 2 * s.w.in;
+      pass.template operator()<0>();
+      if constexpr (W::kS == 2) pass.template operator()<1>();
       load(i, row + Own::kAhead);
     }
   }
@@ -239,7 +240,10 @@ gradients_of_spread(SpreadGradientsCall<T> call) {
   put_sums(own.sums, s, place, call.sums, shared);
 }
 
-inline bool has_spread_gradients(const Shape& s) { return has_columns(s) && s.w.stride == 2; }
+inline bool has_spread_gradients(const Shape& s, int element_bytes) {
+  if (!has_columns(s)) return false;
+  return s.w.stride == 2 || (s.w.taps == 3 && s.w.out % (16 / element_bytes) == 0);
+}
 
 // How a channel's planes are cut, as by stretches_of(), but in any number of stretches.
 template <class Own>
@@ -260,9 +264,13 @@ Stretches spread_stretches(const Shape& s) {
   return best;
 }
 
-// Calls f.operator()<W, Own>(). Of 32 bits, two gradients are half a pack, and their pixels one.
+// Calls f.operator()<W, Own>(). Of a thread, a row of pixels is one pack, if rows are whole ones.
 template <int kElementBytes, class F>
 int with_spread_gradients(const Shape& s, F f) {
+  if (s.w.stride == 1) {
+    using W = Window<3, 3, 1>;
+    return f.template operator()<W, SpreadGradients<W, 16 / kElementBytes, kElementBytes>>();
+  }
   const auto with_wide = [&]<class W>() -> int {
     if constexpr (kElementBytes == 2) {
       if (s.w.out % 4 == 0) return f.template operator()<W, SpreadGradients<W, 4, 2>>();
@@ -276,7 +284,7 @@ int with_spread_gradients(const Shape& s, F f) {
 template <int kElementBytes>
 int64_t spread_gradients_splits(const Shape& s) {
   int64_t splits = 0;
-  if (!has_spread_gradients(s)) return splits;
+  if (!has_spread_gradients(s, kElementBytes)) return splits;
   with_spread_gradients<kElementBytes>(s, [&]<class W, class Own>() {
     splits = splits_of<Own>(spread_stretches<Own>(s));
     return POLYOPS_OK;
