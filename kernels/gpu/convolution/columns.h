@@ -67,10 +67,11 @@ struct RowWalk {
 template <class W, class Own, class T>
 struct ColumnRow {
   static constexpr int kWide = Own::kResults, kPadding = Own::kPadding;
-  // Elements of a load, of so many at most that are needed.
+  // Elements of a load, of so many at most that are needed. None has a whole word that is not: its
+  // register would be another's at once, which then waits for the load.
   static constexpr int near(int reach) {
     const int least = 4 / static_cast<int>(sizeof(T));
-    const int wanted = reach <= 1 ? 1 : reach == 2 ? 2 : 4;
+    const int wanted = reach == 1 || (reach == 3 && least == 1) ? 1 : reach == 2 ? 2 : 4;
     return wanted < least ? least : wanted < kWide ? wanted : kWide;
   }
   static constexpr int kReach = Own::kPixels - kPadding - W::kS * kWide;  // behind its own
