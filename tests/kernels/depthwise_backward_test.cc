@@ -4,6 +4,7 @@
 
 #include <set>
 #include <string>
+#include <vector>
 
 #include "convolution_backward_call.h"
 #include "depthwise_cases.h"
@@ -64,6 +65,16 @@ TEST(DepthwiseBackward, EveryBand) {
     }
   }
 }
+TEST(DepthwiseBackward, EverySpread) {
+  for (const Case& c : spreads()) {
+    for (int32_t dtype : kGpuDtypes) {
+      Call call(c, dtype);
+      call.expect();
+      check(&call, kAll, describe(c, dtype));
+      if (HasFailure()) return;
+    }
+  }
+}
 TEST(DepthwiseBackward, EveryLayout) { check(depthwise_layouts()); }
 
 // So many results that a thread adds up several strips of them, however large the device.
@@ -72,15 +83,19 @@ TEST(DepthwiseBackward, ManyResults) {
       in_layout({.groups = 1032, .in = {1, 357}, .taps = {5, 5}, .stride = {2}, .padding = {2}},
                 Layout::kLast);
   const Case dense = {.groups = 1056, .in = {1, 262}, .taps = {3, 3}, .padding = {1}};
-  for (const Case& c : {last, dense}) {
+  const Case halved = {
+      .groups = 1400, .in = {2, 520}, .taps = {3, 3}, .stride = {2}, .padding = {1}};
+  const Case rows = {.batch = 11, .groups = 530, .in = {44}, .taps = {31}, .padding = {15}};
+  for (const Case& c : {last, dense, halved, rows}) {
     Call call(c, POLYOPS_BFLOAT16);
     call.expect();
     for (const polyops_kernel* kernel : kernels_of("convolution_backward")) {
       SCOPED_TRACE(std::string(kernel->name) + " " + describe(c, POLYOPS_BFLOAT16));
       Gradients got;
       const bool slow = std::string(kernel->name).find("strided") != std::string::npos;
-      if (slow || !call.run(*kernel, 1, kWeight | kBias, &got)) continue;
-      call.check(got, kWeight | kBias);
+      const unsigned wanted = c.stride[0] == 2 || c.taps[0] == 31 ? kAll : kWeight | kBias;
+      if (slow || !call.run(*kernel, 1, wanted, &got)) continue;
+      call.check(got, wanted);
     }
   }
 }
@@ -125,9 +140,9 @@ TEST(DepthwiseBackward, NanStaysWhereItBelongs) {
 }
 
 // Both factors, as both are multiplied by zeros.
-TEST(DepthwiseBackward, NanAndInfinityStayWhereTheyBelong) {
-  for (const Case& c : bands()) {
-    Call call(c, POLYOPS_BFLOAT16);
+void check_specials(const Case& c, const std::vector<int32_t>& dtypes) {
+  for (int32_t dtype : dtypes) {
+    Call call(c, dtype);
     for (auto* tensor : {&call.src, &call.grad_dst}) {
       const int64_t numel = tensor->numel();
       for (double special : {kNaN, kInf}) {
@@ -135,11 +150,22 @@ TEST(DepthwiseBackward, NanAndInfinityStayWhereTheyBelong) {
         const double finite = tensor->get(i);
         tensor->set(i, special);
         call.expect();
-        check(&call, kAll, describe(c, POLYOPS_BFLOAT16) + " special at " + std::to_string(i));
-        if (HasFailure()) return;
+        check(&call, kAll, describe(c, dtype) + " special at " + std::to_string(i));
+        if (::testing::Test::HasFailure()) return;
         tensor->set(i, finite);
       }
     }
+  }
+}
+TEST(DepthwiseBackward, NanAndInfinityStayWhereTheyBelong) {
+  for (const Case& c : bands()) check_specials(c, {POLYOPS_BFLOAT16});
+}
+// Also at the edges, where what is beside an image is the next one.
+TEST(DepthwiseBackward, NanAndInfinityOfSpreads) {
+  for (const Case& c : spreads()) {
+    if (c.batch > 3) continue;
+    check_specials(c, {POLYOPS_BFLOAT16, POLYOPS_FLOAT32});
+    if (HasFailure()) return;
   }
 }
 

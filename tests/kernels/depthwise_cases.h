@@ -122,6 +122,38 @@ inline Cases bands() {
   };
 }
 
+// Stride 2, and 3x3 taps at stride 1, of planes of aligned rows: one group of results to a row and
+// several, of 4 and of 2; one row of results and many; several images.
+inline Cases spreads() {
+  Cases all = {
+      {.batch = 3, .groups = 3, .in = {16, 24}, .taps = {3, 3}, .stride = {2}, .padding = {1}},
+      {.batch = 2, .groups = 5, .in = {22, 16}, .taps = {5, 5}, .stride = {2}, .padding = {2}},
+      {.batch = 2, .groups = 2, .in = {10, 12}, .taps = {3, 3}, .stride = {2}, .padding = {1}},
+      {.batch = 2, .groups = 2, .in = {14, 20}, .taps = {5, 5}, .stride = {2}, .padding = {2}},
+      {.groups = 3, .in = {2, 8}, .taps = {3, 3}, .stride = {2}, .padding = {1}},
+      {.groups = 3, .in = {2, 4}, .taps = {5, 5}, .stride = {2}, .padding = {2}},
+      {.groups = 3, .in = {4, 8}, .taps = {5, 5}, .stride = {2}, .padding = {2}},
+      {.groups = 2, .in = {118, 32}, .taps = {3, 3}, .stride = {2}, .padding = {1}},
+      {.batch = 70, .groups = 2, .in = {6, 8}, .taps = {5, 5}, .stride = {2}, .padding = {2}},
+      {.batch = 3, .groups = 3, .in = {13, 24}, .taps = {3, 3}, .padding = {1}},
+      {.batch = 2, .groups = 5, .in = {6, 12}, .taps = {3, 3}, .padding = {1}},
+      {.groups = 2, .in = {1, 16}, .taps = {3, 3}, .padding = {1}},
+      {.batch = 2, .groups = 2, .in = {2, 8}, .taps = {3, 3}, .padding = {1}},
+      {.groups = 2, .in = {119, 8}, .taps = {3, 3}, .padding = {1}},
+  };
+  // Pixels of channels: blocks of some of the channels, strips that are all there are and many.
+  for (const Case& c : {
+           Case{.batch = 2, .groups = 8, .in = {14, 16}, .taps = {3, 3}, .padding = {1}},
+           Case{.groups = 144, .in = {6, 4}, .taps = {3, 3}, .padding = {1}},
+           Case{.batch = 3, .groups = 24, .in = {2, 12}, .taps = {3, 3}, .padding = {1}},
+           Case{.groups = 8, .in = {122, 8}, .taps = {3, 3}, .padding = {1}},
+       }) {
+    all.push_back(in_layout(c, Layout::kLast));
+    all.back().stride = {2};
+  }
+  return all;
+}
+
 // Every layout of each tensor, the others dense.
 inline Cases depthwise_layouts() {
   Dice dice(12);

@@ -22,13 +22,19 @@ struct ColumnSlide {
   static constexpr int kPixels = (kResults - 1) * W::kS + W::kW;
   static constexpr int kBefore = (W::kH - 1) / W::kS;
   static constexpr int kPadding = (W::kW - 1) / 2;
-  static constexpr int kAhead = W::kS == 1 && W::kTaps < 49 ? 2 : 1;  // steps whose rows come
   static constexpr int kThreads = 128;
   // Of a multiprocessor, by its registers.
   static constexpr int kBlocks = W::kTaps == 9                  ? (W::kS == 1 ? 8 : 6)
                                  : W::kTaps == 25 && W::kS == 1 ? 5
                                                                 : 4;
 };
+
+// Steps whose rows come: as many as there are registers for.
+template <class W, class T>
+inline constexpr int kColumnsAhead = W::kTaps == 49                    ? 1
+                                     : W::kTaps == 9 && sizeof(T) == 2 ? (W::kS == 1 ? 4 : 2)
+                                     : W::kS == 1 || sizeof(T) == 2    ? 2
+                                                                       : 1;
 
 template <class T>
 struct ColumnsCall {
@@ -67,10 +73,11 @@ struct RowWalk {
 template <class W, class Own, class T>
 struct ColumnRow {
   static constexpr int kWide = Own::kResults, kPadding = Own::kPadding;
-  // Elements of a load, of so many at most that are needed.
+  // Elements of a load, of so many at most that are needed. None has a whole word that is not: its
+  // register would be another's at once, which then waits for the load.
   static constexpr int near(int reach) {
     const int least = 4 / static_cast<int>(sizeof(T));
-    const int wanted = reach <= 1 ? 1 : reach == 2 ? 2 : 4;
+    const int wanted = reach == 1 || (reach == 3 && least == 1) ? 1 : reach == 2 ? 2 : 4;
     return wanted < least ? least : wanted < kWide ? wanted : kWide;
   }
   static constexpr int kReach = Own::kPixels - kPadding - W::kS * kWide;  // behind its own
@@ -127,6 +134,7 @@ struct ColumnRow {
 template <class W, class Own, class T>
 GPU_KERNEL(Own::kThreads, Own::kBlocks)
 convolve_columns(ColumnsCall<T> call) {
+  constexpr int kAhead = kColumnsAhead<W, T>;
   const Shape& s = call.shape;
   const int64_t index = block_id() * Own::kThreads + thread_id();
   if (index >= call.strips) return;
@@ -140,7 +148,7 @@ convolve_columns(ColumnsCall<T> call) {
   const int32_t end = Tile::least(y + steps * W::kS, s.h.in);
   RowWalk<T> walk(call.src + (int64_t{plane} * s.in() + column * W::kS), y, end, s.w.in);
   T* to = call.dst + (int64_t{plane} * s.out() + first * s.w.out + column);
-  ColumnRow<W, Own, T> next[Own::kAhead][W::kS];
+  ColumnRow<W, Own, T> next[kAhead][W::kS];
   const auto load = [&](ColumnRow<W, Own, T>(&of_step)[W::kS]) {
 #pragma unroll
     for (int i = 0; i < W::kS; ++i) {
@@ -149,7 +157,7 @@ convolve_columns(ColumnsCall<T> call) {
     }
   };
 #pragma unroll
-  for (int i = 0; i < Own::kAhead; ++i) {
+  for (int i = 0; i < kAhead; ++i) {
     for (auto& row : next[i]) row.clear();
     load(next[i]);
   }
@@ -159,10 +167,11 @@ convolve_columns(ColumnsCall<T> call) {
   const float bias[1] = {call.bias.at(channel)};
   SlidingSums<W, Own> sums;
 #pragma unroll 1
-  for (int32_t base = 0; base < steps; base += Own::kAhead) {
+  for (int32_t base = 0; base < steps; base += kAhead) {
 #pragma unroll
-    for (int i = 0; i < Own::kAhead; ++i) {
+    for (int i = 0; i < kAhead; ++i) {
       const int32_t step = base + i;
+      if (i == 2 && step >= steps) break;
       float values[W::kS][Own::kPixels][1];
 #pragma unroll
       for (int k = 0; k < W::kS; ++k) {

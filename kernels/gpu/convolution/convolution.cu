@@ -21,7 +21,9 @@
 #include "row_packs_gradients.h"
 #include "row_packs_sums.h"
 #include "rows.h"
+#include "spread_gradients.h"
 #include "spread_last.h"
+#include "spread_last_gradients.h"
 #include "sums.h"
 #include "table.h"
 
@@ -141,7 +143,9 @@ size_t planes_scratch(const void* p, int32_t) {
                                       row_gradients_grid(shape, 16 / bytes).splits));
   }
   return sums_bytes(shape, std::max({int64_t{sums_grid(shape, bytes).splits}, columns_splits(shape),
-                                     columns_gradients_splits(shape), band_splits(shape, bytes)}));
+                                     columns_gradients_splits(shape), band_splits(shape, bytes),
+                                     bytes == 2 ? spread_gradients_splits<2>(shape)
+                                                : spread_gradients_splits<4>(shape)}));
 }
 
 size_t any_scratch(const void* p, int32_t) {
@@ -163,7 +167,8 @@ size_t last_scratch(const void* p, int32_t threads) {
   if (!wants_sums(a)) return 0;
   const Shape shape = shape_of(a);
   return std::max({sums_bytes(shape, last_splits(shape, a.src.dtype)),
-                   sums_bytes(shape, last_gradients_splits(shape)), any_scratch(p, threads)});
+                   sums_bytes(shape, last_gradients_splits(shape)),
+                   sums_bytes(shape, spread_last_splits(shape)), any_scratch(p, threads)});
 }
 
 int backward_anywhere(const void* p, const polyops_context* ctx) {
@@ -208,6 +213,7 @@ int backward_planes(const void* p, const polyops_context* ctx) {
           return launch_bands_gradients<T>(a, s, ctx);
         }
       }
+      if (has_spread_gradients(s, sizeof(T))) return launch_spread_gradients<T>(a, s, ctx);
       if (has_columns_gradients(s)) return launch_columns_gradients<T>(a, s, ctx);
     }
     int status = POLYOPS_OK;
@@ -250,7 +256,10 @@ int backward_last(const void* p, const polyops_context* ctx) {
   }
   const Shape s = shape_of(a);
   return with_type(a.src.dtype, [&]<class T>() {
-    if (out && wants_sums(a) && has_last_gradients(s)) return launch_last_gradients<T>(a, s, ctx);
+    if (out && wants_sums(a)) {
+      if (has_spread_last(s)) return launch_spread_last_gradients<T>(a, s, ctx);
+      if (has_last_gradients(s)) return launch_last_gradients<T>(a, s, ctx);
+    }
     int status = POLYOPS_OK;
     if (out) status = input_last<T>(a, s, ctx);
     return status == POLYOPS_OK && wants_sums(a) ? launch_last_sums<T>(a, s, ctx) : status;

@@ -74,56 +74,93 @@ GPU_DEVICE float sum_of_block(const RowBandsGradientsCall<T>& call, const SplitO
   return sum;
 }
 
-// A wave's piece, if it has one. room: of both tensors' pieces.
+// A piece of both tensors that a wave takes, if it has one, and where it lies in the block's
+// memory.
 template <class T>
-GPU_DEVICE void take_piece(const RowBandsGradientsCall<T>& call, int32_t channel, uint32_t piece,
-                           T* room, const uint32_t (&filter)[kRowUnits], float (&total)[4]) {
-  const Shape& s = call.of_sums.shape;
-  const bool has = static_cast<int32_t>(piece) < call.count;
-  uint32_t image = has ? piece : 0;
-  const int32_t first = static_cast<int32_t>(take_remainder(call.pieces, &image)) * kRowResults;
-  const auto n = static_cast<int32_t>(image);
-  const int64_t plane = int64_t{n} * s.channels + channel;
-  const T* const grad = call.of_sums.grad + plane * s.w.out;
-  const T* const src = call.of_sums.src + plane * s.w.in;
-  const RowPiece<T> grads(room, first, s.w.out), values(room + kPieceRoom, first, s.w.in);
-  if (has) {
-    grads.fetch(grad);
-    values.fetch(src);
+struct WavePiece {
+  bool has;
+  int32_t n, first;
+  const T *grad, *src;  // their rows
+  RowPiece<T> grads, values;
+
+  GPU_DEVICE static uint32_t index(const RowBandsGradientsCall<T>& call, uint32_t piece) {
+    return static_cast<int32_t>(piece) < call.count ? piece : 0;
   }
-  close_copies();
-  wait_copies<0>();
-  barrier();
-  if (has) {
-    grads.clear_outside(grad);
-    values.clear_outside(src);
+  GPU_DEVICE static int32_t place(const RowBandsGradientsCall<T>& call, uint32_t piece) {
+    uint32_t rest = index(call, piece);
+    return static_cast<int32_t>(take_remainder(call.pieces, &rest)) * kRowResults;
   }
-  barrier();
-  if (!has) return;
-  sum_piece(grads.at(grad, first), values.at(src, first), s.w.padding, total);
-  if (!call.wants_input) return;
-  convolve_piece(call.plain, n, channel, first, grads.at(grad, first), filter);
-}
+  // room: of both.
+  GPU_DEVICE WavePiece(const RowBandsGradientsCall<T>& call, int32_t channel, uint32_t piece,
+                       T* room)
+      : has(static_cast<int32_t>(piece) < call.count),
+        first(place(call, piece)),
+        grads(room, first, call.of_sums.shape.w.out),
+        values(room + kPieceRoom, first, call.of_sums.shape.w.in) {
+    const Shape& s = call.of_sums.shape;
+    uint32_t image = index(call, piece);
+    take_remainder(call.pieces, &image);
+    n = static_cast<int32_t>(image);
+    const int64_t plane = int64_t{n} * s.channels + channel;
+    grad = call.of_sums.grad + plane * s.w.out;
+    src = call.of_sums.src + plane * s.w.in;
+  }
+  GPU_DEVICE void fetch() const {
+    if (has) {
+      grads.fetch(grad);
+      values.fetch(src);
+    }
+    close_copies();
+  }
+  // What was fetched last but one.
+  GPU_DEVICE void finish() const {
+    wait_copies<1>();
+    barrier();
+    if (has) {
+      grads.clear_outside(grad);
+      values.clear_outside(src);
+    }
+    barrier();
+  }
+};
 
 template <class T>
 GPU_KERNEL(kBandThreads, 8)
 gradients_of_row_bands(RowBandsGradientsCall<T> call) {
-  GPU_SHARED(Words, memory, 2 * kBandWaves * kPieceRoom / kPack<T>);
+  GPU_SHARED(Words, memory, 4 * kBandWaves * kPieceRoom / kPack<T>);
   GPU_SHARED(float, matrices, kBandWaves* kMatrixRows * 8);
   GPU_SHARED(float, slots, (kMostBandTaps + 1) * kMostCluster);
   const Shape& s = call.of_sums.shape;
   const SplitOfChannel own(s.channels);
   const int32_t wave = thread_id() / 32;
+  // One piece is on its way while one is multiplied.
+  T* const rooms = reinterpret_cast<T*>(memory) + wave * 4 * kPieceRoom;
+  const auto piece = [&](int32_t turn) {
+    return WavePiece<T>(call, own.channel, piece_of(call, own, turn, wave),
+                        rooms + turn % 2 * (2 * kPieceRoom));
+  };
+  piece(0).fetch();
   const Taps<T>& taps = call.plain.taps;
   uint32_t filter[kRowUnits];
   load_row_filter(taps.data + own.channel * taps.c, taps.w, s.w.taps,
                   call.plain.shape.w.padding % 2, filter);
   float total[4] = {0, 0, 0, 0};
-  T* const room = reinterpret_cast<T*>(memory) + wave * 2 * kPieceRoom;
 #pragma unroll 1
   for (int32_t turn = 0; turn < call.turns; ++turn) {
-    after_products();  // of the piece before, whose room it is
-    take_piece(call, own.channel, piece_of(call, own, turn, wave), room, filter, total);
+    after_products();  // of the piece before, whose room is the next one's
+    if (turn + 1 < call.turns) {
+      piece(turn + 1).fetch();
+    } else {
+      close_copies();
+    }
+    const WavePiece<T> its = piece(turn);
+    its.finish();
+    if (!its.has) continue;
+    const T* const grads = its.grads.at(its.grad, its.first);
+    sum_piece(grads, its.values.at(its.src, its.first), s.w.padding, total);
+    if (call.wants_input) {
+      convolve_piece(call.plain, its.n, own.channel, its.first, grads, filter);
+    }
   }
   put_matrix(total, matrices);
   barrier();
@@ -131,13 +168,19 @@ gradients_of_row_bands(RowBandsGradientsCall<T> call) {
                 [&](int32_t, int32_t tap) { return sum_of_block(call, own, matrices, tap); });
 }
 
-// Blocks that keep the largest chip of today busy, a power of two for each channel, as far as there
-// are pieces.
+// Blocks of a channel: a power of two, with which the largest chip of today is done first; to begin
+// one counts as a piece.
 inline int64_t row_bands_splits(const Shape& s, int64_t count) {
-  const int64_t wanted = kSumMultiprocessors * 8;
-  int64_t splits = 1;
-  while (splits * s.channels < wanted && splits * kBandWaves < count) splits *= 2;
-  return splits;
+  constexpr int64_t kAtOnce = kSumMultiprocessors * 8;
+  int64_t best = 1, least = INT64_MAX;
+  for (int64_t splits = 1; splits == 1 || splits / 2 * kBandWaves < count; splits *= 2) {
+    const int64_t turns = ceil_div(count, splits * kBandWaves);
+    const int64_t time = ceil_div(splits * s.channels, kAtOnce) * (turns + 1);
+    if (time >= least) continue;
+    least = time;
+    best = splits;
+  }
+  return best;
 }
 inline int64_t row_pieces(const Shape& s) {
   const int32_t reach = s.w.out + kMatrixRows;
