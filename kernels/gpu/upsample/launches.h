@@ -7,6 +7,7 @@
 #include "backward_tiles.h"
 #include "forward.h"
 #include "forward_groups.h"
+#include "forward_periods.h"
 #include "forward_tiles.h"
 #include "twice.h"
 
@@ -34,6 +35,9 @@ bool forward_tiles(const Image<T>& image, const polyops_context* ctx, int* statu
   constexpr int kWide = Mode::kTaps > 2 ? 4 : kPack<T>;  // by registers
   const bool packs = image.columns.to % kWide == 0 &&
                      reinterpret_cast<uintptr_t>(image.out) % (kWide * sizeof(T)) == 0;
+  if constexpr (Mode::kTaps == 2) {
+    if (!packs && forward_periods(image, ctx, status)) return true;
+  }
   return packs ? forward_tiles<Mode, PackResults<T, kWide>>(image, ctx, status)
                : forward_tiles<Mode, SingleResults<T>>(image, ctx, status);
 }
