@@ -3,6 +3,7 @@
 #define POLYOPS_GPU_UPSAMPLE_LAUNCHES_H_
 
 #include "backward.h"
+#include "backward_eighths.h"
 #include "backward_groups.h"
 #include "backward_tiles.h"
 #include "forward.h"
@@ -120,6 +121,9 @@ int backward_planes(const Image<T>& image, const polyops_context* ctx) {
     int status = POLYOPS_OK;
     if constexpr (Mode::kTaps > 1) {
       if (backward_groups<Mode>(image, ctx, &status)) return status;
+    }
+    if constexpr (Mode::kTaps == 2) {
+      if (backward_eighths(image, ctx, &status)) return status;
     }
     const bool packs =
         image.columns.to % kPack<T> == 0 && reinterpret_cast<uintptr_t>(image.in) % 16 == 0;
