@@ -53,7 +53,7 @@ std::vector<Case> all_cases() {
   cases.push_back({40, 10, false, POLYOPS_INT64, 1000, {1, 40}});
   cases.push_back({40, 10, true, POLYOPS_INT64, -100, {30, 2}, 3, 1});
   cases.push_back({17, 129, true, POLYOPS_INT64, -100, {}, 1, 3});
-  for (int64_t pixels : {1, 3, 4, 511, 512, 513}) {
+  for (int64_t pixels : {1, 3, 4, 11, 511, 512, 513, 1023, 1027, 1032}) {
     cases.push_back({2, 5, pixels % 2 == 0, POLYOPS_INT64, 3, {}, 1, 0, pixels});
   }
   for (int64_t classes : {1, 2, 21}) {

@@ -21,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include "family.h"
 #include "harness.h"
 
 namespace polyops::testing {
@@ -90,7 +91,10 @@ std::vector<Case> row_cases() {
     }
   }
   cases.push_back({"lastdim", {has_threads() ? 2 : 1, 50257}, 1, {}, {}, 3});
-  cases.push_back({"lastdim", {has_threads() ? 2 : 1, 70001}, 1});  // beyond what is kept
+  cases.push_back({"lastdim", {has_threads() ? 2 : 1, 70001}, 1});
+  if (on_device()) {  // a cluster's with more packs a thread, and beyond what one keeps
+    for (int64_t n : {131073, 151936, 300001}) cases.push_back({"lastdim", {3, n}, 1});
+  }
   if (has_threads()) cases.push_back({"lastdim", {130, 1025}, 1});
   cases.push_back({"lastdim", {3, 4, 33}, 2, {33, 99, 1}, {}});  // rows in another order
   cases.push_back({"lastdim", {5, 33}, 1, {0, 1}, {}});          // one row, expanded

@@ -25,7 +25,7 @@ class Arena {
   // What each byte of an array begins as: by default numbers are NaN.
   static inline std::atomic<unsigned char> fill = 0xff;
 
-  Arena() : memory_(kMostStaticShared + kMostDynamicShared + 64 * kGuardBytes) {}
+  Arena() : memory_(kMostShared + 64 * kGuardBytes) {}
   ~Arena() { ASAN_UNPOISON_MEMORY_REGION(memory_.data(), memory_.size()); }
 
   void clear() {
@@ -34,6 +34,7 @@ class Arena {
     ASAN_POISON_MEMORY_REGION(memory_.data(), memory_.size());
     arrays_.clear();
     used_ = kGuardBytes;
+    declared_ = 0;
   }
 
   void* array(const void* tag, size_t bytes, size_t most) {
@@ -42,7 +43,10 @@ class Arena {
     }
     if (bytes > most) throw Error("shared memory: " + std::to_string(bytes) + " bytes asked for");
     unsigned char* data = memory_.data() + used_;
-    if (used_ + bytes + 2 * kGuardBytes > memory_.size()) throw Error("shared memory is used up");
+    declared_ += (bytes + 15) / 16 * 16;
+    if (declared_ > most_shared() || used_ + bytes + 2 * kGuardBytes > memory_.size()) {
+      throw Error("shared memory is used up");
+    }
     ASAN_UNPOISON_MEMORY_REGION(data, bytes);
     std::memset(data, fill, bytes);
     arrays_.push_back({tag, used_, bytes});
@@ -88,7 +92,7 @@ class Arena {
   };
   std::vector<unsigned char> memory_;
   std::vector<Array> arrays_;
-  size_t used_ = 0;
+  size_t used_ = 0, declared_ = 0;  // with guards, without
 };
 
 }  // namespace simt

@@ -30,15 +30,17 @@ constexpr char kDevice[] = "privateuseone";
 
 const polyops_host* host = nullptr;
 
+// Shared memory as A100, Ada, MI200 and MI350 have it.
 struct Way {
   const char* name;
   Order order;
+  size_t most_shared;
 };
-constexpr Way kWays[] = {{"wave32", {32, false}},
+constexpr Way kWays[] = {{"wave32", {32, false}, 160 << 10},
 #ifndef POLYOPS_SIMT_ONE_WAY
-                         {"wave32_reversed", {32, true}},
-                         {"wave64", {64, false}},
-                         {"wave64_reversed", {64, true}}
+                         {"wave32_reversed", {32, true}, 99 << 10},
+                         {"wave64", {64, false}, 64 << 10},
+                         {"wave64_reversed", {64, true}, 160 << 10}
 #endif
 };
 constexpr size_t kWayCount = std::size(kWays);
@@ -58,7 +60,7 @@ const std::vector<polyops_kernel>& compiled() {
 
 template <size_t kWay, size_t kKernel>
 int launch_in(const void* args, const polyops_context* ctx) {
-  set_order(kWays[kWay].order);
+  set_order(kWays[kWay].order, kWays[kWay].most_shared);
   return compiled()[kKernel].launch(args, ctx);
 }
 

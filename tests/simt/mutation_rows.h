@@ -219,15 +219,19 @@ Calls cross_entropy_backward() {
 
 Calls nll_loss_backward() {
   Calls all = {"nll_loss_backward", {}};
-  all.calls.push_back([](const polyops_kernel& kernel) {
-    const Buffer grad = random({40}, 1), result(POLYOPS_FLOAT32, {40, 33});
-    Buffer target(POLYOPS_INT64, {40});
-    target.fill([](int64_t i) { return (i * 5) % 33; });
-    const polyops_nll_loss_backward_args args = {sizeof args, POLYOPS_NLL_LOSS_NONE, -100,
-                                                 grad.view(), target.view(),         absent(),
-                                                 absent(),    result.view()};
-    return run(kernel, args, {&result});
-  });
+  for (const Sizes& sizes : {Sizes{40, 33}, Sizes{1, 5, 67}}) {
+    all.calls.push_back([sizes](const polyops_kernel& kernel) {
+      const bool pixels = sizes.size() == 3;
+      const Sizes labels = pixels ? Sizes{sizes[0], sizes[2]} : Sizes{sizes[0]};
+      const Buffer grad = random(labels, 1), result(POLYOPS_FLOAT32, sizes);
+      Buffer target(POLYOPS_INT64, labels);
+      target.fill([&](int64_t i) { return (i * 5) % sizes[1]; });
+      const polyops_nll_loss_backward_args args = {sizeof args, POLYOPS_NLL_LOSS_NONE, -100,
+                                                   grad.view(), target.view(),         absent(),
+                                                   absent(),    result.view()};
+      return run(kernel, args, {&result});
+    });
+  }
   return all;
 }
 

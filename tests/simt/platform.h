@@ -223,7 +223,7 @@ inline float reciprocal_fast(float x) { return 1 / x; }
 // So few that a block of a persistent grid gets several turns.
 inline int multiprocessors(const polyops_context*) { return 3; }
 
-inline int64_t most_shared(const polyops_context*) { return simt::kMostDynamicShared; }
+inline int64_t most_shared(const polyops_context*) { return simt::most_shared(); }
 
 template <class... Params>
 int64_t clusters_at_a_time(void (*)(Params...), const LaunchShape&, const polyops_context*) {

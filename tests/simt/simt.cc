@@ -265,7 +265,7 @@ void run(const Order& order, int64_t blocks, int threads, size_t dynamic_bytes,
   if (threads < 1 || threads > kMostThreads || threads % order.wave != 0) {
     throw Error("blocks of " + std::to_string(threads) + " threads");
   }
-  if (dynamic_bytes > kMostDynamicShared) throw Error("too much dynamic shared memory");
+  if (dynamic_bytes > most_shared()) throw Error("too much dynamic shared memory");
   if (size < 1 || size > kMostWhole || blocks % size != 0) {
     throw Error("clusters of " + std::to_string(size) + " blocks");
   }
@@ -306,9 +306,14 @@ void barrier(const std::source_location& where) {
 
 namespace {
 thread_local Order order_of_thread = {32, false};
+thread_local size_t most_shared_of_thread = kMostShared;
 }  // namespace
-void set_order(const Order& order) { order_of_thread = order; }
+void set_order(const Order& order, size_t most_shared) {
+  order_of_thread = order;
+  most_shared_of_thread = most_shared;
+}
 const Order& order() { return order_of_thread; }
+size_t most_shared() { return most_shared_of_thread; }
 
 void cluster_barrier(const std::source_location& where) {
   if (!is_skipped(where)) running->stop(State::kAtClusterBarrier);
@@ -350,7 +355,7 @@ void* shared(const void* tag, size_t bytes) {
 
 void* dynamic_shared() {
   static const char tag = 0;
-  return running->arena.array(&tag, running->dynamic_bytes, kMostDynamicShared);
+  return running->arena.array(&tag, running->dynamic_bytes, most_shared());
 }
 
 bool is_shared(const void* place) { return running->arena.has(place); }

@@ -1,6 +1,7 @@
 // Runs a GPU kernel on the CPU, lane by lane, each lane a fiber. What a GPU leaves undefined is an
 // error here: a barrier or a shuffle that some lanes do not reach, a shuffle whose lanes ask
-// differently, a write beyond a shared array, into one of a block that has not begun. Shared memory
+// differently, a write beyond a shared array, into one of a block that has not begun, more shared
+// memory than the device has. Shared memory
 // begins as NaN, and lanes can run in either order, so that a barrier left out shows. Not modelled:
 // asynchronous copies, memory order between blocks, bank conflicts, speed.
 #ifndef POLYOPS_TESTS_SIMT_SIMT_H_
@@ -24,16 +25,17 @@ struct Order {
   int wave;       // lanes in a wave
   bool reversed;  // lanes, waves and blocks run last to first
 };
-// In which this thread runs what it launches.
-void set_order(const Order& order);
-const Order& order();
-
-// Limits of a launch, those of the smallest GPU that is meant.
+// Limits of a launch.
 inline constexpr int kMostThreads = 1024;
 inline constexpr size_t kMostStaticShared = 48 << 10;
-inline constexpr size_t kMostDynamicShared = 160 << 10;
+inline constexpr size_t kMostShared = 160 << 10;
 inline constexpr int kMostCluster = 4;
 inline constexpr int kMostWhole = 6;  // blocks of a grid at once: two to a multiprocessor
+
+// How this thread runs what it launches, and the shared memory that a block can have.
+void set_order(const Order& order, size_t most_shared = kMostShared);
+const Order& order();
+size_t most_shared();
 
 // Runs the lanes of all blocks, those of a cluster at the same time. Throws Error for what the
 // file's head calls one.

@@ -298,13 +298,24 @@ TEST(Simt, WrongLaunchesAreErrors) {
   EXPECT_EQ(failure({32, false}, 2048, nothing), "blocks of 2048 threads");
   EXPECT_EQ(failure({32, false}, 0, nothing), "blocks of 0 threads");
   EXPECT_EQ(failure({32, false}, 32, nothing, 0, 0), "a launch of no blocks");
-  EXPECT_EQ(failure({32, false}, 32, nothing, kMostDynamicShared + 1),
-            "too much dynamic shared memory");
+  EXPECT_EQ(failure({32, false}, 32, nothing, kMostShared + 1), "too much dynamic shared memory");
   const auto greedy = [] {
     static const char tag = 0;
     shared(&tag, kMostStaticShared + 4);
   };
   EXPECT_NE(failure({32, false}, 32, greedy), "");
+  const auto both = [] {
+    static const char tag = 0;
+    shared(&tag, 4);
+    dynamic_shared();
+  };
+  EXPECT_EQ(failure({32, false}, 32, both, kMostShared - 16), "");
+  EXPECT_EQ(failure({32, false}, 32, both, kMostShared), "shared memory is used up");
+  set_order({32, false}, 64 << 10);
+  EXPECT_EQ(failure({32, false}, 32, both, (64 << 10) - 16), "");
+  EXPECT_EQ(failure({32, false}, 32, both, 64 << 10), "shared memory is used up");
+  EXPECT_EQ(failure({32, false}, 32, nothing, (64 << 10) + 1), "too much dynamic shared memory");
+  set_order({32, false});
   const auto nested = [] { run({32, false}, 1, 32, 0, [] {}); };
   EXPECT_EQ(failure({32, false}, 32, nested), "a launch within a kernel");
 }

@@ -72,20 +72,23 @@ struct PixelGradients {
       }
     }
   }
-  // w: the weight of its class.
-  GPU_DEVICE float operator()(float x, int j, float w, bool is_label) const {
+  // w: the weight of its class, which is not the label.
+  GPU_DEVICE float other(float x, int j, float w) const {
     const float exp = exp_of<T>(x - max[j]);
-    const float result = fmaf(exp, share[j], kWeighted ? -spread[j] * w : -spread[j]);
-    if constexpr (kApart<T>) return is_label ? label[j] : result;
-    return is_label ? result - label[j] : result;
+    return fmaf(exp, share[j], kWeighted ? -spread[j] * w : -spread[j]);
+  }
+  GPU_DEVICE float at_label(float x, int j, float w) const {
+    return kApart<T> ? label[j] : other(x, j, w) - label[j];
+  }
+  GPU_DEVICE float operator()(float x, int j, float w, bool is_label) const {
+    return is_label ? at_label(x, j, w) : other(x, j, w);
   }
 };
 
-// store(k, x): of that class.
-template <class T, bool kWeighted, class Store>
-GPU_DEVICE void write_classes(const PixelsBackwardCall<T>& c, const Labels& labels,
+template <class T, bool kWeighted>
+GPU_DEVICE void write_classes(const PixelsBackwardCall<T>& c, const Place& at, const Labels& labels,
                               const PixelGradients<T, kWeighted>& gradients,
-                              const Quad<T> (&quads)[kRows<T>], int begin, Store store) {
+                              const Quad<T> (&quads)[kRows<T>], int begin, T* out) {
 #pragma unroll
   for (int k = 0; k < kRows<T>; ++k) {
     if (begin + k >= c.tiling.classes) break;
@@ -96,7 +99,7 @@ GPU_DEVICE void write_classes(const PixelsBackwardCall<T>& c, const Labels& labe
     for (int j = 0; j < kQuad; ++j) {
       x[j] = gradients(x[j], j, w, labels.target[j] == begin + k);
     }
-    store(begin + k, x);
+    store_class(c.tiling, at, out + int64_t{begin + k} * c.tiling.pixels, pack_quad<T>(x));
   }
 }
 
@@ -133,9 +136,7 @@ cross_entropy_pixels_backward(const PixelsBackwardCall<T> c) {
   T* const out = image_gradients(c, at.image) + at.first;
 #pragma unroll 1
   for (;;) {
-    write_classes(c, labels, gradients, x, begin, [&](int k, const float(&y)[kQuad]) {
-      store_class(c.tiling, at, out + int64_t{k} * c.tiling.pixels, y);
-    });
+    write_classes(c, at, labels, gradients, x, begin, out);
     begin -= kRows<T>;
     if (--chunk < 0) break;
     if (park.has(chunk)) {
@@ -146,41 +147,87 @@ cross_entropy_pixels_backward(const PixelsBackwardCall<T> c) {
   }
 }
 
-// The classes of the thread's group.
+// Calls f(begin, rows) for the classes of the thread's group, kRows at a time: rows is a constant
+// but for the last.
+template <class T, int kGroup, class F>
+GPU_DEVICE void for_each_rows(int classes, F f) {
+  constexpr int kStep = kPixelThreads / kGroup * kRows<T>;
+  int begin = thread_id() / kGroup * kRows<T>;
+#pragma unroll 1
+  for (; begin + kRows<T> <= classes; begin += kStep) {
+    f.template operator()<true>(begin, kRows<T>);
+  }
+  if (begin < classes) f.template operator()<false>(begin, classes - begin);
+}
+
 template <class T, int kGroup>
 GPU_DEVICE void absorb_tile(const PixelsBackwardCall<T>& c, const int* targets,
                             const PixelTile<T, kGroup>& tile, PixelSums<T, Smooth::kNone>* sums) {
   Quad<T> x[kRows<T>];
-  const int classes = c.tiling.classes;
-  int begin = thread_id() / kGroup * kRows<T>;
-#pragma unroll 1
-  for (; begin + kRows<T> <= classes; begin += kPixelThreads / kGroup * kRows<T>) {
-    tile.load(begin, kRows<T>, x);
-    absorb_classes<T, true, kApart<T>>(x, begin, kRows<T>, c.weights, targets, sums);
-  }
-  if (begin >= classes) return;
-  tile.load(begin, classes - begin, x);
-  absorb_classes<T, false, kApart<T>>(x, begin, classes - begin, c.weights, targets, sums);
+  for_each_rows<T, kGroup>(c.tiling.classes, [&]<bool kAll>(int begin, int rows) {
+    tile.load(begin, rows, x);
+    absorb_classes<T, kAll, kApart<T>>(x, begin, rows, c.weights, targets, sums);
+  });
 }
 
-// Their gradients: to memory, or in the place of the scores, whose tile is stored then.
+// Of classes begin, begin + 1, ... of a tile the gradients, as if none were a label's, or of labels
+// too.
+template <bool kAll, bool kLabels, class T, bool kWeighted, int kGroup>
+GPU_DEVICE void gradients_of(const PixelsBackwardCall<T>& c, const Labels& labels,
+                             const PixelGradients<T, kWeighted>& gradients, int begin, int rows,
+                             const PixelTile<T, kGroup>& tile, Quad<T> (&quads)[kRows<T>]) {
+  tile.load(begin, rows, quads);
+#pragma unroll
+  for (int k = 0; k < kRows<T>; ++k) {
+    if (!kAll && k >= rows) break;
+    float w = 1, x[kQuad];
+    if constexpr (kWeighted) w = c.weights.at(begin + k);
+    unpack(quads[k], x);
+#pragma unroll
+    for (int j = 0; j < kQuad; ++j) {
+      const bool is_label = kLabels && labels.target[j] == begin + k;
+      x[j] = gradients(x[j], j, w, is_label);
+    }
+    quads[k] = pack_quad<T>(x);
+  }
+}
+
+// In the place of the scores, whose tile is stored then; labels' last, so that no other class is
+// asked whether it is one.
+template <class T, bool kWeighted, int kGroup>
+GPU_DEVICE void turn_tile(const PixelsBackwardCall<T>& c, const Labels& labels,
+                          const PixelGradients<T, kWeighted>& gradients,
+                          const float (&label_scores)[kQuad], const PixelTile<T, kGroup>& tile) {
+  Quad<T> x[kRows<T>];
+  for_each_rows<T, kGroup>(c.tiling.classes, [&]<bool kAll>(int begin, int rows) {
+    gradients_of<kAll, false>(c, labels, gradients, begin, rows, tile, x);
+    tile.put(begin, rows, x);
+  });
+#pragma unroll
+  for (int j = 0; j < kQuad; ++j) {
+    const int k = labels.target[j];
+    const int group = thread_id() / kGroup;
+    if (k < 0 || k / kRows<T> % (kPixelThreads / kGroup) != group) continue;
+    const float w = kWeighted ? labels.weight[j] : 1.0f;
+    *tile.of(k, j) = narrow<T>(gradients.at_label(label_scores[j], j, w));
+  }
+}
+
+// To memory, where results lie otherwise than scores.
 template <class T, bool kWeighted, int kGroup>
 GPU_DEVICE void write_tile(const PixelsBackwardCall<T>& c, const PlaceOf<kGroup>& at,
                            const Labels& labels, const PixelGradients<T, kWeighted>& gradients,
                            const PixelTile<T, kGroup>& tile) {
-  Quad<T> x[kRows<T>];
-  const int classes = c.tiling.classes;
   T* const out = image_gradients(c, at.image) + at.first;
-#pragma unroll 1
-  for (int begin = thread_id() / kGroup * kRows<T>; begin < classes;
-       begin += kPixelThreads / kGroup * kRows<T>) {
-    tile.load(begin, classes - begin, x);
-    write_classes(c, labels, gradients, x, begin, [&](int k, const float(&y)[kQuad]) {
-      if (!c.alike) return store_class(c.tiling, at, out + int64_t{k} * c.tiling.pixels, y);
+  Quad<T> x[kRows<T>];
+  for_each_rows<T, kGroup>(c.tiling.classes, [&]<bool kAll>(int begin, int rows) {
+    gradients_of<kAll, true>(c, labels, gradients, begin, rows, tile, x);
 #pragma unroll
-      for (int j = 0; j < kQuad; ++j) *tile.of(k, j) = narrow<T>(y[j]);
-    });
-  }
+    for (int k = 0; k < kRows<T>; ++k) {
+      if (!kAll && k >= rows) break;
+      store_class(c.tiling, at, out + int64_t{begin + k} * c.tiling.pixels, x[k]);
+    }
+  });
 }
 
 template <class T, bool kWeighted, int kGroup>
@@ -197,17 +244,21 @@ cross_entropy_tile_backward(const PixelsBackwardCall<T> c) {
   barrier();
   PixelSums<T, Smooth::kNone> sums;
   if (at.inside) absorb_tile(c, kApart<T> ? labels.target : nullptr, tile, &sums);
-  if constexpr (kGroups > 1) {
-    merge_groups<T, kGroup>(&sums, parts);
+  if constexpr (kGroups > 1) merge_groups<T, kGroup>(&sums, parts);
+  if constexpr (kGroups > 1 || !kApart<T>) {
 #pragma unroll
     for (int j = 0; j < kQuad; ++j) {
       if (labels.target[j] >= 0) sums.label[j] = widen(*tile.of(labels.target[j], j));
     }
-    if (c.alike) barrier();  // before scores make room for gradients
   }
+  if (kGroups > 1 && c.alike) barrier();  // before scores make room for gradients
   if (at.inside) {
     const PixelGradients<T, kWeighted> gradients(c, at, labels, sums);
-    write_tile(c, at, labels, gradients, tile);
+    if (c.alike) {
+      turn_tile(c, labels, gradients, sums.label, tile);
+    } else {
+      write_tile(c, at, labels, gradients, tile);
+    }
   }
   if (!c.alike) return;
   barrier();

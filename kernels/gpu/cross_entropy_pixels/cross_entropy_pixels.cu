@@ -70,14 +70,14 @@ int parked_chunks(int64_t classes, const polyops_context* ctx) {
   return static_cast<int>(chunks < room ? chunks : room);
 }
 
-// Whether tiles of gradients are stored as tiles of scores are read. Quads are stored as they are.
-bool are_alike(const polyops_tensor& src, const polyops_tensor& grad, bool quads) {
+// Whether tiles of gradients are stored as tiles of scores are read.
+bool are_alike(const polyops_tensor& src, const polyops_tensor& grad) {
   const auto behind = [](const polyops_tensor& t) {
     return reinterpret_cast<uintptr_t>(t.data) % 16;
   };
   // Of a single pixel any stride is contiguous.
   const bool planes = src.strides[2] == 1 && polyops_is_contiguous(&src) != 0;
-  return !quads && planes && behind(src) == behind(grad);
+  return planes && behind(src) == behind(grad);
 }
 
 template <class T, bool kWeighted>
@@ -115,7 +115,7 @@ int launch_pixels_backward(const polyops_cross_entropy_backward_args& a,
       static_cast<float>(a.label_smoothing / classes),
       static_cast<T*>(a.grad_src.data),
       parked_chunks<T>(classes, ctx),
-      are_alike(a.src, a.grad_src, quads)};
+      are_alike(a.src, a.grad_src)};
   const bool weighted = call.spread != 0 && call.weights.data != nullptr;
   return weighted ? launch_gradients<T, true>(call, a.src, ctx)
                   : launch_gradients<T, false>(call, a.src, ctx);

@@ -73,6 +73,20 @@ GPU_DEVICE Quad<T> gather_quad(F f) {
   return quad;
 }
 
+// The reverse, for those j of which has(j).
+template <class T, class F, class Has>
+GPU_DEVICE void scatter_quad(const Quad<T>& quad, F f, Has has) {
+#pragma unroll
+  for (int j = 0; j < kQuad; ++j) {
+    if (!has(j)) continue;
+    if constexpr (sizeof(T) == 4) {
+      *f(j) = float_of_bits(quad.w[j]);
+    } else {
+      reinterpret_cast<HalfWord*>(f(j))->w = static_cast<uint16_t>(quad.w[j / 2] >> j % 2 * 16);
+    }
+  }
+}
+
 // The sizes of a call, and how its images are cut into tiles.
 struct Tiling {
   Division tiles;  // of an image
@@ -161,15 +175,12 @@ GPU_DEVICE void load_classes(const Scores<T>& s, const Tiling& t, const Place& a
 
 // A class of the thread's pixels; out: where the first one's is.
 template <class T, int kGroup>
-GPU_DEVICE void store_class(const Tiling& t, const PlaceOf<kGroup>& at, T* out,
-                            const float (&x)[kQuad]) {
+GPU_DEVICE void store_class(const Tiling& t, const PlaceOf<kGroup>& at, T* out, const Quad<T>& x) {
   if (t.quads) {
-    *reinterpret_cast<Quad<T>*>(out) = pack_quad<T>(x);
-    return;
-  }
-#pragma unroll
-  for (int j = 0; j < kQuad; ++j) {
-    if (at.whole || at.has(t, j)) out[j * kGroup] = narrow<T>(x[j]);
+    *reinterpret_cast<Quad<T>*>(out) = x;
+  } else {
+    const auto place = [&](int j) { return out + j * kGroup; };
+    scatter_quad(x, place, [&](int j) { return at.whole || at.has(t, j); });
   }
 }
 

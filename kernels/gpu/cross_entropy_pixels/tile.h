@@ -86,6 +86,24 @@ class PixelTile {
     }
   }
 
+  // Of planes, back to where load() had them from.
+  GPU_DEVICE void put(int begin, int rows, const Quad<T> (&x)[kRows<T>]) const {
+    if (quads_) {
+#pragma unroll
+      for (int k = 0; k < kRows<T>; ++k) {
+        if (k >= rows) break;
+        *reinterpret_cast<Quad<T>*>(in_plane(begin + k)) = x[k];
+      }
+      return;
+    }
+#pragma unroll
+    for (int k = 0; k < kRows<T>; ++k) {
+      if (k >= rows) break;
+      T* const row = in_plane(begin + k);
+      scatter_quad(x[k], [&](int j) { return row + j * kGroup; }, [](int) { return true; });
+    }
+  }
+
   // The element of the class and the thread's j-th pixel.
   GPU_DEVICE T* of(int k, int j) const {
     if (planes_) return in_plane(k) + (quads_ ? j : j * kGroup);
@@ -101,6 +119,7 @@ class PixelTile {
       if (at < shift || at + kPack<T> > shift + count_) continue;
       store_words(out + k * plane - shift + at, load_words(memory_ + k * kPitch + at));
     }
+    if ((shift_ | turn_) == 0 && count_ % kPack<T> == 0) return;
     for (int i = thread_id(); i < classes_ * 2 * kPack<T>; i += kPixelThreads) {
       const int k = i / (2 * kPack<T>), e = end_of_plane(k, i % (2 * kPack<T>));
       if (e >= 0) out[k * plane - shift_of_plane(k) + e] = memory_[k * kPitch + e];

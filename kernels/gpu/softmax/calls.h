@@ -179,7 +179,7 @@ int turned(const void* data, const polyops_context* ctx) {
     p.dst = output<U>(call.t[1]);
     const LaunchShape shape = choose_turned(turned_columns(call.t, call.dim),
                                             static_cast<int>(call.t[0]->sizes[call.dim]),
-                                            call.t[0]->strides[call.dim], &p);
+                                            call.t[0]->strides[call.dim], ctx, &p);
     return gpu::launch(softmax_turned<Op, T, U>, shape, ctx, p);
   });
 }

@@ -18,9 +18,12 @@ namespace polyops::gpu {
 namespace {
 
 constexpr int kClusterThreads = 512;
+// Of many packs a thread: registers for two blocks of 320 threads, eight of which hold a row of
+// 151936.
+constexpr int cluster_bound(bool many) { return many ? kClusterThreads * 5 / 4 : kClusterThreads; }
 
-template <class Op, class T, class U>
-GPU_KERNEL(kClusterThreads)
+template <class Op, int kPacks, class T, class U>
+GPU_KERNEL(cluster_bound(kPacks > kRowPacks))
 softmax_cluster(ForwardRows<T, U> p) {
   GPU_SHARED(float, shared, 2 * kMostWaves);
   GPU_SHARED(Mailbox, box, 1);
@@ -35,7 +38,7 @@ softmax_cluster(ForwardRows<T, U> p) {
   U* dst = p.dst + at[1];
   const Cut<T> cut(src, p.n);
   const int packs = p.n / kPack<T>;
-  Words words[kRowPacks];
+  Words words[kPacks];
   float ends[1];
   load_row(cut, src, lane, lanes, kMinusInf, words);
   load_ends(cut, src, lane, lanes, kMinusInf, ends);
@@ -52,7 +55,7 @@ softmax_cluster(ForwardRows<T, U> p) {
 }
 
 template <class Op, int kPacks, class T, class U>
-GPU_KERNEL(kClusterThreads)
+GPU_KERNEL(cluster_bound(kPacks == 2 * kGradientPacks))
 softmax_backward_cluster(BackwardRows<T, U> p) {
   GPU_SHARED(float, shared, kMostWaves);
   GPU_SHARED(Mailbox, box, 1);
@@ -110,30 +113,44 @@ inline RowCluster cluster_for(int64_t packs, int block_packs, uint32_t rows, int
   return {blocks, block_for((packs + blocks - 1) / blocks, packs_per_thread)};
 }
 
-// Rows beyond what a part of a wave has.
+// Rows beyond what a part of a wave has. A vocabulary of 151936 or 256000 in float32 is more than 8
+// blocks hold by kRowPacks packs a thread.
 template <class Op, class T, class U>
 int launch_long_rows(const ForwardRows<T, U>& p, const polyops_context* ctx) {
-  const RowCluster c =
-      cluster_for(p.n / kPack<T>, kBlockPacks<T>, p.rows, kClusterThreads / 2, kRowPacks, ctx);
-  return gpu::launch(c.blocks > 1 ? softmax_cluster<Op, T, U> : softmax_block<Op, T, U>,
-                     {int64_t{p.rows} * c.blocks, c.threads, 0, c.blocks}, ctx, p);
-}
-
-template <class Op, class T, class U>
-int launch_long_backward_rows(const BackwardRows<T, U>& p, const polyops_context* ctx) {
+  const auto cluster_of = [&](int packs_per_thread) {
+    return cluster_for(p.n / kPack<T>, kBlockPacks<T>, p.rows, kClusterThreads / 2,
+                       packs_per_thread, ctx);
+  };
   const auto launch_for = [&](auto kernel, const RowCluster& c) {
     return gpu::launch(kernel, {int64_t{p.rows} * c.blocks, c.threads, 0, c.blocks}, ctx, p);
   };
-  const int packs = p.n / kPack<T>;
-  const RowCluster c =
-      cluster_for(packs, kBackwardBlockPacks, p.rows, kClusterThreads, kGradientPacks, ctx);
-  if (c.blocks > 1) return launch_for(softmax_backward_cluster<Op, kGradientPacks, T, U>, c);
-  const RowCluster most =
-      cluster_for(packs, kBackwardBlockPacks, p.rows, kClusterThreads, 2 * kGradientPacks, ctx);
-  if (most.blocks > 1) {
-    return launch_for(softmax_backward_cluster<Op, 2 * kGradientPacks, T, U>, most);
+  const RowCluster c = cluster_of(kRowPacks);
+  if (c.blocks > 1) return launch_for(softmax_cluster<Op, kRowPacks, T, U>, c);
+  const RowCluster most = cluster_of(2 * kRowPacks);
+  if (most.blocks > 1) return launch_for(softmax_cluster<Op, 2 * kRowPacks, T, U>, most);
+  return launch_for(softmax_block<Op, T, U>, c);
+}
+
+// The same with half the packs, for there are two tensors to hold; what more packs would take fills
+// a block's registers.
+template <class Op, class T, class U>
+int launch_long_backward_rows(const BackwardRows<T, U>& p, const polyops_context* ctx) {
+  int status = POLYOPS_OK;
+  const auto launched = [&]<int kPacks>() {
+    const RowCluster c =
+        cluster_for(p.n / kPack<T>, kBackwardBlockPacks, p.rows, kClusterThreads, kPacks, ctx);
+    if (c.blocks == 1) return false;
+    status = gpu::launch(softmax_backward_cluster<Op, kPacks, T, U>,
+                         {int64_t{p.rows} * c.blocks, c.threads, 0, c.blocks}, ctx, p);
+    return true;
+  };
+  if (launched.template operator()<kGradientPacks>() ||
+      launched.template operator()<2 * kGradientPacks>() ||
+      launched.template operator()<3 * kGradientPacks>()) {
+    return status;
   }
-  return launch_for(softmax_backward_block<Op, T, U>, c);
+  return gpu::launch(softmax_backward_block<Op, T, U>,
+                     {p.rows, block_for(p.n / kPack<T>, kGradientPacks)}, ctx, p);
 }
 
 template <class Op, class T, class U>

@@ -15,7 +15,7 @@ namespace {
 
 constexpr int kTurnedWide = 4;              // columns to a thread
 constexpr int kMostTurned = 1024;           // rows, all held in registers
-constexpr int64_t kTurnedBytes = 72 << 10;  // of a tile of results
+constexpr int64_t kTurnedBytes = 72 << 10;  // of a tile of results, at most
 
 template <class T, class U>
 struct TurnedTiles {
@@ -109,17 +109,19 @@ inline TurnedColumns turned_columns(const polyops_tensor* const (&tensors)[2], i
 // Completes p, of which src and dst are known.
 template <class T, class U>
 LaunchShape choose_turned(const TurnedColumns& turned, int n, int64_t stride,
-                          TurnedTiles<T, U>* p) {
+                          const polyops_context* ctx, TurnedTiles<T, U>* p) {
   constexpr int kRows = kColumnRows<T, kTurnedWide>;
   constexpr int kWidest = sizeof(T) == 4 ? 3 : 4;  // log2: 128 bytes
   const int packs = (n + 2 * kPack<U> - 2) / kPack<U>;
   p->pitch = (packs | 1) * kPack<U>;  // columns in banks of their own
   int down_log2 = 0, across_log2 = kWidest;
   while ((kRows << down_log2) < n) ++down_log2;
+  const int64_t room = most_shared(ctx) - kMostParts * static_cast<int64_t>(sizeof(MaxSum));
+  const int64_t most = room < kTurnedBytes ? room : kTurnedBytes;
   const auto bytes = [&] {
     return (int64_t{kTurnedWide} << across_log2) * p->pitch * static_cast<int64_t>(sizeof(U));
   };
-  while (across_log2 + down_log2 > 9 || bytes() > kTurnedBytes) --across_log2;
+  while (across_log2 + down_log2 > 9 || bytes() > most) --across_log2;
   if (across_log2 + down_log2 < 6) across_log2 = 6 - down_log2;  // whole waves
   while (p->team_log2 < 5 && (1 << p->team_log2) < packs) ++p->team_log2;
   const int64_t groups = turned.columns.width / kTurnedWide;
