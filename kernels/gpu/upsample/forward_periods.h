@@ -18,7 +18,7 @@ constexpr int kPeriodReach = 3;  // places of src's row
 // Threads of a plane: of a period's rows the whole packs, then the packs that rows begin in, an
 // element each.
 struct Periods {
-  int rows;         // of a period, or of some
+  int rows;         // of a period
   int packs;        // of a row, at most
   int singles;      // thread that the elements begin with
   int across;       // blocks of a chunk
@@ -168,13 +168,12 @@ bool reaches_three(const Axis& axis) {
 // False where another kernel is to do it.
 template <template <class, int> class Results, class T>
 bool launch_periods(const Image<T>& image, const polyops_context* ctx, int* status) {
-  constexpr int kFewestPacks = 4, kMostPeriods = 16, kFewestLanes = 128;
+  constexpr int kFewestPacks = 4, kMostPeriods = 16;
   const Axis& columns = image.columns;
   if (columns.to < kFewestPacks * kPack<T>) return false;
   Periods of = {};
   for (of.rows = 1; of.rows * columns.to % kPack<T> != 0;) of.rows *= 2;
   of.packs = columns.to / kPack<T>;
-  while (of.rows * of.packs < kFewestLanes && of.rows * 8 <= image.rows.to) of.rows *= 2;
   const int packs = of.rows * of.packs, singles = of.rows * kPack<T>;
   of.singles = whole_waves(packs);  // in waves of their own, if that makes no more of them
   if (whole_waves(packs + singles) < whole_waves(of.singles + singles)) of.singles = packs;
