@@ -128,8 +128,7 @@ class PeriodResults {
   float weight_[kWide][kReach];
 };
 
-// Results<T, kWide>: as PeriodResults.
-template <class T, template <class, int> class Results>
+template <class T>
 GPU_KERNEL(kUpsampleThreads, 3)
 upsample_periods(Image<T> image, Periods of) {
   const auto id = static_cast<uint32_t>(block_id());
@@ -145,7 +144,7 @@ upsample_periods(Image<T> image, Periods of) {
     const int lead = misplaced(out + row * width);
     const int column = (lead == 0 ? 0 : kPack<T> - lead) + (lane - row * of.packs) * kPack<T>;
     if (column + kPack<T> > width) return;
-    Results<T, kPack<T>>(image, plane, column).go(begin + row, stop, of.rows);
+    PeriodResults<T, kPack<T>>(image, plane, column).go(begin + row, stop, of.rows);
   } else if (lane >= of.singles) {
     const int row = (lane - of.singles) / kPack<T>, i = (lane - of.singles) % kPack<T>;
     const int lead = misplaced(out + row * width);  // of the pack, elements of the row before
@@ -155,7 +154,7 @@ upsample_periods(Image<T> image, Periods of) {
     const int first = begin + row - (before ? 1 : 0);
     // What the last row ends in is the last chunk's.
     const int end = before && stop < height ? stop - 1 : stop;
-    Results<T, 1>(image, plane, column).go(first < 0 ? first + of.rows : first, end, of.rows);
+    PeriodResults<T, 1>(image, plane, column).go(first < 0 ? first + of.rows : first, end, of.rows);
   }
 }
 
@@ -166,18 +165,17 @@ bool reaches_three(const Axis& axis) {
 }
 
 // False where another kernel is to do it.
-template <template <class, int> class Results, class T>
-bool launch_periods(const Image<T>& image, const polyops_context* ctx, int* status) {
+template <class T>
+bool forward_periods(const Image<T>& image, const polyops_context* ctx, int* status) {
   constexpr int kFewestPacks = 4, kMostPeriods = 16;
   const Axis& columns = image.columns;
+  if (!reaches_three<T>(columns) || columns.from < kPeriodReach) return false;
   if (columns.to < kFewestPacks * kPack<T>) return false;
   Periods of = {};
   for (of.rows = 1; of.rows * columns.to % kPack<T> != 0;) of.rows *= 2;
   of.packs = columns.to / kPack<T>;
-  const int packs = of.rows * of.packs, singles = of.rows * kPack<T>;
-  of.singles = whole_waves(packs);  // in waves of their own, if that makes no more of them
-  if (whole_waves(packs + singles) < whole_waves(of.singles + singles)) of.singles = packs;
-  const int lanes = of.singles + singles;
+  of.singles = whole_waves(of.rows * of.packs);
+  const int lanes = of.singles + of.rows * kPack<T>;
   of.across = (lanes + kUpsampleThreads - 1) / kUpsampleThreads;
   const int threads = whole_waves((lanes + of.across - 1) / of.across);
   const int periods = (image.rows.to + of.rows - 1) / of.rows;
@@ -188,14 +186,8 @@ bool launch_periods(const Image<T>& image, const polyops_context* ctx, int* stat
   of.few = (periods + of.chunks - 1) / of.chunks * of.rows;
   of.chunks = (image.rows.to + of.few - 1) / of.few;
   const LaunchShape shape = {int64_t{of.across} * of.chunks * image.planes, threads};
-  *status = gpu::launch(upsample_periods<T, Results>, shape, ctx, image, of);
+  *status = gpu::launch(upsample_periods<T>, shape, ctx, image, of);
   return true;
-}
-
-template <class T>
-bool forward_periods(const Image<T>& image, const polyops_context* ctx, int* status) {
-  if (!reaches_three<T>(image.columns) || image.columns.from < kPeriodReach) return false;
-  return launch_periods<PeriodResults>(image, ctx, status);
 }
 
 }  // namespace

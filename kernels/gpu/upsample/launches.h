@@ -10,7 +10,6 @@
 #include "forward_groups.h"
 #include "forward_periods.h"
 #include "forward_tiles.h"
-#include "nearest_periods.h"
 #include "twice.h"
 
 namespace polyops::gpu {
@@ -64,8 +63,6 @@ int forward_planes(const Image<T>& image, const polyops_context* ctx) {
       return image.columns.to % columns == 0 && image.columns.to >= image.columns.from &&
              reinterpret_cast<uintptr_t>(image.out) % (columns * sizeof(T)) == 0;
     };
-    int status;
-    if (!goes_by(4) && nearest_periods(image, ctx, &status)) return status;
     if (!goes_by(2)) return launch_forward<Mode, PlaneLanes<Mode, T, 1, 4>>(image, ctx);
     if (!goes_by(4)) return launch_forward<Mode, PlaneLanes<Mode, T, 2, 4>>(image, ctx);
     if (image.planes < 3) return launch_forward<Mode, PlaneLanes<Mode, T, 4, 1>>(image, ctx);
