@@ -20,12 +20,11 @@
 namespace polyops::gpu {
 namespace {
 
-constexpr int kFramesThreads = 128, kManyFramesThreads = 448;
-constexpr int kFewFramesThreads = 384;  // of a multiprocessor's half, which small blocks do at once
-constexpr int kFramesRows = 7;          // of a thread
-constexpr int kFramesBuffers = 3;       // of frames
-constexpr int64_t kLeastFrames = 2;     // volumes per multiprocessor
-constexpr int64_t kFramesBlocks = 5;    // per multiprocessor, if there is as much to do
+constexpr int kFramesThreads = 128;
+constexpr int kFramesRows = 7;        // of a thread
+constexpr int kFramesBuffers = 3;     // of frames
+constexpr int64_t kLeastFrames = 2;   // volumes per multiprocessor
+constexpr int64_t kFramesBlocks = 5;  // per multiprocessor, if there is as much to do
 
 // A block has some volumes side by side.
 struct Frames {
@@ -60,7 +59,7 @@ class FramesBlock {
   GPU_DEVICE void fetch(int frame) const {
     if (frame < s_.deep) {
       for (int i = 0; i < count_; ++i) {
-        fetch_run(from(frame, i), s_.frame(), buffer(frame, i));
+        fetch_run(from(frame, i), s_.frame(), buffer(frame, i), kFramesThreads);
       }
     }
     close_copies();
@@ -115,8 +114,8 @@ class FramesBlock {
   int left_, right_;
 };
 
-template <class T, int kThreads>
-GPU_KERNEL(kThreads, kThreads > kFramesThreads ? 2 : 6)
+template <class T>
+GPU_KERNEL(kFramesThreads, 6)
 volume_frames(Largest<T> op, Frames s) {
   GPU_DYNAMIC_SHARED(Words, memory);
   const FramesBlock<T> block(op, s, reinterpret_cast<T*>(memory));
@@ -163,14 +162,9 @@ bool launch_frames(const Largest<T>& op, const Images& images, const Axes<Axis>&
       images.count < kLeastFrames * processors) {
     return false;
   }
-  // Blocks of many threads where two of them for each multiprocessor do all at once, as small ones,
-  // which take more registers together, do not.
-  const int64_t at_once = divide_up(images.count, 2 * processors);
-  const bool many =
-      threads * at_once <= kManyFramesThreads && threads * at_once > kFewFramesThreads;
-  int64_t beside = many ? at_once : kFramesThreads / threads;
+  int64_t beside = kFramesThreads / threads;
   const int64_t spread = images.count / (kFramesBlocks * processors);
-  if (!many && beside > spread) beside = spread > 1 ? spread : 1;
+  if (beside > spread) beside = spread > 1 ? spread : 1;
   Frames s = {};
   s.volumes = static_cast<int>(images.count);
   s.side_by_side = static_cast<int>(beside);
@@ -181,11 +175,9 @@ bool launch_frames(const Largest<T>& op, const Images& images, const Axes<Axis>&
   s.columns = Division(static_cast<uint32_t>(axes.wide.in));
   s.packs = axes.high.in * axes.wide.in / kPack<T> + 3;  // the last one: nothing arrives there
   const int64_t bytes = (kFramesBuffers * beside * s.packs + 1) * 16;
-  const LaunchShape shape = {divide_up(images.count, beside),
-                             many ? kManyFramesThreads : kFramesThreads,
-                             static_cast<size_t>(bytes)};
-  *status = many ? gpu::launch(volume_frames<T, kManyFramesThreads>, shape, ctx, op, s)
-                 : gpu::launch(volume_frames<T, kFramesThreads>, shape, ctx, op, s);
+  *status = gpu::launch(
+      volume_frames<T>,
+      {divide_up(images.count, beside), kFramesThreads, static_cast<size_t>(bytes)}, ctx, op, s);
   return true;
 }
 
