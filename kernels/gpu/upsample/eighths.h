@@ -30,8 +30,7 @@ GPU_DEVICE int reaching(const Axis& axis, int place) {
 // that the row does not have are none of it.
 template <class T>
 class EighthUnit {
-  static constexpr int kWide = 8, kPacks = kWide / kPack<T>, kPlaces = 3;
-  static constexpr int kAhead = kPacks > 1 ? 2 : 3;  // by registers
+  static constexpr int kWide = 8, kPacks = kWide / kPack<T>, kPlaces = 3, kAhead = 3;
 
  public:
   GPU_DEVICE EighthUnit(const Axis& axis, const T* row, int cell) : axis_(axis), cell_(cell) {
