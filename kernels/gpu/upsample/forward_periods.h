@@ -2,8 +2,8 @@
 // made of are three places of src's row, at most. Every few rows, a period, dst begins at the same
 // place of a pack: a thread goes down by periods and writes whole aligned packs, whose weights stay
 // in registers. It sums down the column first, three sums for all of a pack. Packs that rows share
-// are written one by one, by threads of their own. No shared memory, no barrier. Bound: memory,
-// mostly what is written.
+// are written one by one, by threads of their own. What the block needs of src, some rows, waits in
+// shared memory. Bound: memory, mostly what is written.
 #ifndef POLYOPS_GPU_UPSAMPLE_FORWARD_PERIODS_H_
 #define POLYOPS_GPU_UPSAMPLE_FORWARD_PERIODS_H_
 
@@ -13,7 +13,8 @@
 namespace polyops::gpu {
 namespace {
 
-constexpr int kPeriodReach = 3;  // places of src's row
+constexpr int kPeriodReach = 3;            // places of src's row
+constexpr size_t kPeriodBytes = 24 << 10;  // of src
 
 // Threads of a plane: of a period's rows the whole packs, then the packs that rows begin in, an
 // element each.
@@ -31,15 +32,14 @@ class PeriodResults {
   static constexpr int kReach = kPeriodReach;
 
  public:
-  GPU_DEVICE PeriodResults(const Image<T>& image, int plane, int column)
+  // rows: those of src from that one on, in the block's memory.
+  GPU_DEVICE PeriodResults(const Image<T>& image, int plane, int column, const T* rows, int from)
       : columns_(image.columns), rows_(image.rows), column_(column) {
     float unused;
     const int first = Linear::first(columns_, column, &unused);
     // Near the end of a row the last of three places is the row's last one.
     first_ = first + kReach <= columns_.from ? first : columns_.from - kReach;
-    row_ = columns_.from * static_cast<int>(sizeof(T));
-    in_ = reinterpret_cast<const char*>(image.in +
-                                        (int64_t{plane} * rows_.from * columns_.from + first_));
+    in_ = rows + (first_ - from * columns_.from);
     out_ = image.out + (int64_t{plane} * rows_.to * columns_.to + column);
 #pragma unroll
     for (int j = 0; j < kWide; ++j) {
@@ -59,11 +59,11 @@ class PeriodResults {
   GPU_DEVICE void go(int row, int stop, int period) const {
     T* out = out_ + int64_t{row} * columns_.to;
     const int64_t step = int64_t{period} * columns_.to;
-    Lines next = read(row);
+    Lines next = read(row, stop);
 #pragma unroll 1
     for (; row < stop; row += period, out += step) {
       const Lines lines = next;
-      next = read(row + period);  // before what is stored
+      next = read(row + period, stop);  // before what is stored
       float sum[kReach], y[kWide];
 #pragma unroll
       for (int k = 0; k < kReach; ++k) {
@@ -87,14 +87,14 @@ class PeriodResults {
     T high[kReach], low[kReach];
     float weight[2];
   };
-  GPU_DEVICE Lines read(int row) const {
+  GPU_DEVICE Lines read(int row, int stop) const {
     Lines lines;
     float t;
-    const int first = Linear::first(rows_, row < rows_.to ? row : rows_.to - 1, &t);
+    const int first = Linear::first(rows_, row < stop ? row : stop - 1, &t);
     const int second = first + 1 < rows_.from ? first + 1 : first;
     Linear::weights(t, lines.weight);
-    const T* const high = reinterpret_cast<const T*>(in_ + int64_t{first} * row_);
-    const T* const low = reinterpret_cast<const T*>(in_ + int64_t{second} * row_);
+    const T* const high = in_ + first * columns_.from;
+    const T* const low = in_ + second * columns_.from;
 #pragma unroll
     for (int k = 0; k < kReach; ++k) {
       lines.high[k] = high[k];
@@ -122,9 +122,9 @@ class PeriodResults {
   }
 
   const Axis &columns_, &rows_;
-  const char* in_;
+  const T* in_;
   T* out_;
-  int column_, first_, row_;  // the last in bytes
+  int column_, first_;
   float weight_[kWide][kReach];
 };
 
@@ -139,12 +139,22 @@ upsample_periods(Image<T> image, Periods of) {
   const int begin = chunk * of.few;
   const int stop = begin + of.few < height ? begin + of.few : height;
   const T* const out = image.out + int64_t{plane} * height * width;
+  GPU_DYNAMIC_SHARED(T, memory);
+  float unused;  // a chunk has parts of the row before, too
+  const int top = Linear::first(image.rows, begin > 0 ? begin - 1 : 0, &unused);
+  const int bottom = within(image.rows, Linear::first(image.rows, stop - 1, &unused) + 1);
+  const T* const in = image.in + (int64_t{plane} * image.rows.from + top) * image.columns.from;
+  fetch_run(in, (bottom + 1 - top) * image.columns.from, memory);
+  close_copies();
+  wait_copies<0>();
+  barrier();
+  const T* const tile = memory + misplaced(in);
   if (lane < of.rows * of.packs) {
     const int row = lane / of.packs;
     const int lead = misplaced(out + row * width);
     const int column = (lead == 0 ? 0 : kPack<T> - lead) + (lane - row * of.packs) * kPack<T>;
     if (column + kPack<T> > width) return;
-    PeriodResults<T, kPack<T>>(image, plane, column).go(begin + row, stop, of.rows);
+    PeriodResults<T, kPack<T>>(image, plane, column, tile, top).go(begin + row, stop, of.rows);
   } else if (lane >= of.singles) {
     const int row = (lane - of.singles) / kPack<T>, i = (lane - of.singles) % kPack<T>;
     const int lead = misplaced(out + row * width);  // of the pack, elements of the row before
@@ -154,7 +164,8 @@ upsample_periods(Image<T> image, Periods of) {
     const int first = begin + row - (before ? 1 : 0);
     // What the last row ends in is the last chunk's.
     const int end = before && stop < height ? stop - 1 : stop;
-    PeriodResults<T, 1>(image, plane, column).go(first < 0 ? first + of.rows : first, end, of.rows);
+    PeriodResults<T, 1>(image, plane, column, tile, top)
+        .go(first < 0 ? first + of.rows : first, end, of.rows);
   }
 }
 
@@ -179,13 +190,21 @@ bool forward_periods(const Image<T>& image, const polyops_context* ctx, int* sta
   of.across = (lanes + kUpsampleThreads - 1) / kUpsampleThreads;
   const int threads = whole_waves((lanes + of.across - 1) / of.across);
   const int periods = (image.rows.to + of.rows - 1) / of.rows;
+  // Of src, at most.
+  const auto bytes = [&](int count) {
+    const double rows_of_src = static_cast<double>(image.rows.scale) * (count * of.rows + 1) + 3;
+    return 16 * 2 + sizeof(T) * static_cast<size_t>(rows_of_src * columns.from);
+  };
   int most = kMostPeriods;
+  while (most > 2 && bytes(most) > kPeriodBytes) most /= 2;
+  if (bytes(most) > kPeriodBytes) return false;
   const auto chunks = [&] { return (periods + most - 1) / most; };
   while (most > 2 && int64_t{lanes} * image.planes * chunks() < enough_threads(ctx)) most /= 2;
   of.chunks = chunks();
   of.few = (periods + of.chunks - 1) / of.chunks * of.rows;
   of.chunks = (image.rows.to + of.few - 1) / of.few;
-  const LaunchShape shape = {int64_t{of.across} * of.chunks * image.planes, threads};
+  const LaunchShape shape = {int64_t{of.across} * of.chunks * image.planes, threads,
+                             bytes(of.few / of.rows)};
   *status = gpu::launch(upsample_periods<T>, shape, ctx, image, of);
   return true;
 }
