@@ -66,6 +66,10 @@ std::vector<Case> all_cases() {
       {{7, 24}, {14, 48}},
       {{2, 2}, {8, 8}},
       {{5, 12}, {20, 48}},
+      // Rows that begin anywhere, of packs that few places of src make.
+      {{5, 6}, {39, 49}},
+      {{3, 5}, {33, 42}},
+      {{4, 3}, {8, 36}},
   };
   for (const auto& [from, to] : images) {
     cases.push_back({2, 3, from, to});
@@ -80,6 +84,15 @@ std::vector<Case> all_cases() {
   cases.push_back({1, 2, {3, 300}, {5, 1207}});
   cases.push_back({1, 2, {40, 3}, {141, 16}});
   cases.push_back({5, 31, {2, 3}, {4, 6}});
+  cases.push_back({1, 2, {30, 5}, {271, 43}});
+  cases.push_back({1, 2, {4, 40}, {9, 401}});
+  // Rows of steps of an eighth: several rows and parts of rows to a block; aligned or not.
+  cases.push_back({1, 2, {3, 5}, {24, 40}, false, 2});
+  cases.push_back({2, 2, {11, 4}, {81, 25}});
+  cases.push_back({1, 3, {19, 3}, {19, 17}});
+  cases.push_back({1, 2, {5, 41}, {33, 321}, false, 3});
+  cases.push_back({1, 1, {3, 80}, {17, 640}, false, 1});
+  cases.push_back({1, 1, {1, 1}, {8, 8}, false, 5});
   cases.push_back({1, 1, {3, 1}, {4, 2100}});
   cases.push_back({1, 2, {5, 6}, {10, 12}, false, 0, {2.0, 2.0}});
   cases.push_back({1, 2, {5, 6}, {8, 10}, false, 0, {1.7, 1.7}});
@@ -273,10 +286,11 @@ TEST_P(UpsampleTest, SpecialValues) {
   // No weight is 0 but for rounding.
   for (const Case& c : {Case{2, 8, {9, 8}, {18, 20}}, Case{2, 8, {9, 8}, {18, 20}, true},
                         Case{2, 8, {9, 8}, {18, 16}}, Case{2, 8, {9, 8}, {18, 16}, true},
-                        Case{2, 8, {9, 8}, {36, 32}}}) {
+                        Case{2, 8, {9, 8}, {36, 32}}, Case{2, 3, {9, 8}, {18, 69}},
+                        Case{2, 3, {9, 8}, {72, 64}, false, 6}, Case{2, 3, {9, 5}, {65, 33}}}) {
     for (int32_t dtype : kDtypes) {
       for (int option : {0, 1}) {
-        Buffer src = image_of(c, dtype, c.from, 0), grad = image_of(c, dtype, c.to, 0);
+        Buffer src = image_of(c, dtype, c.from, 0), grad = image_of(c, dtype, c.to, c.offset);
         src.fill_normal(5);
         grad.fill_normal(6);
         for (int i = 0; i < 7; ++i) {

@@ -12,7 +12,8 @@ namespace {
 // others.
 const std::vector<std::pair<Sizes, Sizes>> kUpsampled = {{{4, 5, 9, 40}, {4, 5, 19, 80}},
                                                          {{1, 2, 40, 3}, {1, 2, 141, 16}},
-                                                         {{1, 3, 9, 12}, {1, 3, 61, 75}}};
+                                                         {{1, 3, 9, 12}, {1, 3, 61, 75}},
+                                                         {{1, 2, 9, 12}, {1, 2, 72, 96}}};
 
 Calls upsample(const char* op) {
   Calls all = {op, {}};

@@ -94,11 +94,11 @@ int backward(const void* data, const polyops_context* ctx) {
   return with_type(a.grad_src.dtype, [&]<class T>() {
     const auto op = largest_gradient_of<T>(a.grad_src, a.grad_dst, a.indices, images);
     int status;
-    if (is_sparse(axes)) {
-      const bool one = axes.high.out == 1 && axes.wide.out == 1;  // which two launches do as fast
-      if (!one && launch_strips(op, images, axes, ctx, &status)) return status;
-      return launch_sparse(op, images, axes, ctx);
+    const bool one = axes.high.out == 1 && axes.wide.out == 1;  // which two launches do as fast
+    if (!one && has_times(axes, kStripTimes) && launch_strips(op, images, axes, ctx, &status)) {
+      return status;
     }
+    if (is_sparse(axes)) return launch_sparse(op, images, axes, ctx);
     if (images.channels == 1) return launch_share_out(op, images.count, axes, ctx);
     return with_width<kPack<T>>(t, images, [&](auto width) {
       return launch_windows_of<T, width.value>(op, images, axes, ctx);

@@ -87,11 +87,13 @@ volume_sparse(LargestGradient<T> op, Grid grid, int channels, Places places,
   op.grad_src[at.image * op.src_image + int64_t{place[0]} * channels + at.group] = narrow<T>(sum);
 }
 
-inline bool is_sparse(const Axes<AdaptiveAxis>& axes) {
+// Whether there are so many elements to a window.
+inline bool has_times(const Axes<AdaptiveAxis>& axes, int64_t times) {
   const auto volume = [](int64_t d, int64_t h, int64_t w) { return d * h * w; };
   return volume(axes.deep.in, axes.high.in, axes.wide.in) >=
-         kSparse * volume(axes.deep.out, axes.high.out, axes.wide.out);
+         times * volume(axes.deep.out, axes.high.out, axes.wide.out);
 }
+inline bool is_sparse(const Axes<AdaptiveAxis>& axes) { return has_times(axes, kSparse); }
 
 template <class T>
 int launch_sparse(const LargestGradient<T>& op, const Images& images,

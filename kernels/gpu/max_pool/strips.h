@@ -19,6 +19,7 @@ namespace {
 
 constexpr int64_t kStripBytes = 20 * 1024;  // of the image's gradient: eight blocks find room
 constexpr int64_t kStripWindows = 1024;
+constexpr int64_t kStripTimes = 4;   // elements to a window, at least
 constexpr int64_t kLeastStrips = 8;  // per multiprocessor, if there is as much to do
 
 struct Strips {

@@ -14,6 +14,7 @@
 #include <type_traits>
 
 #include "gpu.h"
+#include "pool2d/forward.h"
 #include "pool2d/largest.h"
 #include "pool2d/layout.h"
 #include "pool2d/tap.h"
@@ -151,7 +152,8 @@ GPU_DEVICE void store_results(const Largest<T>& op, const T* src, int64_t dst, i
   }
 }
 
-template <class T, class C, int kWords>
+// kPlanes: frames are images of their own, each of which counts its places.
+template <class T, class C, int kWords, bool kPlanes>
 GPU_KERNEL(kPoolThreads)
 volume_words(Largest<T> op, Grid grid, Division packs, Axes<Axis> axes) {
   using Lay = Columns<C, kWords>;
@@ -200,7 +202,8 @@ volume_words(Largest<T> op, Grid grid, Division packs, Axes<Axis> axes) {
 #pragma unroll
       for (int n = 0; n < kAll; ++n) columns.take(n, frames[k].value[n], frames[k].code[n]);
     }
-    store_results<T, C, Lay>(op, src, dst, d, top, column, columns, axes);
+    const T* const image = kPlanes ? src + static_cast<uint32_t>(d * frame) : src;
+    store_results<T, C, Lay>(op, image, dst, kPlanes ? 0 : d, top, column, columns, axes);
     dst += axes.high.out * axes.wide.out;
 #pragma unroll
     for (int k = 0; k < kKept; ++k) {
@@ -213,19 +216,19 @@ volume_words(Largest<T> op, Grid grid, Division packs, Axes<Axis> axes) {
   }
 }
 
-template <class T, class C, int kWords>
+template <class T, class C, int kWords, bool kPlanes>
 int launch_words_of(const Largest<T>& op, const Images& images, const Axes<Axis>& axes,
                     const polyops_context* ctx) {
   constexpr int kKept = C::kDeepSize > C::kDeepStride ? C::kDeepSize - C::kDeepStride : 0;
   const int packs = axes.wide.in / (2 * kWords);
   const Grid grid =
       make_grid(ctx, images, 1, int64_t{packs} * axes.high.out, axes.deep.out, 1, kKept);
-  return gpu::launch(volume_words<T, C, kWords>, grid.shape(), ctx, op, grid,
+  return gpu::launch(volume_words<T, C, kWords, kPlanes>, grid.shape(), ctx, op, grid,
                      Division(static_cast<uint32_t>(packs)), axes);
 }
 
 // Whether it was launched, and what that returned.
-template <class T, class C>
+template <class T, class C, bool kPlanes = false>
 bool launch_words(const Largest<T>& op, const Images& images, const Axes<Axis>& axes,
                   const polyops_context* ctx, int* status) {
   constexpr int kPadding = (C::kSize - 1) / 2;
@@ -234,10 +237,25 @@ bool launch_words(const Largest<T>& op, const Images& images, const Axes<Axis>& 
     return false;
   }
   if (axes.wide.in % 8 == 0) {
-    *status = launch_words_of<T, C, 4>(op, images, axes, ctx);
+    *status = launch_words_of<T, C, 4, kPlanes>(op, images, axes, ctx);
     return true;
   }
   return false;
+}
+
+// The same of planes of two dimensions: they are the frames of one volume. (Windows of 2 at stride 2
+// are 5 % faster through a block's memory, on a device of 132 multiprocessors.)
+template <class T>
+bool launch_plane_words(const Largest<T>& op, const polyops_pool2d_window& window,
+                        const Images& images, const Axis& high, const Axis& wide,
+                        const polyops_context* ctx, int* status) {
+  if (images.channels != 1 || op.lowest_is_0) return false;
+  polyops_pool2d_window one = {};
+  one.size[0] = one.stride[0] = one.dilation[0] = 1;
+  const Axes<Axis> axes(Axis(images.count, images.count, one, 0, false), high, wide);
+  const Images all = {1, 1};
+  return is_square(window, 3, 2) &&
+         launch_words<T, Cube<1, 1, 3, 2>, true>(op, all, axes, ctx, status);
 }
 
 }  // namespace

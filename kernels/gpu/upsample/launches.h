@@ -3,10 +3,12 @@
 #define POLYOPS_GPU_UPSAMPLE_LAUNCHES_H_
 
 #include "backward.h"
+#include "backward_eighths.h"
 #include "backward_groups.h"
 #include "backward_tiles.h"
 #include "forward.h"
 #include "forward_groups.h"
+#include "forward_periods.h"
 #include "forward_tiles.h"
 #include "twice.h"
 
@@ -34,6 +36,9 @@ bool forward_tiles(const Image<T>& image, const polyops_context* ctx, int* statu
   constexpr int kWide = Mode::kTaps > 2 ? 4 : kPack<T>;  // by registers
   const bool packs = image.columns.to % kWide == 0 &&
                      reinterpret_cast<uintptr_t>(image.out) % (kWide * sizeof(T)) == 0;
+  if constexpr (Mode::kTaps == 2) {
+    if (!packs && forward_periods(image, ctx, status)) return true;
+  }
   return packs ? forward_tiles<Mode, PackResults<T, kWide>>(image, ctx, status)
                : forward_tiles<Mode, SingleResults<T>>(image, ctx, status);
 }
@@ -119,6 +124,9 @@ int backward_planes(const Image<T>& image, const polyops_context* ctx) {
     }
     const bool packs =
         image.columns.to % kPack<T> == 0 && reinterpret_cast<uintptr_t>(image.in) % 16 == 0;
+    if constexpr (Mode::kTaps == 2 && sizeof(T) == 2) {
+      if (!packs && backward_eighths(image, ctx, &status)) return status;
+    }
     if (packs ? backward_tiles<Sums, PackColumns<T>>(image, ctx, &status)
               : backward_tiles<Sums, SingleColumns<T>>(image, ctx, &status)) {
       return status;
