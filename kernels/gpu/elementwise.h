@@ -1,7 +1,8 @@
 // What elementwise ops share: tensors that are one run of memory, in whatever order of dimensions,
 // go by packs, kPacks of each tensor in flight per thread; rows of whole packs, as half of a wider
 // tensor has them, by packs whose place is taken apart; rows that lie otherwise by
-// elementwise_shifted.h; anything else so element by element. Bound: memory, each tensor once.
+// elementwise_shifted.h; an input of another order of dimensions than the result by
+// elementwise_turned.h; anything else so element by element. Bound: memory, each tensor once.
 //
 // An op is a type with
 //   using Args; static constexpr int kInputs, kOutputs;
@@ -15,6 +16,7 @@
 #include <cstdint>
 
 #include "elementwise_shifted.h"
+#include "elementwise_turned.h"
 #include "gpu.h"
 #include "span.h"
 #include "walk.h"
@@ -208,6 +210,17 @@ struct Elementwise {
                          static_cast<uint32_t>(packs));
     }
     if (is_shifted(walk, p)) return launch_shifted(f, p, walk, ctx);
+    if constexpr (kInputs <= 2 && kOutputs == 1) {
+      int x;
+      const int turned = turned_input<T, kInputs, kOutputs>(walk, &x);
+      if (turned >= 0) {
+        const TurnedTiles t = make_turned(walk, x, turned, p);
+        if (tile_count(t.tiles) >= kFewestTurnedTiles) {
+          return turned == 0 ? launch_turned<kInputs, 0, T>(f, t, ctx)
+                             : launch_turned<kInputs, kInputs - 1, T>(f, t, ctx);
+        }
+      }
+    }
     constexpr int64_t kOfWalk = kElementThreads * kWalked;  // elements
     return gpu::launch(walk_elements<T, kInputs, kOutputs, Function>,
                        {(n + kOfWalk - 1) / kOfWalk, kElementThreads}, ctx, f, p, walk, n);
