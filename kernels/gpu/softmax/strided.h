@@ -99,11 +99,12 @@ softmax_held(StridedRows<T, U, 2> p, uint32_t rows, int lanes) {
   for (int k = 0; k < kHeld; ++k) parts[k % 2] += exp_from(x[k], shift_of(top));
   sum.sum = parts[0] + parts[1];
   sum = lanes <= kMostOfWave ? merge_lanes(sum, lanes) : merge_block(sum, shared);
+  if (left <= 0) return;
   const typename Op::template Normalize<U> normalize(sum);
   U* out = p.out + at[1] + lane * p.strides[1];
 #pragma unroll
   for (int k = 0; k < kHeld; ++k, out += step) {
-    if ((kFull && left > 0) || k * lanes < left) *out = narrow<U>(normalize(x[k]));
+    if (kFull || k * lanes < left) *out = narrow<U>(normalize(x[k]));
   }
 }
 
