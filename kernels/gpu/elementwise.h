@@ -18,6 +18,7 @@
 #include "elementwise_shifted.h"
 #include "elementwise_turned.h"
 #include "gpu.h"
+#include "short_walk.h"
 #include "span.h"
 #include "walk.h"
 
@@ -128,17 +129,16 @@ constexpr int kWalked = 4;
 template <class T, int kInputs, int kOutputs, class Function>
 GPU_KERNEL(kElementThreads)
 walk_elements(Function f, Pointers<T, kInputs, kOutputs> p, Walk<kInputs + kOutputs> walk,
-              int64_t n) {
+              const GPU_CONSTANT ShortWalk<kInputs + kOutputs> short_walk, int64_t n) {
   const int64_t first = block_id() * kWalked * kElementThreads + thread_id();
-  const bool small = n <= UINT32_MAX;  // 32 bits divide faster
   int64_t at[kWalked][kInputs + kOutputs];
   T loaded[kWalked][kInputs];
 #pragma unroll
   for (int k = 0; k < kWalked; ++k) {
     const int64_t i = first + k * kElementThreads;
     if (i >= n) break;
-    if (small) {
-      walk.offsets(static_cast<uint32_t>(i), at[k]);
+    if (short_walk.rank > 0) {
+      short_walk.offsets(static_cast<uint32_t>(i), at[k]);
     } else {
       walk.template offsets<int64_t>(i, at[k]);
     }
@@ -223,7 +223,8 @@ struct Elementwise {
     }
     constexpr int64_t kOfWalk = kElementThreads * kWalked;  // elements
     return gpu::launch(walk_elements<T, kInputs, kOutputs, Function>,
-                       {(n + kOfWalk - 1) / kOfWalk, kElementThreads}, ctx, f, p, walk, n);
+                       {(n + kOfWalk - 1) / kOfWalk, kElementThreads}, ctx, f, p, walk,
+                       make_short(walk), n);
   }
 };
 
