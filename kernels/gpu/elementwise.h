@@ -2,7 +2,8 @@
 // go by packs, kPacks of each tensor in flight per thread; rows of whole packs, as half of a wider
 // tensor has them, by packs whose place is taken apart; rows that lie otherwise by
 // elementwise_shifted.h; an input of another order of dimensions than the result by
-// elementwise_turned.h; anything else so element by element. Bound: memory, each tensor once.
+// elementwise_turned.h; rows of elements that lie apart by elementwise_near.h; anything else so
+// element by element. Bound: memory, each tensor once.
 //
 // An op is a type with
 //   using Args; static constexpr int kInputs, kOutputs;
@@ -15,6 +16,7 @@
 
 #include <cstdint>
 
+#include "elementwise_near.h"
 #include "elementwise_shifted.h"
 #include "elementwise_turned.h"
 #include "gpu.h"
@@ -220,6 +222,10 @@ struct Elementwise {
                              : launch_turned<kInputs, kInputs - 1, T>(f, t, ctx);
         }
       }
+    }
+    if constexpr (kInputs == 2 && kOutputs == 1) {  // of one, they mostly are one row
+      NearRows<kTensors> near;
+      if (make_near(walk, &near)) return launch_near(f, p, near, ctx);
     }
     constexpr int64_t kOfWalk = kElementThreads * kWalked;  // elements
     return gpu::launch(walk_elements<T, kInputs, kOutputs, Function>,
