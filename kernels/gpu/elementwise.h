@@ -1,7 +1,9 @@
 // What elementwise ops share: tensors that are one run of memory, in whatever order of dimensions,
 // go by packs, kPacks of each tensor in flight per thread; rows of whole packs, as half of a wider
 // tensor has them, by packs whose place is taken apart; rows that lie otherwise by
-// elementwise_shifted.h; anything else so element by element. Bound: memory, each tensor once.
+// elementwise_shifted.h; an input of another order of dimensions than the result by
+// elementwise_turned.h; rows of elements that lie apart by elementwise_near.h; anything else so
+// element by element. Bound: memory, each tensor once.
 //
 // An op is a type with
 //   using Args; static constexpr int kInputs, kOutputs;
@@ -14,8 +16,11 @@
 
 #include <cstdint>
 
+#include "elementwise_near.h"
 #include "elementwise_shifted.h"
+#include "elementwise_turned.h"
 #include "gpu.h"
+#include "short_walk.h"
 #include "span.h"
 #include "walk.h"
 
@@ -126,17 +131,16 @@ constexpr int kWalked = 4;
 template <class T, int kInputs, int kOutputs, class Function>
 GPU_KERNEL(kElementThreads)
 walk_elements(Function f, Pointers<T, kInputs, kOutputs> p, Walk<kInputs + kOutputs> walk,
-              int64_t n) {
+              const GPU_CONSTANT ShortWalk<kInputs + kOutputs> short_walk, int64_t n) {
   const int64_t first = block_id() * kWalked * kElementThreads + thread_id();
-  const bool small = n <= UINT32_MAX;  // 32 bits divide faster
   int64_t at[kWalked][kInputs + kOutputs];
   T loaded[kWalked][kInputs];
 #pragma unroll
   for (int k = 0; k < kWalked; ++k) {
     const int64_t i = first + k * kElementThreads;
     if (i >= n) break;
-    if (small) {
-      walk.offsets(static_cast<uint32_t>(i), at[k]);
+    if (short_walk.rank > 0) {
+      short_walk.offsets(static_cast<uint32_t>(i), at[k]);
     } else {
       walk.template offsets<int64_t>(i, at[k]);
     }
@@ -208,9 +212,25 @@ struct Elementwise {
                          static_cast<uint32_t>(packs));
     }
     if (is_shifted(walk, p)) return launch_shifted(f, p, walk, ctx);
+    if constexpr (kInputs <= 2 && kOutputs == 1) {
+      int x;
+      const int turned = turned_input<T, kInputs, kOutputs>(walk, &x);
+      if (turned >= 0) {
+        const TurnedTiles t = make_turned(walk, x, turned, p);
+        if (tile_count(t.tiles) >= kFewestTurnedTiles) {
+          return turned == 0 ? launch_turned<kInputs, 0, T>(f, t, ctx)
+                             : launch_turned<kInputs, kInputs - 1, T>(f, t, ctx);
+        }
+      }
+    }
+    if constexpr (kInputs == 2 && kOutputs == 1) {  // of one, they mostly are one row
+      NearRows<kTensors> near;
+      if (make_near(walk, &near)) return launch_near(f, p, near, ctx);
+    }
     constexpr int64_t kOfWalk = kElementThreads * kWalked;  // elements
     return gpu::launch(walk_elements<T, kInputs, kOutputs, Function>,
-                       {(n + kOfWalk - 1) / kOfWalk, kElementThreads}, ctx, f, p, walk, n);
+                       {(n + kOfWalk - 1) / kOfWalk, kElementThreads}, ctx, f, p, walk,
+                       make_short(walk), n);
   }
 };
 

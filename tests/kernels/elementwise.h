@@ -71,6 +71,34 @@ inline std::vector<Layout> layouts() {
   return all;
 }
 
+// Large ones, src or grad in another order of dimensions than dst.
+inline std::vector<Layout> turned_layouts() {
+  std::vector<Layout> all;
+  all.push_back({"turned", {600, 528}, {1, 600}, {}, {}});
+  all.push_back({"turned result", {600, 528}, {}, {1, 600}, {1, 600}});
+  all.push_back({"turned gradient", {528, 600}, {}, {}, {1, 528}, true, 0, 1, false});
+  all.push_back({"turned both", {520, 600}, {1, 520}, {}, {1, 520}});
+  all.push_back({"turned unaligned", {600, 528}, {1, 600}, {}, {}, false, 1});
+  all.push_back({"turned odd", {601, 527}, {1, 601}, {}, {}});
+  all.push_back({"turned odd gradient", {527, 601}, {}, {}, {1, 527}, true, 3, 1, false});
+  all.push_back({"turned with gaps", {600, 528}, {1, 608}, {544, 1}, {536, 1}});
+  all.push_back({"turned with odd gaps", {600, 528}, {1, 609}, {533, 1}, {536, 1}});
+  all.push_back({"turned, expanded gradient", {600, 528}, {1, 600}, {}, {0, 0}});
+  all.push_back({"turned, expanded rows", {528, 600}, {1, 528}, {}, {0, 1}});
+  all.push_back({"turned, expanded columns", {600, 528}, {1, 600}, {}, {1, 0}});
+  const std::vector<int64_t> images = {3, 40, 48, 64}, odd = {3, 37, 51, 63};
+  const std::vector<int64_t> last = permuted_strides(images, {0, 2, 3, 1});
+  all.push_back({"turned images", images, last, {}, {}});
+  all.push_back({"turned gradient of images", images, last, last, {}, true, 0, 1, false});
+  all.push_back({"turned odd images", odd, permuted_strides(odd, {0, 2, 3, 1}), {}, {}});
+  const std::vector<int64_t> cube = {64, 70, 80}, heads = {5, 24, 40, 80};
+  all.push_back({"turned cube", cube, permuted_strides(cube, {2, 1, 0}), {}, {}});
+  all.push_back({"turned inside", cube, permuted_strides(cube, {1, 2, 0}), {}, {}});
+  all.push_back({"turned heads", heads, permuted_strides(heads, {3, 1, 0, 2}),
+                 permuted_strides(heads, {0, 2, 1, 3}), permuted_strides(heads, {2, 0, 1, 3})});
+  return all;
+}
+
 // Why this kernel must decline, or nullptr.
 inline const char* expected_reason(const polyops_kernel& kernel, int32_t dtype, bool dense) {
   const bool scalar = std::strcmp(kernel.isa, "scalar") == 0;

@@ -65,6 +65,9 @@ std::vector<Case> cases() {
       {"channels last from first", image, 1, {}, half_last},
       {"pixels", {2, 3, 4, 6}, 2, {}, {}},
       {"transposed", {30, 40}, 1, {1, 30}, {}},
+      {"every other element", {13, 2 * 450}, 1, {1800, 2}, {}},
+      {"every other of whole rows", {9, 2 * 512}, 1, {2048, 2}, {}, 1},
+      {"elements apart", {3, 5, 2 * 700}, 2, {22000, 4300, 3}, {7500, 1450, 2}},
       {"expanded", {6, 32}, 1, {0, 1}, {}},
   };
 }

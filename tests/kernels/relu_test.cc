@@ -2,6 +2,10 @@
 // zeros included.
 #include "reference/relu.h"
 
+#include <algorithm>
+#include <string>
+#include <vector>
+
 #include "elementwise.h"
 
 namespace polyops::testing {
@@ -60,8 +64,8 @@ void check_forward(const polyops_kernel& kernel, const Layout& layout, const Buf
   expect_same(both, expected);
 }
 
-TEST(Relu, EveryLayout) {
-  for (const Layout& layout : layouts()) {
+void check_forward(const std::vector<Layout>& layouts) {
+  for (const Layout& layout : layouts) {
     for (int32_t dtype : kFloatDtypes) {
       Buffer src(dtype, layout.sizes, layout.src, layout.offset);
       fill_with_specials(&src, 1);
@@ -73,6 +77,9 @@ TEST(Relu, EveryLayout) {
     }
   }
 }
+
+TEST(Relu, EveryLayout) { check_forward(layouts()); }
+TEST(Relu, Turned) { check_forward(turned_layouts()); }
 
 void check_all_of_16_bits(int32_t dtype) {
   Buffer src(dtype, {65536}), grad(dtype, {65536});
@@ -111,16 +118,32 @@ void check_backward(const polyops_kernel& kernel, const Layout& layout, double t
                                            grad.view(), src.view(), result.view()};
   if (!supports_and_launches(kernel, asked, args, layout.all_dense(), layout.threads)) return;
   expect_same(result, expected);
+  for (const Buffer* over : {&grad, &src}) {
+    const bool over_grad = over == &grad;
+    const std::vector<int64_t>& strides = over_grad ? layout.grad : layout.src;
+    if (std::count(strides.begin(), strides.end(), 0) > 0) continue;  // elements share memory
+    Buffer both(dtype, layout.sizes, strides, layout.offset);
+    both.fill([&](int64_t i) { return over->get(i); });
+    const polyops_relu_backward_args in_place = {sizeof args,
+                                                 0,
+                                                 threshold,
+                                                 over_grad ? both.view() : grad.view(),
+                                                 over_grad ? src.view() : both.view(),
+                                                 both.view()};
+    if (kernel.supports(&in_place) != nullptr) continue;
+    EXPECT_EQ(launch(kernel, &in_place, layout.threads), POLYOPS_OK);
+    expect_same(both, expected);
+  }
 }
 
-TEST(ReluBackward, EveryLayout) {
-  for (const Layout& layout : layouts()) {
+void check_backward(const std::vector<Layout>& layouts, const std::vector<double>& thresholds) {
+  for (const Layout& layout : layouts) {
     for (int32_t dtype : kFloatDtypes) {
       Buffer src(dtype, layout.sizes, layout.src, layout.offset);
       Buffer grad(dtype, layout.sizes, layout.grad, layout.offset * 7);
       fill_with_specials(&src, 1);
       grad.fill_normal(2);
-      for (double threshold : {0.0, 0.25}) {
+      for (double threshold : thresholds) {
         const Buffer expected = expected_gradient(grad, src, threshold);
         for (const polyops_kernel* kernel : kernels_of("relu_backward")) {
           check_backward(*kernel, layout, threshold, grad, src, expected);
@@ -129,6 +152,9 @@ TEST(ReluBackward, EveryLayout) {
     }
   }
 }
+
+TEST(ReluBackward, EveryLayout) { check_backward(layouts(), {0.0, 0.25}); }
+TEST(ReluBackward, Turned) { check_backward(turned_layouts(), {0.25}); }
 
 // The gradient passes as it is: NaN, infinities and the sign of zero. Over grad_dst, and over src.
 TEST(ReluBackward, InPlaceAndSpecialGradients) {

@@ -298,7 +298,8 @@ TEST(RmsNormBackward, AnySubsetOfTheGradients) {
   size_t turn = 0;
   for (const Case& c :
        {Case{"contiguous", {37, 65}, 1}, Case{"strided", {9, 65}, 1, {1, 9}, {}},
-        Case{"strided", {40, 33}, 1, {}, {1, 40}, 1}, Case{"contiguous", {200, 700}, 1}}) {
+        Case{"strided", {40, 33}, 1, {}, {1, 40}, 1}, Case{"contiguous", {200, 700}, 1},
+        Case{"strided", {200, 333}, 1, {1, 200}, {1, 201}}}) {  // copied
     for (const Wanted wanted : {Wanted{true, false}, Wanted{false, true}}) {
       check_backward(c, types_of_turn(turn), turn % 3 != 0, wanted);
       ++turn;

@@ -142,7 +142,10 @@ std::vector<Case> strided_cases() {
   for (int64_t n : {2, 9, 16, 17, 130, 700, 1024}) {  // turned over, tiles of each shape
     cases.push_back({"strided", {20, n}, 1, {1, 24}, {}, 0, true});
   }
-  cases.push_back({"strided", {20, 1025}, 1, {1, 20}, {}});  // longer
+  cases.push_back({"strided", {20, 1025}, 1, {1, 20}, {}});    // longer
+  for (int64_t n : {9, 512, 1000, 1024, 2048, 5000, 16384}) {  // held, by teams of each size
+    cases.push_back({"strided", {11, n}, 1, {2 * n, 2}, {}});
+  }
   cases.push_back(
       {"strided", {2, 3, 72, 50}, 3, {10800, 3600, 1, 72}, {11000, 3650, 50, 1}, 0, true});
   return cases;

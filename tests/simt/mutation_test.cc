@@ -12,6 +12,7 @@
 #include "kernels/harness.h"
 #include "mutation_case.h"
 #include "mutation_channels.h"
+#include "mutation_elements.h"
 #include "mutation_images.h"
 #include "mutation_index.h"
 #include "mutation_pools.h"
@@ -101,7 +102,7 @@ INSTANTIATE_TEST_SUITE_P(
                       avg_pool2d_backward, avg_pool3d, max_pool2d, max_pool2d_backward, max_pool3d,
                       max_pool3d_backward, adaptive_max_pool2d, adaptive_max_pool2d_backward,
                       upsample_bilinear2d, upsample_bilinear2d_backward, upsample_bicubic2d,
-                      upsample_bicubic2d_backward, scatter_add),
+                      upsample_bicubic2d_backward, scatter_add, relu_backward),
     [](const auto& info) { return std::string(info.param().op); });
 
 }  // namespace

@@ -178,6 +178,8 @@ int copy(const void* data, const polyops_context* ctx) {
 
 }  // namespace
 
+bool copy_takes(const polyops_copy_args& a) { return copy_supports(&a) == nullptr; }
+
 bool copy_turns(const polyops_copy_args& a) {
   if (copy_supports(&a) != nullptr) return false;
   return way_of(make_walk<2>({&a.src, &a.dst}), polyops_dtype_size(a.dst.dtype)) != Way::kRows;

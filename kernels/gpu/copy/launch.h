@@ -1,11 +1,13 @@
 // copy's kernels for other ops: cat of inputs that lie otherwise than their result, or whose rows
-// begin anywhere.
+// begin anywhere; norms of rows that are no run of memory.
 #ifndef POLYOPS_GPU_COPY_LAUNCH_H_
 #define POLYOPS_GPU_COPY_LAUNCH_H_
 
 #include "polyops/ops/copy.h"
 
 namespace polyops::gpu {
+
+bool copy_takes(const polyops_copy_args& a);
 
 // Whether copy takes it, and by another way than by rows.
 bool copy_turns(const polyops_copy_args& a);

@@ -18,6 +18,9 @@ template <class T>
 inline constexpr int kTileBits = sizeof(T) == 1 ? 7 : 8;
 template <class T>
 inline constexpr int kTileThreads = 1 << kTileBits<T>;
+// Of a tile's blocks along x.
+template <class T>
+inline constexpr int kMostWideBits = kTileBits<T> / 2 + 2;
 
 struct Tiles {
   const char* src;
@@ -83,9 +86,9 @@ inline int64_t source_bytes(const Walk<2>& walk, int64_t width) {
   return (last + 1) * width;
 }
 
-// x: its dimension in the walk.
+// x: its dimension in the walk. cut: rows of the result are written by their own packs.
 template <class T>
-Tiles make_tiles(const Walk<2>& walk, int x, const void* src, void* dst) {
+Tiles make_tiles(const Walk<2>& walk, int x, const void* src, void* dst, bool cut = true) {
   constexpr int64_t kWidth = sizeof(T);
   Tiles t = {};
   t.src = static_cast<const char*>(src);
@@ -109,7 +112,7 @@ Tiles make_tiles(const Walk<2>& walk, int x, const void* src, void* dst) {
   t.of_packs = from % 16 == 0 && t.x_size % kPack<T> == 0;
   t.to_packs = to % 16 == 0 && t.y_size % kPack<T> == 0;
   // Rows that begin anywhere take from the tile what their first whole pack begins with.
-  const int spare = to % 16 == 0 ? 0 : 1;
+  const int spare = cut && to % 16 != 0 ? 1 : 0;
   t.wide_bits = best_shape<T>(t.x_size, t.y_size, spare).wide_bits;
   t.owned = (kTileThreads<T> >> t.wide_bits) - spare;
   const uint32_t wide = uint32_t{kPack<T>} << t.wide_bits, high = kPack<T> * uint32_t(t.owned);

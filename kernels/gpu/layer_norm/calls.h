@@ -3,7 +3,7 @@
 #ifndef POLYOPS_GPU_LAYER_NORM_CALLS_H_
 #define POLYOPS_GPU_LAYER_NORM_CALLS_H_
 
-#include "backward_launch.h"
+#include "backward_copied.h"
 #include "forward_launch.h"
 
 namespace polyops::gpu {
@@ -73,6 +73,6 @@ const char* backward_contiguous_supports(const void* p) {
                          backward_contiguous_supports<Norm>, backward_scratch<Norm>,          \
                          backward_contiguous<Norm>),                                          \
       POLYOPS_GPU_KERNEL(op "_backward", op "_backward_strided", backward_supports<Norm>,     \
-                         backward_strided_scratch<Norm>, backward_anywhere<Norm>)
+                         backward_copied_scratch<Norm>, backward_copied<Norm>)
 
 #endif  // POLYOPS_GPU_LAYER_NORM_CALLS_H_

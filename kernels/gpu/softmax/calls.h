@@ -184,6 +184,16 @@ int turned(const void* data, const polyops_context* ctx) {
   });
 }
 
+template <class Op, class T, class U>
+int launch_held(const StridedRows<T, U, 2>& p, const polyops_context* ctx) {
+  const int lanes = holders_of(p.n), threads = lanes > kMostOfWave ? lanes : kHeldThreads;
+  const int64_t rows = p.walk.numel(), teams = threads / lanes;
+  const bool full = p.n == lanes * kHeld;
+  return gpu::launch(full ? softmax_held<Op, T, U, true> : softmax_held<Op, T, U, false>,
+                     {(rows + teams - 1) / teams, threads}, ctx, p, static_cast<uint32_t>(rows),
+                     lanes);
+}
+
 template <class Op, class Call>
 int strided(const void* data, const polyops_context* ctx) {
   const Call call(data);
@@ -195,6 +205,9 @@ int strided(const void* data, const polyops_context* ctx) {
     for (int t = 0; t < N; ++t) p.strides[t] = call.t[t]->strides[call.dim];
     for (int t = 0; t + 1 < N; ++t) p.in[t] = input<T>(call.t[t]);
     p.out = output<U>(call.t[N - 1]);
+    if constexpr (N == 2) {
+      if (is_held(p)) return launch_held<Op>(p, ctx);
+    }
     const int64_t threads = (p.n + 63) / 64 * int64_t{64};
     const LaunchShape shape = {
         p.walk.numel(), static_cast<int>(threads < kStridedThreads ? threads : kStridedThreads)};
