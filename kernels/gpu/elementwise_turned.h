@@ -3,7 +3,8 @@
 // shared memory, from where its elements lie next to each other to where the result's do; the
 // other input is read as the result is written. Whole packs of 16 aligned bytes on both sides, or
 // element by element, neighbouring lanes at neighbouring elements all the same. Bound: memory,
-// each tensor once.
+// each tensor once: on an H200 88 to 96 % of a copy's speed, 19 to 37 % without the tiles
+// (gradients of 32768x1536 elements).
 #ifndef POLYOPS_GPU_ELEMENTWISE_TURNED_H_
 #define POLYOPS_GPU_ELEMENTWISE_TURNED_H_
 
