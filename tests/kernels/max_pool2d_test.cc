@@ -14,7 +14,9 @@ std::vector<PoolCase> all_cases() {
   for (const PoolCase& c : dilated_cases()) cases.push_back(c);
   cases.push_back({{1, 270, 3, 4}, 3, 1, 1});
   cases.push_back({{2, 3, 9, 16}, 3, 2, 1});  // whole packs of columns, two to a word
-  cases.push_back({{1, 3, 7, 24}, 2, 2, 0});
+  cases.push_back({{2, 3, 10, 12}, 3, 2, 0, 1, true});
+  cases.push_back({{2, 3, 9, 16}, 3, 2, 0, 1, true});
+  cases.push_back({{1, 2, 8, 4}, 3, 2, 1});
   // Thirds of planes, several beside each other and one after the other.
   cases.push_back({{1, on_device() ? 1320 : 49, 3, 196}, 3, 1, 1});
   return cases;

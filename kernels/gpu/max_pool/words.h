@@ -26,9 +26,9 @@ namespace {
 
 // How a thread's columns lie, with those of its neighbours: words on the left, its own, on the
 // right.
-template <class C, int kWords_>
+template <class C, int kWords_, int kPadding_>
 struct Columns {
-  static constexpr int kPadding = (C::kSize - 1) / 2;
+  static constexpr int kPadding = kPadding_;
   static constexpr int kWords = kWords_;
   static constexpr int kLeft = kPadding > 0 ? 1 : 0;
   static constexpr int kRight = C::kSize - C::kStride > kPadding ? 1 : 0;
@@ -125,6 +125,7 @@ GPU_DEVICE void store_results(const Largest<T>& op, const T* src, int64_t dst, i
   if (Lay::kRight > 0 && column + 2 * Lay::kWords == axes.wide.in) {
     keys[2 * Lay::kAll - 2] = kNoKey;
   }
+  constexpr int kTogether = Lay::kResults < 4 ? Lay::kResults : 4;
   int places[Lay::kResults];
   T values[Lay::kResults];
 #pragma unroll
@@ -143,20 +144,21 @@ GPU_DEVICE void store_results(const Largest<T>& op, const T* src, int64_t dst, i
     values[j] = src[places[j]];
   }
 #pragma unroll
-  for (int j = 0; j < Lay::kResults; j += 4) {
-    const float four[4] = {widen(values[j]), widen(values[j + 1]), widen(values[j + 2]),
-                           widen(values[j + 3])};
-    const int at[4] = {places[j], places[j + 1], places[j + 2], places[j + 3]};
-    Tap<T, 4>::store(op.dst + dst + j, four);
+  for (int j = 0; j < Lay::kResults; j += kTogether) {
+    float some[kTogether];
+    int at[kTogether];
+#pragma unroll
+    for (int i = 0; i < kTogether; ++i) some[i] = widen(values[j + i]), at[i] = places[j + i];
+    Tap<T, kTogether>::store(op.dst + dst + j, some);
     store_indices(op.indices + dst + j, at);
   }
 }
 
 // kPlanes: frames are images of their own, each of which counts its places.
-template <class T, class C, int kWords, bool kPlanes>
+template <class T, class C, int kWords, bool kPlanes, int kPadding>
 GPU_KERNEL(kPoolThreads)
 volume_words(Largest<T> op, Grid grid, Division packs, Axes<Axis> axes) {
-  using Lay = Columns<C, kWords>;
+  using Lay = Columns<C, kWords, kPadding>;
   constexpr int kAll = Lay::kAll;
   constexpr int kKept = C::kDeepSize > C::kDeepStride ? C::kDeepSize - C::kDeepStride : 0;
   const Place at(grid, axes.deep.out);
@@ -216,35 +218,40 @@ volume_words(Largest<T> op, Grid grid, Division packs, Axes<Axis> axes) {
   }
 }
 
-template <class T, class C, int kWords, bool kPlanes>
+template <class T, class C, int kWords, bool kPlanes, int kPadding>
 int launch_words_of(const Largest<T>& op, const Images& images, const Axes<Axis>& axes,
                     const polyops_context* ctx) {
   constexpr int kKept = C::kDeepSize > C::kDeepStride ? C::kDeepSize - C::kDeepStride : 0;
   const int packs = axes.wide.in / (2 * kWords);
   const Grid grid =
       make_grid(ctx, images, 1, int64_t{packs} * axes.high.out, axes.deep.out, 1, kKept);
-  return gpu::launch(volume_words<T, C, kWords, kPlanes>, grid.shape(), ctx, op, grid,
+  return gpu::launch(volume_words<T, C, kWords, kPlanes, kPadding>, grid.shape(), ctx, op, grid,
                      Division(static_cast<uint32_t>(packs)), axes);
 }
 
 // Whether it was launched, and what that returned.
-template <class T, class C, bool kPlanes = false>
+template <class T, class C, bool kPlanes = false, int kPadding = (C::kSize - 1) / 2>
 bool launch_words(const Largest<T>& op, const Images& images, const Axes<Axis>& axes,
                   const polyops_context* ctx, int* status) {
-  constexpr int kPadding = (C::kSize - 1) / 2;
   const bool aligned = all_aligned(op.src, op.dst) && all_aligned(op.indices, nullptr);
   if (!aligned || axes.wide.padding != kPadding || axes.wide.in != axes.wide.out * C::kStride) {
     return false;
   }
   if (axes.wide.in % 8 == 0) {
-    *status = launch_words_of<T, C, 4, kPlanes>(op, images, axes, ctx);
+    *status = launch_words_of<T, C, 4, kPlanes, kPadding>(op, images, axes, ctx);
     return true;
+  }
+  if constexpr (kPlanes) {
+    if (axes.wide.in % 4 == 0) {
+      *status = launch_words_of<T, C, 2, kPlanes, kPadding>(op, images, axes, ctx);
+      return true;
+    }
   }
   return false;
 }
 
-// The same of planes of two dimensions: they are the frames of one volume. (Windows of 2 at stride 2
-// are 5 % faster through a block's memory, on a device of 132 multiprocessors.)
+// The same of planes of two dimensions: they are the frames of one volume. (Windows of 2 at stride
+// 2 are 5 % faster through a block's memory, on a device of 132 multiprocessors.)
 template <class T>
 bool launch_plane_words(const Largest<T>& op, const polyops_pool2d_window& window,
                         const Images& images, const Axis& high, const Axis& wide,
@@ -254,8 +261,9 @@ bool launch_plane_words(const Largest<T>& op, const polyops_pool2d_window& windo
   one.size[0] = one.stride[0] = one.dilation[0] = 1;
   const Axes<Axis> axes(Axis(images.count, images.count, one, 0, false), high, wide);
   const Images all = {1, 1};
-  return is_square(window, 3, 2) &&
-         launch_words<T, Cube<1, 1, 3, 2>, true>(op, all, axes, ctx, status);
+  using C = Cube<1, 1, 3, 2>;
+  return is_square(window, 3, 2) && (launch_words<T, C, true, 1>(op, all, axes, ctx, status) ||
+                                     launch_words<T, C, true, 0>(op, all, axes, ctx, status));
 }
 
 }  // namespace

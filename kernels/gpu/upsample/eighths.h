@@ -12,7 +12,7 @@ namespace {
 constexpr int kEighthThreads = 320;
 constexpr int kEighthTeams = 8;     // rows at a time
 constexpr int kEighthColumns = 38;  // of src in a block, by threads, which have two units more
-constexpr int kEighthRows = 8;      // of src in a block
+constexpr int kEighthRows = 9;      // of src in a block: with so many columns, one to a thread
 constexpr int kEighthTaps = 20;     // rows of the gradient that a row of src is made of
 
 // The first result whose position is that place, or beyond; of an axis of less than 2^18 results.
