@@ -146,8 +146,8 @@ GPU_DEVICE void store_sums(const ChannelResults& to, int32_t c, float product, f
 
 constexpr int kSumThreads = 512;  // so many that few rows are left to each
 
-// The workspace into results, launched while the kernel before it runs: a thread takes every so many rows of a channel, then a wave what
-// those of a channel have.
+// The workspace into results, launched while the kernel before it runs: a thread takes every so
+// many rows of a channel, then a wave what those of a channel have.
 template <class T>
 GPU_KERNEL(kSumThreads)
 channel_sums(const float* sums, int32_t rows, int32_t channels, ChannelResults to) {

@@ -183,9 +183,8 @@ group_gradient_held(GroupGradient<T> call, HeldUnits shape, int32_t rows, By by)
     return (int64_t{of} * all + held.first) * shape.pieces * kWide;
   };
   int64_t at = first_of(row);
-  open_team(team, [&] {
-    begin_group(held, held.units * shape.pieces, call.grad + at, call.src + at);
-  });
+  open_team(team,
+            [&] { begin_group(held, held.units * shape.pieces, call.grad + at, call.src + at); });
   int turn = 0;
   for (; row < rows; ++turn, row += step) {
     load_weights(call, held, shape, row);
