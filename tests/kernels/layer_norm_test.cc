@@ -345,6 +345,15 @@ TEST(LayerNormBackward, LongestRowsOfAClusterByTurns) {
   check_backward({"contiguous", {4, 16400}, 1}, kGpuTypes[0], true, {false, true, true});
 }
 
+// Whose sums of columns find room where the weight was, or where the packs were, as shared memory
+// has it.
+TEST(LayerNormBackward, LongestRowsOfABlock) {
+  if (!is_gpu()) return;
+  for (int64_t n : {12288, 16384}) {
+    check_backward({"contiguous", {7, n}, 1}, kGpuTypes[1], true, {true, true, true});
+  }
+}
+
 // Whose rstd squared is 0, or whose mean times rstd is beyond float32: rows of equal elements.
 TEST(LayerNormBackward, LargeElements) {
   if (!is_gpu()) return;

@@ -39,8 +39,9 @@ Result after(int status, std::initializer_list<const Buffer*> outputs) {
   return result;
 }
 
-Buffer random(const Sizes& sizes, uint32_t seed, const Sizes& strides = {}) {
-  Buffer buffer(POLYOPS_FLOAT32, sizes, strides);
+Buffer random(const Sizes& sizes, uint32_t seed, const Sizes& strides = {},
+              int32_t dtype = POLYOPS_FLOAT32) {
+  Buffer buffer(dtype, sizes, strides);
   buffer.fill_normal(seed);
   return buffer;
 }

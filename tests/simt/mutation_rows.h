@@ -93,14 +93,20 @@ Calls layer_norm() {
   return all;
 }
 
+// The last of 16 bits, whose sums of columns take the weight's place, too.
 Calls layer_norm_backward() {
   Calls all = {"layer_norm_backward", {}};
-  for (const Sizes& sizes : kRows) {
-    all.calls.push_back([sizes](const polyops_kernel& kernel) {
-      const Buffer grad = random(sizes, 1), src = random(sizes, 2), weight = random({sizes[1]}, 3);
-      const Buffer mean = random({sizes[0], 1}, 4), rstd = random({sizes[0], 1}, 5);
-      const Buffer grad_src(POLYOPS_FLOAT32, sizes);
-      const Buffer grad_weight(POLYOPS_FLOAT32, {sizes[1]}), grad_bias(POLYOPS_FLOAT32, {sizes[1]});
+  std::vector<std::pair<Sizes, int32_t>> rows;
+  for (const Sizes& sizes : kRows) rows.push_back({sizes, POLYOPS_FLOAT32});
+  rows.push_back({{2, 16384}, POLYOPS_BFLOAT16});
+  for (const auto& [sizes, dtype] : rows) {
+    all.calls.push_back([sizes, dtype](const polyops_kernel& kernel) {
+      const Sizes of_rows = {sizes[0], 1}, of_columns = {sizes[1]};
+      const Buffer grad = random(sizes, 1, {}, dtype), src = random(sizes, 2, {}, dtype);
+      const Buffer weight = random(of_columns, 3, {}, dtype);
+      const Buffer mean = random(of_rows, 4), rstd = random(of_rows, 5);
+      const Buffer grad_src(dtype, sizes);
+      const Buffer grad_weight(dtype, of_columns), grad_bias(dtype, of_columns);
       const polyops_layer_norm_backward_args args = {sizeof args,        1,
                                                      grad.view(),        src.view(),
                                                      mean.view(),        rstd.view(),

@@ -36,7 +36,7 @@ struct BackwardCall {
   float* sums;  // [blocks][grad_weight, grad_bias if any][stride]; null: none is wanted
   int64_t stride;
   Walk<3> rows;      // of grad, src, grad_src
-  uint32_t step[3];  // bytes from row to row, if that is all there is to it
+  uint32_t step[3];  // bytes from row to row, if all are aligned and that is all there is to it
   bool one_step;
   int32_t row_count, n;
   float inv_n;
@@ -115,10 +115,11 @@ struct ColumnSums {
   float ends[Norm::kParameters][kMostEnds<T>];
 };
 
-// In one instruction.
+// In one instruction; by way of an integer its loads and stores would be generic ones.
 template <class T>
 GPU_DEVICE T* in_row(T* first, uint32_t row, uint32_t step) {
-  return reinterpret_cast<T*>(reinterpret_cast<uintptr_t>(first) + uint64_t{row} * step);
+  char* const bytes = const_cast<char*>(reinterpret_cast<const char*>(first));
+  return reinterpret_cast<T*>(bytes + uint64_t{row} * step);
 }
 
 // A team's row, or none.
@@ -130,9 +131,10 @@ struct BackwardRow {
 
   // What follows its first `begin` elements; in[0] and in[1] become where those of grad and src
   // are.
+  template <bool kRagged>
   GPU_DEVICE void find(const BackwardCall<Norm, T, P>& call, int32_t begin, uint32_t row,
                        const T* (&in)[2]) {
-    if (call.one_step) {
+    if (!kRagged && call.one_step) {
       in[0] = in_row(call.grad + begin, row, call.step[0]);
       in[1] = in_row(call.src + begin, row, call.step[1]);
       out = in_row(call.grad_src + begin, row, call.step[2]);
@@ -155,7 +157,7 @@ struct BackwardRow {
                        int stage) {
     if (row >= end) return;
     const T* in[2];
-    find(call, begin, row, in);
+    find<kRagged>(call, begin, row, in);
     copy_rows<kRagged>(cut, in, lane, team, slots, stage);
   }
 };

@@ -88,6 +88,22 @@ Walk<3> backward_space(const Args& a, int begin, int end) {
   return make_walk<3>({&a.grad_dst, &a.src, out}, Order::kDimensions, begin, end);
 }
 
+// Of all three tensors.
+template <class Norm, class T, class P>
+bool is_aligned(const BackwardCall<Norm, T, P>& call) {
+  return !call.ragged && rows_aligned(call.rows, 2, call.grad_src, kPack<T>);
+}
+
+template <class Norm, class T, class P>
+void set_steps(BackwardCall<Norm, T, P>* call) {
+  call->one_step = call->rows.rank == 1 && is_aligned(*call);
+  for (int t = 0; t < 3; ++t) {
+    const int64_t bytes = call->rows.strides[t][0] * int64_t{sizeof(T)};
+    call->step[t] = static_cast<uint32_t>(bytes);
+    call->one_step = call->one_step && call->step[t] == bytes;
+  }
+}
+
 template <class Norm, class T, class P>
 BackwardCall<Norm, T, P> make_backward(const typename Norm::BackwardArgs& a, const Shape& shape,
                                        const polyops_context* ctx) {
@@ -110,21 +126,10 @@ BackwardCall<Norm, T, P> make_backward(const typename Norm::BackwardArgs& a, con
       0,
       0,
       {1, 1, 1, 1}};
-  call.one_step = call.rows.rank == 1;
-  for (int t = 0; t < 3; ++t) {
-    const int64_t bytes = call.rows.strides[t][0] * int64_t{sizeof(T)};
-    call.step[t] = static_cast<uint32_t>(bytes);
-    call.one_step = call.one_step && call.step[t] == bytes;
-  }
   call.ragged = shape.n % kPack<T> != 0 || !rows_aligned(call.rows, 0, a.grad_dst.data, kPack<T>) ||
                 !rows_aligned(call.rows, 1, a.src.data, kPack<T>);
+  set_steps(&call);
   return call;
-}
-
-// Of all three tensors.
-template <class Norm, class T, class P>
-bool is_aligned(const BackwardCall<Norm, T, P>& call) {
-  return !call.ragged && rows_aligned(call.rows, 2, call.grad_src, kPack<T>);
 }
 
 }  // namespace

@@ -12,21 +12,28 @@ namespace {
 
 // Of a lane's packs of a parameter; then, of ragged rows, its ends.
 constexpr int kPackWords = kBackwardPacks<float>;
-template <class Norm>
-constexpr int finish_words(bool ragged) {
-  return Norm::kParameters * (kPackWords + (ragged ? 1 : 0));
-}
+template <class Norm, bool kRagged>
+inline constexpr int kFinishWords = Norm::kParameters * (kPackWords + (kRagged ? 1 : 0));
 
 // Where the sums of a block's threads are, so many words each.
 struct ColumnPlaces {
   Words* memory;
   int of_thread;
 
+  GPU_DEVICE int of_group() const { return of_thread * kHalfWave; }  // of kHalfWave threads
   GPU_DEVICE Words* at(int thread, int word) const {
-    return memory + thread / kHalfWave * (of_thread * kHalfWave) + word * kHalfWave +
-           thread % kHalfWave;
+    return memory + thread / kHalfWave * of_group() + word * kHalfWave + thread % kHalfWave;
   }
 };
+
+template <int kCount>
+GPU_DEVICE Words words_at(const float (&x)[kCount], int j) {
+  return {{float_bits(x[j]), float_bits(x[j + 1]), float_bits(x[j + 2]), float_bits(x[j + 3])}};
+}
+GPU_DEVICE void add_words(const Words& x, float (&sum)[4]) {
+#pragma unroll
+  for (int j = 0; j < 4; ++j) sum[j] += float_of_bits(x.w[j]);
+}
 
 template <bool kRagged, class Norm, class T>
 GPU_DEVICE void put_columns(const ColumnSums<Norm, T>& columns, const Cut<T>& cut, int lane,
@@ -39,9 +46,8 @@ GPU_DEVICE void put_columns(const ColumnSums<Norm, T>& columns, const Cut<T>& cu
       if (lane + k * team >= cut.whole) break;
 #pragma unroll
       for (int j = 0; j < kPack<T>; j += 4) {
-        const float(&x)[kPack<T>] = columns.packs[i][k];
-        mine[(i * kPackWords + (k * kPack<T> + j) / 4) * kHalfWave] = {
-            {float_bits(x[j]), float_bits(x[j + 1]), float_bits(x[j + 2]), float_bits(x[j + 3])}};
+        mine[(i * kPackWords + (k * kPack<T> + j) / 4) * kHalfWave] =
+            words_at(columns.packs[i][k], j);
       }
     }
     if constexpr (kRagged) {
@@ -53,47 +59,70 @@ GPU_DEVICE void put_columns(const ColumnSums<Norm, T>& columns, const Cut<T>& cu
   }
 }
 
-// 4 columns of all teams to a thread.
-template <class Norm, class T>
-GPU_DEVICE void finish_packs(const Cut<T>& cut, int teams, int team, const ColumnPlaces& places,
-                             float* out, int64_t stride) {
-  constexpr int kParts = kPack<T> / 4;
-  const int groups = cut.whole * kParts;
-  for (int32_t i = thread_id(); i < Norm::kParameters * groups; i += block_threads()) {
-    const int parameter = i < groups ? 0 : 1;
-    const int in = i - parameter * groups;
-    const int part = in < cut.whole ? 0 : 1, at = in - part * cut.whole;
-    const int k = at / team, lane = at - k * team;
-    const int word = parameter * kPackWords + k * kParts + part;
+// Of the small teams of kHalfWave threads the sums become the first one's, each word of a lane by
+// one of those threads.
+template <class Norm, bool kRagged>
+GPU_DEVICE void merge_small_teams(int team, const ColumnPlaces& places) {
+  Words* const group = places.at(thread_id() - thread_id() % kHalfWave, 0);
+  const int in_group = thread_id() % kHalfWave;
+  const int lane = in_group % team, teams = kHalfWave / team;
+  wave_barrier();
+  for (int word = in_group / team; word < kFinishWords<Norm, kRagged>; word += teams) {
+    Words* const to = group + word * kHalfWave + lane;
     float sum[4] = {};
-#pragma unroll 8
-    for (int t = 0; t < teams; ++t) {
-      const Words x = *places.at(lane + t * team, word);
-#pragma unroll
-      for (int j = 0; j < 4; ++j) sum[j] += float_of_bits(x.w[j]);
+#pragma unroll 4
+    for (int t = 0; t < teams; ++t) add_words(to[t * team], sum);
+    *to = words_at(sum, 0);
+  }
+}
+
+// A team has some words of all lanes.
+template <bool kRagged, class Norm, class T>
+GPU_DEVICE void store_columns(const Cut<T>& cut, int teams, int lane, int team,
+                              const ColumnPlaces& places, float* out, int64_t stride) {
+  constexpr int kParts = kPack<T> / 4;
+  const int merged = team < kHalfWave ? kHalfWave / team : 1;  // teams
+  const int groups = team < kHalfWave ? 1 : team / kHalfWave, step = groups * places.of_group();
+  for (int word = thread_id() / team; word < kFinishWords<Norm, kRagged>; word += teams) {
+    const bool is_end = kRagged && word >= Norm::kParameters * kPackWords;
+    const int in = word % kPackWords, at = lane + in / kParts * team;
+    if (!is_end && at >= cut.whole) continue;
+    const Words* from = places.at(lane, word);
+    float sum[4] = {};
+#pragma unroll 4
+    for (int t = 0; t < teams; t += merged) {
+      add_words(*from, sum);
+      from += step;
     }
-    float* const to = out + parameter * stride + cut.of_pack(at) + part * 4;
+    if (is_end) {
+      float* const to = out + (word - Norm::kParameters * kPackWords) * stride;
+      for_each_end<kMostEnds<T>>(cut, lane, team, [&](int e, int column) { to[column] = sum[e]; });
+      continue;
+    }
+    float* const to = out + word / kPackWords * stride + cut.of_pack(at) + in % kParts * 4;
     if (cut.head % 4 == 0) {
-      store_words(to, pack<float>(sum));
+      store_words(to, words_at(sum, 0));
     } else {
 #pragma unroll
       for (int j = 0; j < 4; ++j) to[j] = sum[j];
     }
   }
 }
+
+// Of a block's only team, aligned: nobody else has any.
 template <class Norm, class T>
-GPU_DEVICE void finish_ends(const Cut<T>& cut, int teams, int team, const ColumnPlaces& places,
-                            float* out, int64_t stride) {
-  constexpr int kPlaces = 2 * kPack<T>;
-  for (int i = thread_id(); i < Norm::kParameters * kPlaces; i += block_threads()) {
-    const int parameter = i / kPlaces, place = i % kPlaces, at = cut.of_end(place);
-    if (at < 0) continue;
-    const int word = Norm::kParameters * kPackWords + parameter, end = place / team;
-    float sum = 0;
-    for (int t = 0; t < teams; ++t) {
-      sum += float_of_bits(places.at(place % team + t * team, word)->w[end]);
+GPU_DEVICE void store_own_columns(const ColumnSums<Norm, T>& columns, const Cut<T>& cut, int lane,
+                                  int team, float* out, int64_t stride) {
+#pragma unroll
+  for (int k = 0; k < kBackwardPacks<T>; ++k) {
+    const int at = lane + k * team;
+    if (at >= cut.whole) break;
+#pragma unroll
+    for (int i = 0; i < Norm::kParameters; ++i) {
+      float* const to = out + i * stride + cut.of_pack(at);
+#pragma unroll
+      for (int j = 0; j < kPack<T>; j += 4) store_words(to + j, words_at(columns.packs[i][k], j));
     }
-    out[parameter * stride + at] = sum;
   }
 }
 
@@ -105,18 +134,23 @@ GPU_DEVICE void finish_columns(const BackwardCall<Norm, T, P>& call,
                                int team, int64_t walker, int32_t begin, Words* memory, int before,
                                int of_thread) {
   if (call.sums == nullptr) return;
+  float* const out = call.sums + walker * Norm::kParameters * call.stride + begin;
+  const int teams = call.turns.teams;
+  if (!kRagged && teams == 1) {
+    store_own_columns(columns, cut, lane, team, out, call.stride);
+    return;
+  }
   wait_copies<0>();
-  constexpr int kWords = finish_words<Norm>(kRagged);
+  constexpr int kWords = kFinishWords<Norm, kRagged>;
   ColumnPlaces places = {memory + before, of_thread};
   if (of_thread < kWords) {
     places = {memory, kWords};
     barrier();
   }
   put_columns<kRagged>(columns, cut, lane, team, places);
+  if (team < kHalfWave) merge_small_teams<Norm, kRagged>(team, places);
   barrier();
-  float* const out = call.sums + walker * Norm::kParameters * call.stride + begin;
-  finish_packs<Norm>(cut, call.turns.teams, team, places, out, call.stride);
-  if constexpr (kRagged) finish_ends<Norm>(cut, call.turns.teams, team, places, out, call.stride);
+  store_columns<kRagged, Norm>(cut, teams, lane, team, places, out, call.stride);
 }
 
 }  // namespace

@@ -79,12 +79,14 @@ Walkers plan_walkers(BackwardCall<Norm, T, P>* call, int64_t n, int64_t rows, co
   call->staged = static_cast<int32_t>(packs_of(n, kPack<T>, !call->ragged));
   call->slots = kBackwardPacks<T> + (call->ragged ? ends_of<T>(w.team) : 0);
   const int64_t weight = call->staged * kPack<T> * int64_t{sizeof(P)};
+  const int64_t finish_words =
+      is_aligned(*call) ? kFinishWords<Norm, false> : kFinishWords<Norm, true>;
   Walkers best = w;
   const int64_t most = walk_teams<Norm>(rows, w.team, ctx);
   for (int64_t teams = most; teams > 0; teams -= most < 8 ? 1 : most / 8) {
     w.threads = static_cast<int>(round_up(teams * w.team, kWholeWaves));
     const int64_t stage = int64_t{call->slots} * 2 * 16 * w.threads;
-    const int64_t columns = int64_t{finish_words<Norm>(!is_aligned(*call))} * 16 * w.threads;
+    const int64_t columns = finish_words * 16 * w.threads;
     w.blocks = walkers_of(w.threads <= few.threads ? few : kBackwardMost, w.threads);
     for (; w.blocks > 0; --w.blocks) {
       const int64_t room = shared_each(ctx, w.blocks) - kBackwardBesides<Norm> - weight;
@@ -144,7 +146,7 @@ Walkers plan_sections(BackwardCall<Norm, T, P>* call, int64_t n, const polyops_c
   w.stages = 1;
   call->staged = static_cast<int32_t>(n / kPack<T>);
   w.bytes = call->staged * kPack<T> * int64_t{sizeof(P)} + Ring<T>::kWords * 16 * w.threads;
-  static_assert(Ring<T>::kWords >= finish_words<Norm>(false));
+  static_assert(Ring<T>::kWords >= kFinishWords<Norm, false>);
   w.blocks = walkers_of(kBackwardMost, w.threads);
   while (w.blocks > 0 && shared_each(ctx, w.blocks) - kBackwardBesides<Norm> < w.bytes) --w.blocks;
   return w;

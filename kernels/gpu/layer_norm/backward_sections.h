@@ -77,7 +77,6 @@ backward_sections(BackwardCall<Norm, T, P> call, int32_t elements) {
   GPU_SHARED(Mailbox, box, 1);
   GPU_SHARED(float, tables, 2 * Norm::kSums * kMostCluster);
   GPU_DYNAMIC_SHARED(Words, memory);
-  let_later_begin();
   const Turns& turns = call.turns;
   const int lane = thread_id(), team = block_threads();
   const Section section = section_of_cluster(elements, call.n);
@@ -95,13 +94,13 @@ backward_sections(BackwardCall<Norm, T, P> call, int32_t elements) {
   weights.stage_later();
   close_copies();
   if (begin < rows) {
-    row.find(call, section.begin, begin, in);
+    row.template find<false>(call, section.begin, begin, in);
 #pragma unroll
     for (int q = 0; q < kQuarters; ++q) ring.copy(cut, in, q, 0, q);
   }
   close_copies();
   if (begin + step < rows) {
-    next.find(call, section.begin, begin + step, in);
+    next.template find<false>(call, section.begin, begin + step, in);
 #pragma unroll
     for (int q = kQuarters; q < ring.kPlaces; ++q) ring.copy(cut, in, q - kQuarters, 0, q);
   }
@@ -123,7 +122,7 @@ backward_sections(BackwardCall<Norm, T, P> call, int32_t elements) {
     }
     const bool has_next = begin < rows;
     const bool has_later = begin + step < rows;
-    if (has_later) later.find(call, section.begin, begin + step, in_later);
+    if (has_later) later.template find<false>(call, section.begin, begin + step, in_later);
     const Gradient<Norm> gradient(normal, sums, call.inv_n);
 #pragma unroll
     for (int q = 0; q < kQuarters; ++q) {
@@ -144,6 +143,7 @@ backward_sections(BackwardCall<Norm, T, P> call, int32_t elements) {
     for (int i = 0; i < 2; ++i) in[i] = in_later[i];
     first = ring.round(first + kQuarters);
   }
+  let_later_begin();
   finish_columns<false>(call, columns, cut, lane, team, walker, section.begin, memory,
                         weights.words(), ring.kWords);
 }

@@ -50,9 +50,17 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
   const Slots<T> slots(memory + weights.words(), kRagged ? call.slots : kBackwardPacks<T>, stages);
   ColumnSums<Norm, T> columns = {};
   BackwardRow<Norm, T, P> row = {};
+  if constexpr (kRagged) {
+    weights.stage_later();
+    close_copies();
+  }
   row.template open<kRagged>(call, section.begin, begin + mine, end, cut, lane, team, slots, 0);
-  weights.stage_later();
+  if constexpr (!kRagged) weights.stage_later();
   close_copies();
+  if constexpr (kRagged) {
+    wait_copies<1>();
+    barrier();
+  }
   ClusterTable<Norm::kSums> table = {box, tables};
   if constexpr (kCluster) {
     open_mailbox(box);
@@ -71,7 +79,7 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
     } else {
       wait_copies<0>();
     }
-    if (turn == 0) barrier();  // the weight is there
+    if (!kRagged && turn == 0) barrier();  // the weight is there
     const Normal<Norm> normal(call, row);
     float sums[Norm::kSums] = {};
     if (ours) {
