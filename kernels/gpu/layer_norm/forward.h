@@ -79,9 +79,40 @@ GPU_DEVICE void normalize(const Words& x, const Moments& m,
   }
 }
 
-// Of packs first, first + step, ... kQuick: their parameters are all in shared memory, and dst lies
-// as src does.
-template <class Norm, bool kQuick, class T, class P, int kPacks>
+// Of packs first, first + step, ... of which all parameters are in shared memory, and dst lies as
+// src does. kAhead: those of a pack are read while the one before it is computed.
+template <bool kAhead, class Norm, class T, class P, int kPacks>
+GPU_DEVICE void store_packs_quick(const Words (&x)[kPacks], const Moments& m,
+                                  const ParametersOf<Norm, T, P>& parameters, T* dst,
+                                  const Cut<T>& cut, int first, int step) {
+  using Given = ParametersOf<Norm, T, P>;
+  const int live = cut.whole - first;
+  const Words* from = parameters.memory + first + (cut.shift != 0);
+  T* to = dst + cut.of_pack(first);
+  constexpr int kBuffers = kAhead ? 2 : 1;
+  Words raw[kBuffers][Norm::kParameters][Given::kParts];
+  if (kAhead && live > 0) parameters.fetch_raw(from, raw[0]);
+#pragma unroll
+  for (int k = 0; k < kPacks; ++k) {
+    if (k * step >= live) break;
+    if constexpr (!kAhead) parameters.fetch_raw(from, raw[0]);
+    from += step;
+    if (kAhead && k + 1 < kPacks && (k + 1) * step < live) {
+      parameters.fetch_raw(from, raw[(k + 1) % kBuffers]);
+    }
+    float y[kPack<T>], parameter[Norm::kParameters][kPack<T>];
+#pragma unroll
+    for (int which = 0; which < Norm::kParameters; ++which) {
+      Given::unpack_all(raw[k % kBuffers][which], parameter[which]);
+    }
+    normalize<Norm, T>(x[k], m, parameter, y);
+    store_words(to, pack<T>(y));
+    to += step * kPack<T>;
+  }
+}
+
+// The same wherever parameters and dst are.
+template <class Norm, class T, class P, int kPacks>
 GPU_DEVICE void store_packs(const Words (&x)[kPacks], const Moments& m,
                             const ParametersOf<Norm, T, P>& parameters, T* dst, const Cut<T>& cut,
                             int first, int step) {
@@ -94,26 +125,22 @@ GPU_DEVICE void store_packs(const Words (&x)[kPacks], const Moments& m,
     float y[kPack<T>], parameter[Norm::kParameters][kPack<T>];
 #pragma unroll
     for (int which = 0; which < Norm::kParameters; ++which) {
-      if constexpr (kQuick) {
-        parameters.fetch(which, pack, parameter[which]);
-      } else {
-        parameters.load(which, grid, forgotten(pack), parameter[which]);
-      }
+      parameters.load(which, grid, forgotten(pack), parameter[which]);
     }
     normalize<Norm, T>(x[k], m, parameter, y);
-    store_pack(cut, dst, kQuick || cut.fits(dst), at, y);
+    store_pack(cut, dst, cut.fits(dst), at, y);
   }
 }
 
-template <class Norm, class T, class P, int kPacks>
+template <class Norm, bool kAhead = false, class T, class P, int kPacks>
 GPU_DEVICE void store_chunk(const Words (&x)[kPacks], const Moments& m,
                             const ParametersOf<Norm, T, P>& parameters, T* dst, const Cut<T>& cut,
                             int first, int step) {
   const Grid grid = {cut.n, cut.shift, kPack<T>};
   if (cut.fits(dst) && cut.whole + (cut.shift != 0) <= parameters.here(grid)) {
-    store_packs<Norm, true>(x, m, parameters, dst, cut, first, step);
+    store_packs_quick<kAhead, Norm>(x, m, parameters, dst, cut, first, step);
   } else {
-    store_packs<Norm, false>(x, m, parameters, dst, cut, first, step);
+    store_packs<Norm>(x, m, parameters, dst, cut, first, step);
   }
 }
 

@@ -82,7 +82,7 @@ forward_cluster(ForwardCall<Norm, T, P> call, int32_t elements) {
       barrier();
     }
     if (lane == 0 && section.begin == 0) store_moments(call, this_row, m);
-    store_chunk<Norm>(x.packs, m, parameters, dst, of.cut, lane, team);
+    store_chunk<Norm, sizeof(P) == sizeof(T)>(x.packs, m, parameters, dst, of.cut, lane, team);
     store_ends<Norm>(x, m, parameters, dst, of);
   }
 }

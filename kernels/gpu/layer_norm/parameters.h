@@ -96,6 +96,14 @@ struct Parameters {
   // How many packs of a row cut so are in memory.
   GPU_DEVICE int32_t here(const Grid& of) const { return of.shift == grid.shift ? staged : 0; }
 
+  // Of a pack of those in memory, the first 16 bytes of whose first parameter are there.
+  GPU_DEVICE void fetch_raw(const Words* first, Words (&words)[kCount][kParts]) const {
+#pragma unroll
+    for (int which = 0; which < kCount; ++which) {
+#pragma unroll
+      for (int i = 0; i < kParts; ++i) words[which][i] = first[place(which, i, 0)];
+    }
+  }
   // Of that pack of the grid, one of those in memory.
   GPU_DEVICE void fetch(int which, int32_t pack, float (&x)[kPack<T>]) const {
     Words words[kParts];
