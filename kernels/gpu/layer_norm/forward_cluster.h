@@ -78,7 +78,7 @@ forward_cluster(ForwardCall<Norm, T, P> call, int32_t elements) {
     const Moments m = row_moments<Norm>(&x, of, true, shared + turn % 2 * 2 * kMomentsShared,
                                         call.inv_n, call.eps, whole_row);
     if (turn == 0) {
-      parameters.stage();
+      parameters.template stage<2>();
       barrier();
     }
     if (lane == 0 && section.begin == 0) store_moments(call, this_row, m);

@@ -60,8 +60,18 @@ struct Parameters {
     return (which * kParts + part) * staged + pack;
   }
 
-  // By all threads of the block; a barrier follows.
+  // By all threads of the block; a barrier follows. kAtOnce: packs' loads at a time, for which few
+  // threads, as of a row of 64 lanes, wait as often.
+  template <int kAtOnce = 1>
   GPU_DEVICE void stage() const {
+    if constexpr (kParts == 1 && kAtOnce > 1) {
+#pragma unroll 1
+      for (int32_t first = thread_id(); first < staged; first += kAtOnce * block_threads()) {
+#pragma unroll
+        for (int which = 0; which < kCount; ++which) stage_some<kAtOnce>(which, first);
+      }
+      return;
+    }
 #pragma unroll 1
     for (int32_t pack = thread_id(); pack < staged; pack += block_threads()) {
 #pragma unroll
@@ -71,6 +81,25 @@ struct Parameters {
 #pragma unroll
         for (int i = 0; i < kParts; ++i) memory[place(which, i, pack)] = words[i];
       }
+    }
+  }
+
+  // Packs first, first + the block's threads, ... of one of them.
+  template <int kAtOnce>
+  GPU_DEVICE void stage_some(int which, int32_t first) const {
+    const int32_t step = block_threads();
+    Words words[kAtOnce];
+    if (given[which] != nullptr) {
+      load_window(Window<P, kPack<P>>(given[which], grid), first, step, words);
+    } else {
+      const uint32_t bits = fill_bits<P>(which == 0 ? 1.0f : -0.0f);
+#pragma unroll
+      for (int k = 0; k < kAtOnce; ++k) words[k] = {{bits, bits, bits, bits}};
+    }
+#pragma unroll
+    for (int k = 0; k < kAtOnce; ++k) {
+      const int32_t pack = first + k * step;
+      if (pack < staged) memory[place(which, 0, pack)] = words[k];
     }
   }
 
