@@ -120,7 +120,7 @@ TEST(BatchNorm, HardChannels) {
 
 // More channels than clusters find room at a time, and such as are too large for a cluster's.
 TEST(BatchNorm, ChannelAfterChannel) {
-  for (const Case& c : {Case{4, 5, 4700}, Case{3, 2, 56000}, Case{2, 5, 40000}}) {
+  for (const Case& c : {Case{4, 5, 4700}, Case{3, 2, 56000}}) {
     Buffer src(POLYOPS_FLOAT32, c.sizes());
     fill_hard(&src, [&](int64_t i) { return c.channel(i); });
     check_forward(c, kTypes[0], src, true, true);
