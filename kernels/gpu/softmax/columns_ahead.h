@@ -8,8 +8,8 @@
 namespace polyops::gpu {
 namespace {
 
-constexpr int kAheadThreads = 512;  // of which a multiprocessor has two, of blocks of 256 four
-constexpr int kAheadBlocks = 2;
+constexpr int kAheadThreads = 256;
+constexpr int kAheadBlocks = 4;  // of a multiprocessor
 // Parts of its waves and of its cluster's blocks of at most 64 columns, and what they come to.
 constexpr int kAheadColumns = 64, kAheadParts = (kAheadThreads / 32 + 16) * kAheadColumns;
 
@@ -23,9 +23,9 @@ GPU_DEVICE void rows_later(const T* column, int64_t stride, const Place<N>& plac
   for (int k = 0; k < kRows; ++k) {
     if (k * place.down >= rows) break;
     if constexpr (sizeof(*to) == 16) {
-      copy_16_later(to + k * block_threads(), p);
+      copy_16_later(to + k * kAheadThreads, p);
     } else {
-      copy_8_later(to + k * block_threads(), p);
+      copy_8_later(to + k * kAheadThreads, p);
     }
     p += place.down * stride;
   }
@@ -38,7 +38,7 @@ GPU_DEVICE void take_rows(const Place<N>& place, const Piece<T, kWide>* from, fl
 #pragma unroll
   for (int k = 0; k < kRows; ++k) {
     x[k].fill(fill);
-    if (k * place.down < rows) x[k] = from[k * block_threads()];
+    if (k * place.down < rows) x[k] = from[k * kAheadThreads];
   }
 }
 
@@ -101,7 +101,7 @@ softmax_backward_columns_ahead(BackwardTiles<T, U> p, uint32_t tiles) {
   GPU_SHARED(float, shared, kAheadParts + kAheadColumns);
   GPU_DYNAMIC_SHARED(P, ahead);
   P* const grads = ahead + thread_id();
-  P* const ys = grads + kRows * block_threads();
+  P* const ys = grads + kRows * kAheadThreads;
   AheadTurn turn(tiles);
   Place<3> place(p.tiles, 4, turn.tile);
   rows_later<T, 4, kRows>(p.grad + place.at[0], p.tiles.strides[0], place, grads);
@@ -136,10 +136,8 @@ inline uint32_t tile_count(const LaunchShape& shape) {
 template <class Kernel>
 LaunchShape ahead_shape(Kernel kernel, LaunchShape shape, const ColumnNeeds& needs,
                         const polyops_context* ctx) {
-  if (shape.cluster == 1 || shape.threads > kAheadThreads) return {};
-  shape.shared_bytes = static_cast<size_t>(shape.threads) * needs.rows * needs.bytes;
-  constexpr int64_t kDeclared = (kAheadParts + kAheadColumns) * sizeof(MaxSum);
-  if (static_cast<int64_t>(shape.shared_bytes) + kDeclared > most_shared(ctx)) return {};
+  if (shape.cluster == 1 || shape.threads != kAheadThreads) return {};
+  shape.shared_bytes = size_t{kAheadThreads} * needs.rows * needs.bytes;
   const int64_t clusters = clusters_at_a_time(kernel, shape, ctx);
   if (clusters >= tile_count(shape)) return {};
   shape.blocks = clusters * shape.cluster;
