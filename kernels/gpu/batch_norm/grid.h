@@ -133,25 +133,17 @@ GPU_DEVICE void put_grid_line(const F& line, float* lines, int columns, int colu
   }
 }
 
-// All results: first of what there is no room for. Where one tensor is read (two leave no registers
-// for it), some of the held ones while a batch of those is under way.
+// All results: first of what there is no room for.
 template <class T, int kInputs, class F>
 GPU_DEVICE void store_grid(const GridColumns& grid, const GridShare<T>& share,
                            const RunPointers<T, kInputs>& p, const F (&f)[kPack<T>]) {
-  int32_t stored = 0;
-  const auto store_held = [&](int32_t to) {
-    const int32_t end = to < share.held ? to : share.held;
-    share.template for_each_held<kInputs>(grid, stored, end, [&](int32_t k, const auto& batch) {
-      map_batch(f, p.out + share.first + k * share.stride, share.stride, batch);
-    });
-    stored = end;
-  };
   for_each_batch<kGridRows / kInputs, true>(grid.of, share.rest, p.in,
                                             [&](int64_t at, int64_t stride, const auto& batch) {
-                                              if (kInputs == 1) store_held(stored + kGridBatch);
                                               map_batch(f, p.out + at, stride, batch);
                                             });
-  store_held(share.held);
+  share.template for_each_held<kInputs>(grid, 0, share.held, [&](int32_t k, const auto& batch) {
+    map_batch(f, p.out + share.first + k * share.stride, share.stride, batch);
+  });
 }
 
 template <int kValues, int kWidth>
