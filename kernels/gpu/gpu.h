@@ -75,8 +75,7 @@
 //   open_blocks(count, opens)   before the first of those turns, by all threads of the grid;
 //                               `opens`: in one of the blocks that count there
 //   await_blocks(count)         after open_blocks(): until one of others has come to its first
-//   turn,
-//                               for the sake of time alone: nothing it has stored is seen
+//                               turn, for the sake of time alone: nothing it has stored is seen
 //   most_cluster(ctx)           blocks that a cluster may have; 1: there are none
 //   clusters_at_a_time(kernel, shape, ctx)    how many of such a launch run at the same time: of a
 //                               device's multiprocessors some are in no cluster

@@ -251,6 +251,7 @@ def test_the_very_first_call_can_be_captured() -> None:
 CAPTURED = """
 import json, torch, polyops
 polyops._C.set_gate(False)
+torch.manual_seed(0)
 aten, bf16 = torch.ops.aten, torch.bfloat16
 image = torch.randn(32, 64, 56, 56, device="cuda", dtype=bf16)
 image = image.to(memory_format=torch.channels_last)
@@ -272,7 +273,7 @@ calls = {
         rows, rows, [1024], mean, rstd, one, one, [True, True, True]),
     "group_norm": lambda: aten.native_group_norm(image.contiguous(), scale.to(bf16), None, 32, 64,
                                                  56 * 56, 4, 1e-5),
-    "embedding": lambda: aten.embedding_dense_backward(rows, places, 500, -1, False),
+    "embedding": lambda of=rows: aten.embedding_dense_backward(of, places, 500, -1, False),
     "index_add": lambda: aten.index_add(spots, 0, places, rows),
     "cumsum": lambda: aten.cumsum(long, -1),
     "linalg_vector_norm": lambda: aten.linalg_vector_norm(long),
@@ -289,7 +290,8 @@ for name, call in calls.items():
         graph.replay()
     torch.cuda.synchronize()
     with polyops.disable():
-        stock = call()
+        # Stock's sums of bfloat16 are further from the exact ones than the bound.
+        stock = call(rows.float()) if name == "embedding" else call()
     pairs = zip(*([t] if isinstance(t, torch.Tensor) else t for t in (ours, stock)))
     errors = [(a.float() - b.float()).abs().max() / b.abs().max().clamp(min=1) for a, b in pairs]
     off[name] = [hits, max(errors).item()]

@@ -22,6 +22,7 @@ struct ByTeam {
   uint32_t* counts;
   int32_t blocks;  // of a team
   int32_t turns;   // at most
+  int32_t early;   // teams that begin at once
 };
 constexpr int kTeamValues = 4;
 
@@ -84,13 +85,10 @@ struct WalkTeam<kValues, ByTeam> {
   GPU_DEVICE int rank() const { return static_cast<int>(block_id() - number * by.blocks); }
   GPU_DEVICE void open() const {}
   GPU_DEVICE void opened() const { open_blocks(by.counts + number, rank() == 0); }
-  // The second half of the teams begins when the first half has its first channels: from then on
-  // some load and store where others wait for each other.
-  GPU_DEVICE int early_teams() const {
-    return static_cast<int>((grid_blocks() / by.blocks + 1) / 2);
-  }
-  GPU_DEVICE bool is_late() const { return number >= early_teams(); }
-  GPU_DEVICE void await_early() const { await_blocks(by.counts + number - early_teams()); }
+  // A late team begins when a block of an early one has what it holds of its first channel: from
+  // then on some load and store where others wait for each other.
+  GPU_DEVICE bool is_late() const { return number >= by.early; }
+  GPU_DEVICE void await_early() const { await_blocks(by.counts + number - by.early); }
   // The blocks of a team wait for each other.
   GPU_DEVICE void meet() { blocks_barrier(by.counts + number, turn++, by.blocks); }
   GPU_DEVICE float* said(int of_turn, int block) const {

@@ -34,7 +34,7 @@ forward_ragged(ForwardCall<Norm, T, P> call, int team, int rounds) {
   const Share<T> of(Cut<T>(first, call.n), lane, team, rounds);
   const ParametersOf<Norm, T, P> parameters = parameters_of(call, {0, call.n}, first, memory);
   NextRow<T, kRowPacks> next(memory + parameters.words());
-  next.open(call, 0, begin + mine, of);
+  if (begin + mine < rows) next.open(call, 0, begin + mine, of);
 #pragma unroll 1
   for (int turn = 0; begin < rows; ++turn) {
     const uint32_t row = begin + mine;
