@@ -206,12 +206,6 @@ GPU_DEVICE void copy_16_later(void* to, const void* from) {
                "l"(__cvta_generic_to_global(from))
                : "memory");
 }
-GPU_DEVICE void copy_8_later(void* to, const void* from) {
-  const auto shared = static_cast<uint32_t>(__cvta_generic_to_shared(to));
-  asm volatile("cp.async.ca.shared.global [%0], [%1], 8;" ::"r"(shared),
-               "l"(__cvta_generic_to_global(from))
-               : "memory");
-}
 GPU_DEVICE void close_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int kBut>
 GPU_DEVICE void wait_copies() {

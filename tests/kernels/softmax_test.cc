@@ -117,9 +117,6 @@ std::vector<Case> column_cases() {
   cases.push_back({"inner", {2, 30, 264}, 1});
   cases.push_back({"inner", {2, 4, 1032}, 1});
   cases.push_back({"inner", {1, 900, 40}, 1});  // of a cluster, tiles of 128 bytes
-  // Clusters that go from tile to tile.
-  cases.push_back({"inner", {3, 900, 40}, 1});
-  cases.push_back({"inner", {2, 3, 601, 20}, 2, {40000, 13000, 20, 1}, {}, 8});
   if (has_threads()) cases.push_back({"inner", {40, 33, 100}, 1});
   cases.push_back({"inner", {3, 7, 2, 3, 5}, 1});
   cases.push_back({"inner", {6, 40}, 0, {0, 1}, {}});        // expanded along dim

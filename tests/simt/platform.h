@@ -124,9 +124,6 @@ inline void forget_bits(uint32_t*) {}
 inline void copy_16_later(void* to, const void* from) {
   std::memcpy(std::assume_aligned<16>(to), std::assume_aligned<16>(from), 16);
 }
-inline void copy_8_later(void* to, const void* from) {
-  std::memcpy(std::assume_aligned<8>(to), std::assume_aligned<8>(from), 8);
-}
 inline void close_copies() {}
 template <int kBut>
 void wait_copies() {}

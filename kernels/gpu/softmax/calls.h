@@ -4,7 +4,6 @@
 #define POLYOPS_GPU_SOFTMAX_CALLS_H_
 
 #include "cluster.h"
-#include "columns_ahead.h"
 #include "columns_kernels.h"
 #include "op.h"
 #include "polyops/ops/softmax.h"
@@ -148,20 +147,10 @@ int launch_columns(const Call& call, const polyops_context* ctx) {
   const LaunchShape shape = choose_tile(walk_columns(call.t, call.dim), ctx, kNeeds, &tiles);
   if constexpr (N == 2) {
     const ForwardTiles<T, U> p = {input<T>(call.t[0]), output<U>(call.t[1]), tiles};
-    if constexpr (kWide == 4) {
-      const auto ahead = softmax_columns_ahead<Op, T, U>;
-      const LaunchShape on = ahead_shape(ahead, shape, kNeeds, ctx);
-      if (on.blocks > 0) return gpu::launch(ahead, on, ctx, p, tile_count(shape));
-    }
     return gpu::launch(softmax_columns<Op, T, U, kWide>, shape, ctx, p);
   } else {
     const BackwardTiles<T, U> p = {input<T>(call.t[0]), input<T>(call.t[1]), output<U>(call.t[2]),
                                    tiles};
-    if constexpr (kWide == 4) {
-      const auto ahead = softmax_backward_columns_ahead<Op, T, U>;
-      const LaunchShape on = ahead_shape(ahead, shape, kNeeds, ctx);
-      if (on.blocks > 0) return gpu::launch(ahead, on, ctx, p, tile_count(shape));
-    }
     return gpu::launch(softmax_backward_columns<Op, T, U, kWide>, shape, ctx, p);
   }
 }

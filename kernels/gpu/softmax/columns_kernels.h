@@ -99,7 +99,7 @@ softmax_columns(ForwardTiles<T, U> p) {
     if (begin + chunk >= place.end) break;
     park.keep(c, 0, x);
   }
-  merge_columns(place, blocks, shared, shared, sum);
+  merge_columns(place, blocks, shared, sum);
   using Normalize = typename Op::template Normalize<U>;
   Normalize normalize[kWide];
 #pragma unroll
@@ -118,38 +118,6 @@ softmax_columns(ForwardTiles<T, U> p) {
 
 template <class T, int kWide>
 inline constexpr int kGradientRows = kColumnRows<T, kWide> / 2;
-
-template <class Op, class T, int kWide, int kRows>
-GPU_DEVICE void add_terms(const Piece<T, kWide> (&grad)[kRows], const Piece<T, kWide> (&y)[kRows],
-                          float (&sum)[kWide]) {
-#pragma unroll
-  for (int k = 0; k < kRows; ++k) {
-    float g[kWide], v[kWide];
-    grad[k].get(g);
-    y[k].get(v);
-#pragma unroll
-    for (int j = 0; j < kWide; ++j) sum[j] = Op::add_term(sum[j], g[j], v[j]);
-  }
-}
-
-template <class Op, class T, class U, int kWide, int kRows, int N>
-GPU_DEVICE void store_gradients(const Piece<T, kWide> (&grad)[kRows],
-                                const Piece<T, kWide> (&y)[kRows], const float (&sum)[kWide],
-                                const Place<N>& place, int begin, U* column, int64_t stride) {
-  const int row = begin + place.first, rows = place.inside ? place.end - row : 0;
-  U* to = column + row * stride;
-#pragma unroll
-  for (int k = 0; k < kRows; ++k) {
-    if (k * place.down >= rows) break;
-    float g[kWide], v[kWide];
-    grad[k].get(g);
-    y[k].get(v);
-#pragma unroll
-    for (int j = 0; j < kWide; ++j) g[j] = Op::template gradient<U>(g[j], v[j], sum[j]);
-    Piece<T, kWide>::store(to, g);
-    to += place.down * stride;
-  }
-}
 
 template <class Op, class T, class U, int kWide>
 GPU_KERNEL(kColumnThreads)
@@ -172,14 +140,33 @@ softmax_backward_columns(BackwardTiles<T, U> p) {
   for (;; begin += chunk, ++c) {
     load_rows(grad_column, p.tiles.strides[0], place, begin, 0.0f, grad);
     load_rows(y_column, p.tiles.strides[1], place, begin, 0.0f, y);
-    add_terms<Op>(grad, y, sum);
+#pragma unroll
+    for (int k = 0; k < kRows; ++k) {
+      float g[kWide], v[kWide];
+      grad[k].get(g);
+      y[k].get(v);
+#pragma unroll
+      for (int j = 0; j < kWide; ++j) sum[j] = Op::add_term(sum[j], g[j], v[j]);
+    }
     if (begin + chunk >= place.end) break;
     park.keep(c, 0, grad);
     park.keep(c, 1, y);
   }
-  merge_columns(place, blocks, shared, shared, sum);
+  merge_columns(place, blocks, shared, sum);
   for (;;) {
-    store_gradients<Op>(grad, y, sum, place, begin, out, p.tiles.strides[2]);
+    const int row = begin + place.first, rows = place.inside ? place.end - row : 0;
+    U* to = out + row * p.tiles.strides[2];
+#pragma unroll
+    for (int k = 0; k < kRows; ++k) {
+      if (k * place.down >= rows) break;
+      float g[kWide], v[kWide];
+      grad[k].get(g);
+      y[k].get(v);
+#pragma unroll
+      for (int j = 0; j < kWide; ++j) g[j] = Op::template gradient<U>(g[j], v[j], sum[j]);
+      Piece<T, kWide>::store(to, g);
+      to += place.down * p.tiles.strides[2];
+    }
     if (--c < 0) break;
     begin -= chunk;
     if (park.has(c)) {

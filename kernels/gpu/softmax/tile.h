@@ -24,12 +24,6 @@ struct Tiles {
   int share;        // rows of a block: n, or a part of it where there are clusters
 };
 
-// Blocks that have a tile together.
-template <int N>
-GPU_DEVICE uint32_t cluster_of(const Tiles<N>& p) {
-  return p.share < p.n ? static_cast<uint32_t>(cluster_blocks()) : 1;
-}
-
 // Where a thread stands.
 template <int N>
 struct Place {
@@ -40,17 +34,16 @@ struct Place {
   bool inside;
   int64_t at[N];
 
-  GPU_DEVICE Place(const Tiles<N>& p, int wide)
-      : Place(p, wide, static_cast<uint32_t>(block_id()) / cluster_of(p)) {}
-  // Of that tile, of all in all rows of tiles.
-  GPU_DEVICE Place(const Tiles<N>& p, int wide, uint32_t id) {
+  GPU_DEVICE Place(const Tiles<N>& p, int wide) {
     across = 1 << p.across_log2;
     down = block_threads() >> p.across_log2;
     group = thread_id() & (across - 1);
     first = thread_id() >> p.across_log2;
+    auto id = static_cast<uint32_t>(block_id());
     begin = 0;
     end = p.n;
     if (p.share < p.n) {
+      id /= static_cast<uint32_t>(cluster_blocks());
       begin = cluster_rank() * p.share;
       if (begin + p.share < end) end = begin + p.share;
     }
@@ -124,11 +117,9 @@ constexpr int kMostParts = 32 * 64;
 
 // Within waves by shuffles, then wave by wave through `shared`, kMostParts of them, then block by
 // block. A tile whose block is one thread high has nothing to merge; else a wave holds whole rows
-// of it. Of a cluster all threads have called cluster_arrive(). What columns come to passes through
-// `merged`, which may be `shared` where a block has one tile alone.
+// of it. Of a cluster all threads have called cluster_arrive().
 template <int kWide, class Part, int N>
-GPU_DEVICE void merge_columns(const Place<N>& place, int blocks, Part* shared, Part* merged,
-                              Part (&x)[kWide]) {
+GPU_DEVICE void merge_columns(const Place<N>& place, int blocks, Part* shared, Part (&x)[kWide]) {
   if (place.down == 1) return;
   merge_waves(place.across, x);
   const int waves = block_threads() / wave_size();
@@ -152,16 +143,16 @@ GPU_DEVICE void merge_columns(const Place<N>& place, int blocks, Part* shared, P
     }
     cluster_barrier();
     for (int c = thread_id(); c < columns; c += block_threads()) {
-      merged[c] = merge_parts(slots + c, columns, blocks);
+      shared[c] = merge_parts(slots + c, columns, blocks);
     }
   } else {
     for (int c = thread_id(); c < columns; c += block_threads()) {
-      merged[c] = merge_parts(shared + c, columns, waves);
+      shared[c] = merge_parts(shared + c, columns, waves);
     }
   }
   barrier();
 #pragma unroll
-  for (int j = 0; j < kWide; ++j) x[j] = merged[j * place.across + place.group];
+  for (int j = 0; j < kWide; ++j) x[j] = shared[j * place.across + place.group];
 }
 
 }  // namespace

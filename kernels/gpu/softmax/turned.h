@@ -45,7 +45,7 @@ softmax_turned(TurnedTiles<T, U> p) {
   MaxSum sum[kWide];
   load_rows(p.src + place.at[0], p.tiles.strides[0], place, 0, kMinusInf, x);
   absorb_rows(x, place.down, p.tiles.n, sum);
-  merge_columns(place, 1, shared, shared, sum);
+  merge_columns(place, 1, shared, sum);
 
   const int first_column = static_cast<int>(place.column) * kWide - place.group * kWide;
   // A place has columns side by side.
