@@ -82,16 +82,19 @@ bool are_alike(const polyops_tensor& src, const polyops_tensor& grad, bool quads
 }
 
 template <class T, bool kWeighted>
-int launch_gradients(const PixelsBackwardCall<T>& call, const polyops_tensor& src,
+int launch_gradients(const PixelsBackwardCall<T>& call, const polyops_tensor& src, bool alike,
                      const polyops_context* ctx) {
+  const auto launch_tiles = [&]<int kGroup>() {
+    return gpu::launch(alike ? cross_entropy_tile_backward<T, kWeighted, kGroup, true>
+                             : cross_entropy_tile_backward<T, kWeighted, kGroup, false>,
+                       tile_shape<T, kGroup>(src), ctx, call);
+  };
   const size_t parked = sizeof(Quad<T>) * kRows<T> * kPixelThreads * call.parked;
   switch (group_of<T>(src, ctx)) {
     case kPixelThreads:
-      return gpu::launch(cross_entropy_tile_backward<T, kWeighted, kPixelThreads>,
-                         tile_shape<T, kPixelThreads>(src), ctx, call);
+      return launch_tiles.template operator()<kPixelThreads>();
     case kFewer<T>:
-      return gpu::launch(cross_entropy_tile_backward<T, kWeighted, kFewer<T>>,
-                         tile_shape<T, kFewer<T>>(src), ctx, call);
+      return launch_tiles.template operator()<kFewer<T>>();
     default:
       return gpu::launch(cross_entropy_pixels_backward<T, kWeighted>,
                          {pixel_blocks(src), kPixelThreads, parked}, ctx, call);
@@ -115,11 +118,11 @@ int launch_pixels_backward(const polyops_cross_entropy_backward_args& a,
       static_cast<float>(1 - a.label_smoothing),
       static_cast<float>(a.label_smoothing / classes),
       static_cast<T*>(a.grad_src.data),
-      parked_chunks<T>(classes, ctx),
-      are_alike(a.src, a.grad_src, quads)};
+      parked_chunks<T>(classes, ctx)};
+  const bool alike = are_alike(a.src, a.grad_src, quads);
   const bool weighted = call.spread != 0 && call.weights.data != nullptr;
-  return weighted ? launch_gradients<T, true>(call, a.src, ctx)
-                  : launch_gradients<T, false>(call, a.src, ctx);
+  return weighted ? launch_gradients<T, true>(call, a.src, alike, ctx)
+                  : launch_gradients<T, false>(call, a.src, alike, ctx);
 }
 
 // What both directions ask of their arguments.
