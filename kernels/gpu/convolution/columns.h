@@ -1,7 +1,6 @@
 // Depthwise convolution of images that are planes of rows of whole groups of 4 or 2 elements, by a
 // filter whose results lie where its middle does. With the filter turned, the gradient of the input
-// at stride
-// 1. Bound: memory, 2 elements moved per result.
+// at stride 1. Bound: memory, 2 elements moved per result.
 //
 // A thread has a group of results of a row and slides down the plane as in slide.h. It reads the
 // groups that are its own, and its neighbours' from the cache: nothing is staged, so no warp waits

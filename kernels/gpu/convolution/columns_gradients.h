@@ -1,5 +1,6 @@
-// All gradients of such images as columns.h takes, at stride 1, in one pass. Bound: memory, input
-// and gradient of the results read once, gradient of the input written once.
+// All gradients of such images as columns.h takes, at stride 1, in one pass, but those that
+// spread_gradients.h takes. Bound: memory, input and gradient of the results read once, gradient of
+// the input written once.
 //
 // The input's is the convolution of the results' by the filter turned. What that reads for a pixel
 // of the input are the factors that this pixel has in the sums for the filter's taps, turned as

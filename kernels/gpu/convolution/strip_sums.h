@@ -34,7 +34,7 @@ struct SplitOfChannel {
 };
 
 // A power of two of blocks, one for each split, of which the last may have nothing to do; 1: too
-// many.
+// many. (spread_gradients.h has clusters of exactly as many blocks as there are splits.)
 inline int cluster_of(int64_t splits, const polyops_context* ctx) {
   int cluster = 1;
   while (cluster < splits) cluster *= 2;
