@@ -3,10 +3,14 @@
 #include "reference/relu.h"
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
 #include <string>
 #include <vector>
 
 #include "elementwise.h"
+#include "family.h"
 
 namespace polyops::testing {
 namespace {
@@ -64,9 +68,17 @@ void check_forward(const polyops_kernel& kernel, const Layout& layout, const Buf
   expect_same(both, expected);
 }
 
-void check_forward(const std::vector<Layout>& layouts) {
+// All types, or one, another for each layout.
+std::vector<int32_t> types_of(bool in_turn, size_t turn) {
+  if (!in_turn) return {std::begin(kFloatDtypes), std::end(kFloatDtypes)};
+  constexpr int32_t kTypes[] = {POLYOPS_FLOAT32, POLYOPS_BFLOAT16, POLYOPS_FLOAT16};
+  return {kTypes[turn % std::size(kTypes)]};
+}
+
+void check_forward(const std::vector<Layout>& layouts, bool in_turn = false) {
+  size_t turn = 0;
   for (const Layout& layout : layouts) {
-    for (int32_t dtype : kFloatDtypes) {
+    for (int32_t dtype : types_of(in_turn, turn++)) {
       Buffer src(dtype, layout.sizes, layout.src, layout.offset);
       fill_with_specials(&src, 1);
       const Buffer expected = expected_relu(src);
@@ -79,9 +91,9 @@ void check_forward(const std::vector<Layout>& layouts) {
 }
 
 TEST(Relu, EveryLayout) { check_forward(layouts()); }
-// GPUs' tiles; CPUs have no other way for them.
+// GPUs' tiles; CPUs have no other way for them. Lane by lane one type each.
 TEST(Relu, Turned) {
-  if (is_gpu()) check_forward(turned_layouts());
+  if (is_gpu()) check_forward(turned_layouts(), !on_device());
 }
 
 void check_all_of_16_bits(int32_t dtype) {
@@ -139,9 +151,11 @@ void check_backward(const polyops_kernel& kernel, const Layout& layout, double t
   }
 }
 
-void check_backward(const std::vector<Layout>& layouts, const std::vector<double>& thresholds) {
+void check_backward(const std::vector<Layout>& layouts, const std::vector<double>& thresholds,
+                    bool in_turn = false) {
+  size_t turn = 1;
   for (const Layout& layout : layouts) {
-    for (int32_t dtype : kFloatDtypes) {
+    for (int32_t dtype : types_of(in_turn, turn++)) {
       Buffer src(dtype, layout.sizes, layout.src, layout.offset);
       Buffer grad(dtype, layout.sizes, layout.grad, layout.offset * 7);
       fill_with_specials(&src, 1);
@@ -158,7 +172,7 @@ void check_backward(const std::vector<Layout>& layouts, const std::vector<double
 
 TEST(ReluBackward, EveryLayout) { check_backward(layouts(), {0.0, 0.25}); }
 TEST(ReluBackward, Turned) {
-  if (is_gpu()) check_backward(turned_layouts(), {0.25});
+  if (is_gpu()) check_backward(turned_layouts(), {0.25}, !on_device());
 }
 
 // The gradient passes as it is: NaN, infinities and the sign of zero. Over grad_dst, and over src.
