@@ -97,6 +97,7 @@ std::vector<Case> all_cases() {
   cases.push_back({1, 2, {5, 6}, {10, 12}, false, 0, {2.0, 2.0}});
   cases.push_back({1, 2, {5, 6}, {8, 10}, false, 0, {1.7, 1.7}});
   cases.push_back({1, 8, {10, 10}, {7, 6}, true, 0, {0.75, 0.61}});
+  cases.push_back({1, 2, {30, 5}, {65, 33}, false, 0, {8, 8}});    // a factor that the sizes belie
   cases.push_back({2, 2, {5, 6}, {5, 8}, false, 0, {1.19, 1.4}});  // a factor where the size stays
   return cases;
 }

@@ -1,4 +1,5 @@
-// The usual windows of three dimensions, of 16-bit elements in contiguous images: a thread has a
+// The usual windows of three dimensions, and of planes 3x3 at stride 2, of 16-bit elements in
+// contiguous images: a thread has a
 // pack of columns, two to a word, and their neighbours, and goes along the depth. It looks for the
 // largest element of each column of the window first, both columns of a word at once, and keeps a
 // frame's for the windows behind; where it was, 8 bits say. A window's columns then compete as

@@ -22,7 +22,8 @@ GPU_DEVICE int reaching(const Axis& axis, int place) {
   const float wanted = static_cast<float>(place);
   const float guess = (wanted + axis.shift) * axis.inverse - axis.shift;
   const int i = static_cast<int>(ceilf(guess - 0.25f));
-  return position_of(axis, i) < wanted ? i + 1 : i;
+  const int first = position_of(axis, i) < wanted ? i + 1 : i;
+  return first < axis.to ? first : axis.to;  // a factor that leaves places of src without a result
 }
 
 // The unit of a row whose first element's position lies in cell `cell` of src, and of the rows
