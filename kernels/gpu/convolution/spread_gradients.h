@@ -1,6 +1,6 @@
 // All gradients of such images as columns.h takes, at stride 2, and of 3x3 taps at stride 1, in one
 // pass. Bound: memory, input and gradient of the results read once, gradient of the input written
-// once. On an H200, before and since: bfloat16 64x144x56x56 5x5 at stride 2 116 and 60 us,
+// once. On an H200, before and since: bfloat16 64x144x56x56 5x5 at stride 2 116 and 63 us,
 // 32x96x112x112 3x3 at stride 2 91 and 59, in float32 131 and 107.
 //
 // A pixel's gradient is a sum of gradients by taps, and each of them has that pixel as a factor in
