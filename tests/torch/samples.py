@@ -87,6 +87,11 @@ class Make:
         return lay_out(tensor.to(dtype or self.dtype), layout)
 
 
+def without_infinity(x: torch.Tensor) -> torch.Tensor:
+    """NaN in its place: a mean of it is one or the other, as sums are formed."""
+    return torch.where(x.isinf(), torch.nan, x)
+
+
 Args = tuple[tuple[Any, ...], dict[str, Any]]
 
 

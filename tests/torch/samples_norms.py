@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any
 
 import torch
-from samples import BF16, F16, F32, F64, LAYOUTS, Args, Make, Sample, args
+from samples import BF16, F16, F32, F64, LAYOUTS, Args, Make, Sample, args, without_infinity
 from samples_elementwise import RANK_9
 
 # Sizes of the input, groups.
@@ -23,11 +23,6 @@ GROUPS = [
     ((1, 2, 130, 150), 1),
     ((2, 1, 2, 1, 2, 2, 1, 3), 1),
 ]
-
-
-def without_infinity(x: torch.Tensor) -> torch.Tensor:
-    """NaN in its place: a mean of it is one or the other, as sums are formed."""
-    return torch.where(x.isinf(), torch.nan, x)
 
 
 def group_norm_args(

@@ -6,7 +6,21 @@ from itertools import product
 from typing import Any
 
 import torch
-from samples import BF16, F16, F32, F64, LAYOUTS, TAKEN, Args, Make, Sample, args, lay_out, pairs
+from samples import (
+    BF16,
+    F16,
+    F32,
+    F64,
+    LAYOUTS,
+    TAKEN,
+    Args,
+    Make,
+    Sample,
+    args,
+    lay_out,
+    pairs,
+    without_infinity,
+)
 from samples_elementwise import EMPTY, OUT_EXPECT, RANK_9, outputs
 
 RANK_8 = (1, 2, 1, 2, 2, 1, 3, 2)
@@ -245,8 +259,8 @@ def norm_args(
     w = m(*normalized, dtype=parameters) if weight else None
     b = m(*normalized, dtype=parameters) if bias else None
     x = m(*shape, layout=layout, scale=2, special=special)
-    if shift:
-        x = x + shift
+    x = x + shift if shift else x
+    x = without_infinity(x) if special else x
     return args(x, list(normalized), w, b, eps)
 
 
