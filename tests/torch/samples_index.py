@@ -4,6 +4,7 @@ None has an index out of range: on a device the process would be lost.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -200,7 +201,9 @@ def of_other_gradients() -> Iterator[Sample]:
 
     yield back("transposed indices", "layout", transposed, FEW)
     yield back("no lookups", "empty", lambda m: gradient(m, (0,), 9, 16))
-    yield back("no columns", "empty", lambda m: gradient(m, (3,), 9, 0), (F32,))
+    # Stock's kernel of CUDA follows a null pointer here.
+    none = back("no columns", "empty", lambda m: gradient(m, (3,), 9, 0), (F32,))
+    yield replace(none, where="cpu")
     yield back("short indices", "error", lambda m: gradient(m, (3,), 9, 4, kind=torch.int16))
 
 
