@@ -114,6 +114,7 @@ walk_backward(ChannelWalk of, ChannelResults to, RunPointers<T, 2> p, By by) {
     float sums[2];
     sums_of_thread<T, Team::kHoldsAll>(of, share, mine, {p.in[0] + first, p.in[1] + first},
                                        from.mean, sums);
+    prefetch_channel<T, 2>(of, share, p.in, channel + step);
     sum_team(sums, block_threads(), shared + turn % 2 * 2 * kMostWaves);
     team.sum(sums);
     const float product = sums[0] * from.rstd;
