@@ -175,6 +175,13 @@ GPU_DEVICE void load_16_constant(const void* p, uint32_t (&w)[4]) {
 GPU_DEVICE void prefetch(const void* p) {
   asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(p)));
 }
+GPU_DEVICE void prefetch_run([[maybe_unused]] const void* p, [[maybe_unused]] int64_t bytes) {
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(__cvta_generic_to_global(p)),
+               "r"(static_cast<uint32_t>(bytes))
+               : "memory");
+#endif
+}
 // The store by name: an assignment it makes four of 4 bytes where it likes.
 GPU_DEVICE void load_16(const void* p, uint32_t (&w)[4]) {
   const uint4 all = *static_cast<const uint4*>(p);

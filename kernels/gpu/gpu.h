@@ -35,6 +35,9 @@
 //                               first
 //   load_16_constant            the same, of what nothing stores to while this kernel runs
 //   prefetch(p)                 what lies at p is on its way to a cache
+//   prefetch_run(p, bytes)      so are all of these bytes, asked for by a single thread: a multiple
+//                               of 16, as p is, and more than 0. On devices where that takes one
+//                               instruction; on others nothing happens
 //   float_bits, float_of_bits   a float32 and its bits
 //   funnel_right(low, high, n)  bits n.. of two words, n below 32
 //   permute_bytes(a, b, digits) of the bytes 0 to 3 of a and 4 to 7 of b those that the last four

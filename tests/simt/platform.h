@@ -110,6 +110,13 @@ inline void load_16(const void* p, uint32_t (&w)[4]) {
 inline void load_16_once(const void* p, uint32_t (&w)[4]) { load_16(p, w); }
 inline void load_16_constant(const void* p, uint32_t (&w)[4]) { load_16(p, w); }
 inline void prefetch(const void*) {}
+// A device reads them.
+inline void prefetch_run(const void* p, int64_t bytes) {
+  if (bytes <= 0 || bytes % 16 != 0) throw simt::Error("a run that cannot be prefetched");
+  const auto* first = static_cast<const volatile char*>(std::assume_aligned<16>(p));
+  static_cast<void>(first[0]);
+  static_cast<void>(first[bytes - 1]);
+}
 // Of global memory alone, as on a device.
 inline void store_16(void* p, const uint32_t (&w)[4]) {
   if (simt::is_shared(p)) throw simt::Error("a store to global memory finds shared memory");

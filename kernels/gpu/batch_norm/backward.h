@@ -74,17 +74,15 @@ int launch_sums(const RunPointers<T, 2>& p, const BatchShape& shape, const Stati
 // Whether it was launched, see launch_held() and launch_walk().
 template <class T>
 bool launch_held_backward(const RunPointers<T, 2>& p, const BatchShape& shape,
-                          const ChannelResults& to, bool constant, const polyops_context* ctx,
-                          int* status) {
-  const auto walk =
-      constant ? walk_backward<T, true, ByCluster> : walk_backward<T, false, ByCluster>;
-  const auto teams = constant ? walk_backward<T, true, ByTeam> : walk_backward<T, false, ByTeam>;
-  if (launch_walk(p, shape, to, walk, teams, ctx, status)) return true;
-  const auto tiles = constant ? tile_backward<T, true> : tile_backward<T, false>;
+                          const ChannelResults& to, const polyops_context* ctx, int* status) {
+  if (launch_walk(p, shape, to, walk_backward<T, ByCluster>, walk_backward<T, ByTeam>, ctx,
+                  status)) {
+    return true;
+  }
+  const auto tiles = to.constant ? tile_backward<T, true> : tile_backward<T, false>;
   if (launch_tiles(p, shape, to, tiles, ctx, status)) return true;
-  if (!constant && launch_grid(p, shape, to, grid_backward<T>, ctx, status)) return true;
-  const auto hold = constant ? hold_backward<T, true> : hold_backward<T, false>;
-  return launch_held(p, shape, to, hold, ctx, status);
+  if (!to.constant && launch_grid(p, shape, to, grid_backward<T>, ctx, status)) return true;
+  return launch_held(p, shape, to, hold_backward<T>, ctx, status);
 }
 
 inline int batch_backward(const void* args, const polyops_context* ctx) {
@@ -104,10 +102,9 @@ inline int batch_backward(const void* args, const polyops_context* ctx) {
                            nullptr,
                            values_of(a.weight),
                            statistics,
-                           static_cast<float>(1 / static_cast<double>(shape.n()))};
-      if (wants_src && launch_held_backward(p, shape, to, a.training == 0, ctx, &status)) {
-        return status;
-      }
+                           static_cast<float>(1 / static_cast<double>(shape.n())),
+                           a.training == 0};
+      if (wants_src && launch_held_backward(p, shape, to, ctx, &status)) return status;
       if (a.training != 0 && wants_src) to.lines = lines;
       float* sums = lines + shape.channels * kGradientLineFloats;
       int32_t chunks = 0;

@@ -132,8 +132,8 @@ GPU_DEVICE void finish_gradient_tile(const HeldTiles& of, const ChannelResults& 
   barrier();
 }
 
-// p.in: the gradient and src. kConstant: the moments are no function of src, as in evaluation.
-template <class T, bool kConstant>
+// p.in: the gradient and src.
+template <class T>
 GPU_KERNEL(kHeldThreads)
 hold_backward(HeldTiles of, ChannelResults to, RunPointers<T, 2> p) {
   GPU_DYNAMIC_SHARED(Words, held);
@@ -174,10 +174,14 @@ hold_backward(HeldTiles of, ChannelResults to, RunPointers<T, 2> p) {
     float g[kPack<T>], x[kPack<T>];
     unpack<T>(grads[k * block_threads()], g);
     unpack<T>(srcs[k * block_threads()], x);
+    if (to.constant) {
 #pragma unroll
-    for (int j = 0; j < kPack<T>; ++j) {
-      const GradientLine line = {factor[j], mean[j], scale[j], shift[j]};
-      x[j] = kConstant ? g[j] * line.factor : line({{g[j], x[j]}});
+      for (int j = 0; j < kPack<T>; ++j) x[j] = g[j] * factor[j];
+    } else {
+#pragma unroll
+      for (int j = 0; j < kPack<T>; ++j) {
+        x[j] = GradientLine{factor[j], mean[j], scale[j], shift[j]}({{g[j], x[j]}});
+      }
     }
     store_words(p.out + offset, pack<T>(x));
   });

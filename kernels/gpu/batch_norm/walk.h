@@ -58,9 +58,9 @@ GPU_DEVICE void sums_of_thread(const ChannelWalk& of, const WalkShare& share, co
 }
 
 // See store_walked().
-template <class T, bool kConstant, bool kHoldsAll>
+template <class T, bool kHoldsAll>
 GPU_DEVICE void store_gradient(const ChannelWalk& of, const WalkShare& share,
-                               const GradientLine& line, const RunPointers<T, 2>& p,
+                               const GradientLine& line, bool constant, const RunPointers<T, 2>& p,
                                int64_t channel, int64_t next, Words* grads) {
   const int64_t row = int64_t{of.width} * kPack<T>;
   T* const dst = p.out + channel * row;
@@ -68,10 +68,7 @@ GPU_DEVICE void store_gradient(const ChannelWalk& of, const WalkShare& share,
     float g[kPack<T>], x[kPack<T>];
     unpack<T>(grad, g);
     unpack<T>(src, x);
-#pragma unroll
-    for (int j = 0; j < kPack<T>; ++j) {
-      x[j] = kConstant ? g[j] * line.factor : line({{g[j], x[j]}});
-    }
+    map_gradients(line, constant, g, x);
     store_words(dst + uint64_t{pack} * kPack<T>, gpu::pack<T>(x));
   };
   if constexpr (!kHoldsAll) {
@@ -92,8 +89,8 @@ GPU_DEVICE void store_gradient(const ChannelWalk& of, const WalkShare& share,
       [] { close_copies(); });
 }
 
-// p.in: the gradient and src. kConstant: the moments are no function of src, as in evaluation.
-template <class T, bool kConstant, class By>
+// p.in: the gradient and src.
+template <class T, class By>
 GPU_KERNEL(kWalkThreads)
 walk_backward(ChannelWalk of, ChannelResults to, RunPointers<T, 2> p, By by) {
   GPU_DYNAMIC_SHARED(Words, held);
@@ -114,12 +111,13 @@ walk_backward(ChannelWalk of, ChannelResults to, RunPointers<T, 2> p, By by) {
     float sums[2];
     sums_of_thread<T, Team::kHoldsAll>(of, share, mine, {p.in[0] + first, p.in[1] + first},
                                        from.mean, sums);
+    prefetch_channel<T, 2>(of, share, p.in, channel + step);
     sum_team(sums, block_threads(), shared + turn % 2 * 2 * kMostWaves);
     team.sum(sums);
     const float product = sums[0] * from.rstd;
     const GradientLine line = gradient_line(from, to.inv_n, product, sums[1]);
-    store_gradient<T, kConstant, Team::kHoldsAll>(of, share, line, p, channel, channel + step,
-                                                  mine);
+    store_gradient<T, Team::kHoldsAll>(of, share, line, to.constant, p, channel, channel + step,
+                                       mine);
     if (team.rank() == 0 && thread_id() == 0) store_sums<T>(to, channel, product, sums[1]);
   }
   team.close(turn);

@@ -114,6 +114,7 @@ struct ChannelResults {
   Values weight;
   Statistics statistics;
   float inv_n;
+  bool constant;  // the moments are no function of src, as in evaluation
 };
 
 // What a channel's line comes of, beside its sums.
@@ -129,6 +130,19 @@ GPU_DEVICE ChannelGradient channel_gradient(const ChannelResults& to, int32_t c)
 GPU_DEVICE GradientLine gradient_line(const ChannelGradient& of, float inv_n, float product,
                                       float sum) {
   return {of.factor, of.mean, -of.factor * of.rstd * product * inv_n, -of.factor * sum * inv_n};
+}
+
+// A pack's gradients g to those of src, which is x before.
+template <int kCount>
+GPU_DEVICE void map_gradients(const GradientLine& line, bool constant, const float (&g)[kCount],
+                              float (&x)[kCount]) {
+  if (constant) {
+#pragma unroll
+    for (int j = 0; j < kCount; ++j) x[j] = g[j] * line.factor;
+  } else {
+#pragma unroll
+    for (int j = 0; j < kCount; ++j) x[j] = line({{g[j], x[j]}});
+  }
 }
 
 template <class T>

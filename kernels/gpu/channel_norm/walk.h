@@ -27,6 +27,7 @@ struct ChannelWalk {
   int32_t stage;        // packs of a thread in one of its stages
   int32_t held;         // of a thread that there is room for
   int32_t places;       // of a block's packs, of each tensor
+  int32_t early;        // of a block's packs of the next channel, see prefetch_channel()
 };
 
 // What a thread takes: packs of its channel that are block_threads() apart, in this order.
@@ -100,6 +101,26 @@ GPU_DEVICE void begin_walk(const ChannelWalk& of, const WalkShare& share,
         }
       },
       [] { close_copies(); });
+}
+
+// While blocks wait for each other, memory would have nothing to do: the first packs that the block
+// will have of the channel are on their way to the second-level cache. Each run by one thread, and
+// few runs by a wave, whose threads would take turns.
+template <class T, int kInputs>
+GPU_DEVICE void prefetch_channel(const ChannelWalk& of, const WalkShare& share,
+                                 const T* const (&in)[kInputs], int64_t channel) {
+  const int32_t packs = share.end < of.early ? share.end : of.early;
+  if (channel >= of.channels || packs <= 0 || thread_id() % wave_size() != 0) return;
+  const int32_t end = share.begin + packs;
+  auto row = static_cast<int32_t>(of.by_width.quotient(static_cast<uint32_t>(share.begin)));
+  row += thread_id() / wave_size();
+  for (; row * of.width < end; row += block_threads() / wave_size()) {
+    const int32_t first = row * of.width, last = first + of.width;
+    const int32_t from = first < share.begin ? share.begin : first, to = last < end ? last : end;
+    const int64_t at = channel * of.width + int64_t{row} * of.stride + (from - first);
+#pragma unroll
+    for (int i = 0; i < kInputs; ++i) prefetch_run(in[i] + at * kPack<T>, (to - from) * 16);
+  }
 }
 
 // Calls f(k) for a thread's packs as they arrive.

@@ -121,6 +121,7 @@ walk_forward(ChannelWalk of, Norm norm, RunPointers<T, 1> p, By by) {
     const auto loaded = norm.load(channel);
     Welford w = moments_of_wave<T, Team::kHoldsAll>(
         of, share, mine, p.in[0] + int64_t{channel} * of.width * kPack<T>);
+    prefetch_channel<T, 1>(of, share, p.in, channel + step);
     norm.stage(loaded, turn, room);
     w = moments_of_block(w, own, shared + turn % 2 * kWalkShared);
     w = team.moments(w, static_cast<float>(of.part * kPack<T>), last);

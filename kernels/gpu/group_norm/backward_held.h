@@ -139,6 +139,16 @@ GPU_DEVICE void begin_group(const HeldGradient<T, kWide>& held, int32_t pieces, 
   close_copies();
 }
 
+// While blocks wait for each other: the first pieces of the group at `next` are on their way to the
+// second-level cache, see prefetch_channel().
+template <class T, int kWide>
+GPU_DEVICE void prefetch_group(const GroupGradient<T>& call, int32_t pieces, int64_t next) {
+  if (kWide == 1 || next < 0 || pieces < 1 || thread_id() != 0) return;
+  const int64_t bytes = int64_t{pieces} * sizeof(Piece<T, kWide>);
+  prefetch_run(call.grad + next, bytes);
+  prefetch_run(call.src + next, bytes);
+}
+
 // Results of a group, of whose lines `line` has all but the factor, which is `rstd` times a weight;
 // then the pieces of the group at `next`, if there is one.
 template <class T, int kWide>
@@ -191,6 +201,9 @@ group_gradient_held(GroupGradient<T> call, HeldUnits shape, int32_t rows, By by)
     const float mean = load_value<T>(call.mean, row), rstd = load_value<T>(call.rstd, row);
     wait_copies<0>();
     barrier();  // what others copied is there
+    const int64_t next = row + step < rows ? first_of(row + step) : -1;
+    const int32_t pieces = held.units * shape.pieces;
+    prefetch_group<T, kWide>(call, pieces < shape.early ? pieces : shape.early, next);
     sum_strips(held, shape, mean);
     barrier();
     float sums[2] = {};
@@ -198,7 +211,6 @@ group_gradient_held(GroupGradient<T> call, HeldUnits shape, int32_t rows, By by)
     sum_block(sums, shared);
     team.sum(sums);
     store_units(call, held, shape, row);
-    const int64_t next = row + step < rows ? first_of(row + step) : -1;
     map_group(call, held, shape, at, next, rstd,
               {0, mean, -rstd * rstd * sums[1] * call.inv_n, -rstd * sums[0] * call.inv_n});
     at = next;

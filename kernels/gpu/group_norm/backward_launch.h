@@ -66,8 +66,13 @@ int launch_held(const GradientPlan& plan, const GroupBackwardArgs& a, const Grou
   LaunchShape launched = {plan.clusters * plan.held.blocks, plan.held.threads, plan.held.shared};
   launched.whole = plan.teams;
   if (!plan.teams) launched.cluster = plan.held.blocks;
+  const int64_t resident =
+      resident_blocks(launched.blocks, static_cast<int64_t>(launched.shared_bytes), ctx);
+  HeldUnits units = plan.held.shape;
+  units.early =
+      static_cast<int32_t>(early_packs(resident == 0 ? 1 : resident, 2 * sizeof(Piece<T, kWide>)));
   return launch(group_gradient_held<T, kWide, By>, launched, ctx,
-                make_group_gradient<T>(a, shape, plan.held.shape.parts, ctx), plan.held.shape,
+                make_group_gradient<T>(a, shape, units.parts, ctx), units,
                 static_cast<int32_t>(shape.rows()), by);
 }
 

@@ -16,6 +16,7 @@ struct HeldUnits {
   int32_t strip, strips;  // pieces of one; of a unit
   int team;
   Division by_pieces, by_parts;
+  int32_t early = 0;  // pieces of the next group, see prefetch_group()
 };
 
 constexpr int64_t kMostUnitParts = 8;  // of a channel, that the workspace always has room for
