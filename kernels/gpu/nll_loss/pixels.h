@@ -65,21 +65,31 @@ GPU_DEVICE void marks_from(const Marks<T>& marks, int first, int k, float (&x)[k
   if constexpr (kFirst + 1 < kPack<T>) marks_from<kFirst + 1>(marks, first, k, x);
 }
 
-// The block's marks and a pack more, from `begin`, for all to read.
+// The block's marks and a pack more, from `begin`, for all to read. All labels are on their way
+// before the first is looked at.
 template <class T>
 GPU_DEVICE void mark_tile(const NllLossBackwardCall<T>& c, const Tiling& t, uint32_t image,
                           uint32_t begin, int* target, float* value) {
-  for (int i = thread_id(); i < kPackTile<T> + kPack<T>; i += kPixelThreads) {
-    target[i] = -1;
-    value[i] = 0;
-    if (begin + i >= t.pixels) continue;
-    const uint32_t sample = image * t.pixels + begin + i;
-    const int64_t own = c.targets.at(sample);
-    if (!c.targets.counts(own)) continue;
-    float grad = widen(c.grad_dst[sample * c.grad_step]);
-    if (c.total != nullptr) grad /= widen(*c.total);
-    target[i] = static_cast<int>(own);
-    value[i] = -c.weights.at(own) * grad;
+  constexpr int kMarks = kPackTile<T> + kPack<T>, kEach = kPack<T> + 1;  // of a thread
+  int64_t own[kEach];
+  float grad[kEach];
+  const bool each = c.grad_step != 0;
+#pragma unroll
+  for (int n = 0; n < kEach; ++n) {
+    const uint32_t i = thread_id() + n * kPixelThreads, sample = image * t.pixels + begin + i;
+    const bool inside = i < kMarks && begin + i < t.pixels;
+    own[n] = inside ? c.targets.at(sample) : c.targets.ignored;
+    grad[n] = inside && each ? widen(c.grad_dst[sample * c.grad_step]) : 0.0f;
+  }
+  float common = widen(*c.grad_dst);
+  if (c.total != nullptr) common /= widen(*c.total);
+#pragma unroll
+  for (int n = 0; n < kEach; ++n) {
+    const int i = thread_id() + n * kPixelThreads;
+    if (i >= kMarks) break;
+    const bool counts = c.targets.counts(own[n]);
+    target[i] = counts ? static_cast<int>(own[n]) : -1;
+    value[i] = counts ? -c.weights.at(own[n]) * (each ? grad[n] : common) : 0.0f;
   }
 }
 
