@@ -166,6 +166,26 @@ TEST(CrossEntropy, RowsOfNothingButMinusInfinityAreNaN) {
   }
 }
 
+// Two largest scores, as far above the others as can be.
+TEST(CrossEntropy, LargestNumbers) {
+  for (int64_t classes : {9, 33, 1100}) {
+    for (double largest : {3e38, 1e33, 1e6}) {
+      Forward call({3, classes}, POLYOPS_BFLOAT16, kNone);
+      call.src.fill([&](int64_t i) {
+        const int64_t k = i % classes;
+        return k == 4 || k == 7 ? largest : -largest;
+      });
+      call.target.fill([](int64_t) { return 4; });
+      const Buffer dst(POLYOPS_BFLOAT16, {3});
+      call.args.dst = dst.view();
+      for (const polyops_kernel* kernel : rows_kernels("cross_entropy")) {
+        ASSERT_EQ(launch(*kernel, &call.args), POLYOPS_OK) << last_error();
+        for (int64_t i = 0; i < 3; ++i) EXPECT_NEAR(dst.get(i), std::log(2), 4e-3);
+      }
+    }
+  }
+}
+
 TEST(CrossEntropy, NothingButIgnoredSamples) {
   for (int32_t reduction : {kNone, kMean, kSum}) {
     Forward call({70, 4, 0.1, true}, POLYOPS_FLOAT32, reduction);

@@ -30,9 +30,10 @@ GPU_DEVICE void absorb_next(const T* x, int first, const ClassWeights<T>& weight
     top = fmaxf(top, values[j]);
   }
   sums->raise_to(top);
+  const ExpBelow<T> below(sums->exps.max);
 #pragma unroll
   for (int j = 0; j < kCount; ++j) {
-    sums->add(values[j], weight_for<T, kSmooth>(weights, first + j));
+    sums->add(below, values[j], weight_for<T, kSmooth>(weights, first + j));
   }
 }
 
