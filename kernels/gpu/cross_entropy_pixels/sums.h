@@ -12,16 +12,22 @@
 namespace polyops::gpu {
 namespace {
 
-// exp of a score less the largest one. In float32 the gradient of a smoothed loss is a small
+// exp of scores less the largest one. In float32 the gradient of a smoothed loss is a small
 // difference, and there is time for all of its bits.
 template <class T>
-GPU_DEVICE float exp_of(float distance) {
-  if constexpr (sizeof(T) == 4) {
-    return exp_close(distance);
-  } else {
-    return exp2_flush(distance * kLog2e);
-  }
-}
+struct PixelExp {
+  ExpBelow<T> below;
+
+  GPU_DEVICE explicit PixelExp(float max) : below(max) {}
+  GPU_DEVICE float operator()(float x) const { return below(x); }
+};
+template <>
+struct PixelExp<float> {
+  float max;
+
+  GPU_DEVICE explicit PixelExp(float top) : max(shift_of(top)) {}
+  GPU_DEVICE float operator()(float x) const { return exp_close(x - max); }
+};
 
 // As RowSums; `weight`, of the classes so far, is all pixels'.
 template <class T, Smooth kSmooth>
@@ -37,11 +43,10 @@ struct PixelSums {
   GPU_DEVICE void raise_to(const float (&tops)[kQuad]) {
 #pragma unroll
     for (int j = 0; j < kQuad; ++j) {
-      const float shift = shift_of(tops[j]);
       if constexpr (kSmooth != Smooth::kNone) {
-        below[j] = fmaf(weight, shift - shift_of(max[j]), below[j]);
+        below[j] = fmaf(weight, shift_of(tops[j]) - shift_of(max[j]), below[j]);
       }
-      sum[j] *= exp_of<T>(max[j] - shift);
+      sum[j] *= PixelExp<T>(tops[j])(max[j]);
       max[j] = tops[j];
     }
   }
@@ -53,17 +58,20 @@ template <class T, bool kAll, bool kApart = false, Smooth kSmooth>
 GPU_DEVICE void absorb_classes(const Quad<T> (&quads)[kRows<T>], int begin, int rows,
                                const ClassWeights<T>& weights, const int* targets,
                                PixelSums<T, kSmooth>* sums) {
-  float tops[kQuad], x[kQuad], part[kQuad] = {};
+  Quad<T> top = quads[0];
 #pragma unroll
-  for (int j = 0; j < kQuad; ++j) tops[j] = sums->max[j];
-#pragma unroll
-  for (int k = 0; k < kRows<T>; ++k) {
+  for (int k = 1; k < kRows<T>; ++k) {
     if (!kAll && k >= rows) break;
-    unpack(quads[k], x);
 #pragma unroll
-    for (int j = 0; j < kQuad; ++j) tops[j] = fmaxf(tops[j], x[j]);
+    for (int i = 0; i < kQuadWords<T>; ++i) top.w[i] = max_words<T>(top.w[i], quads[k].w[i]);
   }
+  float tops[kQuad], x[kQuad], part[kQuad] = {};
+  unpack(top, tops);
+#pragma unroll
+  for (int j = 0; j < kQuad; ++j) tops[j] = fmaxf(sums->max[j], tops[j]);
   sums->raise_to(tops);
+  const PixelExp<T> exps[kQuad] = {PixelExp<T>(tops[0]), PixelExp<T>(tops[1]), PixelExp<T>(tops[2]),
+                                   PixelExp<T>(tops[3])};
 #pragma unroll
   for (int k = 0; k < kRows<T>; ++k) {
     if (!kAll && k >= rows) break;
@@ -71,11 +79,12 @@ GPU_DEVICE void absorb_classes(const Quad<T> (&quads)[kRows<T>], int begin, int 
     unpack(quads[k], x);
 #pragma unroll
     for (int j = 0; j < kQuad; ++j) {
-      const float distance = x[j] - shift_of(tops[j]);
       const bool is_label = targets != nullptr && targets[j] == begin + k;
-      const float exp = exp_of<T>(distance);
+      const float exp = exps[j](x[j]);
       part[j] += kApart && is_label ? 0.0f : exp;
-      if constexpr (kSmooth != Smooth::kNone) sums->below[j] = fmaf(-w, distance, sums->below[j]);
+      if constexpr (kSmooth != Smooth::kNone) {
+        sums->below[j] = fmaf(w, shift_of(tops[j]) - x[j], sums->below[j]);
+      }
       if (is_label) sums->label[j] = x[j];
     }
     if constexpr (kSmooth != Smooth::kNone) sums->weight += w;
@@ -112,7 +121,11 @@ GPU_DEVICE void merge_groups(PixelSums<T, Smooth::kNone>* sums, Quad<float>* sha
 #pragma unroll
     for (int j = 0; j < kQuad; ++j) all.sum[j] += part.sum[j];
   }
-  *sums = all;
+#pragma unroll
+  for (int j = 0; j < kQuad; ++j) {
+    sums->max[j] = all.max[j];
+    sums->sum[j] = all.sum[j];
+  }
 }
 
 }  // namespace
