@@ -40,7 +40,7 @@ GPU_DEVICE T* image_gradients(const PixelsBackwardCall<T>& c, uint32_t image) {
 }
 
 template <class T, bool kWeighted>
-GPU_KERNEL(kPixelThreads, kWeighted ? 4 : 5)
+GPU_KERNEL(kPixelThreads, 4)
 cross_entropy_pixels_backward(const PixelsBackwardCall<T> c) {
   GPU_DYNAMIC_SHARED(Quad<T>, memory);
   const Park<Quad<T>, kRows<T>, 1> park = {memory, c.parked};
@@ -48,7 +48,7 @@ cross_entropy_pixels_backward(const PixelsBackwardCall<T> c) {
   if (!at.inside) return;
   const Labels labels = labels_of(c.targets, c.weights, c.tiling, at);
   const int* const targets = kApart<T> ? labels.target : nullptr;
-  PixelSums<T, Smooth::kNone> sums;
+  OwnSums<T> sums;
   Quad<T> x[kRows<T>], next[kRows<T>];
   const int classes = c.tiling.classes;
   int begin = 0, chunk = 0;
@@ -79,8 +79,7 @@ cross_entropy_pixels_backward(const PixelsBackwardCall<T> c) {
 
 // The classes of the thread's group.
 template <class T, int kGroup, class Tile>
-GPU_DEVICE void absorb_tile(const PixelsBackwardCall<T>& c, const Tile& tile,
-                            PixelSums<T, Smooth::kNone>* sums) {
+GPU_DEVICE void absorb_tile(const PixelsBackwardCall<T>& c, const Tile& tile, OwnSums<T>* sums) {
   Quad<T> x[kRows<T>];
   const int classes = c.tiling.classes;
   int begin = thread_id() / kGroup * kRows<T>;
@@ -103,10 +102,9 @@ GPU_DEVICE bool has_label(const Labels& labels, int j) {
 
 // The sums of the thread's pixels. Where labels' scores are apart, they leave the tile before.
 template <class T, int kGroup, class Tile>
-GPU_DEVICE PixelSums<T, Smooth::kNone> sums_of_tile(const PixelsBackwardCall<T>& c,
-                                                    const Labels& labels, const Tile& tile,
-                                                    bool inside) {
-  PixelSums<T, Smooth::kNone> sums;
+GPU_DEVICE OwnSums<T> sums_of_tile(const PixelsBackwardCall<T>& c, const Labels& labels,
+                                   const Tile& tile, bool inside) {
+  OwnSums<T> sums;
 #pragma unroll
   for (int j = 0; j < kQuad; ++j) {
     if (labels.target[j] >= 0) sums.label[j] = widen(*tile.of(labels.target[j], j));
@@ -155,6 +153,9 @@ GPU_DEVICE void turn_tile(const PixelsBackwardCall<T>& c, const Labels& labels,
   constexpr int kStep = kPixelThreads / kGroup * kRows<T>;
   const int classes = c.tiling.classes;
   int begin = thread_id() / kGroup * kRows<T>;
+  float own[kQuad];
+#pragma unroll
+  for (int j = 0; j < kQuad; ++j) own[j] = gradients.at_label(label_scores[j], j, 1.0f);
 #pragma unroll 1
   for (; begin + kRows<T> <= classes; begin += kStep) {
     turn_classes<true>(c, gradients, begin, tile);
@@ -163,14 +164,14 @@ GPU_DEVICE void turn_tile(const PixelsBackwardCall<T>& c, const Labels& labels,
 #pragma unroll
   for (int j = 0; j < kQuad; ++j) {
     if (!has_label<T, kGroup>(labels, j)) continue;
-    *tile.of(labels.target[j], j) = narrow<T>(gradients.at_label(label_scores[j], j, 1.0f));
+    *tile.of(labels.target[j], j) = narrow<T>(own[j]);
   }
 }
 
 // Of planes which in both tensors are as far behind 16 bytes, so that a tile of gradients is stored
 // as one of scores is read.
 template <class T, int kGroup>
-GPU_KERNEL(kPixelThreads, 5)
+GPU_KERNEL(kPixelThreads, 6)
 cross_entropy_tile_backward(const PixelsBackwardCall<T> c) {
   constexpr bool kOneGroup = kGroup == kPixelThreads;
   GPU_SHARED(Quad<float>, parts, kOneGroup ? 1 : kPixelValues * kPixelThreads);
@@ -194,7 +195,7 @@ cross_entropy_tile_backward(const PixelsBackwardCall<T> c) {
 
 // Of channels_last, to planes.
 template <class T>
-GPU_KERNEL(kPixelThreads, 5)
+GPU_KERNEL(kPixelThreads, 6)
 cross_entropy_run_backward(const PixelsBackwardCall<T> c) {
   GPU_DYNAMIC_SHARED(T, memory);
   const Place at(c.tiling);

@@ -49,7 +49,7 @@ struct PixelGradients {
   // common: common_gradient().
   template <int kGroup>
   GPU_DEVICE PixelGradients(const PixelsBackwardCall<T>& c, const PlaceOf<kGroup>& at, float common,
-                            const Labels& labels, const PixelSums<T, Smooth::kNone>& sums)
+                            const Labels& labels, const OwnSums<T>& sums)
       : exps{PixelExp<T>(sums.max[0]), PixelExp<T>(sums.max[1]), PixelExp<T>(sums.max[2]),
              PixelExp<T>(sums.max[3])} {
     float all = static_cast<float>(c.tiling.classes);  // weights
@@ -69,11 +69,12 @@ struct PixelGradients {
       if constexpr (kApart<T>) sum += exps[j](sums.label[j]);
       const float keep = c.keep * labels.weight[j];
       const float factor = grad * fmaf(c.spread, all, keep);
-      share[j] = kApart<T> ? factor / sum : factor * reciprocal_fast(sum);
+      const float inverse = kApart<T> ? 1 / sum : reciprocal_fast(sum);
+      share[j] = factor * inverse;
       if (c.spread != 0) spread[j] = grad * c.spread;  // grad may be infinite
       label[j] = grad * keep;
       if constexpr (kApart<T>) {
-        const float miss = sums.sum[j] / sum;  // 1 - p
+        const float miss = sums.sum[j] * inverse;  // 1 - p
         const float own = kWeighted ? labels.weight[j] : 1.0f;
         const float smooth = spread[j] * (all * (1 - miss) - own);
         // NaN where grad is infinite.
