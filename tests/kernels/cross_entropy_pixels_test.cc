@@ -140,13 +140,15 @@ TEST(CrossEntropyPixels, ManyClasses) {
 
 TEST(CrossEntropyPixels, SpecialValues) {
   for (double special : {std::nan(""), HUGE_VAL, -HUGE_VAL, 3e4, -3e4}) {
-    for (double smoothing : {0.0, 0.1}) {
-      for (int64_t at : {0, 3, 8}) {
-        const Case c = {1, 9, 5, smoothing, true};
-        Forward call(c, POLYOPS_FLOAT32, kNone);
-        call.src.set(at * 5 + 2, special);
-        call.src.set(at * 5 + 4, special);  // which is ignored
-        check_forward(std::move(call), c);
+    for (int32_t dtype : kDtypes) {
+      for (const Case& c : {Case{1, 9, 5, 0, true}, Case{1, 9, 5, 0.1, true}, Case{1, 9, 5}}) {
+        for (int64_t at : {0, 3, 8}) {
+          const int32_t reduction = c.weighted ? kNone : kSum;
+          Forward call(c, dtype, reduction);
+          call.src.set(at * 5 + 2, special);
+          call.src.set(at * 5 + 4, special);  // which is ignored
+          check_forward(std::move(call), c);
+        }
       }
     }
   }

@@ -26,23 +26,15 @@ class ExpBelow {
       from_ *= factor_;
     }
   }
-  // To 2.
-  GPU_DEVICE float exponent(float x) const {
-    if constexpr (kOnce) return fmaf(x, factor_, -from_);
-    return (x - from_) * kLog2e;
-  }
-  GPU_DEVICE float operator()(float x) const { return exp2_flush(exponent(x)); }
-  // x - max, of a sum of exponents.
-  GPU_DEVICE float distance(float exponents) const {
-    if constexpr (!kOnce) return exponents * (1 / kLog2e);
-    return exponents * (factor_ == kFactor ? 1 / kFactor : 0x1p60f);
+  GPU_DEVICE float operator()(float x) const {
+    if constexpr (kOnce) return exp2_flush(fmaf(x, factor_, -from_));
+    return exp2_flush((x - from_) * kLog2e);
   }
 
  private:
   static constexpr bool kOnce = std::is_same_v<T, bf16>;
-  static constexpr float kFactor = 47274.0f / 32768;
   float from_;
-  float factor_ = kFactor;
+  float factor_ = 47274.0f / 32768;
 };
 
 // The largest of what is there of words, each 16 bits or float32.
@@ -110,8 +102,9 @@ GPU_DEVICE void absorb_packs(const Words (&words)[kPacks], const Cut<T>& cut, in
 #pragma unroll
   for (int i = 0; i < 2; ++i) tops.w[i] = max_words<T>(tops.w[i], tops.w[i + 2]);
   sums->raise_to(top_of<T>(max_words<T>(tops.w[0], tops.w[1])));
-  const ExpBelow<T> below(sums->exps.max);
-  float exps[2] = {}, above[2] = {};  // of w (x - largest), as exponents
+  const ExpBelow<T> exp(sums->exps.max);
+  const float shift = shift_of(sums->exps.max);
+  float exps[2] = {}, above[2] = {};  // of w (x - largest)
 #pragma unroll
   for (int k = 0; k < kPacks; ++k) {
     const int at = first + k * step;
@@ -120,19 +113,18 @@ GPU_DEVICE void absorb_packs(const Words (&words)[kPacks], const Cut<T>& cut, in
     unpack<T>(words[k], x);
 #pragma unroll
     for (int j = 0; j < kPack<T>; ++j) {
-      const float exponent = below.exponent(x[j]);
-      exps[j % 2] += exp2_flush(exponent);
-      if constexpr (kSmooth == Smooth::kEqual) above[j % 2] += exponent;
+      exps[j % 2] += exp(x[j]);
+      if constexpr (kSmooth == Smooth::kEqual) above[j % 2] += x[j] - shift;
       if constexpr (kSmooth == Smooth::kWeighted) {
         const float w = weight_for<T, kSmooth>(weights, cut.of_pack(at) + j);
-        above[j % 2] = fmaf(w, exponent, above[j % 2]);
+        above[j % 2] = fmaf(w, x[j] - shift, above[j % 2]);
         sums->weight += w;
       }
     }
     if constexpr (kSmooth == Smooth::kEqual) sums->weight += kPack<T>;
   }
   sums->exps.sum += exps[0] + exps[1];
-  if constexpr (kSmooth != Smooth::kNone) sums->below -= below.distance(above[0] + above[1]);
+  if constexpr (kSmooth != Smooth::kNone) sums->below -= above[0] + above[1];
 }
 
 template <class T, Smooth kSmooth>

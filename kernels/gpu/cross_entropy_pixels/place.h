@@ -94,7 +94,7 @@ struct Tiling {
   Division tiles;  // of an image
   uint32_t pixels;
   int classes;
-  bool quads;  // pixels are neighbours, in all tensors
+  bool quads;  // pixels are neighbours, in all tensors; of channels_last in the gradient
 };
 
 // Of a thread in a block of which so many threads have the tile's pixels, one by one; the next so

@@ -54,7 +54,7 @@ GPU_DEVICE void fill_zeros(const Span<T>& out, int64_t first_pack) {
     if (out.whole(pack)) {
       store_words(out.base + pack * kPack<T>, zeros);
     } else {
-#pragma unroll
+#pragma unroll 1
       for (int j = 0; j < kPack<T>; ++j) {
         const int64_t at = pack * kPack<T> + j;
         if (out.has(at)) out.base[at] = narrow<T>(0.0f);
