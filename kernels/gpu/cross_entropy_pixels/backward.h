@@ -107,7 +107,7 @@ GPU_DEVICE OwnSums<T> sums_of_tile(const PixelsBackwardCall<T>& c, const Labels&
   OwnSums<T> sums;
 #pragma unroll
   for (int j = 0; j < kQuad; ++j) {
-    if (labels.target[j] >= 0) sums.label[j] = widen(*tile.of(labels.target[j], j));
+    sums.label[j] = widen(*tile.of(labels.target[j] < 0 ? 0 : labels.target[j], j));
   }
   if constexpr (kApart<T>) {
     if constexpr (kGroup < kPixelThreads) barrier();  // all have read

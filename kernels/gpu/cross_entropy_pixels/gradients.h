@@ -44,7 +44,7 @@ template <class T, bool kWeighted>
 struct PixelGradients {
   PixelExp<T> exps[kQuad];
   float share[kQuad], spread[kQuad];
-  float label[kQuad];  // the gradient there, or what is taken off
+  float label[kQuad];  // the gradient there, or what is taken off, where one counts
 
   // common: common_gradient().
   template <int kGroup>
@@ -58,27 +58,30 @@ struct PixelGradients {
 #pragma unroll 1
       for (int k = 0; k < c.tiling.classes; ++k) all += c.weights.at(k);
     }
+    float grad[kQuad] = {common, common, common, common};
+    if (c.grad_step != 0) {
+#pragma unroll
+      for (int j = 0; j < kQuad; ++j) {
+        if (labels.target[j] < 0) continue;
+        grad[j] = widen(c.grad_dst[at.sample(c.tiling, j) * c.grad_step]);
+      }
+    }
 #pragma unroll
     for (int j = 0; j < kQuad; ++j) {
-      spread[j] = label[j] = 0;
-      share[j] = 0 * reciprocal_fast(sums.sum[j]);
-      if (labels.target[j] < 0) continue;
-      float grad = common;
-      if (c.grad_step != 0) grad = widen(c.grad_dst[at.sample(c.tiling, j) * c.grad_step]);
+      const bool counts = labels.target[j] >= 0;
       float sum = sums.sum[j];
-      if constexpr (kApart<T>) sum += exps[j](sums.label[j]);
-      const float keep = c.keep * labels.weight[j];
-      const float factor = grad * fmaf(c.spread, all, keep);
+      if constexpr (kApart<T>) sum += counts ? exps[j](sums.label[j]) : 0.0f;
       const float inverse = kApart<T> ? 1 / sum : reciprocal_fast(sum);
-      share[j] = factor * inverse;
-      if (c.spread != 0) spread[j] = grad * c.spread;  // grad may be infinite
-      label[j] = grad * keep;
+      const float keep = c.keep * labels.weight[j];
+      share[j] = (counts ? grad[j] * fmaf(c.spread, all, keep) : 0.0f) * inverse;
+      spread[j] = counts && c.spread != 0 ? grad[j] * c.spread : 0.0f;  // grad may be infinite
+      label[j] = grad[j] * keep;
       if constexpr (kApart<T>) {
         const float miss = sums.sum[j] * inverse;  // 1 - p
         const float own = kWeighted ? labels.weight[j] : 1.0f;
         const float smooth = spread[j] * (all * (1 - miss) - own);
         // NaN where grad is infinite.
-        label[j] = fmaf(grad, 0.0f, smooth - label[j] * miss);
+        label[j] = fmaf(grad[j], 0.0f, smooth - label[j] * miss);
       }
     }
   }
