@@ -25,6 +25,7 @@ struct Case {
   Lie lie = Lie::kContiguous;
   int64_t offset = 0;
   int32_t target_type = POLYOPS_INT64;
+  int64_t apart = 0;  // by how much the gradient is further behind aligned memory than the scores
 };
 
 // Each way of reading, at both ends of tiles and of what a thread holds.
@@ -47,14 +48,16 @@ std::vector<Case> all_cases() {
   }
   cases.push_back({2, 6, 16, 0.1, true, -100, Lie::kContiguous, 1});
   cases.push_back({2, 6, 16, 0, true, 3, Lie::kContiguous, 0, POLYOPS_UINT8});
+  cases.push_back({2, 9, 24, 0.1, false, 3, Lie::kChannelsLast});
+  cases.push_back({1, 5, 515, 0, false, 3, Lie::kContiguous, 0, POLYOPS_INT64, 1});
   return cases;
 }
 
 std::vector<Case> many_classes() {
   return {{1, 150, 20, 0.1, true},
           {1, 131, 7},
-          {1, 131, 67},
-          {2, 130, 132, 0.1, true},
+          {1, 131, 133},
+          {2, 130, 132, 0.1},
           {1, 150, 5},
           {2, 60, 129, 0.1, false, 3, Lie::kChannelsLast},
           {1, 150, 8, 0, true, 3, Lie::kTransposed}};
@@ -137,13 +140,15 @@ TEST(CrossEntropyPixels, ManyClasses) {
 
 TEST(CrossEntropyPixels, SpecialValues) {
   for (double special : {std::nan(""), HUGE_VAL, -HUGE_VAL, 3e4, -3e4}) {
-    for (double smoothing : {0.0, 0.1}) {
-      for (int64_t at : {0, 3, 8}) {
-        const Case c = {1, 9, 5, smoothing, true};
-        Forward call(c, POLYOPS_FLOAT32, kNone);
-        call.src.set(at * 5 + 2, special);
-        call.src.set(at * 5 + 4, special);  // which is ignored
-        check_forward(std::move(call), c);
+    for (int32_t dtype : kDtypes) {
+      for (const Case& c : {Case{1, 9, 5, 0, true}, Case{1, 9, 5, 0.1, true}, Case{1, 9, 5}}) {
+        for (int64_t at : {0, 3, 8}) {
+          const int32_t reduction = c.weighted ? kNone : kSum;
+          Forward call(c, dtype, reduction);
+          call.src.set(at * 5 + 2, special);
+          call.src.set(at * 5 + 4, special);  // which is ignored
+          check_forward(std::move(call), c);
+        }
       }
     }
   }
@@ -185,7 +190,7 @@ void check_backward(const Case& c, int32_t dtype, int32_t reduction, double grad
   reference::cross_entropy_backward(args);
   const double scale = largest(exact) + (std::isfinite(grad_value) ? std::abs(grad_value) : 0);
   const polyops_kernel& kernel = kernel_of("cross_entropy_backward");
-  const Buffer result(dtype, sizes, {}, c.offset);
+  const Buffer result(dtype, sizes, {}, c.offset + c.apart);
   args.grad_src = result.without_data();
   ASSERT_EQ(kernel.supports(&args), nullptr);
   args.grad_src = result.view();
@@ -214,10 +219,35 @@ TEST(CrossEntropyPixelsBackward, ManyClasses) {
 
 TEST(CrossEntropyPixelsBackward, SpecialValues) {
   for (double special : {std::nan(""), HUGE_VAL, -HUGE_VAL}) {
-    check_backward({2, 9, 6, 0.1, true}, POLYOPS_FLOAT32, kMean, special);
-    check_backward({2, 9, 6}, POLYOPS_FLOAT32, kSum, special);
-    check_backward({2, 9, 6, 0.1}, POLYOPS_FLOAT32, kNone, 1, special);
-    check_backward({2, 9, 6}, POLYOPS_BFLOAT16, kNone, 1, special);
+    for (int32_t dtype : kDtypes) {
+      check_backward({2, 9, 6, 0.1, true}, dtype, kMean, special);
+      check_backward({2, 9, 6}, dtype, kSum, special);
+      check_backward({2, 9, 6, 0.1}, dtype, kNone, 1, special);
+      check_backward({1, 41, 67}, dtype, kNone, 1, special);  // groups
+    }
+  }
+}
+
+// Two largest scores of nine, as far above the others as can be.
+TEST(CrossEntropyPixels, LargestNumbers) {
+  for (double largest : {3e38, 1e33, 1e6}) {
+    Forward call({1, 9, 5}, POLYOPS_BFLOAT16, kNone);
+    call.src.fill([&](int64_t i) { return i / 5 == 4 || i / 5 == 7 ? largest : -largest; });
+    call.target.fill([](int64_t) { return 4; });
+    const Buffer dst(POLYOPS_BFLOAT16, {1, 5}), result(POLYOPS_BFLOAT16, {1, 9, 5});
+    Buffer grad(POLYOPS_BFLOAT16, {1, 5});
+    grad.fill([](int64_t) { return 1; });
+    call.args.dst = dst.view();
+    call.args.total_weight = absent();
+    ASSERT_EQ(launch(kernel_of("cross_entropy"), &call.args), POLYOPS_OK) << last_error();
+    const polyops_cross_entropy_backward_args backward = {
+        sizeof backward,  kNone,    -100,     0,        grad.view(),  call.src.view(),
+        call.args.target, absent(), absent(), absent(), result.view()};
+    ASSERT_EQ(launch(kernel_of("cross_entropy_backward"), &backward), POLYOPS_OK) << last_error();
+    for (int64_t i = 0; i < 5; ++i) EXPECT_NEAR(dst.get(i), std::log(2), 4e-3);
+    for (int64_t i = 0; i < 45; ++i) {
+      EXPECT_EQ(result.get(i), i / 5 == 4 ? -0.5 : i / 5 == 7 ? 0.5 : 0) << i;
+    }
   }
 }
 

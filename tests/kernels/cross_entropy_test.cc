@@ -1,8 +1,9 @@
 // cross_entropy and its backward: every kernel against the reference in float64.
 //
 // Bounds, in units of float32's epsilon: of a loss 16 times its terms' magnitudes (exponents of
-// 2^-24 of the distance to the largest score, sums, a logarithm); of a gradient 16 times its
-// largest term, and as much again for each unit of distance; and the rounding of the result.
+// 2^-24 of the distance to the largest score, in bfloat16 5e-6 of one that is a few; sums, a
+// logarithm); of a gradient 16 times its largest term, and as much again for each unit of distance;
+// and the rounding of the result.
 #include "reference/cross_entropy.h"
 
 #include <gtest/gtest.h>
@@ -146,9 +147,12 @@ TEST(CrossEntropy, WithoutStats) {
 TEST(CrossEntropy, SpecialValues) {
   for (int64_t classes : {9, 33, 1100}) {
     for (double special : {std::nan(""), HUGE_VAL, -HUGE_VAL, 3e4, -3e4}) {
-      for (double smoothing : {0.0, 0.1}) {
+      for (const auto& [smoothing, dtype] : {std::pair{0.0, POLYOPS_FLOAT32},
+                                             {0.0, POLYOPS_BFLOAT16},
+                                             {0.1, POLYOPS_FLOAT32},
+                                             {0.1, POLYOPS_FLOAT16}}) {
         for (int64_t at : {int64_t{0}, int64_t{3}, int64_t{8}, classes - 1}) {
-          Forward call({5, classes, smoothing, true}, POLYOPS_FLOAT32, kNone);
+          Forward call({5, classes, smoothing, true}, dtype, kNone);
           call.src.set(2 * classes + at, special);
           call.src.set(4 * classes + at, special);  // which is ignored
           check_forward(std::move(call));
@@ -163,6 +167,37 @@ TEST(CrossEntropy, RowsOfNothingButMinusInfinityAreNaN) {
     Forward call({3, classes}, POLYOPS_FLOAT32, kNone);
     for (int64_t k = 0; k < classes; ++k) call.src.set(2 * classes + k, -HUGE_VAL);
     check_forward(std::move(call), false);
+  }
+}
+
+// Two largest scores, as far above the others as can be.
+TEST(CrossEntropy, LargestNumbers) {
+  for (int64_t classes : {9, 33, 1100}) {
+    for (double largest : {3e38, 1e33, 1e6}) {
+      Forward call({3, classes}, POLYOPS_BFLOAT16, kNone);
+      call.src.fill([&](int64_t i) {
+        const int64_t k = i % classes;
+        return k == 4 || k == 7 ? largest : -largest;
+      });
+      call.target.fill([](int64_t) { return 4; });
+      const Buffer dst(POLYOPS_BFLOAT16, {3});
+      call.args.dst = dst.view();
+      for (const polyops_kernel* kernel : rows_kernels("cross_entropy")) {
+        ASSERT_EQ(launch(*kernel, &call.args), POLYOPS_OK) << last_error();
+        for (int64_t i = 0; i < 3; ++i) EXPECT_NEAR(dst.get(i), std::log(2), 4e-3);
+      }
+    }
+  }
+}
+
+// What a mask of the least number adds to a smoothed loss, which is finite.
+TEST(CrossEntropy, SmoothedLeastNumber) {
+  for (int64_t classes : {9, 33, 1100}) {
+    for (int32_t dtype : {POLYOPS_FLOAT32, POLYOPS_BFLOAT16}) {
+      Forward call({3, classes, 0.1}, dtype, kNone);
+      call.src.set(2 * classes + 5, -3.38e38);
+      check_forward(std::move(call));
+    }
   }
 }
 

@@ -71,8 +71,9 @@ struct RowGradient {
   }
   // Where the row does not count: 0, or NaN.
   GPU_DEVICE float ignored() const { return (max + log_sum) * 0.0f; }
-  GPU_DEVICE float of_label(float x, int at) const {
-    return (*this)(x, at) - keep * weights.at(at);
+  // weight: its.
+  GPU_DEVICE float of_label(float x, int at, float weight) const {
+    return (*this)(x, at) - keep * weight;
   }
 };
 
@@ -142,7 +143,7 @@ cross_entropy_backward(const CrossEntropyBackwardCall<T> c, int lanes_log2) {
   write_chunk<T>(cut, words, src, out, begin, lane, lanes, ends, gradient);
   const auto at = static_cast<int>(target);
   if (!writes(cut, at, begin, lane, lanes)) return;
-  out[at] = narrow<T>(gradient.of_label(widen(src[at]), at));
+  out[at] = narrow<T>(gradient.of_label(widen(src[at]), at, c.weights.at(at)));
 }
 
 }  // namespace

@@ -30,9 +30,10 @@ GPU_DEVICE void absorb_next(const T* x, int first, const ClassWeights<T>& weight
     top = fmaxf(top, values[j]);
   }
   sums->raise_to(top);
+  const ExpBelow<T> below(sums->exps.max);
 #pragma unroll
   for (int j = 0; j < kCount; ++j) {
-    sums->add(values[j], weight_for<T, kSmooth>(weights, first + j));
+    sums->add(below, values[j], weight_for<T, kSmooth>(weights, first + j));
   }
 }
 
@@ -89,23 +90,22 @@ cross_entropy_few(const CrossEntropyCall<T> c, int turns) {
   if (thread_id() == 0) leave_part(c, block_id(), part);
 }
 
-// In place.
+// In place. target: negative where the row does not count.
 template <class T, bool kWeighted>
-GPU_DEVICE void write_few_gradient(const CrossEntropyBackwardCall<T>& c, uint32_t row, T* x) {
-  const int64_t target = c.targets.at(row);
-  const RowGradient<T, kWeighted> gradient(c, row);
-  if (!c.targets.counts(target)) {
+GPU_DEVICE void write_few_gradient(const RowGradient<T, kWeighted>& gradient, int target,
+                                   float weight, int n, T* x) {
+  if (target < 0) {
     const T ignored = narrow<T>(gradient.ignored());
-    for (int j = 0; j < c.n; ++j) x[j] = ignored;
+    for (int j = 0; j < n; ++j) x[j] = ignored;
     return;
   }
-  const auto at = static_cast<int>(target);
-  const float own = gradient.of_label(widen(x[at]), at);
+  const float own = gradient.of_label(widen(x[target]), target, weight);
 #pragma unroll 4
-  for (int j = 0; j < c.n; ++j) x[j] = narrow<T>(gradient(widen(x[j]), j));
-  x[at] = narrow<T>(own);
+  for (int j = 0; j < n; ++j) x[j] = narrow<T>(gradient(widen(x[j]), j));
+  x[target] = narrow<T>(own);
 }
 
+// All that a row takes is on the way together with the scores.
 template <class T, bool kWeighted>
 GPU_KERNEL(kFewThreads)
 cross_entropy_few_backward(const CrossEntropyBackwardCall<T> c) {
@@ -113,9 +113,18 @@ cross_entropy_few_backward(const CrossEntropyBackwardCall<T> c) {
   const Shelf<T> shelf(memory, c.rows, c.n);
   shelf.fill(c.src);
   const auto row = static_cast<uint32_t>(block_id() * block_threads() + thread_id());
+  const bool inside = row < c.rows;
+  const uint32_t read = inside ? row : c.rows - 1;
+  const int64_t target = c.targets.at(read);
+  const RowGradient<T, kWeighted> gradient(c, read);
+  const bool counts = c.targets.counts(target);
+  const float weight = counts ? c.weights.at(target) : 0.0f;
   wait_copies<0>();
   barrier();
-  if (row < c.rows) write_few_gradient<T, kWeighted>(c, row, memory + thread_id() * c.n);
+  if (inside) {
+    write_few_gradient<T, kWeighted>(gradient, counts ? static_cast<int>(target) : -1, weight, c.n,
+                                     memory + thread_id() * c.n);
+  }
   barrier();
   shelf.write(c.grad_src);
 }

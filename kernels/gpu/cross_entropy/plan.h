@@ -61,14 +61,16 @@ bool is_ragged(const polyops_tensor& t) {
          !is_aligned(t);
 }
 
-// Blocks for each row: enough that all rows keep the device busy to the end, but none that has less
-// than two turns.
+// Blocks for each row: enough that all rows keep the device busy to the end, or as many as it has
+// room for at a time, but none that has less than two turns.
 inline int row_blocks(int64_t rows, int packs, int threads, const polyops_context* ctx) {
-  constexpr int64_t kBlocksEach = 16;  // of a multiprocessor
+  constexpr int64_t kBlocksEach = 16, kAtATime = 4;  // of a multiprocessor
   const int most = most_cluster(ctx);
+  const int64_t at_a_time = multiprocessors(ctx) * kAtATime;
+  const auto fill_it = [&](int64_t n) { return n <= at_a_time && n * 10 >= at_a_time * 9; };
   int blocks = 1;
   while (blocks < most && rows * blocks < multiprocessors(ctx) * kBlocksEach &&
-         packs >= int64_t{blocks} * threads * kLossPacks * 4) {
+         !fill_it(rows * blocks) && packs >= int64_t{blocks} * threads * kLossPacks * 4) {
     blocks *= 2;
   }
   return blocks;

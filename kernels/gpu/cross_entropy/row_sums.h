@@ -2,6 +2,8 @@
 #ifndef POLYOPS_GPU_CROSS_ENTROPY_ROW_SUMS_H_
 #define POLYOPS_GPU_CROSS_ENTROPY_ROW_SUMS_H_
 
+#include <type_traits>
+
 #include "gpu.h"
 #include "nll_loss/samples.h"
 #include "reduce.h"
@@ -10,6 +12,47 @@
 
 namespace polyops::gpu {
 namespace {
+
+// exp(x - max) of x that are not larger, by exp2. Of bfloat16s a product with a factor of 16 bits
+// is exact, and a difference of two of them is rounded once: one instruction, 5e-6 of the distance
+// off. The others' difference comes first (softmax/max_sum.h).
+template <class T>
+class ExpBelow {
+ public:
+  GPU_DEVICE explicit ExpBelow(float max) : from_(shift_of(max)) {
+    if constexpr (kOnce) {
+      // Of the largest numbers two that differ do so by more than any exponent.
+      if (!(fabsf(from_) < 0x1p100f)) factor_ = 0x1p-60f;
+      from_ *= factor_;
+    }
+  }
+  GPU_DEVICE float operator()(float x) const {
+    if constexpr (kOnce) return exp2_flush(fmaf(x, factor_, -from_));
+    return exp2_flush((x - from_) * kLog2e);
+  }
+
+ private:
+  static constexpr bool kOnce = std::is_same_v<T, bf16>;
+  float from_;
+  float factor_ = 47274.0f / 32768;
+};
+
+// The largest of what is there of words, each 16 bits or float32.
+template <class T>
+GPU_DEVICE uint32_t max_words(uint32_t x, uint32_t y) {
+  if constexpr (sizeof(T) == 2) return max2<T>(x, y);
+  return float_bits(fmaxf(float_of_bits(x), float_of_bits(y)));
+}
+template <class T>
+GPU_DEVICE float top_of(uint32_t word) {
+  if constexpr (sizeof(T) == 4) {
+    return float_of_bits(word);
+  } else {
+    float x, y;
+    widen2<T>(word, &x, &y);
+    return fmaxf(x, y);
+  }
+}
 
 // How label smoothing weighs the classes: not at all, all the same, or by their weights.
 enum class Smooth { kNone, kEqual, kWeighted };
@@ -29,12 +72,12 @@ struct RowSums {
     }
     exps.raise_to(at_least);
   }
-  // Of an element that is not larger than exps.max.
-  GPU_DEVICE void add(float x, float w) {
-    const float shift = shift_of(exps.max);
-    exps.sum += exp_from(x, shift);
+  // Of an element that is not larger than exps.max, which `exp` is of.
+  template <class T>
+  GPU_DEVICE void add(const ExpBelow<T>& exp, float x, float w) {
+    exps.sum += exp(x);
     if constexpr (kSmooth != Smooth::kNone) {
-      below = fmaf(w, shift - x, below);
+      below = fmaf(w, shift_of(exps.max) - x, below);
       weight += w;
     }
   }
@@ -50,17 +93,18 @@ GPU_DEVICE float weight_for(const ClassWeights<T>& weights, int at) {
 template <class T, bool kAll, Smooth kSmooth, int kPacks>
 GPU_DEVICE void absorb_packs(const Words (&words)[kPacks], const Cut<T>& cut, int first, int step,
                              const ClassWeights<T>& weights, RowSums<kSmooth>* sums) {
-  float tops[2] = {kMinusInf, kMinusInf};
+  Words tops = words[0];
 #pragma unroll
-  for (int k = 0; k < kPacks; ++k) {
-    float x[kPack<T>];
-    unpack<T>(words[k], x);
+  for (int k = 1; k < kPacks; ++k) {
 #pragma unroll
-    for (int j = 0; j < kPack<T>; ++j) tops[j % 2] = fmaxf(tops[j % 2], x[j]);
+    for (int i = 0; i < 4; ++i) tops.w[i] = max_words<T>(tops.w[i], words[k].w[i]);
   }
-  sums->raise_to(fmaxf(tops[0], tops[1]));
+#pragma unroll
+  for (int i = 0; i < 2; ++i) tops.w[i] = max_words<T>(tops.w[i], tops.w[i + 2]);
+  sums->raise_to(top_of<T>(max_words<T>(tops.w[0], tops.w[1])));
+  const ExpBelow<T> exp(sums->exps.max);
   const float shift = shift_of(sums->exps.max);
-  float exps[2] = {}, above[2] = {};  // of w (x - largest), which is what exp() takes, too
+  float exps[2] = {}, above[2] = {};  // of w (x - largest)
 #pragma unroll
   for (int k = 0; k < kPacks; ++k) {
     const int at = first + k * step;
@@ -69,12 +113,11 @@ GPU_DEVICE void absorb_packs(const Words (&words)[kPacks], const Cut<T>& cut, in
     unpack<T>(words[k], x);
 #pragma unroll
     for (int j = 0; j < kPack<T>; ++j) {
-      const float distance = x[j] - shift;
-      exps[j % 2] += exp2_flush(distance * kLog2e);
-      if constexpr (kSmooth == Smooth::kEqual) above[j % 2] += distance;
+      exps[j % 2] += exp(x[j]);
+      if constexpr (kSmooth == Smooth::kEqual) above[j % 2] += x[j] - shift;
       if constexpr (kSmooth == Smooth::kWeighted) {
         const float w = weight_for<T, kSmooth>(weights, cut.of_pack(at) + j);
-        above[j % 2] = fmaf(w, distance, above[j % 2]);
+        above[j % 2] = fmaf(w, x[j] - shift, above[j % 2]);
         sums->weight += w;
       }
     }
@@ -93,7 +136,7 @@ GPU_DEVICE void absorb_row_ends(const Cut<T>& cut, const T* row, int lane, int l
     if (at < 0) continue;
     const float x = widen(row[at]);
     sums->raise_to(x);
-    sums->add(x, weight_for<T, kSmooth>(weights, at));
+    sums->add(ExpBelow<T>(sums->exps.max), x, weight_for<T, kSmooth>(weights, at));
   }
 }
 

@@ -15,20 +15,16 @@ namespace {
 // Beyond it few threads would walk for long.
 constexpr int64_t kMostPixelClasses = 1024;
 
-// Pixels of a block.
-template <class T>
-int tile_of(const polyops_tensor& src, const polyops_context* ctx) {
-  return group_of<T>(src, ctx) == kFewer<T> ? kFewer<T> * kQuad : kTile;
-}
-
 // By tiles where classes are few. (Many in tiles of fewer pixels, as backward, which has to hold
 // them: 20 % slower on an H200 than walking over them.)
 template <class T, Smooth kSmooth>
 int launch_losses(const PixelsCall<T>& call, const polyops_tensor& src,
                   const polyops_context* ctx) {
-  if (group_of<T>(src, ctx) == kPixelThreads) {
-    return gpu::launch(cross_entropy_tile<T, kSmooth>, tile_shape<T, kPixelThreads>(src), ctx,
-                       call);
+  if constexpr (kSmooth != Smooth::kWeighted) {
+    if (group_of<T>(src, ctx) == kPixelThreads) {
+      return gpu::launch(cross_entropy_tile<T, kSmooth>, tile_shape<T, kPixelThreads>(src), ctx,
+                         call);
+    }
   }
   return gpu::launch(cross_entropy_pixels<T, kSmooth>, {pixel_blocks(src), kPixelThreads}, ctx,
                      call);
@@ -70,35 +66,43 @@ int parked_chunks(int64_t classes, const polyops_context* ctx) {
   return static_cast<int>(chunks < room ? chunks : room);
 }
 
-// Whether tiles of gradients are stored as tiles of scores are read. Quads are stored as they are,
-// each class when it is known: 4 % faster on an H200, of two classes 25 %.
-bool are_alike(const polyops_tensor& src, const polyops_tensor& grad, bool quads) {
+// How a gradient is computed: by walking over what threads hold or park, by tiles, whose threads
+// for the same pixels are so many, by channels_last.
+enum class Way { kWalk, kTile, kTileOfFewer, kRun };
+
+template <class T>
+Way way_of(const polyops_tensor& src, const polyops_tensor& grad, const polyops_context* ctx) {
+  if (is_run<T>(src, ctx)) return Way::kRun;
   const auto behind = [](const polyops_tensor& t) {
     return reinterpret_cast<uintptr_t>(t.data) % 16;
   };
   // Of a single pixel any stride is contiguous.
   const bool planes = src.strides[2] == 1 && polyops_is_contiguous(&src) != 0;
-  return !quads && planes && behind(src) == behind(grad);
+  if (!planes || behind(src) != behind(grad)) return Way::kWalk;
+  const int group = group_of<T>(src, ctx);
+  return group == 0 ? Way::kWalk : group == kPixelThreads ? Way::kTile : Way::kTileOfFewer;
 }
 
-template <class T, bool kWeighted>
-int launch_gradients(const PixelsBackwardCall<T>& call, const polyops_tensor& src, bool alike,
+template <class T>
+int launch_gradients(const PixelsBackwardCall<T>& call, Way way, const polyops_tensor& src,
                      const polyops_context* ctx) {
-  const auto launch_tiles = [&]<int kGroup>() {
-    return gpu::launch(alike ? cross_entropy_tile_backward<T, kWeighted, kGroup, true>
-                             : cross_entropy_tile_backward<T, kWeighted, kGroup, false>,
-                       tile_shape<T, kGroup>(src), ctx, call);
-  };
-  const size_t parked = sizeof(Quad<T>) * kRows<T> * kPixelThreads * call.parked;
-  switch (group_of<T>(src, ctx)) {
-    case kPixelThreads:
-      return launch_tiles.template operator()<kPixelThreads>();
-    case kFewer<T>:
-      return launch_tiles.template operator()<kFewer<T>>();
-    default:
-      return gpu::launch(cross_entropy_pixels_backward<T, kWeighted>,
-                         {pixel_blocks(src), kPixelThreads, parked}, ctx, call);
+  switch (way) {
+    case Way::kTile:
+      return gpu::launch(cross_entropy_tile_backward<T, kPixelThreads>,
+                         tile_shape<T, kPixelThreads>(src), ctx, call);
+    case Way::kTileOfFewer:
+      return gpu::launch(cross_entropy_tile_backward<T, kFewer<T>>, tile_shape<T, kFewer<T>>(src),
+                         ctx, call);
+    case Way::kRun:
+      return gpu::launch(cross_entropy_run_backward<T>, run_shape<T>(src), ctx, call);
+    case Way::kWalk:
+      break;
   }
+  const bool weighted = call.spread != 0 && call.weights.data != nullptr;
+  const size_t parked = sizeof(Quad<T>) * kRows<T> * kPixelThreads * call.parked;
+  return gpu::launch(
+      weighted ? cross_entropy_pixels_backward<T, true> : cross_entropy_pixels_backward<T, false>,
+      {pixel_blocks(src), kPixelThreads, parked}, ctx, call);
 }
 
 template <class T>
@@ -106,10 +110,14 @@ int launch_pixels_backward(const polyops_cross_entropy_backward_args& a,
                            const polyops_context* ctx) {
   const int64_t classes = a.src.sizes[1];
   const bool mean = a.reduction == POLYOPS_NLL_LOSS_MEAN;
-  const bool quads = has_quads<T>(a.src) && has_quads<T>(a.grad_src);
+  const bool weighted = a.label_smoothing != 0 && polyops_is_present(&a.weight) != 0;
+  const Way way = weighted ? Way::kWalk : way_of<T>(a.src, a.grad_src, ctx);
+  // In channels_last, neighbours' scores of four bytes would be in the same banks.
+  const bool read_as_quads = way == Way::kRun ? sizeof(T) == 2 : has_quads<T>(a.src);
+  const int pixels = way == Way::kTileOfFewer ? kFewer<T> * kQuad : kTile;
   const PixelsBackwardCall<T> call = {
       scores_of<T>(a.src),
-      tiling_of(a.src, quads, tile_of<T>(a.src, ctx)),
+      tiling_of(a.src, read_as_quads && has_quads<T>(a.grad_src), pixels),
       static_cast<const T*>(a.grad_dst.data),
       step_of(a.grad_dst, a.reduction),
       targets_of(a.target, a.ignore_index, classes),
@@ -119,10 +127,7 @@ int launch_pixels_backward(const polyops_cross_entropy_backward_args& a,
       static_cast<float>(a.label_smoothing / classes),
       static_cast<T*>(a.grad_src.data),
       parked_chunks<T>(classes, ctx)};
-  const bool alike = are_alike(a.src, a.grad_src, quads);
-  const bool weighted = call.spread != 0 && call.weights.data != nullptr;
-  return weighted ? launch_gradients<T, true>(call, a.src, alike, ctx)
-                  : launch_gradients<T, false>(call, a.src, alike, ctx);
+  return launch_gradients<T>(call, way, a.src, ctx);
 }
 
 // What both directions ask of their arguments.

@@ -75,15 +75,39 @@ GPU_DEVICE float loss_of(const PixelsCall<T>& c, const Labels& labels,
   return loss;
 }
 
+// Of all, where their weights are 1: one logarithm for the product of their sums, which are at most
+// as large as classes are many.
+template <class T, Smooth kSmooth>
+GPU_DEVICE float loss_of_equals(const PixelsCall<T>& c, const Labels& labels,
+                                const PixelSums<T, kSmooth>& sums) {
+  float product = 1, distance = 0, below = 0;
+#pragma unroll
+  for (int j = 0; j < kQuad; ++j) {
+    if (labels.target[j] < 0) continue;
+    product *= sums.sum[j];
+    distance += sums.max[j] - sums.label[j];
+    if constexpr (kSmooth != Smooth::kNone) below += sums.below[j];
+  }
+  const float log_sum = log_close(product);
+  const float loss = c.keep * (distance + log_sum);
+  if constexpr (kSmooth == Smooth::kNone) return loss;
+  return fmaf(c.spread, fmaf(sums.weight, log_sum, below), loss);
+}
+
 // Adds the losses and weights of the thread's pixels to `part`.
 template <class T, Smooth kSmooth>
 GPU_DEVICE void finish_pixels(const PixelsCall<T>& c, const Place& at, const Labels& labels,
                               const PixelSums<T, kSmooth>& sums, float (&part)[2]) {
 #pragma unroll
+  for (int j = 0; j < kQuad; ++j) part[1] += labels.weight[j];
+  if (c.dst == nullptr && c.weights.data == nullptr) {
+    part[0] += loss_of_equals(c, labels, sums);
+    return;
+  }
+#pragma unroll
   for (int j = 0; j < kQuad; ++j) {
     const float loss = loss_of(c, labels, sums, j);
     part[0] += loss;
-    part[1] += labels.weight[j];
     if (c.dst != nullptr && at.has(c.tiling, j)) {
       c.dst[at.sample(c.tiling, j) * c.dst_step] = narrow<T>(loss);
     }
@@ -116,7 +140,7 @@ cross_entropy_pixels(const PixelsCall<T> c) {
 }
 
 template <class T, Smooth kSmooth>
-GPU_KERNEL(kPixelThreads, kSmooth == Smooth::kWeighted ? 5 : 6)
+GPU_KERNEL(kPixelThreads, 6)
 cross_entropy_tile(const PixelsCall<T> c) {
   GPU_SHARED(float, shared, 2 * kMostWaves);
   GPU_DYNAMIC_SHARED(T, memory);

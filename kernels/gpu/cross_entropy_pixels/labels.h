@@ -20,9 +20,15 @@ GPU_DEVICE Labels labels_of(const Targets& targets, const ClassWeights<T>& weigh
                             const PlaceOf<kGroup>& at) {
   Labels labels;
   int64_t target[kQuad];
+  if (at.whole && targets.step == 1 && targets.is_byte == 0) {
+    const int64_t* own = static_cast<const int64_t*>(targets.data) + at.sample(t, 0);
 #pragma unroll
-  for (int j = 0; j < kQuad; ++j) {
-    target[j] = at.has(t, j) ? targets.at(at.sample(t, j)) : targets.ignored;
+    for (int j = 0; j < kQuad; ++j) target[j] = own[j * at.step];
+  } else {
+#pragma unroll
+    for (int j = 0; j < kQuad; ++j) {
+      target[j] = at.has(t, j) ? targets.at(at.sample(t, j)) : targets.ignored;
+    }
   }
   bool right = true;  // asked once, not by each
 #pragma unroll

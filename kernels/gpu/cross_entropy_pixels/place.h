@@ -18,10 +18,13 @@ constexpr int kPixelThreads = 128;
 constexpr int kQuad = 4;
 constexpr int kTile = kPixelThreads * kQuad;
 
+template <class T>
+inline constexpr int kQuadWords = static_cast<int>(sizeof(T));
+
 // Of one class.
 template <class T>
 struct alignas(kQuad * sizeof(T)) Quad {
-  uint32_t w[sizeof(T)];
+  uint32_t w[kQuadWords<T>];
 } __attribute__((may_alias));
 
 // Classes in a thread's registers, 64 bytes.
@@ -91,7 +94,7 @@ struct Tiling {
   Division tiles;  // of an image
   uint32_t pixels;
   int classes;
-  bool quads;  // pixels are neighbours, in all tensors
+  bool quads;  // pixels are neighbours, in all tensors; of channels_last in the gradient
 };
 
 // Of a thread in a block of which so many threads have the tile's pixels, one by one; the next so

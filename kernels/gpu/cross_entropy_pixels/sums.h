@@ -2,6 +2,8 @@
 #ifndef POLYOPS_GPU_CROSS_ENTROPY_PIXELS_SUMS_H_
 #define POLYOPS_GPU_CROSS_ENTROPY_PIXELS_SUMS_H_
 
+#include <type_traits>
+
 #include "cross_entropy/row_sums.h"
 #include "gpu.h"
 #include "labels.h"
@@ -12,19 +14,17 @@
 namespace polyops::gpu {
 namespace {
 
-// exp of a score less the largest one. In float32 the gradient of a smoothed loss is a small
-// difference, and there is time for all of its bits.
-template <class T>
-GPU_DEVICE float exp_of(float distance) {
-  if constexpr (sizeof(T) == 4) {
-    return exp_close(distance);
-  } else {
-    return exp2_flush(distance * kLog2e);
-  }
-}
+// exp of scores less the largest one, with all of float32's bits: the gradient of a smoothed loss
+// is a small difference.
+struct CloseExp {
+  float max;
+
+  GPU_DEVICE explicit CloseExp(float top) : max(shift_of(top)) {}
+  GPU_DEVICE float operator()(float x) const { return exp_close(x - max); }
+};
 
 // As RowSums; `weight`, of the classes so far, is all pixels'.
-template <class T, Smooth kSmooth>
+template <class T, Smooth kSmooth, class Exp = ExpBelow<T>>
 struct PixelSums {
   float max[kQuad], sum[kQuad] = {}, below[kQuad] = {};
   float label[kQuad] = {};  // the score of its class
@@ -37,11 +37,10 @@ struct PixelSums {
   GPU_DEVICE void raise_to(const float (&tops)[kQuad]) {
 #pragma unroll
     for (int j = 0; j < kQuad; ++j) {
-      const float shift = shift_of(tops[j]);
       if constexpr (kSmooth != Smooth::kNone) {
-        below[j] = fmaf(weight, shift - shift_of(max[j]), below[j]);
+        below[j] = fmaf(weight, shift_of(tops[j]) - shift_of(max[j]), below[j]);
       }
-      sum[j] *= exp_of<T>(max[j] - shift);
+      sum[j] *= Exp(tops[j])(max[j]);
       max[j] = tops[j];
     }
   }
@@ -49,21 +48,23 @@ struct PixelSums {
 
 // Adds classes begin, begin + 1, ...; kAll: there are kRows of them. targets: null if the scores of
 // labels are not wanted. kApart: the sum is of all other classes.
-template <class T, bool kAll, bool kApart = false, Smooth kSmooth>
+template <class T, bool kAll, bool kApart = false, Smooth kSmooth, class Exp>
 GPU_DEVICE void absorb_classes(const Quad<T> (&quads)[kRows<T>], int begin, int rows,
                                const ClassWeights<T>& weights, const int* targets,
-                               PixelSums<T, kSmooth>* sums) {
-  float tops[kQuad], x[kQuad], part[kQuad] = {};
+                               PixelSums<T, kSmooth, Exp>* sums) {
+  Quad<T> top = quads[0];
 #pragma unroll
-  for (int j = 0; j < kQuad; ++j) tops[j] = sums->max[j];
-#pragma unroll
-  for (int k = 0; k < kRows<T>; ++k) {
+  for (int k = 1; k < kRows<T>; ++k) {
     if (!kAll && k >= rows) break;
-    unpack(quads[k], x);
 #pragma unroll
-    for (int j = 0; j < kQuad; ++j) tops[j] = fmaxf(tops[j], x[j]);
+    for (int i = 0; i < kQuadWords<T>; ++i) top.w[i] = max_words<T>(top.w[i], quads[k].w[i]);
   }
+  float tops[kQuad], x[kQuad], part[kQuad] = {};
+  unpack(top, tops);
+#pragma unroll
+  for (int j = 0; j < kQuad; ++j) tops[j] = fmaxf(sums->max[j], tops[j]);
   sums->raise_to(tops);
+  const Exp exps[kQuad] = {Exp(tops[0]), Exp(tops[1]), Exp(tops[2]), Exp(tops[3])};
 #pragma unroll
   for (int k = 0; k < kRows<T>; ++k) {
     if (!kAll && k >= rows) break;
@@ -71,11 +72,12 @@ GPU_DEVICE void absorb_classes(const Quad<T> (&quads)[kRows<T>], int begin, int 
     unpack(quads[k], x);
 #pragma unroll
     for (int j = 0; j < kQuad; ++j) {
-      const float distance = x[j] - shift_of(tops[j]);
       const bool is_label = targets != nullptr && targets[j] == begin + k;
-      const float exp = exp_of<T>(distance);
+      const float exp = exps[j](x[j]);
       part[j] += kApart && is_label ? 0.0f : exp;
-      if constexpr (kSmooth != Smooth::kNone) sums->below[j] = fmaf(-w, distance, sums->below[j]);
+      if constexpr (kSmooth != Smooth::kNone) {
+        sums->below[j] = fmaf(w, shift_of(tops[j]) - x[j], sums->below[j]);
+      }
       if (is_label) sums->label[j] = x[j];
     }
     if constexpr (kSmooth != Smooth::kNone) sums->weight += w;
@@ -84,12 +86,18 @@ GPU_DEVICE void absorb_classes(const Quad<T> (&quads)[kRows<T>], int begin, int 
   for (int j = 0; j < kQuad; ++j) sums->sum[j] += part[j];
 }
 
-inline constexpr int kPixelValues = 2;  // of a pixel's sums without smoothing
+// Of the gradient.
+template <class T>
+using PixelExp = std::conditional_t<sizeof(T) == 4, CloseExp, ExpBelow<T>>;
+template <class T>
+using OwnSums = PixelSums<T, Smooth::kNone, PixelExp<T>>;
+
+inline constexpr int kPixelValues = 2;  // of them
 
 // Where all threads of the block have sums of their own classes, those of a group's pixels
 // together. `shared` has kPixelValues * kPixelThreads elements.
 template <class T, int kGroup>
-GPU_DEVICE void merge_groups(PixelSums<T, Smooth::kNone>* sums, Quad<float>* shared) {
+GPU_DEVICE void merge_groups(OwnSums<T>* sums, Quad<float>* shared) {
   const auto put = [&](int value, const float(&x)[kQuad]) {
     shared[value * kPixelThreads + thread_id()] = pack_quad<float>(x);
   };
@@ -99,20 +107,25 @@ GPU_DEVICE void merge_groups(PixelSums<T, Smooth::kNone>* sums, Quad<float>* sha
   const auto get = [&](int value, int group, float(&x)[kQuad]) {
     unpack(shared[value * kPixelThreads + group * kGroup + thread_id() % kGroup], x);
   };
-  PixelSums<T, Smooth::kNone> all;
-  for (int group = 0; group < kPixelThreads / kGroup; ++group) {
-    PixelSums<T, Smooth::kNone> part;
-    float tops[kQuad];
-    get(0, group, part.max);
-    get(1, group, part.sum);
+  constexpr int kGroups = kPixelThreads / kGroup;
+  float max[kQuad], part[kQuad];
+#pragma unroll 1
+  for (int group = 0; group < kGroups; ++group) {
+    get(0, group, max);
 #pragma unroll
-    for (int j = 0; j < kQuad; ++j) tops[j] = fmaxf(all.max[j], part.max[j]);
-    all.raise_to(tops);
-    part.raise_to(tops);
-#pragma unroll
-    for (int j = 0; j < kQuad; ++j) all.sum[j] += part.sum[j];
+    for (int j = 0; j < kQuad; ++j) sums->max[j] = fmaxf(sums->max[j], max[j]);
   }
-  *sums = all;
+#pragma unroll
+  for (int j = 0; j < kQuad; ++j) sums->sum[j] = 0;
+#pragma unroll 1
+  for (int group = 0; group < kGroups; ++group) {
+    get(0, group, max);
+    get(1, group, part);
+#pragma unroll
+    for (int j = 0; j < kQuad; ++j) {
+      sums->sum[j] = fmaf(PixelExp<T>(sums->max[j])(max[j]), part[j], sums->sum[j]);
+    }
+  }
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // The gradient: zeros, but for one element of each sample that counts. Bound: memory, each element
 // written once. A block fills its part of the whole, whatever rows it has there, and then sets the
-// elements that fall into it; their targets were loaded before.
+// elements that fall into it; their targets are on the way meanwhile.
 #ifndef POLYOPS_GPU_NLL_LOSS_BACKWARD_H_
 #define POLYOPS_GPU_NLL_LOSS_BACKWARD_H_
 
@@ -34,10 +34,9 @@ struct Mark {
 };
 
 template <class T>
-GPU_DEVICE Mark<T> mark_of(const NllLossBackwardCall<T>& c, int64_t sample) {
+GPU_DEVICE Mark<T> mark_of(const NllLossBackwardCall<T>& c, int64_t sample, int64_t target) {
   Mark<T> mark = {-1, narrow<T>(0.0f)};
   const auto i = static_cast<uint32_t>(sample);
-  const int64_t target = c.targets.at(i);
   float grad = widen(c.grad_dst[i * c.grad_step]);
   if (c.total != nullptr) grad /= widen(*c.total);
   if (!c.targets.counts(target)) return mark;
@@ -55,7 +54,7 @@ GPU_DEVICE void fill_zeros(const Span<T>& out, int64_t first_pack) {
     if (out.whole(pack)) {
       store_words(out.base + pack * kPack<T>, zeros);
     } else {
-#pragma unroll
+#pragma unroll 1
       for (int j = 0; j < kPack<T>; ++j) {
         const int64_t at = pack * kPack<T> + j;
         if (out.has(at)) out.base[at] = narrow<T>(0.0f);
@@ -79,16 +78,18 @@ nll_loss_backward(const NllLossBackwardCall<T> c) {
                                 ? static_cast<uint32_t>(begin) / static_cast<uint32_t>(classes)
                                 : begin / classes;
 
-  int64_t row = first_row + thread_id();
-  Mark<T> mark = {-1, narrow<T>(0.0f)};
-  if (row * classes < end) mark = mark_of(c, row);
+  int64_t row = first_row + thread_id(), target = 0;
+  const bool inside = row * classes < end;
+  if (inside) target = c.targets.at(static_cast<uint32_t>(row));
   fill_zeros(out, first_pack + thread_id());
+  Mark<T> mark = {-1, narrow<T>(0.0f)};
+  if (inside) mark = mark_of(c, row, target);
   barrier();
   for (;;) {
     if (mark.place >= begin && mark.place < end) c.grad_src[mark.place] = mark.value;
     row += kFillThreads;
     if (row * classes >= end) break;
-    mark = mark_of(c, row);
+    mark = mark_of(c, row, c.targets.at(static_cast<uint32_t>(row)));
   }
 }
 

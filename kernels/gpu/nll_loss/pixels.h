@@ -65,29 +65,44 @@ GPU_DEVICE void marks_from(const Marks<T>& marks, int first, int k, float (&x)[k
   if constexpr (kFirst + 1 < kPack<T>) marks_from<kFirst + 1>(marks, first, k, x);
 }
 
-// The block's marks and a pack more, from `begin`, for all to read.
+// Four marks of the block to an element.
+template <class T>
+inline constexpr int kMarkWords = (kPackTile<T> + kPack<T>) / 4;
+
+// The block's marks and a pack more, from `begin`, for all to read. All labels are on their way
+// before the first is looked at.
 template <class T>
 GPU_DEVICE void mark_tile(const NllLossBackwardCall<T>& c, const Tiling& t, uint32_t image,
-                          uint32_t begin, int* target, float* value) {
-  for (int i = thread_id(); i < kPackTile<T> + kPack<T>; i += kPixelThreads) {
-    target[i] = -1;
-    value[i] = 0;
-    if (begin + i >= t.pixels) continue;
-    const uint32_t sample = image * t.pixels + begin + i;
-    const int64_t own = c.targets.at(sample);
-    if (!c.targets.counts(own)) continue;
-    float grad = widen(c.grad_dst[sample * c.grad_step]);
-    if (c.total != nullptr) grad /= widen(*c.total);
-    target[i] = static_cast<int>(own);
-    value[i] = -c.weights.at(own) * grad;
+                          uint32_t begin, Words* target, Words* value) {
+  constexpr int kMarks = kMarkWords<T> * 4, kEach = kPack<T> + 1;  // of a thread
+  int64_t own[kEach];
+  float grad[kEach];
+  const bool each = c.grad_step != 0;
+#pragma unroll
+  for (int n = 0; n < kEach; ++n) {
+    const uint32_t i = thread_id() + n * kPixelThreads, sample = image * t.pixels + begin + i;
+    const bool inside = i < kMarks && begin + i < t.pixels;
+    own[n] = inside ? c.targets.at(sample) : c.targets.ignored;
+    grad[n] = inside && each ? widen(c.grad_dst[sample * c.grad_step]) : 0.0f;
+  }
+  float common = widen(*c.grad_dst);
+  if (c.total != nullptr) common /= widen(*c.total);
+#pragma unroll
+  for (int n = 0; n < kEach; ++n) {
+    const int i = thread_id() + n * kPixelThreads;
+    if (i >= kMarks) break;
+    const bool counts = c.targets.counts(own[n]);
+    const float mark = counts ? -c.weights.at(own[n]) * (each ? grad[n] : common) : 0.0f;
+    target[i / 4].w[i % 4] = static_cast<uint32_t>(counts ? static_cast<int>(own[n]) : -1);
+    value[i / 4].w[i % 4] = float_bits(mark);
   }
 }
 
 template <class T>
 GPU_KERNEL(kPixelThreads)
 nll_loss_pixels_backward(const NllLossBackwardCall<T> c, const Tiling t) {
-  GPU_SHARED(int, target, kPackTile<T> + kPack<T>);
-  GPU_SHARED(float, value, kPackTile<T> + kPack<T>);
+  GPU_SHARED(Words, target, kMarkWords<T>);
+  GPU_SHARED(Words, value, kMarkWords<T>);
   auto image = static_cast<uint32_t>(block_id());
   const uint32_t begin = take_remainder(t.tiles, &image) * kPackTile<T>;
   mark_tile(c, t, image, begin, target, value);
@@ -95,9 +110,13 @@ nll_loss_pixels_backward(const NllLossBackwardCall<T> c, const Tiling t) {
   const int place = thread_id() * kPack<T>;
   Marks<T> marks;
 #pragma unroll
-  for (int j = 0; j < 2 * kPack<T>; ++j) {
-    marks.target[j] = target[place + j];
-    marks.value[j] = value[place + j];
+  for (int j = 0; j < 2 * kPack<T>; j += 4) {
+    const Words targets = target[(place + j) / 4], values = value[(place + j) / 4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      marks.target[j + i] = static_cast<int>(targets.w[i]);
+      marks.value[j + i] = float_of_bits(values.w[i]);
+    }
   }
   T* out = c.grad_src + int64_t{image} * t.classes * t.pixels + begin;
   const int turn = static_cast<int>(t.pixels & (kPack<T> - 1));
@@ -119,7 +138,7 @@ nll_loss_pixels_backward(const NllLossBackwardCall<T> c, const Tiling t) {
     if (begin != 0 || thread_id() != 0) continue;
 #pragma unroll
     for (int j = 0; j < kPack<T> - 1; ++j) {  // before the plane's first
-      if (j < first && j < left) out[j] = narrow<T>(target[j] == k ? value[j] : 0.0f);
+      if (j < first && j < left) out[j] = narrow<T>(marks.target[j] == k ? marks.value[j] : 0.0f);
     }
   }
 }
