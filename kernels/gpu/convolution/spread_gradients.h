@@ -26,10 +26,6 @@ struct SpreadGradients {
   static constexpr int kRows = kBack + 1 + kAfter, kColumns = kBack + kWide + kAfter;
   static constexpr int kBefore = kBack + kAfter;
   static constexpr int kAhead = W::kS == 1 ? 4 : 3;  // steps whose rows come
-  // The slot that is loaded again as soon as it is read, the others at the end of their step: at
-  // the loop's end the compiler waits for all that is under way, and the last one would have just
-  // begun.
-  static constexpr int kEarly = W::kS == 2 && kElementBytes == 4 ? kAhead : kAhead - 1;
   static constexpr int kThreads = 64;
   static constexpr int kBlocks = W::kS == 2 && W::kTaps == 9 ? 10 : 8;
 };
@@ -195,7 +191,6 @@ GPU_DEVICE void slide_spread(const SpreadGradientsCall<T>& call, const ColumnStr
 #pragma unroll
       for (int k = 0; k < W::kS; ++k) next_pixels[i][k].get(pixels[k]);
       if (row >= end) break;
-      if (i == Own::kEarly) load(i, row + Own::kAhead);
 #pragma unroll
       for (int j = 0; j < Own::kResults; ++j) {
         own->sums[W::kTaps] += grads[Own::kBack][Own::kBack + j];
@@ -213,7 +208,7 @@ GPU_DEVICE void slide_spread(const SpreadGradientsCall<T>& call, const ColumnStr
       };
       pass.template operator()<0>();
       if constexpr (W::kS == 2) pass.template operator()<1>();
-      if (i != Own::kEarly) load(i, row + Own::kAhead);
+      load(i, row + Own::kAhead);
     }
   }
 }
