@@ -122,8 +122,8 @@ inline Cases bands() {
   };
 }
 
-// Stride 2, and 3x3 taps at stride 1, of planes of aligned rows: one group of results to a row and
-// several, of 4 and of 2; one row of results and many; several images.
+// Stride 2, and 3x3 and 7x7 taps at stride 1, of planes of aligned rows: one group of results to a
+// row and several, of 4 and of 2; one row of results and many; several images.
 inline Cases spreads() {
   Cases all = {
       {.batch = 3, .groups = 3, .in = {16, 24}, .taps = {3, 3}, .stride = {2}, .padding = {1}},
@@ -140,6 +140,7 @@ inline Cases spreads() {
       {.groups = 2, .in = {1, 16}, .taps = {3, 3}, .padding = {1}},
       {.batch = 2, .groups = 2, .in = {2, 8}, .taps = {3, 3}, .padding = {1}},
       {.groups = 2, .in = {119, 8}, .taps = {3, 3}, .padding = {1}},
+      {.batch = 2, .groups = 2, .in = {9, 32}, .taps = {7, 7}, .padding = {3}},
   };
   // Pixels of channels: blocks of some of the channels, strips that are all there are and many.
   for (const Case& c : {

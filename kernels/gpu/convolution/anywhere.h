@@ -45,13 +45,16 @@ struct AnywhereCall {
   bool last;      // channels are what lies next to each other in dst
 };
 
-template <class T>
+// kAtOnce: taps of a row; of what happens seldom 1, which is less code.
+template <int kAtOnce = 4, class T>
 GPU_DEVICE float convolve_at(const AnywhereCall<T>& call, const Element& e) {
   const Shape& s = call.shape;
   float sum = call.bias.at(e.c);
+#pragma unroll 1
   for (int32_t i = 0; i < s.h.taps; ++i) {
     const int32_t y = e.h * s.h.stride - s.h.padding + i * s.h.dilation;
     if (y < 0 || y >= s.h.in) continue;
+#pragma unroll(kAtOnce)
     for (int32_t j = 0; j < s.w.taps; ++j) {
       const int32_t x = e.w * s.w.stride - s.w.padding + j * s.w.dilation;
       if (x < 0 || x >= s.w.in) continue;

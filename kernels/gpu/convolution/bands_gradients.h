@@ -187,8 +187,7 @@ int launch_bands_gradients(const BackwardArgs& a, const Shape& s, const polyops_
       t,
       turns,
       elements_beside(s)};
-  const LaunchShape shape = {(cluster > 1 ? cluster : splits) * t.groups, kBandThreads,
-                             gradients_bytes(s), cluster};
+  const LaunchShape shape = {splits * t.groups, kBandThreads, gradients_bytes(s), cluster};
   const int status = with_band_window(
       s, [&]<class W>() { return launch(gradients_of_bands<W, T>, shape, ctx, call); });
   return launch_add_parts(status, s, call.of_sums.sums, ctx);

@@ -192,21 +192,24 @@ convolve_columns(ColumnsCall<T> call) {
   }
 }
 
-// Whether rows are whole groups, each as long as its results need. Windows of 7 of narrow images
-// are quicker by tiles: 16 us and 21 (bfloat16 32x384x14x14, H200).
+// Whether rows are whole groups, each as long as its results need; by windows of 7 of 4. These are
+// quicker by tiles in narrow images: 16 us and 21 (bfloat16 32x384x14x14, H200).
 inline bool has_columns(const Shape& s) {
   for (const Axis* axis : {&s.h, &s.w}) {
     if (axis->padding != (axis->taps - 1) / 2 || axis->in != axis->out * axis->stride) return false;
   }
-  return s.w.out % 2 == 0 && s.h.taps > 1 && (s.w.taps < 7 || s.w.out >= 28);
+  if (s.w.taps == 7) return s.h.taps > 1 && s.w.out % 4 == 0 && s.w.out >= 28;
+  return s.h.taps > 1 && s.w.out % 2 == 0;
 }
 
 // Calls f.operator()<W, Own>().
 template <class F>
 int with_columns(const Shape& s, F f) {
   return with_square(s, POLYOPS_DECLINED, [&]<class W>() {
-    if (s.w.out % 4 == 0) return f.template operator()<W, ColumnSlide<W, 4>>();
-    return f.template operator()<W, ColumnSlide<W, 2>>();
+    if constexpr (W::kTaps < 49) {
+      if (s.w.out % 4 != 0) return f.template operator()<W, ColumnSlide<W, 2>>();
+    }
+    return f.template operator()<W, ColumnSlide<W, 4>>();
   });
 }
 

@@ -10,7 +10,6 @@
 #include "bands_gradients.h"
 #include "columns.h"
 #include "columns_gradients.h"
-#include "columns_sums.h"
 #include "last.h"
 #include "last_gradients.h"
 #include "last_sums.h"
@@ -142,10 +141,10 @@ size_t planes_scratch(const void* p, int32_t) {
     return sums_bytes(shape, std::max(row_packs_grid(shape, 16 / bytes).splits,
                                       row_gradients_grid(shape, 16 / bytes).splits));
   }
-  return sums_bytes(shape, std::max({int64_t{sums_grid(shape, bytes).splits}, columns_splits(shape),
+  return sums_bytes(shape, std::max({int64_t{sums_grid(shape, bytes).splits},
                                      columns_gradients_splits(shape), band_splits(shape, bytes),
-                                     bytes == 2 ? spread_gradients_splits<2>(shape)
-                                                : spread_gradients_splits<4>(shape)}));
+                                     bytes == 2 ? spread_gradients_splits<bf16>(shape)
+                                                : spread_gradients_splits<float>(shape)}));
 }
 
 size_t any_scratch(const void* p, int32_t) {
@@ -204,9 +203,9 @@ bool is_aligned(const BackwardArgs& a) {
 int backward_planes(const void* p, const polyops_context* ctx) {
   const auto& a = *static_cast<const BackwardArgs*>(p);
   const Shape s = shape_of(a);
-  const bool all = polyops_is_present(&a.grad_src) && wants_sums(a);
+  const bool out = polyops_is_present(&a.grad_src) != 0, sums = wants_sums(a);
   return with_type(a.src.dtype, [&]<class T>() {
-    if (all && is_aligned(a)) {
+    if (out && sums && is_aligned(a)) {
       if (is_row(s)) return launch_row_gradients<T>(a, s, ctx);
       if constexpr (sizeof(T) == 2) {
         if (has_bands(s, sizeof(T)) && fits_bands_gradients(s, ctx)) {
@@ -216,12 +215,10 @@ int backward_planes(const void* p, const polyops_context* ctx) {
       if (has_spread_gradients(s, sizeof(T))) return launch_spread_gradients<T>(a, s, ctx);
       if (has_columns_gradients(s)) return launch_columns_gradients<T>(a, s, ctx);
     }
-    int status = POLYOPS_OK;
-    if (polyops_is_present(&a.grad_src)) status = input_planes<T>(a, s, ctx);
-    if (status != POLYOPS_OK || !wants_sums(a)) return status;
+    const int status = out ? input_planes<T>(a, s, ctx) : POLYOPS_OK;
+    if (status != POLYOPS_OK || !sums) return status;
     if (is_row(s)) return launch_row_packs_sums<T>(a, s, ctx);
-    const bool columns = has_columns(s) && is_aligned(a.src.data) && is_aligned(a.grad_dst.data);
-    return columns ? launch_columns_sums<T>(a, s, ctx) : launch_planes_sums<T>(a, s, ctx);
+    return launch_planes_sums<T>(a, s, ctx);
   });
 }
 

@@ -56,35 +56,47 @@ struct PlanesSumsCall {
 
 // Adds a strip's products to the sums of the taps, and its gradients to the last one. in, y and x
 // as in convolve_strip(). Results that the tile has not are skipped, not multiplied by 0: what is
-// read may be infinite.
+// read may be infinite. Rows of large filters pass in a loop: less code, for a few moves.
 template <class W, class T>
 GPU_DEVICE void sum_strip(const Tile& tile, const Strip& strip, const T* in, int32_t y, int32_t x,
                           const T* grads, float (&sums)[W::kTaps + 1]) {
+  constexpr int kKept = W::kH - W::kS;
   const Columns<W::template kReads<kStripColumns>, T> columns(x, tile.in_columns);
   const bool has_second = strip.column + 1 < tile.columns;
-  float values[W::kInRows][W::template kReads<kStripColumns>];
+  float values[W::kH][W::template kReads<kStripColumns>];
+  const auto load = [&](int i, int32_t at) {
+    if (static_cast<uint32_t>(at) < static_cast<uint32_t>(tile.in_rows)) {
+      columns.load(in + at * tile.in_columns, values[i]);
+    } else {
 #pragma unroll
+      for (float& value : values[i]) value = 0;
+    }
+  };
+#pragma unroll
+  for (int i = 0; i < kKept; ++i) load(W::kS + i, y + i);
+#pragma unroll(W::kTaps == 9 ? W::kRows : 1)
   for (int r = 0; r < W::kRows; ++r) {
     if (strip.row + r >= tile.rows) break;
+    uint32_t second = has_second ? 1 : 0;
+    forget_bits(&second);  // else the loop is there twice
     const T* const from = grads + r * tile.columns;
-    const float grad[kStripColumns] = {widen(from[0]), has_second ? widen(from[1]) : 0.0f};
+    const float grad[kStripColumns] = {widen(from[0]), second != 0 ? widen(from[1]) : 0.0f};
+#pragma unroll
+    for (int i = 0; i < kKept; ++i) {
+#pragma unroll
+      for (int j = 0; j < W::template kReads<kStripColumns>; ++j) {
+        values[i][j] = values[i + W::kS][j];
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < W::kS; ++i) load(kKept + i, y + r * W::kS + kKept + i);
 #pragma unroll
     for (int i = 0; i < W::kH; ++i) {
-      const int at = r * W::kS + i;
-      if (r == 0 || at > (r - 1) * W::kS + W::kH - 1) {
-        const bool inside = static_cast<uint32_t>(y + at) < static_cast<uint32_t>(tile.in_rows);
-        if (inside) {
-          columns.load(in + (y + at) * tile.in_columns, values[at]);
-        } else {
-#pragma unroll
-          for (float& value : values[at]) value = 0;
-        }
-      }
 #pragma unroll
       for (int j = 0; j < W::kW; ++j) {
         float& sum = sums[i * W::kW + j];
-        sum = fmaf(values[at][j], grad[0], sum);
-        if (has_second) sum = fmaf(values[at][W::kS + j], grad[1], sum);
+        sum = fmaf(values[i][j], grad[0], sum);
+        if (second != 0) sum = fmaf(values[i][W::kS + j], grad[1], sum);
       }
     }
     sums[W::kTaps] += grad[0] + grad[1];
@@ -96,7 +108,8 @@ GPU_KERNEL(kTileThreads)
 sum_planes(PlanesSumsCall<T> call) {
   GPU_DYNAMIC_SHARED(T, all);
   T* const memory = all + kAround;
-  GPU_SHARED(float, shared, (W::kTaps + 1) * kMostWaves);
+  constexpr int kSums = W::kTaps + 1;
+  GPU_SHARED(float, shared, kSums* kTileThreads / kLeastTeam);
   const Shape& s = call.shape;
   const SumsGrid& g = call.grid;
   const auto block = static_cast<uint32_t>(block_id());
@@ -107,9 +120,7 @@ sum_planes(PlanesSumsCall<T> call) {
   const int32_t own = thread_id() / g.team, lane = thread_id() % g.team;
   const int32_t tiles = s.batch * g.tiling.parts();
   const int32_t end = Tile::least((split + 1) * g.per_split, tiles);
-  float sums[W::kTaps + 1];
-#pragma unroll
-  for (int i = 0; i <= W::kTaps; ++i) sums[i] = 0;
+  float sums[kSums] = {};
   for (int32_t index = split * g.per_split; index < end; ++index) {
     const int32_t image = index / g.tiling.parts();
     const Tile tile(s, g.tiling, image * s.channels + channel, channels,
@@ -133,10 +144,22 @@ sum_planes(PlanesSumsCall<T> call) {
     }
     barrier();
   }
-  sum_team(sums, g.team, shared);
-  if (lane != 0 || own >= channels) return;
+  // Of a team's lanes of a wave, then of its waves.
+  const int32_t lanes = Tile::least(g.team, wave_size()), parts = g.team / lanes;
+  sum_lanes(sums, lanes);
+  if (thread_id() % lanes == 0) {
 #pragma unroll
-  for (int i = 0; i <= W::kTaps; ++i) call.sums.put(s, split, channel + own, i, sums[i]);
+    for (int i = 0; i < kSums; ++i) shared[thread_id() / lanes * kSums + i] = sums[i];
+  }
+  barrier();
+#pragma unroll 1
+  for (int32_t at = thread_id(); at < channels * kSums; at += kTileThreads) {
+    const int32_t c = at / kSums, tap = at - c * kSums;
+    float sum = 0;
+#pragma unroll 4
+    for (int32_t i = 0; i < parts; ++i) sum += shared[(c * parts + i) * kSums + tap];
+    call.sums.put(s, split, channel + c, tap, sum);
+  }
 }
 
 template <class T>

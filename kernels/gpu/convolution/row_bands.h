@@ -68,7 +68,7 @@ GPU_DEVICE void convolve_row_again(const AnywhereCall<T>& call, int32_t n, int32
     e.w = first + index / 2 * (8 * kUnit) + index % 2;
     if (e.w >= call.shape.w.out) continue;
     const float sum = widen(row[e.w]);
-    if (sum != sum) row[e.w] = narrow<T>(convolve_at(call, e));
+    if (sum != sum) row[e.w] = narrow<T>(convolve_at<1>(call, e));
   }
 }
 

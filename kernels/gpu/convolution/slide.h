@@ -39,17 +39,22 @@ struct Stretches {
 // of some others to begin. of_row: how many stretches begin in each row that is cut; at_once: that
 // run.
 inline Stretches stretches_of(int32_t height, int more, int64_t of_row, int64_t at_once) {
-  constexpr int64_t kToBegin = 4;
+  constexpr int kToBegin = 4;
+  const double rows_at_once = static_cast<double>(of_row * height) / static_cast<double>(at_once);
   Stretches best = {height, 0, 0};
   int64_t least = INT64_MAX;
-  for (int32_t rows = height;; rows = (rows + 1) / 2) {
-    const int64_t count = of_row * ceil_div(height, rows), turns = ceil_div(count, at_once);
-    const int64_t time = turns * (rows + more + kToBegin);
+  for (int32_t parts = 1;;) {
+    const int32_t rows = (height + parts - 1) / parts, steps = rows + more + kToBegin;
+    // These, and all shorter ones, take longer even if none waits for another.
+    if (rows_at_once * steps / rows >= static_cast<double>(least)) return best;
+    const int64_t count = of_row * ((height + rows - 1) / rows);
+    const int64_t turns = ceil_div(count, at_once), time = turns * steps;
     if (time < least) {
       least = time;
       best = {rows, count, turns};
     }
     if (rows == 1) return best;
+    parts = (height + rows - 2) / (rows - 1);  // the fewest whose rows are fewer
   }
 }
 

@@ -33,12 +33,9 @@ struct SplitOfChannel {
   }
 };
 
-// A power of two of blocks, one for each split, of which the last may have nothing to do; 1: too
-// many. (spread_gradients.h has clusters of exactly as many blocks as there are splits.)
+// A cluster's blocks, one for each split; 1: too many.
 inline int cluster_of(int64_t splits, const polyops_context* ctx) {
-  int cluster = 1;
-  while (cluster < splits) cluster *= 2;
-  return cluster > most_cluster(ctx) ? 1 : cluster;
+  return splits <= most_cluster(ctx) ? static_cast<int>(splits) : 1;
 }
 
 // Adds up the sums of a block's threads, and a cluster's blocks, and puts them: a thread has one of
@@ -56,6 +53,7 @@ GPU_DEVICE void put_sums(float (&x)[kSums], const Shape& s, const SplitOfChannel
   barrier();
   const auto sum_of = [&](const float* values, int count) {
     float sum = values[0];
+#pragma unroll 1
     for (int i = 1; i < count; ++i) sum += values[i];
     return sum;
   };
