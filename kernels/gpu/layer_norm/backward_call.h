@@ -45,8 +45,8 @@ inline int64_t sums_stride(const Shape& shape) { return round_up(shape.n, 4); }
 
 // What the lanes of a block take of a row, 32 elements each.
 constexpr int64_t kWalkElements = 32 * kBackwardMost.threads;
-// Of a workspace of up to a megabyte each.
-constexpr int64_t kMostClusters = 80;
+// Of the rows of clusters, of a workspace of up to a megabyte each.
+constexpr int64_t kMostParts = 80;
 // Of the shared memory that a block has, what is neither weight nor rows.
 template <class Norm>
 constexpr int64_t kBackwardBesides =
@@ -67,9 +67,9 @@ size_t backward_scratch(const void* p, int32_t) {
   const int64_t chunks = tile(shape, kTileThreads * pack).chunks;
   // Where shared memory is small, or there are no clusters or none takes a row, rows go in chunks.
   const int64_t most = shape.n > kMostCluster * kWalkElements ? 1
-                       : shape.n > kWalkElements              ? kMostClusters
+                       : shape.n > kWalkElements              ? kMostParts
                                                               : kMostWalkers<Norm>;
-  const int64_t walkers = smaller(most, round_up(shape.rows, pack));
+  const int64_t walkers = smaller(most, round_up(shape.rows, pack) + pack - 1);
   return sums_bytes<Norm>(shape, chunks > walkers ? chunks : walkers);
 }
 

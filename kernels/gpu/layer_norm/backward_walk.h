@@ -20,56 +20,46 @@ struct RaggedSections {
   static constexpr bool kRagged = true, kCluster = true;
 };
 
-// stages: rows whose copies are under way or in use at a time, 1 or 2. elements: of the sections of
-// a row, but the last; kCluster alone.
-template <class Form, class Norm, class T, class P, int kThreads, int kBlocks>
-GPU_KERNEL(kThreads, kBlocks)
-backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t elements) {
+// How a block walks. stages: rows whose copies are under way or in use at a time, 1 or 2.
+struct Walking {
+  int team, stages;
+  Section section;
+  Words* memory;
+  float* shared;  // 4 * kMostWaves elements
+};
+
+// The rows of a run, whose sums of columns are those of that part of all rows. begun(): that all
+// blocks of the cluster have.
+template <class Form, class Norm, class T, class P, class Begun>
+GPU_DEVICE void walk_run(const BackwardCall<Norm, T, P>& call, const Walking& by,
+                         const Turns::Run& run, int64_t part, ClusterTable<Norm::kSums>* table,
+                         Begun begun) {
   constexpr bool kCluster = Form::kCluster, kRagged = Form::kRagged;
-  GPU_SHARED(float, shared, 4 * kMostWaves);
-  GPU_SHARED(Mailbox, box, 1);
-  GPU_SHARED(float, tables, (kCluster ? 2 * Norm::kSums * kMostCluster : 1));
-  GPU_DYNAMIC_SHARED(Words, memory);
-  let_later_begin();
-  const Turns& turns = call.turns;
+  const int team = by.team, stages = by.stages;
   const int team_id = thread_id() / team, lane = thread_id() % team;
   const int first = kCluster ? 0 : first_wave(team);
-  Section section = {0, call.n};
-  if constexpr (kCluster) section = section_of_cluster(elements, call.n);
-  const int64_t walker = kCluster ? block_id() / cluster_blocks() : block_id();
-  const Turns::Run run = turns.of(walker, call.row_count);
+  const Section& section = by.section;
   const uint32_t end = run.end;
   uint32_t begin = run.first;  // the first team's row
-  const uint32_t mine = static_cast<uint32_t>(team_id * turns.classes);
+  const uint32_t mine = static_cast<uint32_t>(team_id * call.turns.classes);
   int64_t at[3];
   call.rows.offsets(begin < end ? begin : 0, at);
   const Cut<T> cut =
       kRagged ? Cut<T>(call.grad + at[0] + section.begin, section.n) : Cut<T>(section.n / kPack<T>);
   const Weight<T, P> weights = {
-      {section.of(call.weight)}, memory, call.staged, {section.n, cut.shift, kPack<T>}};
-  const Slots<T> slots(memory + weights.words(), kRagged ? call.slots : kBackwardPacks<T>, stages);
+      {section.of(call.weight)}, by.memory, call.staged, {section.n, cut.shift, kPack<T>}};
+  const Slots<T> slots(by.memory + weights.words(), kRagged ? call.slots : kBackwardPacks<T>,
+                       stages);
   ColumnSums<Norm, T> columns = {};
   BackwardRow<Norm, T, P> row = {};
-  if constexpr (kRagged) {
-    weights.stage_later();
-    close_copies();
-  }
   row.template open<kRagged>(call, section.begin, begin + mine, end, cut, lane, team, slots, 0);
-  if constexpr (!kRagged) weights.stage_later();
+  weights.stage_later();
   close_copies();
-  if constexpr (kRagged) {
-    wait_copies<1>();
-    barrier();
-  }
-  ClusterTable<Norm::kSums> table = {box, tables};
-  if constexpr (kCluster) {
-    open_mailbox(box);
-    cluster_barrier();  // all have begun
-  }
+  begun();
   for (int turn = 0; begin < end; ++turn) {
     const bool ours = begin + mine < end;
     const int stage = stages == 2 ? turn % 2 : 0;
-    begin += turns.step();
+    begin += call.turns.step();
     BackwardRow<Norm, T, P> next = row;
     if (stages == 2) {
       next.template open<kRagged>(call, section.begin, begin + mine, end, cut, lane, team, slots,
@@ -79,18 +69,18 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
     } else {
       wait_copies<0>();
     }
-    if (!kRagged && turn == 0) barrier();  // the weight is there
+    if (turn == 0) barrier();  // the weight is there
     const Normal<Norm> normal(call, row);
     float sums[Norm::kSums] = {};
     if (ours) {
       sum_row<kRagged>(row, normal, slots, stage, weights, cut, lane, team, &columns, sums);
     }
     if (call.grad_src != nullptr) {
-      sum_team_of(sums, team, first, shared + turn % 2 * 2 * kMostWaves, [&] {
+      sum_team_of(sums, team, first, by.shared + turn % 2 * 2 * kMostWaves, [&] {
         if constexpr (kCluster) return barrier();  // of one team: no more than one of them is taken
         team_barrier(team_id, team);
       });
-      if constexpr (kCluster) sum_cluster(sums, &table);
+      if constexpr (kCluster) sum_cluster(sums, table);
       if (ours) {
         store_row<kRagged>(row, Gradient<Norm>(normal, sums, call.inv_n), slots, stage, weights,
                            cut, lane, team);
@@ -103,8 +93,40 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
     }
     row = next;
   }
-  finish_columns<kRagged>(call, columns, cut, lane, team, walker, section.begin, memory,
+  finish_columns<kRagged>(call, columns, cut, lane, team, part, section.begin, by.memory,
                           weights.words(), slots.words(stages));
+}
+
+// elements: of the sections of a row, but the last; kCluster alone.
+template <class Form, class Norm, class T, class P, int kThreads, int kBlocks>
+GPU_KERNEL(kThreads, kBlocks)
+backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t elements) {
+  constexpr bool kCluster = Form::kCluster;
+  GPU_SHARED(float, shared, 4 * kMostWaves);
+  GPU_SHARED(Mailbox, box, 1);
+  GPU_SHARED(float, tables, (kCluster ? 2 * Norm::kSums * kMostCluster : 1));
+  GPU_DYNAMIC_SHARED(Words, memory);
+  let_later_begin();
+  ClusterTable<Norm::kSums> table = {box, tables};
+  Walking by = {team, stages, {0, call.n}, memory, shared};
+  if constexpr (kCluster) {
+    by.section = section_of_cluster(elements, call.n);
+    open_mailbox(box);
+    cluster_arrive();
+    const int64_t cluster = block_id() / cluster_blocks();
+    bool all_begun = false;
+    ClusterTurns turns(call.turns, cluster);
+    do {
+      if (all_begun) barrier();  // nobody needs anything of the class before
+      walk_run<Form>(call, by, turns.run(call.row_count), cluster + turns.of, &table, [&] {
+        if (!all_begun) cluster_wait();
+      });
+      all_begun = true;
+    } while (turns.next());
+  } else {
+    const Turns::Run run = call.turns.of(block_id(), call.row_count);
+    walk_run<Form>(call, by, run, block_id(), &table, [] {});
+  }
 }
 
 }  // namespace
