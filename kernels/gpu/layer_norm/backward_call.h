@@ -96,7 +96,7 @@ bool is_aligned(const BackwardCall<Norm, T, P>& call) {
 
 template <class Norm, class T, class P>
 void set_steps(BackwardCall<Norm, T, P>* call) {
-  call->one_step = call->rows.rank == 1 && is_aligned(*call);
+  call->one_step = call->rows.rank == 1;
   for (int t = 0; t < 3; ++t) {
     const int64_t bytes = call->rows.strides[t][0] * int64_t{sizeof(T)};
     call->step[t] = static_cast<uint32_t>(bytes);

@@ -8,16 +8,22 @@
 namespace polyops::gpu {
 namespace {
 
-// kRagged: some row begins or ends between 16 aligned bytes, which takes registers and a fifth more
-// instructions. kCluster: each block has a section of its rows.
+// kEnds: of a lane, where some row begins or ends between 16 aligned bytes, which takes registers
+// and instructions. kCluster: each block has a section of its rows.
 struct AlignedRows {
-  static constexpr bool kRagged = false, kCluster = false;
+  static constexpr bool kCluster = false;
+  template <class T>
+  static constexpr int kEnds = 0;
 };
 struct RaggedRows {
-  static constexpr bool kRagged = true, kCluster = false;
+  static constexpr bool kCluster = false;
+  template <class T>
+  static constexpr int kEnds = kMostEnds<T>;
 };
 struct RaggedSections {
-  static constexpr bool kRagged = true, kCluster = true;
+  static constexpr bool kCluster = true;
+  template <class T>
+  static constexpr int kEnds = kClusterEnds;
 };
 
 // How a block walks. stages: rows whose copies are under way or in use at a time, 1 or 2.
@@ -34,7 +40,9 @@ template <class Form, class Norm, class T, class P, class Begun>
 GPU_DEVICE void walk_run(const BackwardCall<Norm, T, P>& call, const Walking& by,
                          const Turns::Run& run, int64_t part, ClusterTable<Norm::kSums>* table,
                          Begun begun) {
-  constexpr bool kCluster = Form::kCluster, kRagged = Form::kRagged;
+  constexpr bool kCluster = Form::kCluster;
+  constexpr int kEnds = Form::template kEnds<T>;
+  constexpr bool kRagged = kEnds > 0;
   const int team = by.team, stages = by.stages;
   const int team_id = thread_id() / team, lane = thread_id() % team;
   const int first = kCluster ? 0 : first_wave(team);
@@ -50,9 +58,9 @@ GPU_DEVICE void walk_run(const BackwardCall<Norm, T, P>& call, const Walking& by
       {section.of(call.weight)}, by.memory, call.staged, {section.n, cut.shift, kPack<T>}};
   const Slots<T> slots(by.memory + weights.words(), kRagged ? call.slots : kBackwardPacks<T>,
                        stages);
-  ColumnSums<Norm, T> columns = {};
+  ColumnSums<Norm, T, kEnds> columns = {};
   BackwardRow<Norm, T, P> row = {};
-  row.template open<kRagged>(call, section.begin, begin + mine, end, cut, lane, team, slots, 0);
+  row.template open<kEnds>(call, section.begin, begin + mine, end, cut, lane, team, slots, 0);
   weights.stage_later();
   close_copies();
   begun();
@@ -62,8 +70,8 @@ GPU_DEVICE void walk_run(const BackwardCall<Norm, T, P>& call, const Walking& by
     begin += call.turns.step();
     BackwardRow<Norm, T, P> next = row;
     if (stages == 2) {
-      next.template open<kRagged>(call, section.begin, begin + mine, end, cut, lane, team, slots,
-                                  1 - stage);
+      next.template open<kEnds>(call, section.begin, begin + mine, end, cut, lane, team, slots,
+                                1 - stage);
       close_copies();
       wait_copies<1>();
     } else {
@@ -73,7 +81,7 @@ GPU_DEVICE void walk_run(const BackwardCall<Norm, T, P>& call, const Walking& by
     const Normal<Norm> normal(call, row);
     float sums[Norm::kSums] = {};
     if (ours) {
-      sum_row<kRagged>(row, normal, slots, stage, weights, cut, lane, team, &columns, sums);
+      sum_row<kEnds>(row, normal, slots, stage, weights, cut, lane, team, &columns, sums);
     }
     if (call.grad_src != nullptr) {
       sum_team_of(sums, team, first, by.shared + turn % 2 * 2 * kMostWaves, [&] {
@@ -82,19 +90,18 @@ GPU_DEVICE void walk_run(const BackwardCall<Norm, T, P>& call, const Walking& by
       });
       if constexpr (kCluster) sum_cluster(sums, table);
       if (ours) {
-        store_row<kRagged>(row, Gradient<Norm>(normal, sums, call.inv_n), slots, stage, weights,
-                           cut, lane, team);
+        store_row<kEnds>(row, Gradient<Norm>(normal, sums, call.inv_n), slots, stage, weights, cut,
+                         lane, team);
       }
     }
     if (stages == 1) {
-      next.template open<kRagged>(call, section.begin, begin + mine, end, cut, lane, team, slots,
-                                  0);
+      next.template open<kEnds>(call, section.begin, begin + mine, end, cut, lane, team, slots, 0);
       close_copies();
     }
     row = next;
   }
-  finish_columns<kRagged>(call, columns, cut, lane, team, part, section.begin, by.memory,
-                          weights.words(), slots.words(stages));
+  finish_columns<kEnds>(call, columns, cut, lane, team, part, section.begin, by.memory,
+                        weights.words(), slots.words(stages));
 }
 
 // elements: of the sections of a row, but the last; kCluster alone.

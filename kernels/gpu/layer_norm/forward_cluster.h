@@ -61,7 +61,7 @@ forward_cluster(ForwardCall<Norm, T, P> call, int32_t elements) {
     const T* const first = call.src + at[0] + section.begin;
     const Share<T> of(Cut<T>(first, section.n), lane, team, section.n / kPack<T> / team);
     const ParametersOf<Norm, T, P> parameters = parameters_of(call, section, first, memory);
-    NextRow<T, kClusterPacks> next(memory + parameters.words());
+    NextRow<T, kClusterPacks, kClusterEnds> next(memory + parameters.words());
     if (run.first < run.end) next.open(call, section.begin, run.first, of);
     if (!all_begun) cluster_wait();
     all_begun = true;
@@ -70,7 +70,7 @@ forward_cluster(ForwardCall<Norm, T, P> call, int32_t elements) {
       return merge_cluster<Norm>(spread, count, call.inv_n, &table);
     };
     for (uint32_t row = run.first; row < run.end; ++turn) {
-      Part<T, kClusterPacks> x;
+      Part<T, kClusterPacks, kClusterEnds> x;
       next.take(of, &x);
       T* const dst = next.dst;
       const uint32_t this_row = row;
