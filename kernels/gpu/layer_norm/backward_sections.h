@@ -117,8 +117,7 @@ backward_sections(BackwardCall<Norm, T, P> call, int32_t elements) {
     float sums[Norm::kSums] = {};
     sum_row<0>(row, normal, ring, first, weights, cut, lane, team, &columns, sums);
     if (call.grad_src != nullptr) {
-      sum_team_of(sums, team, 0, shared + turn % 2 * 2 * kMostWaves, [] { barrier(); });
-      sum_cluster(sums, &table);
+      sum_of_sections(sums, shared + turn % 2 * 2 * kMostWaves, &table);
     }
     const bool has_next = begin < rows;
     const bool has_later = begin + step < rows;

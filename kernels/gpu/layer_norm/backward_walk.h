@@ -4,6 +4,7 @@
 
 #include "backward_finish.h"
 #include "backward_row.h"
+#include "row_sums.h"
 
 namespace polyops::gpu {
 namespace {
@@ -84,11 +85,12 @@ GPU_DEVICE void walk_run(const BackwardCall<Norm, T, P>& call, const Walking& by
       sum_row<kEnds>(row, normal, slots, stage, weights, cut, lane, team, &columns, sums);
     }
     if (call.grad_src != nullptr) {
-      sum_team_of(sums, team, first, by.shared + turn % 2 * 2 * kMostWaves, [&] {
-        if constexpr (kCluster) return barrier();  // of one team: no more than one of them is taken
-        team_barrier(team_id, team);
-      });
-      if constexpr (kCluster) sum_cluster(sums, table);
+      float* const shared = by.shared + turn % 2 * 2 * kMostWaves;
+      if constexpr (kCluster) {
+        sum_of_sections(sums, shared, table);
+      } else {
+        sum_of_team(sums, team, first, shared, [&] { team_barrier(team_id, team); });
+      }
       if (ours) {
         store_row<kEnds>(row, Gradient<Norm>(normal, sums, call.inv_n), slots, stage, weights, cut,
                          lane, team);
