@@ -65,31 +65,41 @@ struct Slots {
   }
 };
 
-// A branch per pack: predicates took what leads to its addresses into each of them. A src that is
-// cut otherwise than grad goes by elements, as does such a grad.
-// kEnds: of a lane; of rows without ends 0.
+// kEnds here: of a lane; of rows without ends 0. A src that is cut otherwise than grad goes by
+// elements, as does such a grad.
 template <int kEnds, class T>
-GPU_DEVICE void copy_rows(const Cut<T>& cut, const T* (&rows)[2], int lane, int team,
+GPU_DEVICE bool are_packs(const Cut<T>& cut, const T* const (&rows)[2]) {
+  return kEnds == 0 || (cut.fits(rows[0]) && cut.fits(rows[1]));
+}
+template <class T>
+GPU_DEVICE void copy_pack(const Cut<T>& cut, const T* const (&rows)[2], int k, int at,
                           const Slots<T>& slots, int stage) {
-  if (kEnds == 0 || (cut.fits(rows[0]) && cut.fits(rows[1]))) {
-    const int step = team * kPack<T>;
-    const T* grad = rows[0] + cut.of_pack(lane);
-    const T* src = rows[1] + cut.of_pack(lane);
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    copy_16_later(slots.place(stage, i, k), rows[i] + cut.of_pack(at));
+  }
+}
+// A branch per pack: predicates took what leads to its addresses into each of them.
+template <int kEnds, class T>
+GPU_DEVICE void copy_packs(const Cut<T>& cut, const T* const (&rows)[2], int lane, int team,
+                           const Slots<T>& slots, int stage) {
+  if (are_packs<kEnds>(cut, rows)) {
 #pragma unroll
     for (int k = 0; k < kBackwardPacks<T>; ++k) {
       if (lane + k * team >= cut.whole) break;
-      copy_16_later(slots.place(stage, 0, k), grad);
-      copy_16_later(slots.place(stage, 1, k), src);
-      grad += step;
-      src += step;
+      copy_pack(cut, rows, k, lane + k * team, slots, stage);
     }
-  } else {
-#pragma unroll 1
-    for (int i = 0; i < 2; ++i) {
-      copy_misfit<kBackwardPacks<T>>(cut, i == 0 ? rows[0] : rows[1], lane, team,
-                                     [&](int k) { return slots.place(stage, i, k); });
-    }
+    return;
   }
+#pragma unroll 1
+  for (int i = 0; i < 2; ++i) {
+    copy_misfit<kBackwardPacks<T>>(cut, i == 0 ? rows[0] : rows[1], lane, team,
+                                   [&](int k) { return slots.place(stage, i, k); });
+  }
+}
+template <int kEnds, class T>
+GPU_DEVICE void copy_ends(const Cut<T>& cut, const T* const (&rows)[2], int lane, int team,
+                          const Slots<T>& slots, int stage) {
   if constexpr (kEnds > 0) {
     for_each_end<kEnds>(cut, lane, team, [&](int e, int at) {
 #pragma unroll
@@ -158,7 +168,8 @@ struct BackwardRow {
     if (row >= end) return;
     const T* in[2];
     find(call, begin, row, in);
-    copy_rows<kEnds>(cut, in, lane, team, slots, stage);
+    copy_packs<kEnds>(cut, in, lane, team, slots, stage);
+    copy_ends<kEnds>(cut, in, lane, team, slots, stage);
   }
 };
 

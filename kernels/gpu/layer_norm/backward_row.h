@@ -104,16 +104,18 @@ struct Gradient {
   }
 };
 
-template <int kEnds, class Norm, class T, class P>
+// used(k, at): the lane's pack k, the row's at, is of no use any more.
+template <int kEnds, class Norm, class T, class P, class Used>
 GPU_DEVICE void store_row(const BackwardRow<Norm, T, P>& row, const Gradient<Norm>& gradient,
                           const Slots<T>& slots, int stage, const Weight<T, P>& weights,
-                          const Cut<T>& cut, int lane, int team) {
+                          const Cut<T>& cut, int lane, int team, Used used) {
   const bool fits = kEnds == 0 || cut.fits(row.out);
   for_each_pack(slots, stage, weights, cut, lane, team,
                 [&](int k, const auto& grad, const auto& x, const auto& weight) {
                   float y[kPack<T>];
                   gradient.all(grad, x, weight, y);
                   store_pack(cut, row.out, fits, lane + k * team, y);
+                  used(k, lane + k * team);
                 });
   if constexpr (kEnds == 0) return;
   for_each_end_of<kEnds>(row, slots, stage, weights, cut, lane, team,

@@ -84,6 +84,8 @@ GPU_DEVICE void walk_run(const BackwardCall<Norm, T, P>& call, const Walking& by
     if (ours) {
       sum_row<kEnds>(row, normal, slots, stage, weights, cut, lane, team, &columns, sums);
     }
+    // Of one stage, as float32 has: each pack the one before it as soon as that is stored.
+    bool replaces = false;
     if (call.grad_src != nullptr) {
       float* const shared = by.shared + turn % 2 * 2 * kMostWaves;
       if constexpr (kCluster) {
@@ -91,13 +93,24 @@ GPU_DEVICE void walk_run(const BackwardCall<Norm, T, P>& call, const Walking& by
       } else {
         sum_of_team(sums, team, first, shared, [&] { team_barrier(team_id, team); });
       }
+      const T* in[2] = {};
+      if (sizeof(T) == 4 && stages == 1 && begin + mine < end) {
+        next.find(call, section.begin, begin + mine, in);
+        replaces = are_packs<kEnds>(cut, in);
+      }
       if (ours) {
         store_row<kEnds>(row, Gradient<Norm>(normal, sums, call.inv_n), slots, stage, weights, cut,
-                         lane, team);
+                         lane, team, [&](int k, int at) {
+                           if (replaces) copy_pack(cut, in, k, at, slots, 0);
+                         });
       }
+      if (replaces) copy_ends<kEnds>(cut, in, lane, team, slots, 0);
     }
     if (stages == 1) {
-      next.template open<kEnds>(call, section.begin, begin + mine, end, cut, lane, team, slots, 0);
+      if (!replaces) {
+        next.template open<kEnds>(call, section.begin, begin + mine, end, cut, lane, team, slots,
+                                  0);
+      }
       close_copies();
     }
     row = next;
