@@ -115,6 +115,7 @@ GPU_DEVICE void walk_run(const BackwardCall<Norm, T, P>& call, const Walking& by
     }
     row = next;
   }
+  if constexpr (kCluster) let_later_begin();
   finish_columns<kEnds>(call, columns, cut, lane, team, part, section.begin, by.memory,
                         weights.words(), slots.words(stages));
 }
@@ -128,7 +129,7 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
   GPU_SHARED(Mailbox, box, 1);
   GPU_SHARED(float, tables, (kCluster ? 2 * Norm::kSums * kMostCluster : 1));
   GPU_DYNAMIC_SHARED(Words, memory);
-  let_later_begin();
+  if constexpr (!kCluster) let_later_begin();
   ClusterTable<Norm::kSums> table = {box, tables};
   Walking by = {team, stages, {0, call.n}, memory, shared};
   if constexpr (kCluster) {

@@ -192,13 +192,10 @@ GPU_DEVICE Spread combine(float pivot, float (&sums)[2], const Share<T>& of, flo
     shared[3 * kMostWaves + wave] = of.count;
   }
   barrier();
-  constexpr int kFew = 4;
   const int waves = of.team / wave_size();
-  if (kAsksFew && waves <= kFew) {
-    const int slot = in_wave % kFew;
-    return merge_spreads(shared, kMostWaves, slot, slot < waves, kFew, inv_n);
-  }
-  return merge_spreads(shared, kMostWaves, in_wave, in_wave < waves, wave_size(), inv_n);
+  const int lanes = !kAsksFew || waves > 8 ? wave_size() : waves > 4 ? 8 : 4;
+  const int slot = in_wave & (lanes - 1);
+  return merge_spreads(shared, kMostWaves, slot, slot < waves, lanes, inv_n);
 }
 
 template <class T, int kPacks>
