@@ -102,9 +102,9 @@ template <int kEnds, class T, class F>
 GPU_DEVICE void for_each_end(const Cut<T>& cut, int lane, int lanes, F f) {
 #pragma unroll
   for (int e = 0; e < kEnds; ++e) {
+    if (e * lanes >= 2 * kPack<T>) break;
     const int place = lane + e * lanes;
-    if (place >= 2 * kPack<T>) break;
-    const int at = cut.of_end(place);
+    const int at = place < 2 * kPack<T> ? cut.of_end(place) : -1;
     if (at >= 0) f(e, at);
   }
 }

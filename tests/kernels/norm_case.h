@@ -77,7 +77,7 @@ inline std::vector<Case> all_cases() {
       {"contiguous", {2, 33024}, 1},                  // in the registers of a cluster
       {"contiguous", {40, 9001}, 1, {}, {}, 1},       // odd, beyond what lanes keep of columns
       {"contiguous", {9, 4099}, 1, {}, {4100, 1}},    // odd, the result cut otherwise
-      {"contiguous", {3, 33001}, 1, {}, {33004, 1}},  // the same beyond what a block takes
+      {"contiguous", {2, 33001}, 1, {}, {33004, 1}},  // the same beyond what a block takes
   };
   cases.insert(cases.end(), of_gpus.begin(), of_gpus.end());
   return cases;

@@ -36,7 +36,7 @@ struct BackwardCall {
   float* sums;  // [blocks][grad_weight, grad_bias if any][stride]; null: none is wanted
   int64_t stride;
   Walk<3> rows;      // of grad, src, grad_src
-  uint32_t step[3];  // bytes from row to row, if that is all there is to it
+  uint32_t step[3];  // bytes from row to row, if all are aligned and that is all there is to it
   bool one_step;
   int32_t row_count, n;
   float inv_n;
@@ -65,43 +65,32 @@ struct Slots {
   }
 };
 
-// kEnds here: of a lane; of rows without ends 0. A src that is cut otherwise than grad goes by
-// elements, as does such a grad.
-template <int kEnds, class T>
-GPU_DEVICE bool are_packs(const Cut<T>& cut, const T* const (&rows)[2]) {
-  return kEnds == 0 || (cut.fits(rows[0]) && cut.fits(rows[1]));
-}
-template <class T>
-GPU_DEVICE void copy_pack(const Cut<T>& cut, const T* const (&rows)[2], int k, int at,
+// A branch per pack: predicates took what leads to its addresses into each of them. A src that is
+// cut otherwise than grad goes by elements, as does such a grad.
+template <bool kRagged, class T>
+GPU_DEVICE void copy_rows(const Cut<T>& cut, const T* (&rows)[2], int lane, int team,
                           const Slots<T>& slots, int stage) {
-#pragma unroll
-  for (int i = 0; i < 2; ++i) {
-    copy_16_later(slots.place(stage, i, k), rows[i] + cut.of_pack(at));
-  }
-}
-// A branch per pack: predicates took what leads to its addresses into each of them.
-template <int kEnds, class T>
-GPU_DEVICE void copy_packs(const Cut<T>& cut, const T* const (&rows)[2], int lane, int team,
-                           const Slots<T>& slots, int stage) {
-  if (are_packs<kEnds>(cut, rows)) {
+  if (!kRagged || (cut.fits(rows[0]) && cut.fits(rows[1]))) {
+    const int step = team * kPack<T>;
+    const T* grad = rows[0] + cut.of_pack(lane);
+    const T* src = rows[1] + cut.of_pack(lane);
 #pragma unroll
     for (int k = 0; k < kBackwardPacks<T>; ++k) {
       if (lane + k * team >= cut.whole) break;
-      copy_pack(cut, rows, k, lane + k * team, slots, stage);
+      copy_16_later(slots.place(stage, 0, k), grad);
+      copy_16_later(slots.place(stage, 1, k), src);
+      grad += step;
+      src += step;
     }
-    return;
-  }
+  } else {
 #pragma unroll 1
-  for (int i = 0; i < 2; ++i) {
-    copy_misfit<kBackwardPacks<T>>(cut, i == 0 ? rows[0] : rows[1], lane, team,
-                                   [&](int k) { return slots.place(stage, i, k); });
+    for (int i = 0; i < 2; ++i) {
+      copy_misfit<kBackwardPacks<T>>(cut, i == 0 ? rows[0] : rows[1], lane, team,
+                                     [&](int k) { return slots.place(stage, i, k); });
+    }
   }
-}
-template <int kEnds, class T>
-GPU_DEVICE void copy_ends(const Cut<T>& cut, const T* const (&rows)[2], int lane, int team,
-                          const Slots<T>& slots, int stage) {
-  if constexpr (kEnds > 0) {
-    for_each_end<kEnds>(cut, lane, team, [&](int e, int at) {
+  if constexpr (kRagged) {
+    for_each_end<kMostEnds<T>>(cut, lane, team, [&](int e, int at) {
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
         copy_16_later(slots.place(stage, i, kBackwardPacks<T> + e),
@@ -120,10 +109,10 @@ GPU_DEVICE float pick(const Words* words, int at) {
 }
 
 // grad_weight, grad_bias, as many as there are parameters.
-template <class Norm, class T, int kEnds>
+template <class Norm, class T>
 struct ColumnSums {
   float packs[Norm::kParameters][kBackwardPacks<T>][kPack<T>];
-  float ends[Norm::kParameters][kEnds > 0 ? kEnds : 1];
+  float ends[Norm::kParameters][kMostEnds<T>];
 };
 
 // In one instruction; by way of an integer its loads and stores would be generic ones.
@@ -142,9 +131,10 @@ struct BackwardRow {
 
   // What follows its first `begin` elements; in[0] and in[1] become where those of grad and src
   // are.
+  template <bool kRagged>
   GPU_DEVICE void find(const BackwardCall<Norm, T, P>& call, int32_t begin, uint32_t row,
                        const T* (&in)[2]) {
-    if (call.one_step) {
+    if (!kRagged && call.one_step) {
       in[0] = in_row(call.grad + begin, row, call.step[0]);
       in[1] = in_row(call.src + begin, row, call.step[1]);
       out = in_row(call.grad_src + begin, row, call.step[2]);
@@ -161,15 +151,14 @@ struct BackwardRow {
     rstd = load_bits<T>(call.rstd, row);
   }
   // Begins its copies, too, if it is before the end.
-  template <int kEnds>
+  template <bool kRagged>
   GPU_DEVICE void open(const BackwardCall<Norm, T, P>& call, int32_t begin, uint32_t row,
                        uint32_t end, const Cut<T>& cut, int lane, int team, const Slots<T>& slots,
                        int stage) {
     if (row >= end) return;
     const T* in[2];
-    find(call, begin, row, in);
-    copy_packs<kEnds>(cut, in, lane, team, slots, stage);
-    copy_ends<kEnds>(cut, in, lane, team, slots, stage);
+    find<kRagged>(call, begin, row, in);
+    copy_rows<kRagged>(cut, in, lane, team, slots, stage);
   }
 };
 

@@ -45,8 +45,8 @@ inline int64_t sums_stride(const Shape& shape) { return round_up(shape.n, 4); }
 
 // What the lanes of a block take of a row, 32 elements each.
 constexpr int64_t kWalkElements = 32 * kBackwardMost.threads;
-// Of the rows of clusters, of a workspace of up to a megabyte each.
-constexpr int64_t kMostParts = 80;
+// Of a workspace of up to a megabyte each.
+constexpr int64_t kMostClusters = 80;
 // Of the shared memory that a block has, what is neither weight nor rows.
 template <class Norm>
 constexpr int64_t kBackwardBesides =
@@ -67,9 +67,9 @@ size_t backward_scratch(const void* p, int32_t) {
   const int64_t chunks = tile(shape, kTileThreads * pack).chunks;
   // Where shared memory is small, or there are no clusters or none takes a row, rows go in chunks.
   const int64_t most = shape.n > kMostCluster * kWalkElements ? 1
-                       : shape.n > kWalkElements              ? kMostParts
+                       : shape.n > kWalkElements              ? kMostClusters
                                                               : kMostWalkers<Norm>;
-  const int64_t walkers = smaller(most, round_up(shape.rows, pack) + pack - 1);
+  const int64_t walkers = smaller(most, round_up(shape.rows, pack));
   return sums_bytes<Norm>(shape, chunks > walkers ? chunks : walkers);
 }
 
@@ -96,7 +96,7 @@ bool is_aligned(const BackwardCall<Norm, T, P>& call) {
 
 template <class Norm, class T, class P>
 void set_steps(BackwardCall<Norm, T, P>* call) {
-  call->one_step = call->rows.rank == 1;
+  call->one_step = call->rows.rank == 1 && is_aligned(*call);
   for (int t = 0; t < 3; ++t) {
     const int64_t bytes = call->rows.strides[t][0] * int64_t{sizeof(T)};
     call->step[t] = static_cast<uint32_t>(bytes);

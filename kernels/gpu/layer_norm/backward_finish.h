@@ -35,8 +35,8 @@ GPU_DEVICE void add_words(const Words& x, float (&sum)[4]) {
   for (int j = 0; j < 4; ++j) sum[j] += float_of_bits(x.w[j]);
 }
 
-template <class Norm, class T, int kEnds>
-GPU_DEVICE void put_columns(const ColumnSums<Norm, T, kEnds>& columns, const Cut<T>& cut, int lane,
+template <bool kRagged, class Norm, class T>
+GPU_DEVICE void put_columns(const ColumnSums<Norm, T>& columns, const Cut<T>& cut, int lane,
                             int team, const ColumnPlaces& places) {
   Words* const mine = places.at(thread_id(), 0);
 #pragma unroll
@@ -50,11 +50,11 @@ GPU_DEVICE void put_columns(const ColumnSums<Norm, T, kEnds>& columns, const Cut
             words_at(columns.packs[i][k], j);
       }
     }
-    if constexpr (kEnds > 0) {
-      static_assert(kEnds <= 4);
+    if constexpr (kRagged) {
+      static_assert(kMostEnds<T> <= 4);
       uint32_t* const ends = mine[(Norm::kParameters * kPackWords + i) * kHalfWave].w;
-      for_each_end<kEnds>(cut, lane, team,
-                          [&](int e, int) { ends[e] = float_bits(columns.ends[i][e]); });
+      for_each_end<kMostEnds<T>>(cut, lane, team,
+                                 [&](int e, int) { ends[e] = float_bits(columns.ends[i][e]); });
     }
   }
 }
@@ -142,9 +142,9 @@ GPU_DEVICE void store_odd_columns(const Cut<T>& cut, const TeamSums& all, int te
 }
 
 // Of a block's only team, aligned: nobody else has any.
-template <class Norm, class T, int kEnds>
-GPU_DEVICE void store_own_columns(const ColumnSums<Norm, T, kEnds>& columns, const Cut<T>& cut,
-                                  int lane, int team, float* out, int64_t stride) {
+template <class Norm, class T>
+GPU_DEVICE void store_own_columns(const ColumnSums<Norm, T>& columns, const Cut<T>& cut, int lane,
+                                  int team, float* out, int64_t stride) {
 #pragma unroll
   for (int k = 0; k < kBackwardPacks<T>; ++k) {
     const int at = lane + k * team;
@@ -160,12 +160,11 @@ GPU_DEVICE void store_own_columns(const ColumnSums<Norm, T, kEnds>& columns, con
 
 // Of all rows of the block. What shared memory has from `before` on are the places of its threads,
 // of_thread words each, of which nobody needs another's any more.
-template <int kEnds, class Norm, class T, class P>
+template <bool kRagged, class Norm, class T, class P>
 GPU_DEVICE void finish_columns(const BackwardCall<Norm, T, P>& call,
-                               const ColumnSums<Norm, T, kEnds>& columns, const Cut<T>& cut,
-                               int lane, int team, int64_t walker, int32_t begin, Words* memory,
-                               int before, int of_thread) {
-  constexpr bool kRagged = kEnds > 0;
+                               const ColumnSums<Norm, T>& columns, const Cut<T>& cut, int lane,
+                               int team, int64_t walker, int32_t begin, Words* memory, int before,
+                               int of_thread) {
   if (call.sums == nullptr) return;
   float* const out = call.sums + walker * Norm::kParameters * call.stride + begin;
   const int teams = call.turns.teams;
@@ -180,7 +179,7 @@ GPU_DEVICE void finish_columns(const BackwardCall<Norm, T, P>& call,
     places = {memory, kWords};
     barrier();
   }
-  put_columns(columns, cut, lane, team, places);
+  put_columns<kRagged>(columns, cut, lane, team, places);
   if (team < kHalfWave) merge_small_teams<Norm, kRagged>(team, places);
   barrier();
   const TeamSums all(teams, team, places);

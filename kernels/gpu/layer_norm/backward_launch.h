@@ -171,14 +171,12 @@ int launch_cluster(BackwardCall<Norm, T, P> call, const typename Norm::BackwardA
   if (w.blocks == 0) return launch_long(given, a, ctx);
   LaunchShape shape = {sections.blocks, w.threads, size_t(w.bytes), sections.blocks};
   const auto launch_as = [&](auto kernel, auto... more) {
-    const int classes = call.ragged ? kPack<T> : 1;
-    const int64_t slots = clusters_at_a_time(kernel, shape, ctx);
-    const Plan plan =
-        plan_clusters(call.row_count, classes, smaller(slots, kMostParts - (classes - 1)));
+    const Plan plan = plan_waves(call.row_count, call.ragged ? kPack<T> : 1,
+                                 clusters_at_a_time(kernel, shape, ctx), kMostClusters);
     call.turns = plan.turns;
     shape.blocks *= plan.blocks;
     const int status = launch(kernel, shape, ctx, call, more..., sections.elements);
-    return status != POLYOPS_OK ? status : launch_sums(call, a, plan.parts, ctx);
+    return status != POLYOPS_OK ? status : launch_sums(call, a, plan.blocks, ctx);
   };
   if (aligned) return launch_as(backward_sections<Norm, T, P>);
   constexpr Fitting kMost = kBackwardMost;

@@ -33,11 +33,11 @@ GPU_DEVICE void for_each_pack(const Places& slots, int stage, const Weight<T, P>
 }
 
 // The same for each of its elements at the ends: f(e, at, grad, src, weight).
-template <int kEnds, class Norm, class T, class P, class F>
+template <class Norm, class T, class P, class F>
 GPU_DEVICE void for_each_end_of(const BackwardRow<Norm, T, P>& row, const Slots<T>& slots,
                                 int stage, const Weight<T, P>& weights, const Cut<T>& cut, int lane,
                                 int team, F f) {
-  for_each_end<kEnds>(cut, lane, team, [&](int e, int at) {
+  for_each_end<kMostEnds<T>>(cut, lane, team, [&](int e, int at) {
     const float grad = pick<T>(slots.place(stage, 0, kBackwardPacks<T> + e), row.grad_shift + at);
     const float x = pick<T>(slots.place(stage, 1, kBackwardPacks<T> + e), row.src_shift + at);
     f(e, at, grad, x, weights.one(0, at));
@@ -45,10 +45,10 @@ GPU_DEVICE void for_each_end_of(const BackwardRow<Norm, T, P>& row, const Slots<
 }
 
 // Adds to the columns; sums: of g = grad weight, where there is a mean, and last of g x_hat.
-template <int kEnds, class Places, class Norm, class T, class P>
+template <bool kRagged, class Places, class Norm, class T, class P>
 GPU_DEVICE void sum_row(const BackwardRow<Norm, T, P>& row, const Normal<Norm>& normal,
                         const Places& slots, int stage, const Weight<T, P>& weights,
-                        const Cut<T>& cut, int lane, int team, ColumnSums<Norm, T, kEnds>* columns,
+                        const Cut<T>& cut, int lane, int team, ColumnSums<Norm, T>* columns,
                         float (&sums)[Norm::kSums]) {
   constexpr int kLast = Norm::kSums - 1;
   float sum[2] = {}, product[2] = {};
@@ -69,12 +69,12 @@ GPU_DEVICE void sum_row(const BackwardRow<Norm, T, P>& row, const Normal<Norm>& 
                         &columns->packs[0][k][j]);
                   }
                 });
-  if constexpr (kEnds > 0) {
-    for_each_end_of<kEnds>(row, slots, stage, weights, cut, lane, team,
-                           [&](int e, int, float grad, float x, float weight) {
-                             add(e, grad, x, weight, &columns->ends[Norm::kParameters - 1][e],
-                                 &columns->ends[0][e]);
-                           });
+  if constexpr (kRagged) {
+    for_each_end_of(row, slots, stage, weights, cut, lane, team,
+                    [&](int e, int, float grad, float x, float weight) {
+                      add(e, grad, x, weight, &columns->ends[Norm::kParameters - 1][e],
+                          &columns->ends[0][e]);
+                    });
   }
   if constexpr (Norm::kCentered) sums[0] = sum[0] + sum[1];
   sums[kLast] = (product[0] + product[1]) * normal.rest;
@@ -104,24 +104,22 @@ struct Gradient {
   }
 };
 
-// used(k, at): the lane's pack k, the row's at, is of no use any more.
-template <int kEnds, class Norm, class T, class P, class Used>
+template <bool kRagged, class Norm, class T, class P>
 GPU_DEVICE void store_row(const BackwardRow<Norm, T, P>& row, const Gradient<Norm>& gradient,
                           const Slots<T>& slots, int stage, const Weight<T, P>& weights,
-                          const Cut<T>& cut, int lane, int team, Used used) {
-  const bool fits = kEnds == 0 || cut.fits(row.out);
+                          const Cut<T>& cut, int lane, int team) {
+  const bool fits = !kRagged || cut.fits(row.out);
   for_each_pack(slots, stage, weights, cut, lane, team,
                 [&](int k, const auto& grad, const auto& x, const auto& weight) {
                   float y[kPack<T>];
                   gradient.all(grad, x, weight, y);
                   store_pack(cut, row.out, fits, lane + k * team, y);
-                  used(k, lane + k * team);
                 });
-  if constexpr (kEnds == 0) return;
-  for_each_end_of<kEnds>(row, slots, stage, weights, cut, lane, team,
-                         [&](int, int at, float grad, float x, float weight) {
-                           row.out[at] = narrow<T>(gradient(grad, x, weight));
-                         });
+  if constexpr (!kRagged) return;
+  for_each_end_of(row, slots, stage, weights, cut, lane, team,
+                  [&](int, int at, float grad, float x, float weight) {
+                    row.out[at] = narrow<T>(gradient(grad, x, weight));
+                  });
 }
 
 }  // namespace

@@ -88,19 +88,19 @@ backward_sections(BackwardCall<Norm, T, P> call, int32_t elements) {
   const Weight<T, P> weights = {
       {section.of(call.weight)}, memory, call.staged, {section.n, 0, kPack<T>}};
   const OfRing ring(memory, weights.words());
-  ColumnSums<Norm, T, 0> columns = {};
+  ColumnSums<Norm, T> columns = {};
   BackwardRow<Norm, T, P> row = {}, next = {}, later = {};
   const T *in[2] = {}, *in_later[2] = {};
   weights.stage_later();
   close_copies();
   if (begin < rows) {
-    row.find(call, section.begin, begin, in);
+    row.template find<false>(call, section.begin, begin, in);
 #pragma unroll
     for (int q = 0; q < kQuarters; ++q) ring.copy(cut, in, q, 0, q);
   }
   close_copies();
   if (begin + step < rows) {
-    next.find(call, section.begin, begin + step, in);
+    next.template find<false>(call, section.begin, begin + step, in);
 #pragma unroll
     for (int q = kQuarters; q < ring.kPlaces; ++q) ring.copy(cut, in, q - kQuarters, 0, q);
   }
@@ -115,13 +115,14 @@ backward_sections(BackwardCall<Norm, T, P> call, int32_t elements) {
     wait_copies<1>();
     const Normal<Norm> normal(call, row);
     float sums[Norm::kSums] = {};
-    sum_row<0>(row, normal, ring, first, weights, cut, lane, team, &columns, sums);
+    sum_row<false>(row, normal, ring, first, weights, cut, lane, team, &columns, sums);
     if (call.grad_src != nullptr) {
-      sum_of_sections(sums, shared + turn % 2 * 2 * kMostWaves, &table);
+      sum_team_of(sums, team, 0, shared + turn % 2 * 2 * kMostWaves, [] { barrier(); });
+      sum_cluster(sums, &table);
     }
     const bool has_next = begin < rows;
     const bool has_later = begin + step < rows;
-    if (has_later) later.find(call, section.begin, begin + step, in_later);
+    if (has_later) later.template find<false>(call, section.begin, begin + step, in_later);
     const Gradient<Norm> gradient(normal, sums, call.inv_n);
 #pragma unroll
     for (int q = 0; q < kQuarters; ++q) {
@@ -143,8 +144,8 @@ backward_sections(BackwardCall<Norm, T, P> call, int32_t elements) {
     first = ring.round(first + kQuarters);
   }
   let_later_begin();
-  finish_columns<0>(call, columns, cut, lane, team, walker, section.begin, memory, weights.words(),
-                    ring.kWords);
+  finish_columns<false>(call, columns, cut, lane, team, walker, section.begin, memory,
+                        weights.words(), ring.kWords);
 }
 
 }  // namespace

@@ -97,7 +97,8 @@ int launch_cluster(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
   const int64_t bytes = slots + stage_parameters(&call, sections.elements, room - slots);
   LaunchShape shape = {blocks, threads, static_cast<size_t>(bytes), blocks};
   const int64_t at_a_time = clusters_at_a_time(forward_cluster<Norm, T, P>, shape, ctx);
-  const Plan plan = plan_clusters(call.row_count, call.ragged ? kPack<T> : 1, at_a_time);
+  const Plan plan =
+      plan_waves(call.row_count, call.ragged ? kPack<T> : 1, at_a_time, call.row_count);
   call.turns = plan.turns;
   shape.blocks *= plan.blocks;
   return launch(forward_cluster<Norm, T, P>, shape, ctx, call, sections.elements);
