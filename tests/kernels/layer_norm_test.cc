@@ -338,11 +338,23 @@ TEST(LayerNormBackward, MatchesReference) {
 // which some lanes have a pack more. A device has more blocks than the harness.
 TEST(LayerNormBackward, LongestRowsOfAClusterByTurns) {
   if (!is_gpu()) return;
-  const int64_t rows = on_device() ? 200 : 15;
+  const int64_t rows = on_device() ? 200 : 11;
   for (const Types& types : {kGpuTypes[0], kGpuTypes[3]}) {
     check_backward({"contiguous", {rows, 16400}, 1}, types, true, {true, true, true});
   }
   check_backward({"contiguous", {4, 16400}, 1}, kGpuTypes[0], true, {false, true, true});
+}
+
+// Of which each cluster takes some, cut alike; with and without sums over rows and columns.
+TEST(LayerNormBackward, OddRowsOfAClusterByTurns) {
+  if (!is_gpu()) return;
+  const Case c = {"contiguous", {on_device() ? 200 : 21, 16401}, 1};
+  Buffer src(kGpuTypes[3].src, c.sizes);
+  src.fill_normal(7);
+  check_forward(c, kGpuTypes[3], src, true, true);
+  for (Wanted wanted : {Wanted{true, true, true}, {true, false, false}, {false, true, true}}) {
+    check_backward(c, kGpuTypes[3], true, wanted);
+  }
 }
 
 // Whose sums of columns find room where the weight was, or where the packs were, as shared memory

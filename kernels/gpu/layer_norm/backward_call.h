@@ -125,7 +125,7 @@ BackwardCall<Norm, T, P> make_backward(const typename Norm::BackwardArgs& a, con
       false,
       0,
       0,
-      {1, 1, 1, 1}};
+      {1, 1, 1, 0, 1}};
   call.ragged = shape.n % kPack<T> != 0 || !rows_aligned(call.rows, 0, a.grad_dst.data, kPack<T>) ||
                 !rows_aligned(call.rows, 1, a.src.data, kPack<T>);
   set_steps(&call);

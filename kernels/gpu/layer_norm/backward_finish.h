@@ -109,6 +109,30 @@ GPU_DEVICE void store_columns(const Cut<T>& cut, int teams, int lane, int team,
   }
 }
 
+// Of a block's only team, whose rows begin anywhere: an element to a thread, so that those of a
+// wave are side by side: as four stores of a word's elements, whose neighbours are 16 or 32 bytes
+// away, they would be four or eight times as many sectors.
+template <class Norm, class T>
+GPU_DEVICE void store_odd_columns(const ColumnSums<Norm, T>& columns, const Cut<T>& cut, int lane,
+                                  int team, const ColumnPlaces& places, float* out,
+                                  int64_t stride) {
+#pragma unroll 1
+  for (int set = 0; set < Norm::kParameters * kBackwardPacks<T>; ++set) {
+    const int i = set / kBackwardPacks<T>, k = set % kBackwardPacks<T>;
+    const int left = cut.whole - k * team, count = (left < team ? left : team) * kPack<T>;
+    float* const to = out + i * stride + cut.of_pack(k * team);
+    for (int j = lane; j < count; j += team) {
+      const int word = i * kPackWords + (k * kPack<T> + j % kPack<T>) / 4;
+      to[j] = float_of_bits(places.at(j / kPack<T>, word)->w[j % 4]);
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < Norm::kParameters; ++i) {
+    for_each_end<kMostEnds<T>>(cut, lane, team,
+                               [&](int e, int at) { out[i * stride + at] = columns.ends[i][e]; });
+  }
+}
+
 // Of a block's only team, aligned: nobody else has any.
 template <class Norm, class T>
 GPU_DEVICE void store_own_columns(const ColumnSums<Norm, T>& columns, const Cut<T>& cut, int lane,
@@ -150,7 +174,11 @@ GPU_DEVICE void finish_columns(const BackwardCall<Norm, T, P>& call,
   put_columns<kRagged>(columns, cut, lane, team, places);
   if (team < kHalfWave) merge_small_teams<Norm, kRagged>(team, places);
   barrier();
-  store_columns<kRagged, Norm>(cut, teams, lane, team, places, out, call.stride);
+  if (kRagged && teams == 1) {
+    store_odd_columns(columns, cut, lane, team, places, out, call.stride);
+  } else {
+    store_columns<kRagged, Norm>(cut, teams, lane, team, places, out, call.stride);
+  }
 }
 
 }  // namespace

@@ -77,13 +77,11 @@ backward_sections(BackwardCall<Norm, T, P> call, int32_t elements) {
   GPU_SHARED(Mailbox, box, 1);
   GPU_SHARED(float, tables, 2 * Norm::kSums * kMostCluster);
   GPU_DYNAMIC_SHARED(Words, memory);
-  const Turns& turns = call.turns;
   const int lane = thread_id(), team = block_threads();
   const Section section = section_of_cluster(elements, call.n);
   const int64_t walker = block_id() / cluster_blocks();
-  const Turns::Run run = turns.of(walker, call.row_count);
-  const uint32_t rows = run.end, step = turns.step();
-  uint32_t begin = run.first;
+  const BlockTurns turns(call.turns, walker, call.row_count);
+  Turns::Rows now = turns.at(0), ahead = turns.at(1);
   const Cut<T> cut(section.n / kPack<T>);
   const Weight<T, P> weights = {
       {section.of(call.weight)}, memory, call.staged, {section.n, 0, kPack<T>}};
@@ -93,14 +91,14 @@ backward_sections(BackwardCall<Norm, T, P> call, int32_t elements) {
   const T *in[2] = {}, *in_later[2] = {};
   weights.stage_later();
   close_copies();
-  if (begin < rows) {
-    row.template find<false>(call, section.begin, begin, in);
+  if (now.begin < now.end) {
+    row.template find<false>(call, section.begin, now.begin, in);
 #pragma unroll
     for (int q = 0; q < kQuarters; ++q) ring.copy(cut, in, q, 0, q);
   }
   close_copies();
-  if (begin + step < rows) {
-    next.template find<false>(call, section.begin, begin + step, in);
+  if (ahead.begin < ahead.end) {
+    next.template find<false>(call, section.begin, ahead.begin, in);
 #pragma unroll
     for (int q = kQuarters; q < ring.kPlaces; ++q) ring.copy(cut, in, q - kQuarters, 0, q);
   }
@@ -110,8 +108,9 @@ backward_sections(BackwardCall<Norm, T, P> call, int32_t elements) {
   open_mailbox(box);
   cluster_barrier();  // all have begun, and see the weight
   int first = 0;
-  for (int turn = 0; begin < rows; ++turn) {
-    begin += step;
+  for (int turn = 0; now.begin < now.end; ++turn) {
+    now = ahead;
+    ahead = turns.at(turn + 2);
     wait_copies<1>();
     const Normal<Norm> normal(call, row);
     float sums[Norm::kSums] = {};
@@ -120,9 +119,9 @@ backward_sections(BackwardCall<Norm, T, P> call, int32_t elements) {
       sum_team_of(sums, team, 0, shared + turn % 2 * 2 * kMostWaves, [] { barrier(); });
       sum_cluster(sums, &table);
     }
-    const bool has_next = begin < rows;
-    const bool has_later = begin + step < rows;
-    if (has_later) later.template find<false>(call, section.begin, begin + step, in_later);
+    const bool has_next = now.begin < now.end;
+    const bool has_later = ahead.begin < ahead.end;
+    if (has_later) later.template find<false>(call, section.begin, ahead.begin, in_later);
     const Gradient<Norm> gradient(normal, sums, call.inv_n);
 #pragma unroll
     for (int q = 0; q < kQuarters; ++q) {

@@ -31,18 +31,16 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
   GPU_SHARED(float, tables, (kCluster ? 2 * Norm::kSums * kMostCluster : 1));
   GPU_DYNAMIC_SHARED(Words, memory);
   let_later_begin();
-  const Turns& turns = call.turns;
   const int team_id = thread_id() / team, lane = thread_id() % team;
   const int first = kCluster ? 0 : first_wave(team);
   Section section = {0, call.n};
   if constexpr (kCluster) section = section_of_cluster(elements, call.n);
   const int64_t walker = kCluster ? block_id() / cluster_blocks() : block_id();
-  const Turns::Run run = turns.of(walker, call.row_count);
-  const uint32_t end = run.end;
-  uint32_t begin = run.first;  // the first team's row
-  const uint32_t mine = static_cast<uint32_t>(team_id * turns.classes);
+  const BlockTurns turns(call.turns, walker, call.row_count);
+  Turns::Rows now = turns.at(0);
+  const uint32_t mine = static_cast<uint32_t>(team_id * call.turns.classes);
   int64_t at[3];
-  call.rows.offsets(begin < end ? begin : 0, at);
+  call.rows.offsets(now.begin < now.end ? now.begin : 0, at);
   const Cut<T> cut =
       kRagged ? Cut<T>(call.grad + at[0] + section.begin, section.n) : Cut<T>(section.n / kPack<T>);
   const Weight<T, P> weights = {
@@ -54,7 +52,8 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
     weights.stage_later();
     close_copies();
   }
-  row.template open<kRagged>(call, section.begin, begin + mine, end, cut, lane, team, slots, 0);
+  row.template open<kRagged>(call, section.begin, now.begin + mine, now.end, cut, lane, team, slots,
+                             0);
   if constexpr (!kRagged) weights.stage_later();
   close_copies();
   if constexpr (kRagged) {
@@ -66,14 +65,14 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
     open_mailbox(box);
     cluster_barrier();  // all have begun
   }
-  for (int turn = 0; begin < end; ++turn) {
-    const bool ours = begin + mine < end;
+  for (int turn = 0; now.begin < now.end; ++turn) {
+    const bool ours = now.begin + mine < now.end;
     const int stage = stages == 2 ? turn % 2 : 0;
-    begin += turns.step();
+    now = turns.at(turn + 1);
     BackwardRow<Norm, T, P> next = row;
     if (stages == 2) {
-      next.template open<kRagged>(call, section.begin, begin + mine, end, cut, lane, team, slots,
-                                  1 - stage);
+      next.template open<kRagged>(call, section.begin, now.begin + mine, now.end, cut, lane, team,
+                                  slots, 1 - stage);
       close_copies();
       wait_copies<1>();
     } else {
@@ -97,8 +96,8 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
       }
     }
     if (stages == 1) {
-      next.template open<kRagged>(call, section.begin, begin + mine, end, cut, lane, team, slots,
-                                  0);
+      next.template open<kRagged>(call, section.begin, now.begin + mine, now.end, cut, lane, team,
+                                  slots, 0);
       close_copies();
     }
     row = next;

@@ -45,21 +45,19 @@ forward_cluster(ForwardCall<Norm, T, P> call, int32_t elements) {
   GPU_SHARED(Mailbox, box, 1);
   GPU_SHARED(float, tables, 2 * kPosted<Norm> * kMostCluster);
   GPU_DYNAMIC_SHARED(Words, memory);
-  const Turns& turns = call.turns;
   const int lane = thread_id(), team = block_threads();
   const Section section = section_of_cluster(elements, call.n);
   const int64_t walker = block_id() / cluster_blocks();
-  const Turns::Run run = turns.of(walker, call.row_count);
-  const uint32_t rows = run.end;
-  uint32_t row = run.first;
-  if (row >= rows) return;
+  const BlockTurns turns(call.turns, walker, call.row_count);
+  Turns::Rows now = turns.at(0);
+  if (now.begin >= now.end) return;
   int64_t at[2];
-  call.rows.offsets(row, at);
+  call.rows.offsets(now.begin, at);
   const T* const first = call.src + at[0] + section.begin;
   const Share<T> of(Cut<T>(first, section.n), lane, team, section.n / kPack<T> / team);
   const ParametersOf<Norm, T, P> parameters = parameters_of(call, section, first, memory);
   NextRow<T, kClusterPacks> next(memory + parameters.words());
-  next.open(call, section.begin, row, of);
+  next.open(call, section.begin, now.begin, of);
   ClusterTable<kPosted<Norm>> table = {box, tables};
   const auto count = static_cast<float>(section.n);
   const auto whole_row = [&](float pivot, float(&sums)[2], float* room) {
@@ -68,20 +66,20 @@ forward_cluster(ForwardCall<Norm, T, P> call, int32_t elements) {
   };
   open_mailbox(box);
   cluster_barrier();  // all have begun
-  for (int turn = 0; row < rows; ++turn) {
+  for (int turn = 0; now.begin < now.end; ++turn) {
     Part<T, kClusterPacks> x;
     next.take(of, &x);
     T* const dst = next.dst;
-    const uint32_t this_row = row;
-    row += turns.step();
-    if (row < rows) next.open(call, section.begin, row, of);
+    const uint32_t row = now.begin;
+    now = turns.at(turn + 1);
+    if (now.begin < now.end) next.open(call, section.begin, now.begin, of);
     const Moments m = row_moments<Norm>(&x, of, true, shared + turn % 2 * 2 * kMomentsShared,
                                         call.inv_n, call.eps, whole_row);
     if (turn == 0) {
       parameters.template stage<2>();
       barrier();
     }
-    if (lane == 0 && section.begin == 0) store_moments(call, this_row, m);
+    if (lane == 0 && section.begin == 0) store_moments(call, row, m);
     store_chunk<Norm, sizeof(P) == sizeof(T)>(x.packs, m, parameters, dst, of.cut, lane, team);
     store_ends<Norm>(x, m, parameters, dst, of);
   }

@@ -26,7 +26,7 @@ ForwardCall<Norm, T, P> make_forward(const typename Norm::Args& a, const Shape& 
       static_cast<float>(a.eps),
       false,
       0,
-      {1, 1, 1, 1}};
+      {1, 1, 1, 0, 1}};
   call.ragged = shape.n % kPack<T> != 0 || !rows_aligned(call.rows, 0, a.src.data, kPack<T>);
   return call;
 }

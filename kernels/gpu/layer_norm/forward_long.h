@@ -76,15 +76,15 @@ forward_long(ForwardCall<Norm, T, P> call, int parked) {
   GPU_SHARED(float, shared, 4 * kMomentsShared);
   GPU_DYNAMIC_SHARED(Words, memory);
   const int team = block_threads(), lane = thread_id();
-  const Turns::Run run = call.turns.of(block_id(), call.row_count);
-  const uint32_t rows = run.end;
-  uint32_t row = run.first;
-  if (row >= rows) return;
+  const BlockTurns turns(call.turns, block_id(), call.row_count);
+  Turns::Rows now = turns.at(0);
+  if (now.begin >= now.end) return;
   int64_t first[2];
-  call.rows.offsets(row, first);
+  call.rows.offsets(now.begin, first);
   const ParametersOf<Norm, T, P> parameters =
       parameters_of(call, {0, call.n}, call.src + first[0], memory);
-  for (int turn = 0; row < rows; ++turn) {
+  for (int turn = 0; now.begin < now.end; ++turn) {
+    const uint32_t row = now.begin;
     int64_t at[2];
     call.rows.offsets(row, at);
     const T* src = call.src + at[0];
@@ -109,7 +109,7 @@ forward_long(ForwardCall<Norm, T, P> call, int parked) {
       whole.fetch(c, &x);
     }
     if (call.ragged) store_ends<Norm>(x, m, parameters, dst, of);
-    row += call.turns.step();
+    now = turns.at(turn + 1);
   }
 }
 

@@ -21,29 +21,27 @@ GPU_KERNEL(kRaggedFitting.threads, kRaggedFitting.blocks)
 forward_ragged(ForwardCall<Norm, T, P> call, int team, int rounds) {
   GPU_SHARED(float, shared, 4 * kMomentsShared);
   GPU_DYNAMIC_SHARED(Words, memory);
-  const Turns& turns = call.turns;
-  const int lane = turns.teams == 1 ? thread_id() : thread_id() & (team - 1);
-  const Turns::Run run = turns.of(block_id(), call.row_count);
-  const uint32_t rows = run.end;
-  uint32_t begin = run.first;
-  if (begin >= rows) return;  // the first team's row
-  const uint32_t mine = static_cast<uint32_t>(thread_id() / team * turns.classes);
+  const int lane = call.turns.teams == 1 ? thread_id() : thread_id() & (team - 1);
+  const BlockTurns turns(call.turns, block_id(), call.row_count);
+  Turns::Rows now = turns.at(0);
+  if (now.begin >= now.end) return;
+  const uint32_t mine = static_cast<uint32_t>(thread_id() / team * call.turns.classes);
   int64_t at[2];
-  call.rows.offsets(begin, at);
+  call.rows.offsets(now.begin, at);
   const T* const first = call.src + at[0];
   const Share<T> of(Cut<T>(first, call.n), lane, team, rounds);
   const ParametersOf<Norm, T, P> parameters = parameters_of(call, {0, call.n}, first, memory);
   NextRow<T, kRowPacks> next(memory + parameters.words());
-  if (begin + mine < rows) next.open(call, 0, begin + mine, of);
+  if (now.begin + mine < now.end) next.open(call, 0, now.begin + mine, of);
 #pragma unroll 1
-  for (int turn = 0; begin < rows; ++turn) {
-    const uint32_t row = begin + mine;
-    const bool ours = row < rows;  // all lanes come to the sums
+  for (int turn = 0; now.begin < now.end; ++turn) {
+    const uint32_t row = now.begin + mine;
+    const bool ours = row < now.end;  // all lanes come to the sums
     Part<T, kRowPacks> x;
     next.take(of, &x);
     T* const dst = next.dst;
-    begin += turns.step();
-    if (begin + mine < rows) next.open(call, 0, begin + mine, of);
+    now = turns.at(turn + 1);
+    if (now.begin + mine < now.end) next.open(call, 0, now.begin + mine, of);
     const Moments m =
         row_moments<Norm>(&x, of, true, shared + turn % 2 * 2 * kMomentsShared, call.inv_n,
                           call.eps, [&](float pivot, float(&sums)[2], float* room) {

@@ -9,27 +9,40 @@
 namespace polyops::gpu {
 namespace {
 
-// In each turn as many rows as it has teams, all of a class, whose rows follow each other by
-// `classes`. The first blocks of a class, `longer` of them, have `each` rows in all, the others one
-// less; so multiprocessors end together, in whose last turn some teams have nothing.
+// In each turn the rows of a block lie next to each other, as many as it has teams, beside those of
+// the next block, so that what all blocks read at a time is one stretch of memory. (Those of each
+// block one after the other instead: as many stretches as blocks.) Of rows that are cut differently
+// a block has those of a class, which follow each other by `classes`.
 struct Turns {
-  int32_t classes, each, teams, longer;
+  int32_t classes, blocks, teams;  // blocks of a class
+  int32_t full, rest;              // turns of all teams; rows of a block in the last one
 
-  struct Run {
-    uint32_t first, end;  // rows, of those of the block's class
+  struct Rows {
+    uint32_t begin, end;
   };
-  GPU_DEVICE Run of(int64_t block, int32_t rows) const {
-    const auto b = static_cast<uint32_t>(block);
-    const auto c = static_cast<uint32_t>(classes);
-    const uint32_t of_class = c == 1 ? b : b / c;
-    const auto full = static_cast<uint32_t>(longer);
-    const auto most = static_cast<uint32_t>(each);
-    const uint32_t before = of_class * most - (of_class > full ? of_class - full : 0);
-    const uint32_t first = before * c + (b - of_class * c);
-    const uint32_t end = first + (of_class < full ? most : most - 1) * c;
-    return {first, end < static_cast<uint32_t>(rows) ? end : static_cast<uint32_t>(rows)};
+};
+
+struct BlockTurns {
+  const Turns& turns;
+  uint32_t all, in_class, of;
+
+  GPU_DEVICE BlockTurns(const Turns& by, int64_t block, int32_t rows)
+      : turns(by), all(static_cast<uint32_t>(rows)) {
+    const auto b = static_cast<uint32_t>(block), c = static_cast<uint32_t>(by.classes);
+    in_class = c == 1 ? b : b / c;
+    of = b - in_class * c;
   }
-  GPU_DEVICE uint32_t step() const { return static_cast<uint32_t>(teams * classes); }
+  // The first team's row, and where there are no more in that turn.
+  GPU_DEVICE Turns::Rows at(int turn) const {
+    const auto c = static_cast<uint32_t>(turns.classes);
+    const auto blocks = static_cast<uint32_t>(turns.blocks);
+    const auto teams = static_cast<uint32_t>(turns.teams);
+    const auto rest = static_cast<uint32_t>(turn == turns.full ? turns.rest : 0);
+    const uint32_t each = turn < turns.full ? teams : rest;
+    const uint32_t before = static_cast<uint32_t>(turn) * blocks * teams;
+    const uint32_t begin = (before + in_class * each) * c + of, end = begin + each * c;
+    return {begin, end < all ? end : all};
+  }
 };
 
 struct Plan {
@@ -37,11 +50,11 @@ struct Plan {
   int64_t blocks;
 };
 
-// The rows of each class for so many blocks, of which no two differ by more than one.
+// The rows of each class for so many blocks, which share those of the last turn.
 inline Plan share_rows(int64_t of_class, int64_t blocks, int teams, int classes) {
-  const int64_t each = (of_class + blocks - 1) / blocks;
-  const int64_t longer = of_class - blocks * (each - 1);
-  return {{classes, static_cast<int32_t>(each), teams, static_cast<int32_t>(longer)},
+  const int64_t full = of_class / (blocks * teams), left = of_class - full * blocks * teams;
+  return {{classes, static_cast<int32_t>(blocks), teams, static_cast<int32_t>(full),
+           static_cast<int32_t>((left + blocks - 1) / blocks)},
           blocks * classes};
 }
 
@@ -66,7 +79,8 @@ inline Plan plan_waves(int64_t rows, int classes, int64_t slots, int64_t most) {
     const int64_t each = (slots * waves < most ? slots * waves : most) / classes;
     const int64_t blocks = each < 1 ? 1 : each < of_class ? each : of_class;
     const Plan plan = share_rows(of_class, blocks, 1, classes);
-    const int64_t cost = (plan.turns.each + 1) * ((plan.blocks + slots - 1) / slots);
+    const int64_t turns = plan.turns.full + plan.turns.rest;
+    const int64_t cost = (turns + 1) * ((plan.blocks + slots - 1) / slots);
     if (waves > 1 && cost >= best_cost) continue;
     best = plan;
     best_cost = cost;
