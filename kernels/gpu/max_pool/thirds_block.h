@@ -62,11 +62,14 @@ class ThirdsBlock {
     if constexpr (kSlots == 1) {
       fetch_run(indices, images * plane, indices_);
       fetch_run(grads, images * plane, grads_);
-    } else {
-      for (int i = 0; i < images; ++i, grads += step(), indices += step()) {
-        fetch_run(indices, plane, indices_ + i * (s_.index_packs * 2));
-        fetch_run(grads, plane, grads_ + i * (s_.grad_packs * kPack<T>));
-      }
+    } else {  // of several each by its own threads
+      const bool one = s_.side_by_side == 1;
+      const int threads = one ? kThirdsThreads : static_cast<int>(s_.of_image.divisor);
+      const int i = one ? 0 : image_, thread = thread_id() - i * threads;
+      const int count = one || (thread < threads && i < images) ? plane : 0;
+      fetch_run(indices + i * step(), count, indices_ + i * (s_.index_packs * 2), threads, thread);
+      fetch_run(grads + i * step(), count, grads_ + i * (s_.grad_packs * kPack<T>), threads,
+                thread);
     }
     close_copies();
   }
