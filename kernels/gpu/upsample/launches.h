@@ -49,8 +49,7 @@ int forward_planes(const Image<T>& image, const polyops_context* ctx) {
   if constexpr (Mode::kTaps > 1) {
     int status = POLYOPS_OK;
     if constexpr (Mode::kTaps > 2) {
-      if (forward_groups<Mode, 2>(image, ctx, &status)) return status;
-      if (forward_groups<Mode, 4>(image, ctx, &status)) return status;
+      if (forward_groups<Mode>(image, ctx, &status)) return status;
     }
     if (forward_tiles<Mode>(image, ctx, &status)) return status;
     // Of an image that shrinks, neighbouring lanes are to read neighbours.
@@ -73,6 +72,11 @@ int forward_planes(const Image<T>& image, const polyops_context* ctx) {
 template <class Mode, class T>
 int forward_channels(const Image<T>& image, const polyops_context* ctx) {
   if (image.channels % kPack<T> == 0 && is_aligned(image, 16)) {
+    if constexpr (Mode::kTaps > 2) {
+      if (has_groups(image.rows, 2) && has_groups(image.columns, 2)) {
+        return launch_forward_groups<ChannelColumns<Mode, T, 2>>(image, ctx);
+      }
+    }
     return launch_forward<Mode, ChannelLanes<Mode, T, kPack<T>>>(image, ctx);
   }
   return launch_forward<Mode, ChannelLanes<Mode, T, 1>>(image, ctx);
