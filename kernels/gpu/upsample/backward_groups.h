@@ -132,6 +132,7 @@ int launch_groups(const Image<T>& image, const polyops_context* ctx) {
     const int64_t full = int64_t{kGroupBlocks<Sums>} * kUpsampleThreads * multiprocessors(ctx);
     const int64_t chunks = full / (lanes * groups);
     rows = static_cast<int>(chunks < 2 ? image.rows.from : divide_up(image.rows.from, chunks));
+    if (rows < 2) rows = 2;  // the second row has 0 x of the first ones, too
   }
   const Work work = make_work(lanes, groups, image.rows.from, rows);
   return gpu::launch(upsample_backward_groups<Sums, T>, shape_of(work), ctx, image, work);
