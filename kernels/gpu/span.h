@@ -76,14 +76,16 @@ GPU_DEVICE void store_packs(const Span<T>& span, int64_t first, int64_t step,
   }
 }
 
-// Begins to copy a run of elements to the block's memory, by all its threads, the 16 bytes that its
-// ends lie in as a whole. Its first element will be at memory + misplaced(first).
+// Begins to copy a run of elements to the block's memory, by `threads` of it, of which this is that
+// one, the 16 bytes that its ends lie in as a whole. Its first element will be at memory +
+// misplaced(first).
 template <class T>
-GPU_DEVICE void fetch_run(const T* first, int32_t count, T* memory, int threads = block_threads()) {
+GPU_DEVICE void fetch_run(const T* first, int32_t count, T* memory, int threads = block_threads(),
+                          int thread = thread_id()) {
   if (count <= 0) return;
   const int shift = misplaced(first);
   const int32_t packs = (shift + count + kPack<T> - 1) / kPack<T>;
-  for (int32_t pack = thread_id(); pack < packs; pack += threads) {
+  for (int32_t pack = thread; pack < packs; pack += threads) {
     copy_16_later(memory + pack * kPack<T>, first - shift + int64_t{pack} * kPack<T>);
   }
 }

@@ -14,6 +14,13 @@ struct KernelList {
   size_t count;
 };
 
+// By another op's kernel of that number, if it takes it. What that returned, or POLYOPS_DECLINED.
+template <class Args>
+int launch_as(KernelList op, int number, const Args& args, const polyops_context* ctx) {
+  const polyops_kernel& kernel = op.first[number];
+  return kernel.supports(&args) == nullptr ? kernel.launch(&args, ctx) : POLYOPS_DECLINED;
+}
+
 }  // namespace polyops::gpu
 
 // The ops of this folder, in the order in which a backend lists them.

@@ -32,6 +32,8 @@ std::vector<Case> cases() {
   all.push_back({{1, 3, 8, 5, 16}, {2, 5, 16}});   // of frames alone
   all.push_back({{1, 2, 3, 70, 8}, {2, 60, 5}});   // several rows to a thread
   all.push_back({{1, 32, 5, 18, 12}, {2, 2, 2}});  // parts of windows of packs of channels
+  // So many that a thread has some behind each other, which share planes.
+  all.push_back({{1, 16, 5, 32, 16}, {3, 16, 16}});
   return all;
 }
 

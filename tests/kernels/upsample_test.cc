@@ -288,7 +288,8 @@ TEST_P(UpsampleTest, SpecialValues) {
   for (const Case& c : {Case{2, 8, {9, 8}, {18, 20}}, Case{2, 8, {9, 8}, {18, 20}, true},
                         Case{2, 8, {9, 8}, {18, 16}}, Case{2, 8, {9, 8}, {18, 16}, true},
                         Case{2, 8, {9, 8}, {36, 32}}, Case{2, 3, {9, 8}, {18, 69}},
-                        Case{2, 3, {9, 8}, {72, 64}, false, 6}, Case{2, 3, {9, 5}, {65, 33}}}) {
+                        Case{2, 3, {9, 8}, {72, 64}, false, 6}, Case{1, 2, {5, 8}, {40, 64}},
+                        Case{2, 3, {9, 5}, {65, 33}}}) {
     for (int32_t dtype : kDtypes) {
       for (int option : {0, 1}) {
         Buffer src = image_of(c, dtype, c.from, 0), grad = image_of(c, dtype, c.to, c.offset);

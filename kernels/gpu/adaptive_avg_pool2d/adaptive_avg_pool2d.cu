@@ -1,11 +1,22 @@
-// adaptive_avg_pool2d and its gradient on GPUs.
+// adaptive_avg_pool2d and its gradient on GPUs: as avg_pool2d's where windows are all of one size.
 #include "polyops/ops/pool2d.h"
-#include "pool2d/averages.h"
+#include "pool2d/average.h"
+#include "pool2d/backward.h"
+#include "pool2d/bands.h"
 #include "pool2d/calls.h"
+#include "pool2d/forward.h"
 #include "table.h"
 
 namespace polyops::gpu {
+
+KernelList POLYOPS_GPU_CONCAT(avg_pool2d, POLYOPS_GPU_TARGET)();
+
 namespace {
+
+// Forward and backward, in the order of the other op's table.
+constexpr int kForward = 0, kBackward = 1;
+
+KernelList of_windows() { return POLYOPS_GPU_CONCAT(avg_pool2d, POLYOPS_GPU_TARGET)(); }
 
 const char* supports(const polyops_tensor& src, const polyops_tensor& dst) {
   if (!has_type(src.dtype) || dst.dtype != src.dtype) return "dtype";
@@ -54,8 +65,9 @@ int forward(const void* data, const polyops_context* ctx) {
   auto a = *static_cast<const polyops_adaptive_avg_pool2d_args*>(data);
   if (is_copy(a.src, a.dst)) a.src = as_row(a.src), a.dst = as_row(a.dst);
   if (divides(a.src, a.dst)) {
-    const polyops_pool2d_window window = window_of(a.src, a.dst);
-    return launch_averages(a.src, a.dst, window, Windows(a.src, a.dst, window, true, 0), ctx);
+    const polyops_avg_pool2d_args same = {sizeof same, 1, 0, window_of(a.src, a.dst), a.src, a.dst};
+    const int status = launch_as(of_windows(), kForward, same, ctx);
+    if (status != POLYOPS_DECLINED) return status;
   }
   const polyops_tensor* const t[] = {&a.src, &a.dst};
   const Images images = images_of(t);
@@ -78,9 +90,10 @@ int backward(const void* data, const polyops_context* ctx) {
     a.grad_src = as_row(a.grad_src), a.grad_dst = as_row(a.grad_dst);
   }
   if (divides(a.grad_src, a.grad_dst)) {
-    const polyops_pool2d_window window = window_of(a.grad_src, a.grad_dst);
-    const Windows windows(a.grad_src, a.grad_dst, window, true, 0);
-    return launch_gradients(a.grad_src, a.grad_dst, window, windows, ctx);
+    const polyops_avg_pool2d_backward_args same = {
+        sizeof same, 1, 0, window_of(a.grad_src, a.grad_dst), a.grad_dst, a.grad_src};
+    const int status = launch_as(of_windows(), kBackward, same, ctx);
+    if (status != POLYOPS_DECLINED) return status;
   }
   const polyops_tensor* const t[] = {&a.grad_src, &a.grad_dst};
   const Images images = images_of(t);

@@ -1,11 +1,13 @@
 // The gradient of largest elements, of the usual windows of three dimensions: a thread has a cube
 // of as many elements as the strides are large, whose windows are the same but for constants, and
-// goes along the depth; the windows that the next cube needs stay in registers. Nobody adds to what
-// another one writes. Bound: memory, the gradients and indices once.
+// goes along the depth; the windows that the next cube needs stay in registers. Those of single
+// elements of 16 bits, of which little is on its way, are read while the cube before is written.
+// Nobody adds to what another one writes. Bound: memory, the gradients and indices once.
 #ifndef POLYOPS_GPU_MAX_POOL_CUBES_H_
 #define POLYOPS_GPU_MAX_POOL_CUBES_H_
 
 #include <cstdint>
+#include <type_traits>
 
 #include "gpu.h"
 #include "pool2d/backward.h"
@@ -31,11 +33,37 @@ struct Cubes {
   int deep;
 };
 
+// A window of one channel as it is in memory, and what becomes of it.
+template <class T>
+struct RawWindow {
+  T grad;
+  int64_t index;
+};
+struct WideWindow {
+  float grad;
+  int at;
+
+  GPU_DEVICE void add_to(float (&sum)[1], int place) const {
+    sum[0] = at == place ? sum[0] + grad : sum[0];
+  }
+};
+
 // A square's windows in each frame of them. A row of windows that is none is read as the next one
 // that is, and held for nothing. Offsets of 32 bits reach everything.
 template <class T, int kWide, int kWindows>
 struct FrameWindows {
   using Entry = typename LargestGradient<T>::template Entry<kWide>;
+  struct Raw {
+    RawWindow<T> windows[kWindows][kWindows];
+    uint32_t none;
+
+    GPU_DEVICE Raw() {
+#pragma unroll
+      for (int i = 0; i < kWindows * kWindows; ++i) {
+        windows[i / kWindows][i % kWindows] = {narrow<T>(0.0f), -1};
+      }
+    }
+  };
   int lines[kWindows];
   uint32_t beside[kWindows];
   bool inside[kWindows];
@@ -74,6 +102,32 @@ struct FrameWindows {
       }
     }
   }
+  // The same of single elements in two steps. What is beside a row stays as it was.
+  GPU_DEVICE void read(const LargestGradient<T>& op, int window, Raw* raw) const {
+    const int there = nearest(window, frames);
+    raw->none = there != window ? 1 : 0;
+#pragma unroll
+    for (int r = 0; r < kWindows; ++r) {
+      const int first = lines[r] + there * frame;
+#pragma unroll
+      for (int c = 0; c < kWindows; ++c) {
+        if (!inside[c]) continue;
+        raw->windows[r][c] = {(op.grad_dst + first)[c], (op.indices + first)[c]};
+      }
+    }
+  }
+  GPU_DEVICE void take(const Raw& raw, WideWindow (&windows)[kWindows][kWindows]) const {
+#pragma unroll
+    for (int r = 0; r < kWindows; ++r) {
+#pragma unroll
+      for (int c = 0; c < kWindows; ++c) {
+        const auto index = static_cast<uint64_t>(raw.windows[r][c].index);
+        const auto high = static_cast<uint32_t>(index >> 32);
+        windows[r][c] = {widen(raw.windows[r][c].grad),
+                         place_of(static_cast<uint32_t>(index), high | beside[r] | raw.none)};
+      }
+    }
+  }
 };
 
 template <class T, int kWide, class C, int kShift>
@@ -83,6 +137,7 @@ volume_cubes(LargestGradient<T> op, Grid grid, Cubes cubes, int all_channels, bo
   using Deep = typename CubeWindows<C, kShift>::Deep;
   using Flat = typename CubeWindows<C, kShift>::Flat;
   constexpr int kWindows = Flat::kCount, kFrames = Deep::kCount;
+  constexpr bool kAhead = kFrames > 1 && kWide == 1 && sizeof(T) == 2;
   const int channels = kWide == 1 ? 1 : all_channels;
   const Place at(grid, cubes.deep);
   if (!at.inside) return;
@@ -94,13 +149,24 @@ volume_cubes(LargestGradient<T> op, Grid grid, Cubes cubes, int all_channels, bo
   const auto image = static_cast<uint32_t>(at.image * op.src_image + at.group * kWide);
 
   const FrameWindows<T, kWide, kWindows> windows(op, at, row, column, channels, axes);
-  typename LargestGradient<T>::template Entry<kWide> entries[kFrames][kWindows][kWindows];
+  using Entry = typename LargestGradient<T>::template Entry<kWide>;
+  std::conditional_t<kAhead, WideWindow, Entry> entries[kFrames][kWindows][kWindows];
+  [[maybe_unused]] typename FrameWindows<T, kWide, kWindows>::Raw next;
   int window = Deep::first(at.begin, axes.deep);
+  const auto load = [&](int f) {
+    if constexpr (kAhead) {
+      windows.take(next, entries[f]);
+      windows.read(op, window + f + 1, &next);
+    } else {
+      windows.load(op, window + f, entries[f]);
+    }
+  };
+  if constexpr (kAhead) windows.read(op, window, &next);
 #pragma unroll
-  for (int f = 0; f < kFrames - 1; ++f) windows.load(op, window + f, entries[f]);
-#pragma unroll kFrames
+  for (int f = 0; f < kFrames - 1; ++f) load(f);
+#pragma unroll(kAhead ? 1 : kFrames)
   for (int cube = at.begin; cube < at.end; ++cube, ++window) {
-    windows.load(op, window + kFrames - 1, entries[kFrames - 1]);
+    load(kFrames - 1);
 #pragma unroll
     for (int z = 0; z < C::kDeepStride; ++z) {
       const int d = cube * C::kDeepStride + z;

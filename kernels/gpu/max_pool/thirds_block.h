@@ -63,10 +63,12 @@ class ThirdsBlock {
       fetch_run(indices, images * plane, indices_);
       fetch_run(grads, images * plane, grads_);
     } else {
-      for (int i = 0; i < images; ++i, grads += step(), indices += step()) {
-        fetch_run(indices, plane, indices_ + i * (s_.index_packs * 2));
-        fetch_run(grads, plane, grads_ + i * (s_.grad_packs * kPack<T>));
-      }
+      const Own own(*this);
+      const int i = own.image, n = own.thread < own.threads && i < images ? plane : 0;
+      fetch_run(indices + i * step(), n, indices_ + i * (s_.index_packs * 2), own.threads,
+                own.thread);
+      fetch_run(grads + i * step(), n, grads_ + i * (s_.grad_packs * kPack<T>), own.threads,
+                own.thread);
     }
     close_copies();
   }
@@ -111,22 +113,32 @@ class ThirdsBlock {
   // kWide neighbours at a time; the sums are 0 afterwards.
   template <int kWide>
   GPU_DEVICE void put(int frame, int slot) const {
-    const int images = count(frame), plane = s_.plane();
-    T* out = op_.grad_src + first(frame);
-    float* sums = sums_ + (slot + s_.pitch() + 1);
-    for (int i = 0; i < images; ++i, out += step(), sums += kSlots * s_.cells) {
-      for (int e = thread_id() * kWide; e < plane; e += kThirdsThreads * kWide) {
-        const auto row = static_cast<int>(s_.rows.quotient(static_cast<uint32_t>(e)));
-        float* const from = sums + (e + 2 * row);
-        float x[kWide];
+    const Own own(*this);
+    if (own.thread >= own.threads || own.image >= count(frame)) return;
+    T* const out = op_.grad_src + first(frame) + own.image * step();
+    float* const sums = sums_ + (slot + s_.pitch() + 1 + own.image * (kSlots * s_.cells));
+    const int plane = s_.plane();
+    for (int e = own.thread * kWide; e < plane; e += own.threads * kWide) {
+      const auto row = static_cast<int>(s_.rows.quotient(static_cast<uint32_t>(e)));
+      float* const from = sums + (e + 2 * row);
+      float x[kWide];
 #pragma unroll
-        for (int j = 0; j < kWide; ++j) x[j] = from[j], from[j] = 0;
-        Tap<T, kWide>::store(out + e, x);
-      }
+      for (int j = 0; j < kWide; ++j) x[j] = from[j], from[j] = 0;
+      Tap<T, kWide>::store(out + e, x);
     }
   }
 
  private:
+  // What a thread fetches of and stores to: of several images each has its own threads.
+  struct Own {
+    int image, threads, thread;
+
+    GPU_DEVICE explicit Own(const ThirdsBlock& block)
+        : image(block.image_), threads(static_cast<int>(block.s_.of_image.divisor)) {
+      if (block.s_.side_by_side == 1) image = 0, threads = kThirdsThreads;
+      thread = thread_id() - image * threads;
+    }
+  };
   // The block's first image of a frame, of all.
   GPU_DEVICE int64_t first_image(int frame) const {
     const int64_t group = kSlots > 1 ? block_id() : block_id() * s_.frames + frame;

@@ -1,6 +1,7 @@
 // max_pool3d and its gradient on GPUs.
 #include "max_pool/cubes.h"
 #include "max_pool/frames.h"
+#include "max_pool/pairs.h"
 #include "max_pool/planes.h"
 #include "max_pool/share_out.h"
 #include "max_pool/taps.h"
@@ -71,6 +72,10 @@ int forward(const void* data, const polyops_context* ctx) {
       const auto planes = [&]<class C>() {
         if constexpr (kWide == 1 && sizeof(T) == 2) {
           if (launch_words<T, C>(op, images, axes, ctx, &status)) return;
+        }
+        if constexpr (kWide == 1 && std::is_same_v<T, float> && C::kDeepSize == 3 &&
+                      C::kStride == 2) {
+          if (launch_pairs<C>(op, images, axes, ctx, &status)) return;
         }
         if constexpr (kWide == 1) {
           if (launch_frames(op, images, axes, ctx, &status)) return;

@@ -5,7 +5,9 @@
 
 #include <cstdint>
 
+#include "calls.h"
 #include "gpu.h"
+#include "layout.h"
 #include "stage_plan.h"
 #include "tap.h"
 
@@ -96,6 +98,19 @@ struct AverageGradient {
     for (int j = 0; j < kWide; ++j) entry->grad[j] *= by;
   }
 };
+
+template <class T>
+Average<T> average_of(const polyops_tensor& src, const polyops_tensor& dst, const Images& images,
+                      float share) {
+  return {input<T>(src), output<T>(dst), plane(src) * images.channels, plane(dst) * images.channels,
+          share};
+}
+template <class T>
+AverageGradient<T> gradient_of(const polyops_tensor& grad_src, const polyops_tensor& grad_dst,
+                               const Images& images, float share) {
+  return {input<T>(grad_dst), output<T>(grad_src), plane(grad_src) * images.channels,
+          plane(grad_dst) * images.channels, share};
+}
 
 }  // namespace
 }  // namespace polyops::gpu

@@ -1,5 +1,4 @@
-// The launches of averages, of windows of one size: forward and backward, for avg_pool2d and for
-// adaptive_avg_pool2d where it comes to the same.
+// The launches of averages, of windows of one size: forward and backward.
 #ifndef POLYOPS_GPU_POOL2D_AVERAGES_H_
 #define POLYOPS_GPU_POOL2D_AVERAGES_H_
 
@@ -39,19 +38,6 @@ struct Windows {
     share = static_cast<float>(1.0 / static_cast<double>(divisor));
   }
 };
-
-template <class T>
-Average<T> average_of(const polyops_tensor& src, const polyops_tensor& dst, const Images& images,
-                      float share) {
-  return {input<T>(src), output<T>(dst), plane(src) * images.channels, plane(dst) * images.channels,
-          share};
-}
-template <class T>
-AverageGradient<T> gradient_of(const polyops_tensor& grad_src, const polyops_tensor& grad_dst,
-                               const Images& images, float share) {
-  return {input<T>(grad_dst), output<T>(grad_src), plane(grad_src) * images.channels,
-          plane(grad_dst) * images.channels, share};
-}
 
 inline int launch_averages(const polyops_tensor& src, const polyops_tensor& dst,
                            const polyops_pool2d_window& window, const Windows& windows,
@@ -93,7 +79,11 @@ int launch_gradients(const AverageGradient<T>& op, const polyops_pool2d_window& 
     return status;
   }
   const auto sums = [&]<int kSize, int kStride, int kShift>() {
-    status = launch_sums<T, kWide, kSize, kStride, kShift>(op, images, high, wide, ctx);
+    if constexpr (kWide == 1 && kStride == 1) {  // rows that are too long for slide.h
+      status = launch_backward_windows<AverageGradient<T>, kWide>(op, images, high, wide, ctx);
+    } else {
+      status = launch_sums<T, kWide, kSize, kStride, kShift>(op, images, high, wide, ctx);
+    }
   };
   if ((kWide > 1 || images.channels == 1) && with_squares<true>(window, sums)) return status;
   return launch_backward_windows<AverageGradient<T>, kWide>(op, images, high, wide, ctx);

@@ -87,13 +87,6 @@ inline bool flatten_columns(const polyops_tensor& pooled, const polyops_tensor& 
   return true;
 }
 
-// By that op's kernel, if it takes it. What that returned, or POLYOPS_DECLINED.
-template <class Args>
-int launch_as(KernelList op, int number, const Args& args, const polyops_context* ctx) {
-  const polyops_kernel& kernel = op.first[number];
-  return kernel.supports(&args) == nullptr ? kernel.launch(&args, ctx) : POLYOPS_DECLINED;
-}
-
 }  // namespace
 }  // namespace polyops::gpu
 

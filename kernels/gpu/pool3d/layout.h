@@ -47,9 +47,9 @@ template <class AnyAxis>
 struct PlanesOf {
   int first, count, step;
 
-  GPU_DEVICE PlanesOf(const AnyAxis& deep, int window)
+  GPU_DEVICE PlanesOf(const AnyAxis& deep, int window, bool turns = true)
       : first(deep.first_inside(window)), count(deep.taps_end(window) - first), step(1) {
-    if (window % 2 == 0) return;
+    if (window % 2 == 0 || !turns) return;
     first += count - 1;
     step = -1;
   }

@@ -5,6 +5,7 @@
 #ifndef POLYOPS_GPU_UPSAMPLE_BACKWARD_GROUPS_H_
 #define POLYOPS_GPU_UPSAMPLE_BACKWARD_GROUPS_H_
 
+#include "division.h"
 #include "group_sums.h"
 
 namespace polyops::gpu {
@@ -70,14 +71,15 @@ class GroupRows {
 
 // Groups of rows that are read at once.
 template <class Sums>
-constexpr int kGroupsAhead = Sums::Mode::kTaps > 2 || Sums::kWhole ? 1 : 4 / Sums::kTimes;
+constexpr int kGroupsAhead =
+    Sums::Mode::kTaps > 2 || Sums::kWhole || Sums::kTimes > 4 ? 1 : 4 / Sums::kTimes;
 
 // Blocks whose registers a multiprocessor has: at 64 it is half full, and four taps then leave none
 // for more than a group of rows.
 template <class Sums>
 constexpr int kPartGroupBlocks = Sums::Mode::kTaps == 2 && Sums::kTimes == 4 ? 5 : 4;
 template <class Sums>
-constexpr int kGroupBlocks = Sums::kWhole ? 2 : kPartGroupBlocks<Sums>;
+constexpr int kGroupBlocks = Sums::kWhole || Sums::kTimes > 4 ? 2 : kPartGroupBlocks<Sums>;
 
 template <class Sums, class T>
 GPU_KERNEL(kUpsampleThreads, kGroupBlocks<Sums>)
@@ -125,7 +127,13 @@ upsample_backward_groups(Image<T> image, Work work) {
 template <class Sums, class T>
 int launch_groups(const Image<T>& image, const polyops_context* ctx) {
   const int64_t lanes = Sums::lanes(image), groups = Sums::groups(image);
-  const int rows = rows_of_thread(lanes * groups, image.rows.from, 32, ctx);
+  int rows = rows_of_thread(lanes * groups, image.rows.from, 32, ctx);
+  if constexpr (Sums::kTimes > 4) {  // a device is full once, and what threads share is little
+    const int64_t full = int64_t{kGroupBlocks<Sums>} * kUpsampleThreads * multiprocessors(ctx);
+    const int64_t chunks = full / (lanes * groups);
+    rows = static_cast<int>(chunks < 2 ? image.rows.from : divide_up(image.rows.from, chunks));
+    if (rows < 2) rows = 2;  // the second row has 0 x of the first ones, too
+  }
   const Work work = make_work(lanes, groups, image.rows.from, rows);
   return gpu::launch(upsample_backward_groups<Sums, T>, shape_of(work), ctx, image, work);
 }
@@ -140,6 +148,10 @@ bool backward_groups(const Image<T>& image, const polyops_context* ctx, int* sta
   if constexpr (Mode::kTaps == 2 && sizeof(T) == 2) {
     if (has_groups(image, 4)) {
       *status = launch_groups<PlaneGroups<Mode, T, 4>>(image, ctx);
+      return true;
+    }
+    if (has_groups(image, 8)) {
+      *status = launch_groups<PlaneGroups<Mode, T, 8>>(image, ctx);
       return true;
     }
   }

@@ -5,8 +5,12 @@
 #include "launches.h"
 #include "polyops/ops/upsample.h"
 #include "row.h"
+#include "table.h"
 
 namespace polyops::gpu {
+
+KernelList POLYOPS_GPU_CONCAT(upsample_nearest2d, POLYOPS_GPU_TARGET)();
+
 namespace {
 
 // Of both directions: what is read and what is written, and which of them has src's sizes.
@@ -118,24 +122,33 @@ Image<T> image_of(const typename Direction::Args& args) {
           static_cast<int>(in.sizes[1]),     static_cast<int>(in.sizes[0] * in.sizes[1])};
 }
 
-// Copies of src's bits: of a nearest place, or of everything where sizes stay.
-template <bool kPlanes, class Direction>
-int copy_nearest(const typename Direction::Args& args, const polyops_context* ctx) {
+// Copies of src's bits, of a nearest place.
+template <bool kPlanes>
+int copy_nearest(const polyops_upsample_args& args, const polyops_context* ctx) {
   const auto with_bits = [&]<class T>() {
-    const Image<T> image = image_of<T, Nearest, Direction>(args);
+    const Image<T> image = image_of<T, Nearest, UpsampleForward>(args);
     return kPlanes ? forward_planes<Nearest>(image, ctx) : forward_channels<Nearest>(image, ctx);
   };
-  return Direction::in(args).dtype == POLYOPS_FLOAT32 ? with_bits.template operator()<uint32_t>()
-                                                      : with_bits.template operator()<uint16_t>();
+  return args.src.dtype == POLYOPS_FLOAT32 ? with_bits.template operator()<uint32_t>()
+                                           : with_bits.template operator()<uint16_t>();
+}
+
+// The same of everything, where sizes stay: by upsample_nearest2d's kernels, the first ones of it.
+template <bool kPlanes, class Direction>
+int copy_all(const typename Direction::Args& args, const polyops_context* ctx) {
+  const polyops_upsample_args same = {sizeof same,         0, 0, 0, {}, Direction::in(args),
+                                      Direction::out(args)};
+  return launch_as(POLYOPS_GPU_CONCAT(upsample_nearest2d, POLYOPS_GPU_TARGET)(), kPlanes ? 0 : 1,
+                   same, ctx);
 }
 
 template <bool kPlanes, class Mode, class Direction>
 int upsample_launch(const void* data, const polyops_context* ctx) {
   const auto& args = *static_cast<const typename Direction::Args*>(data);
-  if (keeps_sizes<Direction>(args)) return copy_nearest<kPlanes, Direction>(args, ctx);
   if constexpr (Mode::kTaps == 1 && !Direction::kBackward) {
-    return copy_nearest<kPlanes, Direction>(args, ctx);
+    return copy_nearest<kPlanes>(args, ctx);
   } else {
+    if (keeps_sizes<Direction>(args)) return copy_all<kPlanes, Direction>(args, ctx);
     return with_type(Direction::in(args).dtype, [&]<class T>() {
       const Image<T> image = image_of<T, Mode, Direction>(args);
       if constexpr (!Direction::kBackward) {

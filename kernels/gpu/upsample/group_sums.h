@@ -29,13 +29,13 @@ class PlaneGroups {
  private:
   static constexpr int kTaps = Mode::kTaps, kWide = kPack<T>;
   // Columns that are read on either side, of which so many are used.
-  static constexpr int kSide = kTaps > 2 ? 4 : 4 / static_cast<int>(sizeof(T));
   static constexpr int kUsed = kTimes * (kTaps - 1) / 2;
+  static constexpr int kSide = kTaps > 2 || kUsed > 2 ? 4 : 4 / static_cast<int>(sizeof(T));
   using Side = Unit<kSide* static_cast<int>(sizeof(T))>;
 
  public:
   static constexpr int kResults = kWide / kTimes;
-  static_assert(kResults > 1 && kUsed <= kSide);
+  static_assert(kResults > 0 && kUsed <= kSide);
   struct Raw {
     Unit<16> own;
     Side left, right;
@@ -52,7 +52,8 @@ class PlaneGroups {
         out_(reinterpret_cast<char*>(
             image.out + int64_t{plane} * image.rows.from * image.columns.from + lane * kResults)),
         first_(lane == 0),
-        last_((lane + 1) * kWide == static_cast<uint32_t>(image.columns.to)) {}
+        last_((lane + 1) * kWide == static_cast<uint32_t>(image.columns.to)),
+        second_(kResults > 1 ? first_ : lane == 1) {}
 
   GPU_DEVICE void read(int row, Raw* raw) const {
     const auto* at = reinterpret_cast<const T*>(in_ + int64_t{row} * row_);
@@ -62,7 +63,7 @@ class PlaneGroups {
     if (!last_) raw->right.load(at + kWide);
   }
 
-  GPU_DEVICE void along(const Raw& raw, int, const GroupWeights<Mode, kTimes>& weights,
+  GPU_DEVICE void along(const Raw& raw, int row, const GroupWeights<Mode, kTimes>& weights,
                         float (&sum)[kResults]) const {
     float x[kSide + kWide + kSide];
     raw.left.template get<T>(x);
@@ -86,14 +87,27 @@ class PlaneGroups {
     }
     if constexpr (kTaps > 2) {
       join_edges(x, weights, sum);
-    } else if (first_) {  // the second tap of results at the edge has 0 x: nothing, or NaN
+    } else if (second_) {  // the second tap of results at the edge has 0 x: nothing, or NaN
+      constexpr int kSecond = kResults > 1 ? 1 : 0;
+      if constexpr (kResults == 1) {
+        Side edge;
+        edge.load(in_ + int64_t{row} * row_ - kWide * sizeof(T));
+        edge.template get<T>(x + kSide);
+      }
 #pragma unroll
-      for (int j = 0; j < kTimes / 2; ++j) sum[1] = fmaf(0.0f, x[kSide + j], sum[1]);
+      for (int j = 0; j < kTimes / 2; ++j) {
+        sum[kSecond] = fmaf(0.0f, x[kSide + j], sum[kSecond]);
+      }
     }
   }
 
   GPU_DEVICE void store(int row, const float (&x)[kResults]) const {
-    Unit<16 / kTimes>::store(reinterpret_cast<T*>(out_ + int64_t{row} * row_out_), x);
+    T* const out = reinterpret_cast<T*>(out_ + int64_t{row} * row_out_);
+    if constexpr (kResults == 1) {
+      *out = narrow<T>(x[0]);
+    } else {
+      Unit<16 / kTimes>::store(out, x);
+    }
   }
 
  private:
@@ -125,6 +139,7 @@ class PlaneGroups {
   const char* in_;
   char* out_;
   bool first_, last_;
+  bool second_;  // whether the second element of src is of this thread
 };
 
 // channels_last of two taps: a pack of channels of one place, and of the columns that it is part

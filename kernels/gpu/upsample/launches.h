@@ -49,8 +49,7 @@ int forward_planes(const Image<T>& image, const polyops_context* ctx) {
   if constexpr (Mode::kTaps > 1) {
     int status = POLYOPS_OK;
     if constexpr (Mode::kTaps > 2) {
-      if (forward_groups<Mode, 2>(image, ctx, &status)) return status;
-      if (forward_groups<Mode, 4>(image, ctx, &status)) return status;
+      if (forward_groups<Mode>(image, ctx, &status)) return status;
     }
     if (forward_tiles<Mode>(image, ctx, &status)) return status;
     // Of an image that shrinks, neighbouring lanes are to read neighbours.
@@ -73,6 +72,11 @@ int forward_planes(const Image<T>& image, const polyops_context* ctx) {
 template <class Mode, class T>
 int forward_channels(const Image<T>& image, const polyops_context* ctx) {
   if (image.channels % kPack<T> == 0 && is_aligned(image, 16)) {
+    if constexpr (Mode::kTaps > 2) {
+      if (has_groups(image.rows, 2) && has_groups(image.columns, 2)) {
+        return launch_forward_groups<ChannelColumns<Mode, T, 2>>(image, ctx);
+      }
+    }
     return launch_forward<Mode, ChannelLanes<Mode, T, kPack<T>>>(image, ctx);
   }
   return launch_forward<Mode, ChannelLanes<Mode, T, 1>>(image, ctx);
@@ -97,12 +101,18 @@ bool launch_backward(const Image<T>& image, const polyops_context* ctx, int fewe
   return true;
 }
 
+// Any image, a place to a thread. Of several taps this is for images that shrink, and has fewer
+// forms.
 template <class Mode, class T, int kChunk>
-int backward_planes(const Image<T>& image, const polyops_context* ctx) {
+int backward_places(const Image<T>& image, const polyops_context* ctx) {
   int status = POLYOPS_OK;
-  if (launch_backward<Mode, PlaneSums<Mode, T, kChunk, 4>>(image, ctx, 4, false, &status) ||
-      launch_backward<Mode, PlaneSums<Mode, T, kChunk, 2>>(image, ctx, 2, false, &status)) {
+  if (launch_backward<Mode, PlaneSums<Mode, T, kChunk, 4>>(image, ctx, 4, false, &status)) {
     return status;
+  }
+  if constexpr (Mode::kTaps == 1) {
+    if (launch_backward<Mode, PlaneSums<Mode, T, kChunk, 2>>(image, ctx, 2, false, &status)) {
+      return status;
+    }
   }
   launch_backward<Mode, PlaneSums<Mode, T, kChunk, 1>>(image, ctx, 1, true, &status);
   return status;
@@ -132,9 +142,12 @@ int backward_planes(const Image<T>& image, const polyops_context* ctx) {
       return status;
     }
   }
-  const bool chunks =
-      image.columns.to % 4 == 0 && reinterpret_cast<uintptr_t>(image.in) % (4 * sizeof(T)) == 0;
-  return chunks ? backward_planes<Mode, T, 4>(image, ctx) : backward_planes<Mode, T, 1>(image, ctx);
+  if constexpr (Mode::kTaps == 1) {
+    const bool chunks =
+        image.columns.to % 4 == 0 && reinterpret_cast<uintptr_t>(image.in) % (4 * sizeof(T)) == 0;
+    if (chunks) return backward_places<Mode, T, 4>(image, ctx);
+  }
+  return backward_places<Mode, T, 1>(image, ctx);
 }
 
 template <class Mode, class T, int kChannels>
