@@ -18,17 +18,27 @@
 namespace polyops::gpu {
 namespace {
 
+// A thread's rows are looked at in fours: some thread has one of them, or nobody.
+constexpr int kFours = 4;
+
+// Of a thread's rows from p on, `step` apart, those it has, `mine`; others hold `fill`, but no
+// thread has more than `live`.
+template <class T, int kWide, int kRows>
+GPU_DEVICE void load_rows(const T* p, int64_t step, int mine, int live, float fill,
+                          Piece<T, kWide> (&x)[kRows]) {
+#pragma unroll
+  for (int k = 0; k < kRows; ++k) {
+    if (k % kFours == 0 && k >= live) break;
+    x[k].fill(fill);
+    if (k < mine) x[k].load(p);
+    p += step;
+  }
+}
 template <class T, int kWide, int kRows, int N>
 GPU_DEVICE void load_rows(const T* column, int64_t stride, const Place<N>& place, int begin,
                           float fill, Piece<T, kWide> (&x)[kRows]) {
-  const int row = begin + place.first, rows = place.inside ? place.end - row : 0;
-  const T* p = column + row * stride;
-#pragma unroll
-  for (int k = 0; k < kRows; ++k) {
-    x[k].fill(fill);
-    if (k * place.down < rows) x[k].load(p);
-    p += place.down * stride;
-  }
+  load_rows(column + (begin + place.first) * stride, stride << place.down_log2, place.mine(begin),
+            place.live(begin), fill, x);
 }
 
 // What a call asks for: a thread holds `rows` rows, `wide` columns of them, `bytes` of each in all
@@ -101,7 +111,11 @@ LaunchShape choose_tile(const Columns<N>& columns, const polyops_context* ctx,
   p->outer = columns.outer;
   p->groups = static_cast<uint32_t>(groups);
   p->across_log2 = tile.across_log2;
-  p->tiles = static_cast<uint32_t>((groups + (1 << tile.across_log2) - 1) >> tile.across_log2);
+  p->down_log2 = tile.down_log2;
+  p->blocks_log2 = 0;
+  while (1 << p->blocks_log2 < tile.blocks) ++p->blocks_log2;
+  p->tiles =
+      Division(static_cast<uint32_t>((groups + (1 << tile.across_log2) - 1) >> tile.across_log2));
   p->share = (p->n + tile.blocks - 1) / tile.blocks;
   const int threads = 1 << (tile.across_log2 + tile.down_log2);
   const int64_t chunk = int64_t{needs.rows} << tile.down_log2;
@@ -109,7 +123,7 @@ LaunchShape choose_tile(const Columns<N>& columns, const polyops_context* ctx,
       parking(ctx, threads, (p->share + chunk - 1) / chunk,
               int64_t{threads} * needs.rows * needs.bytes, kMostParts * sizeof(MaxSum));
   p->parked = parked.chunks;
-  const int64_t blocks = columns.outer.numel() * p->tiles * tile.blocks;
+  const int64_t blocks = columns.outer.numel() * p->tiles.divisor * tile.blocks;
   return {blocks, threads, parked.bytes, tile.blocks};
 }
 

@@ -23,28 +23,57 @@ struct BackwardTiles {
   Tiles<3> tiles;
 };
 
-// Rows of which no thread has the k-th are passed over: those k with k * down >= live. What they
-// come to is summed up apart: of equal elements, rounding would go one way in all of a long column.
-template <class T, int kWide, int kRows>
-GPU_DEVICE void absorb_rows(const Piece<T, kWide> (&x)[kRows], int down, int live,
-                            MaxSum (&sum)[kWide]) {
-  float top[kWide];
+// The largest of pieces, element by element.
+template <class T, int kWide>
+struct Largest {
+  float x[kWide];
+
+  GPU_DEVICE explicit Largest(float least) {
 #pragma unroll
-  for (int j = 0; j < kWide; ++j) top[j] = sum[j].max;
+    for (int j = 0; j < kWide; ++j) x[j] = least;
+  }
+  GPU_DEVICE void add(const Piece<T, kWide>& piece) {
+    float v[kWide];
+    piece.get(v);
+#pragma unroll
+    for (int j = 0; j < kWide; ++j) x[j] = fmaxf(x[j], v[j]);
+  }
+  GPU_DEVICE void get(float (&top)[kWide]) const {
+#pragma unroll
+    for (int j = 0; j < kWide; ++j) top[j] = x[j];
+  }
+};
+// Of 16 bits two at a time. A NaN is the largest here, where what is largest does not matter.
+template <class T>
+  requires(sizeof(T) == 2)
+struct Largest<T, 4> {
+  Piece<T, 4> x;
+
+  GPU_DEVICE explicit Largest(float least) { x.fill(least); }
+  GPU_DEVICE void add(const Piece<T, 4>& piece) {
+#pragma unroll
+    for (int i = 0; i < 2; ++i) x.words.w[i] = max2<T>(x.words.w[i], piece.words.w[i]);
+  }
+  GPU_DEVICE void get(float (&top)[4]) const { x.get(top); }
+};
+
+// Of a thread's rows the first `live`, whole fours of them. What they come to is summed up apart:
+// of equal elements, rounding would go one way in all of a long column.
+template <class T, int kWide, int kRows>
+GPU_DEVICE void absorb_rows(const Piece<T, kWide> (&x)[kRows], int live, MaxSum (&sum)[kWide]) {
+  Largest<T, kWide> largest(kMinusInf);
 #pragma unroll
   for (int k = 0; k < kRows; ++k) {
-    if (k * down >= live) break;
-    float v[kWide];
-    x[k].get(v);
-#pragma unroll
-    for (int j = 0; j < kWide; ++j) top[j] = fmaxf(top[j], v[j]);
+    if (k % kFours == 0 && k >= live) break;
+    largest.add(x[k]);
   }
+  float top[kWide], part[kWide] = {};
+  largest.get(top);
 #pragma unroll
   for (int j = 0; j < kWide; ++j) sum[j].raise_to(top[j]);
-  float part[kWide] = {};
 #pragma unroll
   for (int k = 0; k < kRows; ++k) {
-    if (k * down >= live) break;
+    if (k % kFours == 0 && k >= live) break;
     float v[kWide];
     x[k].get(v);
 #pragma unroll
@@ -58,17 +87,18 @@ template <class Normalize, class T, class U, int kWide, int kRows, int N>
 GPU_DEVICE void store_columns(const Normalize (&normalize)[kWide],
                               const Piece<T, kWide> (&x)[kRows], const Place<N>& place, int begin,
                               U* column, int64_t stride) {
-  const int row = begin + place.first, rows = place.inside ? place.end - row : 0;
-  U* p = column + row * stride;
+  const int mine = place.mine(begin);
+  const int64_t step = stride << place.down_log2;
+  U* p = column + (begin + place.first) * stride;
 #pragma unroll
   for (int k = 0; k < kRows; ++k) {
-    if (k * place.down >= rows) break;
+    if (k >= mine) break;
     float v[kWide];
     x[k].get(v);
 #pragma unroll
     for (int j = 0; j < kWide; ++j) v[j] = normalize[j](v[j]);
     Piece<T, kWide>::store(p, v);
-    p += place.down * stride;
+    p += step;
   }
 }
 
@@ -88,14 +118,14 @@ softmax_columns(ForwardTiles<T, U> p) {
   const T* src = p.src + place.at[0];
   U* dst = p.dst + place.at[1];
   const int chunk = kRows * place.down;
-  const int blocks = p.tiles.share < p.tiles.n ? cluster_blocks() : 1;
+  const int blocks = 1 << p.tiles.blocks_log2;
   if (blocks > 1) cluster_arrive();
   P x[kRows];
   MaxSum sum[kWide];
   int begin = place.begin, c = 0;
   for (;; begin += chunk, ++c) {
     load_rows(src, p.tiles.strides[0], place, begin, kMinusInf, x);
-    absorb_rows(x, place.down, place.end - begin, sum);
+    absorb_rows(x, place.live(begin), sum);
     if (begin + chunk >= place.end) break;
     park.keep(c, 0, x);
   }
@@ -132,7 +162,7 @@ softmax_backward_columns(BackwardTiles<T, U> p) {
   const T* y_column = p.y + place.at[1];
   U* out = p.out + place.at[2];
   const int chunk = kRows * place.down;
-  const int blocks = p.tiles.share < p.tiles.n ? cluster_blocks() : 1;
+  const int blocks = 1 << p.tiles.blocks_log2;
   if (blocks > 1) cluster_arrive();
   P grad[kRows], y[kRows];
   float sum[kWide] = {};
@@ -140,8 +170,10 @@ softmax_backward_columns(BackwardTiles<T, U> p) {
   for (;; begin += chunk, ++c) {
     load_rows(grad_column, p.tiles.strides[0], place, begin, 0.0f, grad);
     load_rows(y_column, p.tiles.strides[1], place, begin, 0.0f, y);
+    const int live = place.live(begin);
 #pragma unroll
     for (int k = 0; k < kRows; ++k) {
+      if (k % kFours == 0 && k >= live) break;
       float g[kWide], v[kWide];
       grad[k].get(g);
       y[k].get(v);
@@ -154,18 +186,19 @@ softmax_backward_columns(BackwardTiles<T, U> p) {
   }
   merge_columns(place, blocks, shared, sum);
   for (;;) {
-    const int row = begin + place.first, rows = place.inside ? place.end - row : 0;
-    U* to = out + row * p.tiles.strides[2];
+    const int mine = place.mine(begin);
+    const int64_t step = p.tiles.strides[2] << place.down_log2;
+    U* to = out + (begin + place.first) * p.tiles.strides[2];
 #pragma unroll
     for (int k = 0; k < kRows; ++k) {
-      if (k * place.down >= rows) break;
+      if (k >= mine) break;
       float g[kWide], v[kWide];
       grad[k].get(g);
       y[k].get(v);
 #pragma unroll
       for (int j = 0; j < kWide; ++j) g[j] = Op::template gradient<U>(g[j], v[j], sum[j]);
       Piece<T, kWide>::store(to, g);
-      to += place.down * p.tiles.strides[2];
+      to += step;
     }
     if (--c < 0) break;
     begin -= chunk;

@@ -3,6 +3,7 @@
 #ifndef POLYOPS_GPU_SOFTMAX_TILE_H_
 #define POLYOPS_GPU_SOFTMAX_TILE_H_
 
+#include "division.h"
 #include "gpu.h"
 #include "max_sum.h"
 #include "walk.h"
@@ -18,8 +19,10 @@ struct Tiles {
   int64_t strides[N];  // along dim
   int n;
   uint32_t groups;  // of columns, one to a thread
-  uint32_t tiles;   // of groups, one to a block or cluster
+  Division tiles;   // of groups, one to a block or cluster
   int across_log2;  // groups in a tile
+  int down_log2;    // threads one above the other
+  int blocks_log2;  // of a cluster
   int parked;       // chunks
   int share;        // rows of a block: n, or a part of it where there are clusters
 };
@@ -28,6 +31,7 @@ struct Tiles {
 template <int N>
 struct Place {
   int across, down;  // groups of columns and rows of the block's threads
+  int down_log2;
   int group, first;  // this thread's in the tile, and its first row
   int begin, end;    // rows of this block
   uint32_t column;   // this thread's group among those of all tiles
@@ -36,24 +40,27 @@ struct Place {
 
   GPU_DEVICE Place(const Tiles<N>& p, int wide) {
     across = 1 << p.across_log2;
-    down = block_threads() >> p.across_log2;
+    down_log2 = p.down_log2;
+    down = 1 << down_log2;
     group = thread_id() & (across - 1);
     first = thread_id() >> p.across_log2;
-    auto id = static_cast<uint32_t>(block_id());
     begin = 0;
     end = p.n;
-    if (p.share < p.n) {
-      id /= static_cast<uint32_t>(cluster_blocks());
+    if (p.blocks_log2 > 0) {
       begin = cluster_rank() * p.share;
       if (begin + p.share < end) end = begin + p.share;
     }
-    const uint32_t row = id / p.tiles;
-    column = (id - row * p.tiles) * across + group;
+    uint32_t row = static_cast<uint32_t>(block_id()) >> p.blocks_log2;
+    column = take_remainder(p.tiles, &row) * across + group;
     inside = column < p.groups;
     p.outer.offsets(row, at);
 #pragma unroll
     for (int t = 0; t < N; ++t) at[t] += int64_t{column} * wide;
   }
+
+  // Of the rows from `from` on, those that some thread has, and those that this one has.
+  GPU_DEVICE int live(int from) const { return (end - from + down - 1) >> down_log2; }
+  GPU_DEVICE int mine(int from) const { return inside ? live(from + first) : 0; }
 };
 
 // ---- Of a wave: lanes that are `across` apart or a multiple of it have the same column.

@@ -44,7 +44,7 @@ softmax_turned(TurnedTiles<T, U> p) {
   Piece<T, kWide> x[kRows];
   MaxSum sum[kWide];
   load_rows(p.src + place.at[0], p.tiles.strides[0], place, 0, kMinusInf, x);
-  absorb_rows(x, place.down, p.tiles.n, sum);
+  absorb_rows(x, place.live(0), sum);
   merge_columns(place, 1, shared, sum);
 
   const int first_column = static_cast<int>(place.column) * kWide - place.group * kWide;
@@ -132,10 +132,11 @@ LaunchShape choose_turned(const TurnedColumns& turned, int n, int64_t stride,
   tiles.n = tiles.share = n;
   tiles.groups = static_cast<uint32_t>(groups);
   tiles.across_log2 = across_log2;
-  tiles.tiles = static_cast<uint32_t>((groups + (1 << across_log2) - 1) >> across_log2);
+  tiles.down_log2 = down_log2;
+  tiles.tiles = Division(static_cast<uint32_t>((groups + (1 << across_log2) - 1) >> across_log2));
   p->apart = turned.apart;
   p->width = static_cast<int>(turned.columns.width);
-  return {tiles.outer.numel() * tiles.tiles, threads, static_cast<size_t>(bytes())};
+  return {tiles.outer.numel() * tiles.tiles.divisor, threads, static_cast<size_t>(bytes())};
 }
 
 }  // namespace
