@@ -79,13 +79,14 @@ inline TileThreads block_tile(const ColumnNeeds& needs, int64_t groups, int n, b
 }
 
 // The fewest blocks of a cluster that hold the columns in registers, of 256 threads rather than of
-// 512, of which fewer load while others store; of 512 rather in narrower tiles than not at all.
+// 512, in tiles down to 64 bytes across: of four blocks on a multiprocessor some load while others
+// store. Of 512 in tiles of 32 bytes rather than not at all.
 inline TileThreads cluster_tile(const ColumnNeeds& needs, int64_t groups, int n, int most) {
   int widest = needs.widest_log2;
   while (widest > 0 && (int64_t{1} << (widest - 1)) >= groups) --widest;
-  for (int across = widest; across >= 0; --across) {
-    if (across < widest && across < needs.narrowest_log2) break;
-    for (int threads = across == widest ? 8 : 9; threads <= 9; ++threads) {
+  for (int threads = 8; threads <= 9; ++threads) {
+    const int narrowest = needs.narrowest_log2 + (threads == 8 ? 1 : 0);
+    for (int across = widest; across == widest || across >= narrowest; --across) {
       const int64_t chunk = int64_t{needs.rows} << (threads - across);
       int blocks = 1;
       while (blocks < most && blocks * chunk < n) blocks *= 2;
