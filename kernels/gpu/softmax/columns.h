@@ -3,9 +3,9 @@
 // along dim as it needs to hold the tile in registers, 128 bytes per thread. A longer one a cluster
 // holds, each block its share of the rows, so that tiles need not get narrow. What is longer still,
 // or where there are no clusters, a block parks in shared memory, or reads again, last first; what
-// is a little longer than a thread holds it parks, too, rather than merge. (Lost: the mail of
-// cluster.h between blocks and small blocks that park half of what they hold, which gain 15 % over
-// 4096 rows forward and lose 20 to 30 backward on an H200.)
+// is a little longer than a thread holds it parks, too, rather than merge. (Lost: small
+// blocks that park half of what they hold, which gain 15 % over 4096 rows forward and lose 20 to 30
+// backward on an H200.)
 #ifndef POLYOPS_GPU_SOFTMAX_COLUMNS_H_
 #define POLYOPS_GPU_SOFTMAX_COLUMNS_H_
 

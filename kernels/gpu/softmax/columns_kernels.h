@@ -110,16 +110,21 @@ template <class Op, class T, class U, int kWide>
 GPU_KERNEL(kColumnThreads)
 softmax_columns(ForwardTiles<T, U> p) {
   GPU_SHARED(MaxSum, shared, kMostParts);
+  GPU_SHARED(Mailbox, box, 1);
   using P = Piece<T, kWide>;
   GPU_DYNAMIC_SHARED(P, parked);
   constexpr int kRows = kColumnRows<T, kWide>;
   const Park<P, kRows, 1> park = {parked, p.tiles.parked};
-  const Place<2> place(p.tiles, kWide);
-  const T* src = p.src + place.at[0];
-  U* dst = p.dst + place.at[1];
+  const Place<2> place(p.tiles);
+  int64_t at[2];
+  place.find(p.tiles, kWide, at);
+  const T* src = p.src + at[0];
   const int chunk = kRows * place.down;
   const int blocks = 1 << p.tiles.blocks_log2;
-  if (blocks > 1) cluster_arrive();
+  if (blocks > 1) {
+    open_mailbox(box);
+    cluster_arrive();
+  }
   P x[kRows];
   MaxSum sum[kWide];
   int begin = place.begin, c = 0;
@@ -129,11 +134,13 @@ softmax_columns(ForwardTiles<T, U> p) {
     if (begin + chunk >= place.end) break;
     park.keep(c, 0, x);
   }
-  merge_columns(place, blocks, shared, sum);
+  merge_columns(place, blocks, shared, box, sum);
   using Normalize = typename Op::template Normalize<U>;
   Normalize normalize[kWide];
 #pragma unroll
   for (int j = 0; j < kWide; ++j) normalize[j] = Normalize(sum[j]);
+  place.find(p.tiles, kWide, at);
+  U* dst = p.dst + at[1];
   for (;;) {
     store_columns(normalize, x, place, begin, dst, p.tiles.strides[1]);
     if (--c < 0) break;
@@ -153,17 +160,22 @@ template <class Op, class T, class U, int kWide>
 GPU_KERNEL(kColumnThreads)
 softmax_backward_columns(BackwardTiles<T, U> p) {
   GPU_SHARED(float, shared, kMostParts);
+  GPU_SHARED(Mailbox, box, 1);
   using P = Piece<T, kWide>;
   GPU_DYNAMIC_SHARED(P, parked);
   constexpr int kRows = kGradientRows<T, kWide>;
   const Park<P, kRows, 2> park = {parked, p.tiles.parked};
-  const Place<3> place(p.tiles, kWide);
-  const T* grad_column = p.grad + place.at[0];
-  const T* y_column = p.y + place.at[1];
-  U* out = p.out + place.at[2];
+  const Place<3> place(p.tiles);
+  int64_t at[3];
+  place.find(p.tiles, kWide, at);
+  const T* grad_column = p.grad + at[0];
+  const T* y_column = p.y + at[1];
   const int chunk = kRows * place.down;
   const int blocks = 1 << p.tiles.blocks_log2;
-  if (blocks > 1) cluster_arrive();
+  if (blocks > 1) {
+    open_mailbox(box);
+    cluster_arrive();
+  }
   P grad[kRows], y[kRows];
   float sum[kWide] = {};
   int begin = place.begin, c = 0;
@@ -184,7 +196,9 @@ softmax_backward_columns(BackwardTiles<T, U> p) {
     park.keep(c, 0, grad);
     park.keep(c, 1, y);
   }
-  merge_columns(place, blocks, shared, sum);
+  merge_columns(place, blocks, shared, box, sum);
+  place.find(p.tiles, kWide, at);
+  U* out = p.out + at[2];
   for (;;) {
     const int mine = place.mine(begin);
     const int64_t step = p.tiles.strides[2] << place.down_log2;

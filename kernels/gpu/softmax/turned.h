@@ -58,15 +58,16 @@ softmax_turned(TurnedTiles<T, U> p) {
   constexpr int kWide = kTurnedWide, kRows = kColumnRows<T, kWide>;
   GPU_SHARED(MaxSum, shared, kMostParts);
   GPU_DYNAMIC_SHARED(U, tile);
-  const Place<2> place(p.tiles, kWide);
+  const Place<2> place(p.tiles);
+  int64_t at[2];
+  place.find(p.tiles, kWide, at);
   const int row = place.first * p.each, left = place.inside ? p.tiles.n - row : 0;
   const int mine = left < p.each ? left : p.each, live = left > 0 ? p.each : 0;
   Piece<T, kWide> x[kRows];
   MaxSum sum[kWide];
-  load_rows(p.src + place.at[0] + row * p.tiles.strides[0], p.tiles.strides[0], mine, live,
-            kMinusInf, x);
+  load_rows(p.src + at[0] + row * p.tiles.strides[0], p.tiles.strides[0], mine, live, kMinusInf, x);
   absorb_rows(x, live, sum);
-  merge_columns(place, 1, shared, sum);
+  merge_columns(place, 1, shared, nullptr, sum);
 
   using Normalize = typename Op::template Normalize<U>;
 #pragma unroll
@@ -95,7 +96,7 @@ softmax_turned(TurnedTiles<T, U> p) {
   const int beyond = static_cast<int>(p.tiles.groups - first);
   const int groups = beyond < place.across ? beyond : place.across;
   // A place has columns side by side.
-  U* const rows = p.dst + (place.at[1] - int64_t{place.column} * kWide) + first * kWide * p.apart;
+  U* const rows = p.dst + (at[1] - int64_t{place.column} * kWide) + first * kWide * p.apart;
   const int next = teams > place.across ? teams >> p.tiles.across_log2 : 1;
   for (int j = team >> p.tiles.across_log2; j < kWide; j += next) {
     const int begin = team & (place.across - 1);
