@@ -120,9 +120,9 @@ LaunchShape choose_tile(const Columns<N>& columns, const polyops_context* ctx,
   p->share = (p->n + tile.blocks - 1) / tile.blocks;
   const int threads = 1 << (tile.across_log2 + tile.down_log2);
   const int64_t chunk = int64_t{needs.rows} << tile.down_log2;
-  const Parking parked =
-      parking(ctx, threads, (p->share + chunk - 1) / chunk,
-              int64_t{threads} * needs.rows * needs.bytes, kMostParts * sizeof(MaxSum));
+  const Parking parked = parking(ctx, threads, (p->share + chunk - 1) / chunk,
+                                 int64_t{threads} * needs.rows * needs.bytes,
+                                 kMostParts * sizeof(MaxSum) + sizeof(Mailbox));
   p->parked = parked.chunks;
   const int64_t blocks = columns.outer.numel() * p->tiles.divisor * tile.blocks;
   return {blocks, threads, parked.bytes, tile.blocks};
