@@ -3,9 +3,9 @@
 // along dim as it needs to hold the tile in registers, 128 bytes per thread. A longer one a cluster
 // holds, each block its share of the rows, so that tiles need not get narrow. What is longer still,
 // or where there are no clusters, a block parks in shared memory, or reads again, last first; what
-// is a little longer than a thread holds it parks, too, rather than merge. (Lost: the mail of
-// cluster.h between blocks and small blocks that park half of what they hold, which gain 15 % over
-// 4096 rows forward and lose 20 to 30 backward on an H200.)
+// is a little longer than a thread holds it parks, too, rather than merge. (Lost: small
+// blocks that park half of what they hold, which gain 15 % over 4096 rows forward and lose 20 to 30
+// backward on an H200.)
 #ifndef POLYOPS_GPU_SOFTMAX_COLUMNS_H_
 #define POLYOPS_GPU_SOFTMAX_COLUMNS_H_
 
@@ -18,17 +18,27 @@
 namespace polyops::gpu {
 namespace {
 
+// A thread's rows are looked at in fours: some thread has one of them, or nobody.
+constexpr int kFours = 4;
+
+// Of a thread's rows from p on, `step` apart, those it has, `mine`; others hold `fill`, but no
+// thread has more than `live`.
+template <class T, int kWide, int kRows>
+GPU_DEVICE void load_rows(const T* p, int64_t step, int mine, int live, float fill,
+                          Piece<T, kWide> (&x)[kRows]) {
+#pragma unroll
+  for (int k = 0; k < kRows; ++k) {
+    if (k % kFours == 0 && k >= live) break;
+    x[k].fill(fill);
+    if (k < mine) x[k].load(p);
+    p += step;
+  }
+}
 template <class T, int kWide, int kRows, int N>
 GPU_DEVICE void load_rows(const T* column, int64_t stride, const Place<N>& place, int begin,
                           float fill, Piece<T, kWide> (&x)[kRows]) {
-  const int row = begin + place.first, rows = place.inside ? place.end - row : 0;
-  const T* p = column + row * stride;
-#pragma unroll
-  for (int k = 0; k < kRows; ++k) {
-    x[k].fill(fill);
-    if (k * place.down < rows) x[k].load(p);
-    p += place.down * stride;
-  }
+  load_rows(column + (begin + place.first) * stride, stride << place.down_log2, place.mine(begin),
+            place.live(begin), fill, x);
 }
 
 // What a call asks for: a thread holds `rows` rows, `wide` columns of them, `bytes` of each in all
@@ -69,13 +79,14 @@ inline TileThreads block_tile(const ColumnNeeds& needs, int64_t groups, int n, b
 }
 
 // The fewest blocks of a cluster that hold the columns in registers, of 256 threads rather than of
-// 512, of which fewer load while others store; of 512 rather in narrower tiles than not at all.
+// 512, in tiles down to 64 bytes across: of four blocks on a multiprocessor some load while others
+// store. Of 512 in tiles of 32 bytes rather than not at all.
 inline TileThreads cluster_tile(const ColumnNeeds& needs, int64_t groups, int n, int most) {
   int widest = needs.widest_log2;
   while (widest > 0 && (int64_t{1} << (widest - 1)) >= groups) --widest;
-  for (int across = widest; across >= 0; --across) {
-    if (across < widest && across < needs.narrowest_log2) break;
-    for (int threads = across == widest ? 8 : 9; threads <= 9; ++threads) {
+  for (int threads = 8; threads <= 9; ++threads) {
+    const int narrowest = needs.narrowest_log2 + (threads == 8 ? 1 : 0);
+    for (int across = widest; across == widest || across >= narrowest; --across) {
       const int64_t chunk = int64_t{needs.rows} << (threads - across);
       int blocks = 1;
       while (blocks < most && blocks * chunk < n) blocks *= 2;
@@ -101,15 +112,19 @@ LaunchShape choose_tile(const Columns<N>& columns, const polyops_context* ctx,
   p->outer = columns.outer;
   p->groups = static_cast<uint32_t>(groups);
   p->across_log2 = tile.across_log2;
-  p->tiles = static_cast<uint32_t>((groups + (1 << tile.across_log2) - 1) >> tile.across_log2);
+  p->down_log2 = tile.down_log2;
+  p->blocks_log2 = 0;
+  while (1 << p->blocks_log2 < tile.blocks) ++p->blocks_log2;
+  p->tiles =
+      Division(static_cast<uint32_t>((groups + (1 << tile.across_log2) - 1) >> tile.across_log2));
   p->share = (p->n + tile.blocks - 1) / tile.blocks;
   const int threads = 1 << (tile.across_log2 + tile.down_log2);
   const int64_t chunk = int64_t{needs.rows} << tile.down_log2;
-  const Parking parked =
-      parking(ctx, threads, (p->share + chunk - 1) / chunk,
-              int64_t{threads} * needs.rows * needs.bytes, kMostParts * sizeof(MaxSum));
+  const Parking parked = parking(ctx, threads, (p->share + chunk - 1) / chunk,
+                                 int64_t{threads} * needs.rows * needs.bytes,
+                                 kMostParts * sizeof(MaxSum) + sizeof(Mailbox));
   p->parked = parked.chunks;
-  const int64_t blocks = columns.outer.numel() * p->tiles * tile.blocks;
+  const int64_t blocks = columns.outer.numel() * p->tiles.divisor * tile.blocks;
   return {blocks, threads, parked.bytes, tile.blocks};
 }
 

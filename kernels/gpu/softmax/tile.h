@@ -3,6 +3,7 @@
 #ifndef POLYOPS_GPU_SOFTMAX_TILE_H_
 #define POLYOPS_GPU_SOFTMAX_TILE_H_
 
+#include "division.h"
 #include "gpu.h"
 #include "max_sum.h"
 #include "walk.h"
@@ -18,8 +19,10 @@ struct Tiles {
   int64_t strides[N];  // along dim
   int n;
   uint32_t groups;  // of columns, one to a thread
-  uint32_t tiles;   // of groups, one to a block or cluster
+  Division tiles;   // of groups, one to a block or cluster
   int across_log2;  // groups in a tile
+  int down_log2;    // threads one above the other
+  int blocks_log2;  // of a cluster
   int parked;       // chunks
   int share;        // rows of a block: n, or a part of it where there are clusters
 };
@@ -28,32 +31,41 @@ struct Tiles {
 template <int N>
 struct Place {
   int across, down;  // groups of columns and rows of the block's threads
+  int down_log2;
   int group, first;  // this thread's in the tile, and its first row
   int begin, end;    // rows of this block
+  uint32_t row;      // of tiles
   uint32_t column;   // this thread's group among those of all tiles
   bool inside;
-  int64_t at[N];
 
-  GPU_DEVICE Place(const Tiles<N>& p, int wide) {
+  GPU_DEVICE explicit Place(const Tiles<N>& p) {
     across = 1 << p.across_log2;
-    down = block_threads() >> p.across_log2;
+    down_log2 = p.down_log2;
+    down = 1 << down_log2;
     group = thread_id() & (across - 1);
     first = thread_id() >> p.across_log2;
-    auto id = static_cast<uint32_t>(block_id());
     begin = 0;
     end = p.n;
-    if (p.share < p.n) {
-      id /= static_cast<uint32_t>(cluster_blocks());
+    if (p.blocks_log2 > 0) {
       begin = cluster_rank() * p.share;
       if (begin + p.share < end) end = begin + p.share;
     }
-    const uint32_t row = id / p.tiles;
-    column = (id - row * p.tiles) * across + group;
+    row = static_cast<uint32_t>(block_id()) >> p.blocks_log2;
+    column = take_remainder(p.tiles, &row) * across + group;
     inside = column < p.groups;
+  }
+
+  // Where the thread's columns are in each tensor: asked once for the inputs, and for the output
+  // when it is time, rather than kept in registers while the inputs fill them.
+  GPU_DEVICE void find(const Tiles<N>& p, int wide, int64_t (&at)[N]) const {
     p.outer.offsets(row, at);
 #pragma unroll
     for (int t = 0; t < N; ++t) at[t] += int64_t{column} * wide;
   }
+
+  // Of the rows from `from` on, those that some thread has, and those that this one has.
+  GPU_DEVICE int live(int from) const { return (end - from + down - 1) >> down_log2; }
+  GPU_DEVICE int mine(int from) const { return inside ? live(from + first) : 0; }
 };
 
 // ---- Of a wave: lanes that are `across` apart or a multiple of it have the same column.
@@ -89,12 +101,15 @@ GPU_DEVICE void merge_waves(int across, MaxSum (&x)[kWide]) {
 
 GPU_DEVICE float merge_parts(const float* x, int step, int count) {
   float all = 0;
+#pragma unroll 4
   for (int i = 0; i < count; ++i) all += x[i * step];
   return all;
 }
 GPU_DEVICE MaxSum merge_parts(const MaxSum* x, int step, int count) {
   MaxSum all;
+#pragma unroll 4
   for (int i = 0; i < count; ++i) all.max = fmaxf(all.max, x[i * step].max);
+#pragma unroll 4
   for (int i = 0; i < count; ++i) {
     MaxSum part = x[i * step];
     part.raise_to(all.max);
@@ -103,10 +118,12 @@ GPU_DEVICE MaxSum merge_parts(const MaxSum* x, int step, int count) {
   return all;
 }
 
-GPU_DEVICE void send_part(float* place, int rank, float x) { cluster_send(place, rank, x); }
-GPU_DEVICE void send_part(MaxSum* place, int rank, const MaxSum& x) {
-  cluster_send(&place->max, rank, x.max);
-  cluster_send(&place->sum, rank, x.sum);
+GPU_DEVICE void mail_part(Mailbox* box, float* place, int rank, float x) {
+  mail(box, 0, place, rank, x);
+}
+GPU_DEVICE void mail_part(Mailbox* box, MaxSum* place, int rank, const MaxSum& x) {
+  mail(box, 0, &place->max, rank, x.max);
+  mail(box, 0, &place->sum, rank, x.sum);
 }
 
 // ---- Of the tile.
@@ -117,9 +134,11 @@ constexpr int kMostParts = 32 * 64;
 
 // Within waves by shuffles, then wave by wave through `shared`, kMostParts of them, then block by
 // block. A tile whose block is one thread high has nothing to merge; else a wave holds whole rows
-// of it. Of a cluster all threads have called cluster_arrive().
+// of it. Of a cluster all threads have opened the box and called cluster_arrive(); its blocks mail
+// what they have, for a cluster_barrier() waits until all of the device sees what they wrote.
 template <int kWide, class Part, int N>
-GPU_DEVICE void merge_columns(const Place<N>& place, int blocks, Part* shared, Part (&x)[kWide]) {
+GPU_DEVICE void merge_columns(const Place<N>& place, int blocks, Part* shared, Mailbox* box,
+                              Part (&x)[kWide]) {
   if (place.down == 1) return;
   merge_waves(place.across, x);
   const int waves = block_threads() / wave_size();
@@ -138,10 +157,11 @@ GPU_DEVICE void merge_columns(const Place<N>& place, int blocks, Part* shared, P
     for (int c = thread_id(); c < columns; c += block_threads()) {
       const Part part = merge_parts(shared + c, columns, waves);
       for (int rank = 0; rank < blocks; ++rank) {
-        send_part(slots + cluster_rank() * columns + c, rank, part);
+        mail_part(box, slots + cluster_rank() * columns + c, rank, part);
       }
     }
-    cluster_barrier();
+    constexpr int kValues = sizeof(Part) / sizeof(float);
+    await_mail(box, 0, kValues * columns * blocks);
     for (int c = thread_id(); c < columns; c += block_threads()) {
       shared[c] = merge_parts(slots + c, columns, blocks);
     }

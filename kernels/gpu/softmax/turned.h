@@ -1,6 +1,7 @@
 // Softmax along a dimension beside one of unit stride, into results that have unit stride along it,
 // as of a transposed tensor: tiles of columns as in columns.h, whose results wait in shared memory,
-// turned over, and leave row by row. (Written as they come they are parts of sectors.)
+// turned over, and leave row by row. (Written as they come they are parts of sectors.) A thread's
+// rows lie next to each other, so that of its columns it has whole packs of results.
 #ifndef POLYOPS_GPU_SOFTMAX_TURNED_H_
 #define POLYOPS_GPU_SOFTMAX_TURNED_H_
 
@@ -8,7 +9,6 @@
 #include "layout.h"
 #include "op.h"
 #include "row.h"
-#include "span.h"
 
 namespace polyops::gpu {
 namespace {
@@ -23,14 +23,33 @@ struct TurnedTiles {
   U* dst;
   Tiles<2> tiles;  // of src
   int64_t apart;   // elements from where a column goes to where the next one does
-  int width;       // columns
-  int pitch;       // elements of one in shared memory, whole packs
+  bool whole;      // results: rows of them begin and end a pack
+  int each;        // rows of a thread, whole packs of results
+  int pitch;       // elements of a column in shared memory, whole packs
   int team_log2;   // lanes that store one
 };
 
-// Where a tile's column is among those in shared memory: a thread's lie apart, its neighbours' not.
-GPU_DEVICE int turned_slot(int column, int across_log2) {
-  return ((column % kTurnedWide) << across_log2) + column / kTurnedWide;
+// n results that begin a pack in shared memory, to where they need not, by lanes of which this is
+// one. `whole`: they do there, too, and end one.
+template <class U>
+GPU_DEVICE void store_turned(U* to, int n, const U* from, bool whole, int lanes, int lane) {
+  if (whole) {
+    for (int at = lane * kPack<U>; at < n; at += lanes * kPack<U>) {
+      store_words(to + at, load_words(from + at));
+    }
+    return;
+  }
+  for (int at = lane * kPack<U> - misplaced(to); at < n; at += lanes * kPack<U>) {
+    if (at >= 0 && at + kPack<U> <= n) {
+      float x[kPack<U>];
+#pragma unroll
+      for (int j = 0; j < kPack<U>; ++j) x[j] = widen(from[at + j]);
+      store_words(to + at, pack<U>(x));
+      continue;
+    }
+#pragma unroll 1
+    for (int e = at < 0 ? 0 : at; e < at + kPack<U> && e < n; ++e) to[e] = from[e];
+  }
 }
 
 template <class Op, class T, class U>
@@ -39,43 +58,55 @@ softmax_turned(TurnedTiles<T, U> p) {
   constexpr int kWide = kTurnedWide, kRows = kColumnRows<T, kWide>;
   GPU_SHARED(MaxSum, shared, kMostParts);
   GPU_DYNAMIC_SHARED(U, tile);
-  const Place<2> place(p.tiles, kWide);
-  const int columns = kWide << p.tiles.across_log2;
+  const Place<2> place(p.tiles);
+  int64_t at[2];
+  place.find(p.tiles, kWide, at);
+  const int row = place.first * p.each, left = place.inside ? p.tiles.n - row : 0;
+  const int mine = left < p.each ? left : p.each, live = left > 0 ? p.each : 0;
   Piece<T, kWide> x[kRows];
   MaxSum sum[kWide];
-  load_rows(p.src + place.at[0], p.tiles.strides[0], place, 0, kMinusInf, x);
-  absorb_rows(x, place.down, p.tiles.n, sum);
-  merge_columns(place, 1, shared, sum);
+  load_rows(p.src + at[0] + row * p.tiles.strides[0], p.tiles.strides[0], mine, live, kMinusInf, x);
+  absorb_rows(x, live, sum);
+  merge_columns(place, 1, shared, nullptr, sum);
 
-  const int first_column = static_cast<int>(place.column) * kWide - place.group * kWide;
-  // A place has columns side by side.
-  U* const rows = p.dst + (place.at[1] - int64_t{place.column} * kWide) + first_column * p.apart;
-  if (place.inside) {
-    using Normalize = typename Op::template Normalize<U>;
-    Normalize normalize[kWide];
-    U* to[kWide];
+  using Normalize = typename Op::template Normalize<U>;
 #pragma unroll
-    for (int j = 0; j < kWide; ++j) {
-      const int column = place.group * kWide + j;
-      normalize[j] = Normalize(sum[j]);
-      to[j] = tile + turned_slot(column, p.tiles.across_log2) * p.pitch +
-              misplaced(rows + column * p.apart) + place.first;
-    }
+  for (int j = 0; j < kWide; ++j) {
+    const Normalize normalize(sum[j]);
+    // A thread's columns lie apart in shared memory, its neighbours' do not.
+    U* const to = tile + (j * place.across + place.group) * p.pitch + row;
 #pragma unroll
-    for (int k = 0; k < kRows; ++k) {
-      if (place.first + k * place.down >= p.tiles.n) break;
-      float v[kWide];
-      x[k].get(v);
+    for (int k = 0; k < kRows; k += kPack<U>) {
+      if (k >= mine) break;
+      float results[kPack<U>];
 #pragma unroll
-      for (int j = 0; j < kWide; ++j) to[j][k * place.down] = narrow<U>(normalize[j](v[j]));
+      for (int i = 0; i < kPack<U>; ++i) {
+        float v[kWide];
+        x[k + i].get(v);
+        results[i] = normalize(v[j]);
+      }
+      *reinterpret_cast<Words*>(to + k) = pack<U>(results);
     }
   }
   barrier();
+  // Tiles' columns of the same j, a team after the other.
   const int lanes = 1 << p.team_log2, lane = thread_id() & (lanes - 1);
-  const int left = p.width - first_column, count = left < columns ? left : columns;
-  for (int c = thread_id() >> p.team_log2; c < count; c += block_threads() >> p.team_log2) {
-    store_run(rows + c * p.apart, p.tiles.n, tile + turned_slot(c, p.tiles.across_log2) * p.pitch,
-              lanes, lane);
+  const int teams = block_threads() >> p.team_log2, team = thread_id() >> p.team_log2;
+  const uint32_t first = place.column - static_cast<uint32_t>(place.group);
+  const int beyond = static_cast<int>(p.tiles.groups - first);
+  const int groups = beyond < place.across ? beyond : place.across;
+  // A place has columns side by side.
+  U* const rows = p.dst + (at[1] - int64_t{place.column} * kWide) + first * kWide * p.apart;
+  const int next = teams > place.across ? teams >> p.tiles.across_log2 : 1;
+  for (int j = team >> p.tiles.across_log2; j < kWide; j += next) {
+    const int begin = team & (place.across - 1);
+    const U* from = tile + (j * place.across + begin) * p.pitch;
+    U* to = rows + (begin * kWide + j) * p.apart;
+    for (int group = begin; group < groups; group += teams) {
+      store_turned(to, p.tiles.n, from, p.whole, lanes, lane);
+      from += teams * p.pitch;
+      to += teams * kWide * p.apart;
+    }
   }
 }
 
@@ -112,7 +143,7 @@ LaunchShape choose_turned(const TurnedColumns& turned, int n, int64_t stride,
                           const polyops_context* ctx, TurnedTiles<T, U>* p) {
   constexpr int kRows = kColumnRows<T, kTurnedWide>;
   constexpr int kWidest = sizeof(T) == 4 ? 3 : 4;  // log2: 128 bytes
-  const int packs = (n + 2 * kPack<U> - 2) / kPack<U>;
+  const int packs = (n + kPack<U> - 1) / kPack<U>;
   p->pitch = (packs | 1) * kPack<U>;  // columns in banks of their own
   int down_log2 = 0, across_log2 = kWidest;
   while ((kRows << down_log2) < n) ++down_log2;
@@ -123,6 +154,7 @@ LaunchShape choose_turned(const TurnedColumns& turned, int n, int64_t stride,
   };
   while (across_log2 + down_log2 > 9 || bytes() > most) --across_log2;
   if (across_log2 + down_log2 < 6) across_log2 = 6 - down_log2;  // whole waves
+  p->each = (((packs - 1) >> down_log2) + 1) * kPack<U>;
   while (p->team_log2 < 5 && (1 << p->team_log2) < packs) ++p->team_log2;
   const int64_t groups = turned.columns.width / kTurnedWide;
   const int threads = 1 << (across_log2 + down_log2);
@@ -132,10 +164,12 @@ LaunchShape choose_turned(const TurnedColumns& turned, int n, int64_t stride,
   tiles.n = tiles.share = n;
   tiles.groups = static_cast<uint32_t>(groups);
   tiles.across_log2 = across_log2;
-  tiles.tiles = static_cast<uint32_t>((groups + (1 << across_log2) - 1) >> across_log2);
+  tiles.down_log2 = down_log2;
+  tiles.tiles = Division(static_cast<uint32_t>((groups + (1 << across_log2) - 1) >> across_log2));
   p->apart = turned.apart;
-  p->width = static_cast<int>(turned.columns.width);
-  return {tiles.outer.numel() * tiles.tiles, threads, static_cast<size_t>(bytes())};
+  p->whole = n % kPack<U> == 0 && p->apart % kPack<U> == 0 &&
+             rows_aligned(tiles.outer, 1, p->dst, kPack<U>);
+  return {tiles.outer.numel() * tiles.tiles.divisor, threads, static_cast<size_t>(bytes())};
 }
 
 }  // namespace
