@@ -50,19 +50,20 @@ class FrameWords : public FramesBlock<T, 64, 2> {
     const uint32_t left = own - (first ? 0x10000 : kBoth), right = own + kBoth;
     // Halves of two words side by side.
     const uint32_t from_left = first ? 0x5454 : 0x5432, from_right = last ? 0x3232 : 0x5432;
-    uint32_t all_taps = 0;  // a NaN, if one is; what lies beside a row is no tap
+    uint32_t all_words = 0;  // a NaN, if one is
     Found rows[3];
     this->for_rows([&](int r, int row) {
-      const auto word = [&](int i) { return reinterpret_cast<const OneWord*>(column + i)->w; };
+      const auto word = [&](int i) {
+        const uint32_t w = reinterpret_cast<const OneWord*>(column + i)->w;
+        all_words = max2<T>(all_words, w);
+        return w;
+      };
       const uint32_t x = word(row);
-      const uint32_t before = permute_bytes(word(row - 2), x, from_left);
-      const uint32_t behind = permute_bytes(x, word(row + 2), from_right);
-      all_taps = max2<T>(max2<T>(all_taps, before), max2<T>(x, behind));
       Found& across = rows[r % 3];
-      across.value = before;
+      across.value = permute_bytes(word(row - 2), x, from_left);
       across.code = left;
       across.take(x, own);
-      across.take(behind, right);
+      across.take(permute_bytes(x, word(row + 2), from_right), right);
       across.code += kBoth * static_cast<uint32_t>(row);
       if (r < 2) return;
       Found& all = found[r - 2];
@@ -70,7 +71,7 @@ class FrameWords : public FramesBlock<T, 64, 2> {
       all.merge(rows[(r - 1) % 3]);
       all.merge(across);
     });
-    return larger2<T>(all_taps, narrow2<T>(-1, -1)) != ~0u;
+    return larger2<T>(all_words, narrow2<T>(-1, -1)) != ~0u;
   }
 
   // Codes are below 3 * 64 * 7 * 2, what a block's threads have of three frames.
