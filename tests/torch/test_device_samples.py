@@ -5,7 +5,6 @@ only GPUs have kernels, run by the harness behind stock's key of the CPU.
 """
 
 import zlib
-from typing import Any
 
 import pytest
 import torch
@@ -160,11 +159,18 @@ BY_DTYPE = [
 @pytest.mark.parametrize(("device", "case", "dtype"), BY_DTYPE, ids=name_of)
 def test_opinfo(device: str, case: Case, dtype: torch.dtype, direction: str) -> None:
     """Values and gradients against those of stock in float64 there."""
-    make: Any = forward_call if direction == "forward" else backward_call
+
+    def place(call: Call) -> Call:
+        return on_device(call, device)
+
     comparison = Comparison(case)
     for seed in range(20):
         for index, sample in enumerate(samples_of(case, dtype, direction == "backward", seed)):
-            comparison.add(on_device(make(case.op, sample), device), index)
+            if direction == "backward":
+                call = backward_call(case.op, sample, place)
+            else:
+                call = forward_call(case.op, sample)
+            comparison.add(place(call), index)
         if not comparison.broken():
             break
     assert comparison.broken() == []

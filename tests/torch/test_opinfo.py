@@ -13,6 +13,7 @@ import pytest
 import torch
 from accuracy import Array, Errors, errors_of, row_scale, wide
 from both import (
+    Call,
     CallParts,
     Outcome,
     assert_same_but_values,
@@ -73,10 +74,15 @@ def floats(result: Any) -> list[torch.Tensor]:
     return [t for t in tensors_of(result) if t.requires_grad]
 
 
-def backward_call(op: Any, sample: SampleInput) -> Callable[[], CallParts]:
-    """Forward and backward. The gradients that come in are arguments, so that they are widened."""
+def backward_call(
+    op: Any, sample: SampleInput, place: Callable[[Call], Call] = lambda call: call
+) -> Callable[[], CallParts]:
+    """Forward and backward. The gradients that come in are arguments, so that they are widened.
+
+    place: to where stock has the op; for the shapes of the results alone.
+    """
     call = forward_call(op, sample)
-    fn, args, kwargs = call()
+    fn, args, kwargs = place(call)()
     generator = torch.Generator().manual_seed(1)
     outputs = floats(fn(*args, **kwargs))
     incoming = [torch.randn(o.shape, generator=generator, dtype=F64).to(o.dtype) for o in outputs]

@@ -81,7 +81,7 @@ template <class W, int kWide, class T>
 struct SpreadPlanes : SpreadWalk<W, kWide> {
   static constexpr int kElements = 1;
   static constexpr int kThreads = 64;
-  static constexpr int kBlocks = W::kS == 2 && W::kTaps == 9 ? 10 : 8;
+  static constexpr int kBlocks = W::kS == 2 && W::kTaps == 9 && sizeof(T) == 2 ? 10 : 8;
   using Grads = SpreadPlaneGrads<SpreadPlanes, T>;
   using Pixels = SpreadPlanePixels<SpreadPlanes, T>;
   GPU_DEVICE static int32_t step(const Shape&) { return 1; }
