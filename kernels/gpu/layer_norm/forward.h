@@ -144,10 +144,10 @@ GPU_DEVICE void store_chunk(const Words (&x)[kPacks], const Moments& m,
   }
 }
 
-template <class Norm, class T, class P, int kPacks>
-GPU_DEVICE void store_ends(const Part<T, kPacks>& x, const Moments& m,
+template <class Norm, class T, class P, int kPacks, int kEnds>
+GPU_DEVICE void store_ends(const Part<T, kPacks, kEnds>& x, const Moments& m,
                            const ParametersOf<Norm, T, P>& parameters, T* dst, const Share<T>& of) {
-  for_each_end<kMostEnds<T>>(of.cut, of.lane, of.team, [&](int e, int at) {
+  for_each_end<kEnds>(of.cut, of.lane, of.team, [&](int e, int at) {
     dst[at] = narrow<T>(affine<Norm>(m.normal<Norm>(x.ends[e]), parameters.one(0, at),
                                      parameters.one(Norm::kParameters - 1, at)));
   });

@@ -56,7 +56,7 @@ forward_cluster(ForwardCall<Norm, T, P> call, int32_t elements) {
   const T* const first = call.src + at[0] + section.begin;
   const Share<T> of(Cut<T>(first, section.n), lane, team, section.n / kPack<T> / team);
   const ParametersOf<Norm, T, P> parameters = parameters_of(call, section, first, memory);
-  NextRow<T, kClusterPacks> next(memory + parameters.words());
+  NextRow<T, kClusterPacks, kClusterEnds> next(memory + parameters.words());
   next.open(call, section.begin, now.begin, of);
   ClusterTable<kPosted<Norm>> table = {box, tables};
   const auto count = static_cast<float>(section.n);
@@ -67,7 +67,7 @@ forward_cluster(ForwardCall<Norm, T, P> call, int32_t elements) {
   open_mailbox(box);
   cluster_barrier();  // all have begun
   for (int turn = 0; now.begin < now.end; ++turn) {
-    Part<T, kClusterPacks> x;
+    Part<T, kClusterPacks, kClusterEnds> x;
     next.take(of, &x);
     T* const dst = next.dst;
     const uint32_t row = now.begin;

@@ -16,6 +16,7 @@ namespace {
 constexpr int kLeastTeam = 4;
 template <class T>
 constexpr int kMostEnds = ends_of<T>(kLeastTeam);
+constexpr int kClusterEnds = 1;  // of a block that has a section of a row
 
 // `rows` rows (leading dimensions) of n elements each (trailing ones).
 struct Shape {

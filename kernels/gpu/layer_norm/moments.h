@@ -60,10 +60,10 @@ GPU_DEVICE Moments make_moments(const Spread& of, float scale, float inv_n, floa
 }
 
 // What a lane has of a row.
-template <class T, int kPacks>
+template <class T, int kPacks, int kEnds = kMostEnds<T>>
 struct Part {
   Words packs[kPacks];
-  float ends[kMostEnds<T>];
+  float ends[kEnds];
 };
 
 // Where a lane's packs are, and how much of the row its wave has.
@@ -95,8 +95,8 @@ struct Share {
   }
 };
 
-template <class Norm, class T, int kPacks>
-GPU_DEVICE float pivot_of(const Part<T, kPacks>& x, const Share<T>& of, bool ragged) {
+template <class Norm, class T, int kPacks, int kEnds>
+GPU_DEVICE float pivot_of(const Part<T, kPacks, kEnds>& x, const Share<T>& of, bool ragged) {
   if constexpr (!Norm::kCentered) return 0;
   float v[kPack<T>], sum = 0;
   unpack<T>(x.packs[0], v);
@@ -106,7 +106,7 @@ GPU_DEVICE float pivot_of(const Part<T, kPacks>& x, const Share<T>& of, bool rag
   }
   if (of.lane < of.cut.whole) sum = (v[0] + v[2]) + (v[1] + v[3]);
   if (ragged) {
-    for_each_end<kMostEnds<T>>(of.cut, of.lane, of.team, [&](int e, int) { sum += x.ends[e]; });
+    for_each_end<kEnds>(of.cut, of.lane, of.team, [&](int e, int) { sum += x.ends[e]; });
   }
   float sums[1] = {sum};
   sum_lanes(sums, of.team);
@@ -134,10 +134,10 @@ GPU_DEVICE void add_packs(const Words (&packs)[kPacks], float pivot, const Cut<T
   }
 }
 
-template <class T, int kPacks>
-GPU_DEVICE void add_ends(const Part<T, kPacks>& x, float pivot, const Share<T>& of,
+template <class T, int kPacks, int kEnds>
+GPU_DEVICE void add_ends(const Part<T, kPacks, kEnds>& x, float pivot, const Share<T>& of,
                          float (&sums)[2]) {
-  for_each_end<kMostEnds<T>>(of.cut, of.lane, of.team, [&](int e, int) {
+  for_each_end<kEnds>(of.cut, of.lane, of.team, [&](int e, int) {
     const float d = x.ends[e] - pivot;
     sums[0] += d;
     sums[1] = fmaf(d, d, sums[1]);
@@ -220,9 +220,9 @@ GPU_DEVICE void make_smaller(float (&x)[kCount]) {
 
 // Of a row whose part x is this lane's. combine(pivot, sums, shared): the row's spread, from the
 // lane's sums. `shared`: twice as many elements as for combine() above, for a second try.
-template <class Norm, class T, int kPacks, class Combine>
-GPU_DEVICE Moments row_moments(Part<T, kPacks>* x, const Share<T>& of, bool ragged, float* shared,
-                               float inv_n, float eps, Combine combine) {
+template <class Norm, class T, int kPacks, int kEnds, class Combine>
+GPU_DEVICE Moments row_moments(Part<T, kPacks, kEnds>* x, const Share<T>& of, bool ragged,
+                               float* shared, float inv_n, float eps, Combine combine) {
   for (float scale = 1;;) {
     const float pivot = pivot_of<Norm>(*x, of, ragged);
     float sums[2] = {};

@@ -11,11 +11,11 @@ namespace {
 // A lane's share of a row, or of a section of it, or none. Its packs arrive where nobody else
 // looks; the elements at its ends in registers, as they are in memory: to widen them is to wait for
 // them.
-template <class T, int kPacks>
+template <class T, int kPacks, int kEnds = kMostEnds<T>>
 struct NextRow {
   Words* mine;  // places of kHalfWave threads lie side by side: a thread's are a constant apart
   T* dst;
-  T ends[kMostEnds<T>];
+  T ends[kEnds];
 
   GPU_DEVICE explicit NextRow(Words* memory)
       : mine(memory + thread_id() / kHalfWave * (kPacks * kHalfWave) + thread_id() % kHalfWave),
@@ -41,18 +41,17 @@ struct NextRow {
       copy_misfit<kPacks>(of.cut, src, of.lane, of.team, [&](int k) { return place(k); });
     }
     close_copies();
-    for_each_end<kMostEnds<T>>(of.cut, of.lane, of.team, [&](int e, int at) { ends[e] = src[at]; });
+    for_each_end<kEnds>(of.cut, of.lane, of.team, [&](int e, int at) { ends[e] = src[at]; });
   }
 
   // Waits for its packs; their places are free then. Anything where there are none.
-  GPU_DEVICE void take(const Share<T>& of, Part<T, kPacks>* x) const {
+  GPU_DEVICE void take(const Share<T>& of, Part<T, kPacks, kEnds>* x) const {
     wait_copies<0>();
 #pragma unroll
     for (int k = 0; k < kPacks; ++k) x->packs[k] = *place(k);
 #pragma unroll
-    for (int e = 0; e < kMostEnds<T>; ++e) x->ends[e] = 0;
-    for_each_end<kMostEnds<T>>(of.cut, of.lane, of.team,
-                               [&](int e, int) { x->ends[e] = widen(ends[e]); });
+    for (int e = 0; e < kEnds; ++e) x->ends[e] = 0;
+    for_each_end<kEnds>(of.cut, of.lane, of.team, [&](int e, int) { x->ends[e] = widen(ends[e]); });
   }
 };
 
