@@ -1,8 +1,7 @@
 // All gradients of such images as columns.h takes, at stride 2, and of 3x3 taps at stride 1, in one
-// pass (spread_walk.h). Bound: memory, input and gradient of the
-// results read once, gradient of the input written once. On an H200, before and since: bfloat16
-// 64x144x56x56 5x5 at stride 2 116 and 60 us, 32x96x112x112 3x3 at stride 2 91 and 59, in float32
-// 131 and 107.
+// pass (spread_walk.h). Bound: memory, input and gradient of the results read once, gradient of the
+// input written once. On an H200, before and since: bfloat16 64x144x56x56 5x5 at stride 2 116 and
+// 58 us, 32x96x112x112 3x3 at stride 2 91 and 59, in float32 131 and 107.
 #ifndef POLYOPS_GPU_CONVOLUTION_SPREAD_GRADIENTS_H_
 #define POLYOPS_GPU_CONVOLUTION_SPREAD_GRADIENTS_H_
 

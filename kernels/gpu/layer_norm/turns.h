@@ -11,8 +11,9 @@ namespace {
 
 // In each turn the rows of a block lie next to each other, as many as it has teams, beside those of
 // the next block, so that what all blocks read at a time is one stretch of memory. (Those of each
-// block one after the other instead: as many stretches as blocks.) Of rows that are cut differently
-// a block has those of a class, which follow each other by `classes`.
+// block one after the other instead, as many stretches as blocks: on an H200 float32 gradients of
+// 262144x128 122 us for 113, forward 32768x1025 84 for 78.) Of rows that are cut differently a
+// block has those of a class, which follow each other by `classes`.
 struct Turns {
   int32_t classes, blocks, teams;  // blocks of a class
   int32_t full, rest;              // turns of all teams; rows of a block in the last one
