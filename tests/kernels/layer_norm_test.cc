@@ -338,7 +338,7 @@ TEST(LayerNormBackward, MatchesReference) {
 // which some lanes have a pack more. A device has more blocks than the harness.
 TEST(LayerNormBackward, LongestRowsOfAClusterByTurns) {
   if (!is_gpu()) return;
-  const int64_t rows = on_device() ? 200 : 11;
+  const int64_t rows = on_device() ? 400 : 11;
   for (const Types& types : {kGpuTypes[0], kGpuTypes[3]}) {
     check_backward({"contiguous", {rows, 16400}, 1}, types, true, {true, true, true});
   }
