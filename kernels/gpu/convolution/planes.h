@@ -137,6 +137,7 @@ template <class F>
 int with_window(const Shape& s, int otherwise, F f) {
   if (!is_row(s)) return with_square(s, otherwise, f);
   if (s.w.stride != 1) return otherwise;
+  if (s.w.taps == 2) return f.template operator()<Window<1, 2, 1>>();
   if (s.w.taps == 3) return f.template operator()<Window<1, 3, 1>>();
   if (s.w.taps == 4) return f.template operator()<Window<1, 4, 1>>();
   return otherwise;

@@ -1,4 +1,4 @@
-// Depthwise convolution along rows by a filter of 3 or 4 taps, without stride and dilation, as
+// Depthwise convolution along rows by a filter of 2 to 4 taps, without stride and dilation, as
 // state space models have it before their scans. With the filter turned, the gradient of the input.
 // Bound: memory, 2 elements moved per result.
 //
