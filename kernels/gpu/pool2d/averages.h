@@ -79,11 +79,7 @@ int launch_gradients(const AverageGradient<T>& op, const polyops_pool2d_window& 
     return status;
   }
   const auto sums = [&]<int kSize, int kStride, int kShift>() {
-    if constexpr (kWide == 1 && kStride == 1) {  // rows that are too long for slide.h
-      status = launch_backward_windows<AverageGradient<T>, kWide>(op, images, high, wide, ctx);
-    } else {
-      status = launch_sums<T, kWide, kSize, kStride, kShift>(op, images, high, wide, ctx);
-    }
+    status = launch_sums<T, kWide, kSize, kStride, kShift>(op, images, high, wide, ctx);
   };
   if ((kWide > 1 || images.channels == 1) && with_squares<true>(window, sums)) return status;
   return launch_backward_windows<AverageGradient<T>, kWide>(op, images, high, wide, ctx);

@@ -213,13 +213,9 @@ int launch_windows(const Op& op, const polyops_pool2d_window& window, const Imag
     if constexpr (kWide == 1 && !(Op::kSlides && kStride == 1)) {
       if (launch_staged_rows<Op, kSize, kStride>(op, images, high, wide, ctx, &status)) return true;
     }
-    if constexpr (kWide == 1 && Op::kSlides && kStride == 1) {
-      return false;  // rows that are too long for slide.h
-    } else {
-      status = launch(pool2d_rows<Op, kWide, kSize, kStride>, kRowsBatch<kWide, kStride>,
-                      kSize - kStride);
-      return true;
-    }
+    status =
+        launch(pool2d_rows<Op, kWide, kSize, kStride>, kRowsBatch<kWide, kStride>, kSize - kStride);
+    return true;
   };
   if (kWide > 1 || images.channels == 1) {
     if (rows.template operator()<3, 2>() || rows.template operator()<2, 2>() ||

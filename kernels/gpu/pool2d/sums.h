@@ -151,7 +151,7 @@ int launch_sums(const AverageGradient<T>& op, const Images& images, const Axis& 
   const int columns = (wide.in + kStride - 1) / kStride,
             squares = (high.in + kStride - 1) / kStride;
   const bool paired = goes_by_pairs(op.grad_src, wide);
-  if constexpr (kWide == 1) {
+  if constexpr (kWide == 1 && kStride > 1) {  // at stride 1 slide.h does it
     const Reach reach = {1, high.padding / kStride + Windows::kFirst, Windows::kCount, kStride};
     const Stage stage = make_stage(ctx, images.count, {high.out, wide.out, sizeof(T)},
                                    {high.in, wide.in, sizeof(T)}, columns, squares, reach);

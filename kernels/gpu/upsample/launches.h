@@ -101,8 +101,8 @@ bool launch_backward(const Image<T>& image, const polyops_context* ctx, int fewe
   return true;
 }
 
-// Any image, a place to a thread. Of several taps this is for images that shrink, and has fewer
-// forms.
+// Any image, a place to a thread. Of several taps this is for images that shrink, and for what
+// cut_columns() declines; it has fewer forms.
 template <class Mode, class T, int kChunk>
 int backward_places(const Image<T>& image, const polyops_context* ctx) {
   int status = POLYOPS_OK;
