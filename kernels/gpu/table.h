@@ -14,7 +14,8 @@ struct KernelList {
   size_t count;
 };
 
-// By another op's kernel of that number, if it takes it. What that returned, or POLYOPS_DECLINED.
+// By another op's kernel of that number, which wants no scratch, if it takes the call. What that
+// returned, or POLYOPS_DECLINED.
 template <class Args>
 int launch_as(KernelList op, int number, const Args& args, const polyops_context* ctx) {
   const polyops_kernel& kernel = op.first[number];
