@@ -1,10 +1,12 @@
-// A barrier of all blocks of a grid, see gpu/gpu.h, on the harness: they are launched as a cluster.
+// A barrier of all blocks of a grid, and what some of them tell each other, see gpu/gpu.h, on the
+// harness: they are launched as a cluster.
 #ifndef POLYOPS_TESTS_SIMT_GRID_BARRIER_H_
 #define POLYOPS_TESTS_SIMT_GRID_BARRIER_H_
 
 #include <cstdint>
 #include <source_location>
 
+#include "platform.h"
 #include "simt.h"
 
 namespace polyops::gpu {
@@ -14,13 +16,26 @@ inline void grid_barrier(const std::source_location& where = std::source_locatio
   simt::cluster_barrier(where);
 }
 
+struct alignas(16) Said {
+  float x[3];
+  uint32_t turn;
+};
+inline void say(Said* place, const Said& said) { *place = said; }
+template <int kCount>
+void hear(const Said* places, int first, int blocks, uint32_t turn, Said (&said)[kCount]) {
+  for (int j = 0; j < kCount; ++j) {
+    const int block = first + j * wave_size();
+    said[j] = {};
+    if (block < blocks) said[j] = places[block];
+    if (block < blocks && said[j].turn != turn) throw simt::Error("a block has not said it");
+  }
+}
+inline void open_blocks(Said*, Said*) {}
 // Those of all teams together.
-inline void open_blocks(uint32_t*, bool) {}
-inline void blocks_barrier(uint32_t*, int, int,
-                           const std::source_location& where = std::source_location::current()) {
+inline void meet_blocks(const std::source_location& where = std::source_location::current()) {
   simt::cluster_barrier(where);
 }
-inline void await_blocks(const uint32_t*) {}
+inline void await_block(const Said*) {}
 
 }  // namespace
 }  // namespace polyops::gpu
