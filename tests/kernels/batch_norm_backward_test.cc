@@ -125,7 +125,7 @@ TEST(BatchNormBackward, TileAfterTile) {
 
 TEST(BatchNormBackward, ChannelsOfAGrid) {
   size_t turn = 0;
-  std::vector<Case> cases = {{3, 92, 301, true}, {3, 32, 1600, true}, {2, 32, 2500, true}};
+  std::vector<Case> cases = {{3, 92, 301, true}, {1, 120, 1300, true}, {2, 32, 2500, true}};
   if (on_device()) cases.push_back({1, 200, 20000, true});
   for (const Case& c : cases) {
     check_backward(c, types_of_turn(turn++), true, true, 7);

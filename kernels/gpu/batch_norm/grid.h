@@ -1,7 +1,8 @@
 // Batches of channels next to each other by a grid of which all blocks run at the same time, each
 // on a multiprocessor of its own: the first rows of each stay in shared memory until the grid has
-// the channels' sums. Bound: memory, as if once for those rows; the others are read again, the last
-// ones first, which may still be in the second-level cache.
+// the channels' sums. Each channel's are added up by a wave of one block, which tells the others.
+// Bound: memory, as if once for those rows; the others are read again, the last ones first, which
+// may still be in the second-level cache.
 #ifndef POLYOPS_GPU_BATCH_NORM_GRID_H_
 #define POLYOPS_GPU_BATCH_NORM_GRID_H_
 
@@ -13,10 +14,11 @@ namespace polyops::gpu {
 namespace {
 
 constexpr int kGridThreads = 512;
-constexpr int kGridAcross = 8;  // packs: 128 bytes of a row
-constexpr int kGridRows = 8;    // in flight of a thread, of all tensors
-constexpr int kGridStages = 4;  // in which the rows in shared memory arrive
-constexpr int kGridBatch = 4;   // of those at a time
+constexpr int kGridAcross = 32;  // packs: 512 bytes of a row, next to each other in memory
+constexpr int kGridRows = 8;     // in flight of a thread, of all tensors
+constexpr int kGridStages = 4;   // in which the rows in shared memory arrive
+constexpr int kGridBatch = 4;    // of those at a time
+constexpr int kGridAtOnce = 2;   // waves, when columns are combined
 
 struct GridColumns {
   Columns of;
@@ -98,38 +100,68 @@ struct GridShare {
   }
 };
 
-// Lanes that share a column when what chunks have of it is added up.
-GPU_DEVICE int grid_team(int columns) {
-  const int lanes = block_threads() / columns;
-  return lanes < kLeastWave ? lanes : kLeastWave;
-}
+// The columns of a block's tile, and what a wave of one of the tile's blocks tells of each.
+struct GridTile {
+  Said* totals;
+  int32_t first, columns;  // channel; of them
+  int32_t chunk, chunks;
 
-// Calls make(lane of its team, lanes, column in the tile, channel) with all lanes, for what all
-// chunks have of each column; then f[j] are the lines that those left in `lines`,
-// [fields][columns].
-template <class T, class F, class Make>
-GPU_DEVICE void make_grid_lines(const GridColumns& grid, const GridShare<T>& share, float* lines,
-                                F (&f)[kPack<T>], Make make) {
-  const int columns = grid.of.across * kPack<T>, team = grid_team(columns);
-  const int column = thread_id() / team, first = share.rest.tile * columns;
-  make(thread_id() % team, team, column, first + column);
+  template <class T>
+  GPU_DEVICE GridTile(const GridColumns& grid, const GridShare<T>& share, float* behind)
+      : first(share.rest.tile * grid.of.across * kPack<T>),
+        columns(grid.of.across * kPack<T>),
+        chunk(share.rest.chunk),
+        chunks(grid.of.chunks) {
+    if (columns > grid.of.channels - first) columns = grid.of.channels - first;
+    totals = reinterpret_cast<Said*>(behind) + first;
+  }
+  // Calls f(column) for those of this wave.
+  template <class F>
+  GPU_DEVICE void for_each(F f) const {
+    const int waves = block_threads() / wave_size();
+    for (int c = chunk + thread_id() / wave_size() * chunks; c < columns; c += waves * chunks) f(c);
+  }
+  // The grid has what it will look at. A last turn's totals are none of this one.
+  GPU_DEVICE void open() const {
+    for_each([&](int c) {
+      if (thread_id() % wave_size() == 0) say(totals + c, {});
+    });
+    grid_barrier();
+  }
+};
+
+// total(column), in a wave of one block: what its chunks have of it, the same in all lanes.
+// make(column, hear) gives the column's line, of what hear() says. Then f[j] are this thread's.
+// lines: [fields][columns].
+template <class T, class F, class Total, class Make>
+GPU_DEVICE void make_grid_lines(const GridTile& tile, const GridShare<T>& share, float* lines,
+                                F (&f)[kPack<T>], Total total, Make make) {
+  constexpr int kFields = static_cast<int>(sizeof(F) / sizeof(float));
+  tile.for_each([&](int c) {
+    const Said said = total(c);
+    if (thread_id() % wave_size() == 0) say(tile.totals + c, said);
+  });
+  meet_blocks();
+  for (int c = thread_id(); c < tile.columns; c += block_threads()) {
+    const F line = make(c, [&] {
+      Said said[1];
+      hear(tile.totals, c, tile.columns, 1, said);
+      return said[0];
+    });
+#pragma unroll
+    for (int v = 0; v < kFields; ++v) {
+      lines[v * tile.columns + c] = reinterpret_cast<const float*>(&line)[v];
+    }
+  }
   barrier();
   if (!share.ours()) return;
 #pragma unroll
-  for (int v = 0; v < static_cast<int>(sizeof(F) / sizeof(float)); ++v) {
+  for (int v = 0; v < kFields; ++v) {
 #pragma unroll
     for (int j = 0; j < kPack<T>; ++j) {
-      reinterpret_cast<float*>(&f[j])[v] = lines[v * columns + share.rest.column - first + j];
+      reinterpret_cast<float*>(&f[j])[v] =
+          lines[v * tile.columns + share.rest.column - tile.first + j];
     }
-  }
-}
-
-// What a column's line has, to be found there.
-template <class F>
-GPU_DEVICE void put_grid_line(const F& line, float* lines, int columns, int column) {
-#pragma unroll
-  for (int v = 0; v < static_cast<int>(sizeof(F) / sizeof(float)); ++v) {
-    lines[v * columns + column] = reinterpret_cast<const float*>(&line)[v];
   }
 }
 
@@ -147,9 +179,9 @@ GPU_DEVICE void store_grid(const GridColumns& grid, const GridShare<T>& share,
 }
 
 template <int kValues, int kWidth>
-constexpr int kGridShared = kGridThreads / kLeastWave * kValues * kGridAcross * kWidth;
+constexpr int kGridShared = 2 * kGridAtOnce * kValues * kGridAcross * kWidth;
 
-// moments: as column_moments() leaves them.
+// moments: as column_moments() leaves them, and a Said of each channel.
 template <class T>
 GPU_KERNEL(kGridThreads, 1)
 grid_forward(GridColumns grid, BatchCall call, RunPointers<T, 1> p, float* moments) {
@@ -175,25 +207,34 @@ grid_forward(GridColumns grid, BatchCall call, RunPointers<T, 1> p, float* momen
   });
   for_each_batch<kGridRows, false>(grid.of, share.rest, p.in,
                                    [&](int64_t, int64_t, const auto& x) { w.add(x[0]); });
-  store_column_moments<T, kWidth>(grid.of, share.rest, w, shared, moments);
-  grid_barrier();
+  store_column_moments<T, kWidth, kGridAtOnce>(grid.of, share.rest, w, shared, moments);
+  const GridTile tile(grid, share,
+                      moments + int64_t{grid.of.chunks} * kColumnMoments * grid.of.channels);
+  tile.open();
   Line f[kWidth];
-  make_grid_lines<T>(grid, share, lines, f, [&](int lane, int team, int column, int32_t c) {
-    const bool is_column = column < grid.of.across * kWidth && c < grid.of.channels;
-    Welford all;
-    if (is_column) {
-      all = moments_of_chunks(moments, c, grid.of.channels, grid.of.chunks, lane, team);
-    }
-    all = combine_lanes(all, team);
-    if (!is_column || lane != 0) return;
-    const ChannelMoments of = {pivots[column], all.mean, all.low, all.square};
-    put_grid_line(line_of(call, affine_of<T>(call, c), of), lines, grid.of.across * kWidth, column);
-    if (share.rest.chunk == 0) store_moments<T>(call, c, of);
-  });
+  make_grid_lines<T>(
+      tile, share, lines, f,
+      [&](int column) -> Said {
+        const int32_t c = tile.first + column;
+        const Welford all =
+            combine_lanes(moments_of_chunks(moments, c, grid.of.channels, grid.of.chunks,
+                                            thread_id() % wave_size(), wave_size()),
+                          wave_size());
+        if (thread_id() % wave_size() == 0) {
+          store_moments<T>(call, c, {pivots[column], all.mean, all.low, all.square});
+        }
+        return {{all.mean, all.low, all.square}, 1};
+      },
+      [&](int column, auto hear) {
+        const ChannelAffine affine = affine_of<T>(call, tile.first + column);
+        const Said all = hear();
+        return line_of(call, affine, {pivots[column], all.x[0], all.x[1], all.x[2]});
+      });
   store_grid(grid, share, p, f);
 }
 
-// p.in: the gradient and src. sums: as column_gradient_sums() leaves them.
+// p.in: the gradient and src. sums: as column_gradient_sums() leaves them, and a Said of each
+// channel.
 template <class T>
 GPU_KERNEL(kGridThreads, 1)
 grid_backward(GridColumns grid, ChannelResults to, RunPointers<T, 2> p, float* sums) {
@@ -208,22 +249,30 @@ grid_backward(GridColumns grid, ChannelResults to, RunPointers<T, 2> p, float* s
   share.template for_each_arriving<2>(grid, [&](int32_t, const auto& x) { w.add(x); });
   for_each_batch<kGridRows / 2, false>(grid.of, share.rest, p.in,
                                        [&](int64_t, int64_t, const auto& x) { w.add(x); });
-  store_column_products<T, kWidth>(grid.of, share.rest, w, to.statistics, shared, sums);
-  grid_barrier();
+  store_column_products<T, kWidth, kGridAtOnce>(grid.of, share.rest, w, to.statistics, shared,
+                                                sums);
+  const GridTile tile(grid, share, sums + int64_t{grid.of.chunks} * 2 * grid.of.channels);
+  tile.open();
   GradientLine f[kWidth];
-  make_grid_lines<T>(grid, share, lines, f, [&](int lane, int team, int column, int32_t c) {
-    const bool is_column = column < grid.of.across * kWidth && c < grid.of.channels;
-    float both[2] = {};
-    for (int32_t i = lane; is_column && i < grid.of.chunks; i += team) {
-      both[0] += sums[int64_t{2} * i * grid.of.channels + c];
-      both[1] += sums[(int64_t{2} * i + 1) * grid.of.channels + c];
-    }
-    sum_lanes(both, team);
-    if (!is_column || lane != 0) return;
-    put_grid_line(gradient_line(channel_gradient<T>(to, c), to.inv_n, both[0], both[1]), lines,
-                  grid.of.across * kWidth, column);
-    if (share.rest.chunk == 0) store_sums<T>(to, c, both[0], both[1]);
-  });
+  make_grid_lines<T>(
+      tile, share, lines, f,
+      [&](int column) -> Said {
+        const int32_t c = tile.first + column;
+        float both[2] = {};
+#pragma unroll 4
+        for (int32_t i = thread_id() % wave_size(); i < grid.of.chunks; i += wave_size()) {
+          both[0] += sums[int64_t{2} * i * grid.of.channels + c];
+          both[1] += sums[(int64_t{2} * i + 1) * grid.of.channels + c];
+        }
+        sum_lanes(both, wave_size());
+        if (thread_id() % wave_size() == 0) store_sums<T>(to, c, both[0], both[1]);
+        return {{both[0], both[1], 0}, 1};
+      },
+      [&](int column, auto hear) {
+        const ChannelGradient from = channel_gradient<T>(to, tile.first + column);
+        const Said all = hear();
+        return gradient_line(from, to.inv_n, all.x[0], all.x[1]);
+      });
   store_grid(grid, share, p, f);
 }
 

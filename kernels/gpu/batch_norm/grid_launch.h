@@ -11,7 +11,7 @@ namespace polyops::gpu {
 namespace {
 
 constexpr int64_t kLeastGridBytes = 95 << 10;  // of a multiprocessor and a tensor
-constexpr int64_t kGridBesides = 14 << 10;     // bytes of a block's own arrays
+constexpr int64_t kGridBesides = 18 << 10;     // bytes of a block's own arrays
 
 // False: not by such a grid. `inputs`: tensors that are read.
 inline bool divide_grid(const BatchShape& shape, int64_t pack, int inputs,

@@ -138,9 +138,9 @@ GPU_DEVICE void for_each_batch(const Columns& of, const ColumnShare<kWidth>& sha
 }
 
 // Combines what threads with the same columns have: lanes by shuffles, then waves, in order,
-// through shared memory. `merge(a, b)` of kValues values; the sum of each column is given to
-// `store(column in the tile, values)`.
-template <int kValues, int kWidth, class Merge, class Store>
+// through shared memory, of which two places in turn have room for kAtOnce of them each. `merge(a,
+// b)` of kValues values; the sum of each column is given to `store(column in the tile, values)`.
+template <int kValues, int kWidth, int kAtOnce = kMostWaves, class Merge, class Store>
 GPU_DEVICE void combine_columns(const Columns& of, float (&x)[kWidth][kValues], float* shared,
                                 Merge merge, Store store) {
   for (int mask = of.across; mask < wave_size(); mask *= 2) {
@@ -152,17 +152,38 @@ GPU_DEVICE void combine_columns(const Columns& of, float (&x)[kWidth][kValues], 
       merge(x[j], other);
     }
   }
-  const int columns = of.across * kWidth, waves = block_threads() / wave_size();
+  const int columns = of.across * kWidth;
   const int lane = thread_id() % wave_size(), wave = thread_id() / wave_size();
-  if (lane < of.across) {
+  int waves = block_threads() / wave_size();
+  const auto at = [&](int slot, int j, int v) {
+    return (slot * kValues + v) * columns + lane * kWidth + j;
+  };
+  const auto put = [&](int slot) {
 #pragma unroll
     for (int j = 0; j < kWidth; ++j) {
 #pragma unroll
-      for (int v = 0; v < kValues; ++v) {
-        shared[(wave * kValues + v) * columns + lane * kWidth + j] = x[j][v];
+      for (int v = 0; v < kValues; ++v) shared[at(slot, j, v)] = x[j][v];
+    }
+  };
+  const bool ours = lane < of.across;
+  if constexpr (kAtOnce < kMostWaves) {
+    for (int first = kAtOnce; first < waves; first += kAtOnce) {
+      const int place = first / kAtOnce % 2 * kAtOnce;
+      if (ours && wave / kAtOnce * kAtOnce == first) put(place + wave - first);
+      barrier();
+      if (ours && wave < kAtOnce && first + wave < waves) {
+#pragma unroll
+        for (int j = 0; j < kWidth; ++j) {
+          float other[kValues];
+#pragma unroll
+          for (int v = 0; v < kValues; ++v) other[v] = shared[at(place + wave, j, v)];
+          merge(x[j], other);
+        }
       }
     }
+    if (waves > kAtOnce) waves = kAtOnce;
   }
+  if (ours && wave < waves) put(wave);
   barrier();
   for (int column = thread_id(); column < columns; column += block_threads()) {
     float all[kValues];

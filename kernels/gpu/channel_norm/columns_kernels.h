@@ -35,7 +35,7 @@ struct ColumnProducts {
 };
 
 // Of the block's columns, as slice_sums() leaves them, [chunks][weight, bias][channels].
-template <class T, int kWidth>
+template <class T, int kWidth, int kAtOnce = kMostWaves>
 GPU_DEVICE void store_column_products(const Columns& of, const ColumnShare<kWidth>& share,
                                       ColumnProducts<kWidth>& w, const Statistics& statistics,
                                       float* shared, float* sums) {
@@ -43,7 +43,7 @@ GPU_DEVICE void store_column_products(const Columns& of, const ColumnShare<kWidt
     a[0] += b[0];
     a[1] += b[1];
   };
-  combine_columns<2, kWidth>(of, w.x, shared, merge, [&](int at, const float(&all)[2]) {
+  combine_columns<2, kWidth, kAtOnce>(of, w.x, shared, merge, [&](int at, const float(&all)[2]) {
     const int32_t column = share.tile * of.across * kWidth + at;
     if (column >= of.channels) return;
     float* out = sums + int64_t{share.chunk} * 2 * of.channels + column;

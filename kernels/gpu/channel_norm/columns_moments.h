@@ -47,7 +47,7 @@ struct ColumnWelford {
 constexpr int kColumnMoments = 3;
 
 // Of the block's columns, [chunks][mean - pivot, squares, count][channels].
-template <class T, int kWidth>
+template <class T, int kWidth, int kAtOnce = kMostWaves>
 GPU_DEVICE void store_column_moments(const Columns& of, const ColumnShare<kWidth>& share,
                                      const ColumnWelford<kWidth>& w, float* shared,
                                      float* moments) {
@@ -58,7 +58,7 @@ GPU_DEVICE void store_column_moments(const Columns& of, const ColumnShare<kWidth
     const Welford both = combined({a[0], a[1], a[2]}, {b[0], b[1], b[2]});
     a[0] = both.mean + both.low, a[1] = both.square, a[2] = both.count;
   };
-  combine_columns<kColumnMoments, kWidth>(
+  combine_columns<kColumnMoments, kWidth, kAtOnce>(
       of, x, shared, merge, [&](int at, const float(&all)[kColumnMoments]) {
         const int32_t column = share.tile * of.across * kWidth + at;
         if (column >= of.channels) return;
