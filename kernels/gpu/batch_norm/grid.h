@@ -31,9 +31,10 @@ struct GridShare {
   ColumnShare<kPack<T>> rest;  // what there is no room for
   int64_t first, stride;       // elements to the first row, from that to the next one
   int32_t held;
-  Words* place;  // of the first row
+  int64_t kept = -1;  // elements to the last `last` rows, if there are as many
+  Words* place;       // of the first row
 
-  GPU_DEVICE GridShare(const GridColumns& grid, Words* memory)
+  GPU_DEVICE GridShare(const GridColumns& grid, Words* memory, int32_t last)
       : rest(grid.of, block_id()),
         first(int64_t{rest.row} * grid.of.channels + rest.column),
         stride(int64_t{rest.step} * grid.of.channels),
@@ -42,6 +43,9 @@ struct GridShare {
     const int32_t rows = left > 0 ? (left + rest.step - 1) / rest.step : 0;
     held = rows < grid.held ? rows : grid.held;
     rest.row += held * rest.step;
+    if (rows - held < last) return;
+    kept = first + (rows - last) * stride;
+    rest.end -= last * rest.step;
   }
   GPU_DEVICE bool ours() const { return rest.ours; }
   // Of row k of the i-th tensor.
@@ -165,10 +169,33 @@ GPU_DEVICE void make_grid_lines(const GridTile& tile, const GridShare<T>& share,
   }
 }
 
-// All results: first of what there is no room for.
+// What a thread looks at last, in its registers between the two passes.
+template <class T, int kInputs>
+struct GridKept {
+  static constexpr int kRows = kGridRows / kInputs;
+  Held<T, kPack<T>> x[kInputs][kRows];
+
+  template <class F>
+  GPU_DEVICE void load(const GridShare<T>& share, const T* const (&in)[kInputs], F f) {
+    if (share.kept < 0) return;
+    load_batch<kRows, kInputs, kPack<T>>(in, share.kept, share.stride,
+                                         [&](int64_t, int64_t, const auto& batch) {
+#pragma unroll
+                                           for (int i = 0; i < kInputs; ++i) {
+#pragma unroll
+                                             for (int k = 0; k < kRows; ++k) x[i][k] = batch[i][k];
+                                           }
+                                           f(batch);
+                                         });
+  }
+};
+
+// All results: of what there is room for last.
 template <class T, int kInputs, class F>
 GPU_DEVICE void store_grid(const GridColumns& grid, const GridShare<T>& share,
-                           const RunPointers<T, kInputs>& p, const F (&f)[kPack<T>]) {
+                           const RunPointers<T, kInputs>& p, const GridKept<T, kInputs>& kept,
+                           const F (&f)[kPack<T>]) {
+  if (share.kept >= 0) map_batch(f, p.out + share.kept, share.stride, kept.x);
   for_each_batch<kGridRows / kInputs, true>(grid.of, share.rest, p.in,
                                             [&](int64_t at, int64_t stride, const auto& batch) {
                                               map_batch(f, p.out + at, stride, batch);
@@ -190,7 +217,7 @@ grid_forward(GridColumns grid, BatchCall call, RunPointers<T, 1> p, float* momen
   GPU_SHARED(float, shared, (kGridShared<kColumnMoments, kWidth>));
   GPU_SHARED(float, pivots, kGridAcross* kWidth);
   GPU_SHARED(float, lines, 3 * kGridAcross * kWidth);
-  const GridShare<T> share(grid, memory);
+  const GridShare<T> share(grid, memory, GridKept<T, 1>::kRows);
   share.begin(grid, p.in);
   ColumnWelford<kWidth> w = {};
   if (share.ours()) pivots_of(p.in[0], grid.of, share.rest.column, w.pivot);
@@ -207,6 +234,8 @@ grid_forward(GridColumns grid, BatchCall call, RunPointers<T, 1> p, float* momen
   });
   for_each_batch<kGridRows, false>(grid.of, share.rest, p.in,
                                    [&](int64_t, int64_t, const auto& x) { w.add(x[0]); });
+  GridKept<T, 1> kept = {};
+  kept.load(share, p.in, [&](const auto& x) { w.add(x[0]); });
   store_column_moments<T, kWidth, kGridAtOnce>(grid.of, share.rest, w, shared, moments);
   const GridTile tile(grid, share,
                       moments + int64_t{grid.of.chunks} * kColumnMoments * grid.of.channels);
@@ -230,7 +259,7 @@ grid_forward(GridColumns grid, BatchCall call, RunPointers<T, 1> p, float* momen
         const Said all = hear();
         return line_of(call, affine, {pivots[column], all.x[0], all.x[1], all.x[2]});
       });
-  store_grid(grid, share, p, f);
+  store_grid(grid, share, p, kept, f);
 }
 
 // p.in: the gradient and src. sums: as column_gradient_sums() leaves them, and a Said of each
@@ -242,13 +271,15 @@ grid_backward(GridColumns grid, ChannelResults to, RunPointers<T, 2> p, float* s
   GPU_DYNAMIC_SHARED(Words, memory);
   GPU_SHARED(float, shared, (kGridShared<2, kWidth>));
   GPU_SHARED(float, lines, 4 * kGridAcross * kWidth);
-  const GridShare<T> share(grid, memory);
+  const GridShare<T> share(grid, memory, GridKept<T, 2>::kRows);
   share.begin(grid, p.in);
   ColumnProducts<kWidth> w = {};
   if (share.ours()) w.template load_means<T>(to.statistics, share.rest.column);
   share.template for_each_arriving<2>(grid, [&](int32_t, const auto& x) { w.add(x); });
   for_each_batch<kGridRows / 2, false>(grid.of, share.rest, p.in,
                                        [&](int64_t, int64_t, const auto& x) { w.add(x); });
+  GridKept<T, 2> kept = {};
+  kept.load(share, p.in, [&](const auto& x) { w.add(x); });
   store_column_products<T, kWidth, kGridAtOnce>(grid.of, share.rest, w, to.statistics, shared,
                                                 sums);
   const GridTile tile(grid, share, sums + int64_t{grid.of.chunks} * 2 * grid.of.channels);
@@ -273,7 +304,7 @@ grid_backward(GridColumns grid, ChannelResults to, RunPointers<T, 2> p, float* s
         const Said all = hear();
         return gradient_line(from, to.inv_n, all.x[0], all.x[1]);
       });
-  store_grid(grid, share, p, f);
+  store_grid(grid, share, p, kept, f);
 }
 
 }  // namespace
