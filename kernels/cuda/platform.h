@@ -193,6 +193,10 @@ GPU_DEVICE void store_16(void* p, const uint32_t (&w)[4]) {
                : "memory");
 }
 
+GPU_DEVICE void store_16_once(void* p, const uint32_t (&w)[4]) {
+  __stcs(static_cast<uint4*>(p), make_uint4(w[0], w[1], w[2], w[3]));
+}
+
 GPU_DEVICE float max_or_nan(float a, float b) {
   float x;
   asm("max.NaN.f32 %0, %1, %2;" : "=f"(x) : "f"(a), "f"(b));

@@ -34,6 +34,7 @@
 //   load_16_once                the same, of what this kernel looks at once: it leaves the caches
 //                               first
 //   load_16_constant            the same, of what nothing stores to while this kernel runs
+//   store_16_once               as store_16, what leaves the caches before what was read
 //   prefetch(p)                 what lies at p is on its way to a cache
 //   prefetch_run(p, bytes)      so are all of these bytes, asked for by a single thread: a multiple
 //                               of 16, as p is, and more than 0. On devices where that takes one
@@ -200,6 +201,11 @@ GPU_DEVICE Words load_words_constant(const T* p) {
 template <class T>
 GPU_DEVICE void store_words(T* p, const Words& words) {
   store_16(p, words.w);
+}
+
+template <class T>
+GPU_DEVICE void store_words_once(T* p, const Words& words) {
+  store_16_once(p, words.w);
 }
 
 }  // namespace

@@ -123,6 +123,8 @@ inline void store_16(void* p, const uint32_t (&w)[4]) {
   std::memcpy(std::assume_aligned<16>(p), w, sizeof w);
 }
 
+inline void store_16_once(void* p, const uint32_t (&w)[4]) { store_16(p, w); }
+
 inline float max_or_nan(float a, float b) { return std::isnan(a) || a > b ? a : b; }
 inline float min_or_nan(float a, float b) { return std::isnan(a) || a < b ? a : b; }
 

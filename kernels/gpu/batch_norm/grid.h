@@ -190,18 +190,18 @@ struct GridKept {
   }
 };
 
-// All results: of what there is room for last.
+// All results: of what there is room for last. The others leave the caches to what is read again.
 template <class T, int kInputs, class F>
 GPU_DEVICE void store_grid(const GridColumns& grid, const GridShare<T>& share,
                            const RunPointers<T, kInputs>& p, const GridKept<T, kInputs>& kept,
                            const F (&f)[kPack<T>]) {
-  if (share.kept >= 0) map_batch(f, p.out + share.kept, share.stride, kept.x);
+  if (share.kept >= 0) map_batch<true>(f, p.out + share.kept, share.stride, kept.x);
   for_each_batch<kGridRows / kInputs, true>(grid.of, share.rest, p.in,
                                             [&](int64_t at, int64_t stride, const auto& batch) {
-                                              map_batch(f, p.out + at, stride, batch);
+                                              map_batch<true>(f, p.out + at, stride, batch);
                                             });
   share.template for_each_held<kInputs>(grid, 0, share.held, [&](int32_t k, const auto& batch) {
-    map_batch(f, p.out + share.first + k * share.stride, share.stride, batch);
+    map_batch<false>(f, p.out + share.first + k * share.stride, share.stride, batch);
   });
 }
 

@@ -68,10 +68,12 @@ struct Held<T, 1> {
   GPU_DEVICE float operator[](int) const { return x; }
 };
 
-template <class T, int kWidth>
+template <bool kOnce, class T, int kWidth>
 GPU_DEVICE void store_columns(T* p, const float (&x)[kWidth]) {
   if constexpr (kWidth == 1) {
     p[0] = narrow<T>(x[0]);
+  } else if constexpr (kOnce) {
+    store_words_once(p, pack<T>(x));
   } else {
     store_words(p, pack<T>(x));
   }

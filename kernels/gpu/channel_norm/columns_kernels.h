@@ -90,8 +90,9 @@ GPU_DEVICE void share_lines(const Columns& of, const ColumnShare<kWidth>& share,
   }
 }
 
-// Rows of results, the first one's to `out`, `stride` elements apart.
-template <class F, class T, int kInputs, int kWidth, int kRows>
+// Rows of results, the first one's to `out`, `stride` elements apart; kOnce: leaving the caches to
+// what is read.
+template <bool kOnce, class F, class T, int kInputs, int kWidth, int kRows>
 GPU_DEVICE void map_batch(const F (&f)[kWidth], T* out, int64_t stride,
                           const Held<T, kWidth> (&batch)[kInputs][kRows]) {
 #pragma unroll
@@ -104,7 +105,7 @@ GPU_DEVICE void map_batch(const F (&f)[kWidth], T* out, int64_t stride,
       for (int i = 0; i < kInputs; ++i) operands.x[i] = batch[i][k][j];
       y[j] = f[j](operands);
     }
-    store_columns(out + k * stride, y);
+    store_columns<kOnce>(out + k * stride, y);
   }
 }
 
@@ -124,7 +125,7 @@ map_columns(RunPointers<T, kInputs> p, Columns of, Lines line) {
   share_lines(of, share, line, shared, f);
   for_each_batch<kColumnRows, true>(of, share, p.in,
                                     [&](int64_t at, int64_t stride, const auto& batch) {
-                                      map_batch(f, p.out + at, stride, batch);
+                                      map_batch<false>(f, p.out + at, stride, batch);
                                     });
 }
 
