@@ -29,7 +29,6 @@ inline bool divide_grid(const BatchShape& shape, int64_t pack, int inputs,
   const int64_t of_thread = quotient_up(part, kGridThreads / across);
   const int64_t room = (most_shared(ctx) - kGridBesides) / (kGridThreads * 16 * inputs);
   const int64_t held = of_thread < room ? of_thread : room;
-  if (inputs == 2 && of_thread > 2 * held) return false;  // slower on an H200: 144 us and 136
   const int64_t stage = quotient_up(quotient_up(held, kGridStages), kGridBatch) * kGridBatch;
   *grid = {{i32(rows), i32(shape.channels), i32(across), i32(tiles), i32(chunks), i32(part)},
            i32(held),
