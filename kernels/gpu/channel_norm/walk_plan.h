@@ -132,7 +132,7 @@ inline WalkPlan plan_of(const WalkTask& task, const WalkWay& way, const polyops_
 constexpr int64_t kTeamResident = 2;      // of a multiprocessor: one works where another waits
 constexpr int64_t kMostTeamBlocks = 512;  // of a grid
 constexpr int64_t kTeamTries = 8;         // numbers of turns
-constexpr int64_t kTurnPacks = 2048;      // as dear as a turn's wait of a team
+constexpr int64_t kTurnPacks = 2048;      // as dear as a turn's wait, of a team or a block alone
 constexpr size_t kTeamScratch = kMostTeamBlocks * 2 * sizeof(Said);
 
 // Packs that come and go by way of a multiprocessor. A task that is in no way walked over reads all
@@ -146,7 +146,8 @@ inline int64_t walk_cost(const WalkTask& task, const WalkWay& way, const polyops
   const int64_t room = (most_shared(ctx) - kWalkBesides - task.besides) / (16 * task.inputs);
   const int64_t again = way.teams || walk_fits(task, way.blocks, ctx) ? 0 : part - room;
   const int64_t moved = (task.inputs + 1) * part + task.inputs * again;
-  const int64_t wait = way.teams ? kTurnPacks : 0;
+  const bool waits = way.teams || way.resident == 1;
+  const int64_t wait = waits ? kTurnPacks : 0;
   return quotient_up(task.channels, way.clusters) * (way.resident * moved + wait);
 }
 
@@ -180,7 +181,7 @@ WalkPlan plan_walk(const WalkTask& task, F at_a_time, const polyops_context* ctx
   WalkWay way = way_to_walk(task, at_a_time, ctx);
   const WalkWay teams = way_of_teams(task, ctx);
   // They must be worth their waiting.
-  if (teams.blocks != 0 && walk_cost(task, teams, ctx) * 9 <= walk_cost(task, way, ctx) * 8) {
+  if (teams.blocks != 0 && walk_cost(task, teams, ctx) * 9 < walk_cost(task, way, ctx) * 8) {
     way = teams;
   }
   if (way.blocks == 0) return {};

@@ -98,7 +98,7 @@ inline GradientPlan plan_team_gradient(int64_t rows, int64_t width, int64_t piec
   const int64_t bytes = static_cast<int64_t>(other.held.shared);
   const WalkWay clusters = {blocks, blocks == 0 ? 0 : resident_blocks(rows * blocks, bytes, ctx),
                             other.clusters};
-  if (cost_of_units(task, units, way, ctx) * 9 >
+  if (cost_of_units(task, units, way, ctx) * 9 >=
       cost_of_units(task, other.held.shape, clusters, ctx) * 8) {
     return other;
   }
