@@ -12,7 +12,7 @@ namespace {
 // Groups of a block each, of a cluster, several of those one after the other, and split over
 // several blocks; planes likewise.
 const std::vector<Sizes> kImages = {{4, 4, 300},   {1, 2, 9000}, {1, 2, 20001},
-                                    {5, 2, 12800}, {1, 4500, 8}, {1, 2, 45000}};
+                                    {5, 2, 13000}, {1, 4500, 8}, {1, 2, 45000}};
 
 Calls group_norm() {
   Calls all = {"group_norm", {}};

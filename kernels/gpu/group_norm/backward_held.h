@@ -22,7 +22,6 @@ struct HeldGradient {
   float* sums;     // [grad x_hat / rstd, grad][strips]
   float* weights;  // of the units, in two places in turn
   int32_t first, units, strips;
-  int32_t early;  // strips that are added up while the others arrive, of every team as many
 
   GPU_DEVICE HeldGradient(Words* memory, const HeldUnits& shape, int32_t all, int64_t rank,
                           int blocks) {
@@ -33,21 +32,6 @@ struct HeldGradient {
     src = grad + shape.count * shape.pieces;
     sums = reinterpret_cast<float*>(src + shape.count * shape.pieces);
     weights = sums + 2 * shape.count * shape.strips;
-    const int32_t teams = block_threads() / shape.team;
-    early = kWide == 1 ? 0 : (strips + teams - 1) / teams / 2 * teams;
-  }
-  // Calls f(piece) for those of this thread; the copies that it begins are those of the early
-  // strips, then those of the others.
-  template <int kUnroll, class F>
-  GPU_DEVICE void for_each_piece(const HeldUnits& shape, F f) const {
-    int32_t k = thread_id();
-#pragma unroll 1
-    for (int stage = 0; stage < 2; ++stage) {
-      const int32_t end = (stage == 0 ? early : strips) * shape.strip;
-#pragma unroll kUnroll
-      for (; k < end; k += block_threads()) f(k);
-      close_copies();
-    }
   }
 };
 
@@ -74,15 +58,13 @@ GPU_DEVICE void add_products(const Piece<T, kWide>& grad, const Piece<T, kWide>&
   }
 }
 
-// Every strip of those by a team, whose lanes come along for the shuffles.
+// Every strip by a team, whose lanes come along for the shuffles.
 template <class T, int kWide>
-GPU_DEVICE void sum_strips(const HeldGradient<T, kWide>& held, const HeldUnits& shape, float mean,
-                           int32_t from, int32_t to) {
+GPU_DEVICE void sum_strips(const HeldGradient<T, kWide>& held, const HeldUnits& shape, float mean) {
   const int lane = thread_id() & (shape.team - 1), teams = block_threads() / shape.team;
-#pragma unroll 1
-  for (int32_t first = from; first < to; first += teams) {
+  for (int32_t first = 0; first < held.strips; first += teams) {
     const int32_t strip = first + thread_id() / shape.team;
-    const bool ours = strip < to;
+    const bool ours = strip < held.strips;
     float products[2] = {}, sums[2] = {};
     const int32_t at = strip * shape.strip;
 #pragma unroll 2
@@ -147,12 +129,14 @@ GPU_DEVICE void load_weights(const GroupGradient<T>& call, const HeldGradient<T,
 
 // The first group's pieces.
 template <class T, int kWide>
-GPU_DEVICE void begin_group(const HeldGradient<T, kWide>& held, const HeldUnits& shape,
-                            const T* grad, const T* src) {
-  held.template for_each_piece<4>(shape, [&](int32_t k) {
+GPU_DEVICE void begin_group(const HeldGradient<T, kWide>& held, int32_t pieces, const T* grad,
+                            const T* src) {
+#pragma unroll 4
+  for (int32_t k = thread_id(); k < pieces; k += block_threads()) {
     copy_piece(held.grad + k, grad + k * kWide);
     copy_piece(held.src + k, src + k * kWide);
-  });
+  }
+  close_copies();
 }
 
 // While blocks wait for each other: the first pieces of the group at `next` are on their way to the
@@ -171,10 +155,12 @@ template <class T, int kWide>
 GPU_DEVICE void map_group(const GroupGradient<T>& call, const HeldGradient<T, kWide>& held,
                           const HeldUnits& shape, int64_t at, int64_t next, float rstd,
                           GradientLine line) {
+  const int32_t pieces = held.units * shape.pieces;
   T* const to = call.grad_src + at;
   const T* const grad = next < 0 ? nullptr : call.grad + next;
   const T* const src = next < 0 ? nullptr : call.src + next;
-  held.template for_each_piece<2>(shape, [&](int32_t k) {
+#pragma unroll 2
+  for (int32_t k = thread_id(); k < pieces; k += block_threads()) {
     line.factor = rstd * held.weights[shape.by_pieces.quotient(static_cast<uint32_t>(k))];
     float x[2][kWide], y[kWide];
     held.grad[k].get(x[0]);
@@ -182,10 +168,11 @@ GPU_DEVICE void map_group(const GroupGradient<T>& call, const HeldGradient<T, kW
 #pragma unroll
     for (int j = 0; j < kWide; ++j) y[j] = line(operands(x, j));
     Piece<T, kWide>::store(to + k * kWide, y);
-    if (grad == nullptr) return;
+    if (grad == nullptr) continue;
     copy_piece(held.grad + k, grad + k * kWide);
     copy_piece(held.src + k, src + k * kWide);
-  });
+  }
+  close_copies();
 }
 
 template <class T, int kWide, class By>
@@ -206,22 +193,18 @@ group_gradient_held(GroupGradient<T> call, HeldUnits shape, int32_t rows, By by)
     return (int64_t{of} * all + held.first) * shape.pieces * kWide;
   };
   int64_t at = first_of(row);
-  open_team(team, [&] { begin_group(held, shape, call.grad + at, call.src + at); });
+  open_team(team,
+            [&] { begin_group(held, held.units * shape.pieces, call.grad + at, call.src + at); });
   int turn = 0;
   for (; row < rows; ++turn, row += step) {
     load_weights(call, held, shape, row);
     const float mean = load_value<T>(call.mean, row), rstd = load_value<T>(call.rstd, row);
-    if (held.early > 0) {
-      wait_copies<1>();
-      barrier();  // what others copied is there
-      sum_strips(held, shape, mean, 0, held.early);
-    }
     wait_copies<0>();
-    barrier();
+    barrier();  // what others copied is there
     const int64_t next = row + step < rows ? first_of(row + step) : -1;
     const int32_t pieces = held.units * shape.pieces;
     prefetch_group<T, kWide>(call, pieces < shape.early ? pieces : shape.early, next);
-    sum_strips(held, shape, mean, held.early, held.strips);
+    sum_strips(held, shape, mean);
     barrier();
     float sums[2] = {};
     sum_units(held, shape, rstd, sums);
