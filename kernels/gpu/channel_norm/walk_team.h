@@ -87,10 +87,11 @@ struct WalkTeam<kValues, ByTeam> {
   GPU_DEVICE void opened() const {
     open_blocks(place(number, 0) + rank(), place(number, 1) + rank());
   }
-  // A late team begins when a block of an early one has what it holds of its first channel: from
-  // then on some load and store where others wait for each other.
+  // A block of a late team begins when one of an early team, as a rule that of its multiprocessor,
+  // has what it holds of its first channel: from then on some load and store where others wait for
+  // each other.
   GPU_DEVICE bool is_late() const { return number >= by.early; }
-  GPU_DEVICE void await_early() const { await_block(place(number - by.early, 0)); }
+  GPU_DEVICE void await_early() const { await_block(place(number - by.early, 0) + rank()); }
   GPU_DEVICE Said* place(int team, int of_turn) const {
     return by.said + (team * 2 + of_turn % 2) * by.blocks;
   }
