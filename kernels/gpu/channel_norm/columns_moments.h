@@ -55,8 +55,11 @@ GPU_DEVICE void store_column_moments(const Columns& of, const ColumnShare<kWidth
 #pragma unroll
   for (int j = 0; j < kWidth; ++j) x[j][0] = w.mean[j], x[j][1] = w.square[j], x[j][2] = w.count;
   const auto merge = [](float(&a)[kColumnMoments], const float(&b)[kColumnMoments]) {
-    const Welford both = combined({a[0], a[1], a[2]}, {b[0], b[1], b[2]});
-    a[0] = both.mean + both.low, a[1] = both.square, a[2] = both.count;
+    const float count = a[2] + b[2], d = b[0] - a[0];
+    const float share = count == 0 ? 0.0f : b[2] * reciprocal_fast(count);
+    a[1] += fmaf(d * a[2], d * share, b[1]);
+    a[0] = fmaf(d, share, a[0]);
+    a[2] = count;
   };
   combine_columns<kColumnMoments, kWidth, kAtOnce>(
       of, x, shared, merge, [&](int at, const float(&all)[kColumnMoments]) {
