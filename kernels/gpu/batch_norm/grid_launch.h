@@ -12,6 +12,9 @@ namespace {
 
 constexpr int64_t kLeastGridBytes = 95 << 10;  // of a multiprocessor and a tensor
 constexpr int64_t kGridBesides = 18 << 10;     // bytes of a block's own arrays
+// Of a block: what a multiprocessor has beyond that is its cache, which loads under way pass
+// through; 64 KB are at the same time.
+constexpr int64_t kGridShare = 160 << 10;
 
 // False: not by such a grid. `inputs`: tensors that are read.
 inline bool divide_grid(const BatchShape& shape, int64_t pack, int inputs,
@@ -27,7 +30,8 @@ inline bool divide_grid(const BatchShape& shape, int64_t pack, int inputs,
   const int64_t part = quotient_up(rows, blocks / tiles), chunks = quotient_up(rows, part);
   if (tiles * chunks * 4 < blocks * 3 || chunks > most_chunks(shape, pack, inputs)) return false;
   const int64_t of_thread = quotient_up(part, kGridThreads / across);
-  const int64_t room = (most_shared(ctx) - kGridBesides) / (kGridThreads * 16 * inputs);
+  const int64_t shared = most_shared(ctx) < kGridShare ? most_shared(ctx) : kGridShare;
+  const int64_t room = (shared - kGridBesides) / (kGridThreads * 16 * inputs);
   const int64_t held = of_thread < room ? of_thread : room;
   const int64_t stage = quotient_up(quotient_up(held, kGridStages), kGridBatch) * kGridBatch;
   *grid = {{i32(rows), i32(shape.channels), i32(across), i32(tiles), i32(chunks), i32(part)},
