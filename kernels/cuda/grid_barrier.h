@@ -62,18 +62,30 @@ GPU_DEVICE void hear(const Said* places, int first, int blocks, uint32_t turn,
     for (int j = 0; j < kCount; ++j) all &= said[j].turn == turn;
   } while (!all);
 }
-GPU_DEVICE void open_blocks(Said* even, Said* odd) {
-  if (threadIdx.x == 0) {
-    say(even, {});
-    say(odd, {});
-  }
+GPU_DEVICE void meet_blocks() {}
+
+GPU_DEVICE void open_blocks(uint32_t* count, bool opens) {
+  if (opens && threadIdx.x == 0) *count = 0;
   grid_barrier();
 }
-GPU_DEVICE void meet_blocks() {}
-GPU_DEVICE void await_block(const Said* place) {
+GPU_DEVICE void blocks_barrier(uint32_t* count, int turn, int blocks) {
+  __syncthreads();
   if (threadIdx.x == 0) {
-    while (said_now(place).turn == 0) {
-    }
+    const uint32_t all = static_cast<uint32_t>(turn + 1) * blocks;
+    asm volatile("red.release.gpu.global.add.u32 [%0], 1;" ::"l"(count) : "memory");
+    uint32_t arrived;
+    do {
+      asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(arrived) : "l"(count) : "memory");
+    } while (arrived < all);
+  }
+  __syncthreads();
+}
+GPU_DEVICE void await_blocks(const uint32_t* count) {
+  if (threadIdx.x == 0) {
+    uint32_t arrived;
+    do {
+      asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(arrived) : "l"(count) : "memory");
+    } while (arrived == 0);
   }
   __syncthreads();
 }

@@ -72,17 +72,21 @@
 //   await_mail(box, turn, n)    by all threads: n such values have arrived in this block
 //   grid_barrier()              of all threads of a grid launched as a whole; what they have stored
 //                               is seen. Its header is grid_barrier.h
-//   say(place, said)            by a thread, to other blocks of such a grid, turn after turn from
-//                               1: three values and the turn (Said), in two places in turn.
-//                               Nothing else that the thread has stored is seen. Its header, too
+//   say(place, said)            by a thread, to other blocks of such a grid: three values and a
+//   turn
+//                               (Said). Nothing else that it has stored is seen. Its header, too
 //   hear(places, first, blocks, turn, said)    by a wave: until so many blocks have said that, each
 //                               in its place; said[0] of the first-th, the next one of the block a
 //                               wave's lanes further on
 //   meet_blocks()               by all threads of the grid, equally often, between the two; it
 //                               costs nothing where blocks need not run in turns
-//   open_blocks(even, odd)      before the first turn, by all threads of the grid; the block's own
-//                               two places
-//   await_block(place)          after open_blocks(): until something was said there
+//   blocks_barrier(count, turn, blocks)    the same of so many blocks of such a grid, turn after
+//                               turn from 0, which nobody else counts in *count; all blocks of the
+//                               grid come to such barriers equally often. Its header, too
+//   open_blocks(count, opens)   before the first of those turns, by all threads of the grid;
+//                               `opens`: in one of the blocks that count there
+//   await_blocks(count)         after open_blocks(): until one of others has come to its first
+//                               turn, for the sake of time alone: nothing it has stored is seen
 //   most_cluster(ctx)           blocks that a cluster may have; 1: there are none
 //   clusters_at_a_time(kernel, shape, ctx)    how many of such a launch run at the same time: of a
 //                               device's multiprocessors some are in no cluster

@@ -30,12 +30,17 @@ void hear(const Said* places, int first, int blocks, uint32_t turn, Said (&said)
     if (block < blocks && said[j].turn != turn) throw simt::Error("a block has not said it");
   }
 }
-inline void open_blocks(Said*, Said*) {}
-// Those of all teams together.
 inline void meet_blocks(const std::source_location& where = std::source_location::current()) {
   simt::cluster_barrier(where);
 }
-inline void await_block(const Said*) {}
+
+// Those of all teams together.
+inline void open_blocks(uint32_t*, bool) {}
+inline void blocks_barrier(uint32_t*, int, int,
+                           const std::source_location& where = std::source_location::current()) {
+  simt::cluster_barrier(where);
+}
+inline void await_blocks(const uint32_t*) {}
 
 }  // namespace
 }  // namespace polyops::gpu

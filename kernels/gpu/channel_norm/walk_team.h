@@ -16,14 +16,15 @@ constexpr int kWalkValues = 3;  // that blocks of a cluster send each other of a
 
 struct ByCluster {};
 
-// Of the workspace: what each block has to say, in two places in turn.
+// Of the workspace: what each block has to say, in two places in turn, and a count for each team.
 struct ByTeam {
-  Said* said;      // [teams][2][blocks]
+  float* said;  // [teams][2][blocks][kTeamValues]
+  uint32_t* counts;
   int32_t blocks;  // of a team
   int32_t turns;   // at most
   int32_t early;   // teams that begin at once
 };
-constexpr int kHeard = 4;  // blocks that a lane listens to at the same time
+constexpr int kTeamValues = 4;
 
 // turn: of this channel, from 0.
 template <int kValues, class By>
@@ -75,82 +76,71 @@ template <int kValues>
 struct WalkTeam<kValues, ByTeam> {
   static constexpr bool kHoldsAll = true;
   ByTeam by;
-  float* heard;  // by the block's first wave
   int32_t number;
   int turn = 0;
 
-  GPU_DEVICE WalkTeam(const ByTeam& of, Mailbox*, float* tables)
-      : by(of), heard(tables), number(static_cast<int32_t>(block_id() / of.blocks)) {}
+  GPU_DEVICE WalkTeam(const ByTeam& of, Mailbox*, float*)
+      : by(of), number(static_cast<int32_t>(block_id() / of.blocks)) {}
   GPU_DEVICE int blocks() const { return by.blocks; }
   GPU_DEVICE int rank() const { return static_cast<int>(block_id() - number * by.blocks); }
   GPU_DEVICE void open() const {}
-  GPU_DEVICE void opened() const {
-    open_blocks(place(number, 0) + rank(), place(number, 1) + rank());
-  }
-  // A block of a late team begins when one of an early team, as a rule that of its multiprocessor,
-  // has what it holds of its first channel: from then on some load and store where others wait for
-  // each other.
+  GPU_DEVICE void opened() const { open_blocks(by.counts + number, rank() == 0); }
+  // A late team begins when a block of an early one has what it holds of its first channel: from
+  // then on some load and store where others wait for each other.
   GPU_DEVICE bool is_late() const { return number >= by.early; }
-  GPU_DEVICE void await_early() const { await_block(place(number - by.early, 0) + rank()); }
-  GPU_DEVICE Said* place(int team, int of_turn) const {
-    return by.said + (team * 2 + of_turn % 2) * by.blocks;
+  GPU_DEVICE void await_early() const { await_blocks(by.counts + number - by.early); }
+  // The blocks of a team wait for each other.
+  GPU_DEVICE void meet() { blocks_barrier(by.counts + number, turn++, by.blocks); }
+  GPU_DEVICE float* said(int of_turn, int block) const {
+    return by.said + ((number * 2 + of_turn % 2) * by.blocks + block) * kTeamValues;
   }
-  // In the first wave, f(block, what it has said) for each of the team's. A turn has a barrier()
-  // before it.
-  template <class F>
-  GPU_DEVICE void exchange(float a, float b, float c, F f) {
-    Said* const places = place(number, turn++);
-    const auto now = static_cast<uint32_t>(turn);
-    if (thread_id() == 0) say(places + rank(), {{a, b, c}, now});
-    meet_blocks();
-    if (thread_id() >= wave_size()) return;
-    for (int first = thread_id(); first - thread_id() < by.blocks; first += kHeard * wave_size()) {
-      Said said[kHeard];
-      hear(places, first, by.blocks, now, said);
-#pragma unroll
-      for (int j = 0; j < kHeard; ++j) f(first + j * wave_size(), said[j]);
-    }
+  // A turn has a barrier() before it posts.
+  GPU_DEVICE void tell(const float (&x)[kTeamValues]) {
+    if (thread_id() == 0) store_words(said(turn, rank()), pack<float>(x));
+    meet();
   }
-  // Around the mean of the first block, see merged(); f is called by all lanes.
+  // What a block has said in this turn.
+  GPU_DEVICE void hear(int block, float (&x)[kTeamValues]) const {
+    unpack<float>(load_words(said(turn - 1, block)), x);
+  }
+  GPU_DEVICE float size_of(int block, float count, float last) const {
+    return block == by.blocks - 1 ? last : count;
+  }
+  // Around the mean of all, as many blocks as there may be.
   GPU_DEVICE Welford moments(const Welford& w, float count, float last) {
+    tell({w.mean, w.square, w.low, 0});
+    const int lane = thread_id() % wave_size();
     const float all = fmaf(static_cast<float>(by.blocks - 1), count, last);
-    float center = 0, sums[2] = {};
-    exchange(w.mean, w.square, w.low, [&](int block, const Said& said) {
-      if (block == thread_id()) center = sum_of_lanes(block == 0 ? said.x[0] : 0.0f, wave_size());
-      if (block >= by.blocks) return;
-      const float d = (said.x[0] - center) + said.x[2];
-      const float whole = d * (block == by.blocks - 1 ? last : count);
-      sums[0] += whole;
-      sums[1] += fmaf(whole, d, said.x[1]);
-    });
-    if (thread_id() < wave_size()) {
-      sum_lanes(sums, wave_size());
-      const Welford merged = moved(center, sums[0], sums[1], all);
-      if (thread_id() == 0) {
-        heard[0] = merged.mean;
-        heard[1] = merged.square;
-        heard[2] = merged.low;
-      }
+    const float weight = reciprocal_fast(all);
+    float center = 0, sums[2] = {}, x[kTeamValues];
+    for (int i = lane; i < by.blocks; i += wave_size()) {
+      hear(i, x);
+      center = fmaf(x[0], size_of(i, count, last) * weight, center);
     }
-    barrier();
-    return {heard[0], heard[1], all, heard[2]};
+    center = sum_of_lanes(center, wave_size());
+    for (int i = lane; i < by.blocks; i += wave_size()) {
+      hear(i, x);
+      const float d = (x[0] - center) + x[2], whole = d * size_of(i, count, last);
+      sums[0] += whole;
+      sums[1] += fmaf(whole, d, x[1]);
+    }
+    sum_lanes(sums, wave_size());
+    return moved(center, sums[0], sums[1], all);
   }
   GPU_DEVICE void sum(float (&x)[2]) {
-    float sums[2] = {};
-    exchange(x[0], x[1], 0, [&](int, const Said& said) {
-      sums[0] += said.x[0];
-      sums[1] += said.x[1];
-    });
-    if (thread_id() < wave_size()) {
-      sum_lanes(sums, wave_size());
-      if (thread_id() == 0) heard[0] = sums[0], heard[1] = sums[1];
+    tell({x[0], x[1], 0, 0});
+    x[0] = x[1] = 0;
+    for (int i = thread_id() % wave_size(); i < by.blocks; i += wave_size()) {
+      float of[kTeamValues];
+      hear(i, of);
+      x[0] += of[0];
+      x[1] += of[1];
     }
-    barrier();
-    x[0] = heard[0], x[1] = heard[1];
+    sum_lanes(x, wave_size());
   }
   // Some teams have a channel less than others, and meet as often.
   GPU_DEVICE void close(int turns) {
-    if (turns < by.turns) meet_blocks();
+    if (turns < by.turns) meet();
   }
 };
 
