@@ -42,8 +42,8 @@ int attribute(cudaDeviceAttr what, int device, std::atomic<int> (&known)[kMostDe
 
 // A kernel that asks for shared memory gets up to all that a block may have, once per device:
 // beyond 48 KB, its own arrays counted, no launch gets it unasked. The cache gives way to it, so
-// that as many blocks fit as there is memory for, or to so many bytes of a multiprocessor.
-cudaError_t allow_shared(const void* kernel, size_t of_shared, int device) {
+// that as many blocks fit as there is memory for.
+cudaError_t allow_shared(const void* kernel, int device) {
   static std::mutex mutex;
   static auto* allowed = new std::set<std::pair<const void*, int>>;
   std::lock_guard lock(mutex);
@@ -55,12 +55,8 @@ cudaError_t allow_shared(const void* kernel, size_t of_shared, int device) {
   error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                static_cast<int>(bytes));
   if (error != cudaSuccess) return error;
-  int percent = cudaSharedmemCarveoutMaxShared;
-  if (of_shared != 0) {
-    const auto all = static_cast<size_t>(most_shared(device)) + 1024;  // of which a block has 1 KB
-    percent = of_shared < all ? static_cast<int>((of_shared * 100 + all - 1) / all) : 100;
-  }
-  error = cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, percent);
+  error = cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                               cudaSharedmemCarveoutMaxShared);
   if (error == cudaSuccess) allowed->insert({kernel, device});
   return error;
 }
@@ -148,9 +144,7 @@ int ask_clusters(const void* kernel, gpu::LaunchShape shape, int device) {
   cudaFuncAttributes attributes = {};
   int clusters = 0;
   cudaError_t error = make_current(device);
-  if (error == cudaSuccess && shape.shared_bytes != 0) {
-    error = allow_shared(kernel, shape.of_shared, device);
-  }
+  if (error == cudaSuccess && shape.shared_bytes != 0) error = allow_shared(kernel, device);
   if (error == cudaSuccess && shape.shared_bytes == gpu::kAllShared) {
     error = cudaFuncGetAttributes(&attributes, kernel);
     shape.shared_bytes = most_shared(device) - attributes.sharedSizeBytes;
@@ -183,9 +177,7 @@ int launch(const void* kernel, const gpu::LaunchShape& shape, const polyops_cont
            void** args) {
   cudaError_t error = make_current(ctx->device_index);
   if (error != cudaSuccess) return fail("no such device", error);
-  if (shape.shared_bytes != 0) {
-    error = allow_shared(kernel, shape.of_shared, ctx->device_index);
-  }
+  if (shape.shared_bytes != 0) error = allow_shared(kernel, ctx->device_index);
   if (error != cudaSuccess) return fail("shared memory", error);
   const auto stream = static_cast<cudaStream_t>(ctx->stream);
   const bool early = shape.early && most_cluster(ctx->device_index) > 1;  // both are 9.0's

@@ -14,9 +14,6 @@ struct LaunchShape {
   // All blocks run at the same time; the multiprocessors have room for them.
   bool whole = false;
   bool early = false;  // may begin while the kernel before it runs, see await_earlier()
-  // Bytes of a multiprocessor that are shared memory, the same in all launches of a kernel; 0: as
-  // many as it has. The others are its cache, which loads to registers pass through.
-  size_t of_shared = 0;
 };
 
 inline constexpr int64_t kMostBlocks = 0x7fffffff;

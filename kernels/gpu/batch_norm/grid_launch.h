@@ -51,7 +51,6 @@ bool launch_grid(const RunPointers<T, kInputs>& p, const BatchShape& shape, cons
   LaunchShape launched = {int64_t{grid.of.tiles} * grid.of.chunks, kGridThreads};
   launched.shared_bytes = static_cast<size_t>(grid.held) * kGridThreads * 16 * kInputs;
   launched.whole = true;
-  launched.of_shared = kGridShare + kReserved;
   *status = launch(kernel, launched, ctx, grid, what, p, static_cast<float*>(ctx->scratch));
   return true;
 }
