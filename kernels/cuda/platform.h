@@ -34,6 +34,7 @@ GPU_DEVICE void team_barrier(int team, int threads) {
 }
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
+constexpr bool kHasClusters = true;
 GPU_DEVICE int cluster_blocks() {
   uint32_t n;
   asm("mov.u32 %0, %%cluster_nctarank;" : "=r"(n));
@@ -154,11 +155,12 @@ GPU_DEVICE void await_runs(const Arrival* arrival, int turn) {
 struct Departures {
   uint64_t turn;  // mbarrier
 };
-GPU_DEVICE void open_departures(Departures* departures) {
-  if (threadIdx.x != 0) return;
-  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(address_of(&departures->turn)),
-               "r"(blockDim.x / 32)
-               : "memory");
+GPU_DEVICE void open_departures(Departures* departures, int count) {
+  if (static_cast<int>(threadIdx.x) >= count) return;
+  asm volatile(
+      "mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(address_of(&departures[threadIdx.x].turn)),
+      "r"(blockDim.x / 32)
+      : "memory");
 }
 GPU_DEVICE void depart(Departures* departures) {
   __syncwarp();
@@ -171,6 +173,7 @@ GPU_DEVICE void await_departures(const Departures* departures, int turn) {
 }
 GPU_DEVICE void before_runs() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 #else  // no clusters: never launched as more than one block
+constexpr bool kHasClusters = false;
 GPU_DEVICE int cluster_blocks() { return 1; }
 GPU_DEVICE int cluster_rank() { return 0; }
 GPU_DEVICE void cluster_barrier() { __syncthreads(); }
@@ -187,7 +190,7 @@ GPU_DEVICE void expect_runs(Arrival*, int) {}
 GPU_DEVICE void copy_run_later(Arrival*, void*, const void*, int) {}
 GPU_DEVICE void await_runs(const Arrival*, int) {}
 struct Departures {};
-GPU_DEVICE void open_departures(Departures*) {}
+GPU_DEVICE void open_departures(Departures*, int) {}
 GPU_DEVICE void depart(Departures*) {}
 GPU_DEVICE void await_departures(const Departures*, int) {}
 GPU_DEVICE void before_runs() {}

@@ -62,11 +62,12 @@
 //                               before expect_runs()
 //   Departures                  in shared memory: that all of the block are past something, turn
 //                               after turn
-//   open_departures(d)          as open_arrivals()
+//   open_departures(d, count)   as open_arrivals()
 //   depart(d)                   by all threads, for which nobody waits
 //   await_departures(d, turn)   by whoever wants to know: all have departed in that turn
 //   before_runs()               what this thread wrote to shared memory comes before runs that are
 //                               copied there after the next barrier()
+//   kHasClusters                false where no launch has any: no code for what is of clusters alone
 //   cluster_blocks(), cluster_rank()    how many blocks are this one's cluster, and its place there
 //   cluster_barrier()           of all threads of the cluster
 //   cluster_arrive(), then cluster_wait()    that all threads of the cluster have begun, and opened

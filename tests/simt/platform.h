@@ -48,6 +48,7 @@ inline void team_barrier(int, int,
   simt::barrier(where);
 }
 
+constexpr bool kHasClusters = true;
 inline int cluster_blocks() { return simt::cluster_blocks(); }
 inline int cluster_rank() { return simt::cluster_rank(); }
 inline void cluster_barrier(const std::source_location& where = std::source_location::current()) {
@@ -77,13 +78,11 @@ inline void copy_run_later(Arrival*, void* to, const void* from, int bytes) {
   }
   std::memcpy(std::assume_aligned<16>(to), std::assume_aligned<16>(from), bytes);
 }
-inline void await_runs(const Arrival*, int,
-                       const std::source_location& where = std::source_location::current()) {
-  simt::barrier(where);
-}
+// Other threads need a barrier after the copy, which a device does not.
+inline void await_runs(const Arrival*, int) {}
 // Here it is known by then, as all wait.
 struct Departures {};
-inline void open_departures(Departures*) {}
+inline void open_departures(Departures*, int) {}
 inline void depart(Departures*,
                    const std::source_location& where = std::source_location::current()) {
   simt::barrier(where);

@@ -70,6 +70,7 @@ GPU_DEVICE void store_quarter(const BackwardRow<Norm, T, P>& row, const Gradient
 template <class Norm, class T, class P>
 GPU_KERNEL(kBackwardMost.threads, kBackwardMost.blocks)
 backward_sections(BackwardCall<Norm, T, P> call, int32_t elements) {
+  if constexpr (!kHasClusters) return;
   using OfRing = Ring<T>;
   GPU_SHARED(float, shared, 4 * kMostWaves);
   GPU_SHARED(Mailbox, box, 1);
