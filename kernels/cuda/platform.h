@@ -92,6 +92,8 @@ GPU_DEVICE void mail(Mailbox* box, int turn, float* place, int rank, float x) {
       "r"(address_of(&box->turns[turn % 2])), "r"(rank), "r"(__float_as_uint(x))
       : "memory");
 }
+// What is mailed is in this block's own memory when it is counted there; to acquire it from the
+// whole cluster drops the first-level cache.
 GPU_DEVICE void await_mail(Mailbox* box, int turn, int values) {
   const uint32_t at = address_of(&box->turns[turn % 2]);
   if (threadIdx.x == 0) {
@@ -104,7 +106,7 @@ GPU_DEVICE void await_mail(Mailbox* box, int turn, int values) {
     asm volatile(
         "{\n"
         ".reg .pred arrived;\n"
-        "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 arrived, [%1], %2;\n"
+        "mbarrier.try_wait.parity.shared::cta.b64 arrived, [%1], %2;\n"
         "selp.u32 %0, 1, 0, arrived;\n"
         "}"
         : "=r"(done)
