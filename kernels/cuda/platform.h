@@ -34,6 +34,7 @@ GPU_DEVICE void team_barrier(int team, int threads) {
 }
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
+constexpr bool kHasClusters = true;
 GPU_DEVICE int cluster_blocks() {
   uint32_t n;
   asm("mov.u32 %0, %%cluster_nctarank;" : "=r"(n));
@@ -91,6 +92,8 @@ GPU_DEVICE void mail(Mailbox* box, int turn, float* place, int rank, float x) {
       "r"(address_of(&box->turns[turn % 2])), "r"(rank), "r"(__float_as_uint(x))
       : "memory");
 }
+// What is mailed is in this block's own memory when it is counted there; to acquire it from the
+// whole cluster drops the first-level cache.
 GPU_DEVICE void await_mail(Mailbox* box, int turn, int values) {
   const uint32_t at = address_of(&box->turns[turn % 2]);
   if (threadIdx.x == 0) {
@@ -103,7 +106,7 @@ GPU_DEVICE void await_mail(Mailbox* box, int turn, int values) {
     asm volatile(
         "{\n"
         ".reg .pred arrived;\n"
-        "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 arrived, [%1], %2;\n"
+        "mbarrier.try_wait.parity.shared::cta.b64 arrived, [%1], %2;\n"
         "selp.u32 %0, 1, 0, arrived;\n"
         "}"
         : "=r"(done)
@@ -111,7 +114,68 @@ GPU_DEVICE void await_mail(Mailbox* box, int turn, int values) {
         : "memory");
   } while (done == 0);
 }
+struct Arrival {
+  uint64_t turn;  // mbarrier
+};
+GPU_DEVICE void open_arrivals(Arrival* arrivals, int count) {
+  if (static_cast<int>(threadIdx.x) >= count) return;
+  asm volatile(
+      "mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(address_of(&arrivals[threadIdx.x].turn))
+      : "memory");
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+GPU_DEVICE void expect_runs(Arrival* arrival, int bytes) {
+  asm volatile(
+      "mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(address_of(&arrival->turn)),
+      "r"(bytes)
+      : "memory");
+}
+GPU_DEVICE void copy_run_later(Arrival* arrival, void* to, const void* from, int bytes) {
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::
+          "r"(address_of(to)),
+      "l"(__cvta_generic_to_global(from)), "r"(bytes), "r"(address_of(&arrival->turn))
+      : "memory");
+}
+GPU_DEVICE void await_mbarrier(const uint64_t* barrier, int turn) {
+  uint32_t done;
+  do {
+    asm volatile(
+        "{\n"
+        ".reg .pred complete;\n"
+        "mbarrier.try_wait.parity.shared::cta.b64 complete, [%1], %2;\n"
+        "selp.u32 %0, 1, 0, complete;\n"
+        "}"
+        : "=r"(done)
+        : "r"(address_of(barrier)), "r"(turn & 1)
+        : "memory");
+  } while (done == 0);
+}
+GPU_DEVICE void await_runs(const Arrival* arrival, int turn) {
+  await_mbarrier(&arrival->turn, turn);
+}
+struct Departures {
+  uint64_t turn;  // mbarrier
+};
+GPU_DEVICE void open_departures(Departures* departures, int count) {
+  if (static_cast<int>(threadIdx.x) >= count) return;
+  asm volatile(
+      "mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(address_of(&departures[threadIdx.x].turn)),
+      "r"(blockDim.x / 32)
+      : "memory");
+}
+GPU_DEVICE void depart(Departures* departures) {
+  __syncwarp();
+  if (threadIdx.x % 32 != 0) return;
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(address_of(&departures->turn))
+               : "memory");
+}
+GPU_DEVICE void await_departures(const Departures* departures, int turn) {
+  await_mbarrier(&departures->turn, turn);
+}
+GPU_DEVICE void before_runs() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 #else  // no clusters: never launched as more than one block
+constexpr bool kHasClusters = false;
 GPU_DEVICE int cluster_blocks() { return 1; }
 GPU_DEVICE int cluster_rank() { return 0; }
 GPU_DEVICE void cluster_barrier() { __syncthreads(); }
@@ -122,6 +186,16 @@ struct Mailbox {};
 GPU_DEVICE void open_mailbox(Mailbox*) {}
 GPU_DEVICE void mail(Mailbox*, int, float* place, int, float x) { *place = x; }
 GPU_DEVICE void await_mail(Mailbox*, int, int) { __syncthreads(); }
+struct Arrival {};  // of clusters alone
+GPU_DEVICE void open_arrivals(Arrival*, int) {}
+GPU_DEVICE void expect_runs(Arrival*, int) {}
+GPU_DEVICE void copy_run_later(Arrival*, void*, const void*, int) {}
+GPU_DEVICE void await_runs(const Arrival*, int) {}
+struct Departures {};
+GPU_DEVICE void open_departures(Departures*, int) {}
+GPU_DEVICE void depart(Departures*) {}
+GPU_DEVICE void await_departures(const Departures*, int) {}
+GPU_DEVICE void before_runs() {}
 #endif
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900

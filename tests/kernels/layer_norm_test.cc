@@ -343,6 +343,8 @@ TEST(LayerNormBackward, LongestRowsOfAClusterByTurns) {
     check_backward({"contiguous", {rows, 16400}, 1}, types, true, {true, true, true});
   }
   check_backward({"contiguous", {4, 16400}, 1}, kGpuTypes[0], true, {false, true, true});
+  // A block's section has nothing behind it, where lanes have as many columns each.
+  check_backward({"contiguous", {4, 17408}, 1}, kGpuTypes[0], true, {true, true, true});
 }
 
 // Of which each cluster takes some, cut alike; with and without sums over rows and columns.

@@ -48,6 +48,7 @@ inline void team_barrier(int, int,
   simt::barrier(where);
 }
 
+constexpr bool kHasClusters = true;
 inline int cluster_blocks() { return simt::cluster_blocks(); }
 inline int cluster_rank() { return simt::cluster_rank(); }
 inline void cluster_barrier(const std::source_location& where = std::source_location::current()) {
@@ -68,6 +69,26 @@ inline void await_mail(Mailbox*, int, int,
                        const std::source_location& where = std::source_location::current()) {
   simt::cluster_barrier(where);
 }
+struct Arrival {};
+inline void open_arrivals(Arrival*, int) {}
+inline void expect_runs(Arrival*, int) {}
+inline void copy_run_later(Arrival*, void* to, const void* from, int bytes) {
+  if (bytes <= 0 || bytes % 16 != 0 || !simt::is_shared(to)) {
+    throw simt::Error("a run that cannot be copied");
+  }
+  std::memcpy(std::assume_aligned<16>(to), std::assume_aligned<16>(from), bytes);
+}
+// Other threads need a barrier after the copy, which a device does not.
+inline void await_runs(const Arrival*, int) {}
+// Here it is known by then, as all wait.
+struct Departures {};
+inline void open_departures(Departures*, int) {}
+inline void depart(Departures*,
+                   const std::source_location& where = std::source_location::current()) {
+  simt::barrier(where);
+}
+inline void await_departures(const Departures*, int) {}
+inline void before_runs() {}
 inline void let_later_begin() {}
 inline void await_earlier() {}
 // None on devices of wide waves.

@@ -1,7 +1,7 @@
 // The gradients of layer_norm and rms_norm for rows whose elements lie next to each other. Bound:
 // memory, 3 elements moved per element: a row's packs of grad and src are read once, into shared
 // memory, and used twice, for its two sums and for grad_src. Of rows beyond 16384 elements each
-// block of a cluster has a section; of aligned ones: backward_sections.h.
+// block of a cluster has a section: backward_cluster.h.
 //
 // Blocks stay for many rows. Each lane owns some columns and sums their grad_weight and grad_bias
 // over its rows in registers; the block's sums go to its row of the workspace, which column_sums()
@@ -132,8 +132,8 @@ struct BackwardRow {
   // What follows its first `begin` elements; in[0] and in[1] become where those of grad and src
   // are.
   template <bool kRagged>
-  GPU_DEVICE void find(const BackwardCall<Norm, T, P>& call, int32_t begin, uint32_t row,
-                       const T* (&in)[2]) {
+  GPU_DEVICE void place(const BackwardCall<Norm, T, P>& call, int32_t begin, uint32_t row,
+                        const T* (&in)[2]) {
     if (!kRagged && call.one_step) {
       in[0] = in_row(call.grad + begin, row, call.step[0]);
       in[1] = in_row(call.src + begin, row, call.step[1]);
@@ -147,6 +147,11 @@ struct BackwardRow {
     }
     grad_shift = misplaced(in[0]);
     src_shift = misplaced(in[1]);
+  }
+  template <bool kRagged>
+  GPU_DEVICE void find(const BackwardCall<Norm, T, P>& call, int32_t begin, uint32_t row,
+                       const T* (&in)[2]) {
+    place<kRagged>(call, begin, row, in);
     if constexpr (Norm::kCentered) mean = load_bits<T>(call.mean, row);
     rstd = load_bits<T>(call.rstd, row);
   }
@@ -170,6 +175,9 @@ template <class Norm>
 struct Normal {
   float rstd, scale, shift, rest;
 
+  template <class Head>
+  GPU_DEVICE explicit Normal(const Head& of)
+      : rstd(of.rstd), scale(of.scale), shift(of.shift), rest(of.rest) {}
   template <class T, class P>
   GPU_DEVICE Normal(const BackwardCall<Norm, T, P>& call, const BackwardRow<Norm, T, P>& row)
       : rstd(value_of_bits<T>(call.rstd, row.rstd)), scale(rstd), shift(0), rest(1) {

@@ -3,6 +3,7 @@
 #define POLYOPS_GPU_LAYER_NORM_BACKWARD_LAUNCH_H_
 
 #include "backward_call.h"
+#include "backward_cluster.h"
 #include "backward_long.h"
 #include "backward_sections.h"
 #include "backward_strided.h"
@@ -99,13 +100,14 @@ Walkers plan_walkers(BackwardCall<Norm, T, P>* call, int64_t n, int64_t rows, co
   return best;
 }
 
-template <class Form, class Norm, class T, class P>
+template <bool kRagged, class Norm, class T, class P>
 auto walk_kernel(int threads) {
   constexpr Fitting kMost = kBackwardMost, kFew = Norm::kBackward;
   if constexpr (kFew.threads < kMost.threads) {
-    if (threads > kFew.threads) return backward_rows<Form, Norm, T, P, kMost.threads, kMost.blocks>;
+    if (threads > kFew.threads)
+      return backward_rows<kRagged, Norm, T, P, kMost.threads, kMost.blocks>;
   }
-  return backward_rows<Form, Norm, T, P, kFew.threads, kFew.blocks>;
+  return backward_rows<kRagged, Norm, T, P, kFew.threads, kFew.blocks>;
 }
 
 template <class Norm, class T, class P>
@@ -115,10 +117,10 @@ int launch_walk(BackwardCall<Norm, T, P> call, const Walkers& w,
       plan_turns(call.row_count, w.threads / w.team, call.ragged ? kPack<T> : 1,
                  smaller(multiprocessors(ctx) * w.blocks, kMostWalkers<Norm>), kMostElements);
   call.turns = plan.turns;
-  const auto kernel = is_aligned(call) ? walk_kernel<AlignedRows, Norm, T, P>(w.threads)
-                                       : walk_kernel<RaggedRows, Norm, T, P>(w.threads);
+  const auto kernel = is_aligned(call) ? walk_kernel<false, Norm, T, P>(w.threads)
+                                       : walk_kernel<true, Norm, T, P>(w.threads);
   const int status =
-      launch(kernel, {plan.blocks, w.threads, size_t(w.bytes)}, ctx, call, w.team, w.stages, 0);
+      launch(kernel, {plan.blocks, w.threads, size_t(w.bytes)}, ctx, call, w.team, w.stages);
   return status != POLYOPS_OK ? status : launch_sums(call, a, plan.blocks, ctx);
 }
 
@@ -137,51 +139,74 @@ int launch_long(const BackwardCall<Norm, T, P>& call, const typename Norm::Backw
   return status != POLYOPS_OK ? status : launch_sums(call, a, t.chunks, ctx);
 }
 
-// The same for backward_sections(), which has one stage and a part of the next.
-template <class Norm, class T, class P>
-Walkers plan_sections(BackwardCall<Norm, T, P>* call, int64_t n, const polyops_context* ctx) {
-  Walkers w = {};
-  w.team = walk_team<T>(call->row_count, n / kPack<T>, ctx);
-  w.threads = w.team;
-  w.stages = 1;
-  call->staged = static_cast<int32_t>(n / kPack<T>);
-  w.bytes = call->staged * kPack<T> * int64_t{sizeof(P)} + Ring<T>::kWords * 16 * w.threads;
-  static_assert(Ring<T>::kWords >= kFinishWords<Norm, false>);
-  w.blocks = walkers_of(kBackwardMost, w.threads);
-  while (w.blocks > 0 && shared_each(ctx, w.blocks) - kBackwardBesides<Norm> < w.bytes) --w.blocks;
-  return w;
+// Of so many blocks each, beside what a block has of its own.
+constexpr int64_t kClusterBesides = 2048;
+
+// What fewest blocks have registers and shared memory for; stages = 0: none.
+template <class T, class P>
+ClusterPlan plan_cluster(int64_t n, Sections* sections, const polyops_context* ctx) {
+  for (int blocks = 2; blocks <= most_cluster(ctx); blocks *= 2) {
+    *sections = cut_in_sections(n, blocks, kPack<T>);
+    const int32_t place =
+        static_cast<int32_t>(round_up(sections->elements, kUnit * kHalfWave)) + kPack<T>;
+    const int64_t stages = (most_shared(ctx) - kClusterBesides) / (2 * place * int64_t{sizeof(T)});
+    if (sections->elements > kUnits<P> * kUnitStep || stages < kLeastStages) continue;
+    const int64_t least = (n - 1) % sections->elements + 1;  // of the last block
+    const int64_t waves = round_up(least, kUnit * kHalfWave) / (kUnit * kHalfWave);
+    return {static_cast<int>(smaller(stages, kMostStages)), sections->elements, place,
+            static_cast<int>(smaller(waves, kSectionWaves) - 1) * kHalfWave};
+  }
+  return {};
 }
 
-// As many blocks per row as let two sections be under way in each of two blocks of a
-// multiprocessor, of aligned rows one and a part, or the next best.
-template <class Norm, class T, class P>
-int launch_cluster(BackwardCall<Norm, T, P> call, const typename Norm::BackwardArgs& a,
-                   const polyops_context* ctx) {
-  const BackwardCall<Norm, T, P> given = call;
-  const bool aligned = is_aligned(call);
-  Walkers w = {};
-  Sections sections = {};
-  for (int blocks = 2; blocks <= most_cluster(ctx) && w.stages * w.blocks < (aligned ? 2 : 4);
-       blocks *= 2) {
-    if (call.n > blocks * kWalkElements) continue;
-    sections = cut_in_sections(call.n, blocks, kPack<T>);
-    w = aligned ? plan_sections(&call, sections.elements, ctx)
-                : plan_walkers(&call, sections.elements, 1, kBackwardMost, ctx);
+template <class Norm, class T, class P, class Kernel, class... More>
+int launch_clusters(BackwardCall<Norm, T, P> call, const typename Norm::BackwardArgs& a,
+                    const polyops_context* ctx, Kernel kernel, LaunchShape shape, More... more) {
+  const Plan plan =
+      plan_waves(call.row_count, 1, clusters_at_a_time(kernel, shape, ctx), kMostClusters);
+  call.turns = plan.turns;
+  shape.blocks *= plan.blocks;
+  const int status = launch(kernel, shape, ctx, call, more...);
+  return status != POLYOPS_OK ? status : launch_sums(call, a, plan.blocks, ctx);
+}
+
+// float32 beyond that: of the aligned rows of a cluster a block has room for one section and a part
+// of the next.
+template <class Norm>
+int launch_sections(BackwardCall<Norm, float, float> call, const typename Norm::BackwardArgs& a,
+                    const polyops_context* ctx) {
+  const int blocks = most_cluster(ctx);
+  if (!is_aligned(call) || blocks == 1 || call.n > blocks * kWalkElements) {
+    return launch_long(call, a, ctx);
   }
-  if (w.blocks == 0) return launch_long(given, a, ctx);
-  LaunchShape shape = {sections.blocks, w.threads, size_t(w.bytes), sections.blocks};
-  const auto launch_as = [&](auto kernel, auto... more) {
-    const Plan plan = plan_waves(call.row_count, call.ragged ? kPack<T> : 1,
-                                 clusters_at_a_time(kernel, shape, ctx), kMostClusters);
-    call.turns = plan.turns;
-    shape.blocks *= plan.blocks;
-    const int status = launch(kernel, shape, ctx, call, more..., sections.elements);
-    return status != POLYOPS_OK ? status : launch_sums(call, a, plan.blocks, ctx);
-  };
-  if (aligned) return launch_as(backward_sections<Norm, T, P>);
-  constexpr Fitting kMost = kBackwardMost;
-  return launch_as(backward_rows<RaggedSections, Norm, T, P, kMost.threads, kMost.blocks>, w.team,
-                   w.stages);
+  const Sections sections = cut_in_sections(call.n, blocks, kPack<float>);
+  const int threads = walk_team<float>(call.row_count, sections.elements / kPack<float>, ctx);
+  call.staged = sections.elements / kPack<float>;
+  static_assert(Ring<float>::kWords >= kFinishWords<Norm, false>);
+  const int64_t bytes = 16 * (int64_t{call.staged} + Ring<float>::kWords * threads);
+  if (shared_each(ctx, 1) - kBackwardBesides<Norm> < bytes) return launch_long(call, a, ctx);
+  return launch_clusters(call, a, ctx, backward_sections<Norm, float, float>,
+                         {sections.blocks, threads, size_t(bytes), sections.blocks},
+                         sections.elements);
+}
+
+template <class Norm, class T, class P>
+int launch_cluster(const BackwardCall<Norm, T, P>& call, const typename Norm::BackwardArgs& a,
+                   const polyops_context* ctx) {
+  Sections sections = {};
+  const ClusterPlan plan = plan_cluster<T, P>(call.n, &sections, ctx);
+  if (plan.stages == 0) {
+    if constexpr (sizeof(T) == 4) return launch_sections(call, a, ctx);
+    return launch_long(call, a, ctx);
+  }
+  const LaunchShape shape = {sections.blocks, kSectionThreads,
+                             size_t{2} * plan.stages * plan.place * sizeof(T), sections.blocks};
+  if constexpr (sizeof(T) == 2) {
+    if (is_aligned(call)) {
+      return launch_clusters(call, a, ctx, backward_cluster<true, Norm, T, P>, shape, plan);
+    }
+  }
+  return launch_clusters(call, a, ctx, backward_cluster<false, Norm, T, P>, shape, plan);
 }
 
 template <class Norm>

@@ -44,15 +44,14 @@ GPU_DEVICE void for_each_end_of(const BackwardRow<Norm, T, P>& row, const Slots<
   });
 }
 
-// Adds to the columns; sums: of g = grad weight, where there is a mean, and last of g x_hat.
-template <bool kRagged, class Places, class Norm, class T, class P>
-GPU_DEVICE void sum_row(const BackwardRow<Norm, T, P>& row, const Normal<Norm>& normal,
-                        const Places& slots, int stage, const Weight<T, P>& weights,
-                        const Cut<T>& cut, int lane, int team, ColumnSums<Norm, T>* columns,
-                        float (&sums)[Norm::kSums]) {
-  constexpr int kLast = Norm::kSums - 1;
+// Of a row's elements: of g = grad weight, where there is a mean, and of g x_hat.
+template <class Norm>
+struct RowSums {
   float sum[2] = {}, product[2] = {};
-  const auto add = [&](int j, float grad, float x, float weight, float* of_bias, float* of_weight) {
+
+  // j: of neighbours. Adds to the columns, too.
+  GPU_DEVICE void add(int j, const Normal<Norm>& normal, float grad, float x, float weight,
+                      float* of_bias, float* of_weight) {
     if constexpr (Norm::kCentered) {
       sum[j % 2] = fmaf(grad, weight, sum[j % 2]);
       *of_bias += grad;
@@ -60,24 +59,37 @@ GPU_DEVICE void sum_row(const BackwardRow<Norm, T, P>& row, const Normal<Norm>& 
     const float both = grad * normal.near(x);
     product[j % 2] = fmaf(both, weight, product[j % 2]);
     *of_weight = Norm::kCentered ? fmaf(both, normal.rest, *of_weight) : *of_weight + both;
-  };
+  }
+  GPU_DEVICE void get(const Normal<Norm>& normal, float (&sums)[Norm::kSums]) const {
+    if constexpr (Norm::kCentered) sums[0] = sum[0] + sum[1];
+    sums[Norm::kSums - 1] = (product[0] + product[1]) * normal.rest;
+  }
+};
+
+// Adds to the columns; sums: as RowSums.
+template <bool kRagged, class Places, class Norm, class T, class P>
+GPU_DEVICE void sum_row(const BackwardRow<Norm, T, P>& row, const Normal<Norm>& normal,
+                        const Places& slots, int stage, const Weight<T, P>& weights,
+                        const Cut<T>& cut, int lane, int team, ColumnSums<Norm, T>* columns,
+                        float (&sums)[Norm::kSums]) {
+  constexpr int kLast = Norm::kParameters - 1;
+  RowSums<Norm> all;
   for_each_pack(slots, stage, weights, cut, lane, team,
                 [&](int k, const auto& grad, const auto& x, const auto& weight) {
 #pragma unroll
                   for (int j = 0; j < kPack<T>; ++j) {
-                    add(j, grad[j], x[j], weight[j], &columns->packs[Norm::kParameters - 1][k][j],
-                        &columns->packs[0][k][j]);
+                    all.add(j, normal, grad[j], x[j], weight[j], &columns->packs[kLast][k][j],
+                            &columns->packs[0][k][j]);
                   }
                 });
   if constexpr (kRagged) {
     for_each_end_of(row, slots, stage, weights, cut, lane, team,
                     [&](int e, int, float grad, float x, float weight) {
-                      add(e, grad, x, weight, &columns->ends[Norm::kParameters - 1][e],
-                          &columns->ends[0][e]);
+                      all.add(e, normal, grad, x, weight, &columns->ends[kLast][e],
+                              &columns->ends[0][e]);
                     });
   }
-  if constexpr (Norm::kCentered) sums[0] = sum[0] + sum[1];
-  sums[kLast] = (product[0] + product[1]) * normal.rest;
+  all.get(normal, sums);
 }
 
 // grad_src, rstd (g - mean of g - x_hat mean of g x_hat); rms_norm's without the mean of g. The

@@ -9,42 +9,22 @@ namespace polyops::gpu {
 namespace {
 
 // kRagged: some row begins or ends between 16 aligned bytes, which takes registers and a fifth more
-// instructions. kCluster: each block has a section of its rows.
-struct AlignedRows {
-  static constexpr bool kRagged = false, kCluster = false;
-};
-struct RaggedRows {
-  static constexpr bool kRagged = true, kCluster = false;
-};
-struct RaggedSections {
-  static constexpr bool kRagged = true, kCluster = true;
-};
-
-// stages: rows whose copies are under way or in use at a time, 1 or 2. elements: of the sections of
-// a row, but the last; kCluster alone.
-template <class Form, class Norm, class T, class P, int kThreads, int kBlocks>
+// instructions. stages: rows whose copies are under way or in use at a time, 1 or 2.
+template <bool kRagged, class Norm, class T, class P, int kThreads, int kBlocks>
 GPU_KERNEL(kThreads, kBlocks)
-backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t elements) {
-  constexpr bool kCluster = Form::kCluster, kRagged = Form::kRagged;
+backward_rows(BackwardCall<Norm, T, P> call, int team, int stages) {
   GPU_SHARED(float, shared, 4 * kMostWaves);
-  GPU_SHARED(Mailbox, box, 1);
-  GPU_SHARED(float, tables, (kCluster ? 2 * Norm::kSums * kMostCluster : 1));
   GPU_DYNAMIC_SHARED(Words, memory);
   let_later_begin();
   const int team_id = thread_id() / team, lane = thread_id() % team;
-  const int first = kCluster ? 0 : first_wave(team);
-  Section section = {0, call.n};
-  if constexpr (kCluster) section = section_of_cluster(elements, call.n);
-  const int64_t walker = kCluster ? block_id() / cluster_blocks() : block_id();
-  const BlockTurns turns(call.turns, walker, call.row_count);
+  const int first = first_wave(team);
+  const BlockTurns turns(call.turns, block_id(), call.row_count);
   Turns::Rows now = turns.at(0);
   const uint32_t mine = static_cast<uint32_t>(team_id * call.turns.classes);
   int64_t at[3];
   call.rows.offsets(now.begin < now.end ? now.begin : 0, at);
-  const Cut<T> cut =
-      kRagged ? Cut<T>(call.grad + at[0] + section.begin, section.n) : Cut<T>(section.n / kPack<T>);
-  const Weight<T, P> weights = {
-      {section.of(call.weight)}, memory, call.staged, {section.n, cut.shift, kPack<T>}};
+  const Cut<T> cut = kRagged ? Cut<T>(call.grad + at[0], call.n) : Cut<T>(call.n / kPack<T>);
+  const Weight<T, P> weights = {{call.weight}, memory, call.staged, {call.n, cut.shift, kPack<T>}};
   const Slots<T> slots(memory + weights.words(), kRagged ? call.slots : kBackwardPacks<T>, stages);
   ColumnSums<Norm, T> columns = {};
   BackwardRow<Norm, T, P> row = {};
@@ -52,18 +32,12 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
     weights.stage_later();
     close_copies();
   }
-  row.template open<kRagged>(call, section.begin, now.begin + mine, now.end, cut, lane, team, slots,
-                             0);
+  row.template open<kRagged>(call, 0, now.begin + mine, now.end, cut, lane, team, slots, 0);
   if constexpr (!kRagged) weights.stage_later();
   close_copies();
   if constexpr (kRagged) {
     wait_copies<1>();
     barrier();
-  }
-  ClusterTable<Norm::kSums> table = {box, tables};
-  if constexpr (kCluster) {
-    open_mailbox(box);
-    cluster_barrier();  // all have begun
   }
   for (int turn = 0; now.begin < now.end; ++turn) {
     const bool ours = now.begin + mine < now.end;
@@ -71,8 +45,8 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
     now = turns.at(turn + 1);
     BackwardRow<Norm, T, P> next = row;
     if (stages == 2) {
-      next.template open<kRagged>(call, section.begin, now.begin + mine, now.end, cut, lane, team,
-                                  slots, 1 - stage);
+      next.template open<kRagged>(call, 0, now.begin + mine, now.end, cut, lane, team, slots,
+                                  1 - stage);
       close_copies();
       wait_copies<1>();
     } else {
@@ -85,25 +59,21 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages, int32_t eleme
       sum_row<kRagged>(row, normal, slots, stage, weights, cut, lane, team, &columns, sums);
     }
     if (call.grad_src != nullptr) {
-      sum_team_of(sums, team, first, shared + turn % 2 * 2 * kMostWaves, [&] {
-        if constexpr (kCluster) return barrier();  // of one team: no more than one of them is taken
-        team_barrier(team_id, team);
-      });
-      if constexpr (kCluster) sum_cluster(sums, &table);
+      sum_team_of(sums, team, first, shared + turn % 2 * 2 * kMostWaves,
+                  [&] { team_barrier(team_id, team); });
       if (ours) {
         store_row<kRagged>(row, Gradient<Norm>(normal, sums, call.inv_n), slots, stage, weights,
                            cut, lane, team);
       }
     }
     if (stages == 1) {
-      next.template open<kRagged>(call, section.begin, now.begin + mine, now.end, cut, lane, team,
-                                  slots, 0);
+      next.template open<kRagged>(call, 0, now.begin + mine, now.end, cut, lane, team, slots, 0);
       close_copies();
     }
     row = next;
   }
-  finish_columns<kRagged>(call, columns, cut, lane, team, walker, section.begin, memory,
-                          weights.words(), slots.words(stages));
+  finish_columns<kRagged>(call, columns, cut, lane, team, block_id(), 0, memory, weights.words(),
+                          slots.words(stages));
 }
 
 }  // namespace

@@ -73,7 +73,7 @@ column_sums(const float* sums, int64_t stride, int32_t blocks, int32_t tiles, in
 constexpr int kWideSumThreads = 128;
 constexpr int kWideSumBlocks = 4;   // registers for all loads of a thread at once
 constexpr int kWideSumColumns = 4;  // 16 bytes of a thread
-constexpr int kWideSumRows = 12;    // of a thread at a time
+constexpr int kWideSumRows = 16;    // of a thread at a time
 
 template <class T>
 GPU_DEVICE void store_sums(const Values& out, int64_t at, int32_t n,
