@@ -55,7 +55,7 @@ inline std::vector<Case> all_cases() {
       {"contiguous", {2, 3, 4, 5}, 4},
       {"contiguous", {2, 1, 3, 2, 1, 2, 3, 5}, 3},
       {"contiguous", {1030, 3}, 1},                    // few columns
-      {"contiguous", {200, 700}, 1, {}, {}, 1},        // several threads
+      {"contiguous", {200, 701}, 1, {}, {}, 1},        // several threads; of GPUs, copies
       {"contiguous", {100, 1024}, 1},                  // all that part of a wave takes
       {"contiguous", {1, 70001}, 1},                   // one long row
       {"contiguous", {3, 4, 33}, 1, {33, 99, 1}, {}},  // rows in another order

@@ -45,19 +45,8 @@ constexpr int64_t kCachedBytes = int64_t{72} << 20;
 
 template <int kPacks, class Norm, class T, class P>
 int launch_rows(const ForwardCall<Norm, T, P>& call, const polyops_context* ctx) {
-  const int64_t packs = call.n / kPack<T>;
-  Teams teams = {row_team(call.row_count, packs, kPacks, kRowThreads, ctx), 31, 1, 0, false};
-  teams.rounds = static_cast<int32_t>(packs / teams.lanes);
-  teams.few = call.row_count * int64_t{teams.lanes} < kFillThreads * multiprocessors(ctx);
-  int threads = teams.lanes;
-  if (teams.lanes <= kHalfWave) {
-    threads = threads_of(call.row_count, teams.lanes, kTeamThreads);
-    teams.in_block = threads / teams.lanes;
-    teams.lanes_log2 = 0;
-    while (1 << teams.lanes_log2 < teams.lanes) ++teams.lanes_log2;
-  }
-  const int64_t blocks = (call.row_count - int64_t{1}) / teams.in_block + 1;
-  const LaunchShape shape = {blocks, threads};
+  const auto [teams, shape] =
+      teams_of_block(call.row_count, call.n / kPack<T>, kPacks, kRowThreads, ctx);
   if constexpr (Norm::kCentered) {
     if (2 * static_cast<int64_t>(sizeof(T)) * call.row_count * call.n <= kCachedBytes) {
       return launch(forward_rows<kPacks, true, Norm, T, P>, shape, ctx, call, teams);
@@ -106,8 +95,21 @@ int forward_contiguous(const void* p, const polyops_context* ctx) {
       return fits(kRowPacks, kRowThreads) ? launch_rows<kRowPacks>(call, ctx)
                                           : launch_sections(call, ctx);
     }
-    return fits(kRowPacks, kRaggedRow) ? launch_ragged(call, ctx) : launch_cluster(call, ctx);
+    return fits(kRowPacks, kRaggedRow) ? launch_ragged(call, a, shape, ctx)
+                                       : launch_cluster(call, ctx);
   });
+}
+
+template <class Norm>
+size_t forward_scratch(const void* p, int32_t) {
+  const auto& a = *static_cast<const typename Norm::Args*>(p);
+  size_t bytes = 0;
+  with_types<Norm>(a.src.dtype, any_parameter<Norm>(a), [&]<class T, class P>() {
+    const int32_t stride = cut_stride<Norm, T>(a, shape_of(a.src, a.normalized_rank));
+    bytes = CutParameters<T, P, Norm::kParameters>::kCopies * sizeof(P) * stride;
+    return POLYOPS_OK;
+  });
+  return bytes;
 }
 
 template <int kEach, class T>
