@@ -145,11 +145,29 @@ int launch_tiles(const ForwardCall<Norm, T, P>& call, const Walk<2>& elements,
                  const polyops_context* ctx) {
   const Walk<2>& rows = call.rows;
   const int64_t of_run = tiles_of<kEach, T>(rows);
-  const Tiles tiles = {static_cast<int32_t>(rows.sizes[0]), static_cast<int32_t>(of_run),
-                       elements.strides[0][0], rows.strides[1][0]};
+  const auto aligned = [](const void* p, int64_t to) {
+    return reinterpret_cast<uintptr_t>(p) % static_cast<uintptr_t>(to) == 0;
+  };
+  constexpr int64_t kIn = kWideWords * kEach, kOut = kWideWords;
+  bool wide_in =
+      aligned(call.src, 16) && rows.sizes[0] % kIn == 0 && elements.strides[0][0] % kIn == 0;
+  bool wide_out = aligned(call.dst, kOut * sizeof(T)) && aligned(call.weight, kOut * sizeof(P)) &&
+                  aligned(call.bias, kOut * sizeof(P)) && call.n % kOut == 0;
+  for (int d = 0; d < rows.rank; ++d) {
+    wide_in = wide_in && (d == 0 || rows.strides[0][d] % kIn == 0);
+    wide_out = wide_out && rows.strides[1][d] % kOut == 0;
+  }
+  const Tiles tiles = {static_cast<int32_t>(rows.sizes[0]),
+                       static_cast<int32_t>(of_run),
+                       elements.strides[0][0],
+                       rows.strides[1][0],
+                       wide_in,
+                       wide_out};
+  const int64_t bytes = tile_bytes<kEach, T>(call.n);
+  const bool few = bytes * kAcrossManyBlocks <= most_shared(ctx);
   return launch(forward_tiles<Norm, T, P, kEach>,
-                {of_run * (call.row_count / rows.sizes[0]), kAcrossThreads,
-                 static_cast<size_t>(tile_bytes<kEach, T>(call.n))},
+                {of_run * (call.row_count / rows.sizes[0]),
+                 few ? kAcrossFewThreads : kAcrossThreads, static_cast<size_t>(bytes)},
                 ctx, call, tiles);
 }
 
