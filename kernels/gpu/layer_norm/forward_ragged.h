@@ -117,9 +117,12 @@ forward_ragged(ForwardCall<Norm, T, P> call, Teams teams,
                     teams.rounds);
   Part<T, kRowPacks> x;
   load_packs<false>(of, src, &x);
-  load_ends(of.cut, src, of.lane, of.team, 0.0f, x.ends);
+  T ends[kMostEnds<T>] = {};  // as they are in memory: to widen them is to wait for them
+  for_each_end<kMostEnds<T>>(of.cut, of.lane, of.team, [&](int e, int at) { ends[e] = src[at]; });
   const ParametersOf<Norm, T, P> parameters = parameters_of(call, {0, call.n}, src, nullptr);
   if (teams.few) prefetch_parameters(parameters, of);
+#pragma unroll
+  for (int e = 0; e < kMostEnds<T>; ++e) x.ends[e] = widen(ends[e]);
   const Moments m = row_moments<Norm>(&x, of, true, shared, call.inv_n, call.eps,
                                       [&](float pivot, float(&sums)[2], float* room) {
                                         return combine<Norm>(pivot, sums, of, room, call.inv_n);
