@@ -80,6 +80,9 @@ inline std::vector<Case> all_cases() {
       {"contiguous", {2, 33001}, 1, {}, {33004, 1}},  // the same beyond what a block takes
   };
   cases.insert(cases.end(), of_gpus.begin(), of_gpus.end());
+  if (!on_device()) return cases;
+  cases.push_back({"contiguous", {600, 1025}, 1});  // odd, worth copies of the parameters
+  cases.push_back({"strided", {2, 3136, 96}, 1, {301056, 1, 3136}, {}});  // tiles by turns
   return cases;
 }
 
