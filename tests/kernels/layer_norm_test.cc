@@ -388,7 +388,8 @@ TEST(LayerNormBackward, AnySubsetOfTheGradients) {
   for (const Case& c :
        {Case{"contiguous", {37, 65}, 1}, Case{"strided", {9, 65}, 1, {1, 9}, {}},
         Case{"strided", {40, 33}, 1, {}, {1, 40}, 1}, Case{"contiguous", {200, 700}, 1},
-        Case{"strided", {200, 333}, 1, {1, 200}, {1, 201}}}) {  // copied
+        Case{"strided", {200, 333}, 1, {1, 200}, {1, 201}},     // copied
+        Case{"strided", {2, 72, 40}, 1, {2880, 1, 72}, {}}}) {  // by tiles
     for (int which = 1; which < 8; ++which) {
       for (Types types : types_of_turn(which)) {
         const Wanted wanted = {(which & 1) != 0, (which & 2) != 0, (which & 4) != 0};

@@ -55,7 +55,7 @@ inline std::vector<Case> all_cases() {
       {"contiguous", {2, 3, 4, 5}, 4},
       {"contiguous", {2, 1, 3, 2, 1, 2, 3, 5}, 3},
       {"contiguous", {1030, 3}, 1},                    // few columns
-      {"contiguous", {200, 700}, 1, {}, {}, 1},        // several threads
+      {"contiguous", {200, 701}, 1, {}, {}, 1},        // several threads; of GPUs, copies
       {"contiguous", {100, 1024}, 1},                  // all that part of a wave takes
       {"contiguous", {1, 70001}, 1},                   // one long row
       {"contiguous", {3, 4, 33}, 1, {33, 99, 1}, {}},  // rows in another order
@@ -66,7 +66,7 @@ inline std::vector<Case> all_cases() {
       {"strided", {2, 49, 37}, 1, {1813, 1, 49}, {2000, 40, 1}, 1},  // the same, odd
       {"strided", {2, 3, 4, 5}, 3, {60, 1, 15, 3}, {60, 1, 15, 3}},  // NHWC over CHW
       {"strided", {5, 33}, 1, {1, 0}, {}},                           // expanded along the row
-      {"strided", {200, 700}, 1, {1, 200}, {}},                      // several threads
+      {"strided", {200, 704}, 1, {1, 200}, {}},                      // several threads
   };
   cases.insert(cases.end(), others.begin(), others.end());
   if (!is_gpu()) return cases;
@@ -80,6 +80,9 @@ inline std::vector<Case> all_cases() {
       {"contiguous", {2, 33001}, 1, {}, {33004, 1}},  // the same beyond what a block takes
   };
   cases.insert(cases.end(), of_gpus.begin(), of_gpus.end());
+  if (!on_device()) return cases;
+  cases.push_back({"contiguous", {600, 1025}, 1});  // odd, worth copies of the parameters
+  cases.push_back({"strided", {2, 3136, 96}, 1, {301056, 1, 3136}, {}});  // tiles by turns
   return cases;
 }
 

@@ -299,7 +299,8 @@ TEST(RmsNormBackward, AnySubsetOfTheGradients) {
   for (const Case& c :
        {Case{"contiguous", {37, 65}, 1}, Case{"strided", {9, 65}, 1, {1, 9}, {}},
         Case{"strided", {40, 33}, 1, {}, {1, 40}, 1}, Case{"contiguous", {200, 700}, 1},
-        Case{"strided", {200, 333}, 1, {1, 200}, {1, 201}}}) {  // copied
+        Case{"strided", {200, 333}, 1, {1, 200}, {1, 201}},     // copied
+        Case{"strided", {2, 72, 40}, 1, {2880, 1, 72}, {}}}) {  // by tiles
     for (const Wanted wanted : {Wanted{true, false}, Wanted{false, true}}) {
       check_backward(c, types_of_turn(turn), turn % 3 != 0, wanted);
       ++turn;

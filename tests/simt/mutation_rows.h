@@ -102,16 +102,21 @@ std::vector<Sizes> gradient_rows() {
   return all;
 }
 
-// The last of 16 bits, whose sums of columns take the weight's place, too.
+// One of 16 bits, whose sums of columns take the weight's place, too; one whose src is transposed.
 Calls layer_norm_backward() {
   Calls all = {"layer_norm_backward", {}};
-  std::vector<std::pair<Sizes, int32_t>> rows;
-  for (const Sizes& sizes : gradient_rows()) rows.push_back({sizes, POLYOPS_FLOAT32});
-  rows.push_back({{2, 16384}, POLYOPS_BFLOAT16});
-  for (const auto& [sizes, dtype] : rows) {
-    all.calls.push_back([sizes, dtype](const polyops_kernel& kernel) {
+  struct Rows {
+    Sizes sizes, strides;
+    int32_t dtype = POLYOPS_FLOAT32;
+  };
+  std::vector<Rows> rows;
+  for (const Sizes& sizes : gradient_rows()) rows.push_back({sizes, {}});
+  rows.push_back({{2, 16384}, {}, POLYOPS_BFLOAT16});
+  rows.push_back({{448, 32}, {1, 448}});
+  for (const auto& [sizes, strides, dtype] : rows) {
+    all.calls.push_back([sizes, strides, dtype](const polyops_kernel& kernel) {
       const Sizes of_rows = {sizes[0], 1}, of_columns = {sizes[1]};
-      const Buffer grad = random(sizes, 1, {}, dtype), src = random(sizes, 2, {}, dtype);
+      const Buffer grad = random(sizes, 1, {}, dtype), src = random(sizes, 2, strides, dtype);
       const Buffer weight = random(of_columns, 3, {}, dtype);
       const Buffer mean = random(of_rows, 4), rstd = random(of_rows, 5);
       const Buffer grad_src(dtype, sizes);

@@ -1,12 +1,12 @@
-// The gradients for rows whose elements do not lie next to each other: those tensors are copied
-// into the workspace first, turned over by tiles, or from there to grad_src, and the kernels for
-// contiguous rows do the rest. Bound: memory, 3 elements moved per element and 2 for each tensor
-// that is copied: on an H200 layer_norm of 32x3136x96 in bfloat16, src transposed, takes 35 us,
-// where it took 320 element by element. Few elements are not worth another launch.
+// The gradients for rows whose elements do not lie next to each other, where backward_tiles.h does
+// not take them: those tensors are copied into the workspace first, turned over by tiles, or from
+// there to grad_src, and the kernels for contiguous rows do the rest. Bound: memory, 3 elements
+// moved per element and 2 for each tensor that is copied. Few elements are not worth another
+// launch.
 #ifndef POLYOPS_GPU_LAYER_NORM_BACKWARD_COPIED_H_
 #define POLYOPS_GPU_LAYER_NORM_BACKWARD_COPIED_H_
 
-#include "backward_launch.h"
+#include "backward_launch_tiles.h"
 #include "copy/launch.h"
 
 namespace polyops::gpu {
@@ -64,13 +64,18 @@ struct CopiedRows {
 template <class Norm>
 size_t backward_copied_scratch(const void* p, int32_t threads) {
   const CopiedRows<Norm> rows(*static_cast<const typename Norm::BackwardArgs*>(p), nullptr);
-  return rows.takes ? rows.bytes : backward_strided_scratch<Norm>(p, threads);
+  const size_t bytes = rows.takes ? rows.bytes : backward_strided_scratch<Norm>(p, threads);
+  const size_t tiled =
+      backward_tiles_scratch<Norm>(*static_cast<const typename Norm::BackwardArgs*>(p));
+  return bytes > tiled ? bytes : tiled;
 }
 
 template <class Norm>
 int backward_copied(const void* p, const polyops_context* ctx) {
-  const CopiedRows<Norm> rows(*static_cast<const typename Norm::BackwardArgs*>(p),
-                              static_cast<char*>(ctx->scratch));
+  const auto& a = *static_cast<const typename Norm::BackwardArgs*>(p);
+  const int tiled = launch_backward_tiles<Norm>(a, ctx);
+  if (tiled != POLYOPS_DECLINED) return tiled;
+  const CopiedRows<Norm> rows(a, static_cast<char*>(ctx->scratch));
   if (!rows.takes) return backward_anywhere<Norm>(p, ctx);
   int status = POLYOPS_OK;
   const auto copy = [&](const polyops_copy_args& args) {

@@ -66,7 +66,7 @@ const char* backward_contiguous_supports(const void* p) {
 
 // The kernels of a norm and its gradient, in the order in which they are tried.
 #define POLYOPS_GPU_NORM(op, Norm)                                                            \
-  POLYOPS_GPU_KERNEL(op, op "_contiguous", contiguous_supports<Norm>, nullptr,                \
+  POLYOPS_GPU_KERNEL(op, op "_contiguous", contiguous_supports<Norm>, forward_scratch<Norm>,  \
                      forward_contiguous<Norm>),                                               \
       POLYOPS_GPU_KERNEL(op, op "_strided", supports<Norm>, nullptr, forward_anywhere<Norm>), \
       POLYOPS_GPU_KERNEL(op "_backward", op "_backward_contiguous",                           \

@@ -9,10 +9,10 @@
 //                              layer_norm, whose parameters would stay in shared memory: 1 to 11 %
 //                              slower on an H200 than forward_sections.h.)
 //
-// Blocks of the second kind and the last stay for some rows, whose parameters are then in shared
-// memory once: beside 2.1 TB/s of rows an H200 reads no more than twice that from the second-level
-// cache. Where rows are cut differently, a block takes those that are cut alike, every eighth of 16
-// bits. Rows whose elements lie apart: forward_tiles.h, where neighbours are of different rows, and
+// Blocks of the last kind stay for some rows, whose parameters are then in shared memory once:
+// beside 2.1 TB/s of rows an H200 reads no more than twice that from the second-level cache. Where
+// rows are cut differently, a block takes those that are cut alike, every eighth of 16 bits. Rows
+// whose elements lie apart: forward_tiles.h, where neighbours are of different rows, and
 // forward_strided.h.
 #ifndef POLYOPS_GPU_LAYER_NORM_FORWARD_H_
 #define POLYOPS_GPU_LAYER_NORM_FORWARD_H_

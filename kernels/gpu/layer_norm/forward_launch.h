@@ -45,19 +45,8 @@ constexpr int64_t kCachedBytes = int64_t{72} << 20;
 
 template <int kPacks, class Norm, class T, class P>
 int launch_rows(const ForwardCall<Norm, T, P>& call, const polyops_context* ctx) {
-  const int64_t packs = call.n / kPack<T>;
-  Teams teams = {row_team(call.row_count, packs, kPacks, kRowThreads, ctx), 31, 1, 0, false};
-  teams.rounds = static_cast<int32_t>(packs / teams.lanes);
-  teams.few = call.row_count * int64_t{teams.lanes} < kFillThreads * multiprocessors(ctx);
-  int threads = teams.lanes;
-  if (teams.lanes <= kHalfWave) {
-    threads = threads_of(call.row_count, teams.lanes, kTeamThreads);
-    teams.in_block = threads / teams.lanes;
-    teams.lanes_log2 = 0;
-    while (1 << teams.lanes_log2 < teams.lanes) ++teams.lanes_log2;
-  }
-  const int64_t blocks = (call.row_count - int64_t{1}) / teams.in_block + 1;
-  const LaunchShape shape = {blocks, threads};
+  const auto [teams, shape] =
+      teams_of_block(call.row_count, call.n / kPack<T>, kPacks, kRowThreads, ctx);
   if constexpr (Norm::kCentered) {
     if (2 * static_cast<int64_t>(sizeof(T)) * call.row_count * call.n <= kCachedBytes) {
       return launch(forward_rows<kPacks, true, Norm, T, P>, shape, ctx, call, teams);
@@ -106,8 +95,21 @@ int forward_contiguous(const void* p, const polyops_context* ctx) {
       return fits(kRowPacks, kRowThreads) ? launch_rows<kRowPacks>(call, ctx)
                                           : launch_sections(call, ctx);
     }
-    return fits(kRowPacks, kRaggedRow) ? launch_ragged(call, ctx) : launch_cluster(call, ctx);
+    return fits(kRowPacks, kRaggedRow) ? launch_ragged(call, a, shape, ctx)
+                                       : launch_cluster(call, ctx);
   });
+}
+
+template <class Norm>
+size_t forward_scratch(const void* p, int32_t) {
+  const auto& a = *static_cast<const typename Norm::Args*>(p);
+  size_t bytes = 0;
+  with_types<Norm>(a.src.dtype, any_parameter<Norm>(a), [&]<class T, class P>() {
+    const int32_t stride = cut_stride<Norm, T>(a, shape_of(a.src, a.normalized_rank));
+    bytes = CutParameters<T, P, Norm::kParameters>::kCopies * sizeof(P) * stride;
+    return POLYOPS_OK;
+  });
+  return bytes;
 }
 
 template <int kEach, class T>
@@ -143,11 +145,29 @@ int launch_tiles(const ForwardCall<Norm, T, P>& call, const Walk<2>& elements,
                  const polyops_context* ctx) {
   const Walk<2>& rows = call.rows;
   const int64_t of_run = tiles_of<kEach, T>(rows);
-  const Tiles tiles = {static_cast<int32_t>(rows.sizes[0]), static_cast<int32_t>(of_run),
-                       elements.strides[0][0], rows.strides[1][0]};
+  const auto aligned = [](const void* p, int64_t to) {
+    return reinterpret_cast<uintptr_t>(p) % static_cast<uintptr_t>(to) == 0;
+  };
+  constexpr int64_t kIn = kWideWords * kEach, kOut = kWideWords;
+  bool wide_in =
+      aligned(call.src, 16) && rows.sizes[0] % kIn == 0 && elements.strides[0][0] % kIn == 0;
+  bool wide_out = aligned(call.dst, kOut * sizeof(T)) && aligned(call.weight, kOut * sizeof(P)) &&
+                  aligned(call.bias, kOut * sizeof(P)) && call.n % kOut == 0;
+  for (int d = 0; d < rows.rank; ++d) {
+    wide_in = wide_in && (d == 0 || rows.strides[0][d] % kIn == 0);
+    wide_out = wide_out && rows.strides[1][d] % kOut == 0;
+  }
+  const Tiles tiles = {static_cast<int32_t>(rows.sizes[0]),
+                       static_cast<int32_t>(of_run),
+                       elements.strides[0][0],
+                       rows.strides[1][0],
+                       wide_in,
+                       wide_out};
+  const int64_t bytes = tile_bytes<kEach, T>(call.n);
+  const bool few = bytes * kAcrossManyBlocks <= most_shared(ctx);
   return launch(forward_tiles<Norm, T, P, kEach>,
-                {of_run * (call.row_count / rows.sizes[0]), kAcrossThreads,
-                 static_cast<size_t>(tile_bytes<kEach, T>(call.n))},
+                {of_run * (call.row_count / rows.sizes[0]),
+                 few ? kAcrossFewThreads : kAcrossThreads, static_cast<size_t>(bytes)},
                 ctx, call, tiles);
 }
 

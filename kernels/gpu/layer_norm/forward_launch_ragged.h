@@ -61,24 +61,58 @@ inline int row_team(int64_t rows, int64_t packs, int most_packs, int most,
   return team;
 }
 
-// Blocks that all run at a time, with their rows. Of rows whose parameters are not all in shared
-// memory, each pack takes them from where they are.
+// Teams of a block for rows of so many packs, and its threads.
+struct TeamsOfBlock {
+  Teams teams;
+  LaunchShape shape;
+};
+inline TeamsOfBlock teams_of_block(int64_t rows, int64_t packs, int most_packs, int most,
+                                   const polyops_context* ctx) {
+  Teams teams = {row_team(rows, packs, most_packs, most, ctx), 31, 1, 0, false};
+  teams.rounds = static_cast<int32_t>(packs / teams.lanes);
+  teams.few = rows * int64_t{teams.lanes} < kFillThreads * multiprocessors(ctx);
+  int threads = teams.lanes;
+  if (teams.lanes <= kHalfWave) {
+    threads = threads_of(rows, teams.lanes, kTeamThreads);
+    teams.in_block = threads / teams.lanes;
+    teams.lanes_log2 = 0;
+    while (1 << teams.lanes_log2 < teams.lanes) ++teams.lanes_log2;
+  }
+  return {teams, {(rows - 1) / teams.in_block + 1, threads}};
+}
+
+// Elements of a call that is worth the copies of its parameters, which are another launch: in all,
+// as the workspace sees it, and for each multiprocessor.
+constexpr int64_t kLeastCut = 1 << 17, kCutForEach = 1 << 12;
+
+// Of a parameter's copy, if there are any, and 0 if not: whatever the memory is.
+template <class Norm, class T>
+int32_t cut_stride(const typename Norm::Args& a, const Shape& shape) {
+  const Walk<1> rows = make_walk<1>({&a.src}, Order::kDimensions, 0, shape.first_normalized);
+  if (shape.rows * shape.n < kLeastCut || shape.n / kPack<T> > kRowPacks * kRaggedRow) return 0;
+  if (shape.n % kPack<T> == 0 && rows_aligned(rows, 0, nullptr, kPack<T>)) return 0;
+  return static_cast<int32_t>((shape.n + kPack<T> - 1) / kPack<T> * kPack<T>);
+}
+
 template <class Norm, class T, class P>
-int launch_ragged(ForwardCall<Norm, T, P> call, const polyops_context* ctx) {
-  const int64_t packs = call.n / kPack<T>;
-  const int team = row_team(call.row_count, packs, kRowPacks, kRaggedRow, ctx);
-  const int threads = team <= kHalfWave ? threads_of(call.row_count, team, kRaggedTeams) : team;
-  const int64_t slots = int64_t{16} * kRowPacks * threads;
-  const int64_t all = slots + stage_parameters(&call, call.n, most_shared(ctx));
-  int blocks = kRaggedFitting.threads * kRaggedFitting.blocks / threads;
-  while (blocks * threads > kRaggedRow && shared_of_block(ctx, blocks) < all) --blocks;
-  const int64_t bytes =
-      slots + stage_parameters(&call, call.n, shared_of_block(ctx, blocks) - slots);
-  const Plan plan = plan_turns(call.row_count, threads / team, call.ragged ? kPack<T> : 1,
-                               int64_t{multiprocessors(ctx)} * blocks, kMostTurns);
-  call.turns = plan.turns;
-  return launch(forward_ragged<Norm, T, P>, {plan.blocks, threads, static_cast<size_t>(bytes)}, ctx,
-                call, team, static_cast<int>(packs / team));
+int launch_ragged(const ForwardCall<Norm, T, P>& call, const typename Norm::Args& a,
+                  const Shape& shape, const polyops_context* ctx) {
+  using Cuts = CutParameters<T, P, Norm::kParameters>;
+  Cuts cuts = {nullptr, 0};
+  const bool large = shape.rows * shape.n >= kCutForEach * multiprocessors(ctx);
+  if (large) cuts.stride = cut_stride<Norm, T>(a, shape);
+  if (cuts.stride > 0) {
+    cuts.copies = static_cast<P*>(ctx->scratch);
+    const int64_t threads = int64_t{Cuts::kCopies} * cuts.stride / kPack<P>;
+    const int status = launch(cut_parameters<T, P, Norm::kParameters>,
+                              {(threads - 1) / kCutThreads + 1, kCutThreads}, ctx, call.weight,
+                              call.bias, call.n, cuts);
+    if (status != POLYOPS_OK) return status;
+  }
+  auto [teams, blocks] =
+      teams_of_block(call.row_count, call.n / kPack<T>, kRowPacks, kRaggedRow, ctx);
+  blocks.early = cuts.stride > 0;
+  return launch(forward_ragged<Norm, T, P>, blocks, ctx, call, teams, cuts);
 }
 
 // Of two blocks of a multiprocessor one loads while the other one waits for its cluster.

@@ -38,8 +38,8 @@ struct Teams {
 };
 
 // What a lane has of its row, all loads before the first use.
-template <bool kOnce, class T, int kPacks>
-GPU_DEVICE void load_packs(const Share<T>& of, const T* row, Part<T, kPacks>* x) {
+template <bool kOnce, class T, int kPacks, int kEnds>
+GPU_DEVICE void load_packs(const Share<T>& of, const T* row, Part<T, kPacks, kEnds>* x) {
   const int live = of.cut.whole - of.lane;
   const T* from = row + of.cut.of_pack(of.lane);
 #pragma unroll
@@ -63,18 +63,19 @@ GPU_DEVICE void prefetch_parameters(const Parameters& parameters, const Share<T>
 // The parameters of a lane's packs. kAhead: those of the first are under way while the moments are
 // summed, those of each other while all of the one before it is computed, as those that come from
 // the second-level cache need; else, which takes fewer registers, while that is stored.
-template <bool kAhead, class Norm, class T, class P>
+// Given: Parameters or what else reads as they do.
+template <bool kAhead, class Given>
 struct PackParameters {
-  using Given = ParametersOf<Norm, T, P>;
   static constexpr int kBuffers = kAhead ? 2 : 1;
 
-  Words raw[kBuffers][Norm::kParameters][Given::kParts];
+  typename Given::Raw raw[kBuffers];
 
   template <bool kGiven>
   GPU_DEVICE void read(const Given& from, int k, int32_t at) {
-    from.template read_aligned<kGiven>(at, raw[k % kBuffers]);
+    from.template read_pack<kGiven>(at, raw[k % kBuffers]);
   }
   // Before the moments.
+  template <class T>
   GPU_DEVICE void open(const Given& from, const Share<T>& of) {
     if (!kAhead || of.lane >= of.cut.whole) return;
     if (from.all_given()) {
@@ -83,19 +84,19 @@ struct PackParameters {
       read<false>(from, 0, of.lane * kPack<T>);
     }
   }
-  GPU_DEVICE void take(int k, float (&x)[Norm::kParameters][kPack<T>]) const {
+  template <int kCount, int kElements>
+  GPU_DEVICE void take(const Given& from, int k, float (&x)[kCount][kElements]) const {
 #pragma unroll
-    for (int which = 0; which < Norm::kParameters; ++which) {
-      Given::unpack_all(raw[k % kBuffers][which], x[which]);
+    for (int which = 0; which < kCount; ++which) {
+      from.unpack_pack(which, raw[k % kBuffers], x[which]);
     }
   }
 };
 
 // kGiven: no parameter is absent.
-template <bool kGiven, bool kAhead, class Norm, class T, class P, int kPacks>
-GPU_DEVICE void store_aligned(const Words (&x)[kPacks], const Moments& m,
-                              const ParametersOf<Norm, T, P>& parameters, T* dst,
-                              const Share<T>& of, PackParameters<kAhead, Norm, T, P>* ours) {
+template <bool kGiven, class Norm, class T, bool kAhead, class Given, int kPacks>
+GPU_DEVICE void store_given(const Words (&x)[kPacks], const Moments& m, const Given& parameters,
+                            T* dst, const Share<T>& of, PackParameters<kAhead, Given>* ours) {
   const int live = of.cut.whole - of.lane;
   const int step = of.team * kPack<T>;
   int32_t at = of.lane * kPack<T>;
@@ -106,7 +107,7 @@ GPU_DEVICE void store_aligned(const Words (&x)[kPacks], const Moments& m,
     const bool more = k + 1 < kPacks && (k + 1) * of.team < live;
     if (kAhead && more) ours->template read<kGiven>(parameters, k + 1, at + step);
     float y[kPack<T>], parameter[Norm::kParameters][kPack<T>];
-    ours->take(k, parameter);
+    ours->take(parameters, k, parameter);
     normalize<Norm, T>(x[k], m, parameter, y);
     store_words(dst + at, pack<T>(y));
     at += step;
@@ -114,14 +115,14 @@ GPU_DEVICE void store_aligned(const Words (&x)[kPacks], const Moments& m,
   }
 }
 
-template <class Norm, bool kAhead, class T, class P, int kPacks>
-GPU_DEVICE void store_row(const Words (&x)[kPacks], const Moments& m,
-                          const ParametersOf<Norm, T, P>& parameters, T* dst, const Share<T>& of,
-                          PackParameters<kAhead, Norm, T, P>* ours) {
+// dst: of the first pack.
+template <class Norm, bool kAhead, class T, class Given, int kPacks>
+GPU_DEVICE void store_row(const Words (&x)[kPacks], const Moments& m, const Given& parameters,
+                          T* dst, const Share<T>& of, PackParameters<kAhead, Given>* ours) {
   if (parameters.all_given()) {
-    store_aligned<true>(x, m, parameters, dst, of, ours);
+    store_given<true, Norm>(x, m, parameters, dst, of, ours);
   } else {
-    store_aligned<false>(x, m, parameters, dst, of, ours);
+    store_given<false, Norm>(x, m, parameters, dst, of, ours);
   }
 }
 
@@ -145,8 +146,8 @@ forward_rows(ForwardCall<Norm, T, P> call, Teams teams) {
                                       });
   if (!ours) return;
   if (of.lane == 0) store_moments(call, row, m);
-  PackParameters<false, Norm, T, P> of_packs;
-  store_row(x.packs, m, parameters, call.dst + at[1], of, &of_packs);
+  PackParameters<false, ParametersOf<Norm, T, P>> of_packs;
+  store_row<Norm>(x.packs, m, parameters, call.dst + at[1], of, &of_packs);
 }
 
 }  // namespace

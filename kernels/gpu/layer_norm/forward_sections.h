@@ -31,7 +31,7 @@ forward_sections(ForwardCall<Norm, T, P> call, int32_t elements, bool few) {
   const auto parameters = parameters_of(call, section, call.src, nullptr);
   if (few) prefetch_parameters(parameters, of);
   constexpr bool kAhead = Norm::kParameters * kPack<T> <= 8;  // registers
-  PackParameters<kAhead, Norm, T, P> of_packs;
+  PackParameters<kAhead, ParametersOf<Norm, T, P>> of_packs;
   of_packs.open(parameters, of);
   ClusterTable<kPosted<Norm>> table = {box, tables};
   const auto count = static_cast<float>(section.n);
@@ -42,7 +42,7 @@ forward_sections(ForwardCall<Norm, T, P> call, int32_t elements, bool few) {
         return merge_cluster<Norm>(spread, count, call.inv_n, &table);
       });
   if (of.lane == 0 && section.begin == 0) store_moments(call, row, m);
-  store_row(x.packs, m, parameters, call.dst + at[1] + section.begin, of, &of_packs);
+  store_row<Norm>(x.packs, m, parameters, call.dst + at[1] + section.begin, of, &of_packs);
 }
 
 }  // namespace

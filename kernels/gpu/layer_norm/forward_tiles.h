@@ -10,11 +10,13 @@
 namespace polyops::gpu {
 namespace {
 
-constexpr int kAcrossThreads = 256;
-constexpr int kAcrossLanes = 32;                             // side by side across rows
-constexpr int kAcrossParts = kAcrossThreads / kAcrossLanes;  // of a row's elements
-// Elements of a lane under way at a time.
-constexpr int kAcrossAhead = 8;
+// Few threads do the most with each; where shared memory has room for few blocks, more.
+constexpr int kAcrossThreads = 256, kAcrossFewThreads = 128, kAcrossManyBlocks = 8;
+constexpr int kAcrossLanes = 32;  // side by side across rows
+// Accesses of a lane under way at a time, of a word each, or of 16 bytes.
+constexpr int kAcrossAhead = 8, kWideAhead = 6;
+// Words of 16 bytes, and elements of a row that a lane stores at a time.
+constexpr int kWideWords = 4;
 // Bytes that a block has declared, at most.
 constexpr int64_t kAcrossBesides = 8192;
 
@@ -39,6 +41,9 @@ struct Tiles {
   int32_t of_run;   // tiles
   int64_t between;  // two elements of a row, in the input
   int64_t after;    // from a row of the result to the next
+  // Whether each four words of the input lie at 16 aligned bytes, and each four elements of a row
+  // of the result, and of the parameters, at as many as they have.
+  bool wide_in, wide_out;
 };
 
 // A tile in shared memory: an element of all its rows side by side, the next one's beside a gap,
@@ -52,83 +57,130 @@ struct Tile {
   int n, rows;  // of them in the input
 
   GPU_DEVICE int lane() const { return thread_id() % kAcrossLanes; }
+  // Of a row's elements.
   GPU_DEVICE int part() const { return thread_id() / kAcrossLanes; }
+  GPU_DEVICE int parts() const { return block_threads() / kAcrossLanes; }
   // From the tile's first row. Lanes beyond its rows have zeros.
   GPU_DEVICE void fill(const T* src, int64_t between) const {
+    const int step = parts();
     const bool mine = lane() * kEach < rows;
     const T* from = src + part() * between + lane() * kEach;
-    for (int first = part(); first < n; first += kAcrossAhead * kAcrossParts) {
+    for (int first = part(); first < n; first += kAcrossAhead * step) {
       Word words[kAcrossAhead];
 #pragma unroll
       for (int k = 0; k < kAcrossAhead; ++k) {
         words[k] = {};
-        if (mine && first + k * kAcrossParts < n) words[k] = *reinterpret_cast<const Word*>(from);
-        from += kAcrossParts * between;
+        if (mine && first + k * step < n) words[k] = *reinterpret_cast<const Word*>(from);
+        from += step * between;
       }
 #pragma unroll
       for (int k = 0; k < kAcrossAhead; ++k) {
-        const int at = first + k * kAcrossParts;
+        const int at = first + k * step;
         if (at < n) memory[at * kPitch + lane()] = words[k];
       }
     }
   }
-  // Of the lane's rows, those elements that it has filled in: f(e, x, y) of two of a row, the last
-  // one alone f(e, x).
-  template <class F>
-  GPU_DEVICE void for_own(float scale, F f) const {
-    int at = part();
-#pragma unroll 2
-    for (; at + kAcrossParts < n; at += 2 * kAcrossParts) {
-      float x[kEach], y[kEach];
-      memory[at * kPitch + lane()].get(x);
-      memory[(at + kAcrossParts) * kPitch + lane()].get(y);
+  // The same, four words at a time, which no two lanes of a wave store to one bank.
+  GPU_DEVICE void fill_wide(const T* src, int64_t between) const {
+    static_assert(sizeof(Word) == 4);
+    constexpr int kLanes = kAcrossLanes / kWideWords;
+    const int lines = block_threads() / kLanes;
+    const int line = thread_id() / kLanes, word = thread_id() % kLanes * kWideWords;
+    const bool mine = word * kEach < rows;
+    const T* from = src + line * between + word * kEach;
+    for (int first = line; first < n; first += kWideAhead * lines) {
+      Words words[kWideAhead];
 #pragma unroll
-      for (int e = 0; e < kEach; ++e) f(e, x[e] * scale, y[e] * scale);
+      for (int k = 0; k < kWideAhead; ++k) {
+        words[k] = {};
+        if (mine && first + k * lines < n) words[k] = load_words(from);
+        from += lines * between;
+      }
+      auto* to = reinterpret_cast<OneWord*>(memory + first * kPitch + word);
+#pragma unroll
+      for (int k = 0; k < kWideAhead; ++k) {
+        if (first + k * lines >= n) break;
+#pragma unroll
+        for (int j = 0; j < kWideWords; ++j) to[j].w = words[k].w[j];
+        to += lines * kPitch;
+      }
     }
-    if (at >= n) return;
-    float x[kEach];
-    memory[at * kPitch + lane()].get(x);
-#pragma unroll
-    for (int e = 0; e < kEach; ++e) f(e, x[e] * scale);
   }
-  GPU_DEVICE float get(int row, int at) const {
-    return widen(reinterpret_cast<const T*>(memory + at * kPitch)[row]);
+  // Of the lane's rows, those elements that are this part's: f(e, x...) of four of a row, or one.
+  template <class F>
+  GPU_DEVICE void for_own(F f) const {
+    const int step = 4 * parts();
+    int at = 4 * part();
+    const Word* from = memory + at * kPitch + lane();
+#pragma unroll 2
+    for (; at + 4 <= n; at += step) {
+      float x[4][kEach];
+#pragma unroll
+      for (int k = 0; k < 4; ++k) from[k * kPitch].get(x[k]);
+#pragma unroll
+      for (int e = 0; e < kEach; ++e) f(e, x[0][e], x[1][e], x[2][e], x[3][e]);
+      from += step * kPitch;
+    }
+#pragma unroll 1
+    for (; at < n; ++at) {  // of the last part alone
+      float x[kEach];
+      from->get(x);
+#pragma unroll
+      for (int e = 0; e < kEach; ++e) f(e, x[e]);
+      from += kPitch;
+    }
+  }
+  // Those of some of the lane's rows become smaller.
+  GPU_DEVICE void make_smaller(const bool (&which)[kEach]) const {
+#pragma unroll 1
+    for (int first = 4 * part(); first < n; first += 4 * parts()) {
+#pragma unroll 1
+      for (int at = first; at < n && at < first + 4; ++at) {
+        float x[kEach];
+        Word* const word = memory + at * kPitch + lane();
+        word->get(x);
+#pragma unroll
+        for (int e = 0; e < kEach; ++e) x[e] *= which[e] ? kSmaller : 1;
+        *word = Word::of(x);
+      }
+    }
   }
 };
 
-// Sums of each row over its parts. `table`: kCount * kAcrossThreads elements, twice.
+// Sums of each row over its parts. `table`: kCount * kAcrossThreads elements.
 template <int kCount>
 GPU_DEVICE void sum_parts(float (&sums)[kCount], float* table) {
 #pragma unroll
   for (int i = 0; i < kCount; ++i) table[i * kAcrossThreads + thread_id()] = sums[i];
   barrier();
 #pragma unroll
-  for (int i = 0; i < kCount; ++i) {
-    sums[i] = 0;
-    const float* from = table + i * kAcrossThreads + thread_id() % kAcrossLanes;
+  for (int i = 0; i < kCount; ++i) sums[i] = 0;
+#pragma unroll 4
+  for (int at = thread_id() % kAcrossLanes; at < block_threads(); at += kAcrossLanes) {
 #pragma unroll
-    for (int p = 0; p < kAcrossParts; ++p) sums[i] += from[p * kAcrossLanes];
+    for (int i = 0; i < kCount; ++i) sums[i] += table[i * kAcrossThreads + at];
   }
 }
 
-// Of the lane's rows. `tables`: 3 * kEach * kAcrossThreads elements.
+// Of the lane's rows, which are `scale` as large. `tables`: 3 * kEach * kAcrossThreads elements.
 template <class Norm, class T, int kEach>
-GPU_DEVICE void tile_moments(const Tile<T, kEach>& tile, float scale, float inv_n, float eps,
-                             float* tables, Moments (&m)[kEach]) {
+GPU_DEVICE void tile_moments(const Tile<T, kEach>& tile, const float (&scale)[kEach], float inv_n,
+                             float eps, float* tables, Moments (&m)[kEach]) {
   float centers[kEach] = {}, sums[2 * kEach];
   if constexpr (Norm::kCentered) {
     LongSum values[kEach];
-    tile.for_own(scale, [&](int e, auto... x) { values[e].add((x + ...)); });
+    tile.for_own([&](int e, auto... x) { values[e].add((x + ...)); });
 #pragma unroll
     for (int e = 0; e < kEach; ++e) centers[e] = values[e].sum;
     sum_parts(centers, tables);
 #pragma unroll
     for (int e = 0; e < kEach; ++e) centers[e] *= inv_n;
   }
-  LongSum deviations[kEach], squares[kEach];
-  tile.for_own(scale, [&](int e, auto... x) {
+  float deviations[kEach] = {};  // what rounding took from the center: few digits of it count
+  LongSum squares[kEach];
+  tile.for_own([&](int e, auto... x) {
     if constexpr (Norm::kCentered) {
-      deviations[e].add(((x - centers[e]) + ...));
+      deviations[e] += ((x - centers[e]) + ...);
       squares[e].add((((x - centers[e]) * (x - centers[e])) + ...));
     } else {
       squares[e].add_square(((x * x) + ...));
@@ -136,32 +188,72 @@ GPU_DEVICE void tile_moments(const Tile<T, kEach>& tile, float scale, float inv_
   });
 #pragma unroll
   for (int e = 0; e < kEach; ++e) {
-    sums[e] = deviations[e].sum;
+    sums[e] = deviations[e];
     sums[kEach + e] = squares[e].sum;
   }
   sum_parts(sums, tables + kEach * kAcrossThreads);
 #pragma unroll
   for (int e = 0; e < kEach; ++e) {
     const float further = sums[e] * inv_n;
-    m[e] = make_moments({centers[e], further, fmaf(-sums[e], further, sums[kEach + e])}, scale,
+    m[e] = make_moments({centers[e], further, fmaf(-sums[e], further, sums[kEach + e])}, scale[e],
                         inv_n, eps);
   }
 }
 
-// Row by row, a part of the block to each; its lanes side by side along it. of: the moments of the
-// tile's rows.
-template <class Norm, class T, class P, int kEach>
+// Parameters of as many elements; `absent` if there are none.
+template <class P, int kColumns>
+GPU_DEVICE void load_columns(const P* from, float absent, float (&x)[kColumns]) {
+#pragma unroll
+  for (int j = 0; j < kColumns; ++j) x[j] = absent;
+  if (from == nullptr) return;
+  if constexpr (kColumns == 1) {
+    x[0] = widen(*from);
+  } else if constexpr (sizeof(P) == 4) {
+    unpack<P>(load_words(from), x);
+  } else {
+    const HalfPack pack = *reinterpret_cast<const HalfPack*>(from);
+    widen2<P>(pack.w[0], &x[0], &x[1]);
+    widen2<P>(pack.w[1], &x[2], &x[3]);
+  }
+}
+
+// Row by row, some lanes side by side along it, each with kColumns elements at a time, which no two
+// lanes of a wave have in one bank. of: the moments of the tile's rows.
+template <class Norm, int kColumns, class T, class P, int kEach>
 GPU_DEVICE void store_tile(const ForwardCall<Norm, T, P>& call, const Tile<T, kEach>& tile,
                            const Moments* of, T* dst, int64_t after) {
-  for (int at = tile.lane(); at < tile.n; at += kAcrossLanes) {
-    float weight = 1, bias = -0.0f;
-    if (call.weight != nullptr) weight = widen(call.weight[at]);
-    if (Norm::kCentered && call.bias != nullptr) bias = widen(call.bias[at]);
-#pragma unroll 4
-    for (int row = tile.part(); row < tile.rows; row += kAcrossParts) {
-      const Moments m = of[row];
-      const float y = m.normal<Norm>(tile.get(row, at) * m.scale);
-      dst[row * after + at] = narrow<T>(affine<Norm>(y, weight, bias));
+  constexpr int kLanes = kAcrossLanes / kColumns;
+  const int teams = block_threads() / kLanes;
+  const int words = (tile.rows + kEach - 1) / kEach;
+  for (int at = thread_id() % kLanes * kColumns; at < tile.n; at += kAcrossLanes) {
+    float weight[kColumns], bias[kColumns];
+    load_columns(call.weight == nullptr ? nullptr : call.weight + at, 1.0f, weight);
+    const bool biased = Norm::kCentered && call.bias != nullptr;
+    load_columns(biased ? call.bias + at : nullptr, -0.0f, bias);
+#pragma unroll kColumns == 1 ? 4 : 1
+    for (int word = thread_id() / kLanes; word < words; word += teams) {
+      float y[kEach][kColumns];
+#pragma unroll
+      for (int j = 0; j < kColumns; ++j) {
+        float x[kEach];
+        tile.memory[(at + j) * tile.kPitch + word].get(x);
+#pragma unroll
+        for (int e = 0; e < kEach; ++e) y[e][j] = x[e];
+      }
+#pragma unroll
+      for (int e = 0; e < kEach; ++e) {
+        const Moments m = of[word * kEach + e];
+#pragma unroll
+        for (int j = 0; j < kColumns; ++j) {
+          y[e][j] = affine<Norm>(m.normal<Norm>(y[e][j]), weight[j], bias[j]);
+        }
+        T* const to = dst + (word * kEach + e) * after + at;
+        if constexpr (kColumns == 1) {
+          *to = narrow<T>(y[e][0]);
+        } else {
+          store_elements(to, y[e]);
+        }
+      }
     }
   }
 }
@@ -184,27 +276,47 @@ forward_tiles(ForwardCall<Norm, T, P> call, Tiles tiles) {
   const OfTile tile = {reinterpret_cast<typename OfTile::Word*>(memory), call.n,
                        left < OfTile::kRows ? left : OfTile::kRows};
   if (thread_id() == 0) *again = 0;
-  tile.fill(call.src + at[0], tiles.between);
-  Moments m[kEach];
-  tile_moments<Norm>(tile, 1.0f, call.inv_n, call.eps, tables, m);
+  const T* const src = call.src + at[0];
+  if constexpr (sizeof(typename OfTile::Word) == 4) {
+    tiles.wide_in ? tile.fill_wide(src, tiles.between) : tile.fill(src, tiles.between);
+  } else {
+    tile.fill(src, tiles.between);
+  }
+  barrier();
   const int mine = tile.lane() * kEach;
-  const auto keep = [&](bool all) {
+  Moments m[kEach];
+  float scale[kEach];
+#pragma unroll
+  for (int e = 0; e < kEach; ++e) scale[e] = 1;
+  const auto find = [&] {
+    tile_moments<Norm>(tile, scale, call.inv_n, call.eps, tables, m);
+    if (tile.part() != 0) return;
 #pragma unroll
     for (int e = 0; e < kEach; ++e) {
-      if (mine + e >= tile.rows) continue;
-      if (all || !(moments[mine + e].factor > 0)) moments[mine + e] = m[e];
-      if (!(m[e].factor > 0)) *again = 1;
+      if (mine + e < tile.rows) moments[mine + e] = m[e];
+      if (mine + e < tile.rows && !(m[e].factor > 0)) *again = 1;
     }
   };
-  if (tile.part() == 0) keep(true);
+  find();
   barrier();
   if (kWideRange<T> && *again != 0) {  // squares were infinite, or not a number
-    tile_moments<Norm>(tile, kSmaller, call.inv_n, call.eps, tables, m);
-    if (tile.part() == 0) keep(false);
+    bool smaller[kEach];
+#pragma unroll
+    for (int e = 0; e < kEach; ++e) {
+      smaller[e] = !(m[e].factor > 0);
+      if (smaller[e]) scale[e] = kSmaller;
+    }
+    tile.make_smaller(smaller);
+    find();
     barrier();
   }
   if (thread_id() < tile.rows) store_moments(call, row + thread_id(), moments[thread_id()]);
-  store_tile(call, tile, moments, call.dst + at[1], tiles.after);
+  T* const dst = call.dst + at[1];
+  if (tiles.wide_out) {
+    store_tile<Norm, kWideWords>(call, tile, moments, dst, tiles.after);
+  } else {
+    store_tile<Norm, 1>(call, tile, moments, dst, tiles.after);
+  }
 }
 
 }  // namespace

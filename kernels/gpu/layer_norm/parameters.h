@@ -13,6 +13,7 @@ namespace {
 template <class T, class P, int kCount>
 struct Parameters {
   static constexpr int kParts = kPack<T> / kPack<P>;  // 16 bytes of parameters per pack
+  using Raw = Words[kCount][kParts];                  // a pack's
 
   const P* given[kCount];  // weight, bias; null: absent
   Words* memory;           // [kCount][kParts][staged]
@@ -41,7 +42,7 @@ struct Parameters {
   GPU_DEVICE bool all_given() const { return given[0] != nullptr && given[kCount - 1] != nullptr; }
   // Of the pack that begins there, of parameters and rows that begin at 16 aligned bytes.
   template <bool kGiven>
-  GPU_DEVICE void read_aligned(int32_t at, Words (&words)[kCount][kParts]) const {
+  GPU_DEVICE void read_pack(int32_t at, Raw& words) const {
 #pragma unroll
     for (int which = 0; which < kCount; ++which) {
       const uint32_t bits = fill_bits<P>(which == 0 ? 1.0f : -0.0f);
@@ -53,6 +54,10 @@ struct Parameters {
         }
       }
     }
+  }
+
+  GPU_DEVICE void unpack_pack(int which, const Raw& words, float (&x)[kPack<T>]) const {
+    unpack_all(words[which], x);
   }
 
   GPU_DEVICE int32_t words() const { return kCount * kParts * staged; }
