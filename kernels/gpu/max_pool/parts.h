@@ -20,6 +20,7 @@ namespace {
 constexpr int kPartLoads = 8;  // in flight at once
 constexpr int64_t kLeastPart = 16;
 constexpr int kMostPartsLog2 = 6;
+constexpr int kPartsBlocks = 3;  // of a multiprocessor
 
 // Goes through the places of a window's elements in their order, from the one of that number.
 struct Walker {
@@ -144,7 +145,7 @@ struct PartPool<T, 8> {
 };
 
 template <class T, int kWide>
-GPU_KERNEL(kPoolThreads, 3)
+GPU_KERNEL(kPoolThreads, kPartsBlocks)
 volume_parts(Largest<T> op, PartsGrid parts, int channels, ResultStrides strides,
              Axes<AdaptiveAxis> axes) {
   GPU_SHARED(float, values, kPoolThreads / 2 * kWide);
@@ -197,7 +198,8 @@ volume_parts(Largest<T> op, PartsGrid parts, int channels, ResultStrides strides
   }
 }
 
-// As many parts as keep the device full several times over, none of them small.
+// As many parts as keep the device full several times over, none of them small. Where that makes
+// more than one round of blocks and less than two, half as many, in one.
 template <class T, int kWide>
 int launch_parts(const Largest<T>& op, const Images& images, const ResultStrides& strides,
                  const Axes<AdaptiveAxis>& axes, const polyops_context* ctx) {
@@ -212,6 +214,9 @@ int launch_parts(const Largest<T>& op, const Images& images, const ResultStrides
          units << parts.parts_log2 < full) {
     ++parts.parts_log2;
   }
+  const int64_t round = int64_t{kPartsBlocks} * kPoolThreads * multiprocessors(ctx);
+  const int64_t threads = units << parts.parts_log2;
+  if (parts.parts_log2 > 0 && threads > round && threads < 2 * round) --parts.parts_log2;
   return gpu::launch(volume_parts<T, kWide>, parts.grid.shape(parts.parts_log2), ctx, op, parts,
                      images.channels, strides, axes);
 }
