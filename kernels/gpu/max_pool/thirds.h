@@ -20,10 +20,14 @@ namespace {
 
 constexpr int64_t kLeastThirds = 2;       // volumes per multiprocessor
 constexpr int64_t kThirdsBlocks = 5;      // per multiprocessor, if there is as much to do
-constexpr int64_t kMostThirdsFrames = 4;  // of planes one after the other
+constexpr int64_t kMostThirdsFrames = 8;  // of planes one after the other
+
+// At once on a multiprocessor, by registers.
+template <class T, int kSlots>
+constexpr int kThirdsAtOnce = kSlots > 1 || sizeof(T) > 2 ? 8 : 10;
 
 template <class T, int kSlots, int kWide>
-GPU_KERNEL(kThirdsThreads, 8)
+GPU_KERNEL(kThirdsThreads, kThirdsAtOnce<T, kSlots>)
 pool_thirds(LargestGradient<T> op, Thirds s) {
   GPU_DYNAMIC_SHARED(Words, memory);
   const ThirdsBlock<T, kSlots> block(op, s, memory);
@@ -69,7 +73,13 @@ bool launch_thirds(const LargestGradient<T>& op, int64_t images, int deep, const
   Thirds s = {};
   s.images = static_cast<int>(images);
   s.side_by_side = static_cast<int>(beside);
-  s.frames = kSlots > 1 ? deep : static_cast<int>(least(kMostThirdsFrames, some(groups / enough)));
+  if (kSlots > 1) {
+    s.frames = deep;
+  } else {  // so many that blocks are whole rounds, or a little less
+    const int64_t round = kThirdsAtOnce<T, kSlots> * processors;
+    s.frames =
+        static_cast<int>(divide_up(groups, round * divide_up(groups, round * kMostThirdsFrames)));
+  }
   s.high = high.in;
   s.wide = wide.in;
   s.of_image = Division(static_cast<uint32_t>(squares));
