@@ -33,6 +33,21 @@ struct Cubes {
   int deep;
 };
 
+// A window of one channel as it is in memory, and what becomes of it.
+template <class T>
+struct RawWindow {
+  T grad;
+  int64_t index;
+};
+struct WideWindow {
+  float grad;
+  int at;
+
+  GPU_DEVICE void add_to(float (&sum)[1], int place) const {
+    sum[0] = at == place ? sum[0] + grad : sum[0];
+  }
+};
+
 // A square's windows in each frame of them. A row of windows that is none is read as the next one
 // that is, and held for nothing. Offsets of 32 bits reach everything.
 template <class T, int kWide, int kWindows>
@@ -41,6 +56,13 @@ struct FrameWindows {
   struct Raw {
     RawWindow<T> windows[kWindows][kWindows];
     uint32_t none;
+
+    GPU_DEVICE Raw() {
+#pragma unroll
+      for (int i = 0; i < kWindows * kWindows; ++i) {
+        windows[i / kWindows][i % kWindows] = {narrow<T>(0.0f), -1};
+      }
+    }
   };
   int lines[kWindows];
   uint32_t beside[kWindows];
@@ -99,7 +121,10 @@ struct FrameWindows {
     for (int r = 0; r < kWindows; ++r) {
 #pragma unroll
       for (int c = 0; c < kWindows; ++c) {
-        windows[r][c].take(raw.windows[r][c], beside[r] | raw.none);
+        const auto index = static_cast<uint64_t>(raw.windows[r][c].index);
+        const auto high = static_cast<uint32_t>(index >> 32);
+        windows[r][c] = {widen(raw.windows[r][c].grad),
+                         place_of(static_cast<uint32_t>(index), high | beside[r] | raw.none)};
       }
     }
   }

@@ -14,12 +14,10 @@
 #define POLYOPS_GPU_POOL2D_BACKWARD_H_
 
 #include <cstdint>
-#include <type_traits>
 
 #include "axis.h"
 #include "forward.h"
 #include "gpu.h"
-#include "largest.h"
 #include "layout.h"
 #include "tap.h"
 
@@ -75,10 +73,8 @@ inline constexpr int kSquaresBatch = kWide > 2 || kSize > 3 ? 1 : 2;
 
 // Goes down a column of squares. source: an op, or its windows in shared memory; line: of row
 // Windows::first(begin) of windows, the image's first; out: the first square's first element, of
-// this thread's channels. Two elements of a row are one access if `paired`. Raw: of windows that
-// are read while the rows before are written, as source.read() has them, or void.
-template <class T, int kWide, int kSize, int kStride, int kShift, class Entry, class Raw,
-          class Source>
+// this thread's channels. Two elements of a row are one access if `paired`.
+template <class T, int kWide, int kSize, int kStride, int kShift, class Entry, class Source>
 GPU_DEVICE void gather_column(const Source& source, int64_t line, T* out, int channels,
                               int square_column, int begin, int end, bool paired, const Axis& high,
                               const Axis& wide) {
@@ -94,40 +90,22 @@ GPU_DEVICE void gather_column(const Source& source, int64_t line, T* out, int ch
 #pragma unroll
   for (int c = 0; c < kWindows; ++c) inside[c] = column + c >= 0 && column + c < wide.out;
 
-  constexpr bool kAhead = !std::is_void_v<Raw>;
   Entry entries[kKept + kBatch][kWindows];
-  std::conditional_t<kAhead, Raw, char> next[kKept + kBatch][kWindows];
-  // Row row + r, which is the one below the last, into entries[at], or ahead into next[at].
-  const auto load = [&](int r, int at) {
+  // Row row + r, which is the one below the last.
+  const auto load = [&](int r) {
     const bool there = row + r >= 0 && row + r < bottom;
 #pragma unroll
     for (int c = 0; c < kWindows; ++c) {
-      if constexpr (kAhead) {
-        next[at][c] = {};
-        if (there && inside[c]) next[at][c] = source.read(line + c * channels);
-      } else {
-        entries[at][c].clear();
-        if (there && inside[c]) source.load(&entries[at][c], line + c * channels);
-      }
+      entries[r][c].clear();
+      if (there && inside[c]) source.load(&entries[r][c], line + c * channels);
     }
     line += wide.out * channels;
   };
-  const auto take = [&](int at) {
-    if constexpr (kAhead) {
 #pragma unroll
-      for (int c = 0; c < kWindows; ++c) entries[at][c].take(next[at][c]);
-    }
-  };
-#pragma unroll
-  for (int r = 0; r < kKept + (kAhead ? kBatch : 0); ++r) load(r, r);
-#pragma unroll
-  for (int r = 0; r < kKept; ++r) take(r);
+  for (int r = 0; r < kKept; ++r) load(r);
   for (int square = begin; square < end; square += kBatch, row += kBatch) {
 #pragma unroll
-    for (int b = 0; b < kBatch; ++b) {
-      take(kKept + b);
-      load(kAhead ? kKept + kBatch + b : kKept + b, kKept + b);
-    }
+    for (int b = 0; b < kBatch; ++b) load(kKept + b);
 #pragma unroll
     for (int b = 0; b < kBatch; ++b) {
 #pragma unroll
@@ -170,20 +148,6 @@ GPU_DEVICE void gather_column(const Source& source, int64_t line, T* out, int ch
   }
 }
 
-// What squares read ahead: windows of single elements of 16 bits, of which little is on its way.
-template <class Op, int kWide, int kSize, int kStride>
-struct SquaresRead {
-  using Entry = typename Op::template Entry<kWide>;
-  using Raw = void;
-};
-template <class Op, int kWide, int kSize, int kStride>
-  requires(sizeof(typename Op::Raw) > 0 && sizeof(typename Op::Element) == 2 && kWide == 1 &&
-           kSize == 3 && kStride == 2)
-struct SquaresRead<Op, kWide, kSize, kStride> {
-  using Entry = WideWindow;
-  using Raw = typename Op::Raw;
-};
-
 template <class Op, int kWide, int kSize, int kStride, int kShift>
 GPU_KERNEL(kPoolThreads)
 pool2d_backward_squares(Op op, Grid grid, int all_channels, bool paired, Axis high, Axis wide) {
@@ -196,8 +160,7 @@ pool2d_backward_squares(Op op, Grid grid, int all_channels, bool paired, Axis hi
       at.image * op.dst_image + at.group * kWide + int64_t{row} * (wide.out * channels);
   T* out = op.grad_src + at.image * op.src_image + at.column * kStride * channels +
            at.group * kWide + int64_t{at.begin * kStride} * (wide.in * channels);
-  using Read = SquaresRead<Op, kWide, kSize, kStride>;
-  gather_column<T, kWide, kSize, kStride, kShift, typename Read::Entry, typename Read::Raw>(
+  gather_column<T, kWide, kSize, kStride, kShift, typename Op::template Entry<kWide>>(
       op, line, out, channels, at.column, at.begin, at.end, paired, high, wide);
 }
 

@@ -16,12 +16,22 @@
 namespace polyops::gpu {
 namespace {
 
+struct Found {
+  float grad;
+  int at;
+
+  GPU_DEVICE void clear() { grad = 0, at = -1; }
+  GPU_DEVICE void add_to(float (&sum)[1], int place) const {
+    if (at == place) sum[0] += grad;
+  }
+};
+
 template <class T>
 struct StagedWindows {
   const T* grads;
   const int* places;
 
-  GPU_DEVICE void load(WideWindow* found, int64_t at) const {
+  GPU_DEVICE void load(Found* found, int64_t at) const {
     found->grad = widen(grads[at]);
     found->at = places[at];
   }
@@ -66,9 +76,8 @@ pool2d_gather(LargestGradient<T> op, Stage s, int place_packs, Axis high, Axis w
   barrier();
   const StagedWindows<T> windows = {tile + misplaced(first), places};
   slab.for_each_column(s, [&](int row, int result, int column, int begin, int end) {
-    gather_column<T, 1, kSize, 1, 0, WideWindow, void>(windows, row * wide.out,
-                                                       results + result + column, 1, column, begin,
-                                                       end, false, high, wide);
+    gather_column<T, 1, kSize, 1, 0, Found>(windows, row * wide.out, results + result + column, 1,
+                                            column, begin, end, false, high, wide);
   });
   barrier();
   store_run(op.grad_src + first_result, slab.result_count(s), values, kStageThreads);

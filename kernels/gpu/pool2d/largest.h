@@ -129,33 +129,9 @@ struct Largest {
   }
 };
 
-// A window of one channel as it is in memory, and what it gives to the element at which place.
-template <class T>
-struct RawWindow {
-  T grad = narrow<T>(0.0f);
-  int64_t index = -1;
-};
-struct WideWindow {
-  float grad;
-  int at;
-
-  GPU_DEVICE void clear() { grad = 0, at = -1; }
-  // beside: not 0 if it is no window.
-  template <class T>
-  GPU_DEVICE void take(const RawWindow<T>& raw, uint32_t beside = 0) {
-    const auto index = static_cast<uint64_t>(raw.index);
-    grad = widen(raw.grad);
-    at = place_of(static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32) | beside);
-  }
-  GPU_DEVICE void add_to(float (&sum)[1], int place) const {
-    sum[0] = at == place ? sum[0] + grad : sum[0];
-  }
-};
-
 template <class T>
 struct LargestGradient {
   using Element = T;
-  using Raw = RawWindow<T>;
   template <int kWide>
   struct Entry {
     Tap<T, kWide> grad;
@@ -185,7 +161,6 @@ struct LargestGradient {
     entry->grad.load(grad_dst + at);
     load_indices(indices + at, entry->at);
   }
-  GPU_DEVICE Raw read(int64_t at) const { return {grad_dst[at], indices[at]}; }
   // beside: not 0 if it is no window.
   template <int kWide>
   GPU_DEVICE void load_unless(Entry<kWide>* entry, int64_t at, uint32_t beside) const {
