@@ -58,7 +58,9 @@ GPU_DEVICE void absorb_row(const T* x, int n, const ClassWeights<T>& weights,
 }
 
 // Of 16 bits without smoothing, two scores to an aligned word; one is left where a row begins or
-// ends in the middle of one. The largest first, so that no sum is scaled.
+// ends in the middle of one. The largest first, so that no sum is scaled. exp(x - largest) takes
+// one product and sum: of the largest times log2(e) it subtracts what that is rounded to, and the
+// sum of all is corrected by the rest.
 template <class T>
 GPU_DEVICE void absorb_pairs(const T* x, int n, RowSums<Smooth::kNone>* sums) {
   const int odd = static_cast<int>(reinterpret_cast<uintptr_t>(x) / 2 % 2);
@@ -68,17 +70,26 @@ GPU_DEVICE void absorb_pairs(const T* x, int n, RowSums<Smooth::kNone>* sums) {
   uint32_t tops = narrow2<T>(kMinusInf, kMinusInf);
 #pragma unroll 4
   for (int j = 0; j < pairs; ++j) tops = max2<T>(tops, words[j].w);
-  const float top = fmaxf(top_of<T>(tops), left);
-  const ExpBelow<T> below(top);
-  float exps[2] = {below(left), 0};
+  float top = fmaxf(top_of<T>(tops), left);
+  const float from = shift_of(top);
+  // Of the largest numbers two that differ do so by more than any exponent.
+  const float factor = fabsf(from) < 0x1p100f ? kLog2e : 0x1p-60f;
+  const float rounded = -from * factor;
+  float exps[2] = {exp2_flush(fmaf(left, factor, rounded)), 0};
 #pragma unroll 4
   for (int j = 0; j < pairs; ++j) {
     float a, b;
     widen2<T>(words[j].w, &a, &b);
-    exps[0] += below(a);
-    exps[1] += below(b);
+    exps[0] += exp2_flush(fmaf(a, factor, rounded));
+    exps[1] += exp2_flush(fmaf(b, factor, rounded));
   }
-  sums->exps = {top, exps[0] + exps[1]};
+  const float sum = (exps[0] + exps[1]) * exp2_flush(-fmaf(from, factor, rounded));
+  if (sum != sum) {  // tops may be a NaN, which is no largest
+    top = kMinusInf;
+#pragma unroll 1
+    for (int j = 0; j < n; ++j) top = fmaxf(top, widen(x[j]));
+  }
+  sums->exps = {top, sum};
 }
 
 template <class T, Smooth kSmooth>
