@@ -40,92 +40,87 @@ template <class T>
 class FramesBlock {
  public:
   GPU_DEVICE FramesBlock(const Largest<T>& op, const Frames& s, T* memory)
-      : op_(op), s_(s), memory_(memory) {
-    const int64_t first = block_id() * s.side_by_side, rest = s.volumes - first;
-    const int count = rest < s.side_by_side ? static_cast<int>(rest) : s.side_by_side;
+      : op_(op), s_(s), memory_(memory), first_(block_id() * s.side_by_side) {
+    const int64_t rest = s.volumes - first_;
+    count_ = rest < s.side_by_side ? static_cast<int>(rest) : s.side_by_side;
     auto volume = static_cast<uint32_t>(thread_id());
     auto row = take_remainder(s.of_volume, &volume);
     column_ = static_cast<int>(take_remainder(s.columns, &row));
     top_ = static_cast<int>(row) * kFramesRows;
-    const bool one = static_cast<int>(volume) < count;
+    const bool one = static_cast<int>(volume) < count_;
     volume_ = one ? static_cast<int>(volume) : 0;
-    first_ = static_cast<uint32_t>((first + volume_) * op.dst_image + top_ * s.wide + column_);
     rows_ = one ? s.high - top_ : 0;
+    left_ = nearest(column_ - 1, s.wide);
+    right_ = nearest(column_ + 1, s.wide);
     memory_ += kPack<T>;  // what lies before a column is looked at, for nothing
   }
 
-  // Into the frame's buffer, if there is one, each volume by its own threads.
+  // Into the frame's buffer, if there is one.
   GPU_DEVICE void fetch(int frame) const {
-    if (frame < s_.deep && rows_ > 0) {
-      const auto threads = static_cast<int>(s_.of_volume.divisor);
-      fetch_run(from(frame), s_.frame(), buffer(frame), threads, thread_id() - volume_ * threads);
+    if (frame < s_.deep) {
+      for (int i = 0; i < count_; ++i) {
+        fetch_run(from(frame, i), s_.frame(), buffer(frame, i), kFramesThreads);
+      }
     }
     close_copies();
   }
 
-  // Calls found(i, pool) for each of the thread's rows: the largest around it in the frame.
-  template <class Found>
-  GPU_DEVICE void look(int frame, Found found) const {
-    // What follows from these would take registers from frame to frame.
-    auto own = static_cast<uint32_t>(column_), top = static_cast<uint32_t>(top_);
-    forget_bits(&own);
-    forget_bits(&top);
-    const int at = static_cast<int>(own), before = frame * s_.frame();
-    const int at_left = nearest(at - 1, s_.wide), at_right = nearest(at + 1, s_.wide);
-    const T* const column = buffer(frame) + misplaced(from(frame)) + at;
-    int row = nearest(static_cast<int>(top) - 1, s_.high) * s_.wide;
+  GPU_DEVICE void look(int frame, LargestPool<1> (&found)[kFramesRows]) const {
+    const T* const column = buffer(frame, volume_) + misplaced(from(frame, volume_)) + column_;
+    const int before = frame * s_.frame();
+    int row = nearest(top_ - 1, s_.high) * s_.wide;
     LargestPool<1> rows[3];
 #pragma unroll
     for (int r = 0; r < kFramesRows + 2; ++r) {
       const float left = widen(column[row - 1]), x = widen(column[row]);
       const float right = widen(column[row + 1]);
       LargestPool<1>& across = rows[r % 3];
-      across.begin({at_left == at ? x : left}, at_left);
-      across.add({x}, at);
-      across.add({at_right == at ? x : right}, at_right);
+      across.begin({left_ == column_ ? x : left}, left_);
+      across.add({x}, column_);
+      across.add({right_ == column_ ? x : right}, right_);
       across.at[0] += before + row;
-      if (r == 0 ? top > 0 : r < rows_) row += s_.wide;
+      if (r == 0 ? top_ > 0 : r < rows_) row += s_.wide;
       if (r < 2) continue;
-      LargestPool<1> all = rows[(r - 2) % 3];
+      LargestPool<1>& all = found[r - 2];
+      all = rows[(r - 2) % 3];
       all.merge(rows[(r - 1) % 3]);
       all.merge(across);
-      found(r - 2, all);
     }
   }
 
-  // Where the frame's result in the thread's first row is, and what goes to the one `row` below.
-  GPU_DEVICE uint32_t result(int frame) const {
-    return first_ + static_cast<uint32_t>(frame * s_.frame());
-  }
-  GPU_DEVICE void put(uint32_t first, int row, const LargestPool<1>& pool) const {
-    if (row < rows_) op_.put_found(pool, first + static_cast<uint32_t>(row * s_.wide));
+  GPU_DEVICE void put(int frame, int row, const LargestPool<1>& pool) const {
+    if (row >= rows_) return;
+    const int64_t volume = (first_ + volume_) * op_.dst_image;  // below 2^32, as all offsets
+    const auto before = static_cast<uint32_t>(frame * s_.frame() + top_ * s_.wide + column_);
+    op_.put_found(pool,
+                  static_cast<uint32_t>(volume) + before + static_cast<uint32_t>(row * s_.wide));
   }
 
  private:
-  // The thread's volume's, and where it arrives.
-  GPU_DEVICE const T* from(int frame) const {
-    return op_.src + (first_ - static_cast<uint32_t>(top_ * s_.wide + column_)) +
-           frame * s_.frame();
+  GPU_DEVICE const T* from(int frame, int volume) const {
+    return op_.src + (first_ + volume) * op_.src_image + frame * s_.frame();
   }
-  GPU_DEVICE T* buffer(int frame) const {
-    const int which = frame % kFramesBuffers * s_.side_by_side + volume_;
+  GPU_DEVICE T* buffer(int frame, int volume) const {
+    const int which = frame % kFramesBuffers * s_.side_by_side + volume;
     return memory_ + which * (s_.packs * kPack<T>);
   }
 
   const Largest<T>& op_;
   const Frames& s_;
   T* memory_;
-  uint32_t first_;                    // element of src and dst, below 2^32 as all offsets
+  int64_t first_;  // of the block's volumes
+  int count_;
   int volume_, column_, top_, rows_;  // rows_: from the top on, 0 of none
+  int left_, right_;
 };
 
 template <class T>
-GPU_KERNEL(kFramesThreads, 8)
+GPU_KERNEL(kFramesThreads, 6)
 volume_frames(Largest<T> op, Frames s) {
   GPU_DYNAMIC_SHARED(Words, memory);
   const FramesBlock<T> block(op, s, reinterpret_cast<T*>(memory));
   LargestPool<1> before[kFramesRows], last[kFramesRows];
-  const auto look = [&](int frame, auto found) {
+  const auto look = [&](int frame, LargestPool<1>(&found)[kFramesRows]) {
     wait_copies<kFramesBuffers - 2>();
     barrier();
     block.fetch(frame + kFramesBuffers - 1);
@@ -133,23 +128,26 @@ volume_frames(Largest<T> op, Frames s) {
   };
 #pragma unroll
   for (int frame = 0; frame < kFramesBuffers - 1; ++frame) block.fetch(frame);
-  look(0, [&](int i, const LargestPool<1>& all) { before[i] = last[i] = all; });
+  look(0, last);
+#pragma unroll
+  for (int i = 0; i < kFramesRows; ++i) before[i] = last[i];
 #pragma unroll 1
   for (int frame = 1; frame < s.deep; ++frame) {
-    uint32_t result = block.result(frame - 1);
-    forget_bits(&result);
-    look(frame, [&](int i, const LargestPool<1>& all) {
+    LargestPool<1> next[kFramesRows];
+    look(frame, next);
+#pragma unroll
+    for (int i = 0; i < kFramesRows; ++i) {
       before[i].merge(last[i]);
-      before[i].merge(all);
-      block.put(result, i, before[i]);
+      before[i].merge(next[i]);
+      block.put(frame - 1, i, before[i]);
       before[i] = last[i];
-      last[i] = all;
-    });
+      last[i] = next[i];
+    }
   }
 #pragma unroll
   for (int i = 0; i < kFramesRows; ++i) {
     before[i].merge(last[i]);
-    block.put(block.result(s.deep - 1), i, before[i]);
+    block.put(s.deep - 1, i, before[i]);
   }
 }
 
