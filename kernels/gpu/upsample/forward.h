@@ -21,6 +21,9 @@ struct PlaneLanes {
   using Value = Kept<T>;
   static constexpr int kTaps = Mode::kTaps, kValues = kColumns * kPlanes;
   static constexpr int kBlocks = kTaps > 2 ? 6 : kTaps == 1 && kValues <= 8 ? 5 : kAnyBlocks;
+  // Of a thread, at most. Few where results are copies: what all threads write at a time is then
+  // some planes, not a little of each.
+  static constexpr int kRows = kTaps == 1 ? 4 : 16;
 
   static int64_t lanes(const Image<T>& image) { return image.columns.to / kColumns; }
   static int64_t groups(const Image<T>& image) { return (image.planes + kPlanes - 1) / kPlanes; }
@@ -102,7 +105,7 @@ struct ChannelLanes {
   static constexpr bool kWords = std::is_integral_v<T> && kChannels > 1;
   using Value = std::conditional_t<kWords, Words, Kept<T>>;
   static constexpr int kTaps = Mode::kTaps, kValues = kWords ? 1 : kChannels;
-  static constexpr int kBlocks = kAnyBlocks;
+  static constexpr int kBlocks = kAnyBlocks, kRows = 16;
 
   static int64_t lanes(const Image<T>& image) {
     return int64_t{image.columns.to} * (image.channels / kChannels);
