@@ -25,15 +25,15 @@ constexpr bool fits_shelf(int64_t n) {
 template <class T>
 struct Shelf {
   T* memory;
-  uint32_t first;  // element
-  int count;       // elements
+  int64_t first;  // element
+  int count;      // elements
 
   GPU_DEVICE Shelf(T* shared, uint32_t rows, int n)
       : Shelf(shared, rows, n, static_cast<uint32_t>(block_id())) {}
   // number: of the shelf among all.
   GPU_DEVICE Shelf(T* shared, uint32_t rows, int n, uint32_t number) : memory(shared) {
     const uint32_t first_row = number * kFewThreads, left = rows - first_row;
-    first = first_row * static_cast<uint32_t>(n);
+    first = static_cast<int64_t>(uint64_t{first_row} * static_cast<uint32_t>(n));
     count = static_cast<int>(left < kFewThreads ? left : kFewThreads) * n;
   }
   GPU_DEVICE int packs() const { return count / kPack<T>; }
