@@ -65,8 +65,7 @@ pool2d_taps(Op op, Grid grid, int channels, AnyAxis high, AnyAxis wide) {
 
 // A column of results, kBatch rows of it at a time. line: the first window's first row, from the
 // image's first column on, of this thread's channels; result: where the first one goes in dst.
-// kStaged: in shared memory, where what lies beside a row may be read, too.
-template <class Op, int kWide, int kSize, int kStride, int kBatch, bool kStaged>
+template <class Op, int kWide, int kSize, int kStride, int kBatch>
 GPU_DEVICE void reduce_column(const Op& op, const typename Op::Element* line, int64_t result,
                               int channels, int column, int begin, int end, const Axis& high,
                               const Axis& wide) {
@@ -91,7 +90,7 @@ GPU_DEVICE void reduce_column(const Op& op, const typename Op::Element* line, in
 #pragma unroll
     for (int k = 0; k < kSize; ++k) {
       taps[r][k].fill(Pool::kAbsent);
-      if (there && (kStaged || inside[k])) taps[r][k].load(line + k * channels);
+      if (there && inside[k]) taps[r][k].load(line + k * channels);
     }
     line += wide.in * channels;
   };
@@ -100,8 +99,6 @@ GPU_DEVICE void reduce_column(const Op& op, const typename Op::Element* line, in
     for (int k = 0; k < kSize; ++k) {
       float x[kWide];
       taps[r][k].get(x);
-#pragma unroll
-      for (int j = 0; kStaged && j < kWide; ++j) x[j] = inside[k] ? x[j] : Pool::kAbsent;
       const int place = h * wide.in + left + k;
       if (k == 0) {
         row->begin(x, place);
@@ -151,7 +148,7 @@ pool2d_rows(Op op, Grid grid, int all_channels, Axis high, Axis wide) {
   const Place at(grid, high.out);
   if (!at.inside) return;
   const int top = at.begin * kStride - high.padding;
-  reduce_column<Op, kWide, kSize, kStride, kRowsBatch<kWide, kStride>, false>(
+  reduce_column<Op, kWide, kSize, kStride, kRowsBatch<kWide, kStride>>(
       op, op.src + at.image * op.src_image + at.group * kWide + int64_t{top} * (wide.in * channels),
       results_at<kWide>(op, at, channels) + int64_t{at.begin} * (wide.out * channels), channels,
       at.column, at.begin, at.end, high, wide);
@@ -171,7 +168,7 @@ struct StagedRows {
   GPU_DEVICE void column(const Element* line, const StagedResults<Element>& results, int column,
                          int begin, int end) const {
     const auto staged = op.staged(results);
-    reduce_column<decltype(op.staged(results)), 1, kSize, kStride, kStride == 1 ? 2 : 1, true>(
+    reduce_column<decltype(op.staged(results)), 1, kSize, kStride, kStride == 1 ? 2 : 1>(
         staged, line, column, 1, column, begin, end, high, wide);
   }
 };
