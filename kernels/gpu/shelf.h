@@ -28,29 +28,27 @@ struct Shelf {
   int64_t first;  // element
   int count;      // elements
 
-  GPU_DEVICE Shelf(T* shared, uint32_t rows, int n) : Shelf(shared, rows, n, block_id()) {}
+  GPU_DEVICE Shelf(T* shared, uint32_t rows, int n)
+      : Shelf(shared, rows, n, static_cast<uint32_t>(block_id())) {}
   // number: of the shelf among all.
-  GPU_DEVICE Shelf(T* shared, uint32_t rows, int n, int64_t number) : memory(shared) {
-    const int64_t first_row = number * block_threads();
-    const int64_t left = rows - first_row;
-    first = first_row * n;
-    count = static_cast<int>(left < block_threads() ? left : block_threads()) * n;
+  GPU_DEVICE Shelf(T* shared, uint32_t rows, int n, uint32_t number) : memory(shared) {
+    const uint32_t first_row = number * kFewThreads, left = rows - first_row;
+    first = static_cast<int64_t>(uint64_t{first_row} * static_cast<uint32_t>(n));
+    count = static_cast<int>(left < kFewThreads ? left : kFewThreads) * n;
   }
   GPU_DEVICE int packs() const { return count / kPack<T>; }
   // Is there when wait_copies() and a barrier() have been.
   GPU_DEVICE void fill(const T* src) const {
-    const T* from = src + first + thread_id() * kPack<T>;
-    T* to = memory + thread_id() * kPack<T>;
-    const int step = block_threads() * kPack<T>;
-    for (int k = thread_id(); k < packs(); k += block_threads(), to += step, from += step) {
-      copy_16_later(to, from);
+    const T* const from = src + first;
+    for (int k = thread_id(); k < packs(); k += kFewThreads) {
+      copy_16_later(memory + k * kPack<T>, from + k * kPack<T>);
     }
     close_copies();
     const int at = packs() * kPack<T> + thread_id();  // less than a pack
-    if (at < count) memory[at] = src[first + at];
+    if (at < count) memory[at] = from[at];
   }
   GPU_DEVICE void write(T* dst) const {
-    for (int k = thread_id(); k < packs(); k += block_threads()) {
+    for (int k = thread_id(); k < packs(); k += kFewThreads) {
       const Words words = *reinterpret_cast<const Words*>(memory + k * kPack<T>);
       store_words(dst + first + k * kPack<T>, words);
     }

@@ -4,6 +4,7 @@
 #define POLYOPS_GPU_TABLE_H_
 
 #include <cstddef>
+#include <cstring>
 
 #include "polyops/abi.h"
 
@@ -14,12 +15,17 @@ struct KernelList {
   size_t count;
 };
 
-// By another op's kernel of that number, which wants no scratch, if it takes the call. What that
-// returned, or POLYOPS_DECLINED.
+// By the first kernel of that op among another source's that takes the call; it wants no scratch.
+// What that returned, or POLYOPS_DECLINED.
 template <class Args>
-int launch_as(KernelList op, int number, const Args& args, const polyops_context* ctx) {
-  const polyops_kernel& kernel = op.first[number];
-  return kernel.supports(&args) == nullptr ? kernel.launch(&args, ctx) : POLYOPS_DECLINED;
+int launch_as(KernelList list, const char* op, const Args& args, const polyops_context* ctx) {
+  for (size_t i = 0; i < list.count; ++i) {
+    const polyops_kernel& kernel = list.first[i];
+    if (std::strcmp(kernel.op, op) == 0 && kernel.supports(&args) == nullptr) {
+      return kernel.launch(&args, ctx);
+    }
+  }
+  return POLYOPS_DECLINED;
 }
 
 }  // namespace polyops::gpu

@@ -59,8 +59,9 @@ std::vector<Case> cases() {
   all.push_back({{1, 2, 3, 300}, {2, 1}});  // lanes that come by twice
   all.push_back({{1, 8, 24, 30}, {1, 1}});  // many parts
   all.push_back({{1, 5, 24, 30}, {1, 2}});
-  all.push_back({{3, 401, 10, 8}, {1, 2}});  // several planes to a block
-  all.push_back({{1, 3, 60, 120}, {7, 7}});  // strips of rows
+  all.push_back({{2, 16, 3, 24, 10}, {3, 2, 5}});  // windows apart, of several rows to a thread
+  all.push_back({{3, 401, 10, 8}, {1, 2}});        // several planes to a block
+  all.push_back({{1, 3, 60, 120}, {7, 7}});        // strips of rows
   all.push_back({{1, 2, 61, 117}, {3, 8}, 1});
   all.push_back({{1, 2, 3, 3000}, {5, 2}});
   all.push_back({{1, 1, 40, 320}, {40, 9}});  // no room for the windows

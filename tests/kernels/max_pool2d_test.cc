@@ -18,7 +18,7 @@ std::vector<PoolCase> all_cases() {
   cases.push_back({{2, 3, 9, 16}, 3, 2, 0, 1, true});
   cases.push_back({{1, 2, 8, 4}, 3, 2, 1});
   // Thirds of planes, several beside each other and one after the other.
-  cases.push_back({{1, on_device() ? 1320 : 49, 3, 196}, 3, 1, 1});
+  cases.push_back({{1, on_device() ? 2640 : 49, 3, 196}, 3, 1, 1});
   return cases;
 }
 

@@ -13,9 +13,6 @@ KernelList POLYOPS_GPU_CONCAT(avg_pool2d, POLYOPS_GPU_TARGET)();
 
 namespace {
 
-// Forward and backward, in the order of the other op's table.
-constexpr int kForward = 0, kBackward = 1;
-
 KernelList of_windows() { return POLYOPS_GPU_CONCAT(avg_pool2d, POLYOPS_GPU_TARGET)(); }
 
 const char* supports(const polyops_tensor& src, const polyops_tensor& dst) {
@@ -66,7 +63,7 @@ int forward(const void* data, const polyops_context* ctx) {
   if (is_copy(a.src, a.dst)) a.src = as_row(a.src), a.dst = as_row(a.dst);
   if (divides(a.src, a.dst)) {
     const polyops_avg_pool2d_args same = {sizeof same, 1, 0, window_of(a.src, a.dst), a.src, a.dst};
-    const int status = launch_as(of_windows(), kForward, same, ctx);
+    const int status = launch_as(of_windows(), "avg_pool2d", same, ctx);
     if (status != POLYOPS_DECLINED) return status;
   }
   const polyops_tensor* const t[] = {&a.src, &a.dst};
@@ -92,7 +89,7 @@ int backward(const void* data, const polyops_context* ctx) {
   if (divides(a.grad_src, a.grad_dst)) {
     const polyops_avg_pool2d_backward_args same = {
         sizeof same, 1, 0, window_of(a.grad_src, a.grad_dst), a.grad_dst, a.grad_src};
-    const int status = launch_as(of_windows(), kBackward, same, ctx);
+    const int status = launch_as(of_windows(), "avg_pool2d_backward", same, ctx);
     if (status != POLYOPS_DECLINED) return status;
   }
   const polyops_tensor* const t[] = {&a.grad_src, &a.grad_dst};

@@ -15,9 +15,6 @@ KernelList POLYOPS_GPU_CONCAT(adaptive_avg_pool2d, POLYOPS_GPU_TARGET)();
 
 namespace {
 
-// Forward and backward, in the order of the other ops' tables.
-constexpr int kForward = 0, kBackward = 1;
-
 KernelList of_windows() { return POLYOPS_GPU_CONCAT(avg_pool3d, POLYOPS_GPU_TARGET)(); }
 KernelList of_planes() { return POLYOPS_GPU_CONCAT(adaptive_avg_pool2d, POLYOPS_GPU_TARGET)(); }
 
@@ -67,11 +64,11 @@ int forward(const void* data, const polyops_context* ctx) {
   polyops_avg_pool3d_args same = {sizeof same, 1, 0, {}, a.src, a.dst};
   int status = POLYOPS_DECLINED;
   if (divides(a.src, a.dst, &same.window)) {
-    status = launch_as(of_windows(), kForward, same, ctx);
+    status = launch_as(of_windows(), "avg_pool3d", same, ctx);
   } else if (together == 1 && a.src.sizes[2] == a.dst.sizes[2]) {
     const polyops_adaptive_avg_pool2d_args args = {sizeof args, planes_apart(a.src),
                                                    planes_apart(a.dst)};
-    status = launch_as(of_planes(), kForward, args, ctx);
+    status = launch_as(of_planes(), "adaptive_avg_pool2d", args, ctx);
   }
   if (status != POLYOPS_DECLINED) return status;
   const Windows w(a.src, a.dst);
@@ -93,11 +90,11 @@ int backward(const void* data, const polyops_context* ctx) {
   polyops_avg_pool3d_backward_args same = {sizeof same, 1, 0, {}, a.grad_dst, a.grad_src};
   int status = POLYOPS_DECLINED;
   if (divides(a.grad_src, a.grad_dst, &same.window)) {
-    status = launch_as(of_windows(), kBackward, same, ctx);
+    status = launch_as(of_windows(), "avg_pool3d_backward", same, ctx);
   } else if (together == 1 && a.grad_src.sizes[2] == a.grad_dst.sizes[2]) {
     const polyops_adaptive_avg_pool2d_backward_args args = {sizeof args, planes_apart(a.grad_dst),
                                                             planes_apart(a.grad_src)};
-    status = launch_as(of_planes(), kBackward, args, ctx);
+    status = launch_as(of_planes(), "adaptive_avg_pool2d_backward", args, ctx);
   }
   if (status != POLYOPS_DECLINED) return status;
   const Windows w(a.grad_src, a.grad_dst);

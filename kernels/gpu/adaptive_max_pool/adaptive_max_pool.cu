@@ -1,4 +1,5 @@
 // adaptive_max_pool2d, adaptive_max_pool3d and their gradients on GPUs.
+#include "max_pool/apart.h"
 #include "max_pool/parts.h"
 #include "max_pool/share_out.h"
 #include "max_pool/sparse.h"
@@ -97,6 +98,9 @@ int backward(const void* data, const polyops_context* ctx) {
     const bool one = axes.high.out == 1 && axes.wide.out == 1;  // which two launches do as fast
     if (!one && has_times(axes, kStripTimes) && launch_strips(op, images, axes, ctx, &status)) {
       return status;
+    }
+    if (lie_apart(axes) && images.channels > 1 && goes_by_packs(t, images, kPack<T>)) {
+      return launch_apart(op, images, axes, ctx);
     }
     if (is_sparse(axes)) return launch_sparse(op, images, axes, ctx);
     if (images.channels == 1) return launch_share_out(op, images.count, axes, ctx);

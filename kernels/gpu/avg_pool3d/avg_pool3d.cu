@@ -18,9 +18,6 @@ KernelList POLYOPS_GPU_CONCAT(avg_pool2d, POLYOPS_GPU_TARGET)();
 
 namespace {
 
-// Forward and backward, in the order of the other op's table.
-constexpr int kForward = 0, kBackward = 1;
-
 KernelList of_planes() { return POLYOPS_GPU_CONCAT(avg_pool2d, POLYOPS_GPU_TARGET)(); }
 
 const char* check(const polyops_pool3d_window& w, const polyops_tensor& pooled,
@@ -67,7 +64,7 @@ int forward(const void* data, const polyops_context* ctx) {
   if (together == 1 && flatten(a.src, a.dst, a.window, &flat)) {
     const polyops_avg_pool2d_args args = {sizeof args, a.count_padding, a.divisor,
                                           flat.window, flat.pooled,     flat.result};
-    const int status = launch_as(of_planes(), kForward, args, ctx);
+    const int status = launch_as(of_planes(), "avg_pool2d", args, ctx);
     if (status != POLYOPS_DECLINED) return status;
   }
   const Windows w(a, a.src, a.dst);
@@ -99,7 +96,7 @@ int backward(const void* data, const polyops_context* ctx) {
                         flatten_columns(a.grad_src, a.grad_dst, a.window, &flat))) {
     const polyops_avg_pool2d_backward_args args = {sizeof args, a.count_padding, a.divisor,
                                                    flat.window, flat.result,     flat.pooled};
-    const int status = launch_as(of_planes(), kBackward, args, ctx);
+    const int status = launch_as(of_planes(), "avg_pool2d_backward", args, ctx);
     if (status != POLYOPS_DECLINED) return status;
   }
   const Windows w(a, a.grad_src, a.grad_dst);

@@ -4,11 +4,13 @@
 #define POLYOPS_GPU_CROSS_ENTROPY_FEW_H_
 
 #include <cstddef>
+#include <cstdint>
 
 #include "backward.h"
 #include "forward.h"
 #include "gpu.h"
 #include "shelf.h"
+#include "store.h"
 
 namespace polyops::gpu {
 namespace {
@@ -55,6 +57,41 @@ GPU_DEVICE void absorb_row(const T* x, int n, const ClassWeights<T>& weights,
   if ((n & 1) != 0) absorb_next<1>(x, j, weights, sums);
 }
 
+// Of 16 bits without smoothing, two scores to an aligned word; one is left where a row begins or
+// ends in the middle of one. The largest first, so that no sum is scaled. exp(x - largest) takes
+// one product and sum: of the largest times log2(e) it subtracts what that is rounded to, and the
+// sum of all is corrected by the rest.
+template <class T>
+GPU_DEVICE void absorb_pairs(const T* x, int n, RowSums<Smooth::kNone>* sums) {
+  const int odd = static_cast<int>(reinterpret_cast<uintptr_t>(x) / 2 % 2);
+  const int pairs = (n - odd) / 2;
+  const auto* words = reinterpret_cast<const OneWord*>(x + odd);
+  const float left = n % 2 == 0 ? kMinusInf : widen(x[odd != 0 ? 0 : n - 1]);
+  uint32_t tops = narrow2<T>(kMinusInf, kMinusInf);
+#pragma unroll 4
+  for (int j = 0; j < pairs; ++j) tops = max2<T>(tops, words[j].w);
+  float top = fmaxf(top_of<T>(tops), left);
+  const float from = shift_of(top);
+  // Of the largest numbers two that differ do so by more than any exponent.
+  const float factor = fabsf(from) < 0x1p100f ? kLog2e : 0x1p-60f;
+  const float rounded = -from * factor;
+  float exps[2] = {exp2_flush(fmaf(left, factor, rounded)), 0};
+#pragma unroll 4
+  for (int j = 0; j < pairs; ++j) {
+    float a, b;
+    widen2<T>(words[j].w, &a, &b);
+    exps[0] += exp2_flush(fmaf(a, factor, rounded));
+    exps[1] += exp2_flush(fmaf(b, factor, rounded));
+  }
+  const float sum = (exps[0] + exps[1]) * exp2_flush(-fmaf(from, factor, rounded));
+  if (sum != sum) {  // tops may be a NaN, which is no largest
+    top = kMinusInf;
+#pragma unroll 1
+    for (int j = 0; j < n; ++j) top = fmaxf(top, widen(x[j]));
+  }
+  sums->exps = {top, sum};
+}
+
 template <class T, Smooth kSmooth>
 GPU_KERNEL(kFewThreads)
 cross_entropy_few(const CrossEntropyCall<T> c, int turns) {
@@ -64,12 +101,12 @@ cross_entropy_few(const CrossEntropyCall<T> c, int turns) {
   float part[2] = {0, 0};
 #pragma unroll 1
   for (int turn = 0; turn < turns; ++turn) {
-    const int64_t number = block_id() * turns + turn;
+    const auto number = static_cast<uint32_t>(block_id() * turns + turn);
     if (number * kFewThreads >= c.rows) break;
     const Shelf<T> shelf(memory, c.rows, c.n, number);
     if (turn > 0) barrier();  // all have read the last one
     shelf.fill(c.src);
-    const auto row = static_cast<uint32_t>(number * kFewThreads + thread_id());
+    const uint32_t row = number * kFewThreads + static_cast<uint32_t>(thread_id());
     const bool inside = row < c.rows;
     const int64_t target = inside ? c.targets.at(row) : c.targets.ignored;
     Labelled label;
@@ -80,7 +117,11 @@ cross_entropy_few(const CrossEntropyCall<T> c, int turns) {
     if (!inside) continue;
     const T* x = memory + thread_id() * c.n;
     RowSums<kSmooth> sums;
-    absorb_row(x, c.n, c.weights, &sums);
+    if constexpr (sizeof(T) == 2 && kSmooth == Smooth::kNone) {
+      absorb_pairs(x, c.n, &sums);
+    } else {
+      absorb_row(x, c.n, c.weights, &sums);
+    }
     if (label.counts) label.x = widen(x[target]);
     part[0] += finish_row(c, row, label, sums);
     part[1] += label.weight;

@@ -20,6 +20,7 @@ namespace {
 constexpr int kPartLoads = 8;  // in flight at once
 constexpr int64_t kLeastPart = 16;
 constexpr int kMostPartsLog2 = 6;
+constexpr int kPartsBlocks = 3;  // of a multiprocessor
 
 // Goes through the places of a window's elements in their order, from the one of that number.
 struct Walker {
@@ -45,6 +46,18 @@ struct Walker {
     place += (goes ? 1 : 0) + (row ? to_row : 0) + (frame ? to_frame : 0);
     w = row ? left : goes ? w + 1 : w;
     h = frame ? top : row ? h + 1 : h;
+  }
+  // The place that is `number` further on, below 2^16. Sums and halves are far enough from where a
+  // quotient would be another one.
+  GPU_DEVICE int behind(int number) const {
+    const int columns = right - left, rows = bottom - top;
+    const auto quotient = [](int n, int by) {
+      const float x = static_cast<float>(n) + 0.5f;
+      return static_cast<int>(x * reciprocal(static_cast<float>(by)));
+    };
+    const int column = w - left + number, more = quotient(column, columns);
+    const int row = h - top + more, frames = quotient(row, rows);
+    return place + number + more * to_row + frames * to_frame;
   }
 };
 
@@ -89,24 +102,26 @@ template <class T, int kWide>
 struct PartPool {
   LargestPool<kWide> pool;
 
-  GPU_DEVICE void add(const Tap<T, kWide>& tap, int place) {
+  // number: in the part.
+  GPU_DEVICE void add(const Tap<T, kWide>& tap, int, int place) {
     float x[kWide];
     tap.get(x);
     pool.add(x, place);
   }
-  // each(f) calls f for the places of the part in their order. src: of place 0.
-  template <class Each>
-  GPU_DEVICE LargestPool<kWide> found(const T*, int, Each) const {
+  // place_of(number); each(f) calls f for the places of the part in their order. src: of place 0.
+  template <class PlaceOf, class Each>
+  GPU_DEVICE LargestPool<kWide> found(const T*, int, PlaceOf, Each) const {
     return pool;
   }
 };
 
-// Of 16 bits two at once. A NaN, which wins, has its part looked through again; a zero may be one
-// of the other sign.
+// Of 16 bits two at once, as are their numbers, 16 bits each. A NaN, which wins, has its part
+// looked through again; a zero may be one of the other sign.
+constexpr int64_t kMostOfPart = 0xffff;
+
 template <class T>
 struct PartPool<T, 8> {
-  uint32_t value[4];
-  int at[8] = {};
+  uint32_t value[4], numbers[4] = {};
 
   GPU_DEVICE PartPool() {
 #pragma unroll
@@ -114,20 +129,22 @@ struct PartPool<T, 8> {
       value[n] = narrow2<T>(LargestPool<8>::kAbsent, LargestPool<8>::kAbsent);
     }
   }
-  GPU_DEVICE void add(const Tap<T, 8>& tap, int place) {
+  GPU_DEVICE void add(const Tap<T, 8>& tap, int number, int) {
+    const uint32_t both = static_cast<uint32_t>(number) * 0x10001;
 #pragma unroll
     for (int n = 0; n < 4; ++n) {
       const uint32_t larger = larger2<T>(tap.words.w[n], value[n]);
       value[n] = max2<T>(value[n], tap.words.w[n]);
-      at[2 * n] = (larger & 1) != 0 ? place : at[2 * n];
-      at[2 * n + 1] = static_cast<int>(larger) < 0 ? place : at[2 * n + 1];
+      numbers[n] = (both & larger) | (numbers[n] & ~larger);
     }
   }
-  template <class Each>
-  GPU_DEVICE LargestPool<8> found(const T* src, int channels, Each each) const {
+  template <class PlaceOf, class Each>
+  GPU_DEVICE LargestPool<8> found(const T* src, int channels, PlaceOf place_of, Each each) const {
     LargestPool<8> pool;
 #pragma unroll
-    for (int j = 0; j < 8; ++j) pool.at[j] = at[j];
+    for (int j = 0; j < 8; ++j) {
+      pool.at[j] = place_of(static_cast<int>(numbers[j / 2] >> j % 2 * 16 & 0xffff));
+    }
 #pragma unroll
     for (int n = 0; n < 4; ++n) widen2<T>(value[n], &pool.value[2 * n], &pool.value[2 * n + 1]);
 #pragma unroll
@@ -144,7 +161,7 @@ struct PartPool<T, 8> {
 };
 
 template <class T, int kWide>
-GPU_KERNEL(kPoolThreads, 3)
+GPU_KERNEL(kPoolThreads, kPartsBlocks)
 volume_parts(Largest<T> op, PartsGrid parts, int channels, ResultStrides strides,
              Axes<AdaptiveAxis> axes) {
   GPU_SHARED(float, values, kPoolThreads / 2 * kWide);
@@ -174,13 +191,16 @@ volume_parts(Largest<T> op, PartsGrid parts, int channels, ResultStrides strides
         walker.next_if(i + k + 1 < end);
       }
 #pragma unroll
-      for (int k = 0; k < kPartLoads; ++k) own.add(taps[k], from[k]);
+      for (int k = 0; k < kPartLoads; ++k) own.add(taps[k], i - begin + k, from[k]);
     }
-    pool = own.found(op.src + image, channels, [&](auto look_at) {
-      Walker again(deep, high, wide, first, axes);
+    Walker again(deep, high, wide, first, axes);
+    pool = own.found(
+        op.src + image, channels, [&](int number) { return again.behind(number); },
+        [&](auto look_at) {
+          Walker each = again;
 #pragma unroll 1
-      for (int i = begin; i < end; ++i, again.next_if(true)) look_at(again.place);
-    });
+          for (int i = begin; i < end; ++i, each.next_if(true)) look_at(each.place);
+        });
   }
   join_parts(&pool, part, 1 << parts.parts_log2, unit, units, values, places);
   if (!at.inside || part != 0) return;
@@ -197,7 +217,8 @@ volume_parts(Largest<T> op, PartsGrid parts, int channels, ResultStrides strides
   }
 }
 
-// As many parts as keep the device full several times over, none of them small.
+// As many parts as keep the device full several times over, none of them small. Where that makes
+// more than one round of blocks and less than two, half as many, in one.
 template <class T, int kWide>
 int launch_parts(const Largest<T>& op, const Images& images, const ResultStrides& strides,
                  const Axes<AdaptiveAxis>& axes, const polyops_context* ctx) {
@@ -212,6 +233,16 @@ int launch_parts(const Largest<T>& op, const Images& images, const ResultStrides
          units << parts.parts_log2 < full) {
     ++parts.parts_log2;
   }
+  if constexpr (kWide == 8) {
+    const auto most = [&](const AdaptiveAxis& a) { return share(a) + 1; };
+    if (most(axes.deep) * most(axes.high) * most(axes.wide) >> parts.parts_log2 >=
+        kMostOfPart / 2) {
+      return launch_parts<T, 1>(op, images, strides, axes, ctx);
+    }
+  }
+  const int64_t round = int64_t{kPartsBlocks} * kPoolThreads * multiprocessors(ctx);
+  const int64_t threads = units << parts.parts_log2;
+  if (parts.parts_log2 > 0 && threads > round && threads < 2 * round) --parts.parts_log2;
   return gpu::launch(volume_parts<T, kWide>, parts.grid.shape(parts.parts_log2), ctx, op, parts,
                      images.channels, strides, axes);
 }

@@ -82,10 +82,11 @@ struct Slab {
 };
 
 // Places as they are in memory, int64. As store_run().
-GPU_DEVICE void store_places(int64_t* first, int32_t count, const int* memory) {
+GPU_DEVICE void store_places(int64_t* first, int32_t count, const int* memory,
+                             int threads = kStageThreads, int thread = thread_id()) {
   const int32_t shift = misplaced(first), end = shift + count;
   int64_t* const base = first - shift;
-  for (int32_t at = 2 * thread_id(); at < end; at += 2 * kStageThreads) {
+  for (int32_t at = 2 * thread; at < end; at += 2 * threads) {
     const HalfPack both = *reinterpret_cast<const HalfPack*>(memory + at);
     if (at >= shift && at + 2 <= end) {
       store_words(base + at, {{both.w[0], 0, both.w[1], 0}});

@@ -133,13 +133,13 @@ int copy_nearest(const polyops_upsample_args& args, const polyops_context* ctx) 
                                            : with_bits.template operator()<uint16_t>();
 }
 
-// The same of everything, where sizes stay: by upsample_nearest2d's kernels, the first ones of it.
-template <bool kPlanes, class Direction>
+// The same of everything, where sizes stay: by upsample_nearest2d's kernels.
+template <class Direction>
 int copy_all(const typename Direction::Args& args, const polyops_context* ctx) {
   const polyops_upsample_args same = {sizeof same,         0, 0, 0, {}, Direction::in(args),
                                       Direction::out(args)};
-  return launch_as(POLYOPS_GPU_CONCAT(upsample_nearest2d, POLYOPS_GPU_TARGET)(), kPlanes ? 0 : 1,
-                   same, ctx);
+  return launch_as(POLYOPS_GPU_CONCAT(upsample_nearest2d, POLYOPS_GPU_TARGET)(),
+                   "upsample_nearest2d", same, ctx);
 }
 
 template <bool kPlanes, class Mode, class Direction>
@@ -148,7 +148,7 @@ int upsample_launch(const void* data, const polyops_context* ctx) {
   if constexpr (Mode::kTaps == 1 && !Direction::kBackward) {
     return copy_nearest<kPlanes>(args, ctx);
   } else {
-    if (keeps_sizes<Direction>(args)) return copy_all<kPlanes, Direction>(args, ctx);
+    if (keeps_sizes<Direction>(args)) return copy_all<Direction>(args, ctx);
     return with_type(Direction::in(args).dtype, [&]<class T>() {
       const Image<T> image = image_of<T, Mode, Direction>(args);
       if constexpr (!Direction::kBackward) {

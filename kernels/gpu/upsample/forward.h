@@ -12,23 +12,30 @@
 namespace polyops::gpu {
 namespace {
 
+// Blocks of a multiprocessor: as many as registers leave.
+constexpr int kAnyBlocks = 0;
+
 // Contiguous tensors: kColumns results next to each other, in each of kPlanes planes.
 template <class Mode, class T, int kColumns, int kPlanes>
 struct PlaneLanes {
   using Value = Kept<T>;
   static constexpr int kTaps = Mode::kTaps, kValues = kColumns * kPlanes;
+  static constexpr int kBlocks = kTaps > 2 ? 6 : kTaps == 1 && kValues <= 8 ? 5 : kAnyBlocks;
+  // Of a thread, at most. Few where results are copies: what all threads write at a time is then
+  // some planes, not a little of each.
+  static constexpr int kRows = kTaps == 1 ? 4 : 16;
 
   static int64_t lanes(const Image<T>& image) { return image.columns.to / kColumns; }
   static int64_t groups(const Image<T>& image) { return (image.planes + kPlanes - 1) / kPlanes; }
 
   GPU_DEVICE PlaneLanes(const Image<T>& image, uint32_t lane, uint32_t group)
-      : wide_(image.columns.from), wide_dst_(image.columns.to) {
+      : image_(image),
+        plane_(image.rows.from * image.columns.from),
+        plane_dst_(image.rows.to * image.columns.to) {
     const int first_plane = static_cast<int>(group) * kPlanes;
     planes_ = image.planes - first_plane;
-    plane_ = int64_t{image.rows.from} * wide_;
-    plane_dst_ = int64_t{image.rows.to} * wide_dst_;
-    src_ = image.in + first_plane * plane_;
-    dst_ = image.out + first_plane * plane_dst_ + lane * kColumns;
+    src_ = static_cast<uint32_t>(first_plane) * static_cast<uint32_t>(plane_);
+    dst_ = static_cast<uint32_t>(first_plane) * static_cast<uint32_t>(plane_dst_) + lane * kColumns;
 #pragma unroll
     for (int c = 0; c < kColumns; ++c) {
       float t = 0, w[kTaps] = {};
@@ -44,15 +51,17 @@ struct PlaneLanes {
 
   // Planes that there are not are read as the first one.
   GPU_DEVICE void load(int row, Value (&x)[kValues]) const {
-    const T* line = src_ + row * wide_;
+    const uint32_t line = src_ + static_cast<uint32_t>(row * image_.columns.from);
     T read[kPlanes][kTaps][kColumns];
 #pragma unroll
     for (int p = 0; p < kPlanes; ++p) {
-      const T* at = line + (p < planes_ ? p * plane_ : 0);
+      const uint32_t at = line + static_cast<uint32_t>(p < planes_ ? p * plane_ : 0);
 #pragma unroll
       for (int k = 0; k < kTaps; ++k) {
 #pragma unroll
-        for (int c = 0; c < kColumns; ++c) read[p][k][c] = at[column_[k][c]];
+        for (int c = 0; c < kColumns; ++c) {
+          read[p][k][c] = image_.in[at + static_cast<uint32_t>(column_[k][c])];
+        }
       }
     }
 #pragma unroll
@@ -69,21 +78,22 @@ struct PlaneLanes {
   }
 
   GPU_DEVICE void store(int row, const Value (&x)[kValues]) const {
+    const uint32_t line = dst_ + static_cast<uint32_t>(row * image_.columns.to);
 #pragma unroll
     for (int p = 0; p < kPlanes; ++p) {
       if (p >= planes_) break;
       Value side[kColumns];
 #pragma unroll
       for (int c = 0; c < kColumns; ++c) side[c] = x[p * kColumns + c];
-      store_side_by_side(dst_ + p * plane_dst_ + row * wide_dst_, side);
+      store_side_by_side(image_.out + (line + static_cast<uint32_t>(p * plane_dst_)), side);
     }
   }
 
  private:
-  const T* src_;
-  T* dst_;
-  int64_t plane_, plane_dst_;
-  int wide_, wide_dst_;
+  // Offsets of 32 bits reach everything, and become addresses in one instruction.
+  const Image<T>& image_;
+  uint32_t src_, dst_;
+  int plane_, plane_dst_;
   int planes_;
   int column_[kTaps][kColumns];
   float weight_[kTaps][kColumns];
@@ -95,6 +105,7 @@ struct ChannelLanes {
   static constexpr bool kWords = std::is_integral_v<T> && kChannels > 1;
   using Value = std::conditional_t<kWords, Words, Kept<T>>;
   static constexpr int kTaps = Mode::kTaps, kValues = kWords ? 1 : kChannels;
+  static constexpr int kBlocks = kAnyBlocks, kRows = 16;
 
   static int64_t lanes(const Image<T>& image) {
     return int64_t{image.columns.to} * (image.channels / kChannels);
@@ -156,8 +167,28 @@ struct ChannelLanes {
   float weight_[kTaps];
 };
 
+// Of one tap: the next row is on its way while what is there goes to all rows of dst that it makes.
+template <class Mode, class Lanes>
+GPU_DEVICE void copy_rows(const Lanes& lanes, const Axis& rows, int begin, int end) {
+  float unused;
+  int row = Mode::first(rows, begin, &unused);
+  constexpr bool kAhead = Lanes::kValues <= 8;  // by registers
+  typename Lanes::Value kept[Lanes::kValues], ahead[Lanes::kValues] = {};
+  lanes.load(row, kept);
+  for (int y = begin; y < end;) {
+    int stop = y + 1, next = row;
+    while (stop < end && (next = Mode::first(rows, stop, &unused)) == row) ++stop;
+    if (kAhead && stop < end) lanes.load(next, ahead);
+    for (; y < stop; ++y) lanes.store(y, kept);
+    row = next;
+    if (!kAhead && stop < end) lanes.load(next, kept);
+#pragma unroll
+    for (int i = 0; kAhead && i < Lanes::kValues; ++i) kept[i] = ahead[i];
+  }
+}
+
 template <class Mode, class Lanes, class T>
-GPU_KERNEL(kUpsampleThreads)
+GPU_KERNEL(kUpsampleThreads, Lanes::kBlocks)
 upsample(Image<T> image, Work work) {
   const auto index = static_cast<uint32_t>(block_id() * block_threads() + thread_id());
   if (index >= work.threads) return;
@@ -166,25 +197,25 @@ upsample(Image<T> image, Work work) {
   const Lanes lanes(image, share.lane, share.group);
   const Axis& rows = image.rows;
   const int end = share.row + work.rows < rows.to ? share.row + work.rows : rows.to;
-  typename Lanes::Value kept[kTaps][kValues] = {};
-  int next = -2 * kTaps;  // behind the last row that is kept
-  for (int y = share.row; y < end; ++y) {
-    float t = 0;
-    const int first = Mode::first(rows, y, &t);
-    if (first + kTaps > next) {
-      for (int row = first < next ? next : first; row < first + kTaps; ++row) {
+  if constexpr (kTaps == 1) {
+    copy_rows<Mode>(lanes, rows, share.row, end);
+  } else {
+    typename Lanes::Value kept[kTaps][kValues] = {};
+    int next = -2 * kTaps;  // behind the last row that is kept
+    for (int y = share.row; y < end; ++y) {
+      float t = 0;
+      const int first = Mode::first(rows, y, &t);
+      if (first + kTaps > next) {
+        for (int row = first < next ? next : first; row < first + kTaps; ++row) {
 #pragma unroll
-        for (int k = 1; k < kTaps; ++k) {
+          for (int k = 1; k < kTaps; ++k) {
 #pragma unroll
-          for (int i = 0; i < kValues; ++i) kept[k - 1][i] = kept[k][i];
+            for (int i = 0; i < kValues; ++i) kept[k - 1][i] = kept[k][i];
+          }
+          lanes.load(within(rows, row), kept[kTaps - 1]);
         }
-        lanes.load(within(rows, row), kept[kTaps - 1]);
+        next = first + kTaps;
       }
-      next = first + kTaps;
-    }
-    if constexpr (kTaps == 1) {
-      lanes.store(y, kept[0]);
-    } else {
       float w[kTaps], sum[kValues];
       Mode::weights(t, w);
 #pragma unroll

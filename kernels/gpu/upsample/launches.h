@@ -18,7 +18,7 @@ namespace {
 template <class Mode, class Lanes, class T>
 int launch_forward(const Image<T>& image, const polyops_context* ctx) {
   const int64_t lanes = Lanes::lanes(image), groups = Lanes::groups(image);
-  int rows = 16;
+  int rows = Lanes::kRows;
   while (rows > 2 && lanes * groups * (image.rows.to / rows) < enough_threads(ctx)) rows /= 2;
   const Work work = make_work(lanes, groups, image.rows.to, rows);
   return gpu::launch(upsample<Mode, Lanes, T>, shape_of(work), ctx, image, work);
