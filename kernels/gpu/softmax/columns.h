@@ -46,6 +46,7 @@ GPU_DEVICE void load_rows(const T* column, int64_t stride, const Place<N>& place
 // tensors together. Tiles are 32 bytes across, a sector of memory, to 128; of single elements 32.
 struct ColumnNeeds {
   int wide, rows, bytes;
+  int part_bytes;                   // of what a column comes to
   int narrowest_log2, widest_log2;  // groups
 };
 
@@ -121,12 +122,16 @@ LaunchShape choose_tile(const Columns<N>& columns, const polyops_context* ctx,
   p->share = (p->n + tile.blocks - 1) / tile.blocks;
   const int threads = 1 << (tile.across_log2 + tile.down_log2);
   const int64_t chunk = int64_t{needs.rows} << tile.down_log2;
-  const Parking parked = parking(ctx, threads, (p->share + chunk - 1) / chunk,
-                                 int64_t{threads} * needs.rows * needs.bytes,
-                                 kMostParts * sizeof(MaxSum) + sizeof(Mailbox));
+  const int columns_of_tile = needs.wide << tile.across_log2;
+  const int64_t parts =
+      tile.down_log2 == 0 ? 0 : parts_of(threads, columns_of_tile, tile.blocks) * needs.part_bytes;
+  const Parking parked =
+      parking(ctx, threads, (p->share + chunk - 1) / chunk,
+              int64_t{threads} * needs.rows * needs.bytes, parts + sizeof(Mailbox));
   p->parked = parked.chunks;
+  p->parts_at = static_cast<int>(parked.bytes);
   const int64_t blocks = columns.outer.numel() * p->tiles.divisor * tile.blocks;
-  return {blocks, threads, parked.bytes, tile.blocks};
+  return {blocks, threads, parked.bytes + static_cast<size_t>(parts), tile.blocks};
 }
 
 }  // namespace

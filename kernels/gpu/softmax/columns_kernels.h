@@ -109,10 +109,10 @@ inline constexpr int kColumnRows = kWide == 4 && sizeof(T) == 4 ? 8 : 16;
 template <class Op, class T, class U, int kWide>
 GPU_KERNEL(kColumnThreads)
 softmax_columns(ForwardTiles<T, U> p) {
-  GPU_SHARED(MaxSum, shared, kMostParts);
   GPU_SHARED(Mailbox, box, 1);
   using P = Piece<T, kWide>;
   GPU_DYNAMIC_SHARED(P, parked);
+  MaxSum* const shared = parts_behind<MaxSum>(parked, p.tiles);
   constexpr int kRows = kColumnRows<T, kWide>;
   const Park<P, kRows, 1> park = {parked, p.tiles.parked};
   const Place<2> place(p.tiles);
@@ -159,10 +159,10 @@ inline constexpr int kGradientRows = kColumnRows<T, kWide> / 2;
 template <class Op, class T, class U, int kWide>
 GPU_KERNEL(kColumnThreads)
 softmax_backward_columns(BackwardTiles<T, U> p) {
-  GPU_SHARED(float, shared, kMostParts);
   GPU_SHARED(Mailbox, box, 1);
   using P = Piece<T, kWide>;
   GPU_DYNAMIC_SHARED(P, parked);
+  float* const shared = parts_behind<float>(parked, p.tiles);
   constexpr int kRows = kGradientRows<T, kWide>;
   const Park<P, kRows, 2> park = {parked, p.tiles.parked};
   const Place<3> place(p.tiles);

@@ -13,9 +13,10 @@
 namespace polyops::gpu {
 namespace {
 
-constexpr int kTurnedWide = 4;              // columns to a thread
-constexpr int kMostTurned = 1024;           // rows, all held in registers
-constexpr int64_t kTurnedBytes = 72 << 10;  // of a tile of results, at most
+constexpr int kTurnedWide = 4;                                  // columns to a thread
+constexpr int kMostTurned = 1024;                               // rows, all held in registers
+constexpr int64_t kTurnedBytes = 72 << 10;                      // of a tile of results, at most
+constexpr int64_t kMostTurnedParts = 16 * 64 * sizeof(MaxSum);  // waves, columns
 
 template <class T, class U>
 struct TurnedTiles {
@@ -56,8 +57,8 @@ template <class Op, class T, class U>
 GPU_KERNEL(kColumnThreads)
 softmax_turned(TurnedTiles<T, U> p) {
   constexpr int kWide = kTurnedWide, kRows = kColumnRows<T, kWide>;
-  GPU_SHARED(MaxSum, shared, kMostParts);
   GPU_DYNAMIC_SHARED(U, tile);
+  MaxSum* const shared = parts_behind<MaxSum>(tile, p.tiles);
   const Place<2> place(p.tiles);
   int64_t at[2];
   place.find(p.tiles, kWide, at);
@@ -147,7 +148,7 @@ LaunchShape choose_turned(const TurnedColumns& turned, int n, int64_t stride,
   p->pitch = (packs | 1) * kPack<U>;  // columns in banks of their own
   int down_log2 = 0, across_log2 = kWidest;
   while ((kRows << down_log2) < n) ++down_log2;
-  const int64_t room = most_shared(ctx) - kMostParts * static_cast<int64_t>(sizeof(MaxSum));
+  const int64_t room = most_shared(ctx) - kMostTurnedParts;
   const int64_t most = room < kTurnedBytes ? room : kTurnedBytes;
   const auto bytes = [&] {
     return (int64_t{kTurnedWide} << across_log2) * p->pitch * static_cast<int64_t>(sizeof(U));
@@ -165,11 +166,14 @@ LaunchShape choose_turned(const TurnedColumns& turned, int n, int64_t stride,
   tiles.groups = static_cast<uint32_t>(groups);
   tiles.across_log2 = across_log2;
   tiles.down_log2 = down_log2;
+  tiles.parts_at = static_cast<int>(bytes());
   tiles.tiles = Division(static_cast<uint32_t>((groups + (1 << across_log2) - 1) >> across_log2));
   p->apart = turned.apart;
   p->whole = n % kPack<U> == 0 && p->apart % kPack<U> == 0 &&
              rows_aligned(tiles.outer, 1, p->dst, kPack<U>);
-  return {tiles.outer.numel() * tiles.tiles.divisor, threads, static_cast<size_t>(bytes())};
+  const int64_t parts =
+      parts_of(threads, kTurnedWide << across_log2, 1) * static_cast<int64_t>(sizeof(MaxSum));
+  return {tiles.outer.numel() * tiles.tiles.divisor, threads, static_cast<size_t>(bytes() + parts)};
 }
 
 }  // namespace
