@@ -27,6 +27,11 @@ constexpr int kFours = 4;
 template <class T, int kWide, int kRows>
 GPU_DEVICE void load_rows(const T* p, int64_t step, int mine, int live, float fill,
                           Piece<T, kWide> (&x)[kRows]) {
+  if (mine >= kRows) {  // nothing to ask of each, nothing to fill
+#pragma unroll
+    for (int k = 0; k < kRows; ++k) x[k].load(p + k * step);
+    return;
+  }
 #pragma unroll
   for (int k = 0; k < kRows; ++k) {
     if (k % kFours == 0 && k >= live) break;

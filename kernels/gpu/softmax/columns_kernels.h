@@ -134,11 +134,11 @@ softmax_columns(ForwardTiles<T, U> p) {
     if (begin + chunk >= place.end) break;
     park.keep(c, 0, x);
   }
-  merge_columns(place, blocks, shared, box, sum);
   using Normalize = typename Op::template Normalize<U>;
+  merge_columns(place, blocks, shared, box, sum, parts_of_row<Normalize>);
   Normalize normalize[kWide];
 #pragma unroll
-  for (int j = 0; j < kWide; ++j) normalize[j] = Normalize(sum[j]);
+  for (int j = 0; j < kWide; ++j) normalize[j] = Normalize::of_parts(sum[j]);
   place.find(p.tiles, kWide, at);
   U* dst = p.dst + at[1];
   for (;;) {
@@ -196,7 +196,7 @@ softmax_backward_columns(BackwardTiles<T, U> p) {
     park.keep(c, 0, grad);
     park.keep(c, 1, y);
   }
-  merge_columns(place, blocks, shared, box, sum);
+  merge_columns(place, blocks, shared, box, sum, [](float x) { return x; });
   place.find(p.tiles, kWide, at);
   U* out = p.out + at[2];
   for (;;) {

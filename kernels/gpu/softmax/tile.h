@@ -146,13 +146,17 @@ GPU_DEVICE Part* parts_behind(void* memory, const Tiles<N>& p) {
 // block. A tile whose block is one thread high has nothing to merge; else a wave holds whole rows
 // of it. Of a cluster all threads have opened the box and called cluster_arrive(); its blocks mail
 // what they have, for a cluster_barrier() waits until all of the device sees what they wrote.
-template <int kWide, class Part, int N>
+// `finish` is called for what a column comes to, by one thread of the block where there are many.
+template <int kWide, class Part, int N, class Finish>
 GPU_DEVICE void merge_columns(const Place<N>& place, int blocks, Part* shared, Mailbox* box,
-                              Part (&x)[kWide]) {
-  if (place.down == 1) return;
-  merge_waves(place.across, x);
+                              Part (&x)[kWide], Finish finish) {
   const int waves = block_threads() / wave_size();
-  if (waves == 1) return;
+  if (place.down > 1) merge_waves(place.across, x);
+  if (place.down == 1 || waves == 1) {
+#pragma unroll
+    for (int j = 0; j < kWide; ++j) x[j] = finish(x[j]);
+    return;
+  }
   const int columns = place.across * kWide;
   if (thread_id() % wave_size() < place.across) {
 #pragma unroll
@@ -173,11 +177,11 @@ GPU_DEVICE void merge_columns(const Place<N>& place, int blocks, Part* shared, M
     constexpr int kValues = sizeof(Part) / sizeof(float);
     await_mail(box, 0, kValues * columns * blocks);
     for (int c = thread_id(); c < columns; c += block_threads()) {
-      shared[c] = merge_parts(slots + c, columns, blocks);
+      shared[c] = finish(merge_parts(slots + c, columns, blocks));
     }
   } else {
     for (int c = thread_id(); c < columns; c += block_threads()) {
-      shared[c] = merge_parts(shared + c, columns, waves);
+      shared[c] = finish(merge_parts(shared + c, columns, waves));
     }
   }
   barrier();

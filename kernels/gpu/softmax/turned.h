@@ -31,15 +31,9 @@ struct TurnedTiles {
 };
 
 // n results that begin a pack in shared memory, to where they need not, by lanes of which this is
-// one. `whole`: they do there, too, and end one.
+// one.
 template <class U>
-GPU_DEVICE void store_turned(U* to, int n, const U* from, bool whole, int lanes, int lane) {
-  if (whole) {
-    for (int at = lane * kPack<U>; at < n; at += lanes * kPack<U>) {
-      store_words(to + at, load_words(from + at));
-    }
-    return;
-  }
+GPU_DEVICE void store_turned(U* to, int n, const U* from, int lanes, int lane) {
   for (int at = lane * kPack<U> - misplaced(to); at < n; at += lanes * kPack<U>) {
     if (at >= 0 && at + kPack<U> <= n) {
       float x[kPack<U>];
@@ -68,12 +62,12 @@ softmax_turned(TurnedTiles<T, U> p) {
   MaxSum sum[kWide];
   load_rows(p.src + at[0] + row * p.tiles.strides[0], p.tiles.strides[0], mine, live, kMinusInf, x);
   absorb_rows(x, live, sum);
-  merge_columns(place, 1, shared, nullptr, sum);
-
   using Normalize = typename Op::template Normalize<U>;
+  merge_columns(place, 1, shared, nullptr, sum, parts_of_row<Normalize>);
+
 #pragma unroll
   for (int j = 0; j < kWide; ++j) {
-    const Normalize normalize(sum[j]);
+    const auto normalize = Normalize::of_parts(sum[j]);
     // A thread's columns lie apart in shared memory, its neighbours' do not.
     U* const to = tile + (j * place.across + place.group) * p.pitch + row;
 #pragma unroll
@@ -99,14 +93,29 @@ softmax_turned(TurnedTiles<T, U> p) {
   // A place has columns side by side.
   U* const rows = p.dst + (at[1] - int64_t{place.column} * kWide) + first * kWide * p.apart;
   const int next = teams > place.across ? teams >> p.tiles.across_log2 : 1;
-  for (int j = team >> p.tiles.across_log2; j < kWide; j += next) {
-    const int begin = team & (place.across - 1);
-    const U* from = tile + (j * place.across + begin) * p.pitch;
-    U* to = rows + (begin * kWide + j) * p.apart;
-    for (int group = begin; group < groups; group += teams) {
-      store_turned(to, p.tiles.n, from, p.whole, lanes, lane);
-      from += teams * p.pitch;
-      to += teams * kWide * p.apart;
+  const int first_j = team >> p.tiles.across_log2, step = next * place.across * p.pitch;
+  const int64_t apart = next * p.apart;
+  for (int group = team & (place.across - 1); group < groups; group += teams) {
+    const U* from = tile + (first_j * place.across + group) * p.pitch;
+    U* to = rows + (group * kWide + first_j) * p.apart;
+    if (p.whole) {  // here, too, they begin and end a pack
+      for (int at = lane * kPack<U>; at < p.tiles.n; at += lanes * kPack<U>) {
+        Words results[kWide];
+        const U* take = from + at;
+#pragma unroll
+        for (int k = 0; k < kWide; ++k, take += step) {
+          if (first_j + k * next < kWide) results[k] = load_words(take);
+        }
+        U* put = to + at;
+#pragma unroll
+        for (int k = 0; k < kWide; ++k, put += apart) {
+          if (first_j + k * next < kWide) store_words(put, results[k]);
+        }
+      }
+      continue;
+    }
+    for (int j = first_j; j < kWide; j += next, from += step, to += apart) {
+      store_turned(to, p.tiles.n, from, lanes, lane);
     }
   }
 }
