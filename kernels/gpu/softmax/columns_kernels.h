@@ -57,8 +57,9 @@ struct Largest<T, 4> {
   GPU_DEVICE void get(float (&top)[4]) const { x.get(top); }
 };
 
-// Of a thread's rows the first `live`, whole fours of them. What they come to is summed up apart:
-// of equal elements, rounding would go one way in all of a long column.
+// Of a thread's rows the first `live`, whole fours of them, or, where each takes longer, whole twos.
+// What they come to is summed up apart: of equal elements, rounding would go one way in all of a
+// long column.
 template <class T, int kWide, int kRows>
 GPU_DEVICE void absorb_rows(const Piece<T, kWide> (&x)[kRows], int live, MaxSum (&sum)[kWide]) {
   Largest<T, kWide> largest(kMinusInf);
@@ -73,7 +74,7 @@ GPU_DEVICE void absorb_rows(const Piece<T, kWide> (&x)[kRows], int live, MaxSum 
   for (int j = 0; j < kWide; ++j) sum[j].raise_to(top[j]);
 #pragma unroll
   for (int k = 0; k < kRows; ++k) {
-    if (k % kFours == 0 && k >= live) break;
+    if (k % (kFours / 2) == 0 && k >= live) break;
     float v[kWide];
     x[k].get(v);
 #pragma unroll
