@@ -57,9 +57,9 @@ struct Largest<T, 4> {
   GPU_DEVICE void get(float (&top)[4]) const { x.get(top); }
 };
 
-// Of a thread's rows the first `live`, whole fours of them, or, where each takes longer, whole twos.
-// What they come to is summed up apart: of equal elements, rounding would go one way in all of a
-// long column.
+// Of a thread's rows the first `live`, whole fours of them, or, where each takes longer, whole
+// twos. What they come to is summed up apart: of equal elements, rounding would go one way in all
+// of a long column.
 template <class T, int kWide, int kRows>
 GPU_DEVICE void absorb_rows(const Piece<T, kWide> (&x)[kRows], int live, MaxSum (&sum)[kWide]) {
   Largest<T, kWide> largest(kMinusInf);

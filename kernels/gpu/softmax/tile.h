@@ -130,8 +130,7 @@ GPU_DEVICE void mail_part(Mailbox* box, MaxSum* place, int rank, const MaxSum& x
 // ---- Of the tile.
 
 // Parts that merge_columns() has in shared memory: a column's of each wave, and of each block where
-// there are several. No more than it needs, for the cache has what is left: what threads have under
-// way waits for a place there.
+// there are several. No more than it needs, for the cache has what is left (columns.h).
 inline int64_t parts_of(int threads, int columns, int blocks) {
   constexpr int kFewestLanes = 32;
   return int64_t{columns} * (threads / kFewestLanes + (blocks > 1 ? blocks : 0));
