@@ -177,7 +177,11 @@ TEST(Cat, TurnsLargeInputsOver) {
 }
 
 TEST(Cat, CopiesLargeInputsOfOddRows) {
-  const Case c = {"second", 1, {{{3, 5}}, {{3, 700001}}, {{3, 2}}}};
+  // Four of them to a launch, and one for those behind an input with gaps within its rows, of which
+  // there are more; between others.
+  const Input few = {{3, 5, 135}}, odd = {{3, 701, 135}}, odder = {{3, 703, 135}},
+              gaps = {{3, 701, 135}, {701 * 136, 136, 1}};
+  const Case c = {"most", 1, {few, odd, odder, few, odd, odder, odd, gaps, odder, odd}};
   ASSERT_NO_FATAL_FAILURE(expect_every_element(c, POLYOPS_FLOAT64));
 }
 

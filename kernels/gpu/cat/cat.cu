@@ -1,7 +1,8 @@
 // cat: copies bits. Bound: memory, each element read and written once; one launch for 38 inputs, or
 // for 12 whose dimensions merge into more than three. Large inputs that lie otherwise than the
-// result, whose rows would be single elements, are each one launch of copy's kernels; so are larger
-// ones whose rows begin anywhere in their 16 bytes, for copy finds a row once for all its packs.
+// result, whose rows would be single elements, are each one launch of copy's kernels; so are, four
+// at a time, larger ones whose rows begin anywhere in their 16 bytes, for copy finds a row once for
+// all its packs.
 #include "copy.h"
 #include "copy/launch.h"
 #include "interleave.h"
@@ -39,33 +40,65 @@ polyops_tensor slab_of(const polyops_cat_args& a, const polyops_tensor& src, int
   return slab;
 }
 
-// Bytes of an input from which on a launch of its own is worth it: if it is turned over, or if its
-// rows are long and begin anywhere.
-constexpr int64_t kTurnedLaunch = 2 << 20;
+// Bytes of an input from which on it goes apart from the others: by a launch of its own if it is
+// turned over, or, if its rows are long and begin anywhere, with all such, of that many together.
+constexpr int64_t kApart = 2 << 20;
 constexpr int64_t kRowsLaunch = 16 << 20;
 
-// Whether the input is copied by a launch of its own. slab: where it goes.
-bool goes_alone(const polyops_tensor& src, const polyops_tensor& slab) {
-  const int64_t bytes = polyops_numel(&src) * polyops_dtype_size(src.dtype);
-  if (bytes < kTurnedLaunch) return false;
+enum class Way { kPieces, kTurned, kShifted };
+
+Way way_of(const polyops_tensor& src, const polyops_tensor& slab) {
+  if (polyops_numel(&src) * polyops_dtype_size(src.dtype) < kApart) return Way::kPieces;
   const polyops_copy_args args = {sizeof(polyops_copy_args), 0, src, slab};
-  return copy_turns(args) || (bytes >= kRowsLaunch && copy_shifts_rows(args));
+  if (copy_turns(args)) return Way::kTurned;
+  return copy_shifts_rows(args) ? Way::kShifted : Way::kPieces;
 }
 
-int launch_alone(const polyops_cat_args& a, const polyops_context* ctx) {
+// Whether what is kShifted is worth a launch.
+bool launches_shifted(const polyops_cat_args& a) {
+  const int64_t row = polyops_numel(&a.dst) / a.dst.sizes[a.dim];
+  int64_t begin = 0, bytes = 0;
+  for (int64_t i = 0; i < a.count; begin += a.srcs[i++].sizes[a.dim]) {
+    const polyops_tensor& src = a.srcs[i];
+    if (way_of(src, slab_of(a, src, begin)) != Way::kShifted) continue;
+    bytes += row * src.sizes[a.dim] * polyops_dtype_size(src.dtype);
+  }
+  return bytes >= kRowsLaunch;
+}
+
+// Whether launch_apart() copies the input. slab: where it goes.
+bool goes_apart(const polyops_tensor& src, const polyops_tensor& slab, bool shifted) {
+  const Way way = way_of(src, slab);
+  return way == Way::kTurned || (shifted && way == Way::kShifted);
+}
+
+int launch_apart(const polyops_cat_args& a, bool shifted_too, const polyops_context* ctx) {
+  constexpr int kMostShifted = 32;
+  polyops_copy_args shifted[kMostShifted];
+  int count = 0;
   int64_t begin = 0;
   for (int64_t i = 0; i < a.count; begin += a.srcs[i++].sizes[a.dim]) {
     const polyops_tensor slab = slab_of(a, a.srcs[i], begin);
-    if (!goes_alone(a.srcs[i], slab)) continue;
-    const int status = launch_copy({sizeof(polyops_copy_args), 0, a.srcs[i], slab}, ctx);
+    if (!goes_apart(a.srcs[i], slab, shifted_too)) continue;
+    const polyops_copy_args args = {sizeof(polyops_copy_args), 0, a.srcs[i], slab};
+    int status = POLYOPS_OK;
+    if (copy_turns(args)) {
+      status = launch_copy(args, ctx);
+    } else {
+      shifted[count++] = args;
+      if (count == kMostShifted) {
+        status = launch_shifted_rows(shifted, count, ctx);
+        count = 0;
+      }
+    }
     if (status != POLYOPS_OK) return status;
   }
-  return POLYOPS_OK;
+  return count == 0 ? POLYOPS_OK : launch_shifted_rows(shifted, count, ctx);
 }
 
-// The inputs that launch_alone() leaves.
+// The inputs that launch_apart() leaves.
 template <class T, int kLevels>
-int launch_pieces(const polyops_cat_args& a, const polyops_context* ctx) {
+int launch_pieces(const polyops_cat_args& a, bool shifted_apart, const polyops_context* ctx) {
   Pieces<kLevels> all;
   all.count = 0;
   uint32_t blocks = 0;
@@ -73,7 +106,7 @@ int launch_pieces(const polyops_cat_args& a, const polyops_context* ctx) {
   bool aligned = true;
   for (int64_t i = 0; i < a.count; begin += a.srcs[i++].sizes[a.dim]) {
     const polyops_tensor slab = slab_of(a, a.srcs[i], begin);
-    if (!goes_alone(a.srcs[i], slab)) {
+    if (!goes_apart(a.srcs[i], slab, shifted_apart)) {
       all.first_block[all.count] = blocks;
       Piece<kLevels>& p = all.piece[all.count++];
       make_piece(a.srcs[i], slab, &p);
@@ -117,14 +150,16 @@ int launch_as(const polyops_cat_args& a, const polyops_context* ctx) {
   if constexpr (sizeof(T) == 2 || sizeof(T) == 4) {
     if (launch_interleaved<T, 4>(a, ctx, &status)) return status;
   }
-  status = launch_alone(a, ctx);
+  const bool shifted_apart = launches_shifted(a);
+  status = launch_apart(a, shifted_apart, ctx);
   if (status != POLYOPS_OK) return status;
   bool few = true;
   for (int64_t i = 0; few && i < a.count; ++i) {
     Piece<2> p;
     few = make_piece(a.srcs[i], slab_of(a, a.srcs[i], 0), &p);
   }
-  return few ? launch_pieces<T, 2>(a, ctx) : launch_pieces<T, POLYOPS_MAX_RANK>(a, ctx);
+  return few ? launch_pieces<T, 2>(a, shifted_apart, ctx)
+             : launch_pieces<T, POLYOPS_MAX_RANK>(a, shifted_apart, ctx);
 }
 
 int cat(const void* data, const polyops_context* ctx) {

@@ -81,9 +81,19 @@ const char* copy_supports(const void* data) {
 }
 
 template <class T, bool kAligned>
+int launch_chunks(const Rows* copies, int count, const polyops_context* ctx) {
+  const auto group = make_row_group<kAligned ? 1 : kMostTogether>(copies, count);
+  const int64_t teams = int64_t{group.rows} * group.chunks.divisor;
+  return gpu::launch(copy_chunks<T, kAligned>, {row_blocks(teams, group.lane_bits), kRowThreads},
+                     ctx, group);
+}
+
+template <class T, bool kAligned>
 int launch_rows(const Rows& rows, const polyops_context* ctx) {
-  return gpu::launch(rows.by_chunks ? copy_chunks<T, kAligned> : copy_short_rows<T, kAligned>,
-                     {row_blocks(rows), kRowThreads}, ctx, rows);
+  if (rows.by_chunks) return launch_chunks<T, kAligned>(&rows, 1, ctx);
+  const int64_t teams = (int64_t{rows.rows} + kRowPacks - 1) / kRowPacks;
+  return gpu::launch(copy_short_rows<T, kAligned>, {row_blocks(teams, rows.lane_bits), kRowThreads},
+                     ctx, rows);
 }
 
 // The same copy in elements as long as a row, if rows are no longer than an element may be and all
@@ -172,6 +182,21 @@ int launch_as(const polyops_copy_args& a, const Walk<2>& walk, const polyops_con
   }
 }
 
+// f.operator()<T>() for a type of so many bytes.
+template <class F>
+int with_width(int64_t width, F f) {
+  switch (width) {
+    case 1:
+      return f.template operator()<uint8_t>();
+    case 2:
+      return f.template operator()<uint16_t>();
+    case 4:
+      return f.template operator()<uint32_t>();
+    default:
+      return f.template operator()<uint64_t>();
+  }
+}
+
 int copy(const void* data, const polyops_context* ctx) {
   return launch_copy(*static_cast<const polyops_copy_args*>(data), ctx);
 }
@@ -198,16 +223,26 @@ int launch_copy(const polyops_copy_args& a, const polyops_context* ctx) {
   Walk<2> walk = make_walk<2>({&a.src, &a.dst});
   int64_t width = polyops_dtype_size(a.dst.dtype);
   join_rows(a, &walk, &width);
-  switch (width) {
-    case 1:
-      return launch_as<uint8_t>(a, walk, ctx);
-    case 2:
-      return launch_as<uint16_t>(a, walk, ctx);
-    case 4:
-      return launch_as<uint32_t>(a, walk, ctx);
-    default:
-      return launch_as<uint64_t>(a, walk, ctx);
+  return with_width(width, [&]<class T>() { return launch_as<T>(a, walk, ctx); });
+}
+
+int launch_shifted_rows(const polyops_copy_args* copies, int count, const polyops_context* ctx) {
+  const int64_t width = polyops_dtype_size(copies[0].dst.dtype);
+  const auto rows_of = [&](const polyops_copy_args& a) {
+    bool aligned;
+    return make_rows(make_walk<2>({&a.src, &a.dst}), width, a.src.data, a.dst.data, &aligned);
+  };
+  for (int begin = 0, held = 0; begin < count; begin += held) {
+    Rows rows[kMostTogether] = {rows_of(copies[begin])};
+    for (held = 1; held < kMostTogether && begin + held < count; ++held) {
+      rows[held] = rows_of(copies[begin + held]);
+      if (rows[held].rows != rows[0].rows) break;
+    }
+    const int status =
+        with_width(width, [&]<class T>() { return launch_chunks<T, false>(rows, held, ctx); });
+    if (status != POLYOPS_OK) return status;
   }
+  return POLYOPS_OK;
 }
 
 }  // namespace polyops::gpu

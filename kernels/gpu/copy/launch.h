@@ -17,6 +17,9 @@ bool copy_shifts_rows(const polyops_copy_args& a);
 
 int launch_copy(const polyops_copy_args& a, const polyops_context* ctx);
 
+// Copies of one dtype that copy_shifts_rows(), several to a launch if they have equally many rows.
+int launch_shifted_rows(const polyops_copy_args* copies, int count, const polyops_context* ctx);
+
 }  // namespace polyops::gpu
 
 #endif  // POLYOPS_GPU_COPY_LAUNCH_H_

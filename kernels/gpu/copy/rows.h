@@ -27,11 +27,10 @@ struct Rows {
   const char* src_end;  // behind its last element
   int64_t bytes;        // of a row
   uint32_t rows;
-  uint32_t packs;   // whole packs of a row, at most
-  int lane_bits;    // log2 of a team's lanes
-  bool by_chunks;   // a team has kRowPacks packs per lane of one row; or one of so many rows
-  Division chunks;  // of a row
-  int levels;       // dimensions of rows, innermost first
+  uint32_t packs;  // whole packs of a row, at most
+  int lane_bits;   // log2 of a team's lanes
+  bool by_chunks;  // a team has kRowPacks packs per lane of one row; or one of so many rows
+  int levels;      // dimensions of rows, innermost first
   Division sizes[POLYOPS_MAX_RANK];
   int64_t src_steps[POLYOPS_MAX_RANK];
   int64_t dst_steps[POLYOPS_MAX_RANK];
@@ -60,16 +59,43 @@ inline Rows make_rows(const Walk<2>& walk, int64_t width, const void* src, void*
   r.by_chunks = r.packs > 16;
   const uint32_t lanes = r.by_chunks ? r.packs / kRowPacks : r.packs;
   while (r.lane_bits < kMostRowLanes && uint32_t{1} << r.lane_bits < lanes) ++r.lane_bits;
-  const uint32_t chunk = uint32_t{kRowPacks} << r.lane_bits;
-  if (r.by_chunks) r.chunks = Division((r.packs + chunk - 1) / chunk);
   return r;
 }
 
-inline int64_t row_blocks(const Rows& r) {
-  const int64_t teams = r.by_chunks ? int64_t{r.rows} * r.chunks.divisor
-                                    : (int64_t{r.rows} + kRowPacks - 1) / kRowPacks;
-  const int64_t of_block = kRowThreads >> r.lane_bits;
+inline int64_t row_blocks(int64_t teams, int lane_bits) {
+  const int64_t of_block = kRowThreads >> lane_bits;
   return (teams + of_block - 1) / of_block;
+}
+
+// Up to kMost copies by chunks of equally many rows in one launch, as cat has them, whose results
+// lie beside each other: the chunks of a row in all of them, one after the other.
+template <int kMost>
+struct RowGroup {
+  uint32_t rows;
+  int lane_bits;
+  Division chunks;        // of a row, in all
+  uint32_t first[kMost];  // chunk of each copy; beyond the last more than there are
+  Rows of[kMost];
+};
+
+template <int kMost>
+RowGroup<kMost> make_row_group(const Rows* copies, int count) {
+  RowGroup<kMost> group = {};
+  group.rows = copies[0].rows;
+  for (int i = 0; i < count; ++i) {
+    if (copies[i].lane_bits > group.lane_bits) group.lane_bits = copies[i].lane_bits;
+  }
+  const uint32_t chunk = uint32_t{kRowPacks} << group.lane_bits;
+  uint32_t chunks = 0;
+  for (int i = 0; i < kMost; ++i) {
+    group.first[i] = i < count ? chunks : ~uint32_t{0};
+    if (i >= count) continue;
+    group.of[i] = copies[i];
+    group.of[i].lane_bits = group.lane_bits;
+    chunks += (copies[i].packs + chunk - 1) / chunk;
+  }
+  group.chunks = Division(chunks);
+  return group;
 }
 
 struct RowPlace {
@@ -197,17 +223,29 @@ GPU_DEVICE void copy_aligned_chunk(const Rows& r, const RowPlace& row, uint32_t 
   for (int k = 0; k < kRowPacks; ++k) packs[k].store();
 }
 
+// Copies in one launch: of rows of whole packs one.
+constexpr int kMostTogether = 4;
+template <bool kAligned>
+using RowGroupOf = RowGroup<kAligned ? 1 : kMostTogether>;
+
 // T: any type of the element's size; of no account where all is aligned.
 template <class T, bool kAligned>
 GPU_KERNEL(kRowThreads)
-copy_chunks(const GPU_CONSTANT Rows r) {
-  const uint32_t lane = static_cast<uint32_t>(thread_id()) & ((1u << r.lane_bits) - 1);
-  uint32_t row = static_cast<uint32_t>(block_id()) * (kRowThreads >> r.lane_bits) +
-                 (static_cast<uint32_t>(thread_id()) >> r.lane_bits);
-  const uint32_t chunk = take_remainder(r.chunks, &row);
-  if (row >= r.rows) return;
+copy_chunks(const GPU_CONSTANT RowGroupOf<kAligned> group) {
+  const uint32_t lane = static_cast<uint32_t>(thread_id()) & ((1u << group.lane_bits) - 1);
+  uint32_t row = static_cast<uint32_t>(block_id()) * (kRowThreads >> group.lane_bits) +
+                 (static_cast<uint32_t>(thread_id()) >> group.lane_bits);
+  uint32_t chunk = take_remainder(group.chunks, &row);
+  if (row >= group.rows) return;
+  int which = 0;
+  if constexpr (!kAligned) {
+#pragma unroll
+    for (int i = 1; i < kMostTogether; ++i) which = chunk >= group.first[i] ? i : which;
+    chunk -= group.first[which];
+  }
+  const Rows& r = group.of[which];
   const RowPlace at = place_of(r, row);
-  const uint32_t first = (chunk * kRowPacks << r.lane_bits) + lane;
+  const uint32_t first = (chunk * kRowPacks << group.lane_bits) + lane;
   if constexpr (kAligned) {
     copy_aligned_chunk<T>(r, at, first);
   } else {

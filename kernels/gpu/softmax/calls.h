@@ -139,7 +139,11 @@ int launch_columns(const Call& call, const polyops_context* ctx) {
   constexpr int N = Call::kTensors;
   constexpr int kRows = N == 2 ? kColumnRows<T, kWide> : kGradientRows<T, kWide>;
   constexpr int kNarrowest = kWide == 1 ? 5 : sizeof(T) == 4 ? 1 : 2;
-  constexpr ColumnNeeds kNeeds = {kWide, kRows, (N - 1) * sizeof(Piece<T, kWide>), kNarrowest,
+  constexpr ColumnNeeds kNeeds = {kWide,
+                                  kRows,
+                                  (N - 1) * sizeof(Piece<T, kWide>),
+                                  N == 2 ? sizeof(MaxSum) : sizeof(float),
+                                  kNarrowest,
                                   kWide == 1 ? kNarrowest : kNarrowest + 2};
   Tiles<N> tiles = {};
   tiles.n = static_cast<int>(call.t[0]->sizes[call.dim]);

@@ -3,10 +3,10 @@
 // along dim as it needs to hold the tile in registers, 128 bytes per thread. A longer one a cluster
 // holds, each block its share of the rows, so that tiles need not get narrow. What is longer still,
 // or where there are no clusters, a block parks in shared memory, or reads again, last first; what
-// is a little longer than a thread holds it parks, too, rather than merge. (Lost on an H200: small
-// blocks that park half of what they hold, which gain 15 % over 4096 rows forward and lose 20 to 30
-// backward; blocks of 128 in tiles of 64 bytes, eight to a multiprocessor: float32 64x4096x256 147
-// to 214 us, its gradient 210 to 345.)
+// is a little longer than a thread holds it parks, too, rather than merge. A tile's lines are half
+// used at least, and all of them under way at once: they wait for places in the cache, which is to
+// have what shared memory does not need (64x4096x256 bf16 on an H200: 75 us, with all of it shared
+// 104).
 #ifndef POLYOPS_GPU_SOFTMAX_COLUMNS_H_
 #define POLYOPS_GPU_SOFTMAX_COLUMNS_H_
 
@@ -27,6 +27,11 @@ constexpr int kFours = 4;
 template <class T, int kWide, int kRows>
 GPU_DEVICE void load_rows(const T* p, int64_t step, int mine, int live, float fill,
                           Piece<T, kWide> (&x)[kRows]) {
+  if (mine >= kRows) {  // nothing to ask of each, nothing to fill
+#pragma unroll
+    for (int k = 0; k < kRows; ++k) x[k].load(p + k * step);
+    return;
+  }
 #pragma unroll
   for (int k = 0; k < kRows; ++k) {
     if (k % kFours == 0 && k >= live) break;
@@ -46,6 +51,7 @@ GPU_DEVICE void load_rows(const T* column, int64_t stride, const Place<N>& place
 // tensors together. Tiles are 32 bytes across, a sector of memory, to 128; of single elements 32.
 struct ColumnNeeds {
   int wide, rows, bytes;
+  int part_bytes;                   // of what a column comes to
   int narrowest_log2, widest_log2;  // groups
 };
 
@@ -121,12 +127,16 @@ LaunchShape choose_tile(const Columns<N>& columns, const polyops_context* ctx,
   p->share = (p->n + tile.blocks - 1) / tile.blocks;
   const int threads = 1 << (tile.across_log2 + tile.down_log2);
   const int64_t chunk = int64_t{needs.rows} << tile.down_log2;
-  const Parking parked = parking(ctx, threads, (p->share + chunk - 1) / chunk,
-                                 int64_t{threads} * needs.rows * needs.bytes,
-                                 kMostParts * sizeof(MaxSum) + sizeof(Mailbox));
+  const int columns_of_tile = needs.wide << tile.across_log2;
+  const int64_t parts =
+      tile.down_log2 == 0 ? 0 : parts_of(threads, columns_of_tile, tile.blocks) * needs.part_bytes;
+  const Parking parked =
+      parking(ctx, threads, (p->share + chunk - 1) / chunk,
+              int64_t{threads} * needs.rows * needs.bytes, parts + sizeof(Mailbox));
   p->parked = parked.chunks;
+  p->parts_at = static_cast<int>(parked.bytes);
   const int64_t blocks = columns.outer.numel() * p->tiles.divisor * tile.blocks;
-  return {blocks, threads, parked.bytes, tile.blocks};
+  return {blocks, threads, parked.bytes + static_cast<size_t>(parts), tile.blocks};
 }
 
 }  // namespace

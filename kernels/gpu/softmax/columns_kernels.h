@@ -57,8 +57,9 @@ struct Largest<T, 4> {
   GPU_DEVICE void get(float (&top)[4]) const { x.get(top); }
 };
 
-// Of a thread's rows the first `live`, whole fours of them. What they come to is summed up apart:
-// of equal elements, rounding would go one way in all of a long column.
+// Of a thread's rows the first `live`, whole fours of them, or, where each takes longer, whole
+// twos. What they come to is summed up apart: of equal elements, rounding would go one way in all
+// of a long column.
 template <class T, int kWide, int kRows>
 GPU_DEVICE void absorb_rows(const Piece<T, kWide> (&x)[kRows], int live, MaxSum (&sum)[kWide]) {
   Largest<T, kWide> largest(kMinusInf);
@@ -73,7 +74,7 @@ GPU_DEVICE void absorb_rows(const Piece<T, kWide> (&x)[kRows], int live, MaxSum 
   for (int j = 0; j < kWide; ++j) sum[j].raise_to(top[j]);
 #pragma unroll
   for (int k = 0; k < kRows; ++k) {
-    if (k % kFours == 0 && k >= live) break;
+    if (k % (kFours / 2) == 0 && k >= live) break;
     float v[kWide];
     x[k].get(v);
 #pragma unroll
@@ -109,10 +110,10 @@ inline constexpr int kColumnRows = kWide == 4 && sizeof(T) == 4 ? 8 : 16;
 template <class Op, class T, class U, int kWide>
 GPU_KERNEL(kColumnThreads)
 softmax_columns(ForwardTiles<T, U> p) {
-  GPU_SHARED(MaxSum, shared, kMostParts);
   GPU_SHARED(Mailbox, box, 1);
   using P = Piece<T, kWide>;
   GPU_DYNAMIC_SHARED(P, parked);
+  MaxSum* const shared = parts_behind<MaxSum>(parked, p.tiles);
   constexpr int kRows = kColumnRows<T, kWide>;
   const Park<P, kRows, 1> park = {parked, p.tiles.parked};
   const Place<2> place(p.tiles);
@@ -134,11 +135,11 @@ softmax_columns(ForwardTiles<T, U> p) {
     if (begin + chunk >= place.end) break;
     park.keep(c, 0, x);
   }
-  merge_columns(place, blocks, shared, box, sum);
   using Normalize = typename Op::template Normalize<U>;
+  merge_columns(place, blocks, shared, box, sum, parts_of_row<Normalize>);
   Normalize normalize[kWide];
 #pragma unroll
-  for (int j = 0; j < kWide; ++j) normalize[j] = Normalize(sum[j]);
+  for (int j = 0; j < kWide; ++j) normalize[j] = Normalize::of_parts(sum[j]);
   place.find(p.tiles, kWide, at);
   U* dst = p.dst + at[1];
   for (;;) {
@@ -159,10 +160,10 @@ inline constexpr int kGradientRows = kColumnRows<T, kWide> / 2;
 template <class Op, class T, class U, int kWide>
 GPU_KERNEL(kColumnThreads)
 softmax_backward_columns(BackwardTiles<T, U> p) {
-  GPU_SHARED(float, shared, kMostParts);
   GPU_SHARED(Mailbox, box, 1);
   using P = Piece<T, kWide>;
   GPU_DYNAMIC_SHARED(P, parked);
+  float* const shared = parts_behind<float>(parked, p.tiles);
   constexpr int kRows = kGradientRows<T, kWide>;
   const Park<P, kRows, 2> park = {parked, p.tiles.parked};
   const Place<3> place(p.tiles);
@@ -196,7 +197,7 @@ softmax_backward_columns(BackwardTiles<T, U> p) {
     park.keep(c, 0, grad);
     park.keep(c, 1, y);
   }
-  merge_columns(place, blocks, shared, box, sum);
+  merge_columns(place, blocks, shared, box, sum, [](float x) { return x; });
   place.find(p.tiles, kWide, at);
   U* out = p.out + at[2];
   for (;;) {

@@ -82,6 +82,13 @@ struct NormalizeRow {
   float max, scale;
 
   NormalizeRow() = default;
+  GPU_DEVICE static NormalizeRow of_parts(const MaxSum& parts) {
+    NormalizeRow row;
+    row.max = parts.max;
+    row.scale = parts.sum;
+    return row;
+  }
+  GPU_DEVICE MaxSum parts() const { return {max, scale}; }
   GPU_DEVICE explicit NormalizeRow(const MaxSum& row) : max(row.max) {
     if constexpr (sizeof(U) == 4) {
       scale = reciprocal_fast(row.sum);
@@ -104,10 +111,23 @@ struct LogNormalizeRow {
   float max, log_sum;
 
   LogNormalizeRow() = default;
+  GPU_DEVICE static LogNormalizeRow of_parts(const MaxSum& parts) {
+    LogNormalizeRow row;
+    row.max = parts.max;
+    row.log_sum = parts.sum;
+    return row;
+  }
+  GPU_DEVICE MaxSum parts() const { return {max, log_sum}; }
   GPU_DEVICE explicit LogNormalizeRow(const MaxSum& row)
       : max(row.max), log_sum(log_close(row.sum)) {}
   GPU_DEVICE float operator()(float x) const { return (x - max) - log_sum; }
 };
+
+// What goes from the thread that merged a row to those that store it.
+template <class Normalize>
+GPU_DEVICE MaxSum parts_of_row(const MaxSum& row) {
+  return Normalize(row).parts();
+}
 
 }  // namespace
 }  // namespace polyops::gpu

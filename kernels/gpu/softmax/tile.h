@@ -24,6 +24,7 @@ struct Tiles {
   int down_log2;    // threads one above the other
   int blocks_log2;  // of a cluster
   int parked;       // chunks
+  int parts_at;     // bytes of shared memory before merge_columns() has its own
   int share;        // rows of a block: n, or a part of it where there are clusters
 };
 
@@ -128,21 +129,33 @@ GPU_DEVICE void mail_part(Mailbox* box, MaxSum* place, int rank, const MaxSum& x
 
 // ---- Of the tile.
 
-// Waves times columns of a block, or that and columns of all blocks: 32 waves have at most 64
-// columns, the 16 of a cluster's blocks too.
-constexpr int kMostParts = 32 * 64;
+// Parts that merge_columns() has in shared memory: a column's of each wave, and of each block where
+// there are several. No more than it needs, for the cache has what is left (columns.h).
+inline int64_t parts_of(int threads, int columns, int blocks) {
+  constexpr int kFewestLanes = 32;
+  return int64_t{columns} * (threads / kFewestLanes + (blocks > 1 ? blocks : 0));
+}
 
-// Within waves by shuffles, then wave by wave through `shared`, kMostParts of them, then block by
+template <class Part, int N>
+GPU_DEVICE Part* parts_behind(void* memory, const Tiles<N>& p) {
+  return reinterpret_cast<Part*>(static_cast<char*>(memory) + p.parts_at);
+}
+
+// Within waves by shuffles, then wave by wave through `shared`, parts_of() them, then block by
 // block. A tile whose block is one thread high has nothing to merge; else a wave holds whole rows
 // of it. Of a cluster all threads have opened the box and called cluster_arrive(); its blocks mail
 // what they have, for a cluster_barrier() waits until all of the device sees what they wrote.
-template <int kWide, class Part, int N>
+// `finish` is called for what a column comes to, by one thread of the block where there are many.
+template <int kWide, class Part, int N, class Finish>
 GPU_DEVICE void merge_columns(const Place<N>& place, int blocks, Part* shared, Mailbox* box,
-                              Part (&x)[kWide]) {
-  if (place.down == 1) return;
-  merge_waves(place.across, x);
+                              Part (&x)[kWide], Finish finish) {
   const int waves = block_threads() / wave_size();
-  if (waves == 1) return;
+  if (place.down > 1) merge_waves(place.across, x);
+  if (place.down == 1 || waves == 1) {
+#pragma unroll
+    for (int j = 0; j < kWide; ++j) x[j] = finish(x[j]);
+    return;
+  }
   const int columns = place.across * kWide;
   if (thread_id() % wave_size() < place.across) {
 #pragma unroll
@@ -163,11 +176,11 @@ GPU_DEVICE void merge_columns(const Place<N>& place, int blocks, Part* shared, M
     constexpr int kValues = sizeof(Part) / sizeof(float);
     await_mail(box, 0, kValues * columns * blocks);
     for (int c = thread_id(); c < columns; c += block_threads()) {
-      shared[c] = merge_parts(slots + c, columns, blocks);
+      shared[c] = finish(merge_parts(slots + c, columns, blocks));
     }
   } else {
     for (int c = thread_id(); c < columns; c += block_threads()) {
-      shared[c] = merge_parts(shared + c, columns, waves);
+      shared[c] = finish(merge_parts(shared + c, columns, waves));
     }
   }
   barrier();

@@ -13,9 +13,10 @@
 namespace polyops::gpu {
 namespace {
 
-constexpr int kTurnedWide = 4;              // columns to a thread
-constexpr int kMostTurned = 1024;           // rows, all held in registers
-constexpr int64_t kTurnedBytes = 72 << 10;  // of a tile of results, at most
+constexpr int kTurnedWide = 4;                                  // columns to a thread
+constexpr int kMostTurned = 1024;                               // rows, all held in registers
+constexpr int64_t kTurnedBytes = 72 << 10;                      // of a tile of results, at most
+constexpr int64_t kMostTurnedParts = 16 * 64 * sizeof(MaxSum);  // waves, columns
 
 template <class T, class U>
 struct TurnedTiles {
@@ -30,15 +31,9 @@ struct TurnedTiles {
 };
 
 // n results that begin a pack in shared memory, to where they need not, by lanes of which this is
-// one. `whole`: they do there, too, and end one.
+// one.
 template <class U>
-GPU_DEVICE void store_turned(U* to, int n, const U* from, bool whole, int lanes, int lane) {
-  if (whole) {
-    for (int at = lane * kPack<U>; at < n; at += lanes * kPack<U>) {
-      store_words(to + at, load_words(from + at));
-    }
-    return;
-  }
+GPU_DEVICE void store_turned(U* to, int n, const U* from, int lanes, int lane) {
   for (int at = lane * kPack<U> - misplaced(to); at < n; at += lanes * kPack<U>) {
     if (at >= 0 && at + kPack<U> <= n) {
       float x[kPack<U>];
@@ -56,8 +51,8 @@ template <class Op, class T, class U>
 GPU_KERNEL(kColumnThreads)
 softmax_turned(TurnedTiles<T, U> p) {
   constexpr int kWide = kTurnedWide, kRows = kColumnRows<T, kWide>;
-  GPU_SHARED(MaxSum, shared, kMostParts);
   GPU_DYNAMIC_SHARED(U, tile);
+  MaxSum* const shared = parts_behind<MaxSum>(tile, p.tiles);
   const Place<2> place(p.tiles);
   int64_t at[2];
   place.find(p.tiles, kWide, at);
@@ -67,12 +62,12 @@ softmax_turned(TurnedTiles<T, U> p) {
   MaxSum sum[kWide];
   load_rows(p.src + at[0] + row * p.tiles.strides[0], p.tiles.strides[0], mine, live, kMinusInf, x);
   absorb_rows(x, live, sum);
-  merge_columns(place, 1, shared, nullptr, sum);
-
   using Normalize = typename Op::template Normalize<U>;
+  merge_columns(place, 1, shared, nullptr, sum, parts_of_row<Normalize>);
+
 #pragma unroll
   for (int j = 0; j < kWide; ++j) {
-    const Normalize normalize(sum[j]);
+    const auto normalize = Normalize::of_parts(sum[j]);
     // A thread's columns lie apart in shared memory, its neighbours' do not.
     U* const to = tile + (j * place.across + place.group) * p.pitch + row;
 #pragma unroll
@@ -98,14 +93,29 @@ softmax_turned(TurnedTiles<T, U> p) {
   // A place has columns side by side.
   U* const rows = p.dst + (at[1] - int64_t{place.column} * kWide) + first * kWide * p.apart;
   const int next = teams > place.across ? teams >> p.tiles.across_log2 : 1;
-  for (int j = team >> p.tiles.across_log2; j < kWide; j += next) {
-    const int begin = team & (place.across - 1);
-    const U* from = tile + (j * place.across + begin) * p.pitch;
-    U* to = rows + (begin * kWide + j) * p.apart;
-    for (int group = begin; group < groups; group += teams) {
-      store_turned(to, p.tiles.n, from, p.whole, lanes, lane);
-      from += teams * p.pitch;
-      to += teams * kWide * p.apart;
+  const int first_j = team >> p.tiles.across_log2, step = next * place.across * p.pitch;
+  const int64_t apart = next * p.apart;
+  for (int group = team & (place.across - 1); group < groups; group += teams) {
+    const U* from = tile + (first_j * place.across + group) * p.pitch;
+    U* to = rows + (group * kWide + first_j) * p.apart;
+    if (p.whole) {  // here, too, they begin and end a pack
+      for (int at = lane * kPack<U>; at < p.tiles.n; at += lanes * kPack<U>) {
+        Words results[kWide];
+        const U* take = from + at;
+#pragma unroll
+        for (int k = 0; k < kWide; ++k, take += step) {
+          if (first_j + k * next < kWide) results[k] = load_words(take);
+        }
+        U* put = to + at;
+#pragma unroll
+        for (int k = 0; k < kWide; ++k, put += apart) {
+          if (first_j + k * next < kWide) store_words(put, results[k]);
+        }
+      }
+      continue;
+    }
+    for (int j = first_j; j < kWide; j += next, from += step, to += apart) {
+      store_turned(to, p.tiles.n, from, lanes, lane);
     }
   }
 }
@@ -147,7 +157,7 @@ LaunchShape choose_turned(const TurnedColumns& turned, int n, int64_t stride,
   p->pitch = (packs | 1) * kPack<U>;  // columns in banks of their own
   int down_log2 = 0, across_log2 = kWidest;
   while ((kRows << down_log2) < n) ++down_log2;
-  const int64_t room = most_shared(ctx) - kMostParts * static_cast<int64_t>(sizeof(MaxSum));
+  const int64_t room = most_shared(ctx) - kMostTurnedParts;
   const int64_t most = room < kTurnedBytes ? room : kTurnedBytes;
   const auto bytes = [&] {
     return (int64_t{kTurnedWide} << across_log2) * p->pitch * static_cast<int64_t>(sizeof(U));
@@ -165,11 +175,14 @@ LaunchShape choose_turned(const TurnedColumns& turned, int n, int64_t stride,
   tiles.groups = static_cast<uint32_t>(groups);
   tiles.across_log2 = across_log2;
   tiles.down_log2 = down_log2;
+  tiles.parts_at = static_cast<int>(bytes());
   tiles.tiles = Division(static_cast<uint32_t>((groups + (1 << across_log2) - 1) >> across_log2));
   p->apart = turned.apart;
   p->whole = n % kPack<U> == 0 && p->apart % kPack<U> == 0 &&
              rows_aligned(tiles.outer, 1, p->dst, kPack<U>);
-  return {tiles.outer.numel() * tiles.tiles.divisor, threads, static_cast<size_t>(bytes())};
+  const int64_t parts =
+      parts_of(threads, kTurnedWide << across_log2, 1) * static_cast<int64_t>(sizeof(MaxSum));
+  return {tiles.outer.numel() * tiles.tiles.divisor, threads, static_cast<size_t>(bytes() + parts)};
 }
 
 }  // namespace
