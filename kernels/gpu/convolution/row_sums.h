@@ -12,7 +12,7 @@
 namespace polyops::gpu {
 namespace {
 
-constexpr int kSumMatrices = 3;  // of 16 rows, one below the other
+constexpr int kSumMatrices = 3;  // of 8 rows, and of 8 that are so many units further
 constexpr int kSumUnits = 2 * kSumMatrices;
 constexpr int kOnesRow = kSumMatrices * kMatrixRows - 1;
 constexpr int kSumWords = kSumMatrices * kMatrixRows * kUnit;
@@ -36,16 +36,17 @@ struct RowSums {
     }
     const bool last = BandLane().group == kUnit - 1;
     const uint32_t kept = last ? 0 : ~0u, fill = last ? narrow2<T>(1, 1) : 0;
-    const T* const from = src + ((lane / 16 * 8 + lane % 8) * kSteps + lane / 8 % 2) * kUnit;
+    const T* const from =
+        src + ((lane / 16 * 8 + lane % 8) * kSteps + lane / 8 % 2 * kSumMatrices) * kUnit;
     RowSums sums;
     // Two units as they come are one of the matrices in each of some steps.
 #pragma unroll
-    for (int unit = 0; unit + 1 < kSumUnits + kSteps - 1; ++unit) {
+    for (int unit = 0; unit < kSumMatrices + kSteps - 1; ++unit) {
       uint32_t x[4];
       load_matrices_turned(from + unit * kUnit, x);
 #pragma unroll
       for (int m = 0; m < kSumMatrices; ++m) {
-        const int step = unit - 2 * m;
+        const int step = unit - m;
         if (step < 0 || step >= kSteps) continue;
         if (m == kSumMatrices - 1) x[1] = (x[1] & kept) | fill, x[3] = (x[3] & kept) | fill;
         multiply_add<T>(sums.of[m], x, y[step]);
@@ -57,7 +58,7 @@ struct RowSums {
   GPU_DEVICE void put(float* matrix, int32_t up) {
     const BandLane own;
     for_all([&](int m, int i) {
-      int32_t row = m * kMatrixRows + i / 2 * 8 + own.group;
+      int32_t row = (m + i / 2 * kSumMatrices) * kUnit + own.group;
       if (row != kOnesRow) row -= up;
       if (row >= 0) matrix[row * kUnit + own.pair + i % 2] += of[m][i];
       of[m][i] = 0;
