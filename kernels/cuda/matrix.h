@@ -1,5 +1,5 @@
 // Products of small matrices by a wave: kernels/gpu/convolution/band_products.h says what
-// multiply_add() is.
+// multiply_add() and load_matrices() are.
 #ifndef POLYOPS_CUDA_MATRIX_H_
 #define POLYOPS_CUDA_MATRIX_H_
 
@@ -9,6 +9,17 @@ namespace polyops::gpu {
 namespace {
 
 GPU_DEVICE void after_products() { __syncwarp(); }
+
+GPU_DEVICE void load_matrices(const void* row, uint32_t (&w)[4]) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(w[0]), "=r"(w[1]), "=r"(w[2]), "=r"(w[3])
+               : "r"(address_of(row)));
+}
+GPU_DEVICE void load_matrices_turned(const void* row, uint32_t (&w)[4]) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(w[0]), "=r"(w[1]), "=r"(w[2]), "=r"(w[3])
+               : "r"(address_of(row)));
+}
 
 #define POLYOPS_MULTIPLY_ADD(type)                                           \
   asm("mma.sync.aligned.m16n8k16.row.col.f32." type "." type                 \

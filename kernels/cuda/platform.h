@@ -33,6 +33,10 @@ GPU_DEVICE void team_barrier(int team, int threads) {
   asm volatile("bar.sync %0, %1;" ::"r"(team + 1), "r"(threads) : "memory");
 }
 
+GPU_DEVICE uint32_t address_of(const void* shared) {
+  return static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+}
+
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
 constexpr bool kHasClusters = true;
 GPU_DEVICE int cluster_blocks() {
@@ -56,9 +60,6 @@ GPU_DEVICE void cluster_arrive() {
 }
 GPU_DEVICE void cluster_wait() {
   asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
-}
-GPU_DEVICE uint32_t address_of(const void* shared) {
-  return static_cast<uint32_t>(__cvta_generic_to_shared(shared));
 }
 GPU_DEVICE void cluster_send(float* place, int rank, float x) {
   asm volatile(
@@ -289,6 +290,11 @@ GPU_DEVICE void copy_16_later(void* to, const void* from) {
   const auto shared = static_cast<uint32_t>(__cvta_generic_to_shared(to));
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared),
                "l"(__cvta_generic_to_global(from))
+               : "memory");
+}
+GPU_DEVICE void copy_16_later(void* to, const void* from, int bytes) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address_of(to)),
+               "l"(__cvta_generic_to_global(from)), "r"(bytes)
                : "memory");
 }
 GPU_DEVICE void close_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }

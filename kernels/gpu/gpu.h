@@ -52,6 +52,7 @@
 //   forget_bits(p)              the compiler takes *p, unchanged, for a new value
 //   copy_16_later(to, from)     16 aligned bytes of the device's memory to the block's, on their
 //                               own; this thread alone may look at them, after the wait
+//   copy_16_later(to, from, bytes)      the same, of which so many are read, and the others are 0
 //   close_copies()              those begun since the last time are a group
 //   wait_copies<n>()            until all groups of this thread but the last n have arrived
 //   Arrival                     in shared memory, for runs of the device's memory that one thread

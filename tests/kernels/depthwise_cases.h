@@ -119,6 +119,7 @@ inline Cases bands() {
       {.batch = 2, .groups = 3, .in = {1300}, .taps = {31}, .padding = {15}, .bias = true},
       {.batch = 3, .groups = 5, .in = {36}, .taps = {9}, .padding = {4}},
       {.batch = 2, .groups = 3, .in = {40}, .taps = {31}, .padding = {0}},
+      {.batch = 3, .groups = 3, .in = {786}, .taps = {31}, .padding = {30}},
   };
 }
 

@@ -1,5 +1,5 @@
 // Products of small matrices on the harness: kernels/gpu/convolution/band_products.h says what
-// multiply_add() is.
+// multiply_add() and load_matrices() are.
 #ifndef POLYOPS_TESTS_SIMT_MATRIX_H_
 #define POLYOPS_TESTS_SIMT_MATRIX_H_
 
@@ -12,6 +12,40 @@ namespace polyops::gpu {
 namespace {
 
 inline void after_products() {}
+
+// A lane's row, which it reads when it comes, and where its words go.
+struct RowOfMatrices {
+  uint16_t row[8];
+  uint32_t* words;
+
+  RowOfMatrices(const void* from, uint32_t* to) : words(to) {
+    if (!simt::is_shared(from)) throw simt::Error("matrices outside of the block's memory");
+    std::memcpy(row, std::assume_aligned<16>(from), sizeof row);
+  }
+};
+
+template <bool kTurned>
+void exchange_rows(void* const* lanes) {
+  const auto element = [&](int row, int column) -> uint32_t {
+    return static_cast<const RowOfMatrices*>(lanes[row])->row[column];
+  };
+  for (int i = 0; i < simt::kTogether; ++i) {
+    const int group = i / 4, pair = i % 4 * 2;
+    for (int m = 0; m < 4; ++m) {
+      static_cast<RowOfMatrices*>(lanes[i])->words[m] =
+          kTurned ? element(8 * m + pair, group) | element(8 * m + pair + 1, group) << 16
+                  : element(8 * m + group, pair) | element(8 * m + group, pair + 1) << 16;
+    }
+  }
+}
+inline void load_matrices(const void* row, uint32_t (&w)[4]) {
+  RowOfMatrices mine(row, w);
+  simt::together(&mine, exchange_rows<false>);
+}
+inline void load_matrices_turned(const void* row, uint32_t (&w)[4]) {
+  RowOfMatrices mine(row, w);
+  simt::together(&mine, exchange_rows<true>);
+}
 
 // What a lane has of C += A B.
 template <int kWords>

@@ -154,6 +154,10 @@ inline void forget_bits(uint32_t*) {}
 inline void copy_16_later(void* to, const void* from) {
   std::memcpy(std::assume_aligned<16>(to), std::assume_aligned<16>(from), 16);
 }
+inline void copy_16_later(void* to, const void* from, int bytes) {
+  std::memset(std::assume_aligned<16>(to), 0, 16);
+  std::memcpy(to, std::assume_aligned<16>(from), static_cast<size_t>(bytes));
+}
 inline void close_copies() {}
 template <int kBut>
 void wait_copies() {}

@@ -1,7 +1,7 @@
-// The sums for the filter's taps are a product of matrices, too: rows are some rows of the input,
-// moved by each of a filter's columns, and columns the gradients of 8 rows of results, which all of
-// those rows meet. One row more for each row of the input is of ones: it gives the sum of the
-// gradients.
+// The sums for the filter's taps are products of matrices, too: of a band of 7 rows of the input,
+// each of which is one, columns are the row moved by each of the filter's columns, and rows the
+// gradients of all rows of results that the band meets. One column more is of ones: it gives the
+// sum of the gradients.
 #ifndef POLYOPS_GPU_CONVOLUTION_BAND_SUMS_H_
 #define POLYOPS_GPU_CONVOLUTION_BAND_SUMS_H_
 
@@ -11,26 +11,17 @@
 namespace polyops::gpu {
 namespace {
 
-// Row kMoves p + j of such a matrix is row p of the input, moved by j; the last of kMoves the ones.
 template <class W>
 struct BandSums {
-  static constexpr int kMoves = 8, kRows = kMatrixRows / kMoves;
+  static constexpr int kMoves = 8;  // the last of which is the ones
   static constexpr int kSums = W::kTaps * W::kTaps + 1;
-  // A wave's, a row of the matrix after the other, of which a column has the gradients of the n-th
-  // row.
-  static constexpr int kWords = kMatrixRows * 8;
+  static constexpr int kWords = W::kTaps * kMoves;  // a wave's, a row of the filter after the other
 
   // Of a tap, the last sum that of the gradients.
-  GPU_DEVICE static float sum_of(const float* matrix, int index) {
+  GPU_DEVICE static float sum_of(const float* words, int index) {
     const bool of_bias = index == kSums - 1;
-    const int j = of_bias ? kMoves - 1 : index % W::kTaps;
     const int i = of_bias ? W::kPadding : index / W::kTaps;
-    float sum = 0;
-#pragma unroll
-    for (int p = 0; p < kRows; ++p) {
-      sum += matrix[(p * kMoves + j) * 8 + p + W::kTaps - 1 - i];
-    }
-    return sum;
+    return words[i * kMoves + (of_bias ? kMoves - 1 : index % W::kTaps)];
   }
 };
 
@@ -41,21 +32,21 @@ GPU_DEVICE uint32_t bits_inside(int32_t column, int32_t columns) {
   return (first ? 0xffffu : 0) | (second ? 0xffff0000u : 0);
 }
 
-// A lane's part of the matrix.
+// A lane's part of the matrices.
 template <class W, class T>
 struct BandSumLane {
-  static constexpr int kMoves = BandSums<W>::kMoves, kRows = BandSums<W>::kRows;
-  float sums[4] = {0, 0, 0, 0};
+  static constexpr int kMoves = BandSums<W>::kMoves;
+  float sums[kBandRows][4] = {};
 
-  // Adds the products of 16 columns of an image, of every `waves`-th step of rows of the tile from
-  // the wave-th on. src, grads: row 0 and column 0 in the block's memory. A lane has 4 neighbouring
-  // columns, whatever their order in the matrices. It reads rows that there are not, and makes
-  // nothing of them.
+  // Adds the products of 16 columns of an image, of every `waves`-th band of the tile from the
+  // wave-th on. src, grads: row 0 and column 0 in the block's memory. A lane has 4 neighbouring
+  // columns, whatever their order in the matrices.
   GPU_DEVICE void add(const Shape& s, const BandTile& tile, const T* src, const T* grads,
                       int32_t columns, int32_t wave, int32_t waves) {
     const BandLane lane;
     const int32_t column = columns + 2 * lane.pair, place = column + lane.group - W::kPadding;
-    const int32_t odd = place & 1;
+    const int32_t odd = place & 1, pitch = s.w.in, end = tile.row + tile.rows;
+    const int32_t in_end = tile.in_row + tile.in_rows;
     const uint32_t fill = lane.group == kMoves - 1 ? narrow2<T>(1, 1) : 0;
     uint32_t of_src[2], of_grads[2];
 #pragma unroll
@@ -63,47 +54,63 @@ struct BandSumLane {
       of_src[i] = fill != 0 ? 0 : bits_inside(place + 2 * i, s.w.in);
       of_grads[i] = bits_inside(column + 2 * i, s.w.in);
     }
-    const int32_t pitch = s.w.in;
-    int32_t y = tile.row + wave * kRows;
-    const T* a_row = src + (y * pitch + place - odd);
-    const T* b_row = grads + ((y + lane.group - W::kPadding) * pitch + column);
-    const int32_t end = tile.row + tile.rows, step = waves * kRows;
-#pragma unroll 2
-    for (; y < end; y += step, a_row += step * pitch, b_row += step * pitch) {
-      uint32_t a[4], b[2];
+    const auto add_band = [&]<bool kWhole>(int32_t y) {
+      uint32_t a[4], words[kBandRows][3];
 #pragma unroll
-      for (int h = 0; h < kRows; ++h) {
-        const bool has = y + h < end;
-        uint32_t words[3];
-#pragma unroll
-        for (int i = 0; i < 3; ++i) {
-          words[i] = reinterpret_cast<const Word*>(a_row + h * pitch + 2 * i)->w;
-        }
+      for (int h = 0; h < 2; ++h) {
+        const int32_t row = y - W::kPadding + lane.group + 8 * h;
+        const bool has = row >= tile.in_row && row < in_end;
+        const T* const p = grads + ((has ? row : y) * pitch + column);
 #pragma unroll
         for (int i = 0; i < 2; ++i) {
-          a[2 * i + h] =
-              (funnel_right(words[i], words[i + 1], 16 * odd) & (has ? of_src[i] : 0)) | fill;
+          const uint32_t word = reinterpret_cast<const Word*>(p + 2 * i)->w & of_grads[i];
+          a[2 * i + h] = has ? word : 0;
         }
       }
-      const int32_t row = y + lane.group - W::kPadding;
-      const bool has = static_cast<uint32_t>(row) < static_cast<uint32_t>(s.h.in);
+      const T* from = src + (y * pitch + place - odd);
 #pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        b[i] = reinterpret_cast<const Word*>(b_row + 2 * i)->w & (has ? of_grads[i] : 0);
+      for (int u = 0; u < kBandRows; ++u) {
+#pragma unroll
+        for (int i = 0; i < 3; ++i) words[u][i] = reinterpret_cast<const Word*>(from + 2 * i)->w;
+        if (kWhole || y + u + 1 < end) from += pitch;
       }
-      multiply_add<T>(sums, a, b);
+#pragma unroll
+      for (int u = 0; u < kBandRows; ++u) {
+        if (!kWhole && y + u >= end) break;
+        uint32_t b[2];
+#pragma unroll
+        for (int i = 0; i < 2; ++i) {
+          b[i] = (funnel_right(words[u][i], words[u][i + 1], 16 * odd) & of_src[i]) | fill;
+        }
+        multiply_add<T>(sums[u], a, b);
+      }
+    };
+#pragma unroll 1
+    for (int32_t y = tile.row + wave * kBandRows; y < end; y += waves * kBandRows) {
+      if (y + kBandRows <= end) {
+        add_band.template operator()<true>(y);
+      } else {
+        add_band.template operator()<false>(y);
+      }
+    }
+  }
+  // Adds them to the wave's, by a row of each matrix at a time: lanes then have different taps.
+  GPU_DEVICE void put(float* words) const {
+    const BandLane lane;
+#pragma unroll
+    for (int u = 0; u < kBandRows; ++u) {
+#pragma unroll
+      for (int h = 0; h < 2; ++h) {
+        const int i = u + 2 * W::kPadding - 8 * h - lane.group;
+        if (static_cast<uint32_t>(i) < static_cast<uint32_t>(W::kTaps)) {
+          words[i * kMoves + lane.pair] += sums[u][2 * h];
+          words[i * kMoves + lane.pair + 1] += sums[u][2 * h + 1];
+        }
+        after_products();
+      }
     }
   }
 };
-
-// A lane's part of the wave's matrix, of 16 rows of 8.
-GPU_DEVICE void put_matrix(const float (&part)[4], float* matrices) {
-  const BandLane lane;
-  float* const matrix =
-      matrices + thread_id() / 32 * (kMatrixRows * 8) + lane.group * 8 + lane.pair;
-  matrix[0] = part[0], matrix[1] = part[1];
-  matrix[64] = part[2], matrix[65] = part[3];
-}
 
 // Puts the sums of a block's channels, or a cluster's: a thread has some of them. sum_of(c, tap):
 // of the block, of the c-th channel; slots: kMostCluster of each sum.

@@ -124,7 +124,7 @@ GPU_DEVICE void store_tile(const Shape& s, const BandTiles& t, const BandTile& t
 
 constexpr size_t kMostBandBytes = 32 << 10;  // of a tile's images
 
-constexpr int32_t kLeastBandRows = 5;  // else sums would read beyond the block's memory
+constexpr int32_t kLeastBandRows = 5;  // fewer fill little of a band
 
 // Images of 16 bits, as their results, that fill a good part of the matrices. Rows are whole words:
 // those that are not took 12.5 us on an H200, where tiles took 9.9 on an H100 (bfloat16 32x768x7x7

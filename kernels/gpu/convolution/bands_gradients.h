@@ -18,15 +18,15 @@ struct BandsGradientsCall {
   AnywhereCall<T> plain;  // of the results' gradients, by the filter turned
   AnySumsCall<T> of_sums;
   BandTiles tiles;
-  int32_t turns;   // tiles of a block, one after the other
-  int32_t beside;  // elements behind the gradients that a lane may read
+  int32_t turns;  // tiles of a block, one after the other
 };
 
-// Adds the products of one of a tile's channels, by some waves of which this one is the wave-th.
+// Adds the products of one of a tile's channels, by some waves of which this one is the wave-th, to
+// its matrix.
 template <class W, class T>
 GPU_DEVICE void sum_channel(const BandsGradientsCall<T>& call, const BandTile& tile, const T* src,
                             const T* grads, int32_t channel, int32_t wave, int32_t waves,
-                            float (&total)[4]) {
+                            float* matrices) {
   const Shape& s = call.plain.shape;
   const BandTiles& t = call.tiles;
   BandSumLane<W, T> lane;
@@ -43,8 +43,7 @@ GPU_DEVICE void sum_channel(const BandsGradientsCall<T>& call, const BandTile& t
       lane.add(s, tile, of_src, of_grads, columns, wave, waves);
     }
   }
-#pragma unroll
-  for (int i = 0; i < 4; ++i) total[i] += lane.sums[i];
+  lane.put(matrices + thread_id() / 32 * BandSums<W>::kWords);
 }
 
 // A sum again, of a tile's rows of the input.
@@ -65,16 +64,6 @@ GPU_DEVICE float sum_again(const AnySumsCall<T>& call, const BandTile& tile, int
   return sum;
 }
 
-constexpr int32_t kRowsBeside = 5;
-inline int32_t elements_beside(const Shape& s) {
-  return static_cast<int32_t>(ceil_div(kRowsBeside * s.w.in, kUnit)) * kUnit;
-}
-
-// Of a block's memory.
-inline size_t gradients_bytes(const Shape& s) {
-  return BandTiles(s).bytes(/*areas=*/3) + elements_beside(s) * sizeof(uint16_t);
-}
-
 template <class W, class T>
 GPU_KERNEL(kBandThreads, kBandBlocks)
 gradients_of_bands(BandsGradientsCall<T> call) {
@@ -90,14 +79,13 @@ gradients_of_bands(BandsGradientsCall<T> call) {
   const auto tile_of = [&](int32_t turn) {
     return BandTile(s, t, own.channel, own.split * call.turns + turn, W::kPadding);
   };
-  // A lane may read gradients of kRowsBeside rows more, to either side, where nobody writes.
   T* const src = memory + kBandSlack;
   T* const grads = src + t.area;
-  T* const out = grads + t.area + call.beside;
+  T* const out = grads + t.area;
   const int32_t waves = kBandWaves / t.channels, wave = thread_id() / 32;
   const int32_t channel = wave / waves;
   fetch_filters<W>(call.plain.taps, tile_of(0), filters);
-  float total[4] = {0, 0, 0, 0};
+  for (int i = thread_id(); i < kBandWaves * Of::kWords; i += kBandThreads) matrices[i] = 0;
 #pragma unroll 1
   for (int32_t turn = 0; turn <= call.turns; ++turn) {
     // The next tile is on its way while the last one's results are stored.
@@ -114,12 +102,10 @@ gradients_of_bands(BandsGradientsCall<T> call) {
     barrier();
     convolve_tile<W>(call.plain, t, tile, filters, grads, out);
     if (channel < tile.channels) {
-      sum_channel<W>(call, tile, src, grads, channel, wave - channel * waves, waves, total);
+      sum_channel<W>(call, tile, src, grads, channel, wave - channel * waves, waves, matrices);
     }
     barrier();
   }
-  put_matrix(total, matrices);
-  barrier();
   const BandTile first = tile_of(0);
   put_band_sums(s, call.of_sums.sums, own, first.channel, first.channels, Of::kSums, slots,
                 [&](int32_t c, int32_t tap) {
@@ -161,7 +147,7 @@ inline int64_t band_splits(const Shape& s, int element_bytes) {
 // Whether a block has the memory.
 inline bool fits_bands_gradients(const Shape& s, const polyops_context* ctx) {
   constexpr int64_t kBesides = 16 << 10;  // of a block's own arrays
-  return static_cast<int64_t>(gradients_bytes(s)) + kBesides <= most_shared(ctx);
+  return static_cast<int64_t>(BandTiles(s).bytes(/*areas=*/3)) + kBesides <= most_shared(ctx);
 }
 
 template <class T>
@@ -185,9 +171,8 @@ int launch_bands_gradients(const BackwardArgs& a, const Shape& s, const polyops_
        false},
       {s, grad, src, strides, strides, sums_of<T>(a, cluster > 1 ? 1 : splits, ctx), 0, 0},
       t,
-      turns,
-      elements_beside(s)};
-  const LaunchShape shape = {splits * t.groups, kBandThreads, gradients_bytes(s), cluster};
+      turns};
+  const LaunchShape shape = {splits * t.groups, kBandThreads, t.bytes(/*areas=*/3), cluster};
   const int status = with_band_window(
       s, [&]<class W>() { return launch(gradients_of_bands<W, T>, shape, ctx, call); });
   return launch_add_parts(status, s, call.of_sums.sums, ctx);

@@ -1,10 +1,12 @@
 // All gradients of what row_bands.h convolves, at once. Bound: memory, input and gradient of the
-// results read once, gradient of the input written once.
+// results read once, gradient of the input written once. A wave has some pieces of the channel's
+// rows, one after the other, of which the next one is on its way.
 #ifndef POLYOPS_GPU_CONVOLUTION_ROW_BANDS_GRADIENTS_H_
 #define POLYOPS_GPU_CONVOLUTION_ROW_BANDS_GRADIENTS_H_
 
 #include "band_sums.h"
-#include "row_pieces.h"
+#include "row_bands.h"
+#include "row_sums.h"
 
 namespace polyops::gpu {
 namespace {
@@ -16,36 +18,52 @@ struct RowBandsGradientsCall {
   Division pieces;   // of a row
   int32_t count;     // of a channel
   int32_t turns;     // pieces of a wave
+  int32_t ahead;     // of a row of results, that it reads
   bool wants_input;  // its gradient
 };
 
-// A wave's results of a piece. grads: place `first` of the row.
+// A piece of both tensors that a wave takes, if it has one.
 template <class T>
-GPU_DEVICE void convolve_piece(const AnywhereCall<T>& call, int32_t n, int32_t channel,
-                               int32_t first, const T* grads, const uint32_t (&filter)[kRowUnits]) {
-  const Axis& w = call.shape.w;
-  const BandLane lane;
-  const int32_t own = lane.group * kUnit + lane.pair;
-  T* const dst = call.dst + (int64_t{n} * call.shape.channels + channel) * w.out;
-  const T* const from = grads + own - w.padding - w.padding % 2;
-  float spoilt = 0;
-#pragma unroll
-  for (int m = 0; m < kRowMatrices; ++m) {
-    uint32_t words[kRowUnits][2];
-#pragma unroll
-    for (int unit = 0; unit < kRowUnits; ++unit) {
-#pragma unroll
-      for (int h = 0; h < 2; ++h) {
-        const int ahead = (m * kMatrixRows + h * 8 + unit) * kUnit;
-        words[unit][h] = reinterpret_cast<const Word*>(from + ahead)->w;
-      }
-    }
-    float sums[4] = {0, 0, 0, 0};
-    multiply_row<T>(words, filter, sums);
-    store_row(sums, dst, first + own + m * kMatrixRows * kUnit, w.out, &spoilt);
+struct WavePiece {
+  bool has;
+  uint32_t plane;
+  int32_t first;      // of the gradients
+  int32_t meets, up;  // what the first of them meets of the input; what lies in its unit before
+
+  GPU_DEVICE WavePiece(const RowBandsGradientsCall<T>& call, int32_t channel, uint32_t index)
+      : has(static_cast<int32_t>(index) < call.count) {
+    const Shape& s = call.of_sums.shape;
+    uint32_t image = has ? index : 0;
+    const auto piece = static_cast<int32_t>(take_remainder(call.pieces, &image));
+    plane = image * static_cast<uint32_t>(s.channels) + static_cast<uint32_t>(channel);
+    // Tensors begin with a unit.
+    first = piece * kPieceResults - static_cast<int32_t>(row_of(s.w.out) % kUnit);
+    meets = first - s.w.padding;
+    up = static_cast<int32_t>((row_of(s.w.in) + static_cast<uint32_t>(meets)) % kUnit);
   }
-  if (!(spoilt == 0)) convolve_row_again(call, n, channel, dst, first + own);
-}
+  GPU_DEVICE uint32_t row_of(int32_t columns) const {
+    return plane * static_cast<uint32_t>(columns);
+  }
+  // room: of both.
+  GPU_DEVICE void fetch(const RowBandsGradientsCall<T>& call, T* room) const {
+    const Axis& w = call.of_sums.shape.w;
+    if (has) {
+      fetch_piece(call.of_sums.grad + row_of(w.out), first - call.ahead, w.out, room);
+      fetch_piece(call.of_sums.src + row_of(w.in), meets - up, w.in, room + kPieceRoom);
+    }
+    close_copies();
+  }
+  // What was fetched last but one.
+  GPU_DEVICE void finish(const RowBandsGradientsCall<T>& call, T* room) const {
+    wait_copies<1>();
+    wave_barrier();
+    if (first <= 0) {
+      clear_before_row(first - call.ahead, room);
+      clear_before_row(meets - up, room + kPieceRoom);
+    }
+    wave_barrier();
+  }
+};
 
 // The number of one of a wave's pieces, among the channel's.
 template <class T>
@@ -58,111 +76,64 @@ GPU_DEVICE uint32_t piece_of(const RowBandsGradientsCall<T>& call, const SplitOf
 template <class T>
 GPU_DEVICE float sum_of_block(const RowBandsGradientsCall<T>& call, const SplitOfChannel& own,
                               const float* matrices, int32_t tap) {
-  const bool of_bias = tap == call.of_sums.shape.w.taps;
-  const int at = of_bias ? kRowBandColumns : tap % kMatrixRows * 8 + tap / kMatrixRows;
-  float sum = 0;
-  for (int i = 0; i < kBandWaves; ++i) sum += matrices[i * kMatrixRows * 8 + at];
+  float sum = sum_of_matrices(matrices, kBandWaves, tap, tap == call.of_sums.shape.w.taps);
   if (sum == sum) return sum;
   sum = 0;
   for (int32_t i = 0; i < call.turns * kBandWaves; ++i) {
-    uint32_t image = piece_of(call, own, 0, i);
-    if (static_cast<int32_t>(image) >= call.count) break;
-    const auto piece = static_cast<int32_t>(take_remainder(call.pieces, &image));
-    sum += sum_piece_again(call.of_sums, static_cast<int32_t>(image), own.channel,
-                           piece * kRowResults, tap);
+    const WavePiece<T> its(call, own.channel, piece_of(call, own, 0, i));
+    if (!its.has) break;
+    const auto n = static_cast<int32_t>(its.plane / call.of_sums.shape.channels);
+    sum += sum_piece_again(call.of_sums, n, own.channel, its.first, tap);
   }
   return sum;
 }
 
-// A piece of both tensors that a wave takes, if it has one, and where it lies in the block's
-// memory.
-template <class T>
-struct WavePiece {
-  bool has;
-  int32_t n, first;
-  const T *grad, *src;  // their rows
-  RowPiece<T> grads, values;
-
-  GPU_DEVICE static uint32_t index(const RowBandsGradientsCall<T>& call, uint32_t piece) {
-    return static_cast<int32_t>(piece) < call.count ? piece : 0;
-  }
-  GPU_DEVICE static int32_t place(const RowBandsGradientsCall<T>& call, uint32_t piece) {
-    uint32_t rest = index(call, piece);
-    return static_cast<int32_t>(take_remainder(call.pieces, &rest)) * kRowResults;
-  }
-  // room: of both.
-  GPU_DEVICE WavePiece(const RowBandsGradientsCall<T>& call, int32_t channel, uint32_t piece,
-                       T* room)
-      : has(static_cast<int32_t>(piece) < call.count),
-        first(place(call, piece)),
-        grads(room, first, call.of_sums.shape.w.out),
-        values(room + kPieceRoom, first, call.of_sums.shape.w.in) {
-    const Shape& s = call.of_sums.shape;
-    uint32_t image = index(call, piece);
-    take_remainder(call.pieces, &image);
-    n = static_cast<int32_t>(image);
-    const int64_t plane = int64_t{n} * s.channels + channel;
-    grad = call.of_sums.grad + plane * s.w.out;
-    src = call.of_sums.src + plane * s.w.in;
-  }
-  GPU_DEVICE void fetch() const {
-    if (has) {
-      grads.fetch(grad);
-      values.fetch(src);
-    }
-    close_copies();
-  }
-  // What was fetched last but one.
-  GPU_DEVICE void finish() const {
-    wait_copies<1>();
-    barrier();
-    if (has) {
-      grads.clear_outside(grad);
-      values.clear_outside(src);
-    }
-    barrier();
-  }
-};
-
 template <class T>
 GPU_KERNEL(kBandThreads, 8)
 gradients_of_row_bands(RowBandsGradientsCall<T> call) {
-  GPU_SHARED(Words, memory, 4 * kBandWaves * kPieceRoom / kPack<T>);
-  GPU_SHARED(float, matrices, kBandWaves* kMatrixRows * 8);
+  GPU_SHARED(Words, memory, 4 * kBandWaves * kPieceUnits);
+  GPU_SHARED(float, matrices, kBandWaves* kSumWords);
+  GPU_SHARED(uint32_t, filters, kBandWaves * 2 * kFilterWords);
   GPU_SHARED(float, slots, (kMostBandTaps + 1) * kMostCluster);
   const Shape& s = call.of_sums.shape;
   const SplitOfChannel own(s.channels);
   const int32_t wave = thread_id() / 32;
   // One piece is on its way while one is multiplied.
   T* const rooms = reinterpret_cast<T*>(memory) + wave * 4 * kPieceRoom;
+  const auto room_of = [&](int32_t turn) { return rooms + turn % 2 * (2 * kPieceRoom); };
   const auto piece = [&](int32_t turn) {
-    return WavePiece<T>(call, own.channel, piece_of(call, own, turn, wave),
-                        rooms + turn % 2 * (2 * kPieceRoom));
+    return WavePiece<T>(call, own.channel, piece_of(call, own, turn, wave));
   };
-  piece(0).fetch();
+  WavePiece<T> its = piece(0);
+  its.fetch(call, room_of(0));
   const Taps<T>& taps = call.plain.taps;
-  uint32_t filter[kRowUnits];
-  load_row_filter(taps.data + own.channel * taps.c, taps.w, s.w.taps,
-                  call.plain.shape.w.padding % 2, filter);
-  float total[4] = {0, 0, 0, 0};
+  uint32_t* const words = filters + wave * (2 * kFilterWords);
+  fetch_row_filter(taps.data + own.channel * taps.c, taps.w, s.w.taps, words);
+  float* const matrix = matrices + wave * kSumWords;
+  for (int i = thread_id() % 32; i < kSumWords; i += 32) matrix[i] = 0;
+  RowSums sums;
+  int32_t up = its.up;
 #pragma unroll 1
   for (int32_t turn = 0; turn < call.turns; ++turn) {
     after_products();  // of the piece before, whose room is the next one's
-    if (turn + 1 < call.turns) {
-      piece(turn + 1).fetch();
-    } else {
-      close_copies();
+    WavePiece<T> next = piece(turn + 1);
+    if (turn + 1 == call.turns) next.has = false;
+    next.fetch(call, room_of(turn + 1));
+    const T* const grads = room_of(turn);
+    its.finish(call, room_of(turn));
+    if (its.has) {
+      if (its.up != up) sums.put(matrix, up);
+      up = its.up;
+      sums.add_piece(grads + call.ahead, grads + kPieceRoom);
+      if (call.wants_input) {
+        uint32_t filter[kRowUnits];
+        load_row_filter(words, call.ahead - call.plain.shape.w.padding, filter);
+        convolve_piece(call.plain, its.plane, its.first, grads, filter, 0.0f);
+      }
     }
-    const WavePiece<T> its = piece(turn);
-    its.finish();
-    if (!its.has) continue;
-    const T* const grads = its.grads.at(its.grad, its.first);
-    sum_piece(grads, its.values.at(its.src, its.first), s.w.padding, total);
-    if (call.wants_input) {
-      convolve_piece(call.plain, its.n, own.channel, its.first, grads, filter);
-    }
+    its = next;
   }
-  put_matrix(total, matrices);
+  sums.put(matrix, up);
   barrier();
   put_band_sums(s, call.of_sums.sums, own, own.channel, 1, s.w.taps + 1, slots,
                 [&](int32_t, int32_t tap) { return sum_of_block(call, own, matrices, tap); });
@@ -183,8 +154,7 @@ inline int64_t row_bands_splits(const Shape& s, int64_t count) {
   return best;
 }
 inline int64_t row_pieces(const Shape& s) {
-  const int32_t reach = s.w.out + kMatrixRows;
-  return ceil_div(reach > s.w.in ? reach : s.w.in, kRowResults);
+  return pieces_of_row(std::max(s.w.in, s.w.out), s.w.out);
 }
 inline int64_t row_bands_splits(const Shape& s) {
   return row_bands_splits(s, row_pieces(s) * s.batch);
@@ -213,6 +183,7 @@ int launch_row_bands_gradients(const BackwardArgs& a, const Shape& s, const poly
       Division(static_cast<uint32_t>(pieces)),
       static_cast<int32_t>(count),
       static_cast<int32_t>(ceil_div(count, splits * kBandWaves)),
+      units_ahead(turned(s).w.padding),
       out};
   const LaunchShape shape = {splits * s.channels, kBandThreads, 0, cluster};
   const int status = launch(gradients_of_row_bands<T>, shape, ctx, call);

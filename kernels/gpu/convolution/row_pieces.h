@@ -1,112 +1,140 @@
-// Pieces of rows in the block's memory, and the sums for a filter's taps over one: what
-// row_bands_gradients.h has of a wave.
+// Depthwise convolutions of 16 bits along rows as products of matrices, as bands.h has them of
+// images: 8 neighbouring results are a row of a matrix, 16 such that follow each other are one.
+// Without stride and dilation, by filters of Conformer's 31 taps and such.
 //
-// The sums for the filter's taps: a matrix has the gradients of the results in its 16 rows, each
-// moved by one more, and the input in the columns of the other, moved by 16 more each. A column of
-// ones gives the sum of the gradients. A wave has some pieces of the channel's rows, one after the
-// other, which come to the block's memory, with zeros around a row.
+// A wave has a piece of a row in the block's memory: units of 8 elements that begin where 16
+// aligned bytes do in the device's, with zeros around the row, from which whole matrices are
+// loaded.
 #ifndef POLYOPS_GPU_CONVOLUTION_ROW_PIECES_H_
 #define POLYOPS_GPU_CONVOLUTION_ROW_PIECES_H_
 
-#include "row_bands.h"
-#include "sums.h"
+#include "bands.h"
 
 namespace polyops::gpu {
 namespace {
 
-constexpr int kPieceMargin = 48;  // elements around a piece that it reads
-constexpr int kPieceReads = kRowResults + 2 * kPieceMargin;
-constexpr int kPieceRoom =
-    kPieceReads + kPieceMargin + 16;  // of a tensor's piece, a pack to be aligned
-constexpr int kRowBandColumns = 2;    // of the other matrix; then the ones
+constexpr int kRowMatrices = 3;  // of results, of a piece
+constexpr int kPieceResults = kRowMatrices * kMatrixRows * kUnit;
+constexpr int kRowUnits = 6;  // that a row of results reads, its first unit not as a whole
+constexpr int32_t kMostBandTaps = (kRowUnits - 2) * kUnit;
+constexpr int kPieceUnits = kPieceResults / kUnit + kRowUnits - 1;
+constexpr int kPieceRoom = kPieceUnits * kUnit;
 
-// A piece of a row of so many, in the block's memory.
-template <class T>
-struct RowPiece {
-  T* memory;
-  int32_t begin, end;  // what there is of the places
-  int32_t first;       // of the places
-
-  GPU_DEVICE RowPiece(T* room, int32_t at, int32_t columns) : memory(room + kPieceMargin) {
-    first = at - kPieceMargin;
-    begin = first < 0 ? 0 : first;
-    end = Tile::least(first + kPieceReads, columns);
-    if (end < begin) end = begin;
-  }
-  // By a wave's 32 lanes.
-  GPU_DEVICE void fetch(const T* row) const {
-    const T* const from = row + begin;
-    const int32_t shift = misplaced(from);
-    for (int32_t at = thread_id() % 32 * kPack<T> - shift; at < end - begin; at += 32 * kPack<T>) {
-      copy_16_later(memory + (shift + at), from + at);
-    }
-  }
-  // That place of the row.
-  GPU_DEVICE T* at(const T* row, int32_t place) const {
-    return memory + (misplaced(row + begin) + place - begin);
-  }
-  GPU_DEVICE void clear_outside(const T* row) const {
-    for (int32_t place = first + thread_id() % 32 * 2; place < first + kPieceReads; place += 64) {
-      if (place < begin || place >= end) reinterpret_cast<Word*>(at(row, place))->w = 0;
-    }
-  }
-};
-
-// Adds a piece's products. grads, src: place `first` of their rows; padding: that of the rows.
-template <class T>
-GPU_DEVICE void sum_piece(const T* grads, const T* src, int32_t padding, float (&total)[4]) {
-  const BandLane lane;
-  const int32_t odd = padding % 2, place = lane.pair - lane.group - odd, half = place & 1;
-  const uint32_t fill = lane.group == kRowBandColumns ? narrow2<T>(1, 1) : 0;
-  const uint32_t inside = lane.group < kRowBandColumns ? ~0u : 0;
-  const T* const moved = grads + (place - half);
-  // Of columns that are none: any.
-  const T* const columns = src + (lane.pair - padding - odd) +
-                           (lane.group < kRowBandColumns ? lane.group : 0) * kMatrixRows;
-  const auto moved_by = [&](int32_t at) {
-    const T* const p = moved + at;
-    return funnel_right(reinterpret_cast<const Word*>(p)->w,
-                        reinterpret_cast<const Word*>(p + 2)->w, 16 * half);
-  };
-  float sums[4] = {0, 0, 0, 0};
-  uint32_t before = moved_by(-kUnit);
-#pragma unroll 4
-  for (int32_t at = 0; at < kRowResults; at += kMatrixRows) {
-    const uint32_t near = moved_by(at), far = moved_by(at + kUnit);
-    uint32_t b[2];
-#pragma unroll
-    for (int k = 0; k < 2; ++k) {
-      b[k] = (reinterpret_cast<const Word*>(columns + at + k * kUnit)->w & inside) | fill;
-    }
-    multiply_add<T>(sums, {near, before, far, near}, b);
-    before = far;
-  }
-#pragma unroll
-  for (int i = 0; i < 4; ++i) total[i] += sums[i];
+// What is read ahead of a row of results, in whole units.
+inline int32_t units_ahead(int32_t padding) {
+  return static_cast<int32_t>(ceil_div(padding, kUnit)) * kUnit;
+}
+// Of so many elements, with what is lost where a row does not begin with a unit.
+inline int64_t pieces_of_row(int64_t results, int64_t columns) {
+  return ceil_div(results + (columns % kUnit == 0 ? 0 : kUnit - 2), kPieceResults);
 }
 
-// A tap's sum of a piece again: of the same products.
+// Begins to bring a piece, whose first unit begins at the place `first` of a row of so many, by the
+// lanes of a wave.
 template <class T>
-GPU_DEVICE float sum_piece_again(const AnySumsCall<T>& call, int32_t n, int32_t channel,
-                                 int32_t first, int32_t tap) {
-  const Axis& w = call.shape.w;
-  const bool of_bias = tap == w.taps;
-  const int32_t moved = of_bias ? 0 : tap % kMatrixRows;
-  const int32_t begin = first - moved - w.padding % 2;
-  const T* const grad = call.grad + call.of_grad.at(n, channel, 0, 0);
-  const T* const src = call.src + call.of_src.at(n, channel, 0, 0);
-  float sum = 0;
+GPU_DEVICE void fetch_piece(const T* row, int32_t first, int32_t columns, T* room) {
+  const int32_t lane = thread_id() % 32;
+  if (first >= 0 && first + kPieceRoom <= columns) {
+    const T* const from = row + (first + lane * kUnit);
+    T* const to = room + lane * kUnit;
+#pragma unroll
+    for (int k = 0; k < kPieceUnits; k += 32) {
+      if (k + lane < kPieceUnits) copy_16_later(to + k * kUnit, from + k * kUnit);
+    }
+    return;
+  }
+#pragma unroll
+  for (int k = 0; k < kPieceUnits; k += 32) {
+    const int32_t unit = k + lane, place = first + unit * kUnit;
+    if (unit >= kPieceUnits) break;
+    int32_t count = Tile::least(columns - place, kUnit);
+    if (count < 0 || place <= -kUnit) count = 0;
+    copy_16_later(room + unit * kUnit, row + place, count * static_cast<int>(sizeof(T)));
+  }
+}
+// When it has arrived: of the unit that the row begins in, what lies before.
+template <class T>
+GPU_DEVICE void clear_before_row(int32_t first, T* room) {
+  const int32_t lane = thread_id() % 32, at = -first / kUnit * kUnit + lane * 2;
+  if (lane < 4 && at < -first) reinterpret_cast<Word*>(room + at)->w = 0;
+}
+
+// A filter in the block's memory, twice, as words of two taps from even places on and from odd
+// ones: tap j is at place kFilterZeros + j, and all others are 0.
+constexpr int kFilterZeros = 2 * kUnit, kFilterWords = 32;
+
+// By the lanes of a wave.
+template <class T>
+GPU_DEVICE void fetch_row_filter(const T* taps, int64_t step, int32_t count, uint32_t* words) {
+  const int32_t lane = thread_id() % 32, first = lane * 2 - kFilterZeros;
+  uint32_t halves[3];
+#pragma unroll
+  for (int k = 0; k < 3; ++k) {
+    halves[k] = 0;
+    if (static_cast<uint32_t>(first + k) >= static_cast<uint32_t>(count)) continue;
+    halves[k] = reinterpret_cast<const HalfWord*>(taps + (first + k) * step)->w;
+  }
+  words[lane] = halves[0] | halves[1] << 16;
+  words[kFilterWords + lane] = halves[1] | halves[2] << 16;
+}
+// Its words for the units of what a row of results reads, whose first result's first tap is the
+// before-th element.
+GPU_DEVICE void load_row_filter(const uint32_t* words, int32_t before,
+                                uint32_t (&filter)[kRowUnits]) {
+  const BandLane lane;
+  const int32_t place = kFilterZeros + lane.pair - lane.group - before;
+  words += place % 2 * kFilterWords + place / 2;
+#pragma unroll
+  for (int unit = 0; unit < kRowUnits; ++unit) filter[unit] = words[unit * (kUnit / 2)];
+}
+
+// Of a lane's results, the first of which is `first`, those that are NaN.
+template <class T>
+GPU_DEVICE void convolve_row_again(const AnywhereCall<T>& call, uint32_t plane, T* row,
+                                   int32_t first) {
+  const auto channels = static_cast<uint32_t>(call.shape.channels);
 #pragma unroll 1
-  for (int32_t y = begin; y < begin + kRowResults; ++y) {
-    const int32_t x = y + tap - w.padding;
-    if (y < 0 || y >= w.out) continue;
-    if (of_bias) {
-      sum += widen(grad[y]);
-    } else if (x >= 0 && x < w.in) {
-      sum = fmaf(widen(grad[y]), widen(src[x]), sum);
+  for (int index = 0; index < kRowMatrices * 4; ++index) {
+    Element e;
+    e.n = static_cast<int32_t>(plane / channels);
+    e.c = static_cast<int32_t>(plane % channels);
+    e.h = 0;
+    e.w = first + index / 2 * (8 * kUnit) + index % 2;
+    if (static_cast<uint32_t>(e.w) >= static_cast<uint32_t>(call.shape.w.out)) continue;
+    const float sum = widen(row[e.w]);
+    if (sum != sum) row[e.w] = narrow<T>(convolve_at<1>(call, e));
+  }
+}
+
+// A wave's results, from the place `first` of a plane's row on, of a piece that begins with what
+// they read.
+template <class T>
+GPU_DEVICE void convolve_piece(const AnywhereCall<T>& call, uint32_t plane, int32_t first,
+                               const T* piece, const uint32_t (&filter)[kRowUnits], float bias) {
+  const auto columns = static_cast<uint32_t>(call.shape.w.out);
+  const BandLane own;
+  const int32_t lane = thread_id() % 32, begin = first + own.group * kUnit + own.pair;
+  T* const row = call.dst + plane * columns;
+  const T* const from = piece + (lane % 16 + lane / 16) * kUnit;
+  float spoilt = 0;
+#pragma unroll
+  for (int m = 0; m < kRowMatrices; ++m) {
+    float sums[4] = {bias, bias, bias, bias};
+#pragma unroll
+    for (int unit = 0; unit < kRowUnits; unit += 2) {
+      uint32_t words[4];
+      load_matrices(from + (m * kMatrixRows + unit) * kUnit, words);
+      multiply_add<T>(sums, words, {filter[unit], filter[unit + 1]});
+    }
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      spoilt = fmaf(sums[2 * h], 0.0f, fmaf(sums[2 * h + 1], 0.0f, spoilt));
+      const int32_t at = begin + (m * kMatrixRows + h * 8) * kUnit;
+      if (static_cast<uint32_t>(at) >= columns) continue;
+      reinterpret_cast<Word*>(row + at)->w = narrow2<T>(sums[2 * h], sums[2 * h + 1]);
     }
   }
-  return sum;
+  if (!(spoilt == 0)) convolve_row_again(call, plane, row, begin);
 }
 
 }  // namespace
