@@ -18,7 +18,7 @@ def parser() -> argparse.ArgumentParser:
         description="Prints versions, chip, families, gates, and which kernel serves what.",
     )
     info.add_argument(
-        "--markdown", action="store_true", help="only the op x device table, as in README.md"
+        "--markdown", action="store_true", help="only the op x device table, as in OPS.md"
     )
 
     demo = commands.add_parser(
