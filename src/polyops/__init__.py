@@ -6,7 +6,11 @@ be faster for it, or to PyTorch's own. ``stats()`` says what ran; ``enable``, ``
 ``only`` switch ops; ``polyops info|demo|bench`` on the command line say and measure more.
 """
 
-from polyops import _build, _compat
+from polyops import _compat
+
+_compat.check_built()
+
+from polyops import _build  # noqa: E402
 
 _compat.check_torch(_build.TORCH_VERSION)
 

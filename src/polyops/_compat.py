@@ -1,9 +1,20 @@
-"""Is this the torch that polyops was compiled for? Answered without opening any library."""
+"""Is polyops built, and for this torch? Answered without opening any library."""
 
 import importlib.util
 import re
 import sys
 from pathlib import Path
+
+
+def check_built() -> None:
+    """Raises ImportError, with what to do, where this package is sources without the library."""
+    folder = Path(__file__).resolve().parent
+    if not (folder / "_build.py").exists() or not any(folder.glob("_C*.so")):
+        raise ImportError(
+            f"polyops is not built in {folder}. Build it in the folder that has its setup.py: "
+            "pip install --no-build-isolation -e . Or, if another polyops is installed, let Python "
+            "find that one: leave this folder, or take it out of PYTHONPATH."
+        )
 
 
 def installed_torch() -> str | None:

@@ -107,6 +107,9 @@ def _pack(module: nn.Module, max_bytes: int | None) -> tuple[int, str | None]:
     # Computed at each call (parametrizations), quantized, sharded, or not there yet (LazyLinear).
     if type(weight) is not nn.Parameter:
         return 0, "not a plain parameter"
+    spatial = len(module.kernel_size) if isinstance(module, _ConvNd) else 0
+    if weight.dim() != 2 + spatial:
+        return 0, f"rank {weight.dim()}"
     if isinstance(module, nn.Linear):
         return _C.pack_matrix(weight, gated=True, max_bytes=max_bytes)
     assert isinstance(module, _ConvNd)
@@ -176,13 +179,17 @@ def freeze(model: nn.Module, *, max_bytes: int | None = None) -> Frozen:
         raise ValueError(f"max_bytes is {max_bytes}; expected None or a number from 0 up")
     _watch_optimizers()
     frozen = Frozen()
-    for name, module in _modules(model):
-        pack, reason = _pack(module, max_bytes)
-        if reason is not None:
-            frozen.left[name] = reason
-            continue
-        frozen._ids[name] = pack
-        _remember(module.get_parameter("weight"), pack)
-        if max_bytes is not None:
-            max_bytes -= _C.pack_bytes(pack) or 0
+    try:
+        for name, module in _modules(model):
+            pack, reason = _pack(module, max_bytes)
+            if reason is not None:
+                frozen.left[name] = reason
+                continue
+            frozen._ids[name] = pack
+            _remember(module.get_parameter("weight"), pack)
+            if max_bytes is not None:
+                max_bytes -= _C.pack_bytes(pack) or 0
+    except BaseException:  # out of memory, say: nobody would have what undoes the others
+        frozen.unfreeze()
+        raise
     return frozen

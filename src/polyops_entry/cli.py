@@ -5,6 +5,14 @@ import sys
 from collections.abc import Sequence
 
 
+def positive(text: str) -> int:
+    """An argument that counts something."""
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 1 up")
+    return count
+
+
 def parser() -> argparse.ArgumentParser:
     """The arguments of every subcommand."""
     top = argparse.ArgumentParser(
@@ -18,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
         description="Prints versions, chip, families, gates, and which kernel serves what.",
     )
     info.add_argument(
-        "--markdown", action="store_true", help="only the op x device table, as in README.md"
+        "--markdown", action="store_true", help="only the op x device table, as in OPS.md"
     )
 
     demo = commands.add_parser(
@@ -27,10 +35,10 @@ def parser() -> argparse.ArgumentParser:
         description="Embeds sentences with the stock all-MiniLM-L6-v2, unpatched and patched; "
         "compares results and speed. Exit status 1 if results disagree or no kernel ran.",
     )
-    demo.add_argument("--threads", type=int, metavar="N", help="torch's intra-op threads")
+    demo.add_argument("--threads", type=positive, metavar="N", help="torch's intra-op threads")
     demo.add_argument(
         "--rounds",
-        type=int,
+        type=positive,
         metavar="N",
         default=9,
         help="of each timing at least (default: %(default)s)",
@@ -56,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
         "--device", default="cpu", metavar="DEVICE", help="as torch calls it: cpu, cuda"
     )
     bench.add_argument("--suite", choices=["quick", "full"], default="quick")
-    bench.add_argument("--threads", type=int, metavar="N", help="torch's intra-op threads")
+    bench.add_argument("--threads", type=positive, metavar="N", help="torch's intra-op threads")
     bench.add_argument("--json", metavar="FILE", help="write machine, rows and summary there")
     bench.add_argument(
         "--compile",

@@ -9,6 +9,7 @@ import torch
 
 import polyops
 from polyops._bench import calls, inputs, measure, memory, report, rows, shapes
+from polyops_entry import cli
 
 
 def polyops_command(*arguments: str, timeout: int = 900, **options):
@@ -124,6 +125,10 @@ def test_bench_of_kept_memory(tmp_path, monkeypatch):
         (["--op", "softmx"], "unknown op 'softmx'; ops with shapes: addmm, "),
         (["--dtype", "int7"], "unknown dtype 'int7'; known: float32, "),
         (["--op", "mm", "--dtype", "f16"], "no row of the shape files matches"),
+        (
+            ["--json", "/nowhere/rows.json"],
+            "--json /nowhere/rows.json: expected a file in a folder",
+        ),
     ],
 )
 def test_bench_names_wrong_arguments(arguments, message):
@@ -158,10 +163,11 @@ def test_demo_fails_when_no_kernel_runs(monkeypatch):
     assert "no call reached a polyops kernel" in done.stdout
 
 
-def test_demo_wants_a_round():
-    done = polyops_command("demo", "--rounds", "0")
-    assert done.returncode == 2
-    assert done.stderr == "polyops demo: --rounds 0: at least 1\n"
+@pytest.mark.parametrize(("command", "count"), [("demo", "--rounds"), ("bench", "--threads")])
+def test_counts_begin_at_one(command, count, capsys):
+    with pytest.raises(SystemExit):
+        cli.main([command, count, "0"])
+    assert f"{count}: 0 is not a number from 1 up" in capsys.readouterr().err
 
 
 # --- the parts of bench --------------------------------------------------------------------------

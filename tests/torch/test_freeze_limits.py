@@ -59,6 +59,20 @@ def test_memory_is_bounded_and_reported():
     assert not little.packed
 
 
+def test_what_fails_halfway_packs_nothing(monkeypatch):
+    before, pack = polyops._C.pack_count(), polyops._C.pack_matrix
+
+    def once(weight, **terms):
+        monkeypatch.setattr(polyops._C, "pack_matrix", None)
+        return pack(weight, **terms)
+
+    monkeypatch.setattr(polyops._C, "pack_matrix", once)
+    net = model()  # whose death would end the packs, too
+    with pytest.raises(TypeError):
+        polyops.freeze(net)
+    assert polyops._C.pack_count() == before
+
+
 def test_a_weight_that_is_shared_is_packed_once():
     net = nn.ModuleList([nn.Linear(70, 130), nn.Linear(70, 130)])
     net[1].weight = net[0].weight
@@ -69,7 +83,11 @@ def test_a_weight_that_is_shared_is_packed_once():
 
 def test_what_is_left_is_said():
     net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Linear(5, 6, dtype=torch.complex64))
-    net.extend([nn.Linear(5, 6, device="meta"), nn.Linear(0, 4)])
+    net.extend(
+        [nn.Linear(5, 6, device="meta"), nn.Linear(0, 4), nn.Linear(5, 6), nn.Conv2d(3, 8, 3)]
+    )
+    net[4].weight = nn.Parameter(torch.ones(5))
+    net[5].weight = nn.Parameter(torch.ones(8, 3, 3))
     with own_packer():
         frozen = polyops.freeze(net)
     assert not frozen.packed
@@ -78,8 +96,10 @@ def test_what_is_left_is_said():
         "1.weight": "dtype",
         "2.weight": "no kernel of this device reads packed weights",
         "3.weight": "layout",
+        "4.weight": "rank 1",
+        "5.weight": "rank 3",
     }
-    assert "4 left as they are" in repr(frozen)
+    assert "6 left as they are" in repr(frozen)
 
 
 def test_what_is_left_of_convolutions_is_said():

@@ -61,7 +61,8 @@ def test_wrong_gate_file_names_the_file(tmp_path):
             _gates.read(path)
 
 
-def test_gate_of_an_unknown_kernel_is_ignored(tmp_path):
+def test_gate_of_an_unknown_kernel_is_ignored(tmp_path, monkeypatch):
+    monkeypatch.setattr(_gates._C, "add_gate", pytest.fail)
     file = _gates.read(gate_file(tmp_path, {**POINT, "kernel": "of_the_future"}))
     _gates.load(file, {"softmax_lastdim__scalar": "softmax"})
 

@@ -1,5 +1,6 @@
 """The public functions, and what the import does: environment, versions, silence."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,16 @@ print("opened", "libtorch" in opened or "polyops" in opened)
     assert message.format(built=built) in said
     assert f"pip install torch=={built}" in said
     assert opened == "opened False"
+
+
+def test_sources_that_are_not_built_say_what_to_do(tmp_path):
+    (tmp_path / "polyops").mkdir()
+    for name in ("__init__.py", "_compat.py"):
+        shutil.copy(ROOT / name, tmp_path / "polyops")
+    done = run_python("import polyops", tmp_path)
+    error = done.stderr.splitlines()[-1]
+    assert error.startswith(f"ImportError: polyops is not built in {tmp_path / 'polyops'}")
+    assert "pip install --no-build-isolation" in error
 
 
 def test_version_check_ignores_the_local_label():

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,8 @@ from polyops._bench.target import Target
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.json:
+        check_output(Path(args.json))
     if args.threads:
         torch.set_num_threads(args.threads)
     with_memory = wants_memory(args)
@@ -55,6 +58,14 @@ def run(args: argparse.Namespace) -> int:
         text = json.dumps(found, indent=1)
         Path(args.json).write_text(text + "\n")
     return 1 if any(map(rows.is_error, measured)) else 0
+
+
+def check_output(path: Path) -> None:
+    """OSError now, not after minutes of measuring."""
+    if path.is_dir() or not path.parent.is_dir():
+        raise FileNotFoundError(f"--json {path}: expected a file in a folder that exists")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise PermissionError(f"--json {path}: may not be written")
 
 
 def target_of(args: argparse.Namespace, specs: Sequence[Spec]) -> Target:

@@ -41,8 +41,6 @@ class Result:
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.rounds < 1:
-        raise ValueError(f"--rounds {args.rounds}: at least 1")
     if args.threads:
         torch.set_num_threads(args.threads)
     console = Console(width=None if sys.stdout.isatty() else 130)

@@ -1,4 +1,4 @@
-"""The op x device table of README.md: `polyops info --markdown`."""
+"""The op x device table of OPS.md: `polyops info --markdown`."""
 
 from polyops import _C
 from polyops._cli.plain_call import DTYPES, kernel_of

@@ -1,4 +1,4 @@
-"""What README.md claims about ops and devices is what is registered."""
+"""What OPS.md claims about ops and devices is what is registered."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from polyops import _C
 from polyops._cli import markdown
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+PAGE = Path(__file__).resolve().parents[2] / "OPS.md"
 
 
 @pytest.mark.skipif(
@@ -15,6 +15,6 @@ README = Path(__file__).resolve().parents[2] / "README.md"
     reason="the table is that of a build with oneDNN and CUDA",
 )
 def test_op_table_is_current():
-    text = README.read_text()
+    text = PAGE.read_text()
     table = text.partition(markdown.BEGIN)[2].partition(markdown.END)[0].strip()
     assert table == markdown.op_table(), "write the output of `polyops info --markdown` into it"
