@@ -114,6 +114,7 @@ backward_cluster(BackwardCall<Norm, T, P> call, ClusterPlan plan) {
       depart(desk->stored + (turn & 1));
       if (sends && turn + plan.stages < count) {
         sender.prepare(walker + (turn + plan.stages) * clusters, of_turn);
+        if (plan.stages == kLeastStages) sender.prefetch(of_turn);
       }
     }
     if (++stage == plan.stages) stage = 0, ++lap;

@@ -13,9 +13,7 @@ constexpr int kSectionThreads = 512;
 constexpr int kSectionWaves = kSectionThreads / kHalfWave;  // clusters have waves of so many
 constexpr int kUnit = 8;                                    // columns that a thread has at a time
 constexpr int kUnitStep = kUnit * kSectionThreads;          // from one of its units to the next
-// Rows in shared memory. (Where there are three, the next one in the second-level cache, too:
-// float32 512x65536 120 us on an H200 for 111.)
-constexpr int kLeastStages = 3, kMostStages = 5;
+constexpr int kLeastStages = 3, kMostStages = 5;            // rows in shared memory
 
 // What is to be known of a row that has arrived.
 struct alignas(16) RowHead {
@@ -95,6 +93,12 @@ struct Sender {
       ahead.from[i] = in[i] - shifts[i];
       ahead.packs[i] = (shifts[i] + section.n + kPack<T> - 1) / kPack<T>;
     }
+  }
+  // Where few rows have room here a cache has the next one.
+  GPU_DEVICE void prefetch(int stage) const {
+    const RowAhead<T>& ahead = rows[stage];
+#pragma unroll
+    for (int i = 0; i < 2; ++i) prefetch_run(ahead.from[i], ahead.packs[i] * 16);
   }
   GPU_DEVICE void send(int stage) const {
     const RowAhead<T>& ahead = rows[stage];
