@@ -2,8 +2,10 @@
 
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <set>
@@ -63,7 +65,11 @@ struct Prepared {
   int shared_percent = cudaSharedmemCarveoutDefault;  // of a multiprocessor's memory
 };
 
-// Asks the device, which rounds up to what a multiprocessor can be set to.
+// What a multiprocessor can be set to have of it, up to what its chip has. A percentage that lies
+// between two of them gets either.
+constexpr size_t kCapacities[] = {8 << 10,   16 << 10,  32 << 10,  64 << 10, 100 << 10,
+                                  132 << 10, 164 << 10, 196 << 10, 228 << 10};
+
 int ask_shared_percent(const void* kernel, const gpu::LaunchShape& shape, int device) {
   constexpr size_t kReserved = 1024;  // of each block
   static std::atomic<int> known[kMostDevices];
@@ -77,8 +83,9 @@ int ask_shared_percent(const void* kernel, const gpu::LaunchShape& shape, int de
     return cudaSharedmemCarveoutDefault;
   }
   const size_t bytes = blocks * (attributes.sharedSizeBytes + shape.shared_bytes + kReserved);
-  const size_t percent = (bytes * 100 + all - 1) / all;
-  return percent < 100 ? static_cast<int>(percent) : 100;
+  const size_t* capacity = std::ranges::lower_bound(kCapacities, bytes);
+  if (capacity == std::end(kCapacities) || *capacity >= static_cast<size_t>(all)) return 100;
+  return static_cast<int>((*capacity * 100 + all - 1) / all);
 }
 
 // Shared memory and cache are one memory, and loads that are under way take their places in the

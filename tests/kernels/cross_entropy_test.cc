@@ -173,11 +173,11 @@ TEST(CrossEntropy, RowsOfNothingButMinusInfinityAreNaN) {
 // Two largest scores, as far above the others as can be.
 TEST(CrossEntropy, LargestNumbers) {
   for (int64_t classes : {9, 33, 1100}) {
-    for (double largest : {3e38, 1e33, 1e6}) {
+    for (double largest : {3e38, 1e33, 1e12, 4e9, 1e6, -1e12}) {
       Forward call({3, classes}, POLYOPS_BFLOAT16, kNone);
       call.src.fill([&](int64_t i) {
         const int64_t k = i % classes;
-        return k == 4 || k == 7 ? largest : -largest;
+        return k == 4 || k == 7 ? largest : largest > 0 ? -largest : 2 * largest;
       });
       call.target.fill([](int64_t) { return 4; });
       const Buffer dst(POLYOPS_BFLOAT16, {3});

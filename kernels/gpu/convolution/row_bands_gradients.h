@@ -133,6 +133,7 @@ gradients_of_row_bands(RowBandsGradientsCall<T> call) {
     }
     its = next;
   }
+  after_products();  // the last turn may have put some
   sums.put(matrix, up);
   barrier();
   put_band_sums(s, call.of_sums.sums, own, own.channel, 1, s.w.taps + 1, slots,

@@ -72,8 +72,9 @@ GPU_DEVICE void absorb_pairs(const T* x, int n, RowSums<Smooth::kNone>* sums) {
   for (int j = 0; j < pairs; ++j) tops = max2<T>(tops, words[j].w);
   float top = fmaxf(top_of<T>(tops), left);
   const float from = shift_of(top);
-  // Of the largest numbers two that differ do so by more than any exponent.
-  const float factor = fabsf(from) < 0x1p100f ? kLog2e : 0x1p-60f;
+  // Two of larger numbers that differ do so by more than any exponent: what their product with
+  // log2(e) is rounded to would be beyond all exponents, too.
+  const float factor = fabsf(from) < 0x1p28f ? kLog2e : 1.0f;
   const float rounded = -from * factor;
   float exps[2] = {exp2_flush(fmaf(left, factor, rounded)), 0};
 #pragma unroll 4

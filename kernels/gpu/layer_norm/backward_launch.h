@@ -170,42 +170,35 @@ int launch_clusters(BackwardCall<Norm, T, P> call, const typename Norm::Backward
   return status != POLYOPS_OK ? status : launch_sums(call, a, plan.blocks, ctx);
 }
 
-// float32 beyond that: of the aligned rows of a cluster a block has room for one section and a part
-// of the next.
-template <class Norm>
-int launch_sections(BackwardCall<Norm, float, float> call, const typename Norm::BackwardArgs& a,
+// Of aligned rows.
+template <class Norm, class T, class P>
+int launch_sections(BackwardCall<Norm, T, P> call, const typename Norm::BackwardArgs& a,
                     const polyops_context* ctx) {
   const int blocks = most_cluster(ctx);
-  if (!is_aligned(call) || blocks == 1 || call.n > blocks * kWalkElements) {
-    return launch_long(call, a, ctx);
-  }
-  const Sections sections = cut_in_sections(call.n, blocks, kPack<float>);
-  const int threads = walk_team<float>(call.row_count, sections.elements / kPack<float>, ctx);
-  call.staged = sections.elements / kPack<float>;
-  static_assert(Ring<float>::kWords >= kFinishWords<Norm, false>);
-  const int64_t bytes = 16 * (int64_t{call.staged} + Ring<float>::kWords * threads);
+  if (blocks == 1 || call.n > blocks * kWalkElements) return launch_long(call, a, ctx);
+  const Sections sections = cut_in_sections(call.n, blocks, kPack<T>);
+  const int threads = walk_team<T>(call.row_count, sections.elements / kPack<T>, ctx);
+  call.staged = sections.elements / kPack<T>;
+  static_assert(Ring<T>::kWords >= kFinishWords<Norm, false>);
+  const int64_t bytes =
+      sections.elements * int64_t{sizeof(P)} + int64_t{16} * Ring<T>::kWords * threads;
   if (shared_each(ctx, 1) - kBackwardBesides<Norm> < bytes) return launch_long(call, a, ctx);
-  return launch_clusters(call, a, ctx, backward_sections<Norm, float, float>,
+  return launch_clusters(call, a, ctx, backward_sections<Norm, T, P>,
                          {sections.blocks, threads, size_t(bytes), sections.blocks},
                          sections.elements);
 }
 
+// Aligned rows of 16 bits are faster by sections.
 template <class Norm, class T, class P>
 int launch_cluster(const BackwardCall<Norm, T, P>& call, const typename Norm::BackwardArgs& a,
                    const polyops_context* ctx) {
+  const bool aligned = is_aligned(call);
   Sections sections = {};
   const ClusterPlan plan = plan_cluster<T, P>(call.n, &sections, ctx);
-  if (plan.stages == 0) {
-    if constexpr (sizeof(T) == 4) return launch_sections(call, a, ctx);
-    return launch_long(call, a, ctx);
-  }
+  if (aligned && (sizeof(T) == 2 || plan.stages == 0)) return launch_sections(call, a, ctx);
+  if (plan.stages == 0) return launch_long(call, a, ctx);
   const LaunchShape shape = {sections.blocks, kSectionThreads,
                              size_t{2} * plan.stages * plan.place * sizeof(T), sections.blocks};
-  if constexpr (sizeof(T) == 2) {
-    if (is_aligned(call)) {
-      return launch_clusters(call, a, ctx, backward_cluster<true, Norm, T, P>, shape, plan);
-    }
-  }
   return launch_clusters(call, a, ctx, backward_cluster<false, Norm, T, P>, shape, plan);
 }
 

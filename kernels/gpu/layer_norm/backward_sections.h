@@ -1,8 +1,9 @@
-// The gradients of aligned rows of float32 beyond what backward_cluster.h has shared memory for:
-// clusters of blocks walk rows, each block with its section of them, as backward_walk.h. There is
-// room for one section and a part of the next, so places go round: a quarter of a section is
-// followed, as soon as it is used, by what comes as many quarters later as there are places. So
-// copies are under way while a row is summed and its blocks meet, too.
+// The gradients of aligned rows that are not backward_cluster.h's, of 16 bits and of float32 beyond
+// what that has shared memory for: clusters of blocks walk rows, each block with its section of
+// them, as backward_walk.h. There is room for two sections of 16 bits, of float32 for one and a
+// part of the next one, so places go round: a quarter of a section is followed, as soon as it is
+// used, by what comes as many quarters later as there are places. So copies are under way while a
+// row is summed and its blocks meet, too.
 #ifndef POLYOPS_GPU_LAYER_NORM_BACKWARD_SECTIONS_H_
 #define POLYOPS_GPU_LAYER_NORM_BACKWARD_SECTIONS_H_
 
@@ -12,12 +13,14 @@ namespace polyops::gpu {
 namespace {
 
 constexpr int kQuarters = 4;
-// Places, each for a quarter: what 227 KB have room for beside the weight of 16384 elements.
-constexpr int kRingPlaces = 5;
+// Places, each for a quarter: what 227 KB have room for beside the weight of 16384 elements, two
+// sections at most.
+template <class T>
+constexpr int kRingPlaces = sizeof(T) == 4 ? 5 : 2 * kQuarters;
 
 template <class T>
 struct Ring {
-  static constexpr int kPlaces = kRingPlaces;
+  static constexpr int kPlaces = kRingPlaces<T>;
   static constexpr int kEach = kBackwardPacks<T> / kQuarters;  // packs of a lane
   static constexpr int kWords = kPlaces * kEach * 2;           // of a lane
   static constexpr int kNext = 2 * kQuarters - kPlaces;  // quarters that the next row's end follows

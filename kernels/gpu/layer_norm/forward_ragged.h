@@ -127,7 +127,7 @@ forward_ragged(ForwardCall<Norm, T, P> call, Teams teams,
                                       [&](float pivot, float(&sums)[2], float* room) {
                                         return combine<Norm>(pivot, sums, of, room, call.inv_n);
                                       });
-  await_earlier();  // the copies
+  await_earlier();  // the copies; what was read above was there before they began
   if (!ours) return;
   if (of.lane == 0) store_moments(call, row, m);
   if (cut.copies != nullptr && of.cut.fits(dst)) {
