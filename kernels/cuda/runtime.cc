@@ -2,10 +2,8 @@
 
 #include <cuda_runtime_api.h>
 
-#include <algorithm>
 #include <atomic>
 #include <cstdio>
-#include <iterator>
 #include <map>
 #include <mutex>
 #include <set>
@@ -43,7 +41,9 @@ int attribute(cudaDeviceAttr what, int device, std::atomic<int> (&known)[kMostDe
 }
 
 // A kernel that asks for shared memory gets up to all that a block may have, once per device:
-// beyond 48 KB, its own arrays counted, no launch gets it unasked.
+// beyond 48 KB, its own arrays counted, no launch gets it unasked. That it may have all of a
+// multiprocessor's, too, is what the question how many blocks fit there goes by; launches say how
+// much of it they want.
 cudaError_t allow_shared(const void* kernel, int device) {
   static std::mutex mutex;
   static auto* allowed = new std::set<std::pair<const void*, int>>;
@@ -55,6 +55,9 @@ cudaError_t allow_shared(const void* kernel, int device) {
   const auto bytes = most_shared(device) - static_cast<int64_t>(attributes.sharedSizeBytes);
   error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                static_cast<int>(bytes));
+  if (error != cudaSuccess) return error;
+  error = cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                               cudaSharedmemCarveoutMaxShared);
   if (error == cudaSuccess) allowed->insert({kernel, device});
   return error;
 }
@@ -65,11 +68,7 @@ struct Prepared {
   int shared_percent = cudaSharedmemCarveoutDefault;  // of a multiprocessor's memory
 };
 
-// What a multiprocessor can be set to have of it, up to what its chip has. A percentage that lies
-// between two of them gets either.
-constexpr size_t kCapacities[] = {8 << 10,   16 << 10,  32 << 10,  64 << 10, 100 << 10,
-                                  132 << 10, 164 << 10, 196 << 10, 228 << 10};
-
+// Asks the device, which rounds up to what a multiprocessor can be set to.
 int ask_shared_percent(const void* kernel, const gpu::LaunchShape& shape, int device) {
   constexpr size_t kReserved = 1024;  // of each block
   static std::atomic<int> known[kMostDevices];
@@ -83,9 +82,8 @@ int ask_shared_percent(const void* kernel, const gpu::LaunchShape& shape, int de
     return cudaSharedmemCarveoutDefault;
   }
   const size_t bytes = blocks * (attributes.sharedSizeBytes + shape.shared_bytes + kReserved);
-  const size_t* capacity = std::ranges::lower_bound(kCapacities, bytes);
-  if (capacity == std::end(kCapacities) || *capacity >= static_cast<size_t>(all)) return 100;
-  return static_cast<int>((*capacity * 100 + all - 1) / all);
+  const size_t percent = (bytes * 100 + all - 1) / all;
+  return percent < 100 ? static_cast<int>(percent) : 100;
 }
 
 // Shared memory and cache are one memory, and loads that are under way take their places in the
