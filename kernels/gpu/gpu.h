@@ -89,9 +89,9 @@
 //   await_mail(box, turn, n)    by all threads: n such values have arrived in this block
 //   grid_barrier()              of all threads of a grid launched as a whole; what they have stored
 //                               is seen. Its header is grid_barrier.h
-//   say(place, said)            by a thread, to other blocks of such a grid: three values and a
-//   turn
-//                               (Said). Nothing else that it has stored is seen. Its header, too
+//   say(place, said)            by a thread, to other blocks of such a grid: three values and
+//                               a turn (Said). Nothing else that it has stored is seen. Its header,
+//                               too
 //   hear(places, first, blocks, turn, said)    by a wave: until so many blocks have said that, each
 //                               in its place; said[0] of the first-th, the next one of the block a
 //                               wave's lanes further on

@@ -6,12 +6,11 @@
 //                             8 further; b: B's rows 2 t, 2 t + 1 of column g, then those 8
 //                             further; c: columns 2 t, 2 t + 1 of row g, then of row g + 8
 // load_matrices(row, w)       by the same lanes, four matrices of 8 rows of 8 elements in the
-//                             block's memory, row r of the m-th at 16 aligned bytes that lane 8 m + r
-//                             names. Lane 4 g + t has in w[m] columns 2 t, 2 t + 1 of row g
+//                             block's memory, row r of the m-th at 16 aligned bytes that lane
+//                             8 m + r names. Lane 4 g + t has in w[m] columns 2 t, 2 t + 1 of row g
 // load_matrices_turned        the same, of column g rows 2 t, 2 t + 1
 // after_products()            the lanes' memory may be written again: a product itself has waited
-//                             for
-//                             all lanes, but tools that look for races know barriers alone
+//                             for all lanes, but tools that look for races know barriers alone
 #ifndef POLYOPS_GPU_CONVOLUTION_BAND_PRODUCTS_H_
 #define POLYOPS_GPU_CONVOLUTION_BAND_PRODUCTS_H_
 
