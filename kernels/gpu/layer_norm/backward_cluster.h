@@ -27,7 +27,7 @@ struct ClusterDesk {
   Departures summed[2], stored[2];
 };
 
-template <bool kPacks, class Norm, class T, class P>
+template <class Norm, class T, class P>
 GPU_KERNEL(kSectionThreads, 1)
 backward_cluster(BackwardCall<Norm, T, P> call, ClusterPlan plan) {
   if constexpr (!kHasClusters) return;
@@ -41,8 +41,8 @@ backward_cluster(BackwardCall<Norm, T, P> call, ClusterPlan plan) {
   const auto walker = static_cast<int32_t>(block_id() / cluster_blocks());
   const int32_t count = (call.row_count - walker + clusters - 1) / clusters;
   const int thread = thread_id(), wave = static_cast<uint32_t>(thread) / kHalfWave;
-  const Sender<!kPacks, Norm, T, P> sender = {call,        section,    plan.place,    memory,
-                                              desk->heads, desk->rows, desk->arrivals};
+  const Sender<Norm, T, P> sender = {call,        section,    plan.place,    memory,
+                                     desk->heads, desk->rows, desk->arrivals};
   open_mailbox(&desk->boxes[0]);
   open_mailbox(&desk->boxes[1]);
   open_arrivals(desk->arrivals, plan.stages);
@@ -58,7 +58,7 @@ backward_cluster(BackwardCall<Norm, T, P> call, ClusterPlan plan) {
     sender.send(thread);
     sender.say(thread);
   }
-  ColumnShare<kPacks, Norm, T, P> share(thread, section, call.weight);
+  ColumnShare<Norm, T, P> share(thread, section, call.weight);
   Behind<T> behind(section.n, thread, memory, plan);
   cluster_barrier();  // all have begun
   const auto before = [&](int stage) { return (stage == 0 ? plan.stages : stage) - 1; };
@@ -72,7 +72,7 @@ backward_cluster(BackwardCall<Norm, T, P> call, ClusterPlan plan) {
       const RowHead& head = desk->heads[stage];
       T* const grad = memory + stage * 2 * plan.place + head.grad_shift;
       T* const src = memory + (stage * 2 + 1) * plan.place + head.src_shift;
-      if constexpr (!kPacks) behind.fix(grad, src);
+      behind.fix(grad, src);
       float sums[kSums];
       share.add_row(
           grad + share.columns.first, src + share.columns.first, Normal<Norm>(head), sums, [&] {

@@ -199,7 +199,7 @@ int launch_cluster(const BackwardCall<Norm, T, P>& call, const typename Norm::Ba
   if (plan.stages == 0) return launch_long(call, a, ctx);
   const LaunchShape shape = {sections.blocks, kSectionThreads,
                              size_t{2} * plan.stages * plan.place * sizeof(T), sections.blocks};
-  return launch_clusters(call, a, ctx, backward_cluster<false, Norm, T, P>, shape, plan);
+  return launch_clusters(call, a, ctx, backward_cluster<Norm, T, P>, shape, plan);
 }
 
 template <class Norm>

@@ -14,35 +14,28 @@ namespace {
 template <class P>
 constexpr int kUnits = sizeof(P) == 4 ? 3 : 4;
 
-// Of a section. kPacks: eight side by side, of rows that all begin at 16 aligned bytes; else each
-// wave's lanes have theirs in turn.
-template <bool kPacks, class T>
+// Of a section: each wave's lanes have theirs in turn, which is the same work wherever rows begin.
+template <class T>
 struct UnitColumns {
-  static constexpr int kStep = kPacks ? 1 : kHalfWave;
+  static constexpr int kStep = kHalfWave;
 
   int first;  // of the thread
-  int left;   // of the section from there on; those of its wave, where they are the wave's
+  int left;   // of the section from its wave's first one on
 
   GPU_DEVICE UnitColumns(int thread, int count) {
     const int lane = thread & (kHalfWave - 1), chunk = (thread - lane) * kUnit;
-    first = chunk + (kPacks ? lane * kUnit : lane);
-    left = count - (kPacks ? first : chunk);
+    first = chunk + lane;
+    left = count - chunk;
   }
   GPU_DEVICE bool has(int unit) const { return left > unit * kUnitStep; }
-  GPU_DEVICE bool whole(int unit) const {
-    return kPacks || left >= unit * kUnitStep + kUnit * kHalfWave;
-  }
+  GPU_DEVICE bool whole(int unit) const { return left >= unit * kUnitStep + kUnit * kHalfWave; }
   GPU_DEVICE bool has(int unit, int j) const {
     return left - (thread_id() & (kHalfWave - 1)) > of(unit, j);
   }
   GPU_DEVICE static int of(int unit, int j) { return unit * kUnitStep + j * kStep; }
   GPU_DEVICE static void load(const T* mine, int unit, float (&x)[kUnit]) {
-    if constexpr (kPacks) {
-      unpack<T>(*reinterpret_cast<const Words*>(mine + of(unit, 0)), x);
-    } else {
 #pragma unroll
-      for (int j = 0; j < kUnit; ++j) x[j] = widen(mine[of(unit, j)]);
-    }
+    for (int j = 0; j < kUnit; ++j) x[j] = widen(mine[of(unit, j)]);
   }
 };
 
@@ -100,11 +93,11 @@ struct Behind {
 };
 
 // A thread's share of all rows of the block.
-template <bool kPacks, class Norm, class T, class P>
+template <class Norm, class T, class P>
 struct ColumnShare {
   static constexpr int kCount = kUnits<P>;
 
-  UnitColumns<kPacks, T> columns;
+  UnitColumns<T> columns;
   UnitWeights<P> weights[kCount];
   float sums[Norm::kParameters][kCount][kUnit];
 
@@ -152,9 +145,7 @@ struct ColumnShare {
       weights[u].get(weight);
       gradient.all(g, x, weight, y);
       T* const to = out + columns.first + columns.of(u, 0);
-      if constexpr (kPacks) {
-        store_elements(to, y);
-      } else if (columns.whole(u)) {
+      if (columns.whole(u)) {
 #pragma unroll
         for (int j = 0; j < kUnit; ++j) to[j * columns.kStep] = narrow<T>(y[j]);
       } else {
@@ -173,12 +164,8 @@ struct ColumnShare {
       for (int u = 0; u < kCount; ++u) {
         if (!columns.has(u)) break;
 #pragma unroll
-        for (int j = 0; j < kUnit; j += kPacks ? 4 : 1) {
-          if constexpr (kPacks) {
-            store_words(to + columns.of(u, j), words_at(sums[i][u], j));
-          } else if (columns.has(u, j)) {
-            to[columns.of(u, j)] = sums[i][u][j];
-          }
+        for (int j = 0; j < kUnit; ++j) {
+          if (columns.has(u, j)) to[columns.of(u, j)] = sums[i][u][j];
         }
       }
     }

@@ -62,7 +62,7 @@ struct ClusterPlan {
 
 // How a block's sections of rows, and what is known of these, come to shared memory: by one thread,
 // which looks at a row a turn before there is room for it.
-template <bool kRagged, class Norm, class T, class P>
+template <class Norm, class T, class P>
 struct Sender {
   const BackwardCall<Norm, T, P>& call;
   Section section;
@@ -84,7 +84,7 @@ struct Sender {
     close_copies();
     BackwardRow<Norm, T, P> row;
     const T* in[2];
-    row.template place<kRagged>(call, section.begin, number, in);
+    row.template place<true>(call, section.begin, number, in);
     ahead.out = row.out - call.grad_src;
     const int shifts[2] = {row.grad_shift, row.src_shift};
 #pragma unroll
