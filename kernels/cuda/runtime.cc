@@ -68,14 +68,18 @@ struct Prepared {
   int shared_percent = cudaSharedmemCarveoutDefault;  // of a multiprocessor's memory
 };
 
+// Drivers older than this do not know the attribute.
+constexpr int kDriverOfCarveouts = 12060;
+
 // Asks the device, which rounds up to what a multiprocessor can be set to.
 int ask_shared_percent(const void* kernel, const gpu::LaunchShape& shape, int device) {
   constexpr size_t kReserved = 1024;  // of each block
   static std::atomic<int> known[kMostDevices];
   const int all = attribute(cudaDevAttrMaxSharedMemoryPerMultiprocessor, device, known, 0);
   cudaFuncAttributes attributes;
-  int blocks = 0;
-  if (all <= 0 || cudaFuncGetAttributes(&attributes, kernel) != cudaSuccess ||
+  int driver = 0, blocks = 0;
+  if (all <= 0 || cudaDriverGetVersion(&driver) != cudaSuccess || driver < kDriverOfCarveouts ||
+      cudaFuncGetAttributes(&attributes, kernel) != cudaSuccess ||
       cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, shape.threads,
                                                     shape.shared_bytes) != cudaSuccess) {
     cudaGetLastError();

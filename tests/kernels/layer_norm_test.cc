@@ -350,7 +350,7 @@ TEST(LayerNormBackward, LongestRowsOfAClusterByTurns) {
 // Of which each cluster takes some, cut alike; with and without sums over rows and columns.
 TEST(LayerNormBackward, OddRowsOfAClusterByTurns) {
   if (!is_gpu()) return;
-  const Case c = {"contiguous", {on_device() ? 200 : 21, 16401}, 1};
+  const Case c = {"contiguous", {on_device() ? 400 : 21, 16401}, 1};
   Buffer src(kGpuTypes[3].src, c.sizes);
   src.fill_normal(7);
   check_forward(c, kGpuTypes[3], src, true, true);
