@@ -86,7 +86,8 @@
 //   mail(box, turn, p, rank, x) cluster_send(p, rank, x), counted in that block's box; what it
 //                               replaces nobody reads, which two places in turn and a barrier() in
 //                               each see to
-//   await_mail(box, turn, n)    by all threads: n such values have arrived in this block
+//   await_mail(box, turn, n)    by all threads: n such values have arrived in this block. Nothing
+//                               else that their senders stored need be seen
 //   grid_barrier()              of all threads of a grid launched as a whole; what they have stored
 //                               is seen. Its header is grid_barrier.h
 //   say(place, said)            by a thread, to other blocks of such a grid: three values and
