@@ -10,7 +10,6 @@
 #include "forward.h"
 #include "gpu.h"
 #include "shelf.h"
-#include "store.h"
 
 namespace polyops::gpu {
 namespace {
@@ -57,42 +56,6 @@ GPU_DEVICE void absorb_row(const T* x, int n, const ClassWeights<T>& weights,
   if ((n & 1) != 0) absorb_next<1>(x, j, weights, sums);
 }
 
-// Of 16 bits without smoothing, two scores to an aligned word; one is left where a row begins or
-// ends in the middle of one. The largest first, so that no sum is scaled. exp(x - largest) takes
-// one product and sum: of the largest times log2(e) it subtracts what that is rounded to, and the
-// sum of all is corrected by the rest.
-template <class T>
-GPU_DEVICE void absorb_pairs(const T* x, int n, RowSums<Smooth::kNone>* sums) {
-  const int odd = static_cast<int>(reinterpret_cast<uintptr_t>(x) / 2 % 2);
-  const int pairs = (n - odd) / 2;
-  const auto* words = reinterpret_cast<const OneWord*>(x + odd);
-  const float left = n % 2 == 0 ? kMinusInf : widen(x[odd != 0 ? 0 : n - 1]);
-  uint32_t tops = narrow2<T>(kMinusInf, kMinusInf);
-#pragma unroll 4
-  for (int j = 0; j < pairs; ++j) tops = max2<T>(tops, words[j].w);
-  float top = fmaxf(top_of<T>(tops), left);
-  const float from = shift_of(top);
-  // Two of larger numbers that differ do so by more than any exponent: what their product with
-  // log2(e) is rounded to would be beyond all exponents, too.
-  const float factor = fabsf(from) < 0x1p28f ? kLog2e : 1.0f;
-  const float rounded = -from * factor;
-  float exps[2] = {exp2_flush(fmaf(left, factor, rounded)), 0};
-#pragma unroll 4
-  for (int j = 0; j < pairs; ++j) {
-    float a, b;
-    widen2<T>(words[j].w, &a, &b);
-    exps[0] += exp2_flush(fmaf(a, factor, rounded));
-    exps[1] += exp2_flush(fmaf(b, factor, rounded));
-  }
-  const float sum = (exps[0] + exps[1]) * exp2_flush(-fmaf(from, factor, rounded));
-  if (sum != sum) {  // tops may be a NaN, which is no largest
-    top = kMinusInf;
-#pragma unroll 1
-    for (int j = 0; j < n; ++j) top = fmaxf(top, widen(x[j]));
-  }
-  sums->exps = {top, sum};
-}
-
 template <class T, Smooth kSmooth>
 GPU_KERNEL(kFewThreads)
 cross_entropy_few(const CrossEntropyCall<T> c, int turns) {
@@ -118,11 +81,7 @@ cross_entropy_few(const CrossEntropyCall<T> c, int turns) {
     if (!inside) continue;
     const T* x = memory + thread_id() * c.n;
     RowSums<kSmooth> sums;
-    if constexpr (sizeof(T) == 2 && kSmooth == Smooth::kNone) {
-      absorb_pairs(x, c.n, &sums);
-    } else {
-      absorb_row(x, c.n, c.weights, &sums);
-    }
+    absorb_row(x, c.n, c.weights, &sums);
     if (label.counts) label.x = widen(x[target]);
     part[0] += finish_row(c, row, label, sums);
     part[1] += label.weight;
