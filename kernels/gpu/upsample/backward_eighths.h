@@ -1,20 +1,22 @@
-// Backward of planes whose rows are made of steps of an eighth of a place, of Linear: eight results
-// side by side, wherever they begin, belong to three places of src. So a thread reads the gradient
-// by aligned packs, whatever a row's length, and sums along the row first: three sums of eight
-// elements go to shared memory, by weights that stay in registers, as it goes down by eight rows at
-// a time, which begin at the same place of a pack. Of these sums a thread adds up what makes one
-// element of src. A block has all rows of the gradient that its rows of src take: one barrier.
-// Bound: what a block waits for; a sixth fewer instructions brought 2 %. Elements of 32 bits and
-// rows of whole packs lose by it: backward_tiles.h takes 65 us of 78, and 74 of 80.
+// Backward of planes that got eight steps to a place along both axes, from corner to corner: 65 by
+// 65 from 513 by 513. Rows of the gradient begin anywhere, but rows r, r + 8 ... lie the same way
+// to aligned packs. So eight elements of a row, aligned in memory, belong to three places of src by
+// weights that depend on the row's place in a pack alone, and are constants of code that does those
+// places in turn; by row they belong to one row of src and the next. A thread adds up eight rows of
+// such elements at a time, and sums of neighbours meet in shared memory. Bound: memory.
 #ifndef POLYOPS_GPU_UPSAMPLE_BACKWARD_EIGHTHS_H_
 #define POLYOPS_GPU_UPSAMPLE_BACKWARD_EIGHTHS_H_
 
 #include "division.h"
-#include "eighths.h"
 #include "tile_parts.h"
 
 namespace polyops::gpu {
 namespace {
+
+constexpr int kEighthThreads = 448;
+constexpr int kEighthColumns = 110;  // of src in a block, at most
+constexpr int kEighthGroups = 2;     // of eight rows, one after the other by a thread
+constexpr int kEighthPlaces = 3;     // those before, of and behind a unit
 
 // Of a block: columns and rows of src, the former in `across` parts, the latter in `chunks`.
 struct Eighths {
@@ -22,81 +24,118 @@ struct Eighths {
   Division by_columns, by_units, by_across, by_chunks;
 };
 
-// What the rows of src of a block are made of.
-struct EighthRows {
-  int begin[kEighthRows], count[kEighthRows];  // the former in rows of the gradient
-  float weight[kEighthRows][kEighthTaps];
-
-  GPU_DEVICE void fill(const Axis& axis, int first, int rows) {
-#pragma unroll 1
-    for (int i = thread_id(); i < rows * kEighthTaps; i += block_threads()) {
-      const int row = i / kEighthTaps, tap = i % kEighthTaps;
-      const int from = reaching(axis, first + row - 1), to = reaching(axis, first + row + 1);
-      if (tap == 0) begin[row] = from, count[row] = to - from;
-      weight[row][tap] = from + tap < to ? Linear::weight(axis, from + tap, first + row) : 0.0f;
+// Unit `cell` of a row is those eight elements, aligned, of which the first at a whole place is at
+// place `cell` of src; a group is eight rows from a whole place on. What a unit of each of a
+// group's rows adds to the rows of src there and below. Place in a pack of the plane's first
+// element: lead.
+template <class T>
+GPU_DEVICE void add_units(const Image<T>& image, const T* plane, int lead, int group, int cell,
+                          float (&here)[kEighthPlaces], float (&below)[kEighthPlaces]) {
+  constexpr int kUnit = 8, kPacks = kUnit / kPack<T>, kAhead = kUnit / kPacks;
+  const int wide = image.columns.to;
+  const bool left = cell == 0, right = cell == image.columns.from - 1;
+  const bool bottom = group == image.rows.from - 1;  // a single row
+  const T* const first = plane + (group * kUnit * wide + cell * kUnit);
+#pragma unroll
+  for (int begin = 0; begin < kUnit; begin += kAhead) {
+    Words words[kAhead][kPacks];
+#pragma unroll
+    for (int a = 0; a < kAhead; ++a) {
+      // The row whose first element is at that place of a pack.
+      const int place = (begin + a) % kPack<T>, row = (begin + a - lead) & (kUnit - 1);
+      const T* const at = first + ((bottom ? 0 : row * wide) - (bottom ? lead : place));
+#pragma unroll
+      for (int i = 0; i < kPacks; ++i) {
+        const bool beyond = right && i * kPack<T> > place;
+        words[a][i] = load_words(at + (beyond ? 0 : i * kPack<T>));
+      }
+    }
+#pragma unroll
+    for (int a = 0; a < kAhead; ++a) {
+      const int place = (begin + a) % kPack<T>, row = (begin + a - lead) & (kUnit - 1);
+      float x[kUnit], sum[kEighthPlaces] = {};
+#pragma unroll
+      for (int i = 0; i < kPacks; ++i) {
+        float part[kPack<T>];
+        unpack<T>(words[a][i], part);
+#pragma unroll
+        for (int j = 0; j < kPack<T>; ++j) x[i * kPack<T> + j] = part[j];
+      }
+#pragma unroll
+      for (int j = 0; j < kUnit; ++j) {
+        // What is no element of this row.
+        if (j < place ? left : j > place && right) x[j] = 0;
+        const int k = j < place ? 0 : 1;
+        const float t = 0.125f * static_cast<float>(j < place ? kUnit + j - place : j - place);
+        sum[k] = fmaf(1.0f - t, x[j], sum[k]);
+        sum[k + 1] = fmaf(t, x[j], sum[k + 1]);  // 0 x, too: it may be NaN
+      }
+      if (bottom && row != 0) continue;
+      const float t = 0.125f * static_cast<float>(row);
+#pragma unroll
+      for (int k = place == 0 ? 1 : 0; k < kEighthPlaces; ++k) {
+        here[k] = fmaf(1.0f - t, sum[k], here[k]);
+        below[k] = fmaf(t, sum[k], below[k]);
+      }
     }
   }
-};
-
-// The element of src in that row, of the table, from the sums that begin at `line`; rows of these
-// are `apart` from each other.
-GPU_DEVICE float eighth_sum(const EighthRows& table, int row, const float* line, int apart) {
-  const int count = table.count[row];
-  const float* weight = table.weight[row];
-  float sum = 0;
-#pragma unroll 4
-  for (int y = 0; y < count; ++y, line += apart) {
-    sum = fmaf(weight[y], line[0] + line[1] + line[2], sum);
-  }
-  return sum;
 }
 
 template <class T>
-GPU_KERNEL(kEighthThreads, 3)
+GPU_KERNEL(kEighthThreads, 2)
 upsample_backward_eighths(Image<T> image, Eighths of) {
+  constexpr int kSlots = kEighthGroups + 1;  // rows of sums of a team
   GPU_DYNAMIC_SHARED(float, sums);
-  GPU_SHARED(EighthRows, table, 1);
   const Axis &columns = image.columns, &rows = image.rows;
   auto plane = static_cast<uint32_t>(block_id());
   const int first_column = static_cast<int>(take_remainder(of.by_across, &plane)) * of.columns;
   const int first_row = static_cast<int>(take_remainder(of.by_chunks, &plane)) * of.rows;
-  const int wide =
-      of.columns < columns.from - first_column ? of.columns : columns.from - first_column;
-  const int high = of.rows < rows.from - first_row ? of.rows : rows.from - first_row;
-  table->fill(rows, first_row, high);
-  const int begin = reaching(rows, first_row - 1), end = reaching(rows, first_row + high);
-  const int apart = 3 * of.columns;
-  const T* const in = image.in + int64_t{plane} * rows.to * columns.to;
+  const int units = of.columns + 2, line = kEighthPlaces * units;
   auto number = static_cast<uint32_t>(thread_id());  // becomes that of the team
-  const int cell = static_cast<int>(take_remainder(of.by_units, &number)) - 2;
-  const int team = static_cast<int>(number);
-  if (team < kEighthTeams && begin + team < end) {
-    const T* const line = in + int64_t{begin + team} * columns.to;
-    const EighthUnit<T> unit(columns, line, first_column + cell);
-    unit.go(line, (end - begin - team + kEighthTeams - 1) / kEighthTeams,
-            sums + team * apart + 3 * cell, kEighthTeams * apart, -cell, wide - cell);
+  const int unit = static_cast<int>(take_remainder(of.by_units, &number));
+  const int team = static_cast<int>(number), cell = first_column + unit - 1;
+  if (team * kEighthGroups <= of.rows) {
+    const T* const in = image.in + int64_t{plane} * rows.to * columns.to;
+    float* to = sums + team * kSlots * line + kEighthPlaces * unit;
+    const auto store = [&](const float(&x)[kEighthPlaces]) {
+#pragma unroll
+      for (int k = 0; k < kEighthPlaces; ++k) to[k] = x[k];
+      to += line;
+    };
+    float here[kEighthPlaces], below[kEighthPlaces] = {};
+#pragma unroll 1
+    for (int i = 0; i < kEighthGroups; ++i) {
+      const int group = first_row - 1 + team * kEighthGroups + i;
+#pragma unroll
+      for (int k = 0; k < kEighthPlaces; ++k) here[k] = below[k], below[k] = 0;
+      if (static_cast<unsigned>(cell) < static_cast<unsigned>(columns.from) &&
+          static_cast<unsigned>(group) < static_cast<unsigned>(rows.from)) {
+        add_units(image, in, misplaced(in), group, cell, here, below);
+      }
+      store(here);
+    }
+    store(below);
   }
   barrier();
   T* const out = image.out + (int64_t{plane} * rows.from + first_row) * columns.from + first_column;
+  const int high = of.rows < rows.from - first_row ? of.rows : rows.from - first_row;
 #pragma unroll 1
   for (int i = thread_id(); i < high * of.columns; i += block_threads()) {
     auto number = static_cast<uint32_t>(i);
     const int column = static_cast<int>(take_remainder(of.by_columns, &number));
     const int row = static_cast<int>(number);
-    if (column >= wide) continue;
-    const float* const lines = sums + (table->begin[row] - begin) * apart + 3 * column;
-    float sum = eighth_sum(*table, row, lines, apart);
-    const bool second = first_column + column == 1 && columns.shift != 0;
-    const bool last = first_row + row == rows.from - 1 && sum - sum != 0;
-    if (second || last) {  // 0 x: nothing, but of what is not finite
-      const float* at = lines;
-      for (int y = 0; y < table->count[row]; ++y, at += apart) {
-        // What lies before the first place, of the second.
-        if (second) sum = fmaf(0.0f, at[-1], sum);
-        const bool joins = last && Linear::joins(rows, table->begin[row] + y, rows.from - 1);
-        if (joins) sum = fmaf(0.0f, at[0] + at[1] + at[2], sum);
-      }
-    }
+    if (first_column + column >= columns.from) continue;
+    const bool last = first_column + column == columns.from - 1;
+    // Units of the place before, of this and of the next one; of the last, what lies beyond.
+    const auto line_sum = [&](int team, int slot) {
+      const float* const x = sums + (team * kSlots + slot) * line + kEighthPlaces * column;
+      const float sum = x[2] + x[4] + x[6];
+      return last ? sum + x[5] : sum;
+    };
+    const int owner = (row + 1) / kEighthGroups, slot = (row + 1) % kEighthGroups;
+    float sum = line_sum(owner, slot);
+    if (slot == 0) sum += line_sum(owner - 1, kEighthGroups);
+    if (first_row + row == rows.from - 1) sum += line_sum(owner, slot + 1);
     out[row * columns.from + column] = narrow<T>(sum);
   }
 }
@@ -104,26 +143,33 @@ upsample_backward_eighths(Image<T> image, Eighths of) {
 // False where another kernel is to do it.
 template <class T>
 bool backward_eighths(const Image<T>& image, const polyops_context* ctx, int* status) {
-  const Axis &columns = image.columns, &rows = image.rows;
-  if (columns.scale != 0.125f || columns.to >= 1 << 18) return false;
-  if (!(rows.inverse >= 1.0f && rows.inverse <= 8.0f) || rows.to >= 1 << 18) return false;
+  const auto goes = [](const Axis& axis) {
+    return axis.scale == 0.125f && axis.shift == 0 && axis.to == 8 * axis.from - 7;
+  };
+  if (!goes(image.columns) || !goes(image.rows)) return false;
+  const int wide = image.columns.from, high = image.rows.from;
   Eighths of = {};
-  of.across = (columns.from + kEighthColumns - 1) / kEighthColumns;
-  of.columns = (columns.from + of.across - 1) / of.across;
-  of.across = (columns.from + of.columns - 1) / of.columns;
+  of.across = (wide + kEighthColumns - 1) / kEighthColumns;
+  of.columns = (wide + of.across - 1) / of.across;
+  of.across = (wide + of.columns - 1) / of.columns;
   const int64_t parts = int64_t{image.planes} * of.across;
-  int most = kEighthRows;
-  while (most > 2 && parts * ((rows.from + most - 1) / most) < 2 * multiprocessors(ctx)) most /= 2;
-  of.chunks = (rows.from + most - 1) / most;
-  of.rows = (rows.from + of.chunks - 1) / of.chunks;
-  of.chunks = (rows.from + of.rows - 1) / of.rows;
+  int teams = kEighthThreads / (of.columns + 2);
+  const auto cut = [&] {
+    of.rows = teams * kEighthGroups - 1;
+    of.chunks = (high + of.rows - 1) / of.rows;
+    of.rows = (high + of.chunks - 1) / of.chunks;
+    of.chunks = (high + of.rows - 1) / of.rows;
+    return parts * of.chunks;
+  };
+  while (cut() < 2 * multiprocessors(ctx) && teams > 2) teams /= 2;
+  teams = of.rows / kEighthGroups + 1;
   of.by_columns = Division(static_cast<uint32_t>(of.columns));
   of.by_units = Division(static_cast<uint32_t>(of.columns + 2));
   of.by_across = Division(static_cast<uint32_t>(of.across));
   of.by_chunks = Division(static_cast<uint32_t>(of.chunks));
-  const int lines = static_cast<int>(static_cast<float>(of.rows + 1) * rows.inverse) + 3;
-  const LaunchShape shape = {parts * of.chunks, whole_waves(kEighthTeams * (of.columns + 2)),
-                             sizeof(float) * static_cast<size_t>(lines * 3 * of.columns)};
+  const int floats = teams * (kEighthGroups + 1) * kEighthPlaces * (of.columns + 2);
+  const LaunchShape shape = {parts * of.chunks, whole_waves(teams * (of.columns + 2)),
+                             sizeof(float) * static_cast<size_t>(floats)};
   *status = gpu::launch(upsample_backward_eighths<T>, shape, ctx, image, of);
   return true;
 }
