@@ -134,7 +134,7 @@ int backward_planes(const Image<T>& image, const polyops_context* ctx) {
     }
     const bool packs =
         image.columns.to % kPack<T> == 0 && reinterpret_cast<uintptr_t>(image.in) % 16 == 0;
-    if constexpr (Mode::kTaps == 2 && sizeof(T) == 2) {
+    if constexpr (Mode::kTaps == 2) {
       if (!packs && backward_eighths(image, ctx, &status)) return status;
     }
     if (packs ? backward_tiles<Sums, PackColumns<T>>(image, ctx, &status)
