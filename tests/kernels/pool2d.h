@@ -101,6 +101,8 @@ inline std::vector<PoolCase> pool_cases() {
     cases.push_back({{1, 3, 9, wide}, 3, 1, 1});
     cases.push_back({{1, 2, 6, wide}, 3, 1, {0, 1}});
     cases.push_back({{1, 2, 1, wide}, 3, 1, {2, 1}});
+    cases.push_back({{1, 2, 12, wide}, 3, 2, 1});
+    cases.push_back({{1, 3, 18, wide}, 3, 2, {0, 1}, 1, true});
   }
   for (const int64_t wide : {6, 12, 24, 7}) {  // windows side by side
     cases.push_back({{1, 3, 9, wide}, 2, 2});

@@ -12,6 +12,7 @@
 #include "fold.h"
 #include "forward.h"
 #include "gpu.h"
+#include "halves.h"
 #include "layout.h"
 #include "slides.h"
 #include "spread.h"
@@ -56,6 +57,7 @@ inline int launch_averages(const polyops_tensor& src, const polyops_tensor& dst,
     if (launch_slide(op.src, op.dst, op.share, window, images, false, high, wide, ctx, &status)) {
       return status;
     }
+    if (launch_halves(op, window, images, high, wide, ctx, &status)) return status;
     return with_width<kPack<T>>(t, images, [&](auto width) {
       return launch_windows<Average<T>, width.value>(op, window, images, high, wide, ctx);
     });
