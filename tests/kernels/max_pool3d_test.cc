@@ -32,6 +32,7 @@ std::vector<Pool3dCase> all_cases() {
   cases.push_back({{1, 50, 3, 4, 5}, 3, 1, 1});   // thirds of volumes, side by side
   cases.push_back({{1, 270, 2, 3, 4}, 3, 1, 1});  // and on a large device
   cases.push_back({{1, 50, 2, 3, 8}, 3, 1, 1, 1, false, 1});
+  cases.push_back({{1, 1, 17, 29, 28}, 3, 1, 1, 1, false, 1});  // parts of a volume
   cases.push_back({{1, 1, 70, 4, 8}, 3, 2, 1});
   cases.push_back({{1, 2, 5, 6, 8}, 3, 2, 1, 1, false, 1});
   cases.push_back({{1, 1, 90, 4, 4}, 3, 2, 1});  // several frames to a thread

@@ -99,20 +99,23 @@ Calls avg_pool3d() {
   return all;
 }
 
-// Frames one after the other.
+// Frames one after the other, and several at a time.
 Calls max_pool3d() {
   Calls all = {"max_pool3d", {}};
-  all.calls.push_back([](const polyops_kernel& kernel) {
-    const Sizes sizes = {1, 25, 4, 7, 6};
-    const Buffer src = random(sizes, 1), dst(POLYOPS_FLOAT32, sizes);
-    const Buffer indices(POLYOPS_INT64, sizes);
-    const polyops_max_pool3d_args args = {sizeof args,
-                                          {{3, 3, 3}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}},
-                                          src.view(),
-                                          dst.view(),
-                                          indices.view()};
-    return run(kernel, args, {&dst, &indices});
-  });
+  for (const int32_t dtype : {POLYOPS_FLOAT32, POLYOPS_BFLOAT16}) {
+    all.calls.push_back([=](const polyops_kernel& kernel) {
+      const Sizes sizes = {1, 25, 6, 7, 6};
+      Buffer src(dtype, sizes);
+      src.fill_normal(1);
+      const Buffer dst(dtype, sizes), indices(POLYOPS_INT64, sizes);
+      const polyops_max_pool3d_args args = {sizeof args,
+                                            {{3, 3, 3}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}},
+                                            src.view(),
+                                            dst.view(),
+                                            indices.view()};
+      return run(kernel, args, {&dst, &indices});
+    });
+  }
   return all;
 }
 

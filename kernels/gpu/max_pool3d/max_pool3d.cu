@@ -1,6 +1,7 @@
 // max_pool3d and its gradient on GPUs.
 #include "max_pool/cubes.h"
 #include "max_pool/frames.h"
+#include "max_pool/keys.h"
 #include "max_pool/pairs.h"
 #include "max_pool/planes.h"
 #include "max_pool/share_out.h"
@@ -77,7 +78,10 @@ int forward(const void* data, const polyops_context* ctx) {
                       C::kStride == 2) {
           if (launch_pairs<C>(op, images, axes, ctx, &status)) return;
         }
-        if constexpr (kWide == 1) {
+        if constexpr (kWide == 1 && sizeof(T) == 2 && C::kStride == 1) {
+          if (launch_keys(op, images, axes, ctx, &status)) return;
+        }
+        if constexpr (kWide == 1 && sizeof(T) == 4 && C::kStride == 1) {
           if (launch_frames(op, images, axes, ctx, &status)) return;
         }
         status = launch_planes<T, kWide, C>(op, images, axes, ctx);
