@@ -44,8 +44,9 @@ GPU_DEVICE Welford moments_of_wave(const ChannelWalk& of, const WalkShare& share
 
 constexpr int kWalkShared = 4 * kMostWaves;
 
-// Of the block, from those of its waves. `shared`: kWalkShared elements that nobody uses since the
-// last barrier but one.
+// Of the block, from those of its waves; kFirst: to the first wave alone. `shared`: kWalkShared
+// elements that nobody uses since the last barrier but one.
+template <bool kFirst>
 GPU_DEVICE Welford moments_of_block(const Welford& w, float count, float* shared) {
   const int lane = thread_id() % wave_size(), wave = thread_id() / wave_size();
   if (lane == 0) {
@@ -55,6 +56,7 @@ GPU_DEVICE Welford moments_of_block(const Welford& w, float count, float* shared
     shared[3 * kMostWaves + wave] = w.low;
   }
   barrier();
+  if (kFirst && wave != 0) return {};
   Welford one;
   if (lane < block_threads() / wave_size()) {
     one = {shared[lane], shared[kMostWaves + lane], shared[2 * kMostWaves + lane],
@@ -123,7 +125,7 @@ walk_forward(ChannelWalk of, Norm norm, RunPointers<T, 1> p, By by) {
         of, share, mine, p.in[0] + int64_t{channel} * of.width * kPack<T>);
     prefetch_channel<T, 1>(of, share, p.in, channel + step);
     norm.stage(loaded, turn, room);
-    w = moments_of_block(w, own, shared + turn % 2 * kWalkShared);
+    w = moments_of_block<Team::kFirst>(w, own, shared + turn % 2 * kWalkShared);
     w = team.moments(w, static_cast<float>(of.part * kPack<T>), last);
     const auto lines = norm.lines(loaded, turn, room, w);
     store_walked<T, Team::kHoldsAll>(of, share, lines, p, channel, channel + step, mine);

@@ -133,7 +133,7 @@ constexpr int64_t kTeamResident = 2;      // of a multiprocessor: one works wher
 constexpr int64_t kMostTeamBlocks = 512;  // of a grid
 constexpr int64_t kTeamTries = 8;         // numbers of turns
 constexpr int64_t kTurnPacks = 2048;      // as dear as a turn's wait, of a team or a block alone
-constexpr size_t kTeamScratch = kMostTeamBlocks * (2 * kTeamValues + 1) * sizeof(float);
+constexpr size_t kTeamScratch = kMostTeamBlocks * (2 * sizeof(Said) + sizeof(uint32_t));
 
 // Packs that come and go by way of a multiprocessor. A task that is in no way walked over reads all
 // of them twice.
@@ -195,8 +195,8 @@ constexpr int64_t kFewTeams = 6;
 
 // Teams of so many blocks; `scratch`: kTeamScratch bytes.
 inline ByTeam by_team(void* scratch, int64_t blocks, int64_t teams, int64_t channels) {
-  auto* const said = static_cast<float*>(scratch);
-  auto* const counts = reinterpret_cast<uint32_t*>(said + teams * blocks * 2 * kTeamValues);
+  auto* const said = static_cast<Said*>(scratch);
+  auto* const counts = reinterpret_cast<uint32_t*>(said + teams * blocks * 2);
   return {said, counts, static_cast<int32_t>(blocks),
           static_cast<int32_t>(quotient_up(channels, teams)),
           static_cast<int32_t>(teams <= kFewTeams ? quotient_up(teams, 2) : teams)};
