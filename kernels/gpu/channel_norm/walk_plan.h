@@ -24,7 +24,7 @@ struct WalkTask {
   int64_t channels, rows, width;
   int inputs;
   int64_t besides, most;
-  bool beyond = false;  // a team's blocks may have some packs more than there is room for
+  bool beyond = false;  // teams, or clusters all at once, may have some packs too many
 
   int64_t packs() const { return rows * width; }
   int64_t bytes() const { return packs() * 16 * inputs; }
@@ -175,12 +175,27 @@ inline WalkWay way_of_teams(const WalkTask& task, const polyops_context* ctx) {
   return best;
 }
 
+// By clusters that all find room at once, of fewer blocks, which are alone on a multiprocessor.
+template <class F>
+WalkWay way_at_once(const WalkTask& task, F at_a_time, const polyops_context* ctx) {
+  for (int64_t blocks = 1; task.beyond && blocks <= most_cluster(ctx); blocks *= 2) {
+    const WalkWay way = {blocks, 1, task.channels};
+    if (quotient_up(task.packs(), blocks) > with_beyond(walk_room(task, way, ctx))) continue;
+    return task.channels > at_a_time(blocks) ? WalkWay{} : way;
+  }
+  return {};
+}
+
 // at_a_time(blocks): clusters of so many that run at the same time, each block on a multiprocessor
 // of its own. Without blocks where there is no way.
 template <class F>
 WalkPlan plan_walk(const WalkTask& task, F at_a_time, const polyops_context* ctx) {
   if (task.rows * task.channels * task.width > kMostElements) return {};
   WalkWay way = way_to_walk(task, at_a_time, ctx);
+  const WalkWay at_once = way_at_once(task, at_a_time, ctx);
+  if (at_once.blocks != 0 && walk_cost(task, at_once, ctx) < walk_cost(task, way, ctx)) {
+    way = at_once;
+  }
   const WalkWay teams = way_of_teams(task, ctx);
   // They must be worth their waiting.
   if (teams.blocks != 0 && walk_cost(task, teams, ctx) * 9 < walk_cost(task, way, ctx) * 8) {
