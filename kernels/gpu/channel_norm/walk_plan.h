@@ -208,7 +208,7 @@ WalkPlan plan_walk(const WalkTask& task, F at_a_time, const polyops_context* ctx
 // Of so few teams, whose channels are large, half begin late. On an H200 group_norm of float32
 // 1x256x512x512 176 and 157 us, of bfloat16 1x128x1024x1024 186 and 171, of float32 1x128x512x512
 // 94 and 90, its gradient 160 and 137; of bfloat16 2x512x128x128, 32 teams, 29.7 and 32.9.
-constexpr int64_t kFewTeams = 6;
+constexpr int64_t kFewTeams = 8;
 
 // Teams of so many blocks; `scratch`: kTeamScratch bytes.
 inline ByTeam by_team(void* scratch, int64_t blocks, int64_t teams, int64_t channels) {
