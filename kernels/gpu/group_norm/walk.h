@@ -1,7 +1,7 @@
 // Groups of whole packs of each channel, walked over (channel_norm/walk.h): more of them than find
-// room at the same time, or such as no cluster has room for, by teams, or such as a cluster of few
-// blocks almost has room for, all at once; a block may have some packs more than fit. (Others are quicker by held.h: float32 16x1280x16x16 in 12 us on an
-// H200, and in 17.)
+// room at the same time; such as no cluster has room for, by teams; such as clusters of few blocks
+// almost have room for, all at once. (Others are quicker by held.h: float32 16x1280x16x16 in 12 us
+// on an H200, and in 17.)
 #ifndef POLYOPS_GPU_GROUP_NORM_WALK_H_
 #define POLYOPS_GPU_GROUP_NORM_WALK_H_
 
