@@ -68,26 +68,18 @@ GPU_DEVICE void open_blocks(uint32_t* count, bool opens) {
   if (opens && threadIdx.x == 0) *count = 0;
   grid_barrier();
 }
-GPU_DEVICE void blocks_barrier(uint32_t* count, int turn, int blocks) {
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    const uint32_t all = static_cast<uint32_t>(turn + 1) * blocks;
-    asm volatile("red.release.gpu.global.add.u32 [%0], 1;" ::"l"(count) : "memory");
-    uint32_t arrived;
-    do {
-      asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(arrived) : "l"(count) : "memory");
-    } while (arrived < all);
-  }
-  __syncthreads();
+// Relaxed: what was said says itself that it is there.
+GPU_DEVICE void count_block(uint32_t* count) {
+  asm volatile("red.relaxed.gpu.global.add.u32 [%0], 1;" ::"l"(count) : "memory");
 }
-GPU_DEVICE void await_blocks(const uint32_t* count) {
-  if (threadIdx.x == 0) {
+GPU_DEVICE void await_blocks(const uint32_t* count, uint32_t blocks) {
+  if (threadIdx.x % 32 == 0) {
     uint32_t arrived;
     do {
-      asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(arrived) : "l"(count) : "memory");
-    } while (arrived == 0);
+      asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(arrived) : "l"(count) : "memory");
+    } while (arrived < blocks);
   }
-  __syncthreads();
+  __syncwarp();
 }
 
 }  // namespace

@@ -98,13 +98,11 @@
 //                               wave's lanes further on
 //   meet_blocks()               by all threads of the grid, equally often, between the two; it
 //                               costs nothing where blocks need not run in turns
-//   blocks_barrier(count, turn, blocks)    the same of so many blocks of such a grid, turn after
-//                               turn from 0, which nobody else counts in *count; all blocks of the
-//                               grid come to such barriers equally often. Its header, too
-//   open_blocks(count, opens)   before the first of those turns, by all threads of the grid;
-//                               `opens`: in one of the blocks that count there
-//   await_blocks(count)         after open_blocks(): until one of others has come to its first
-//                               turn, for the sake of time alone: nothing it has stored is seen
+//   open_blocks(count, opens)   by all threads of such a grid, before any counts in *count; `opens`:
+//                               in one block. Its header, too
+//   count_block(count)          by a thread, for the sake of time alone: nothing it has stored is
+//                               seen
+//   await_blocks(count, n)      by a wave: until that was n times
 //   most_cluster(ctx)           blocks that a cluster may have; 1: there are none
 //   clusters_at_a_time(kernel, shape, ctx)    how many of such a launch run at the same time: of a
 //                               device's multiprocessors some are in no cluster

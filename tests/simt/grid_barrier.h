@@ -34,13 +34,9 @@ inline void meet_blocks(const std::source_location& where = std::source_location
   simt::cluster_barrier(where);
 }
 
-// Those of all teams together.
 inline void open_blocks(uint32_t*, bool) {}
-inline void blocks_barrier(uint32_t*, int, int,
-                           const std::source_location& where = std::source_location::current()) {
-  simt::cluster_barrier(where);
-}
-inline void await_blocks(const uint32_t*) {}
+inline void count_block(uint32_t*) {}
+inline void await_blocks(const uint32_t*, uint32_t) {}
 
 }  // namespace
 }  // namespace polyops::gpu

@@ -46,13 +46,18 @@ GPU_DEVICE void sums_of_thread(const ChannelWalk& of, const WalkShare& share, co
       plain[j % 2] += g[j];
     }
   };
-  for_each_arriving<0>(of, share.held, [&](int32_t k) {
-    add(grads[k * block_threads()], grads[of.places + k * block_threads()]);
-  });
-  if constexpr (!kHoldsAll) {
-    for_each_beyond<false>(of, share, channel,
-                           [&](uint32_t, const Words(&words)[2]) { add(words[0], words[1]); });
-  }
+  for_each_arriving<0>(
+      of, share.held,
+      [&](int32_t k) {
+        add(grads[k * block_threads()], grads[of.places + k * block_threads()]);
+      },
+      [&] {
+        if constexpr (!kHoldsAll) {
+          for_each_beyond<false>(of, share, channel, [&](uint32_t, const Words(&words)[2]) {
+            add(words[0], words[1]);
+          });
+        }
+      });
   sums[0] = products[0] + products[1];
   sums[1] = plain[0] + plain[1];
 }

@@ -25,8 +25,7 @@ struct ChannelWalk {
   int32_t part;         // packs of a block
   int32_t step, wraps;  // to a thread's next pack: packs, and of those in a row
   int32_t stage;        // packs of a thread in one of its stages
-  int32_t held;         // of a thread that there is room for
-  int32_t places;       // of a block's packs, of each tensor
+  int32_t places;       // of a block's packs that there is room for, of each tensor
   int32_t early;        // of a block's packs of the next channel, see prefetch_channel()
 };
 
@@ -44,8 +43,13 @@ struct WalkShare {
     auto row = static_cast<uint32_t>(begin + thread_id());
     place = static_cast<int32_t>(take_remainder(of.by_width, &row));
     first = row * of.stride + place;
-    count = thread_id() < end ? (end - thread_id() + block_threads() - 1) / block_threads() : 0;
-    held = count < of.held ? count : of.held;
+    count = packs_before(end);
+    held = packs_before(of.places);
+    if (held > count) held = count;
+  }
+  // Of this thread, among so many of the block.
+  GPU_DEVICE static int32_t packs_before(int32_t to) {
+    return thread_id() < to ? (to - thread_id() + block_threads() - 1) / block_threads() : 0;
   }
   // Of a wave, at most as many as it has lanes.
   GPU_DEVICE int32_t lanes_with_packs() const {
@@ -123,15 +127,17 @@ GPU_DEVICE void prefetch_channel(const ChannelWalk& of, const WalkShare& share,
   }
 }
 
-// Calls f(k) for a thread's packs as they arrive.
-template <int kStage, class F>
-GPU_DEVICE void for_each_arriving(const ChannelWalk& of, int32_t held, F f) {
+// Calls f(k) for a thread's packs as they arrive, and while the last of them are still under way
+// beyond(), for those that there is no room for.
+template <int kStage, class F, class Beyond>
+GPU_DEVICE void for_each_arriving(const ChannelWalk& of, int32_t held, F f, Beyond beyond) {
   if constexpr (kStage < kWalkStages) {
+    if constexpr (kStage == kWalkStages - 1) beyond();
     wait_copies<kWalkStages - 1 - kStage>();
     const int32_t to = (kStage + 1) * of.stage < held ? (kStage + 1) * of.stage : held;
 #pragma unroll 4
     for (int32_t k = kStage * of.stage; k < to; ++k) f(k);
-    for_each_arriving<kStage + 1>(of, held, f);
+    for_each_arriving<kStage + 1>(of, held, f, beyond);
   }
 }
 

@@ -14,7 +14,7 @@ namespace {
 
 // Of the wave's packs, which arrive meanwhile: around the mean of the first of each lane, so that
 // the squares are at most as many times those around the mean of all as a lane has packs, and one.
-template <class T, bool kHoldsAll>
+template <class T>
 GPU_DEVICE Welford moments_of_wave(const ChannelWalk& of, const WalkShare& share, const Words* mine,
                                    const T* channel) {
   const int32_t lanes = share.lanes_with_packs();
@@ -29,14 +29,14 @@ GPU_DEVICE Welford moments_of_wave(const ChannelWalk& of, const WalkShare& share
   }
   center = sum_of_lanes(center, wave_size());
   float sums[2] = {};
-  for_each_arriving<0>(of, share.held, [&](int32_t k) {
-    add_pack<T>(mine[k * block_threads()], center, 0.0f, sums);
-  });
-  if constexpr (!kHoldsAll) {
-    for_each_beyond<false, T, 1>(of, share, {channel}, [&](uint32_t, const Words(&words)[1]) {
-      add_pack<T>(words[0], center, 0.0f, sums);
-    });
-  }
+  for_each_arriving<0>(
+      of, share.held,
+      [&](int32_t k) { add_pack<T>(mine[k * block_threads()], center, 0.0f, sums); },
+      [&] {
+        for_each_beyond<false, T, 1>(of, share, {channel}, [&](uint32_t, const Words(&words)[1]) {
+          add_pack<T>(words[0], center, 0.0f, sums);
+        });
+      });
   float all[3] = {sums[0], sums[1], static_cast<float>(share.count * kPack<T>)};
   sum_lanes(all, wave_size());
   return moved(center, all[0], all[1], all[2]);
@@ -44,8 +44,9 @@ GPU_DEVICE Welford moments_of_wave(const ChannelWalk& of, const WalkShare& share
 
 constexpr int kWalkShared = 4 * kMostWaves;
 
-// Of the block, from those of its waves. `shared`: kWalkShared elements that nobody uses since the
-// last barrier but one.
+// Of the block, from those of its waves; kFirst: to the first wave alone. `shared`: kWalkShared
+// elements that nobody uses since the last barrier but one.
+template <bool kFirst>
 GPU_DEVICE Welford moments_of_block(const Welford& w, float count, float* shared) {
   const int lane = thread_id() % wave_size(), wave = thread_id() / wave_size();
   if (lane == 0) {
@@ -55,6 +56,7 @@ GPU_DEVICE Welford moments_of_block(const Welford& w, float count, float* shared
     shared[3 * kMostWaves + wave] = w.low;
   }
   barrier();
+  if (kFirst && wave != 0) return {};
   Welford one;
   if (lane < block_threads() / wave_size()) {
     one = {shared[lane], shared[kMostWaves + lane], shared[2 * kMostWaves + lane],
@@ -64,7 +66,7 @@ GPU_DEVICE Welford moments_of_block(const Welford& w, float count, float* shared
 }
 
 // A channel's results, and copies of the channel `next` to where what they come of was.
-template <class T, bool kHoldsAll, class Lines>
+template <class T, class Lines>
 GPU_DEVICE void store_walked(const ChannelWalk& of, const WalkShare& share, const Lines& lines,
                              const RunPointers<T, 1>& p, int64_t channel, int64_t next,
                              Words* mine) {
@@ -78,11 +80,9 @@ GPU_DEVICE void store_walked(const ChannelWalk& of, const WalkShare& share, cons
     for (int j = 0; j < kPack<T>; ++j) x[j] = line({{x[j]}});
     store_words(dst + uint64_t{pack} * kPack<T>, gpu::pack<T>(x));
   };
-  if constexpr (!kHoldsAll) {
-    for_each_beyond<true, T, 1>(
-        of, share, {p.in[0] + channel * row},
-        [&](uint32_t pack, const Words(&words)[1]) { store(pack, words[0]); });
-  }
+  for_each_beyond<true, T, 1>(
+      of, share, {p.in[0] + channel * row},
+      [&](uint32_t pack, const Words(&words)[1]) { store(pack, words[0]); });
   const T* const src = p.in[0] + next * row;
   const bool more = next < of.channels;
   share.for_each(
@@ -119,14 +119,14 @@ walk_forward(ChannelWalk of, Norm norm, RunPointers<T, 1> p, By by) {
   int turn = 0;
   for (; channel < of.channels; ++turn, channel += step) {
     const auto loaded = norm.load(channel);
-    Welford w = moments_of_wave<T, Team::kHoldsAll>(
+    Welford w = moments_of_wave<T>(
         of, share, mine, p.in[0] + int64_t{channel} * of.width * kPack<T>);
     prefetch_channel<T, 1>(of, share, p.in, channel + step);
     norm.stage(loaded, turn, room);
-    w = moments_of_block(w, own, shared + turn % 2 * kWalkShared);
+    w = moments_of_block<Team::kFirst>(w, own, shared + turn % 2 * kWalkShared);
     w = team.moments(w, static_cast<float>(of.part * kPack<T>), last);
     const auto lines = norm.lines(loaded, turn, room, w);
-    store_walked<T, Team::kHoldsAll>(of, share, lines, p, channel, channel + step, mine);
+    store_walked<T>(of, share, lines, p, channel, channel + step, mine);
     if (team.rank() == 0 && thread_id() == 0) norm.store(channel, w);
   }
   team.close(turn);

@@ -24,6 +24,7 @@ struct WalkTask {
   int64_t channels, rows, width;
   int inputs;
   int64_t besides, most;
+  bool beyond = false;  // teams, or clusters all at once, may have some packs too many
 
   int64_t packs() const { return rows * width; }
   int64_t bytes() const { return packs() * 16 * inputs; }
@@ -64,6 +65,15 @@ inline int64_t walking_clusters(int64_t channels, int64_t at_a_time) {
   return quotient_up(channels, quotient_up(channels, at_a_time));
 }
 
+// Packs of each tensor that a block has room for.
+inline int64_t walk_room(const WalkTask& task, const WalkWay& way, const polyops_context* ctx) {
+  const int64_t bytes = way.teams ? shared_each(ctx, way.resident) : most_shared(ctx);
+  return (bytes - kWalkBesides - task.besides) / (16 * task.inputs);
+}
+
+// Packs of a block with so much room, where some may be beyond that.
+inline int64_t with_beyond(int64_t room) { return room + room / 7; }
+
 inline bool walk_fits(const WalkTask& task, int64_t blocks, const polyops_context* ctx) {
   const int64_t part = quotient_up(task.packs(), blocks) * 16 * task.inputs;
   return room_for_blocks(part + task.besides, ctx) > 0;
@@ -100,12 +110,7 @@ inline WalkPlan plan_of(const WalkTask& task, const WalkWay& way, const polyops_
   const int64_t busy = quotient_up(part, kLeastWalkPacks * kWholeWaves) * kWholeWaves;
   if (threads > busy) threads = busy;
   if (threads < kWholeWaves) threads = kWholeWaves;
-  int64_t held = quotient_up(part, threads), places = part;
-  if (!walk_fits(task, way.blocks, ctx)) {
-    const int64_t room = most_shared(ctx) - kWalkBesides - task.besides;
-    held = room / (threads * 16 * task.inputs);
-    places = held * threads;
-  }
+  const int64_t room = walk_room(task, way, ctx), places = part < room ? part : room;
   const int64_t bytes = places * task.inputs * 16 + task.besides;
   int64_t early = early_packs(way.resident, 16 * task.inputs);
   // Forward teams are slower for it: float32 group_norm of 1x256x512x512 157 us on an H200, and
@@ -121,8 +126,7 @@ inline WalkPlan plan_of(const WalkTask& task, const WalkWay& way, const polyops_
       i32(part),
       i32(threads / task.width * task.channels * task.width + threads % task.width),
       i32(threads % task.width),
-      i32(quotient_up(held, kWalkStages)),
-      i32(held),
+      i32(quotient_up(quotient_up(places, threads), kWalkStages)),
       i32(places),
       i32(early)};
   return {walk,         static_cast<int>(way.blocks), static_cast<int>(threads),
@@ -133,7 +137,7 @@ constexpr int64_t kTeamResident = 2;      // of a multiprocessor: one works wher
 constexpr int64_t kMostTeamBlocks = 512;  // of a grid
 constexpr int64_t kTeamTries = 8;         // numbers of turns
 constexpr int64_t kTurnPacks = 2048;      // as dear as a turn's wait, of a team or a block alone
-constexpr size_t kTeamScratch = kMostTeamBlocks * (2 * kTeamValues + 1) * sizeof(float);
+constexpr size_t kTeamScratch = kMostTeamBlocks * (2 * sizeof(Said) + sizeof(uint32_t));
 
 // Packs that come and go by way of a multiprocessor. A task that is in no way walked over reads all
 // of them twice.
@@ -142,9 +146,8 @@ inline int64_t walk_cost(const WalkTask& task, const WalkWay& way, const polyops
     const int64_t moved = task.channels * task.packs() * (2 * task.inputs + 1);
     return quotient_up(moved, multiprocessors(ctx));
   }
-  const int64_t part = quotient_up(task.packs(), way.blocks);
-  const int64_t room = (most_shared(ctx) - kWalkBesides - task.besides) / (16 * task.inputs);
-  const int64_t again = way.teams || walk_fits(task, way.blocks, ctx) ? 0 : part - room;
+  const int64_t part = quotient_up(task.packs(), way.blocks), room = walk_room(task, way, ctx);
+  const int64_t again = part < room ? 0 : part - room;
   const int64_t moved = (task.inputs + 1) * part + task.inputs * again;
   const bool waits = way.teams || way.resident == 1;
   const int64_t wait = waits ? kTurnPacks : 0;
@@ -155,10 +158,9 @@ inline int64_t walk_cost(const WalkTask& task, const WalkWay& way, const polyops
 inline WalkWay way_of_teams(const WalkTask& task, const polyops_context* ctx) {
   int64_t slots = kTeamResident * multiprocessors(ctx);
   if (slots > kMostTeamBlocks) slots = kMostTeamBlocks;
-  const int64_t bytes = shared_each(ctx, kTeamResident) - kWalkBesides - task.besides;
-  const int64_t room = bytes / (16 * task.inputs);
+  const int64_t room = walk_room(task, {0, kTeamResident, 0, true}, ctx);
   if (room < 1 || task.channels * task.packs() * 4 < slots * room * 3) return {};
-  const int64_t least = quotient_up(task.packs(), room);
+  const int64_t least = quotient_up(task.packs(), task.beyond ? with_beyond(room) : room);
   if (least > slots) return {};
   const int64_t first = quotient_up(task.channels, slots / least);
   WalkWay best;
@@ -173,12 +175,27 @@ inline WalkWay way_of_teams(const WalkTask& task, const polyops_context* ctx) {
   return best;
 }
 
+// By clusters that all find room at once, of fewer blocks, which are alone on a multiprocessor.
+template <class F>
+WalkWay way_at_once(const WalkTask& task, F at_a_time, const polyops_context* ctx) {
+  for (int64_t blocks = 1; task.beyond && blocks <= most_cluster(ctx); blocks *= 2) {
+    const WalkWay way = {blocks, 1, task.channels};
+    if (quotient_up(task.packs(), blocks) > with_beyond(walk_room(task, way, ctx))) continue;
+    return task.channels > at_a_time(blocks) ? WalkWay{} : way;
+  }
+  return {};
+}
+
 // at_a_time(blocks): clusters of so many that run at the same time, each block on a multiprocessor
 // of its own. Without blocks where there is no way.
 template <class F>
 WalkPlan plan_walk(const WalkTask& task, F at_a_time, const polyops_context* ctx) {
   if (task.rows * task.channels * task.width > kMostElements) return {};
   WalkWay way = way_to_walk(task, at_a_time, ctx);
+  const WalkWay at_once = way_at_once(task, at_a_time, ctx);
+  if (at_once.blocks != 0 && walk_cost(task, at_once, ctx) < walk_cost(task, way, ctx)) {
+    way = at_once;
+  }
   const WalkWay teams = way_of_teams(task, ctx);
   // They must be worth their waiting.
   if (teams.blocks != 0 && walk_cost(task, teams, ctx) * 9 < walk_cost(task, way, ctx) * 8) {
@@ -191,12 +208,12 @@ WalkPlan plan_walk(const WalkTask& task, F at_a_time, const polyops_context* ctx
 // Of so few teams, whose channels are large, half begin late. On an H200 group_norm of float32
 // 1x256x512x512 176 and 157 us, of bfloat16 1x128x1024x1024 186 and 171, of float32 1x128x512x512
 // 94 and 90, its gradient 160 and 137; of bfloat16 2x512x128x128, 32 teams, 29.7 and 32.9.
-constexpr int64_t kFewTeams = 6;
+constexpr int64_t kFewTeams = 8;
 
 // Teams of so many blocks; `scratch`: kTeamScratch bytes.
 inline ByTeam by_team(void* scratch, int64_t blocks, int64_t teams, int64_t channels) {
-  auto* const said = static_cast<float*>(scratch);
-  auto* const counts = reinterpret_cast<uint32_t*>(said + teams * blocks * 2 * kTeamValues);
+  auto* const said = static_cast<Said*>(scratch);
+  auto* const counts = reinterpret_cast<uint32_t*>(said + teams * blocks * 2);
   return {said, counts, static_cast<int32_t>(blocks),
           static_cast<int32_t>(quotient_up(channels, teams)),
           static_cast<int32_t>(teams <= kFewTeams ? quotient_up(teams, 2) : teams)};

@@ -16,15 +16,16 @@ constexpr int kWalkValues = 3;  // that blocks of a cluster send each other of a
 
 struct ByCluster {};
 
-// Of the workspace: what each block has to say, in two places in turn, and a count for each team.
+// Of the workspace: what each block has to say, in two places in turn, and a count for each team of
+// how often that was.
 struct ByTeam {
-  float* said;  // [teams][2][blocks][kTeamValues]
+  Said* said;  // [teams][2][blocks]
   uint32_t* counts;
   int32_t blocks;  // of a team
   int32_t turns;   // at most
   int32_t early;   // teams that begin at once
 };
-constexpr int kTeamValues = 4;
+constexpr int kHeard = 4;  // blocks that a lane listens to at the same time
 
 // turn: of this channel, from 0.
 template <int kValues, class By>
@@ -33,6 +34,7 @@ struct WalkTeam;
 template <int kValues>
 struct WalkTeam<kValues, ByCluster> {
   static constexpr bool kHoldsAll = false;  // there may be packs beyond shared memory
+  static constexpr bool kFirst = false;     // what a block has to say its first wave alone must know
   ClusterTable<kValues> table;
 
   GPU_DEVICE WalkTeam(const ByCluster&, Mailbox* box, float* tables) : table{box, tables} {}
@@ -72,75 +74,109 @@ struct WalkTeam<kValues, ByCluster> {
   GPU_DEVICE void close(int) const {}
 };
 
+// What blocks tell each other the first wave of each adds up, for all of them.
 template <int kValues>
 struct WalkTeam<kValues, ByTeam> {
   static constexpr bool kHoldsAll = true;
+  static constexpr bool kFirst = true;
   ByTeam by;
+  float* sums;  // of the team, by the first wave
   int32_t number;
   int turn = 0;
 
-  GPU_DEVICE WalkTeam(const ByTeam& of, Mailbox*, float*)
-      : by(of), number(static_cast<int32_t>(block_id() / of.blocks)) {}
+  GPU_DEVICE WalkTeam(const ByTeam& of, Mailbox*, float* tables)
+      : by(of), sums(tables), number(static_cast<int32_t>(block_id() / of.blocks)) {}
   GPU_DEVICE int blocks() const { return by.blocks; }
   GPU_DEVICE int rank() const { return static_cast<int>(block_id() - number * by.blocks); }
   GPU_DEVICE void open() const {}
-  GPU_DEVICE void opened() const { open_blocks(by.counts + number, rank() == 0); }
+  GPU_DEVICE void opened() const {
+    if (thread_id() == 0) {
+      say(places(0) + rank(), {});
+      say(places(1) + rank(), {});
+    }
+    open_blocks(by.counts + number, rank() == 0);
+  }
   // A late team begins when a block of an early one has what it holds of its first channel: from
   // then on some load and store where others wait for each other.
   GPU_DEVICE bool is_late() const { return number >= by.early; }
-  GPU_DEVICE void await_early() const { await_blocks(by.counts + number - by.early); }
-  // The blocks of a team wait for each other.
-  GPU_DEVICE void meet() { blocks_barrier(by.counts + number, turn++, by.blocks); }
-  GPU_DEVICE float* said(int of_turn, int block) const {
-    return by.said + ((number * 2 + of_turn % 2) * by.blocks + block) * kTeamValues;
+  GPU_DEVICE void await_early() const { await_blocks(by.counts + number - by.early, 1); }
+  GPU_DEVICE Said* places(int of_turn) const {
+    return by.said + (number * 2 + of_turn % 2) * by.blocks;
   }
-  // A turn has a barrier() before it posts.
-  GPU_DEVICE void tell(const float (&x)[kTeamValues]) {
-    if (thread_id() == 0) store_words(said(turn, rank()), pack<float>(x));
-    meet();
+  // Thread 0 says it; in the first wave f(first block of this lane's, what it and those a wave
+  // further on each have said, in all kHeard). That all have, one thread learns from the count:
+  // all of them looking for what was said until it is there slow down everything else.
+  template <class F>
+  GPU_DEVICE void exchange(float a, float b, float c, F f) {
+    Said* const of_turn = places(turn++);
+    const auto now = static_cast<uint32_t>(turn);
+    if (thread_id() == 0) {
+      say(of_turn + rank(), {{a, b, c}, now});
+      count_block(by.counts + number);
+    }
+    meet_blocks();
+    if (thread_id() >= wave_size()) return;
+    await_blocks(by.counts + number, now * by.blocks);
+    for (int first = 0; first < by.blocks; first += kHeard * wave_size()) {
+      Said said[kHeard];
+      hear(of_turn, first + thread_id(), by.blocks, now, said);
+      f(first + thread_id(), said);
+    }
   }
-  // What a block has said in this turn.
-  GPU_DEVICE void hear(int block, float (&x)[kTeamValues]) const {
-    unpack<float>(load_words(said(turn - 1, block)), x);
-  }
-  GPU_DEVICE float size_of(int block, float count, float last) const {
-    return block == by.blocks - 1 ? last : count;
-  }
-  // Around the mean of all, as many blocks as there may be.
+  // w: in the first wave. Around the mean of the first blocks, as many as are heard at the same
+  // time.
   GPU_DEVICE Welford moments(const Welford& w, float count, float last) {
-    tell({w.mean, w.square, w.low, 0});
-    const int lane = thread_id() % wave_size();
     const float all = fmaf(static_cast<float>(by.blocks - 1), count, last);
-    const float weight = reciprocal_fast(all);
-    float center = 0, sums[2] = {}, x[kTeamValues];
-    for (int i = lane; i < by.blocks; i += wave_size()) {
-      hear(i, x);
-      center = fmaf(x[0], size_of(i, count, last) * weight, center);
+    const int some = by.blocks < kHeard * wave_size() ? by.blocks : kHeard * wave_size();
+    const float weight =
+        reciprocal_fast(some == by.blocks ? all : static_cast<float>(some) * count);
+    float center = 0, of_lane[2] = {};
+    exchange(w.mean, w.square, w.low, [&](int first, const Said(&said)[kHeard]) {
+      float sizes[kHeard];
+#pragma unroll
+      for (int j = 0; j < kHeard; ++j) {
+        const int block = first + j * wave_size();
+        sizes[j] = block < by.blocks - 1 ? count : block < by.blocks ? last : 0.0f;
+      }
+      if (first < wave_size()) {
+#pragma unroll
+        for (int j = 0; j < kHeard; ++j) center = fmaf(said[j].x[0], sizes[j] * weight, center);
+        center = sum_of_lanes(center, wave_size());
+      }
+#pragma unroll
+      for (int j = 0; j < kHeard; ++j) {
+        const float d = (said[j].x[0] - center) + said[j].x[2], whole = d * sizes[j];
+        of_lane[0] += whole;
+        of_lane[1] += fmaf(whole, d, said[j].x[1]);
+      }
+    });
+    if (thread_id() < wave_size()) {
+      sum_lanes(of_lane, wave_size());
+      const Welford merged = moved(center, of_lane[0], of_lane[1], all);
+      if (thread_id() == 0) sums[0] = merged.mean, sums[1] = merged.square, sums[2] = merged.low;
     }
-    center = sum_of_lanes(center, wave_size());
-    for (int i = lane; i < by.blocks; i += wave_size()) {
-      hear(i, x);
-      const float d = (x[0] - center) + x[2], whole = d * size_of(i, count, last);
-      sums[0] += whole;
-      sums[1] += fmaf(whole, d, x[1]);
-    }
-    sum_lanes(sums, wave_size());
-    return moved(center, sums[0], sums[1], all);
+    barrier();
+    return {sums[0], sums[1], all, sums[2]};
   }
   GPU_DEVICE void sum(float (&x)[2]) {
-    tell({x[0], x[1], 0, 0});
-    x[0] = x[1] = 0;
-    for (int i = thread_id() % wave_size(); i < by.blocks; i += wave_size()) {
-      float of[kTeamValues];
-      hear(i, of);
-      x[0] += of[0];
-      x[1] += of[1];
+    float of_lane[2] = {};
+    exchange(x[0], x[1], 0, [&](int, const Said(&said)[kHeard]) {
+#pragma unroll
+      for (int j = 0; j < kHeard; ++j) {
+        of_lane[0] += said[j].x[0];
+        of_lane[1] += said[j].x[1];
+      }
+    });
+    if (thread_id() < wave_size()) {
+      sum_lanes(of_lane, wave_size());
+      if (thread_id() == 0) sums[0] = of_lane[0], sums[1] = of_lane[1];
     }
-    sum_lanes(x, wave_size());
+    barrier();
+    x[0] = sums[0], x[1] = sums[1];
   }
   // Some teams have a channel less than others, and meet as often.
-  GPU_DEVICE void close(int turns) {
-    if (turns < by.turns) meet();
+  GPU_DEVICE void close(int turns) const {
+    if (turns < by.turns) meet_blocks();
   }
 };
 
