@@ -136,11 +136,11 @@ struct GridTile {
 
 // total(column), in a wave of one block: what its chunks have of it, the same in all lanes.
 // make(column, hear) gives the column's line, of what hear() says. Then f[j] are this thread's.
-// lines: [fields][columns].
+// lines: see leave_line().
 template <class T, class F, class Total, class Make>
-GPU_DEVICE void make_grid_lines(const GridTile& tile, const GridShare<T>& share, float* lines,
-                                F (&f)[kPack<T>], Total total, Make make) {
-  constexpr int kFields = static_cast<int>(sizeof(F) / sizeof(float));
+GPU_DEVICE void make_grid_lines(const GridColumns& grid, const GridTile& tile,
+                                const GridShare<T>& share, float* lines, F (&f)[kPack<T>],
+                                Total total, Make make) {
   tile.for_each([&](int c) {
     const Said said = total(c);
     if (thread_id() % wave_size() == 0) say(tile.totals + c, said);
@@ -152,21 +152,10 @@ GPU_DEVICE void make_grid_lines(const GridTile& tile, const GridShare<T>& share,
       hear(tile.totals, c, tile.columns, 1, said);
       return said[0];
     });
-#pragma unroll
-    for (int v = 0; v < kFields; ++v) {
-      lines[v * tile.columns + c] = reinterpret_cast<const float*>(&line)[v];
-    }
+    leave_line<kPack<T>>(grid.of, c, line, lines);
   }
   barrier();
-  if (!share.ours()) return;
-#pragma unroll
-  for (int v = 0; v < kFields; ++v) {
-#pragma unroll
-    for (int j = 0; j < kPack<T>; ++j) {
-      reinterpret_cast<float*>(&f[j])[v] =
-          lines[v * tile.columns + share.rest.column - tile.first + j];
-    }
-  }
+  if (share.ours()) take_lines(grid.of, lines, f);
 }
 
 // What a thread looks at last, in its registers between the two passes.
@@ -206,7 +195,7 @@ GPU_DEVICE void store_grid(const GridColumns& grid, const GridShare<T>& share,
 }
 
 template <int kValues, int kWidth>
-constexpr int kGridShared = 2 * kGridAtOnce * kValues * kGridAcross * kWidth;
+constexpr int kGridShared = 2 * kGridAtOnce * kValues * ColumnPlaces<kWidth>::kMost;
 
 // moments: as column_moments() leaves them, and a Said of each channel.
 template <class T>
@@ -216,7 +205,7 @@ grid_forward(GridColumns grid, BatchCall call, RunPointers<T, 1> p, float* momen
   GPU_DYNAMIC_SHARED(Words, memory);
   GPU_SHARED(float, shared, (kGridShared<kColumnMoments, kWidth>));
   GPU_SHARED(float, pivots, kGridAcross* kWidth);
-  GPU_SHARED(float, lines, 3 * kGridAcross * kWidth);
+  GPU_SHARED(float, lines, 3 * ColumnPlaces<kWidth>::kMost);
   const GridShare<T> share(grid, memory, GridKept<T, 1>::kRows);
   share.begin(grid, p.in);
   ColumnWelford<kWidth> w = {};
@@ -242,7 +231,7 @@ grid_forward(GridColumns grid, BatchCall call, RunPointers<T, 1> p, float* momen
   tile.open();
   Line f[kWidth];
   make_grid_lines<T>(
-      tile, share, lines, f,
+      grid, tile, share, lines, f,
       [&](int column) -> Said {
         const int32_t c = tile.first + column;
         const Welford all =
@@ -270,7 +259,7 @@ grid_backward(GridColumns grid, ChannelResults to, RunPointers<T, 2> p, float* s
   constexpr int kWidth = kPack<T>;
   GPU_DYNAMIC_SHARED(Words, memory);
   GPU_SHARED(float, shared, (kGridShared<2, kWidth>));
-  GPU_SHARED(float, lines, 4 * kGridAcross * kWidth);
+  GPU_SHARED(float, lines, 4 * ColumnPlaces<kWidth>::kMost);
   const GridShare<T> share(grid, memory, GridKept<T, 2>::kRows);
   share.begin(grid, p.in);
   ColumnProducts<kWidth> w = {};
@@ -286,7 +275,7 @@ grid_backward(GridColumns grid, ChannelResults to, RunPointers<T, 2> p, float* s
   tile.open();
   GradientLine f[kWidth];
   make_grid_lines<T>(
-      tile, share, lines, f,
+      grid, tile, share, lines, f,
       [&](int column) -> Said {
         const int32_t c = tile.first + column;
         float both[2] = {};

@@ -65,29 +65,41 @@ column_gradient_sums(const T* grad, const T* src, Statistics statistics, Columns
   store_column_products<T, kWidth>(of, share, w, statistics, shared, sums);
 }
 
-// The lines of a thread's columns, which the block has made together, a thread a column: each field
-// of all columns, then the next one, in `shared`.
+// A thread's lines, of those that the block has left in `shared`: each field of all columns, then
+// the next one.
+template <int kWidth, class F>
+GPU_DEVICE void take_lines(const Columns& of, const float* shared, F (&f)[kWidth]) {
+  const ColumnPlaces<kWidth> places(of);
+#pragma unroll
+  for (int v = 0; v < static_cast<int>(sizeof(F) / sizeof(float)); ++v) {
+#pragma unroll
+    for (int j = 0; j < kWidth; ++j) {
+      reinterpret_cast<float*>(&f[j])[v] =
+          shared[v * places.size() + places.at(thread_id() & (of.across - 1), j)];
+    }
+  }
+}
+
+template <int kWidth, class F>
+GPU_DEVICE void leave_line(const Columns& of, int32_t column, const F& line, float* shared) {
+  const ColumnPlaces<kWidth> places(of);
+#pragma unroll
+  for (int v = 0; v < static_cast<int>(sizeof(F) / sizeof(float)); ++v) {
+    shared[v * places.size() + places.of(column)] = reinterpret_cast<const float*>(&line)[v];
+  }
+}
+
+// The lines of a thread's columns, which the block makes together, a thread a column.
 template <int kWidth, class F, class Lines>
 GPU_DEVICE void share_lines(const Columns& of, const ColumnShare<kWidth>& share, const Lines& line,
                             float* shared, F (&f)[kWidth]) {
-  constexpr int kFields = sizeof(F) / sizeof(float);
   const int32_t columns = of.across * kWidth, first = share.tile * columns;
   for (int32_t at = thread_id(); at < columns && first + at < of.channels; at += block_threads()) {
     const F one = line(first + at);
-#pragma unroll
-    for (int v = 0; v < kFields; ++v) {
-      shared[v * columns + at] = reinterpret_cast<const float*>(&one)[v];
-    }
+    leave_line<kWidth>(of, at, one, shared);
   }
   barrier();
-  if (!share.ours) return;
-#pragma unroll
-  for (int v = 0; v < kFields; ++v) {
-#pragma unroll
-    for (int j = 0; j < kWidth; ++j) {
-      reinterpret_cast<float*>(&f[j])[v] = shared[v * columns + share.column - first + j];
-    }
-  }
+  if (share.ours) take_lines(of, shared, f);
 }
 
 // Rows of results, the first one's to `out`, `stride` elements apart; kOnce: leaving the caches to
@@ -118,7 +130,7 @@ template <class T, int kInputs, int kWidth, class Lines>
 GPU_KERNEL(kRunThreads, column_blocks(kInputs))
 map_columns(RunPointers<T, kInputs> p, Columns of, Lines line) {
   using F = decltype(line(0));
-  GPU_SHARED(float, shared, sizeof(F) / sizeof(float) * kMostAcross * kWidth);
+  GPU_SHARED(float, shared, sizeof(F) / sizeof(float) * ColumnPlaces<kWidth>::kMost);
   const ColumnShare<kWidth> share(of, block_id());
   keep_moments(line);
   F f[kWidth];
