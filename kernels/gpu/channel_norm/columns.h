@@ -155,9 +155,9 @@ struct ColumnPlaces {
 };
 
 // Combines what threads with the same columns have: lanes by shuffles, then waves, in order,
-// through shared memory, of which two places in turn have room for kAtOnce of them each. `merge(a,
-// b)` of kValues values; the sum of each column is given to `store(column in the tile, values)`.
-template <int kValues, int kWidth, int kAtOnce = kMostWaves, class Merge, class Store>
+// through shared memory. `merge(a, b)` of kValues values; the sum of each column is given to
+// `store(column in the tile, values)`.
+template <int kValues, int kWidth, class Merge, class Store>
 GPU_DEVICE void combine_columns(const Columns& of, float (&x)[kWidth][kValues], float* shared,
                                 Merge merge, Store store) {
   for (int mask = of.across; mask < wave_size(); mask *= 2) {
@@ -171,37 +171,17 @@ GPU_DEVICE void combine_columns(const Columns& of, float (&x)[kWidth][kValues], 
   }
   const ColumnPlaces<kWidth> places(of);
   const int lane = thread_id() % wave_size(), wave = thread_id() / wave_size();
-  int waves = block_threads() / wave_size();
-  const auto at = [&](int slot, int j, int v) {
-    return (slot * kValues + v) * places.size() + places.at(lane, j);
-  };
-  const auto put = [&](int slot) {
+  if (lane < of.across) {
 #pragma unroll
     for (int j = 0; j < kWidth; ++j) {
 #pragma unroll
-      for (int v = 0; v < kValues; ++v) shared[at(slot, j, v)] = x[j][v];
-    }
-  };
-  const bool ours = lane < of.across;
-  if constexpr (kAtOnce < kMostWaves) {
-    for (int first = kAtOnce; first < waves; first += kAtOnce) {
-      const int place = first / kAtOnce % 2 * kAtOnce;
-      if (ours && wave / kAtOnce * kAtOnce == first) put(place + wave - first);
-      barrier();
-      if (ours && wave < kAtOnce && first + wave < waves) {
-#pragma unroll
-        for (int j = 0; j < kWidth; ++j) {
-          float other[kValues];
-#pragma unroll
-          for (int v = 0; v < kValues; ++v) other[v] = shared[at(place + wave, j, v)];
-          merge(x[j], other);
-        }
+      for (int v = 0; v < kValues; ++v) {
+        shared[(wave * kValues + v) * places.size() + places.at(lane, j)] = x[j][v];
       }
     }
-    if (waves > kAtOnce) waves = kAtOnce;
   }
-  if (ours && wave < waves) put(wave);
   barrier();
+  const int waves = block_threads() / wave_size();
   for (int column = thread_id(); column < of.across * kWidth; column += block_threads()) {
     const float* const from = shared + places.of(column);
     float all[kValues];
@@ -218,8 +198,9 @@ GPU_DEVICE void combine_columns(const Columns& of, float (&x)[kWidth][kValues], 
   }
 }
 
-template <int kValues, int kWidth>
-constexpr int kColumnShared = kRunThreads / kLeastWave * kValues * ColumnPlaces<kWidth>::kMost;
+// Floats that so many threads need for that.
+template <int kValues, int kWidth, int kThreads = kRunThreads>
+constexpr int kColumnShared = kThreads / kLeastWave * kValues * ColumnPlaces<kWidth>::kMost;
 
 }  // namespace
 }  // namespace polyops::gpu

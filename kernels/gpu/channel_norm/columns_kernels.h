@@ -34,24 +34,18 @@ struct ColumnProducts {
   }
 };
 
-// Of the block's columns, as slice_sums() leaves them, [chunks][weight, bias][channels].
-template <class T, int kWidth, int kAtOnce = kMostWaves>
-GPU_DEVICE void store_column_products(const Columns& of, const ColumnShare<kWidth>& share,
-                                      ColumnProducts<kWidth>& w, const Statistics& statistics,
-                                      float* shared, float* sums) {
+// Of the block's columns: store(column, sums).
+template <int kWidth, class Store>
+GPU_DEVICE void combine_products(const Columns& of, ColumnProducts<kWidth>& w, float* shared,
+                                 Store store) {
   const auto merge = [](float(&a)[2], const float(&b)[2]) {
     a[0] += b[0];
     a[1] += b[1];
   };
-  combine_columns<2, kWidth, kAtOnce>(of, w.x, shared, merge, [&](int at, const float(&all)[2]) {
-    const int32_t column = share.tile * of.across * kWidth + at;
-    if (column >= of.channels) return;
-    float* out = sums + int64_t{share.chunk} * 2 * of.channels + column;
-    out[0] = all[0] * rstd_of<T>(statistics, column);
-    out[of.channels] = all[1];
-  });
+  combine_columns(of, w.x, shared, merge, store);
 }
 
+// sums: as slice_sums() leaves them, [chunks][weight, bias][channels].
 template <class T, int kWidth>
 GPU_KERNEL(kRunThreads, column_blocks(2))
 column_gradient_sums(const T* grad, const T* src, Statistics statistics, Columns of, float* sums) {
@@ -62,7 +56,13 @@ column_gradient_sums(const T* grad, const T* src, Statistics statistics, Columns
   const T* const in[2] = {grad, src};
   for_each_batch<kColumnRows, false>(of, share, in,
                                      [&](int64_t, int64_t, const auto& x) { w.add(x); });
-  store_column_products<T, kWidth>(of, share, w, statistics, shared, sums);
+  combine_products(of, w, shared, [&](int at, const float(&all)[2]) {
+    const int32_t column = share.tile * of.across * kWidth + at;
+    if (column >= of.channels) return;
+    float* out = sums + int64_t{share.chunk} * 2 * of.channels + column;
+    out[0] = all[0] * rstd_of<T>(statistics, column);
+    out[of.channels] = all[1];
+  });
 }
 
 // A thread's lines, of those that the block has left in `shared`: each field of all columns, then
