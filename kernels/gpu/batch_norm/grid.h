@@ -59,49 +59,55 @@ struct GridShare {
   GPU_DEVICE int64_t at(int32_t step) const {
     return first + (step == 0 ? 0 : head + (step - 1) * kRows) * stride;
   }
-  GPU_DEVICE Words* place(int32_t step, int i, int k) const {
-    const int32_t slot = step < held ? step : held + (step - held) % kAhead;
+  // Steps that do not stay take turns in the last kAhead slots.
+  GPU_DEVICE int32_t slot_of(int32_t step) const {
+    return step < held ? step : held + (step - held) % kAhead;
+  }
+  GPU_DEVICE Words* place(int32_t slot, int i, int k) const {
     return memory + (slot * kPlaces + i * kRows + k) * block_threads();
   }
-  // The places of steps that do not stay.
   GPU_DEVICE float* ring() const {
     return reinterpret_cast<float*>(place(held, 0, 0) - thread_id());
   }
-  // A group of copies, whether there is such a step or not.
-  GPU_DEVICE void begin(const T* const (&in)[kInputs], int32_t step, bool wanted) const {
+  // A group of copies, whether the step is wanted or not.
+  template <bool kFirst = true>
+  GPU_DEVICE void begin(const T* const (&in)[kInputs], int32_t step, int32_t slot,
+                        bool wanted) const {
     if (wanted) {
-      const int64_t from = at(step);
 #pragma unroll
-      for (int k = 0; k < kRows; ++k) {
-        if (step == 0 && k >= head) break;
+      for (int i = 0; i < kInputs; ++i) {
+        const T* from = in[i] + at(step);
 #pragma unroll
-        for (int i = 0; i < kInputs; ++i)
-          copy_16_later(place(step, i, k), in[i] + from + k * stride);
+        for (int k = 0; k < kRows; ++k) {
+          if (kFirst && step == 0 && k >= head) break;
+          copy_16_later(place(slot, i, k), from);
+          from += stride;
+        }
       }
     }
     close_copies();
   }
   template <int kCount>
-  GPU_DEVICE void load(int32_t step, int k, Pack (&x)[kInputs][kCount]) const {
+  GPU_DEVICE void load(int32_t slot, int k, Pack (&x)[kInputs][kCount]) const {
 #pragma unroll
     for (int i = 0; i < kInputs; ++i) {
 #pragma unroll
-      for (int j = 0; j < kCount; ++j) x[i][j].words = *place(step, i, k + j);
+      for (int j = 0; j < kCount; ++j) x[i][j].words = *place(slot, i, k + j);
     }
   }
   // Calls f(elements to the first row, x[kInputs][rows]) for the rows of a step that is there.
   template <class F>
-  GPU_DEVICE void take(int32_t step, F f) const {
+  GPU_DEVICE void take(int32_t step, int32_t slot, F f) const {
     if (step != 0 || head == kRows) {
       Pack x[kInputs][kRows];
-      load(step, 0, x);
+      load(slot, 0, x);
       f(at(step), x);
       return;
     }
 #pragma unroll 1
     for (int32_t k = 0; k < head; ++k) {
       Pack x[kInputs][1];
-      load(step, k, x);
+      load(slot, k, x);
       f(first + k * stride, x);
     }
   }
@@ -112,16 +118,19 @@ struct GridShare {
   }
   GPU_DEVICE void begin_first(const T* const (&in)[kInputs]) const {
 #pragma unroll 1
-    for (int32_t step = 0; step < kAhead; ++step) begin(in, step, step < steps);
+    for (int32_t step = 0; step < kAhead; ++step) begin(in, step, step, step < steps);
   }
-  // All steps, in order.
+  // Calls f(x) for all steps, in order.
   template <class F>
   GPU_DEVICE void add_all(const T* const (&in)[kInputs], F f) const {
+    int32_t slot = 0;
 #pragma unroll 1
     for (int32_t step = 0; step < steps; ++step) {
       wait_copies<kAhead - 1>();
-      take(step, [&](int64_t, const auto& x) { f(x); });
-      begin(in, step + kAhead, step + kAhead < steps);
+      take(step, slot, [&](int64_t, const auto& x) { f(x); });
+      const int32_t next = step + kAhead;
+      begin<false>(in, next, step < held ? next : slot, next < steps);
+      slot = slot + 1 < held + kAhead ? slot + 1 : held;
     }
   }
 };
@@ -191,7 +200,7 @@ GPU_DEVICE void make_grid_lines(const GridColumns& grid, const ColumnShare<kWidt
   if (share.ours) take_lines(grid.of, lines, f);
 }
 
-// Of a thread's last steps, in its registers between the two passes.
+// A thread's last steps, in its registers between the two passes.
 template <class T, int kInputs>
 struct GridKept {
   using Share = GridShare<T, kInputs>;
@@ -200,20 +209,21 @@ struct GridKept {
   GPU_DEVICE void load(const Share& share) {
     if (!share.keeps()) return;
 #pragma unroll
-    for (int i = 0; i < Share::kAhead; ++i) share.load(share.steps - Share::kAhead + i, 0, x[i]);
+    for (int i = 0; i < Share::kAhead; ++i) share.load(share.slot_of(share.left() + i), 0, x[i]);
   }
   template <class F>
   GPU_DEVICE void store(const Share& share, T* out, const F& f) const {
     if (!share.keeps()) return;
 #pragma unroll
     for (int i = 0; i < Share::kAhead; ++i) {
-      map_batch<true>(f, out + share.at(share.steps - Share::kAhead + i), share.stride, x[i]);
+      map_batch<true>(f, out + share.at(share.left() + i), share.stride, x[i]);
     }
   }
 };
 
-// Between the two passes: what is kept is in registers, what the block has of each column is
-// combined where that was (combine(shared)), and the first steps to be read again are on their way.
+// Between the two passes: what is kept goes to registers; where that was, what the block has of
+// each column is combined (combine(shared)); then the first steps to be read again are on their
+// way.
 template <class T, int kInputs, class F>
 GPU_DEVICE void turn_round(const GridShare<T, kInputs>& share, const T* const (&in)[kInputs],
                            GridKept<T, kInputs>* kept, F combine) {
@@ -222,8 +232,10 @@ GPU_DEVICE void turn_round(const GridShare<T, kInputs>& share, const T* const (&
   combine(share.ring());
   barrier();
 #pragma unroll 1
-  for (int i = 1; i <= share.kAhead; ++i)
-    share.begin(in, share.left() - i, share.again(share.left() - i));
+  for (int i = 1; i <= share.kAhead; ++i) {
+    const int32_t step = share.left() - i;
+    share.begin(in, step, share.slot_of(step), share.again(step));
+  }
 }
 
 // All results: of what there is room for last. The others leave the caches to what is read again.
@@ -231,18 +243,20 @@ template <class T, int kInputs, class F>
 GPU_DEVICE void store_grid(const GridShare<T, kInputs>& share, const RunPointers<T, kInputs>& p,
                            const GridKept<T, kInputs>& kept, const F (&f)[kPack<T>]) {
   kept.store(share, p.out, f);
-  int32_t step = share.left() - 1;
+  int32_t step = share.left() - 1, slot = share.slot_of(step);
 #pragma unroll 1
   for (; share.again(step); --step) {
     wait_copies<GridShare<T, kInputs>::kAhead - 1>();
-    share.take(step,
+    share.take(step, slot,
                [&](int64_t at, const auto& x) { map_batch<true>(f, p.out + at, share.stride, x); });
-    share.begin(p.in, step - share.kAhead, share.again(step - share.kAhead));
+    share.begin(p.in, step - share.kAhead, slot, share.again(step - share.kAhead));
+    slot = slot > share.held ? slot - 1 : share.held + share.kAhead - 1;
   }
 #pragma unroll 1
   for (; step >= 0; --step) {
-    share.take(
-        step, [&](int64_t at, const auto& x) { map_batch<false>(f, p.out + at, share.stride, x); });
+    share.take(step, step, [&](int64_t at, const auto& x) {
+      map_batch<false>(f, p.out + at, share.stride, x);
+    });
   }
 }
 
