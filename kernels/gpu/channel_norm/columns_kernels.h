@@ -25,8 +25,9 @@ struct ColumnProducts {
 #pragma unroll
       for (int k = 0; k < kRows; ++k) {
         const float g = batch[0][k][j];
-        product = fmaf(g, batch[1][k][j] - mean[j], product);
-        sum += g;
+        const float d = batch[1][k][j] - mean[j];
+        product = k == 0 ? g * d : fmaf(g, d, product);
+        sum = k == 0 ? g : sum + g;
       }
       x[j][0] += product;
       x[j][1] += sum;

@@ -39,8 +39,8 @@ struct ColumnWelford {
 #pragma unroll
       for (int k = 0; k < kRows; ++k) {
         const float d = (x[k][j] - pivot[j]) - mean[j];
-        deviations += d;
-        squares = fmaf(d, d, squares);
+        deviations = k == 0 ? d : deviations + d;
+        squares = k == 0 ? d * d : fmaf(d, d, squares);
       }
       const float shift = deviations * inverse;
       mean[j] += shift;
