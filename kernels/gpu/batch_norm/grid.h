@@ -161,11 +161,12 @@ struct GridTile {
     const int waves = block_threads() / wave_size();
     for (int c = chunk + thread_id() / wave_size() * chunks; c < columns; c += waves * chunks) f(c);
   }
-  // Nothing is said, while the first steps are under way.
+  // Nothing is said yet. Meanwhile the first steps are under way.
   GPU_DEVICE void open() const {
-    for (int c = thread_id(); c < columns; c += block_threads()) tell(c, {});
     for_each([&](int c) {
-      if (thread_id() % wave_size() == 0) say(totals + c, {});
+      const int lane = thread_id() % wave_size();
+      for (int i = lane; i < chunks; i += wave_size()) say(said + c * chunks + i, {});
+      if (lane == 0) say(totals + c, {});
     });
     grid_barrier();
   }
