@@ -272,9 +272,9 @@ grid_forward(GridColumns grid, BatchCall call, RunPointers<T, 1> p, void* scratc
   const GridShare<T, 1> share(grid, memory);
   const GridTile tile(grid.of, share.of, scratch);
   share.begin_first(p.in);
-  tile.open();
   ColumnWelford<kWidth> w = {};
   if (share.of.ours) pivots_of(p.in[0], grid.of, share.of.column, w.pivot);
+  tile.open();
   if (thread_id() < grid.of.across) {
 #pragma unroll
     for (int j = 0; j < kWidth; ++j) pivots[thread_id() * kWidth + j] = w.pivot[j];
@@ -325,9 +325,9 @@ grid_backward(GridColumns grid, ChannelResults to, RunPointers<T, 2> p, void* sc
   const GridShare<T, 2> share(grid, memory);
   const GridTile tile(grid.of, share.of, scratch);
   share.begin_first(p.in);
-  tile.open();
   ColumnProducts<kWidth> w = {};
   if (share.of.ours) w.template load_means<T>(to.statistics, share.of.column);
+  tile.open();
   share.add_all(p.in, [&](const auto& x) { w.add(x); });
   GridKept<T, 2> kept = {};
   turn_round(share, p.in, &kept, [&](float* shared) {
