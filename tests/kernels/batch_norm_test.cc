@@ -185,6 +185,25 @@ TEST(BatchNorm, NanAndInfinitySpoilTheirChannel) {
   }
 }
 
+// The variance is infinite, and results are the bias, as stock's.
+TEST(BatchNorm, SquaresBeyondFloat32) {
+  for (const Case& c : {Case{3, 2, 5}, Case{3, 8, 50, true}, Case{3, 12, 50, true}, Case{3, 8, 50},
+                        Case{1, 16, 5000, true}, Case{2, 2, 9000}}) {
+    Buffer src(POLYOPS_FLOAT32, c.sizes(), c.strides()),
+        dst(POLYOPS_FLOAT32, c.sizes(), c.strides());
+    Buffer mean(POLYOPS_FLOAT32, {c.channels}), rstd(POLYOPS_FLOAT32, {c.channels});
+    src.fill_normal(1, 1e25);
+    const polyops_batch_norm_args args = {sizeof args, 1,          0.1,         1e-5,
+                                          src.view(),  absent(),   absent(),    absent(),
+                                          absent(),    dst.view(), mean.view(), rstd.view()};
+    for (const polyops_kernel* kernel : kernels_of("batch_norm")) {
+      ASSERT_EQ(launch(*kernel, &args), POLYOPS_OK);
+      for (int64_t ch = 0; ch < c.channels; ++ch) ASSERT_EQ(rstd.get(ch), 0);
+      for (int64_t i = 0; i < dst.numel(); i += 1 + dst.numel() / 90) ASSERT_EQ(dst.get(i), 0);
+    }
+  }
+}
+
 TEST(BatchNorm, DeclinesWhatItCannotRead) {
   Buffer src(POLYOPS_FLOAT32, {2, 6, 5}), dst(POLYOPS_FLOAT32, {2, 6, 5});
   Buffer values(POLYOPS_FLOAT32, {6}), gap(POLYOPS_FLOAT32, {6}, {2});

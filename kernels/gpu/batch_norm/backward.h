@@ -41,9 +41,10 @@ inline size_t batch_backward_scratch(const void* p, int32_t) {
   if (!wants_sums(a)) return 0;
   const BatchShape shape = batch_shape(a.src);
   const int64_t chunks = most_chunks(shape, 16 / polyops_dtype_size(a.src.dtype), 2);
-  return std::max(
-      kTeamScratch,
-      static_cast<size_t>(shape.channels * (chunks * 2 + kGradientLineFloats)) * sizeof(float));
+  const int64_t of_chunk = shape.last ? kSaidFloats : 2;
+  return std::max(kTeamScratch,
+                  static_cast<size_t>(shape.channels * (chunks * of_chunk + kGradientLineFloats)) *
+                      sizeof(float));
 }
 
 inline Statistics statistics_of(const BatchBackwardArgs& a) {

@@ -34,7 +34,11 @@ GPU_DEVICE ChannelAffine affine_of(const BatchCall& call, int32_t c) {
           call.bias.data == nullptr ? 0.0f : load_value<T>(call.bias, c)};
 }
 
+// Of values whose squares are beyond float32 it is infinite: their sum may have lost infinity from
+// infinity, but their mean has none.
 GPU_DEVICE float variance_of(const BatchCall& call, const ChannelMoments& of) {
+  const float mean = of.pivot + of.mean + of.low;
+  if (mean - mean == 0 && of.square != of.square) return float_of_bits(0x7f800000u);
   return of.square < 0 ? 0.0f : of.square * call.inv_n;
 }
 

@@ -11,10 +11,11 @@ namespace polyops::gpu {
 namespace {
 
 constexpr int64_t kLeastGridBytes = 95 << 10;  // of a multiprocessor and a tensor
-constexpr int64_t kGridBesides = 18 << 10;     // bytes of a block's own arrays
-// Of a block: what a multiprocessor has beyond that is its cache, which loads under way pass
-// through; 64 KB are at the same time.
-constexpr int64_t kGridShare = 160 << 10;
+constexpr int64_t kGridBesides = 5 << 10;      // bytes of a block's own arrays
+
+constexpr int64_t grid_step_bytes(int inputs) {
+  return int64_t{grid_rows(inputs)} * inputs * kGridThreads * 16;
+}
 
 // False: not by such a grid. `inputs`: tensors that are read.
 inline bool divide_grid(const BatchShape& shape, int64_t pack, int inputs,
@@ -29,29 +30,29 @@ inline bool divide_grid(const BatchShape& shape, int64_t pack, int inputs,
   if (tiles > blocks) return false;
   const int64_t part = quotient_up(rows, blocks / tiles), chunks = quotient_up(rows, part);
   if (tiles * chunks * 4 < blocks * 3 || chunks > most_chunks(shape, pack, inputs)) return false;
-  const int64_t of_thread = quotient_up(part, kGridThreads / across);
-  const int64_t shared = most_shared(ctx) < kGridShare ? most_shared(ctx) : kGridShare;
-  const int64_t room = (shared - kGridBesides) / (kGridThreads * 16 * inputs);
-  const int64_t held = of_thread < room ? of_thread : room;
-  const int64_t stage = quotient_up(quotient_up(held, kGridStages), kGridBatch) * kGridBatch;
+  if (chunks > kMostGridChunks) return false;
+  const int64_t steps = quotient_up(quotient_up(part, kGridThreads / across), grid_rows(inputs));
+  const int64_t room =
+      (most_shared(ctx) - kGridBesides) / grid_step_bytes(inputs) - grid_ahead(inputs);
+  if (room < 0) return false;
   *grid = {{i32(rows), i32(shape.channels), i32(across), i32(tiles), i32(chunks), i32(part)},
-           i32(held),
-           i32(stage)};
+           i32(steps < room ? steps : room)};
   return true;
 }
 
 // Whether it was launched; `status` then says how that went.
 template <class T, int kInputs, class What>
 bool launch_grid(const RunPointers<T, kInputs>& p, const BatchShape& shape, const What& what,
-                 void (*kernel)(GridColumns, What, RunPointers<T, kInputs>, float*),
+                 void (*kernel)(GridColumns, What, RunPointers<T, kInputs>, void*),
                  const polyops_context* ctx, int* status) {
   GridColumns grid;
   if (!aligned({p.in[0], p.in[kInputs - 1], p.out})) return false;
   if (!divide_grid(shape, kPack<T>, kInputs, ctx, &grid)) return false;
   LaunchShape launched = {int64_t{grid.of.tiles} * grid.of.chunks, kGridThreads};
-  launched.shared_bytes = static_cast<size_t>(grid.held) * kGridThreads * 16 * kInputs;
+  launched.shared_bytes =
+      static_cast<size_t>((grid.held + grid_ahead(kInputs)) * grid_step_bytes(kInputs));
   launched.whole = true;
-  *status = launch(kernel, launched, ctx, grid, what, p, static_cast<float*>(ctx->scratch));
+  *status = launch(kernel, launched, ctx, grid, what, p, ctx->scratch);
   return true;
 }
 

@@ -13,6 +13,7 @@ namespace {
 
 constexpr int kMostAcross = 32;  // threads: no more than a wave has lanes
 constexpr int kLeastWave = 32;
+constexpr int kBanks = 32;      // of shared memory
 constexpr int kColumnRows = 4;  // of each tensor in flight, per thread
 
 // Blocks that a multiprocessor has registers for, by the tensors that are read. A grid is one such
@@ -139,10 +140,24 @@ GPU_DEVICE void for_each_batch(const Columns& of, const ColumnShare<kWidth>& sha
   if (kBackwards) batches();
 }
 
+// Where values of a tile's columns lie in shared memory: each thread's j-th ones next to each
+// other, so that neither threads that have kWidth of them nor those that have one meet in a bank.
+template <int kWidth>
+struct ColumnPlaces {
+  static constexpr int kGap = kWidth == 1 ? 0 : kBanks / kWidth;
+  static constexpr int kMost = (kMostAcross + kGap) * kWidth;
+  int row;
+
+  GPU_DEVICE explicit ColumnPlaces(const Columns& of) : row(of.across + kGap) {}
+  GPU_DEVICE int size() const { return row * kWidth; }
+  GPU_DEVICE int at(int thread, int j) const { return j * row + thread; }
+  GPU_DEVICE int of(int column) const { return at(column / kWidth, column % kWidth); }
+};
+
 // Combines what threads with the same columns have: lanes by shuffles, then waves, in order,
-// through shared memory, of which two places in turn have room for kAtOnce of them each. `merge(a,
-// b)` of kValues values; the sum of each column is given to `store(column in the tile, values)`.
-template <int kValues, int kWidth, int kAtOnce = kMostWaves, class Merge, class Store>
+// through shared memory. `merge(a, b)` of kValues values; the sum of each column is given to
+// `store(column in the tile, values)`.
+template <int kValues, int kWidth, class Merge, class Store>
 GPU_DEVICE void combine_columns(const Columns& of, float (&x)[kWidth][kValues], float* shared,
                                 Merge merge, Store store) {
   for (int mask = of.across; mask < wave_size(); mask *= 2) {
@@ -154,58 +169,38 @@ GPU_DEVICE void combine_columns(const Columns& of, float (&x)[kWidth][kValues], 
       merge(x[j], other);
     }
   }
-  const int columns = of.across * kWidth;
+  const ColumnPlaces<kWidth> places(of);
   const int lane = thread_id() % wave_size(), wave = thread_id() / wave_size();
-  int waves = block_threads() / wave_size();
-  const auto at = [&](int slot, int j, int v) {
-    return (slot * kValues + v) * columns + lane * kWidth + j;
-  };
-  const auto put = [&](int slot) {
+  if (lane < of.across) {
 #pragma unroll
     for (int j = 0; j < kWidth; ++j) {
 #pragma unroll
-      for (int v = 0; v < kValues; ++v) shared[at(slot, j, v)] = x[j][v];
-    }
-  };
-  const bool ours = lane < of.across;
-  if constexpr (kAtOnce < kMostWaves) {
-    for (int first = kAtOnce; first < waves; first += kAtOnce) {
-      const int place = first / kAtOnce % 2 * kAtOnce;
-      if (ours && wave / kAtOnce * kAtOnce == first) put(place + wave - first);
-      barrier();
-      if (ours && wave < kAtOnce && first + wave < waves) {
-#pragma unroll
-        for (int j = 0; j < kWidth; ++j) {
-          float other[kValues];
-#pragma unroll
-          for (int v = 0; v < kValues; ++v) other[v] = shared[at(place + wave, j, v)];
-          merge(x[j], other);
-        }
+      for (int v = 0; v < kValues; ++v) {
+        shared[(wave * kValues + v) * places.size() + places.at(lane, j)] = x[j][v];
       }
     }
-    if (waves > kAtOnce) waves = kAtOnce;
   }
-  if (ours && wave < waves) put(wave);
   barrier();
-  for (int column = thread_id(); column < columns; column += block_threads()) {
+  const int waves = block_threads() / wave_size();
+  for (int column = thread_id(); column < of.across * kWidth; column += block_threads()) {
+    const float* const from = shared + places.of(column);
     float all[kValues];
-    for (int w = 0; w < waves; ++w) {
+#pragma unroll
+    for (int v = 0; v < kValues; ++v) all[v] = from[v * places.size()];
+#pragma unroll 4
+    for (int w = 1; w < waves; ++w) {
       float one[kValues];
 #pragma unroll
-      for (int v = 0; v < kValues; ++v) one[v] = shared[(w * kValues + v) * columns + column];
-      if (w == 0) {
-#pragma unroll
-        for (int v = 0; v < kValues; ++v) all[v] = one[v];
-      } else {
-        merge(all, one);
-      }
+      for (int v = 0; v < kValues; ++v) one[v] = from[(w * kValues + v) * places.size()];
+      merge(all, one);
     }
     store(column, all);
   }
 }
 
-template <int kValues, int kWidth>
-constexpr int kColumnShared = kRunThreads / kLeastWave * kValues * kMostAcross * kWidth;
+// Floats that so many threads need for that.
+template <int kValues, int kWidth, int kThreads = kRunThreads>
+constexpr int kColumnShared = kThreads / kLeastWave * kValues * ColumnPlaces<kWidth>::kMost;
 
 }  // namespace
 }  // namespace polyops::gpu

@@ -25,8 +25,9 @@ struct ColumnProducts {
 #pragma unroll
       for (int k = 0; k < kRows; ++k) {
         const float g = batch[0][k][j];
-        product = fmaf(g, batch[1][k][j] - mean[j], product);
-        sum += g;
+        const float d = batch[1][k][j] - mean[j];
+        product = k == 0 ? g * d : fmaf(g, d, product);
+        sum = k == 0 ? g : sum + g;
       }
       x[j][0] += product;
       x[j][1] += sum;
@@ -34,24 +35,18 @@ struct ColumnProducts {
   }
 };
 
-// Of the block's columns, as slice_sums() leaves them, [chunks][weight, bias][channels].
-template <class T, int kWidth, int kAtOnce = kMostWaves>
-GPU_DEVICE void store_column_products(const Columns& of, const ColumnShare<kWidth>& share,
-                                      ColumnProducts<kWidth>& w, const Statistics& statistics,
-                                      float* shared, float* sums) {
+// Of the block's columns: store(column, sums).
+template <int kWidth, class Store>
+GPU_DEVICE void combine_products(const Columns& of, ColumnProducts<kWidth>& w, float* shared,
+                                 Store store) {
   const auto merge = [](float(&a)[2], const float(&b)[2]) {
     a[0] += b[0];
     a[1] += b[1];
   };
-  combine_columns<2, kWidth, kAtOnce>(of, w.x, shared, merge, [&](int at, const float(&all)[2]) {
-    const int32_t column = share.tile * of.across * kWidth + at;
-    if (column >= of.channels) return;
-    float* out = sums + int64_t{share.chunk} * 2 * of.channels + column;
-    out[0] = all[0] * rstd_of<T>(statistics, column);
-    out[of.channels] = all[1];
-  });
+  combine_columns(of, w.x, shared, merge, store);
 }
 
+// sums: as slice_sums() leaves them, [chunks][weight, bias][channels].
 template <class T, int kWidth>
 GPU_KERNEL(kRunThreads, column_blocks(2))
 column_gradient_sums(const T* grad, const T* src, Statistics statistics, Columns of, float* sums) {
@@ -62,32 +57,50 @@ column_gradient_sums(const T* grad, const T* src, Statistics statistics, Columns
   const T* const in[2] = {grad, src};
   for_each_batch<kColumnRows, false>(of, share, in,
                                      [&](int64_t, int64_t, const auto& x) { w.add(x); });
-  store_column_products<T, kWidth>(of, share, w, statistics, shared, sums);
+  combine_products(of, w, shared, [&](int at, const float(&all)[2]) {
+    const int32_t column = share.tile * of.across * kWidth + at;
+    if (column >= of.channels) return;
+    float* out = sums + int64_t{share.chunk} * 2 * of.channels + column;
+    out[0] = all[0] * rstd_of<T>(statistics, column);
+    out[of.channels] = all[1];
+  });
 }
 
-// The lines of a thread's columns, which the block has made together, a thread a column: each field
-// of all columns, then the next one, in `shared`.
+// A thread's lines, of those that the block has left in `shared`: each field of all columns, then
+// the next one.
+template <int kWidth, class F>
+GPU_DEVICE void take_lines(const Columns& of, const float* shared, F (&f)[kWidth]) {
+  const ColumnPlaces<kWidth> places(of);
+#pragma unroll
+  for (int v = 0; v < static_cast<int>(sizeof(F) / sizeof(float)); ++v) {
+#pragma unroll
+    for (int j = 0; j < kWidth; ++j) {
+      reinterpret_cast<float*>(&f[j])[v] =
+          shared[v * places.size() + places.at(thread_id() & (of.across - 1), j)];
+    }
+  }
+}
+
+template <int kWidth, class F>
+GPU_DEVICE void leave_line(const Columns& of, int32_t column, const F& line, float* shared) {
+  const ColumnPlaces<kWidth> places(of);
+#pragma unroll
+  for (int v = 0; v < static_cast<int>(sizeof(F) / sizeof(float)); ++v) {
+    shared[v * places.size() + places.of(column)] = reinterpret_cast<const float*>(&line)[v];
+  }
+}
+
+// The lines of a thread's columns, which the block makes together, a thread a column.
 template <int kWidth, class F, class Lines>
 GPU_DEVICE void share_lines(const Columns& of, const ColumnShare<kWidth>& share, const Lines& line,
                             float* shared, F (&f)[kWidth]) {
-  constexpr int kFields = sizeof(F) / sizeof(float);
   const int32_t columns = of.across * kWidth, first = share.tile * columns;
   for (int32_t at = thread_id(); at < columns && first + at < of.channels; at += block_threads()) {
     const F one = line(first + at);
-#pragma unroll
-    for (int v = 0; v < kFields; ++v) {
-      shared[v * columns + at] = reinterpret_cast<const float*>(&one)[v];
-    }
+    leave_line<kWidth>(of, at, one, shared);
   }
   barrier();
-  if (!share.ours) return;
-#pragma unroll
-  for (int v = 0; v < kFields; ++v) {
-#pragma unroll
-    for (int j = 0; j < kWidth; ++j) {
-      reinterpret_cast<float*>(&f[j])[v] = shared[v * columns + share.column - first + j];
-    }
-  }
+  if (share.ours) take_lines(of, shared, f);
 }
 
 // Rows of results, the first one's to `out`, `stride` elements apart; kOnce: leaving the caches to
@@ -118,7 +131,7 @@ template <class T, int kInputs, int kWidth, class Lines>
 GPU_KERNEL(kRunThreads, column_blocks(kInputs))
 map_columns(RunPointers<T, kInputs> p, Columns of, Lines line) {
   using F = decltype(line(0));
-  GPU_SHARED(float, shared, sizeof(F) / sizeof(float) * kMostAcross * kWidth);
+  GPU_SHARED(float, shared, sizeof(F) / sizeof(float) * ColumnPlaces<kWidth>::kMost);
   const ColumnShare<kWidth> share(of, block_id());
   keep_moments(line);
   F f[kWidth];

@@ -23,6 +23,11 @@ template <int kWidth>
 struct ColumnWelford {
   float pivot[kWidth], mean[kWidth], square[kWidth], count;
 
+  template <class T>
+  GPU_DEVICE void begin(const Held<T, kWidth>& first) {
+#pragma unroll
+    for (int j = 0; j < kWidth; ++j) mean[j] = first[j] - pivot[j];
+  }
   // As Welford::add_batch() of each column.
   template <int kRows, class T>
   GPU_DEVICE void add(const Held<T, kWidth> (&x)[kRows]) {
@@ -34,8 +39,8 @@ struct ColumnWelford {
 #pragma unroll
       for (int k = 0; k < kRows; ++k) {
         const float d = (x[k][j] - pivot[j]) - mean[j];
-        deviations += d;
-        squares = fmaf(d, d, squares);
+        deviations = k == 0 ? d : deviations + d;
+        squares = k == 0 ? d * d : fmaf(d, d, squares);
       }
       const float shift = deviations * inverse;
       mean[j] += shift;
@@ -46,11 +51,10 @@ struct ColumnWelford {
 
 constexpr int kColumnMoments = 3;
 
-// Of the block's columns, [chunks][mean - pivot, squares, count][channels].
-template <class T, int kWidth, int kAtOnce = kMostWaves>
-GPU_DEVICE void store_column_moments(const Columns& of, const ColumnShare<kWidth>& share,
-                                     const ColumnWelford<kWidth>& w, float* shared,
-                                     float* moments) {
+// Of the block's columns: store(column, {mean - pivot, squares, count}).
+template <int kWidth, class Store>
+GPU_DEVICE void combine_moments(const Columns& of, const ColumnWelford<kWidth>& w, float* shared,
+                                Store store) {
   float x[kWidth][kColumnMoments];
 #pragma unroll
   for (int j = 0; j < kWidth; ++j) x[j][0] = w.mean[j], x[j][1] = w.square[j], x[j][2] = w.count;
@@ -61,17 +65,10 @@ GPU_DEVICE void store_column_moments(const Columns& of, const ColumnShare<kWidth
     a[0] = fmaf(d, share, a[0]);
     a[2] = count;
   };
-  combine_columns<kColumnMoments, kWidth, kAtOnce>(
-      of, x, shared, merge, [&](int at, const float(&all)[kColumnMoments]) {
-        const int32_t column = share.tile * of.across * kWidth + at;
-        if (column >= of.channels) return;
-        float* out = moments + int64_t{share.chunk} * kColumnMoments * of.channels + column;
-#pragma unroll
-        for (int v = 0; v < kColumnMoments; ++v) out[int64_t{v} * of.channels] = all[v];
-      });
+  combine_columns(of, x, shared, merge, store);
 }
 
-// moments: see store_column_moments(); pivots: [channels].
+// moments: [chunks][mean - pivot, squares, count][channels]; pivots: [channels].
 template <class T, int kWidth>
 GPU_KERNEL(kRunThreads, column_blocks(1))
 column_moments(const T* src, Columns of, float* moments, float* pivots) {
@@ -80,9 +77,7 @@ column_moments(const T* src, Columns of, float* moments, float* pivots) {
   ColumnWelford<kWidth> w = {};
   if (share.row < share.end) {
     pivots_of(src, of, share.column, w.pivot);
-    const auto first = Held<T, kWidth>::load(src + int64_t{share.row} * of.channels + share.column);
-#pragma unroll
-    for (int j = 0; j < kWidth; ++j) w.mean[j] = first[j] - w.pivot[j];
+    w.begin(Held<T, kWidth>::load(src + int64_t{share.row} * of.channels + share.column));
   }
   if (share.ours && share.chunk == 0 && thread_id() < of.across) {
 #pragma unroll
@@ -91,7 +86,13 @@ column_moments(const T* src, Columns of, float* moments, float* pivots) {
   const T* const in[1] = {src};
   for_each_batch<kColumnRows, false>(of, share, in,
                                      [&](int64_t, int64_t, const auto& x) { w.add(x[0]); });
-  store_column_moments<T, kWidth>(of, share, w, shared, moments);
+  combine_moments(of, w, shared, [&](int at, const float(&all)[kColumnMoments]) {
+    const int32_t column = share.tile * of.across * kWidth + at;
+    if (column >= of.channels) return;
+    float* out = moments + int64_t{share.chunk} * kColumnMoments * of.channels + column;
+#pragma unroll
+    for (int v = 0; v < kColumnMoments; ++v) out[int64_t{v} * of.channels] = all[v];
+  });
 }
 
 // Of a channel, in a wave, each lane of which gets the same bits: of what the block's threads have
