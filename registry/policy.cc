@@ -69,18 +69,18 @@ std::set<std::string> parse_ops(const std::string& name, const std::string& valu
 }
 
 std::map<std::string, std::string> parse_force(const std::string& name, const std::string& value) {
+  const std::string expected = "expected op=kernel[,op=kernel...]";
   std::map<std::string, std::string> force;
   for (const std::string& item : split(value, ',')) {
     const size_t equals = item.find('=');
-    if (equals == std::string::npos || equals + 1 == item.size()) {
-      fail(name, value, "expected op=kernel[,op=kernel...]");
-    }
+    if (equals == std::string::npos || equals + 1 == item.size()) fail(name, value, expected);
     const std::string op = item.substr(0, equals);
     if (find_kernel_op(op) == nullptr) {
       fail(name, value, "unknown op '" + op + "'; known: " + known_kernel_ops());
     }
     force[op] = item.substr(equals + 1);
   }
+  if (force.empty()) fail(name, value, expected);
   return force;
 }
 

@@ -107,6 +107,8 @@ TEST(Policy, WrongValuesAreNamedWithWhatWouldBeRight) {
       {"POLYOPS_OP_MM", "off", "POLYOPS_OP_MM=off: expected 0 or 1"},
       {"POLYOPS_FORCE", "gemm", "POLYOPS_FORCE=gemm: expected op=kernel[,op=kernel...]"},
       {"POLYOPS_FORCE", "gemm=", "POLYOPS_FORCE=gemm=: expected op=kernel[,op=kernel...]"},
+      {"POLYOPS_FORCE", ",", "POLYOPS_FORCE=,: expected op=kernel[,op=kernel...]"},
+      {"POLYOPS_FORCE", " ", "POLYOPS_FORCE= : expected op=kernel[,op=kernel...]"},
       {"POLYOPS_FORCE", "mm=x",
        "POLYOPS_FORCE=mm=x: unknown op 'mm'; known: gemm, gemm_pack, gemm_prepacked"},
       {"POLYOPS_KEEP_MB", "1G", "POLYOPS_KEEP_MB=1G: expected a number of MiB, 0 for none"},
