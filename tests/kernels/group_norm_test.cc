@@ -100,10 +100,11 @@ TEST(GroupNorm, HardGroups) {
 }
 
 // More groups than clusters find room at a time, or teams, of which one has a turn less than the
-// others; one that is too large for a cluster; somewhat more than a cluster has room for, and than a
-// team has. On a device such as half of the teams begin late for.
+// others; one that is too large for a cluster; somewhat more than a cluster has room for, and than
+// a team has. On a device such as half of the teams begin late for.
 TEST(GroupNorm, GroupAfterGroup) {
-  std::vector<Case> cases = {{3, 2, 13000, 1}, {5, 2, 13000, 1}, {1, 2, 84000, 1}, {2, 2, 22000, 1}};
+  std::vector<Case> cases = {
+      {3, 2, 13000, 1}, {5, 2, 13000, 1}, {1, 2, 84000, 1}, {2, 2, 22000, 1}};
   if (on_device()) cases.push_back({4, 2, 1500000, 1});
   for (const Case& c : cases) {
     Buffer src(POLYOPS_FLOAT32, c.sizes());

@@ -48,9 +48,7 @@ GPU_DEVICE void sums_of_thread(const ChannelWalk& of, const WalkShare& share, co
   };
   for_each_arriving<0>(
       of, share.held,
-      [&](int32_t k) {
-        add(grads[k * block_threads()], grads[of.places + k * block_threads()]);
-      },
+      [&](int32_t k) { add(grads[k * block_threads()], grads[of.places + k * block_threads()]); },
       [&] {
         if constexpr (!kHoldsAll) {
           for_each_beyond<false>(of, share, channel, [&](uint32_t, const Words(&words)[2]) {

@@ -119,8 +119,8 @@ walk_forward(ChannelWalk of, Norm norm, RunPointers<T, 1> p, By by) {
   int turn = 0;
   for (; channel < of.channels; ++turn, channel += step) {
     const auto loaded = norm.load(channel);
-    Welford w = moments_of_wave<T>(
-        of, share, mine, p.in[0] + int64_t{channel} * of.width * kPack<T>);
+    Welford w =
+        moments_of_wave<T>(of, share, mine, p.in[0] + int64_t{channel} * of.width * kPack<T>);
     prefetch_channel<T, 1>(of, share, p.in, channel + step);
     norm.stage(loaded, turn, room);
     w = moments_of_block<Team::kFirst>(w, own, shared + turn % 2 * kWalkShared);

@@ -34,7 +34,7 @@ struct WalkTeam;
 template <int kValues>
 struct WalkTeam<kValues, ByCluster> {
   static constexpr bool kHoldsAll = false;  // there may be packs beyond shared memory
-  static constexpr bool kFirst = false;     // what a block has to say its first wave alone must know
+  static constexpr bool kFirst = false;  // what a block has to say its first wave alone must know
   ClusterTable<kValues> table;
 
   GPU_DEVICE WalkTeam(const ByCluster&, Mailbox* box, float* tables) : table{box, tables} {}

@@ -1,11 +1,11 @@
-// Windows of 3 at stride 1 that are as many as the elements, in contiguous volumes of float32 (those
-// of 16 bits: keys.h): a block has the frames of some, one after the other, in shared memory, where the next two arrive meanwhile. A
-// thread has a column's rows: it looks for the largest element across, then down, and keeps what
-// the last two frames came to, with which the third one is compared. A tap beside the image is
-// taken for the next one that is in it, twice, which changes neither value nor index. Where rows of
-// indices are no whole sectors, a frame's results wait in shared memory, too, and leave as runs of
-// whole packs (8x480x8x14x14: 35 us for 42).
-// Bound: memory, the image once and its results.
+// Windows of 3 at stride 1 that are as many as the elements, in contiguous volumes of float32
+// (those of 16 bits: keys.h): a block has the frames of some, one after the other, in shared
+// memory, where the next two arrive meanwhile. A thread has a column's rows: it looks for the
+// largest element across, then down, and keeps what the last two frames came to, with which the
+// third one is compared. A tap beside the image is taken for the next one that is in it, twice,
+// which changes neither value nor index. Where rows of indices are no whole sectors, a frame's
+// results wait in shared memory, too, and leave as runs of whole packs (8x480x8x14x14: 35 us for
+// 42). Bound: memory, the image once and its results.
 #ifndef POLYOPS_GPU_MAX_POOL_FRAMES_H_
 #define POLYOPS_GPU_MAX_POOL_FRAMES_H_
 
