@@ -98,8 +98,7 @@
 //                               wave's lanes further on
 //   meet_blocks()               by all threads of the grid, equally often, between the two; it
 //                               costs nothing where blocks need not run in turns
-//   open_blocks(count, opens)   by all threads of such a grid, before any counts in *count;
-//   `opens`:
+//   open_blocks(count, opens)   by all threads of such a grid, before any counts in *count; opens:
 //                               in one block. Its header, too
 //   count_block(count)          by a thread, for the sake of time alone: nothing it has stored is
 //                               seen

@@ -74,11 +74,6 @@ inline int64_t walk_room(const WalkTask& task, const WalkWay& way, const polyops
 // Packs of a block with so much room, where some may be beyond that.
 inline int64_t with_beyond(int64_t room) { return room + room / 7; }
 
-inline bool walk_fits(const WalkTask& task, int64_t blocks, const polyops_context* ctx) {
-  const int64_t part = quotient_up(task.packs(), blocks) * 16 * task.inputs;
-  return room_for_blocks(part + task.besides, ctx) > 0;
-}
-
 // at_a_time: see plan_walk().
 template <class F>
 WalkWay way_to_walk(const WalkTask& task, F at_a_time, const polyops_context* ctx) {
