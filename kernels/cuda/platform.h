@@ -119,11 +119,13 @@ struct Arrival {
   uint64_t turn;  // mbarrier
 };
 GPU_DEVICE void open_arrivals(Arrival* arrivals, int count) {
-  if (static_cast<int>(threadIdx.x) >= count) return;
-  asm volatile(
-      "mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(address_of(&arrivals[threadIdx.x].turn))
-      : "memory");
-  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+  if (static_cast<int>(threadIdx.x) < count) {
+    asm volatile(
+        "mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(address_of(&arrivals[threadIdx.x].turn))
+        : "memory");
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+  }
+  __syncthreads();
 }
 GPU_DEVICE void expect_runs(Arrival* arrival, int bytes) {
   asm volatile(

@@ -57,14 +57,14 @@
 //   wait_copies<n>()            until all groups of this thread but the last n have arrived
 //   Arrival                     in shared memory, for runs of the device's memory that one thread
 //                               copies there, turn after turn
-//   open_arrivals(a, count)     before the first turn; a barrier() or a cluster_barrier() follows
+//   open_arrivals(a, count)     by all threads, before the first turn: any of them may begin it then
 //   expect_runs(a, bytes)       by that thread, ahead of a turn's copies: so many in all
 //   copy_run_later(a, to, from, bytes)    as copy_16_later(), a multiple of 16, for all threads
 //   await_runs(a, turn)         by all threads: that turn's have arrived, and what that thread
 //                               wrote before expect_runs()
 //   Departures                  in shared memory: that all of the block are past something, turn
 //                               after turn
-//   open_departures(d, count)   as open_arrivals()
+//   open_departures(d, count)   before the first turn; a barrier() or a cluster_barrier() follows
 //   depart(d)                   by all threads, for which nobody waits
 //   await_departures(d, turn)   by whoever wants to know: all have departed in that turn
 //   before_runs()               what this thread wrote to shared memory comes before runs that are

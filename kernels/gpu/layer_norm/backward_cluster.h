@@ -45,9 +45,9 @@ backward_cluster(BackwardCall<Norm, T, P> call, ClusterPlan plan) {
                                      desk->heads, desk->rows, desk->arrivals};
   open_mailbox(&desk->boxes[0]);
   open_mailbox(&desk->boxes[1]);
-  open_arrivals(desk->arrivals, plan.stages);
   open_departures(desk->summed, 2);
   open_departures(desk->stored, 2);
+  open_arrivals(desk->arrivals, plan.stages);
   if (thread < kMailTurns * kMostCluster && thread % kMostCluster >= cluster_blocks()) {
 #pragma unroll
     for (int i = 0; i < kSums; ++i)
