@@ -1,6 +1,7 @@
 // The gradient: zeros, but for one element of each sample that counts. Bound: memory, each element
-// written once. A block fills its part of the whole, whatever rows it has there, and then sets the
-// elements that fall into it; their targets are on the way meanwhile.
+// written once. A block sets up its part of the whole, whatever rows it has there, in shared memory
+// while their targets are on the way, and stores it in packs: an element of its own would be a
+// sector more for each row.
 #ifndef POLYOPS_GPU_NLL_LOSS_BACKWARD_H_
 #define POLYOPS_GPU_NLL_LOSS_BACKWARD_H_
 
@@ -45,19 +46,27 @@ GPU_DEVICE Mark<T> mark_of(const NllLossBackwardCall<T>& c, int64_t sample, int6
   return mark;
 }
 
+// An element of a pack in shared memory.
 template <class T>
-GPU_DEVICE void fill_zeros(const Span<T>& out, int64_t first_pack) {
-  const Words zeros = {{0, 0, 0, 0}};
+struct Marked {
+  T value;
+} __attribute__((may_alias));
+
+// part: packs first_pack, first_pack + 1, ... of out.
+template <class T>
+GPU_DEVICE void store_part(const Span<T>& out, int64_t first_pack, const Words* part) {
 #pragma unroll
   for (int k = 0; k < kFillPacks; ++k) {
-    const int64_t pack = first_pack + k * kFillThreads;
+    const int at = thread_id() + k * kFillThreads;
+    const int64_t pack = first_pack + at;
     if (out.whole(pack)) {
-      store_words(out.base + pack * kPack<T>, zeros);
+      store_words(out.base + pack * kPack<T>, part[at]);
     } else {
 #pragma unroll 1
       for (int j = 0; j < kPack<T>; ++j) {
-        const int64_t at = pack * kPack<T> + j;
-        if (out.has(at)) out.base[at] = narrow<T>(0.0f);
+        const int64_t place = pack * kPack<T> + j;
+        if (out.has(place))
+          out.base[place] = reinterpret_cast<const Marked<T>*>(part + at)[j].value;
       }
     }
   }
@@ -66,11 +75,11 @@ GPU_DEVICE void fill_zeros(const Span<T>& out, int64_t first_pack) {
 template <class T>
 GPU_KERNEL(kFillThreads)
 nll_loss_backward(const NllLossBackwardCall<T> c) {
+  GPU_SHARED(Words, part, kFillOfBlock);
   const Span<T> out(c.grad_src, c.numel);
-  const int64_t first_pack = block_id() * kFillOfBlock;
-  int64_t begin = first_pack * kPack<T> - out.shift;
-  int64_t end = begin + kFillOfBlock * kPack<T>;
-  if (begin < 0) begin = 0;
+  const int64_t first_pack = block_id() * kFillOfBlock, first = first_pack * kPack<T> - out.shift;
+  const int64_t begin = first < 0 ? 0 : first;
+  int64_t end = first + kFillOfBlock * kPack<T>;
   if (end > c.numel) end = c.numel;
   const int64_t classes = c.targets.classes;
   const bool narrow_index = c.numel <= int64_t{0xffffffff};
@@ -81,16 +90,21 @@ nll_loss_backward(const NllLossBackwardCall<T> c) {
   int64_t row = first_row + thread_id(), target = 0;
   const bool inside = row * classes < end;
   if (inside) target = c.targets.at(static_cast<uint32_t>(row));
-  fill_zeros(out, first_pack + thread_id());
+#pragma unroll
+  for (int k = 0; k < kFillPacks; ++k) part[thread_id() + k * kFillThreads] = {{0, 0, 0, 0}};
   Mark<T> mark = {-1, narrow<T>(0.0f)};
   if (inside) mark = mark_of(c, row, target);
   barrier();
   for (;;) {
-    if (mark.place >= begin && mark.place < end) c.grad_src[mark.place] = mark.value;
+    if (mark.place >= begin && mark.place < end) {
+      reinterpret_cast<Marked<T>*>(part)[mark.place - first].value = mark.value;
+    }
     row += kFillThreads;
     if (row * classes >= end) break;
     mark = mark_of(c, row, c.targets.at(static_cast<uint32_t>(row)));
   }
+  barrier();
+  store_part(out, first_pack, part);
 }
 
 template <class T>
