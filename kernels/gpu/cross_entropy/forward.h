@@ -61,8 +61,9 @@ GPU_DEVICE float finish_row(const CrossEntropyCall<T>& c, uint32_t row, const La
     // In two steps, for both may be large where the loss is not.
     loss = factor * ((sums.exps.max - label.x) + log_sum);
     if constexpr (kSmooth != Smooth::kNone) {
-      loss = fmaf(c.spread, fmaf(sums.weight, log_sum, sums.below), loss);
-      factor = fmaf(c.spread, sums.weight, factor);
+      const float all = kSmooth == Smooth::kEqual ? static_cast<float>(c.n) : sums.weight;
+      loss = fmaf(c.spread, fmaf(all, log_sum, sums.below), loss);
+      factor = fmaf(c.spread, all, factor);
     }
   }
   if (c.stats != nullptr) {
@@ -105,7 +106,7 @@ cross_entropy_team(const CrossEntropyCall<T> c, int lanes_log2) {
   RowSums<kSmooth> sums;
   absorb_packs<T, false>(words, cut, lane, lanes, c.weights, &sums);
   if (c.ragged) absorb_row_ends(cut, src, lane, lanes, c.weights, &sums);
-  merge_row_lanes(&sums, lanes);
+  merge_row_lanes<true>(&sums, lanes);
   float part[2] = {0, 0};
   if (inside && lane == 0) {
     part[0] = finish_row(c, row, label, sums);

@@ -13,11 +13,12 @@ template <int kPacks, class T>
 GPU_DEVICE void load_cut(const Cut<T>& cut, const T* row, int first, int step, float fill,
                          Words (&words)[kPacks]) {
   const Words none = words_of<T>(fill);
+  const int64_t apart = int64_t{step} * kPack<T>;
+  const T* from = row + cut.of_pack(first);
 #pragma unroll
-  for (int k = 0; k < kPacks; ++k) {
-    const int at = first + k * step;
+  for (int k = 0; k < kPacks; ++k, from += apart) {
     words[k] = none;
-    if (at < cut.whole) words[k] = load_words(row + cut.of_pack(at));
+    if (first + k * step < cut.whole) words[k] = load_words(from);
   }
 }
 

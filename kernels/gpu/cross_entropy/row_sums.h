@@ -104,7 +104,10 @@ GPU_DEVICE void absorb_packs(const Words (&words)[kPacks], const Cut<T>& cut, in
   sums->raise_to(top_of<T>(max_words<T>(tops.w[0], tops.w[1])));
   const ExpBelow<T> exp(sums->exps.max);
   const float shift = shift_of(sums->exps.max);
-  float exps[2] = {}, above[2] = {};  // of w (x - largest)
+  // Of w (x - largest): of 16 bits that weigh the same the mean of a pack's, whose sum is exact
+  // unless some are so much smaller that they do not matter beside the others' distance.
+  constexpr bool kMeans = kSmooth == Smooth::kEqual && sizeof(T) == 2;
+  float exps[2] = {}, above[2] = {};
 #pragma unroll
   for (int k = 0; k < kPacks; ++k) {
     const int at = first + k * step;
@@ -114,17 +117,26 @@ GPU_DEVICE void absorb_packs(const Words (&words)[kPacks], const Cut<T>& cut, in
 #pragma unroll
     for (int j = 0; j < kPack<T>; ++j) {
       exps[j % 2] += exp(x[j]);
-      if constexpr (kSmooth == Smooth::kEqual) above[j % 2] += x[j] - shift;
+      if constexpr (kSmooth == Smooth::kEqual && !kMeans) above[j % 2] += x[j] - shift;
       if constexpr (kSmooth == Smooth::kWeighted) {
         const float w = weight_for<T, kSmooth>(weights, cut.of_pack(at) + j);
         above[j % 2] = fmaf(w, x[j] - shift, above[j % 2]);
         sums->weight += w;
       }
     }
+    if constexpr (kMeans) {
+      float mean[2] = {x[0] / kPack<T>, x[1] / kPack<T>};
+#pragma unroll
+      for (int j = 2; j < kPack<T>; ++j) mean[j % 2] = fmaf(x[j], 1.0f / kPack<T>, mean[j % 2]);
+      above[k % 2] += (mean[0] + mean[1]) - shift;
+    }
     if constexpr (kSmooth == Smooth::kEqual) sums->weight += kPack<T>;
   }
   sums->exps.sum += exps[0] + exps[1];
-  if constexpr (kSmooth != Smooth::kNone) sums->below -= above[0] + above[1];
+  constexpr float kEach = kMeans ? kPack<T> : 1;
+  if constexpr (kSmooth != Smooth::kNone) {
+    sums->below = fmaf(-kEach, above[0] + above[1], sums->below);
+  }
 }
 
 template <class T, Smooth kSmooth>
@@ -140,13 +152,17 @@ GPU_DEVICE void absorb_row_ends(const Cut<T>& cut, const T* row, int lane, int l
   }
 }
 
-template <Smooth kSmooth>
+// kLast: nothing is merged after it, so that equal weights, whose sum is known, may stay as they
+// are.
+template <bool kLast = false, Smooth kSmooth>
 GPU_DEVICE void merge_row_lanes(RowSums<kSmooth>* sums, int lanes) {
   sums->raise_to(max_of_lanes(sums->exps.max, lanes));
-  sums->exps.sum = sum_of_lanes(sums->exps.sum, lanes);
-  if constexpr (kSmooth != Smooth::kNone) {
-    sums->below = sum_of_lanes(sums->below, lanes);
-    sums->weight = sum_of_lanes(sums->weight, lanes);
+  for (int mask = lanes / 2; mask > 0; mask /= 2) {
+    sums->exps.sum += shuffle_xor(sums->exps.sum, mask);
+    if constexpr (kSmooth != Smooth::kNone) sums->below += shuffle_xor(sums->below, mask);
+    if constexpr (kSmooth == Smooth::kWeighted || (kSmooth == Smooth::kEqual && !kLast)) {
+      sums->weight += shuffle_xor(sums->weight, mask);
+    }
   }
 }
 
