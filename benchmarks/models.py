@@ -22,9 +22,12 @@ disagrees is an error, and the exit status 1.
 """
 
 import argparse
+import gc
 import json
+import math
 import statistics
 import sys
+import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -43,10 +46,11 @@ import polyops
 from polyops._bench import gates
 from polyops._bench.device import Device, find
 from polyops._bench.device_clock import LEAD, Clock
-from polyops._bench.measure import Timing, patched, set_patched, timing_of
+from polyops._bench.measure import LEAST_ROUNDS, Timing, patched, set_patched, timing_of
 from polyops._bench.report import geomean
 from polyops._cli.bench import check_output, progress
 
+SAMPLE_US, MOST_STEPS = 60_000.0, 10  # of the device, between two events
 FACTOR, FLOOR = 1.5, 2**-12  # polyops' error: at most so many times stock's, and this
 
 Row = dict[str, Any]
@@ -76,10 +80,14 @@ def peak_bytes(module: Any, step: Step) -> int:
     return int(module.max_memory_allocated() - before)
 
 
-def timed(clock: Clock, step: Step, rounds: int, steps: int) -> tuple[Timing, list[float]]:
-    """By the device; and the host's time of either side."""
+def timed(
+    clock: Clock, step: Step, rounds: int, seconds: float
+) -> tuple[Timing, tuple[float, float]]:
+    """By the device; and the host's time of either side. Step has been warmed up."""
     device: tuple[list[float], list[float]] = [], []
     host: tuple[list[float], list[float]] = [], []
+    steps = min(MOST_STEPS, math.ceil(SAMPLE_US / clock.device_us(step, 1, 0)))
+    start = time.perf_counter()
     with patched(True):
         for turn in range(rounds):
             for on in (turn % 2 == 0, turn % 2 == 1):
@@ -88,10 +96,12 @@ def timed(clock: Clock, step: Step, rounds: int, steps: int) -> tuple[Timing, li
                 host[on].append(clock.host_us(step, 1))
                 lead_us = LEAD * steps * host[on][-1]
                 device[on].append(clock.device_us(step, steps, lead_us))
-    return timing_of(*device), [statistics.median(times) for times in host]
+            if turn + 1 >= LEAST_ROUNDS and time.perf_counter() - start > seconds:
+                break
+    return timing_of(*device), (statistics.median(host[False]), statistics.median(host[True]))
 
 
-def measure(clock: Clock, module: Any, step: Step, rounds: int, steps: int) -> Row:
+def measure(clock: Clock, module: Any, step: Step, rounds: int, seconds: float) -> Row:
     """What a row says of the step."""
     stock, ours = compared(step)
     with patched(True):
@@ -100,7 +110,7 @@ def measure(clock: Clock, module: Any, step: Step, rounds: int, steps: int) -> R
     for on in (False, True):
         with patched(on):
             memory.append(peak_bytes(module, step))
-    timing, host = timed(clock, step, rounds, steps)
+    timing, host = timed(clock, step, rounds, seconds)
     row: Row = {
         "stock_ms": round(timing.stock_us / 1e3, 3),
         "polyops_ms": round(timing.polyops_us / 1e3, 3),
@@ -122,10 +132,11 @@ def measure(clock: Clock, module: Any, step: Step, rounds: int, steps: int) -> R
 def row_of(target: Device, module: Any, name: str, mode: str, layout: str, args: Any) -> Row:
     """What cannot run is an error of its row, not of the others."""
     row: Row = {"model": name, "mode": mode, "layout": layout}
+    gc.collect()  # the row before
     module.empty_cache()
     try:
         step = Step(TASKS[name], mode, layout, target.name)
-        return row | measure(target.clock, module, step, args.rounds, args.steps)
+        return row | measure(target.clock, module, step, args.rounds, args.seconds)
     except RuntimeError as error:  # out of memory is one
         return row | {"error": str(error).splitlines()[0]}
 
@@ -177,15 +188,17 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--model", nargs="+", choices=TASKS, default=[*TASKS], metavar="NAME")
     parser.add_argument("--mode", nargs="+", choices=MODES, default=[*MODES])
-    parser.add_argument("--rounds", type=positive, default=5, help="of both sides; default: 5")
-    parser.add_argument("--steps", type=positive, default=3, help="timed in a round; default: 3")
+    parser.add_argument("--rounds", type=positive, default=7, help="at most; default: 7")
+    parser.add_argument(
+        "--seconds", type=float, default=2.5, help="of a row, after which rounds end; default: 2.5"
+    )
     parser.add_argument("--lift-gates", action="store_true", help="every kernel, measured or not")
     parser.add_argument("--json", type=Path, metavar="FILE")
     return parser.parse_args()
 
 
 def positive(text: str) -> int:
-    """A number of rounds or steps."""
+    """A number of rounds."""
     if (number := int(text)) < 1:
         raise ValueError
     return number
