@@ -1,6 +1,7 @@
 """The U-Net of Ho et al. 2020, "Denoising Diffusion Probabilistic Models", that of CIFAR-10.
 
-As networks.py: plain torch.nn, no dropout, no weights of zero.
+As networks.py: plain torch.nn, no dropout. No convolution starts at zero, so that every layer
+shows in the output.
 """
 
 import math
