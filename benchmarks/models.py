@@ -226,7 +226,8 @@ def run(args: argparse.Namespace) -> int:
             bar.advance(task)
     show(Console(width=None if sys.stdout.isatty() else 240), target.heading(about), rows)
     if args.json:
-        args.json.write_text(json.dumps({"machine": about, "rows": rows}, indent=1) + "\n")
+        found = {"machine": about, "gates_lifted": args.lift_gates, "rows": rows}
+        args.json.write_text(json.dumps(found, indent=1) + "\n")
     return 1 if any("error" in row for row in rows) else 0
 
 
