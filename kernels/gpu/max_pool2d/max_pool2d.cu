@@ -1,4 +1,5 @@
 // max_pool2d and its gradient on GPUs.
+#include "max_pool/squares.h"
 #include "max_pool/thirds.h"
 #include "max_pool/words.h"
 #include "polyops/ops/pool2d.h"
@@ -77,6 +78,7 @@ int backward(const void* data, const polyops_context* ctx) {
           launch_gather<T, 5>(op, images, high, wide, ctx, &status)))) {
       return status;
     }
+    if (launch_squares(op, a.window, images, high, wide, ctx, &status)) return status;
     return with_width<kChannels>(t, images, [&](auto width) {
       return launch_backward<LargestGradient<T>, width.value>(op, a.window, images, high, wide,
                                                               ctx);
