@@ -9,7 +9,6 @@
 #define POLYOPS_GPU_MAX_POOL_TWO_COLUMNS_H_
 
 #include <cstdint>
-#include <type_traits>
 
 #include "gpu.h"
 #include "polyops/ops/pool2d.h"
@@ -18,37 +17,13 @@
 #include "pool2d/largest.h"
 #include "pool2d/layout.h"
 #include "pool2d/stage.h"
+#include "two_largest.h"
 
 namespace polyops::gpu {
 namespace {
 
 constexpr int64_t kTwoColumnsBytes = 24 * 1024;  // of a block: more goes by what each begins with
 constexpr int kMostColumns = 1 << 14;            // of elements: a window's places fit into 16 bits
-
-struct OneHalf {
-  uint16_t w;
-} __attribute__((may_alias));
-
-// The largest elements of two windows, and how far behind the windows' first ones they are.
-template <class T>
-struct TwoLargest {
-  uint32_t value, beyond;
-
-  // What comes behind, by so much.
-  GPU_DEVICE void take(uint32_t x, uint32_t x_beyond) {
-    const uint32_t larger = larger2<T>(x, value);
-    value = max2<T>(value, x);
-    beyond = (x_beyond & larger) | (beyond & ~larger);
-  }
-  GPU_DEVICE void take(const TwoLargest& row, int by) {
-    take(row.value, row.beyond + static_cast<uint32_t>(by) * 0x00010001);
-  }
-  // Which have a NaN, by their upper bits: max2()'s is positive, and the only one that gets there.
-  GPU_DEVICE uint32_t nans() const {
-    const uint32_t behind_infinity = std::is_same_v<T, bf16> ? 0x007f007f : 0x03ff03ff;
-    return ((value & 0x7fff7fff) + behind_infinity) & 0x80008000;
-  }
-};
 
 template <class T>
 struct TwoColumns {
@@ -63,12 +38,9 @@ struct TwoColumns {
 
   // Of a row, from the first window's first element on.
   GPU_DEVICE static TwoLargest<T> row(const T* from) {
-    uint32_t x[5];
-#pragma unroll
-    for (int k = 0; k < 5; ++k) x[k] = reinterpret_cast<const OneHalf*>(from + k)->w;
-    TwoLargest<T> row = {x[0] | x[2] << 16, 0};
-    row.take(x[1] | x[3] << 16, 0x00010001);
-    row.take(x[2] | x[4] << 16, 0x00020002);
+    TwoLargest<T> row = {two_at(from, from + 2), 0};
+    row.take(two_at(from + 1, from + 3), kEach);
+    row.take(two_at(from + 2, from + 4), 2 * kEach);
     return row;
   }
 
