@@ -76,12 +76,14 @@ struct SquareColumn {
     line += windows;
   }
 
+  // By its sign, whether a row is behind the last one: by a comparison, as that of read(), nvcc has
+  // an index looked at, and waited for, as soon as it is asked for. (What is before the first row,
+  // or beside a row, was never read.)
   GPU_DEVICE void take(const RawGiven<T>& raw, Given (&next)[2]) {
-    const auto at = static_cast<uint32_t>(taken);
 #pragma unroll
     for (int c = 0; c < 2; ++c) {
-      const bool is_place = raw.indices[c].w[1] == 0 && at < end[c];
-      next[c].at = is_place ? static_cast<int>(raw.indices[c].w[0]) : -1;
+      const uint32_t none = (end[c] - 1 - static_cast<uint32_t>(taken)) & 0x80000000;
+      next[c].at = place_of(raw.indices[c].w[0], raw.indices[c].w[1] | none);
       next[c].grad = widen(raw.grads[c]) + 0.0f;
     }
     taken += windows;
@@ -125,27 +127,29 @@ pool2d_squares(LargestGradient<T> op, Grid grid, Axis high, Axis wide) {
   const Place at(grid, (high.in + 1) / 2);
   if (!at.inside) return;
   SquareColumn<T, kShift, kEven> column(op, at, high, wide);
-  RawGiven<T> raw[2];
+  RawGiven<T> raw[3];
 #pragma unroll
-  for (int i = 0; i < 4; ++i) {
+  for (int i = 0; i < 6; ++i) {
     raw[i / 2].grads[i % 2] = narrow<T>(0.0f);
     raw[i / 2].indices[i % 2] = {{~0u, ~0u}};
   }
-  Given even[2], odd[2];
-  column.read(&raw[0]);
-  column.read(&raw[1]);
-  column.take(raw[0], even);
-  column.read(&raw[0]);
+  Given first[2], second[2], third[2];
+#pragma unroll
+  for (int i = 0; i < 3; ++i) column.read(&raw[i]);
+  column.take(raw[0], first);
 #pragma unroll 1
   for (int squares = at.end - at.begin;; squares -= 2) {
-    column.take(raw[1], odd);
+    // All that is on its way is waited for here, as one, and the next two rows are asked for.
+    column.take(raw[1], second);
+    column.take(raw[2], third);
     column.read(&raw[1]);
-    column.put(even, odd);
+    column.read(&raw[2]);
+    column.put(first, second);
     if (squares == 1) break;
-    column.take(raw[0], even);
-    column.read(&raw[0]);
-    column.put(odd, even);
+    column.put(second, third);
     if (squares == 2) break;
+#pragma unroll
+    for (int c = 0; c < 2; ++c) first[c] = third[c];
   }
 }
 
