@@ -109,12 +109,14 @@ TEST(AdaptiveMaxPool, SpecialValues) {
       continue;
     }
     for (int common : {2, 8, 16}) {
-      for (bool last : {false, true}) {
-        SCOPED_TRACE(c.describe() + (last ? " last" : ""));
-        Buffer src(POLYOPS_BFLOAT16, c.sizes, strides_of(c.sizes, last), c.offset);
-        fill_special(&src, common);
-        check_forward(c, src, last);
-        if (::testing::Test::HasFailure()) return;
+      for (int32_t dtype : {POLYOPS_BFLOAT16, POLYOPS_FLOAT16}) {
+        for (bool last : {false, true}) {
+          SCOPED_TRACE(c.describe() + (last ? " last " : " ") + polyops_dtype_name(dtype));
+          Buffer src(dtype, c.sizes, strides_of(c.sizes, last), c.offset);
+          fill_special(&src, common);
+          check_forward(c, src, last);
+          if (::testing::Test::HasFailure()) return;
+        }
       }
     }
   }

@@ -17,6 +17,10 @@ std::vector<PoolCase> all_cases() {
   cases.push_back({{2, 3, 10, 12}, 3, 2, 0, 1, true});
   cases.push_back({{2, 3, 9, 16}, 3, 2, 0, 1, true});
   cases.push_back({{1, 2, 8, 4}, 3, 2, 1});
+  // Windows that are whole, two to a word: several planes to a block, and slabs of one.
+  cases.push_back({{3, 5, 12, 13}, 3, 2, 0});
+  cases.push_back({{2, 3, 9, 11}, 3, 2, 0});
+  cases.push_back({{1, 2, 133, 75}, 3, 2, 0});
   // Thirds of planes, several beside each other and one after the other.
   cases.push_back({{1, on_device() ? 2640 : 49, 3, 196}, 3, 1, 1});
   return cases;
@@ -55,9 +59,12 @@ TEST(MaxPool2d, SpecialValues) {
   for (const PoolCase& c : all_cases()) {
     if (c.sizes[2] < 5) continue;
     for (int common : {2, 8, 16}) {
-      for (bool last : {false, true}) {
+      for (const Pair& how :
+           {Pair(POLYOPS_BFLOAT16, 0), Pair(POLYOPS_BFLOAT16, 1), Pair(POLYOPS_FLOAT16, 0)}) {
+        const bool last = how.wide != 0;
         SCOPED_TRACE(c.describe() + (last ? " last" : ""));
-        Buffer src(POLYOPS_BFLOAT16, c.sizes, layout_strides(c.sizes, last), c.offset);
+        Buffer src(static_cast<int32_t>(how.high), c.sizes, layout_strides(c.sizes, last),
+                   c.offset);
         fill_special(&src, common);
         check_forward(c, last, src);
         if (::testing::Test::HasFailure()) return;

@@ -1,5 +1,7 @@
 // max_pool2d and its gradient on GPUs.
+#include "max_pool/squares.h"
 #include "max_pool/thirds.h"
+#include "max_pool/two_columns.h"
 #include "max_pool/words.h"
 #include "polyops/ops/pool2d.h"
 #include "pool2d/backward.h"
@@ -51,7 +53,10 @@ int forward(const void* data, const polyops_context* ctx) {
                            a.lowest_is_0 != 0};
     if constexpr (sizeof(T) == 2) {
       int status;
-      if (launch_plane_words(op, a.window, images, high, wide, ctx, &status)) return status;
+      if (launch_plane_words(op, a.window, images, high, wide, ctx, &status) ||
+          launch_two_columns(op, a.window, images, high, wide, ctx, &status)) {
+        return status;
+      }
     }
     return with_width<kChannels>(t, images, [&](auto width) {
       return launch_windows<Largest<T>, width.value>(op, a.window, images, high, wide, ctx);
@@ -77,6 +82,7 @@ int backward(const void* data, const polyops_context* ctx) {
           launch_gather<T, 5>(op, images, high, wide, ctx, &status)))) {
       return status;
     }
+    if (launch_squares(op, a.window, images, high, wide, ctx, &status)) return status;
     return with_width<kChannels>(t, images, [&](auto width) {
       return launch_backward<LargestGradient<T>, width.value>(op, a.window, images, high, wide,
                                                               ctx);

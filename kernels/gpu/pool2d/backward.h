@@ -204,12 +204,14 @@ int launch_backward(const Op& op, const polyops_pool2d_window& window, const Ima
                     const Axis& high, const Axis& wide, const polyops_context* ctx) {
   int status = POLYOPS_OK;
   const auto squares = [&]<int kSize, int kStride, int kShift>() {
-    const Grid grid = make_grid(ctx, images, kWide, (wide.in + kStride - 1) / kStride,
-                                (high.in + kStride - 1) / kStride, kSquaresBatch<kWide, kSize>,
-                                (kSize - 1) / kStride);
-    status =
-        gpu::launch(pool2d_backward_squares<Op, kWide, kSize, kStride, kShift>, grid.shape(), ctx,
-                    op, grid, images.channels, goes_by_pairs(op.grad_src, wide), high, wide);
+    if constexpr (kWide > 1 || kSize != 3 || kStride != 2) {  // else launch_squares() took them
+      const Grid grid = make_grid(ctx, images, kWide, (wide.in + kStride - 1) / kStride,
+                                  (high.in + kStride - 1) / kStride, kSquaresBatch<kWide, kSize>,
+                                  (kSize - 1) / kStride);
+      status =
+          gpu::launch(pool2d_backward_squares<Op, kWide, kSize, kStride, kShift>, grid.shape(), ctx,
+                      op, grid, images.channels, goes_by_pairs(op.grad_src, wide), high, wide);
+    }
   };
   if ((kWide > 1 || images.channels == 1) && with_squares<kWide <= 2>(window, squares)) {
     return status;

@@ -81,7 +81,8 @@ inline int64_t most_results(const Stage& s) {
 // slab_units is 0 if a block has no room for enough of them. The bytes of one side are an
 // element's, of the other they may be with its place.
 inline Stage make_stage(const polyops_context* ctx, int64_t planes, const Side& from,
-                        const Side& to, int64_t columns, int64_t units, const Reach& reach) {
+                        const Side& to, int64_t columns, int64_t units, const Reach& reach,
+                        int64_t most_bytes = kStageBytes) {
   Stage s = {};
   s.all_planes = static_cast<int>(planes);
   s.high = static_cast<int>(from.high);
@@ -94,13 +95,13 @@ inline Stage make_stage(const polyops_context* ctx, int64_t planes, const Side& 
   const int64_t plane = from.high * from.row() + to.high * to.row();
   const int64_t enough = kLeastBlocks * multiprocessors(ctx);
   int64_t slabs = 1, of_block = 1;
-  if (plane <= kStageBytes) {
-    of_block = kStageBytes / plane;
+  if (plane <= most_bytes) {
+    of_block = most_bytes / plane;
     if (of_block > (planes + enough - 1) / enough) of_block = (planes + enough - 1) / enough;
   } else {
     const int64_t shared_rows = (reach.reach - reach.step) * from.row();
     const int64_t of_unit = reach.step * from.row() + reach.results * to.row();
-    const int64_t fit = (kStageBytes - shared_rows) / of_unit;
+    const int64_t fit = (most_bytes - shared_rows) / of_unit;
     if (fit < 4) return s;
     slabs = (units + fit - 1) / fit;
   }
