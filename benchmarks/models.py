@@ -210,7 +210,6 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         check_output(args.json)
     target = Device(args.device, module)
-    about = target.describe()
     wanted = [
         (name, mode, form)
         for name in args.model
@@ -224,6 +223,7 @@ def run(args: argparse.Namespace) -> int:
             bar.update(task, description=" ".join(each))
             rows.append(row_of(target, module, *each, args))
             bar.advance(task)
+    about = target.describe()  # whose chip is known once a kernel has run there
     show(Console(width=None if sys.stdout.isatty() else 240), target.heading(about), rows)
     if args.json:
         found = {"machine": about, "gates_lifted": args.lift_gates, "rows": rows}

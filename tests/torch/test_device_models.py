@@ -51,6 +51,8 @@ TAKEN = {
 }
 # A CPU leaves that of a contiguous weight and other images to stock.
 TAKEN_LAST = {"convnext": {"convolution_backward"}}
+# In float32 cuDNN's batch_norm keeps there what its gradient may need: stock's.
+NOT_LAST = {"resnet50": {"batch_norm"}}
 
 
 @pytest.fixture
@@ -83,5 +85,7 @@ def test_output_and_gradients(device: str, name: str, layout: str) -> None:
     assert ours.within(stock, 2, torch.finfo(F32).eps), f"{ours}, stock has {stock}"
     op_of = {overload["name"]: overload["kernel_op"] for overload in polyops._C.overloads()}
     taken = {op_of[call.overload] for call in explained.calls if call.kernel}
-    last = TAKEN_LAST.get(name, set()) if layout == "channels_last" else set()
-    assert TAKEN[name] | last <= taken, str(explained)
+    expected = TAKEN[name]
+    if layout == "channels_last":
+        expected = expected - NOT_LAST.get(name, set()) | TAKEN_LAST.get(name, set())
+    assert expected <= taken, str(explained)
