@@ -7,13 +7,19 @@
 namespace polyops::reference {
 namespace {
 
-unsigned char* address(const polyops_tensor& t, int64_t element) {
+// Most tensors are contiguous, and a division for each dimension took a tenth of some tests' time.
+int64_t offset_of(const polyops_tensor& t, int64_t element) {
+  if (polyops_is_contiguous(&t) != 0) return element;
   int64_t offset = 0;
   for (int32_t d = t.rank - 1; d >= 0; --d) {
     offset += element % t.sizes[d] * t.strides[d];
     element /= t.sizes[d];
   }
-  return static_cast<unsigned char*>(t.data) + offset * polyops_dtype_size(t.dtype);
+  return offset;
+}
+
+unsigned char* address(const polyops_tensor& t, int64_t element) {
+  return static_cast<unsigned char*>(t.data) + offset_of(t, element) * polyops_dtype_size(t.dtype);
 }
 
 uint16_t to_bfloat16(float f) {

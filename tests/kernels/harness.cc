@@ -161,6 +161,23 @@ void store_element(unsigned char* p, int32_t dtype, double value) {
   }
 }
 
+// Where its elements lie, in row-major order, in bytes from the first.
+std::vector<int64_t> places_of(const polyops_tensor& t) {
+  const int64_t width = polyops_dtype_size(t.dtype);
+  std::vector<int64_t> places = {0};
+  places.reserve(polyops_numel(&t));
+  // The innermost dimension last: each one repeats what is inside of it.
+  std::vector<int64_t> outer;
+  for (int d = 0; d < t.rank; ++d) {
+    outer.swap(places);
+    places.clear();
+    for (int64_t place : outer) {
+      for (int64_t i = 0; i < t.sizes[d]; ++i) places.push_back(place + i * t.strides[d] * width);
+    }
+  }
+  return places;
+}
+
 }  // namespace
 
 const polyops_backend& family() {
@@ -183,7 +200,8 @@ std::vector<const polyops_kernel*> kernels_of(const std::string& op) {
 }
 
 Buffer::Buffer(int32_t dtype, std::vector<int64_t> sizes, std::vector<int64_t> strides,
-               int64_t offset) {
+               int64_t offset)
+    : offset_(offset) {
   view_ = {};
   view_.dtype = dtype;
   view_.rank = static_cast<int32_t>(sizes.size());
@@ -196,13 +214,24 @@ Buffer::Buffer(int32_t dtype, std::vector<int64_t> sizes, std::vector<int64_t> s
   }
   const int64_t width = polyops_dtype_size(dtype);
   memory_.assign(kGuardBytes * 2 + (offset + extent) * width + 64, kGuard);
-  is_element_.assign(memory_.size(), false);
-  const auto base = reinterpret_cast<uintptr_t>(memory_.data()) + kGuardBytes;
-  const uintptr_t aligned = (base + 63) / 64 * 64;
-  view_.data = reinterpret_cast<void*>(aligned + offset * width);
+  guards_.assign(memory_.size(), 0xff);
+  const auto base = reinterpret_cast<uintptr_t>(memory_.data());
+  first_ = static_cast<int64_t>((base + kGuardBytes + 63) / 64 * 64 - base) + offset * width;
+  view_.data = memory_.data() + first_;
+  if (polyops_is_contiguous(&view_)) {
+    std::memset(guards_.data() + first_, 0, dense * width);
+    return;
+  }
+  places_ = places_of(view_);
+  for (int64_t place : places_) std::memset(guards_.data() + first_ + place, 0, width);
+}
+
+Buffer::Buffer(const Buffer& other)
+    : Buffer(other.view_.dtype, {other.view_.sizes, other.view_.sizes + other.view_.rank},
+             {other.view_.strides, other.view_.strides + other.view_.rank}, other.offset_) {
+  const int64_t width = polyops_dtype_size(view_.dtype);
   for (int64_t i = 0; i < numel(); ++i) {
-    const int64_t byte = position(i);
-    std::fill_n(is_element_.begin() + byte, width, true);
+    std::memcpy(memory_.data() + position(i), other.memory_.data() + other.position(i), width);
   }
 }
 
@@ -217,13 +246,7 @@ polyops_tensor Buffer::without_data() const {
 int64_t Buffer::numel() const { return polyops_numel(&view_); }
 
 int64_t Buffer::position(int64_t linear) const {
-  int64_t element = 0;
-  for (int d = view_.rank - 1; d >= 0; --d) {
-    element += linear % view_.sizes[d] * view_.strides[d];
-    linear /= view_.sizes[d];
-  }
-  const auto first = static_cast<const unsigned char*>(view_.data) - memory_.data();
-  return first + element * polyops_dtype_size(view_.dtype);
+  return first_ + (places_.empty() ? linear * polyops_dtype_size(view_.dtype) : places_[linear]);
 }
 
 double Buffer::get(int64_t linear) const {
@@ -251,8 +274,16 @@ void Buffer::fill_normal(uint32_t seed, double scale) {
 }
 
 bool Buffer::guards_intact() const {
-  for (size_t i = 0; i < memory_.size(); ++i) {
-    if (!is_element_[i] && memory_[i] != kGuard) return false;
+  constexpr uint64_t kGuards = uint64_t{0x0101010101010101} * kGuard;
+  size_t i = 0;
+  for (; i + 8 <= memory_.size(); i += 8) {
+    uint64_t bytes, guards;
+    std::memcpy(&bytes, memory_.data() + i, 8);
+    std::memcpy(&guards, guards_.data() + i, 8);
+    if (((bytes ^ kGuards) & guards) != 0) return false;
+  }
+  for (; i < memory_.size(); ++i) {
+    if (((memory_[i] ^ kGuard) & guards_[i]) != 0) return false;
   }
   return true;
 }
@@ -268,7 +299,7 @@ int launch(const polyops_kernel& kernel, const void* args, int threads) {
   Bytes memory(bytes + 64 + 2 * kGuardBytes, kGuard);
   const auto base = reinterpret_cast<uintptr_t>(memory.data()) + kGuardBytes;
   auto* scratch = reinterpret_cast<unsigned char*>((base + 63) / 64 * 64);
-  for (size_t i = 0; i < bytes; ++i) scratch[i] = 0xff;  // a NaN in every float type
+  std::memset(scratch, 0xff, bytes);  // a NaN in every float type
   forbid(scratch + bytes, kGuardBytes);
   polyops_context ctx = {};
   ctx.struct_size = sizeof ctx;

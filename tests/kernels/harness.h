@@ -27,6 +27,10 @@ class Buffer {
   // strides in elements; empty: contiguous. offset shifts the first element, to break alignment.
   Buffer(int32_t dtype, std::vector<int64_t> sizes, std::vector<int64_t> strides = {},
          int64_t offset = 0);
+  // A tensor of its own, laid out alike, with the same elements.
+  Buffer(const Buffer& other);
+  Buffer(Buffer&&) = default;
+  Buffer& operator=(Buffer&&) = default;
 
   // The view, with data. `without_data` is what supports() sees of an output.
   polyops_tensor view() const;
@@ -46,8 +50,13 @@ class Buffer {
   int64_t position(int64_t linear) const;
 
   polyops_tensor view_;
+  int64_t offset_;
   Bytes memory_;
-  std::vector<bool> is_element_;  // per byte
+  std::vector<unsigned char> guards_;  // per byte: 0xff where it is one, 0 where it is an element's
+  int64_t first_ = 0;                  // in bytes from the memory's begin
+  // The elements' places after the first, in bytes; empty if they lie side by side. Every test asks
+  // for every element, several times: dividing by the sizes each time took most of their time.
+  std::vector<int64_t> places_;
 };
 
 // An absent optional tensor.

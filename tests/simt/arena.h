@@ -25,16 +25,17 @@ class Arena {
   // What each byte of an array begins as: by default numbers are NaN.
   static inline std::atomic<unsigned char> fill = 0xff;
 
-  Arena() : memory_(kMostShared + 64 * kGuardBytes) {}
+  Arena() : memory_(kMostShared + 64 * kGuardBytes) {
+    ASAN_POISON_MEMORY_REGION(memory_.data(), memory_.size());
+  }
   ~Arena() { ASAN_UNPOISON_MEMORY_REGION(memory_.data(), memory_.size()); }
 
+  // What no array has reached is still as it was: most blocks use little of the memory.
   void clear() {
-    ASAN_UNPOISON_MEMORY_REGION(memory_.data(), memory_.size());
-    std::fill(memory_.begin(), memory_.end(), kGuard);
-    ASAN_POISON_MEMORY_REGION(memory_.data(), memory_.size());
+    ASAN_POISON_MEMORY_REGION(memory_.data(), used_);
     arrays_.clear();
-    used_ = kGuardBytes;
-    declared_ = 0;
+    used_ = declared_ = 0;
+    append_guards(kGuardBytes);
   }
 
   void* array(const void* tag, size_t bytes, size_t most) {
@@ -43,14 +44,16 @@ class Arena {
     }
     if (bytes > most) throw Error("shared memory: " + std::to_string(bytes) + " bytes asked for");
     unsigned char* data = memory_.data() + used_;
-    declared_ += (bytes + 15) / 16 * 16;
+    const size_t padded = (bytes + 15) / 16 * 16;
+    declared_ += padded;
     if (declared_ > most_shared() || used_ + bytes + 2 * kGuardBytes > memory_.size()) {
       throw Error("shared memory is used up");
     }
     ASAN_UNPOISON_MEMORY_REGION(data, bytes);
     std::memset(data, fill, bytes);
     arrays_.push_back({tag, used_, bytes});
-    used_ += (bytes + 15) / 16 * 16 + kGuardBytes;
+    used_ += bytes;
+    append_guards(padded - bytes + kGuardBytes);
     return data;
   }
 
@@ -72,19 +75,32 @@ class Arena {
   }
 
   void check_guards() {
-    ASAN_UNPOISON_MEMORY_REGION(memory_.data(), memory_.size());
-    std::vector<bool> inside(used_);
+    ASAN_UNPOISON_MEMORY_REGION(memory_.data(), used_);
+    size_t guards = 0;
     for (const Array& a : arrays_) {
-      std::fill_n(inside.begin() + static_cast<int64_t>(a.offset), a.bytes, true);
+      check_guards(guards, a.offset);
+      guards = a.offset + a.bytes;
     }
-    for (size_t i = 0; i < used_; ++i) {
-      if (!inside[i] && memory_[i] != kGuard) throw Error("a write beyond a shared array");
-    }
+    check_guards(guards, used_);
   }
 
  private:
   static constexpr unsigned char kGuard = 0xa5;
   static constexpr size_t kGuardBytes = 64;
+
+  void append_guards(size_t bytes) {
+    unsigned char* data = memory_.data() + used_;
+    ASAN_UNPOISON_MEMORY_REGION(data, bytes);
+    std::memset(data, kGuard, bytes);
+    ASAN_POISON_MEMORY_REGION(data, bytes);
+    used_ += bytes;
+  }
+
+  void check_guards(size_t first, size_t end) const {
+    for (size_t i = first; i < end; ++i) {
+      if (memory_[i] != kGuard) throw Error("a write beyond a shared array");
+    }
+  }
 
   struct Array {
     const void* tag;

@@ -5,26 +5,10 @@
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
-#include <sanitizer/common_interface_defs.h>
 #endif
 
 namespace simt {
 namespace {
-
-// Without being told, AddressSanitizer takes an exception on a fiber's stack for an overflow.
-void will_switch([[maybe_unused]] void** keep, [[maybe_unused]] const void* stack,
-                 [[maybe_unused]] size_t bytes) {
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_start_switch_fiber(keep, stack, bytes);
-#endif
-}
-
-void has_switched([[maybe_unused]] void* kept, [[maybe_unused]] const void** stack,
-                  [[maybe_unused]] size_t* bytes) {
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber(kept, stack, bytes);
-#endif
-}
 
 // A fiber left in the middle leaves its frames' marks behind.
 void forget_frames([[maybe_unused]] unsigned char* stack, [[maybe_unused]] size_t bytes) {
@@ -41,20 +25,6 @@ void Fiber::begin(void* data) {
   auto* fiber = static_cast<Fiber*>(data);
   has_switched(nullptr, &fiber->outside_stack_, &fiber->outside_bytes_);
   fiber->entry_(fiber->argument_);
-}
-
-void Fiber::enter() {
-  void* kept = nullptr;
-  will_switch(&kept, stack_.get(), kStackBytes);
-  switch_in();
-  has_switched(kept, nullptr, nullptr);
-}
-
-void Fiber::leave() {
-  void* kept = nullptr;
-  will_switch(&kept, outside_stack_, outside_bytes_);
-  switch_out();
-  has_switched(kept, &outside_stack_, &outside_bytes_);
 }
 
 #ifdef POLYOPS_SIMT_UCONTEXT
@@ -86,48 +56,27 @@ void Fiber::prepare(void (*entry)(void*), void* argument) {
               static_cast<unsigned>(a >> 16 >> 16));
 }
 
-void Fiber::switch_in() { swapcontext(&outside_, &inside_); }
-void Fiber::switch_out() { swapcontext(&inside_, &outside_); }
-
 #else
 
-// polyops_simt_switch(save, load): keeps the registers that a callee owes its caller on the stack,
-// the stack's place in *save, and goes on where `load` was kept. polyops_simt_start: where a new
-// fiber goes on: entry and argument wait in two of those registers.
-extern "C" void polyops_simt_switch(void** save, void* load);
+// polyops_simt_start: where a new fiber goes on. It finds entry and argument on its stack, or on
+// AArch64 in registers that polyops_simt_switch has taken from there.
 extern "C" void polyops_simt_start();
 
 #if defined(__x86_64__)
 asm(R"(
   .text
-  .globl polyops_simt_switch
-  .hidden polyops_simt_switch
-polyops_simt_switch:
-  pushq %rbp
-  pushq %rbx
-  pushq %r12
-  pushq %r13
-  pushq %r14
-  pushq %r15
-  movq %rsp, (%rdi)
-  movq %rsi, %rsp
-  popq %r15
-  popq %r14
-  popq %r13
-  popq %r12
-  popq %rbx
-  popq %rbp
-  ret
   .globl polyops_simt_start
   .hidden polyops_simt_start
 polyops_simt_start:
-  movq %r12, %rdi
+  popq %rbx
+  popq %rdi
   xorl %ebp, %ebp
   callq *%rbx
   ud2
 )");
-constexpr int kSaved = 7, kReturn = 6, kEntry = 4, kArgument = 3;  // words from the stack's place
+constexpr int kSaved = 3, kReturn = 0, kEntry = 1, kArgument = 2;  // words from the stack's place
 #else
+// Keeps the registers that a callee owes its caller.
 asm(R"(
   .text
   .globl polyops_simt_switch
@@ -173,7 +122,11 @@ constexpr int kSaved = 20, kReturn = 11, kEntry = 0, kArgument = 1;
 void Fiber::prepare(void (*entry)(void*), void* argument) {
   entry_ = entry;
   argument_ = argument;
-  forget_frames(stack_.get(), kStackBytes);
+  // Those below where it stopped have ended: they left none.
+  if (inside_ != nullptr) {
+    const auto ended = static_cast<unsigned char*>(inside_) - stack_.get();
+    forget_frames(stack_.get() + ended, kStackBytes - ended);
+  }
   auto end = reinterpret_cast<uintptr_t>(stack_.get() + kStackBytes) & ~uintptr_t{15};
   void* words[kSaved] = {};
   words[kReturn] = reinterpret_cast<void*>(polyops_simt_start);
@@ -185,9 +138,6 @@ void Fiber::prepare(void (*entry)(void*), void* argument) {
   inside_ = reinterpret_cast<void*>(place);
   std::memcpy(inside_, words, sizeof words);
 }
-
-void Fiber::switch_in() { polyops_simt_switch(&outside_, inside_); }
-void Fiber::switch_out() { polyops_simt_switch(&inside_, outside_); }
 
 #endif
 

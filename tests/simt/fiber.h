@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <memory>
 
+#include "switch.h"
+
 #if !defined(__x86_64__) && !defined(__aarch64__) && !defined(POLYOPS_SIMT_UCONTEXT)
 #define POLYOPS_SIMT_UCONTEXT
 #endif
@@ -25,14 +27,29 @@ class Fiber {
   // From the start of entry(argument), which must not return: it stops for good by leave().
   void prepare(void (*entry)(void*), void* argument);
   // Runs it until it stops.
-  void enter();
+  void enter() {
+    void* kept = nullptr;
+    will_switch(&kept, stack_.get(), kStackBytes);
+    switch_in();
+    has_switched(kept, nullptr, nullptr);
+  }
   // Called within: stops, until enter() is called again.
-  void leave();
+  void leave() {
+    void* kept = nullptr;
+    will_switch(&kept, outside_stack_, outside_bytes_);
+    switch_out();
+    has_switched(kept, &outside_stack_, &outside_bytes_);
+  }
 
  private:
   static void begin(void* fiber);  // where a prepared fiber goes on
-  void switch_in();
-  void switch_out();
+#ifdef POLYOPS_SIMT_UCONTEXT
+  void switch_in() { swapcontext(&outside_, &inside_); }
+  void switch_out() { swapcontext(&inside_, &outside_); }
+#else
+  void switch_in() { switch_stacks(&outside_, inside_); }
+  void switch_out() { switch_stacks(&inside_, outside_); }
+#endif
 
   std::unique_ptr<unsigned char[]> stack_;
   void (*entry_)(void*) = nullptr;

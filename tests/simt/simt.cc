@@ -17,6 +17,8 @@ namespace {
 struct Sites {
   std::mutex mutex;
   std::map<std::string, bool> skipped;
+  // The same by file and line: every lane asks at every barrier, and a name is long to make.
+  std::map<std::pair<const char*, unsigned>, const bool*> skipped_at;
 };
 Sites& sites() {
   static auto* all = new Sites;
@@ -27,6 +29,7 @@ Sites& sites() {
 constexpr int kSame = -1;
 
 enum class State { kReady, kAtBarrier, kAtShuffle, kTogether, kAtClusterBarrier, kDone };
+constexpr int kStates = 6;
 
 struct Lane {
   Fiber fiber;
@@ -46,12 +49,12 @@ class Block {
              const std::function<void()>& lane, Cluster* of);
   // Every lane that can run does, up to where it waits. False: none could.
   bool step();
-  int count(State state) const { return count(state, 0, threads); }
-  void pass_cluster_barrier();
+  int count(State state) const { return lanes_in_[static_cast<int>(state)]; }
+  void release_all();
 
   Lane& current() { return *current_; }
   void stop(State state) {
-    current_->state = state;
+    change(*current_, state);
     current_->fiber.leave();
   }
 
@@ -64,15 +67,23 @@ class Block {
 
  private:
   static void enter_lane(void* block);
-  bool run_ready();
-  void release_waves();
+  void run_ready();
+  void release_shuffles();
+  void release_together();
   void release_barrier();
   void exchange(int first);
   void call_together(int first);
   int count(State state, int first, int lanes) const;
+  void change(Lane& lane, State state) {
+    --lanes_in_[static_cast<int>(lane.state)];
+    ++lanes_in_[static_cast<int>(state)];
+    lane.state = state;
+  }
 
   const std::function<void()>* body_;
-  std::vector<std::unique_ptr<Lane>> lanes_;
+  std::vector<std::unique_ptr<Lane>> lanes_;  // kept, for their stacks: of the widest block so far
+  int lanes_in_[kStates];                     // of this block, by their state
+  std::vector<uint64_t> values_;              // of the wave whose lanes exchange them
   Lane* current_ = nullptr;
   std::exception_ptr failure_;
 };
@@ -95,17 +106,14 @@ int Block::count(State state, int first, int lanes) const {
                                         [&](const auto& lane) { return lane->state == state; }));
 }
 
-bool Block::run_ready() {
-  bool ran = false;
+void Block::run_ready() {
   for (int i = 0; i < threads; ++i) {
     Lane& lane = *lanes_[order.reversed ? threads - 1 - i : i];
     if (lane.state != State::kReady) continue;
     current_ = &lane;
     lane.fiber.enter();
     if (failure_) std::rethrow_exception(failure_);
-    ran = true;
   }
-  return ran;
 }
 
 void Block::call_together(int first) {
@@ -113,31 +121,31 @@ void Block::call_together(int first) {
   for (int i = 0; i < kTogether; ++i) {
     Lane& lane = *lanes_[first + i];
     if (lane.all != lanes_[first]->all) throw Error("lanes do different things together");
-    lane.state = State::kReady;
+    change(lane, State::kReady);
     lanes[i] = lane.mine;
   }
   lanes_[first]->all(lanes);
 }
 
 void Block::exchange(int first) {
-  std::vector<uint64_t> values;
-  for (int i = 0; i < order.wave; ++i) values.push_back(lanes_[first + i]->value);
+  values_.clear();
+  for (int i = 0; i < order.wave; ++i) values_.push_back(lanes_[first + i]->value);
   for (int i = 0; i < order.wave; ++i) {
     Lane& lane = *lanes_[first + i];
     if (lane.mask != lanes_[first]->mask)
       throw Error("lanes of a wave ask for other lanes' values");
-    lane.state = State::kReady;
+    change(lane, State::kReady);
     if (lane.mask == kSame) {
       lane.value = 0;
-      for (int j = 0; j < order.wave; ++j) lane.value |= uint64_t{values[j] == values[i]} << j;
+      for (int j = 0; j < order.wave; ++j) lane.value |= uint64_t{values_[j] == values_[i]} << j;
       continue;
     }
     if (lane.mask < 0 || lane.mask >= order.wave) throw Error("a shuffle beyond the wave");
-    lane.value = values[i ^ lane.mask];
+    lane.value = values_[i ^ lane.mask];
   }
 }
 
-void Block::release_waves() {
+void Block::release_shuffles() {
   for (int first = 0; first < threads; first += order.wave) {
     const int shuffling = count(State::kAtShuffle, first, order.wave);
     if (shuffling == order.wave) {
@@ -146,8 +154,11 @@ void Block::release_waves() {
       throw Error("a shuffle that only a part of its wave reaches");
     }
   }
+}
+
+void Block::release_together() {
   for (int first = 0; first < threads; first += kTogether) {
-    const int together = count(State::kTogether, first, kTogether);
+    const int together = count(State::kTogether, first, std::min(kTogether, threads - first));
     if (together == kTogether) {
       call_together(first);
     } else if (together != 0) {
@@ -156,28 +167,28 @@ void Block::release_waves() {
   }
 }
 
+void Block::release_all() {
+  for (int i = 0; i < threads; ++i) lanes_[i]->state = State::kReady;
+  std::fill_n(lanes_in_, kStates, 0);
+  lanes_in_[static_cast<int>(State::kReady)] = threads;
+}
+
 void Block::release_barrier() {
-  const int waiting = count(State::kAtBarrier, 0, threads);
-  if (waiting == 0) return;
-  if (waiting == threads) {
-    for (const auto& lane : lanes_) lane->state = State::kReady;
-  } else if (count(State::kReady, 0, threads) == 0) {
+  if (count(State::kAtBarrier) == threads) {
+    release_all();
+  } else if (count(State::kReady) == 0) {
     throw Error("a barrier that only a part of its block reaches");
   }
 }
 
 bool Block::step() {
+  if (count(State::kReady) == 0) return false;
   running = this;
-  const bool ran = run_ready();
-  if (ran) {
-    release_waves();
-    release_barrier();
-  }
-  return ran;
-}
-
-void Block::pass_cluster_barrier() {
-  for (const auto& lane : lanes_) lane->state = State::kReady;
+  run_ready();
+  if (count(State::kAtShuffle) != 0) release_shuffles();
+  if (count(State::kTogether) != 0) release_together();
+  if (count(State::kAtBarrier) != 0) release_barrier();
+  return true;
 }
 
 void Block::begin(const Order& the_order, int64_t the_id, int64_t all_blocks, int all_threads,
@@ -192,10 +203,9 @@ void Block::begin(const Order& the_order, int64_t the_id, int64_t all_blocks, in
   failure_ = nullptr;
   arena.clear();
   while (lanes_.size() < static_cast<size_t>(threads)) lanes_.push_back(std::make_unique<Lane>());
-  lanes_.resize(threads);
+  release_all();
   for (int i = 0; i < threads; ++i) {
     lanes_[i]->id = i;
-    lanes_[i]->state = State::kReady;
     lanes_[i]->fiber.prepare(enter_lane, this);
   }
 }
@@ -235,7 +245,7 @@ void Cluster::release_barrier() {
   if (waiting != size_ * block(0).threads) {
     throw Error("a barrier that only a part of its cluster reaches");
   }
-  for (int i = 0; i < size_; ++i) block(i).pass_cluster_barrier();
+  for (int i = 0; i < size_; ++i) block(i).release_all();
 }
 
 void Cluster::run(const Order& order, int64_t first, int64_t blocks, int threads, size_t bytes,
@@ -291,10 +301,14 @@ int wave_size() { return running->order.wave; }
 namespace {
 
 bool is_skipped(const std::source_location& where) {
-  const std::string file = where.file_name();
-  const std::string name = file.substr(file.rfind('/') + 1) + ":" + std::to_string(where.line());
   std::lock_guard lock(sites().mutex);
-  return sites().skipped[name];
+  const bool*& skipped = sites().skipped_at[{where.file_name(), where.line()}];
+  if (skipped == nullptr) {
+    const std::string file = where.file_name();
+    const std::string name = file.substr(file.rfind('/') + 1) + ":" + std::to_string(where.line());
+    skipped = &sites().skipped[name];
+  }
+  return *skipped;
 }
 
 }  // namespace
@@ -369,6 +383,7 @@ std::vector<std::string> barriers() {
 
 void forget_barriers() {
   std::lock_guard lock(sites().mutex);
+  sites().skipped_at.clear();
   sites().skipped.clear();
 }
 
