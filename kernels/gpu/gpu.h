@@ -57,7 +57,7 @@
 //   wait_copies<n>()            until all groups of this thread but the last n have arrived
 //   Arrival                     in shared memory, for runs of the device's memory that one thread
 //                               copies there, turn after turn
-//   open_arrivals(a, count)     by all threads, before the first turn: any of them may begin it then
+//   open_arrivals(a, count)     by all threads, before the first turn, which any of them begins
 //   expect_runs(a, bytes)       by that thread, ahead of a turn's copies: so many in all
 //   copy_run_later(a, to, from, bytes)    as copy_16_later(), a multiple of 16, for all threads
 //   await_runs(a, turn)         by all threads: that turn's have arrived, and what that thread
