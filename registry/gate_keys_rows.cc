@@ -1,4 +1,6 @@
 // Of ops over rows and over elements.
+#include <cmath>
+
 #include "gate_keys.h"
 #include "polyops/ops/activation.h"
 #include "polyops/ops/batch_norm.h"
@@ -36,6 +38,23 @@ GateKey layer_norm_key(const polyops_tensor& t, int normalized_rank) {
   return {t.dtype,
           polyops_is_contiguous(&t) ? kContiguous : kStrided,
           {extent(t, 0, first), extent(t, first, t.rank)}};
+}
+
+// Whether the dimensions from `first` on are one run of memory, wherever the next one is.
+bool are_run(const polyops_tensor& t, int first) {
+  int64_t expected = 1;
+  for (int d = t.rank - 1; d >= first; --d) {
+    if (t.sizes[d] != 1 && t.strides[d] != expected) return false;
+    expected *= t.sizes[d];
+  }
+  return true;
+}
+
+// Rows that lie apart, each in one run, are those of the kernels for contiguous ones: what these do
+// there must not count where they cannot run.
+GateKey of_rows(GateKey key, const polyops_tensor& t, int first) {
+  if (key.layout == kStrided && are_run(t, first)) key.layout = kRows;
+  return key;
 }
 
 GateKey group_norm_key(const polyops_tensor& t, int groups) {
@@ -127,7 +146,7 @@ GateKey folded_key(const polyops_tensor& src, uint32_t dims, int64_t results) {
 
 GateKey softmax_forward_key(const void* p) {
   const auto& a = *static_cast<const polyops_softmax_args*>(p);
-  return softmax_key(a.src, a.dim);
+  return of_rows(softmax_key(a.src, a.dim), a.src, a.dim);
 }
 
 GateKey softmax_backward_key(const void* p) {
@@ -137,7 +156,7 @@ GateKey softmax_backward_key(const void* p) {
 
 GateKey layer_norm_forward_key(const void* p) {
   const auto& a = *static_cast<const polyops_layer_norm_args*>(p);
-  return layer_norm_key(a.src, a.normalized_rank);
+  return of_rows(layer_norm_key(a.src, a.normalized_rank), a.src, a.src.rank - a.normalized_rank);
 }
 
 GateKey layer_norm_backward_key(const void* p) {
@@ -147,7 +166,7 @@ GateKey layer_norm_backward_key(const void* p) {
 
 GateKey rms_norm_forward_key(const void* p) {
   const auto& a = *static_cast<const polyops_rms_norm_args*>(p);
-  return layer_norm_key(a.src, a.normalized_rank);
+  return of_rows(layer_norm_key(a.src, a.normalized_rank), a.src, a.src.rank - a.normalized_rank);
 }
 
 GateKey rms_norm_backward_key(const void* p) {
@@ -253,7 +272,9 @@ GateKey var_key(const void* p) {
 
 GateKey vector_norm_key(const void* p) {
   const auto& a = *static_cast<const polyops_vector_norm_args*>(p);
-  return folded_key(a.src, a.dims, polyops_numel(&a.dst));
+  GateKey key = folded_key(a.src, a.dims, polyops_numel(&a.dst));
+  key.sizes[3] = a.order == 1 ? 1 : a.order == 2 ? 2 : std::isinf(a.order) ? 3 : 4;
+  return key;
 }
 
 GateKey extreme_key(const void* p) {

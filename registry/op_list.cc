@@ -62,6 +62,16 @@ KernelOp rows(const char* name, Key key) {
   return op<Args>(name, {kContiguous, kStrided}, {"rows", "len"}, key);
 }
 
+// As rows() and folded(), with rows that lie apart, each in one run, by themselves.
+template <class Args>
+KernelOp rows_apart(const char* name, Key key) {
+  return op<Args>(name, {kContiguous, kRows, kStrided}, {"rows", "len"}, key);
+}
+template <class Args>
+KernelOp folded_apart(const char* name, Key key) {
+  return op<Args>(name, {kContiguous, kInner, kRows, kStrided}, {"outer", "len", "inner"}, key);
+}
+
 // Over any dimension.
 template <class Args>
 KernelOp folded(const char* name, Key key) {
@@ -96,13 +106,13 @@ std::span<const KernelOp> kernel_ops() {
       op<polyops_gemm_pack_args>("gemm_pack", {kNn, kNt, kStrided}, {"k", "n"}, gemm_pack_key),
       op<polyops_gemm_prepacked_args>("gemm_prepacked", {kNn, kNt, kTn, kTt, kStrided},
                                       {"batch", "m", "n", "k"}, gemm_prepacked_key),
-      folded<polyops_softmax_args>("softmax", softmax_forward_key),
+      folded_apart<polyops_softmax_args>("softmax", softmax_forward_key),
       folded<polyops_softmax_backward_args>("softmax_backward", softmax_backward_key),
-      folded<polyops_softmax_args>("log_softmax", softmax_forward_key),
+      folded_apart<polyops_softmax_args>("log_softmax", softmax_forward_key),
       folded<polyops_softmax_backward_args>("log_softmax_backward", softmax_backward_key),
-      rows<polyops_layer_norm_args>("layer_norm", layer_norm_forward_key),
+      rows_apart<polyops_layer_norm_args>("layer_norm", layer_norm_forward_key),
       rows<polyops_layer_norm_backward_args>("layer_norm_backward", layer_norm_backward_key),
-      rows<polyops_rms_norm_args>("rms_norm", rms_norm_forward_key),
+      rows_apart<polyops_rms_norm_args>("rms_norm", rms_norm_forward_key),
       rows<polyops_rms_norm_backward_args>("rms_norm_backward", rms_norm_backward_key),
       flat<polyops_gelu_args>("gelu", gelu_key),
       flat<polyops_gelu_backward_args>("gelu_backward", gelu_backward_key),
@@ -190,7 +200,8 @@ std::span<const KernelOp> kernel_ops() {
       folded<polyops_extreme_args>("argmin", extreme_key),
       folded<polyops_extreme_args>("max", extreme_key),
       folded<polyops_extreme_args>("min", extreme_key),
-      folded<polyops_vector_norm_args>("linalg_vector_norm", vector_norm_key),
+      op<polyops_vector_norm_args>("linalg_vector_norm", {kContiguous, kInner, kStrided},
+                                   {"outer", "len", "inner", "order"}, vector_norm_key),
       folded<polyops_reduction_args>("logsumexp", reduction_key),
       folded<polyops_var_args>("var", var_key),
       folded<polyops_var_args>("std", var_key),

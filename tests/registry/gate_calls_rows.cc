@@ -1,4 +1,7 @@
 // Calls of ops over rows: softmax, norms, losses, reductions.
+#include <limits>
+#include <utility>
+
 #include "gate_calls.h"
 #include "polyops/ops/batch_norm.h"
 #include "polyops/ops/cross_entropy.h"
@@ -21,6 +24,7 @@ void add_softmax(std::vector<Call>* calls, const char* layout, std::vector<int64
   for (const char* op : {"softmax", "log_softmax"}) {
     calls->push_back(call(op, layout, sizes, polyops_softmax_args{0, dim, t, t}));
   }
+  if (layout == std::string("rows")) layout = "strided";
   for (const char* op : {"softmax_backward", "log_softmax_backward"}) {
     calls->push_back(call(op, layout, sizes, polyops_softmax_backward_args{0, dim, t, t, t}));
   }
@@ -33,6 +37,7 @@ void add_norm(std::vector<Call>* calls, const std::string& op, const char* layou
   forward.normalized_rank = rank;
   forward.src = t;
   calls->push_back(call(op, layout, sizes, forward));
+  if (layout == std::string("rows")) layout = "strided";
   BackwardArgs backward = {};
   backward.normalized_rank = rank;
   backward.src = backward.grad_dst = t;
@@ -97,8 +102,14 @@ void add_reduction(std::vector<Call>* calls, const char* layout, std::vector<int
   for (const char* op : {"sum", "mean", "amax", "amin", "all", "any", "logsumexp"}) {
     calls->push_back(call(op, layout, sizes, args));
   }
-  calls->push_back(call("linalg_vector_norm", layout, sizes,
-                        polyops_vector_norm_args{0, dims, 2, src, args.dst}));
+  sizes.push_back(0);
+  const double inf = std::numeric_limits<double>::infinity();
+  for (const auto& [order, kind] : {std::pair{1.0, 1}, {2.0, 2}, {inf, 3}, {-inf, 3}, {0.5, 4}}) {
+    sizes.back() = kind;
+    calls->push_back(call("linalg_vector_norm", layout, sizes,
+                          polyops_vector_norm_args{0, dims, order, src, args.dst}));
+  }
+  sizes.pop_back();
   const polyops_var_args var = {0, dims, 1, src, args.dst, args.dst};
   for (const char* op : {"var", "std", "var_mean", "std_mean"}) {
     calls->push_back(call(op, layout, sizes, var));
@@ -125,11 +136,15 @@ std::vector<Call> row_calls() {
   add_softmax(&calls, "inner", {2, 3, 4}, contiguous({2, 3, 4}), 1);
   add_softmax(&calls, "inner", {1, 2, 12}, contiguous({2, 3, 4}), 0);
   add_softmax(&calls, "strided", {2, 3, 1}, strided({2, 3}, {1, 2}), 1);
-  add_softmax(&calls, "strided", {2, 3, 1}, strided({2, 3}, {0, 1}), 1);
+  add_softmax(&calls, "rows", {2, 3, 1}, strided({2, 3}, {0, 1}), 1);
+  add_softmax(&calls, "rows", {2, 3, 4}, strided({2, 3, 4}, {24, 4, 1}), 1);
   add_norms(&calls, "contiguous", {6, 4}, contiguous({2, 3, 4}), 1);
   add_norms(&calls, "contiguous", {2, 12}, contiguous({2, 3, 4}), 2);
   add_norms(&calls, "contiguous", {1, 24}, contiguous({2, 3, 4}), 3);
-  add_norms(&calls, "strided", {2, 3}, strided({2, 3}, {6, 1}), 1);
+  add_norms(&calls, "rows", {2, 3}, strided({2, 3}, {6, 1}), 1);
+  add_norms(&calls, "rows", {2, 12}, strided({2, 3, 4}, {24, 4, 1}), 2);
+  add_norms(&calls, "strided", {2, 12}, strided({2, 3, 4}, {24, 8, 1}), 2);
+  add_norms(&calls, "strided", {2, 3}, strided({2, 3}, {6, 2}), 1);
   add_group_norm(&calls, {4, 3, 5}, contiguous({2, 6, 5}), 2);
   add_batch_norm(&calls, "contiguous", contiguous({2, 6, 5}));
   add_batch_norm(&calls, "channels_last", strided({2, 6, 5}, {30, 1, 6}));
