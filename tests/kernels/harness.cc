@@ -299,7 +299,7 @@ int launch(const polyops_kernel& kernel, const void* args, int threads) {
   Bytes memory(bytes + 64 + 2 * kGuardBytes, kGuard);
   const auto base = reinterpret_cast<uintptr_t>(memory.data()) + kGuardBytes;
   auto* scratch = reinterpret_cast<unsigned char*>((base + 63) / 64 * 64);
-  std::memset(scratch, 0xff, bytes);  // a NaN in every float type
+  for (size_t i = 0; i < bytes; ++i) scratch[i] = 0xff;  // a NaN in every float type
   forbid(scratch + bytes, kGuardBytes);
   polyops_context ctx = {};
   ctx.struct_size = sizeof ctx;
