@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,15 +19,16 @@ class Results:
 @contextmanager
 def no_tf32() -> Iterator[None]:
     """Inside: float32 products and convolutions are computed as such."""
-    places: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn]
-    before = [place.allow_tf32 for place in places]
-    for place in places:
-        place.allow_tf32 = False
+    products, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    now = {name: getattr(cudnn, name) for name in ("enabled", "benchmark", "deterministic")}
+    before = products.allow_tf32
+    products.allow_tf32 = False
     try:
-        yield
+        # By its own context: torch's test library forbids to set them.
+        with cudnn.flags(**now, allow_tf32=False):
+            yield
     finally:
-        for place, allowed in zip(places, before, strict=True):
-            place.allow_tf32 = allowed
+        products.allow_tf32 = before
 
 
 def results(model: nn.Module, loss: Callable[[], tuple[Tensor, Tensor]]) -> Results:
