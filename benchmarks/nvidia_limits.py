@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What binds each row: Nsight Compute's figures of the kernels that run it, on an NVIDIA GPU.
 
-    benchmarks/nvidia_limits.py benchmarks/results/nvidia_h200_forced.json --json limits.json
+    benchmarks/nvidia_limits.py benchmarks/results/nvidia_h200.json --json limits.json
 
 Takes rows that a run has measured, those below --below percent of the speed of a copy, and calls
 each once under `ncu`, by the kernel that the run names. Of each kernel: its time, the bytes that
