@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """What binds each row: Nsight Compute's figures of the kernels that run it, on an NVIDIA GPU.
 
-    benchmarks/nvidia_limits.py benchmarks/results/nvidia_h200.json --json limits.json
+    benchmarks/nvidia_limits.py benchmarks/results/nvidia_h200.json --targets --json limits.json
 
-Takes rows that a run has measured, those below --below percent of the speed of a copy, and calls
-each once under `ncu`, by the kernel that the run names. Of each kernel: its time, the bytes that
+Takes rows that a run has measured, those below --below percent of the speed of a copy, or below the
+target of their op, and calls each once under `ncu`, by the kernel that the run names. Of each kernel: its time, the bytes that
 the memory moved and how much of its peak that is, resident warps and issued instructions in percent
 of what the multiprocessors can have, and why warps that did not issue waited, the two main reasons.
 `bound` says what follows from it:
@@ -41,6 +41,10 @@ METRICS = {
     "registers": ("launch__registers_per_thread", 1),
     "waves": ("launch__waves_per_multiprocessor", 1),
 }
+# Percent of the speed of the simplest kernel that moves as many bytes; more in target().
+TARGETS = {"cat": 90.0, "copy": 90.0, "gelu": 90.0, "cross_entropy": 85.0, "nll_loss": 85.0}
+TARGETS |= {"group_norm": 75.0, "batch_norm": 75.0, "convolution": 75.0}
+OVER_ROWS = ("softmax", "log_softmax", "layer_norm", "rms_norm")
 SEPARATOR = "spin_kernel"  # of torch.cuda._sleep, between rows
 
 
@@ -106,6 +110,17 @@ def bound(row: dict[str, Any], kernels: list[dict[str, Any]]) -> str:
     return next((name for name, holds in found.items() if holds), next(iter(longest["waits_pct"])))
 
 
+def target(row: dict[str, Any]) -> float:
+    """TARGETS' of a row, 0 of an op that has none."""
+    op = row["op"]
+    if op in OVER_ROWS:
+        sizes, _, options = row["shape"].partition(" ")
+        dim = re.search(r"\bdim=(-?\d+)", options)
+        length = int(sizes.split("x")[int(dim[1]) if dim else -1])
+        return 85.0 if row["direction"] == "backward" else 90.0 if length >= 1024 else 80.0
+    return 75.0 if "pool" in op or op.startswith("upsample") else TARGETS.get(op, 0.0)
+
+
 def figures(launch: dict[str, str]) -> dict[str, Any]:
     """Of a kernel."""
     number = {key: float(text.replace(",", "")) for key, text in launch.items() if is_number(text)}
@@ -140,6 +155,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("results", type=Path, help="a file of polyops bench --json")
     parser.add_argument("--below", type=float, default=90.0, help="percent of a copy's speed")
+    parser.add_argument("--targets", action="store_true", help="rows below their op's, instead")
     parser.add_argument("--least-mb", type=float, default=64.0, help="that a row moves")
     parser.add_argument("--json", type=Path, default=Path("limits.json"))
     parser.add_argument("--call", action="store_true", help=argparse.SUPPRESS)
@@ -151,7 +167,7 @@ def main() -> int:
     rows = [
         row
         for row in measured["rows"]
-        if row["limit_pct"] < args.below
+        if (row["moving_pct"] < target(row) if args.targets else row["limit_pct"] < args.below)
         and row["gbs"] * row["polyops_us"] >= args.least_mb * 1e3
         and not row["kernel"].startswith(("stock (", "error:"))
     ]

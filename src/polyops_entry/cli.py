@@ -72,6 +72,11 @@ def parser() -> argparse.ArgumentParser:
         help="on a device, time torch.compile of each call, too",
     )
     bench.add_argument(
+        "--brief",
+        action="store_true",
+        help="on a device, four rounds of a millisecond for each row, whatever they say",
+    )
+    bench.add_argument(
         "--lift-gates", action="store_true", help="let kernels take every call that they support"
     )
     bench.add_argument(

@@ -96,10 +96,11 @@ def test_another_device_than_the_present_one(monkeypatch):
     assert find("xpu") is torch.xpu
 
 
-def test_compile_is_of_devices():
-    done = polyops_command("bench", "--compile", "--op", "relu")
+@pytest.mark.parametrize("flag", ["compile", "brief"])
+def test_what_is_of_devices(flag):
+    done = polyops_command("bench", f"--{flag}", "--op", "relu")
     assert done.returncode == 2
-    assert "--compile is of devices" in done.stderr
+    assert f"--{flag} is of devices" in done.stderr
 
 
 def timing(stock: float, ours: float, host_stock: float, host_ours: float) -> DeviceTiming:

@@ -8,7 +8,8 @@ import torch
 from test_cli import small
 
 import polyops
-from polyops._bench.device_clock import Clock
+from polyops._bench.device import Device
+from polyops._bench.device_clock import BRIEF, Clock
 from polyops._bench.inputs import Case
 from polyops._bench.rotation import MOST_COPIES, Rotation, copies
 
@@ -62,6 +63,21 @@ def test_interleaved_times_are_the_devices(target, module):
     assert 0 < timing.host_stock_us < 500
     assert timing.gate_ratio == timing.ratio
     assert target.time(replace(CASE, fn=fn)).others == {}
+
+
+def test_brief_times_are_four_rounds_of_a_sample(module):
+    calls = {False: 0, True: 0}
+
+    def call():
+        calls[polyops.is_patched()] += 1
+        module.work(5000)
+
+    device = Device("cpu", module, effort=BRIEF)
+    timing = device.time(replace(CASE, fn=call))
+    # Once and three samples of three calls to warm up, host and device, then four rounds of a call
+    # and one sample of one.
+    assert calls == {False: 1 + 18 + 4 * 3, True: 1 + 18 + 4 * 3}
+    assert timing.ratio == pytest.approx(1, rel=0.1)
 
 
 def test_device_is_busy_while_a_batch_is_issued(module):

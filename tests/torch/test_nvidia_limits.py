@@ -26,19 +26,27 @@ for issue in (90, 10):
 
 
 def row(**changes: object) -> dict[str, object]:
-    found = {"overload": "relu", "direction": "forward", "dtype": "float32", "shape": "8x8"}
+    found = {
+        "op": "relu",
+        "overload": "relu",
+        "direction": "forward",
+        "dtype": "float32",
+        "shape": "8x8",
+    }
     found |= {"layout": "contiguous", "kernel": "relu__cuda", "limit_pct": 70.0, "gbs": 4000.0}
     return found | {"polyops_us": 25.0, "moving_pct": 80.0} | changes
 
 
-def limits(tmp_path: Path, rows: list[dict[str, object]]) -> "subprocess.CompletedProcess[str]":
+def limits(
+    tmp_path: Path, rows: list[dict[str, object]], *flags: str
+) -> "subprocess.CompletedProcess[str]":
     ncu = tmp_path / "ncu"
     ncu.write_text(NCU)
     ncu.chmod(0o755)
     results = tmp_path / "results.json"
     results.write_text(json.dumps({"machine": {"name": "toy"}, "rows": rows}))
     path = f"{tmp_path}:{Path(sys.executable).parent}:/usr/bin:/bin"
-    command = [sys.executable, SCRIPT, results, "--json", tmp_path / "limits.json"]
+    command = [sys.executable, SCRIPT, results, "--json", tmp_path / "limits.json", *flags]
     return subprocess.run(
         list(map(str, command)), env={"PATH": path}, capture_output=True, text=True, check=False
     )
@@ -61,3 +69,23 @@ def test_a_run_of_fewer_rows_is_an_error(tmp_path):
     done = limits(tmp_path, [row(), row(shape="9x9"), row(shape="7x7")])
     assert done.returncode != 0
     assert not (tmp_path / "limits.json").exists()
+
+
+def test_rows_below_their_target(tmp_path):
+    of_rows = {"op": "softmax", "direction": "forward"}
+    below = [
+        row(**of_rows, shape="8x1024", moving_pct=89.0),
+        row(**of_rows, shape="1024x8x64 dim=0", moving_pct=81.0),
+    ]
+    rows = [
+        *below,
+        row(),  # of no target
+        row(op="avg_pool2d", moving_pct=75.0),
+        row(**of_rows, shape="1024x8", moving_pct=81.0),
+        row(**of_rows, shape="4x1024x8 dim=-1", moving_pct=81.0),
+        row(op="softmax", direction="backward", shape="8x1024", moving_pct=86.0),
+    ]
+    done = limits(tmp_path, rows, "--targets")
+    assert done.returncode == 0, done.stderr
+    named = [each["row"] for each in json.loads((tmp_path / "limits.json").read_text())["rows"]]
+    assert named == [f"relu forward float32 {each['shape']} contiguous" for each in below]

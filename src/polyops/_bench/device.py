@@ -11,7 +11,7 @@ from torch.utils import collect_env
 import polyops
 from polyops._bench import contestants, device_clock, machine
 from polyops._bench.calls import make
-from polyops._bench.device_clock import Clock, DeviceTiming
+from polyops._bench.device_clock import FULL, Clock, DeviceTiming, Effort
 from polyops._bench.inputs import Case
 from polyops._bench.rotation import Rotation, copies
 from polyops._bench.shapes import Spec
@@ -49,9 +49,15 @@ class Device:
     """
 
     def __init__(
-        self, name: str, module: Any, *, able: Mapping[str, Sequence[str]] | None = None
+        self,
+        name: str,
+        module: Any,
+        *,
+        able: Mapping[str, Sequence[str]] | None = None,
+        effort: Effort = FULL,
     ) -> None:
         self.name = name
+        self._effort = effort
         self._module = module
         self._able = able or {}
         self._peaks: dict[str, float] = {}
@@ -106,7 +112,9 @@ class Device:
         return contestants.others(spec, case.fn, names)
 
     def time(self, case: Case, others: Calls | None = None, hopeless: float = 0.0) -> DeviceTiming:
-        return device_clock.interleaved(self.clock, case.fn, case.bytes, others, hopeless)
+        return device_clock.interleaved(
+            self.clock, case.fn, case.bytes, others, hopeless, self._effort
+        )
 
     def bandwidth(self, case: Case) -> float:
         return self.clock.copy_gbs

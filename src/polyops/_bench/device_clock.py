@@ -30,14 +30,28 @@ from polyops._bench.measure import (
 )
 from polyops._bench.rotation import MOST_COPIES, Rotation
 
-ROUNDS = 5  # a device's times spread less than a CPU's
-SAMPLE_US = 2_000.0
-SAMPLES = 3  # of a round, of which the median counts
 MOST_CALLS = 100  # of a sample: what it launches has to fit into the device's queue
 COPIED_BYTES = 1 << 30
 MOVING_CALLS = 20
 MOVING_ISSUE_US = 20.0 * MOVING_CALLS  # what the host needs, at most
 LEAD = 1.5  # times what the host needs to issue a batch, copies keep the device busy
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What a row's time is worth. rounds: at least; samples: of a round, whose median counts.
+
+    until_known: rounds go on until the ratio's median is known well enough.
+    """
+
+    rounds: int = 5  # a device's times spread less than a CPU's
+    samples: int = 3
+    sample_us: float = 2_000.0
+    until_known: bool = True
+
+
+FULL = Effort()
+BRIEF = Effort(rounds=4, samples=1, sample_us=1_000.0, until_known=False)
 
 
 class Clock:
@@ -102,6 +116,7 @@ class Side:
     """What is timed, and the rounds' times so far."""
 
     fn: Callable[[], Any]
+    effort: Effort
     patched: bool = False
     calls: int = 3
     """Of a sample."""
@@ -113,7 +128,8 @@ class Side:
         self.fn()  # which may load or compile something
         for _ in range(3):
             host, device = self._sample(clock)
-        self.calls = max(1, min(MOST_CALLS, round(SAMPLE_US / max(device, host / 4))))
+        sample_us = self.effort.sample_us
+        self.calls = max(1, min(MOST_CALLS, round(sample_us / max(device, host / 4))))
 
     def _sample(self, clock: Clock) -> tuple[float, float]:
         host = clock.host_us(self.fn, self.calls)
@@ -123,7 +139,7 @@ class Side:
         set_patched(not self.patched)  # so that each side comes after one switch each way
         set_patched(self.patched)
         self.fn()
-        samples = [self._sample(clock) for _ in range(SAMPLES)]
+        samples = [self._sample(clock) for _ in range(self.effort.samples)]
         self.host_us.append(statistics.median(host for host, _ in samples))
         self.device_us.append(statistics.median(device for _, device in samples))
 
@@ -162,13 +178,14 @@ def interleaved(
     nbytes: int,
     others: dict[str, Callable[[], Any]] | None = None,
     hopeless: float = 0.0,
+    effort: Effort = FULL,
 ) -> DeviceTiming:
     """The call with stock against polyops as it is set now, and other calls beside them.
 
     nbytes: what the call has to move.
     """
-    stock, ours = Side(fn), Side(fn, patched=_C.is_patched())
-    rest = {name: Side(other) for name, other in (others or {}).items()}
+    stock, ours = Side(fn, effort), Side(fn, effort, patched=_C.is_patched())
+    rest = {name: Side(other, effort) for name, other in (others or {}).items()}
     sides = [stock, ours, *rest.values()]
     with patched(ours.patched):
         for side in sides:
@@ -177,7 +194,8 @@ def interleaved(
         for turn in range(MOST_ROUNDS):
             for side in sides if turn % 2 == 0 else reversed(sides):
                 side.run(clock)
-            if is_enough(stock.device_us, ours.device_us, ROUNDS, start, hopeless):
+            enough = is_enough(stock.device_us, ours.device_us, effort.rounds, start, hopeless)
+            if enough or (turn + 1 >= effort.rounds and not effort.until_known):
                 break
     return DeviceTiming(
         **vars(timing_of(stock.device_us, ours.device_us)),

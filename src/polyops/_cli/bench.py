@@ -17,7 +17,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from polyops import _C, _gates
-from polyops._bench import ahead, contestants, device, gates, memory, report, rows, shapes
+from polyops._bench import (
+    ahead,
+    contestants,
+    device,
+    device_clock,
+    gates,
+    memory,
+    report,
+    rows,
+    shapes,
+)
 from polyops._bench.cpu import Cpu
 from polyops._bench.rows import Row
 from polyops._bench.shapes import Spec
@@ -54,7 +64,8 @@ def run(args: argparse.Namespace) -> int:
             report.show_memory(console, kept)
     if args.json:
         summary = report.summarize(measured)
-        found = {"machine": about, "rows": measured, "memory": kept, "summary": summary}
+        found = {"machine": about, "brief": args.brief, "rows": measured}
+        found |= {"memory": kept, "summary": summary}
         text = json.dumps(found, indent=1)
         Path(args.json).write_text(text + "\n")
     return 1 if any(map(rows.is_error, measured)) else 0
@@ -72,9 +83,11 @@ def target_of(args: argparse.Namespace, specs: Sequence[Spec]) -> Target:
     if args.device != "cpu":
         module = device.find(args.device)
         others = {} if args.write_gates else able(specs, args.compile)
-        return device.Device(args.device, module, able=others)
-    if args.compile:
-        raise ValueError("--compile is of devices: pass --device, too")
+        effort = device_clock.BRIEF if args.brief else device_clock.FULL
+        return device.Device(args.device, module, able=others, effort=effort)
+    for flag in ("compile", "brief"):
+        if vars(args)[flag]:
+            raise ValueError(f"--{flag} is of devices: pass --device, too")
     _C.recycle_tensor_memory()  # for good: this process only measures from here on
     return Cpu()
 
@@ -160,7 +173,7 @@ def fresh_process(specs: Iterable[Spec], args: argparse.Namespace) -> Any:
         command = [sys.executable, "-m", "polyops", "bench", "--rows", wanted, "--json", found]
         command += ["--threads", str(torch.get_num_threads()), "--device", args.device]
         command += ["--op", *args.op] if args.op else []
-        for flag in ("compile", "lift_gates", "write_gates"):
+        for flag in ("compile", "brief", "lift_gates", "write_gates"):
             command += [f"--{flag.replace('_', '-')}"] if vars(args)[flag] else []
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
         if not found.exists():
