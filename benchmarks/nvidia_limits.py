@@ -4,9 +4,10 @@
     benchmarks/nvidia_limits.py benchmarks/results/nvidia_h200.json --targets --json limits.json
 
 Takes rows that a run has measured, those below --below percent of the speed of a copy, or below the
-target of their op, and calls each once under `ncu`, by the kernel that the run names. Of each kernel: its time, the bytes that
-the memory moved and how much of its peak that is, resident warps and issued instructions in percent
-of what the multiprocessors can have, and why warps that did not issue waited, the two main reasons.
+target of their op, and calls each once under `ncu`, by the kernel that the run names. Of each
+kernel: its time, the bytes that the memory moved and how much of its peak that is, resident warps
+and issued instructions in percent of what the multiprocessors can have, and why warps that did not
+issue waited, the two main reasons.
 `bound` says what follows from it:
 
     size      as fast as the simplest kernel that moves as many bytes
