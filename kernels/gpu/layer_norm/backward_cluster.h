@@ -5,6 +5,11 @@
 //
 // In a turn a row's sums are added up before the row ahead of it is stored, so that what its blocks
 // tell each other is there when it is asked for: nobody waits for it.
+//
+// compute-sanitizer's racecheck reports what departures and mail keep apart: rows that are read and
+// then copied over, the waves' sums that are mailed and then written anew. It knows no lane that
+// arrives for its wave (with all lanes arriving it reports the former no more), nor that what was
+// mailed, and has come, had been read before.
 #ifndef POLYOPS_GPU_LAYER_NORM_BACKWARD_CLUSTER_H_
 #define POLYOPS_GPU_LAYER_NORM_BACKWARD_CLUSTER_H_
 
