@@ -21,6 +21,7 @@ issue waited, the two main reasons.
 import argparse
 import csv
 import json
+import math
 import re
 import subprocess
 import sys
@@ -115,9 +116,11 @@ def target(row: dict[str, Any]) -> float:
     """TARGETS' of a row, 0 of an op that has none."""
     op = row["op"]
     if op in OVER_ROWS:
-        sizes, _, options = row["shape"].partition(" ")
-        dim = re.search(r"\bdim=(-?\d+)", options)
-        length = int(sizes.split("x")[int(dim[1]) if dim else -1])
+        shape, *words = row["shape"].split()
+        sizes = [int(size) for size in shape.split("x")]
+        options = dict(word.split("=") for word in words)
+        dim, over = int(options.get("dim", -1)), int(options.get("over", 1))
+        length = sizes[dim] if "dim" in options else math.prod(sizes[-over:])
         return 85.0 if row["direction"] == "backward" else 90.0 if length >= 1024 else 80.0
     return 75.0 if "pool" in op or op.startswith("upsample") else TARGETS.get(op, 0.0)
 
@@ -155,8 +158,9 @@ def main() -> int:
     """Runs itself under ncu."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("results", type=Path, help="a file of polyops bench --json")
-    parser.add_argument("--below", type=float, default=90.0, help="percent of a copy's speed")
-    parser.add_argument("--targets", action="store_true", help="rows below their op's, instead")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--below", type=float, default=90.0, help="percent of a copy's speed")
+    which.add_argument("--targets", action="store_true", help="rows below their op's, instead")
     parser.add_argument("--least-mb", type=float, default=64.0, help="that a row moves")
     parser.add_argument("--json", type=Path, default=Path("limits.json"))
     parser.add_argument("--call", action="store_true", help=argparse.SUPPRESS)
@@ -165,6 +169,8 @@ def main() -> int:
         call(json.loads(args.results.read_text()))
         return 0
     measured = json.loads(args.results.read_text())
+    if args.targets and not all("moving_pct" in row for row in measured["rows"]):
+        parser.error(f"--targets: {args.results} does not say moving_pct of every row")
     rows = [
         row
         for row in measured["rows"]

@@ -62,14 +62,15 @@ KernelOp rows(const char* name, Key key) {
   return op<Args>(name, {kContiguous, kStrided}, {"rows", "len"}, key);
 }
 
-// As rows() and folded(), with rows that lie apart, each in one run, by themselves.
+// As rows() and folded(), with strided calls in three.
 template <class Args>
 KernelOp rows_apart(const char* name, Key key) {
-  return op<Args>(name, {kContiguous, kRows, kStrided}, {"rows", "len"}, key);
+  return op<Args>(name, {kContiguous, kRows, kTransposed, kStrided}, {"rows", "len"}, key);
 }
 template <class Args>
 KernelOp folded_apart(const char* name, Key key) {
-  return op<Args>(name, {kContiguous, kInner, kRows, kStrided}, {"outer", "len", "inner"}, key);
+  return op<Args>(name, {kContiguous, kInner, kRows, kTransposed, kStrided},
+                  {"outer", "len", "inner"}, key);
 }
 
 // Over any dimension.

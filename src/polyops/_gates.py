@@ -12,9 +12,9 @@ of sizes are those of the kernel's op (_C.sizes_of). The registry gives a call t
 nearest point of its kernel, threads, dtype and layout, by distance over the logarithms of the
 sizes. Kernels and chips that a file names and this installation lacks are no error.
 
-A file may name a chip that this one is "like": an op or dtype that was not measured here opens
-where it clearly won there. Of 168 calls that won by 1.3x on an H200, an H100 with the same kernels
-won all, the least by 1.13x.
+A file may name a chip that this one is "like": an op, dtype or layout that was not measured here
+opens where it clearly won there. Of 168 calls that won by 1.3x on an H200, an H100 with the same
+kernels won all, the least by 1.13x.
 """
 
 import json
@@ -149,16 +149,16 @@ def load(file: GateFile, op_of_kernel: Mapping[str, str], like: GateFile | None 
 def borrowed(
     own: Iterable[Point], other: Iterable[Point], op_of_kernel: Mapping[str, str]
 ) -> list[Point]:
-    """Of the ops and dtypes that `own` says nothing of, the other chip's points.
+    """Of the ops, dtypes and layouts that `own` says nothing of, the other chip's points.
 
     Where the kernel did not clearly win there, the point shuts it here.
     """
-    measured = {(op_of_kernel[point.kernel], point.dtype) for point in own}
+    measured = {(op_of_kernel[point.kernel], point.dtype, point.layout) for point in own}
     return [
         point if point.ratio >= WON_ELSEWHERE else point._replace(ratio=min(point.ratio, 1.0))
         for point in other
         if point.kernel in op_of_kernel
-        and (op_of_kernel[point.kernel], point.dtype) not in measured
+        and (op_of_kernel[point.kernel], point.dtype, point.layout) not in measured
     ]
 
 

@@ -19,12 +19,15 @@
 namespace polyops::testing {
 namespace {
 
+// Backward all are one.
+bool is_strided(const std::string& layout) { return layout == "rows" || layout == "transposed"; }
+
 void add_softmax(std::vector<Call>* calls, const char* layout, std::vector<int64_t> sizes,
                  const polyops_tensor& t, int32_t dim) {
   for (const char* op : {"softmax", "log_softmax"}) {
     calls->push_back(call(op, layout, sizes, polyops_softmax_args{0, dim, t, t}));
   }
-  if (layout == std::string("rows")) layout = "strided";
+  if (is_strided(layout)) layout = "strided";
   for (const char* op : {"softmax_backward", "log_softmax_backward"}) {
     calls->push_back(call(op, layout, sizes, polyops_softmax_backward_args{0, dim, t, t, t}));
   }
@@ -37,7 +40,7 @@ void add_norm(std::vector<Call>* calls, const std::string& op, const char* layou
   forward.normalized_rank = rank;
   forward.src = t;
   calls->push_back(call(op, layout, sizes, forward));
-  if (layout == std::string("rows")) layout = "strided";
+  if (is_strided(layout)) layout = "strided";
   BackwardArgs backward = {};
   backward.normalized_rank = rank;
   backward.src = backward.grad_dst = t;
@@ -137,7 +140,11 @@ std::vector<Call> row_calls() {
   add_softmax(&calls, "inner", {1, 2, 12}, contiguous({2, 3, 4}), 0);
   add_softmax(&calls, "strided", {2, 3, 1}, strided({2, 3}, {1, 2}), 1);
   add_softmax(&calls, "rows", {2, 3, 1}, strided({2, 3}, {0, 1}), 1);
-  add_softmax(&calls, "rows", {2, 3, 4}, strided({2, 3, 4}, {24, 4, 1}), 1);
+  add_softmax(&calls, "rows", {2, 3, 1}, strided({2, 3, 1}, {6, 1, 7}), 1);
+  add_softmax(&calls, "strided", {2, 3, 4}, strided({2, 3, 4}, {24, 4, 1}), 1);
+  add_softmax(&calls, "transposed", {2, 3, 9}, strided({2, 3, 9}, {54, 9, 1}), 1);
+  add_softmax(&calls, "strided", {20, 3, 1}, strided({20, 3}, {1, 8}), 1);
+  add_softmax(&calls, "transposed", {20, 3, 1}, strided({20, 3}, {1, 20}), 1);
   add_norms(&calls, "contiguous", {6, 4}, contiguous({2, 3, 4}), 1);
   add_norms(&calls, "contiguous", {2, 12}, contiguous({2, 3, 4}), 2);
   add_norms(&calls, "contiguous", {1, 24}, contiguous({2, 3, 4}), 3);
@@ -145,6 +152,7 @@ std::vector<Call> row_calls() {
   add_norms(&calls, "rows", {2, 12}, strided({2, 3, 4}, {24, 4, 1}), 2);
   add_norms(&calls, "strided", {2, 12}, strided({2, 3, 4}, {24, 8, 1}), 2);
   add_norms(&calls, "strided", {2, 3}, strided({2, 3}, {6, 2}), 1);
+  add_norms(&calls, "transposed", {20, 3}, strided({20, 3}, {1, 20}), 1);
   add_group_norm(&calls, {4, 3, 5}, contiguous({2, 6, 5}), 2);
   add_batch_norm(&calls, "contiguous", contiguous({2, 6, 5}));
   add_batch_norm(&calls, "channels_last", strided({2, 6, 5}, {30, 1, 6}));

@@ -61,6 +61,16 @@ Calls max_pool2d() {
       return run(kernel, args, {&dst, &indices});
     });
   }
+  // Two columns to a thread.
+  all.calls.push_back([](const polyops_kernel& kernel) {
+    const polyops_pool2d_window window = {{3, 3}, {2, 2}, {0, 0}, {1, 1}};
+    const Sizes sizes = {9, 6, 9, 11}, results = {9, 6, 4, 5};
+    const Buffer src = random(sizes, 1, {}, POLYOPS_BFLOAT16), dst(POLYOPS_BFLOAT16, results);
+    const Buffer indices(POLYOPS_INT64, results);
+    const polyops_max_pool2d_args args = {sizeof args, 0,          window,
+                                          src.view(),  dst.view(), indices.view()};
+    return run(kernel, args, {&dst, &indices});
+  });
   return all;
 }
 
@@ -139,9 +149,17 @@ Calls max_pool3d_backward() {
   return all;
 }
 
-// A window to several waves, and one to several parts of a block.
+// A window to several waves, one to several parts of a block, and planes in shared memory.
 Calls adaptive_max_pool2d() {
   Calls all = {"adaptive_max_pool2d", {}};
+  all.calls.push_back([](const polyops_kernel& kernel) {
+    const Sizes sizes = {6, 6, 14, 13}, results = {6, 6, 3, 3};
+    const Buffer src = random(sizes, 1, {}, POLYOPS_BFLOAT16), dst(POLYOPS_BFLOAT16, results);
+    const Buffer indices(POLYOPS_INT64, results);
+    const polyops_adaptive_max_pool_args args = {sizeof args, src.view(), dst.view(),
+                                                 indices.view()};
+    return run(kernel, args, {&dst, &indices});
+  });
   const Sizes strides = {8 * 24 * 25, 1, 8 * 25, 8};
   for (const bool last : {false, true}) {
     all.calls.push_back([=](const polyops_kernel& kernel) {

@@ -27,6 +27,14 @@ inline void has_switched([[maybe_unused]] void* kept, [[maybe_unused]] const voi
 
 // Leaves the place of this stack in *save, and goes on where `load` was left.
 #if defined(__x86_64__)
+#ifdef __AVX512F__
+#define POLYOPS_SIMT_MORE_REGISTERS                                                             \
+  , "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25",   \
+      "xmm26", "xmm27", "xmm28", "xmm29", "xmm30", "xmm31", "k1", "k2", "k3", "k4", "k5", "k6", \
+      "k7"
+#else
+#define POLYOPS_SIMT_MORE_REGISTERS
+#endif
 // In line and by a jump: processors foresee returns from the calls before them, and to return on
 // another stack was a surprise to them two or three times a switch (batch_norm_test 5.6 -> 3.3 s).
 // The compiler saves all other registers that it needs, as asked for below.
@@ -50,8 +58,10 @@ inline __attribute__((always_inline)) void switch_stacks(void** save, void* load
                :
                : "rax", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cc",
                  "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",
-                 "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+                 "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",
+                 "xmm15" POLYOPS_SIMT_MORE_REGISTERS);
 }
+#undef POLYOPS_SIMT_MORE_REGISTERS
 #elif defined(__aarch64__)
 extern "C" void polyops_simt_switch(void** save, void* load);
 inline void switch_stacks(void** save, void* load) { polyops_simt_switch(save, load); }

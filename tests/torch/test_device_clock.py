@@ -73,11 +73,10 @@ def test_brief_times_are_four_rounds_of_a_sample(module):
         module.work(5000)
 
     device = Device("cpu", module, effort=BRIEF)
-    timing = device.time(replace(CASE, fn=call))
+    device.time(replace(CASE, fn=call))
     # Once and three samples of three calls to warm up, host and device, then four rounds of a call
     # and one sample of one.
     assert calls == {False: 1 + 18 + 4 * 3, True: 1 + 18 + 4 * 3}
-    assert timing.ratio == pytest.approx(1, rel=0.1)
 
 
 def test_device_is_busy_while_a_batch_is_issued(module):

@@ -75,21 +75,28 @@ def test_shipped_gate_files_are_valid():
 
 
 def test_what_was_not_measured_opens_where_it_clearly_won_on_a_chip_like_it():
-    def point(kernel, dtype, ratio):
-        return _gates.Point(**{**POINT, "kernel": kernel, "dtype": dtype, "ratio": ratio})
+    def point(kernel, dtype, ratio, layout="contiguous"):
+        changes = {"kernel": kernel, "dtype": dtype, "ratio": ratio, "layout": layout}
+        return _gates.Point(**{**POINT, **changes})
 
     ops = {"a": "softmax", "b": "softmax", "c": "relu"}
     own = [point("a", "float32", 1.1)]
     other = [
         point("a", "float32", 3.0),  # measured here,
         point("b", "float32", 3.0),  # as this op was.
+        point("b", "float32", 3.5, "rows"),
         point("a", "float16", 1.3),
         point("b", "float16", 1.29),
         point("c", "float32", 0.5),
         point("of_the_future", "float32", 2.0),
     ]
     found = [(p.kernel, p.dtype, p.ratio) for p in _gates.borrowed(own, other, ops)]
-    assert found == [("a", "float16", 1.3), ("b", "float16", 1.0), ("c", "float32", 0.5)]
+    assert found == [
+        ("b", "float32", 3.5),
+        ("a", "float16", 1.3),
+        ("b", "float16", 1.0),
+        ("c", "float32", 0.5),
+    ]
 
 
 def test_a_kernel_does_not_take_what_another_is_clearly_faster_at():

@@ -73,6 +73,33 @@ def test_a_row_that_disagrees_is_an_error(run, monkeypatch, capsys):
     assert "FAILED: gpt2 inference contiguous: disagrees" in capsys.readouterr().out
 
 
+def test_a_wrong_gradient_disagrees(run, monkeypatch):
+    class Wrong(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, grad):
+            return -grad if polyops.is_patched() else grad
+
+    def make():
+        model = SMALL.make()
+        norm = [m for m in model.modules() if isinstance(m, torch.nn.LayerNorm)][-1]
+        torch.nn.utils.parametrize.register_parametrization(norm, "bias", Module())
+        return model
+
+    class Module(torch.nn.Module):
+        def forward(self, x):
+            return Wrong.apply(x)
+
+    monkeypatch.setitem(models.TASKS, "gpt2", Task(make, SMALL.draw, SMALL.loss))
+    status, rows = run("--mode", "bfloat16", "inference")
+    assert status == 1
+    assert rows[0]["error"].startswith("disagrees: ")
+    assert "error" not in rows[1]
+
+
 def test_a_row_that_does_not_run_is_an_error(run, monkeypatch):
     def out_of_memory(x, target):
         if x.dtype == torch.float32:
@@ -103,7 +130,7 @@ def test_wrong_arguments(monkeypatch, capsys, arguments):
 
 def test_each_gradient_counts_alike():
     exact = Results(torch.ones(4), [torch.full((8,), 100.0), torch.ones(2), torch.zeros(3)])
-    assert agreement.errors(exact, exact) == Errors(0, 0)
+    assert agreement.errors(exact, exact) == Errors(0, 0, [0, 0, 0])
     wrong = Results(exact.output * 1.25, [exact.gradients[0], -exact.gradients[1], torch.zeros(3)])
     found = agreement.errors(wrong, exact)
     assert found.output == 0.25
@@ -115,6 +142,9 @@ def test_errors_that_are_not_numbers_disagree():
     assert Errors(0.15, 0.3).within(stock, 1.5, 1e-9)
     assert not Errors(0.16, 0.2).within(stock, 1.5, 0)
     assert not Errors(0.1, 0.31).within(stock, 1.5, 0)
+    several = Errors(0.1, 0.2, [0.01, 0.4])
+    assert Errors(0.1, 0.2, [0.03, 1.0]).within(several, 1.5, 1e-9)
+    assert not Errors(0.1, 0.2, [0.031, 0.0]).within(several, 1.5, 0)
     for value in (float("nan"), float("inf")):
         assert not Errors(value, 0.2).within(stock, 1.5, 0)
         assert not Errors(0.1, value).within(stock, 1.5, 0)

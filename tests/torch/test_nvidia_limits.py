@@ -74,8 +74,8 @@ def test_a_run_of_fewer_rows_is_an_error(tmp_path):
 def test_rows_below_their_target(tmp_path):
     of_rows = {"op": "softmax", "direction": "forward"}
     below = [
-        row(**of_rows, shape="8x1024", moving_pct=89.0),
-        row(**of_rows, shape="1024x8x64 dim=0", moving_pct=81.0),
+        row(**of_rows, shape="1024x8x64 dim=0", moving_pct=89.0),
+        row(op="layer_norm", direction="forward", shape="4x32x8x4 over=3", moving_pct=81.0),
     ]
     rows = [
         *below,
@@ -89,3 +89,11 @@ def test_rows_below_their_target(tmp_path):
     assert done.returncode == 0, done.stderr
     named = [each["row"] for each in json.loads((tmp_path / "limits.json").read_text())["rows"]]
     assert named == [f"relu forward float32 {each['shape']} contiguous" for each in below]
+
+
+def test_targets_want_the_simplest_kernels_speed(tmp_path):
+    of_a_copy = row()
+    del of_a_copy["moving_pct"]
+    done = limits(tmp_path, [of_a_copy], "--targets")
+    assert done.returncode == 2
+    assert "does not say moving_pct" in done.stderr

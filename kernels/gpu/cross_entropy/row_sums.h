@@ -104,8 +104,8 @@ GPU_DEVICE void absorb_packs(const Words (&words)[kPacks], const Cut<T>& cut, in
   sums->raise_to(top_of<T>(max_words<T>(tops.w[0], tops.w[1])));
   const ExpBelow<T> exp(sums->exps.max);
   const float shift = shift_of(sums->exps.max);
-  // Of w (x - largest): of 16 bits that weigh the same the mean of a pack's, whose sum is exact
-  // unless some are so much smaller that they do not matter beside the others' distance.
+  // Of w (x - largest). Of equal weights and 16 bits it is a pack's mean less the largest: that sum
+  // is exact, unless elements differ so much that the small ones do not matter to it.
   constexpr bool kMeans = kSmooth == Smooth::kEqual && sizeof(T) == 2;
   float exps[2] = {}, above[2] = {};
 #pragma unroll

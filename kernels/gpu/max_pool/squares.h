@@ -76,9 +76,9 @@ struct SquareColumn {
     line += windows;
   }
 
-  // By its sign, whether a row is behind the last one: by a comparison, as that of read(), nvcc has
-  // an index looked at, and waited for, as soon as it is asked for. (What is before the first row,
-  // or beside a row, was never read.)
+  // Whether a row is behind the last one is asked by the sign of a difference. By a comparison like
+  // read()'s nvcc looks at an index, and waits for it, as soon as it is asked for. (What is before
+  // the first row, or beside a row, was never read.)
   GPU_DEVICE void take(const RawGiven<T>& raw, Given (&next)[2]) {
 #pragma unroll
     for (int c = 0; c < 2; ++c) {

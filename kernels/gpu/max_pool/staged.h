@@ -22,7 +22,7 @@ namespace {
 
 constexpr int kStagedThreads = 128;
 constexpr int kStagedTaps = 4;               // of a row, at once
-constexpr int64_t kStagedBytes = 20 * 1024;  // of planes: eleven blocks find room
+constexpr int64_t kStagedBytes = 20 * 1024;  // of planes: ten blocks find room, eleven of 19.6 KB
 constexpr int kStagedAtOnce = 11;
 constexpr int64_t kStagedWindows = 256;    // of a block, if planes have fewer
 constexpr int64_t kLeastStaged = 2;        // planes per multiprocessor

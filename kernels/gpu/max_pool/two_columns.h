@@ -1,5 +1,5 @@
-// Windows 3 by 3 at stride 2 that no row or column is missing of, of 16-bit elements in contiguous
-// planes whose rows are no whole packs: through a block's memory as in stage.h, where a thread goes
+// Windows 3 by 3 at stride 2 that no row or column is missing of, so without padding, of 16-bit
+// elements in contiguous planes: through a block's memory as in stage.h, where a thread goes
 // down two columns of results at once, one to each half of a word. It knows where the largest one
 // was by how far that is from the window's first, in 16 bits, and reads the result from there, so
 // that it is the element to the bit. A NaN has its window looked through again. Bound: memory, the

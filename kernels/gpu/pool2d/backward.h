@@ -202,9 +202,9 @@ int launch_backward_windows(const Op& op, const Images& images, const AnyAxis& h
 template <class Op, int kWide>
 int launch_backward(const Op& op, const polyops_pool2d_window& window, const Images& images,
                     const Axis& high, const Axis& wide, const polyops_context* ctx) {
-  int status = POLYOPS_OK;
+  int status = POLYOPS_ERROR;  // of squares that launch_squares() should have taken
   const auto squares = [&]<int kSize, int kStride, int kShift>() {
-    if constexpr (kWide > 1 || kSize != 3 || kStride != 2) {  // else launch_squares() took them
+    if constexpr (kWide > 1 || kSize != 3 || kStride != 2) {
       const Grid grid = make_grid(ctx, images, kWide, (wide.in + kStride - 1) / kStride,
                                   (high.in + kStride - 1) / kStride, kSquaresBatch<kWide, kSize>,
                                   (kSize - 1) / kStride);
