@@ -86,7 +86,7 @@ def test_bench_writes_the_documented_json(tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads(file.read_text())
-    assert set(result) == {"machine", "rows", "memory", "summary"}
+    assert set(result) == {"machine", "brief", "rows", "memory", "summary"}
     assert result["memory"] == []
     assert set(result["machine"]) == MACHINE
     assert all(set(row) == ROW for row in result["rows"])
