@@ -164,18 +164,21 @@ pool2d_backward_squares(Op op, Grid grid, int all_channels, bool paired, Axis hi
       op, line, out, channels, at.column, at.begin, at.end, paired, high, wide);
 }
 
-// Calls f.operator()<kSize, kStride, kShift>() if squares are made for these windows.
-template <bool kWithFive, class F>
+// Calls f.operator()<kSize, kStride, kShift>() if squares are made for these windows. kWithHalves:
+// of 3 by 3 at stride 2, too.
+template <bool kWithFive, bool kWithHalves = true, class F>
 bool with_squares(const polyops_pool2d_window& w, F f) {
   const int64_t padding = w.padding[0];
   if (padding != w.padding[1]) return false;
-  if (is_square(w, 3, 2)) {
-    if (padding % 2 == 0) {
-      f.template operator()<3, 2, 0>();
-    } else {
-      f.template operator()<3, 2, 1>();
+  if constexpr (kWithHalves) {
+    if (is_square(w, 3, 2)) {
+      if (padding % 2 == 0) {
+        f.template operator()<3, 2, 0>();
+      } else {
+        f.template operator()<3, 2, 1>();
+      }
+      return true;
     }
-    return true;
   }
   if (is_square(w, 2, 2) && padding == 0) return f.template operator()<2, 2, 0>(), true;
   if (is_square(w, 3, 1)) return f.template operator()<3, 1, 0>(), true;
@@ -202,18 +205,18 @@ int launch_backward_windows(const Op& op, const Images& images, const AnyAxis& h
 template <class Op, int kWide>
 int launch_backward(const Op& op, const polyops_pool2d_window& window, const Images& images,
                     const Axis& high, const Axis& wide, const polyops_context* ctx) {
-  int status = POLYOPS_ERROR;  // of squares that launch_squares() should have taken
+  int status = POLYOPS_OK;
   const auto squares = [&]<int kSize, int kStride, int kShift>() {
-    if constexpr (kWide > 1 || kSize != 3 || kStride != 2) {
-      const Grid grid = make_grid(ctx, images, kWide, (wide.in + kStride - 1) / kStride,
-                                  (high.in + kStride - 1) / kStride, kSquaresBatch<kWide, kSize>,
-                                  (kSize - 1) / kStride);
-      status =
-          gpu::launch(pool2d_backward_squares<Op, kWide, kSize, kStride, kShift>, grid.shape(), ctx,
-                      op, grid, images.channels, goes_by_pairs(op.grad_src, wide), high, wide);
-    }
+    const Grid grid = make_grid(ctx, images, kWide, (wide.in + kStride - 1) / kStride,
+                                (high.in + kStride - 1) / kStride, kSquaresBatch<kWide, kSize>,
+                                (kSize - 1) / kStride);
+    status =
+        gpu::launch(pool2d_backward_squares<Op, kWide, kSize, kStride, kShift>, grid.shape(), ctx,
+                    op, grid, images.channels, goes_by_pairs(op.grad_src, wide), high, wide);
   };
-  if ((kWide > 1 || images.channels == 1) && with_squares<kWide <= 2>(window, squares)) {
+  // In planes launch_squares() has taken 3 by 3 at stride 2.
+  if ((kWide > 1 || images.channels == 1) &&
+      with_squares<kWide <= 2, (kWide > 1)>(window, squares)) {
     return status;
   }
   return launch_backward_windows<Op, kWide>(op, images, high, wide, ctx);
