@@ -16,6 +16,7 @@
 #include <initializer_list>
 
 #include "aten/table.h"
+#include "torch/allocate.h"
 #include "torch/results.h"
 #include "torch/unary.h"
 #include "torch/wrap.h"
@@ -153,7 +154,7 @@ bool elu_backward_out(Call& call, const at::Tensor& grad_output, const Scalar& a
 std::optional<Two> log_sigmoid(Call& call, const at::Tensor& self) {
   Args args;
   if (!fill(call, self, {}, &args)) return std::nullopt;
-  Result result = unary(call, self, args, empty_like);
+  Result result = unary(call, self, args, allocate_as);
   if (!result) return std::nullopt;
   return Two(*std::move(result), allocate(self, {0}, self.scalar_type()));
 }

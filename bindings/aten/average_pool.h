@@ -11,6 +11,7 @@
 #include "aten/pool_window.h"
 #include "polyops/ops/pool2d.h"
 #include "polyops/ops/pool3d.h"
+#include "torch/allocate.h"
 #include "torch/view.h"
 #include "torch/wrap.h"
 

@@ -8,7 +8,6 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/cudnn_batch_norm_backward_cuda_dispatch.h>
 #include <ATen/ops/cudnn_batch_norm_cuda_dispatch.h>
-#include <ATen/ops/empty_like.h>
 #include <ATen/ops/native_batch_norm_backward_cpu_dispatch.h>
 #include <ATen/ops/native_batch_norm_cpu_dispatch.h>
 
@@ -16,6 +15,7 @@
 
 #include "aten/batch_norm_backward.h"
 #include "aten/table.h"
+#include "torch/allocate.h"
 #include "torch/results.h"
 #include "torch/view.h"
 #include "torch/wrap.h"
@@ -106,7 +106,7 @@ std::optional<Three> batch_norm(Call& call, const at::Tensor& input, const Optio
   if (!call.choose(&args)) return std::nullopt;
   at::Tensor out = input.is_cpu() ? allocate(input, input.sizes(), input.scalar_type(),
                                              input.suggest_memory_format())
-                                  : at::empty_like(input);
+                                  : allocate_as(input);
   at::Tensor mean = allocate(input, {kept}, moments_dtype(f));
   at::Tensor rstd = allocate(input, {kept}, moments_dtype(f));
   if (!run(call, f, out, mean, rstd, &args)) return std::nullopt;

@@ -1,6 +1,7 @@
 #include "aten/batch_norm_backward.h"
 
 #include "polyops/ops/batch_norm.h"
+#include "torch/allocate.h"
 #include "torch/view.h"
 
 namespace polyops::torch_binding {

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "polyops/tensor_view.h"
+#include "torch/allocate.h"
 #include "torch/call.h"
 #include "torch/view.h"
 

@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "aten/table.h"
+#include "torch/allocate.h"
 #include "torch/view.h"
 #include "torch/wrap.h"
 

@@ -3,13 +3,12 @@
 #include "aten/convolution_layout.h"
 
 #include <ATen/Context.h>
-#include <ATen/EmptyTensor.h>
-#include <ATen/ops/empty_strided.h>
 #include <c10/core/MemoryFormat.h>
 
 #include <algorithm>
 #include <array>
 
+#include "torch/allocate.h"
 #include "torch/view.h"
 
 namespace polyops::torch_binding {
@@ -131,8 +130,7 @@ void describe_in_format(c10::IntArrayRef sizes, c10::ScalarType type, Convolutio
 at::Tensor allocate_as_described(const at::Tensor& like, const polyops_tensor& view) {
   const auto rank = static_cast<size_t>(view.rank);
   const c10::IntArrayRef sizes(view.sizes, rank), strides(view.strides, rank);
-  if (!like.is_cpu()) return at::empty_strided(sizes, strides, like.options());
-  return at::Tensor(at::detail::empty_strided_cpu(sizes, strides, like.scalar_type()));
+  return allocate_strided(like, sizes, strides, like.scalar_type());
 }
 
 }  // namespace polyops::torch_binding

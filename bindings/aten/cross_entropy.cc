@@ -13,6 +13,7 @@
 #include "aten/labels.h"
 #include "aten/order.h"
 #include "aten/table.h"
+#include "torch/allocate.h"
 #include "torch/composite.h"
 #include "torch/view.h"
 

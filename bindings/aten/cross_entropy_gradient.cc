@@ -18,6 +18,7 @@
 
 #include "aten/labels.h"
 #include "polyops/ops/cross_entropy.h"
+#include "torch/allocate.h"
 
 namespace polyops::torch_binding {
 namespace {

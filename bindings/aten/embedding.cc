@@ -6,6 +6,7 @@
 #include <ATen/ops/embedding_dense_backward_cpu_dispatch.h>
 
 #include "aten/table.h"
+#include "torch/allocate.h"
 #include "torch/view.h"
 #include "torch/wrap.h"
 

@@ -12,6 +12,7 @@
 #include <c10/core/Scalar.h>
 
 #include "aten/table.h"
+#include "torch/allocate.h"
 #include "torch/context.h"
 #include "torch/packs.h"
 #include "torch/view.h"

@@ -7,6 +7,7 @@
 #include <c10/util/SmallVector.h>
 
 #include "aten/table.h"
+#include "torch/allocate.h"
 #include "torch/elementwise.h"
 #include "torch/view.h"
 #include "torch/wrap.h"

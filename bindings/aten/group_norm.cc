@@ -10,6 +10,7 @@
 #include <array>
 
 #include "aten/table.h"
+#include "torch/allocate.h"
 #include "torch/results.h"
 #include "torch/view.h"
 #include "torch/wrap.h"

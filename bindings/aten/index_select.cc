@@ -12,6 +12,7 @@
 #include "aten/by_index.h"
 #include "aten/leading_indices.h"
 #include "aten/table.h"
+#include "torch/allocate.h"
 #include "torch/view.h"
 #include "torch/wrap.h"
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "aten/pool_window.h"
+#include "torch/allocate.h"
 #include "torch/call.h"
 #include "torch/results.h"
 #include "torch/view.h"

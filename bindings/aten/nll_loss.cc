@@ -12,6 +12,7 @@
 #include "aten/labels.h"
 #include "aten/order.h"
 #include "aten/table.h"
+#include "torch/allocate.h"
 #include "torch/results.h"
 #include "torch/view.h"
 #include "torch/wrap.h"

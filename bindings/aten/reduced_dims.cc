@@ -1,5 +1,7 @@
 #include "aten/reduced_dims.h"
 
+#include "torch/allocate.h"
+
 namespace polyops::torch_binding {
 
 const char* read_dims(at::OptionalIntArrayRef dims, int64_t rank, uint32_t* mask) {

@@ -11,6 +11,7 @@
 
 #include "aten/normalized.h"
 #include "aten/table.h"
+#include "torch/allocate.h"
 #include "torch/results.h"
 #include "torch/view.h"
 #include "torch/wrap.h"

@@ -10,6 +10,7 @@
 #include <ATen/ops/_softmax_cpu_dispatch.h>
 
 #include "aten/table.h"
+#include "torch/allocate.h"
 #include "torch/view.h"
 #include "torch/wrap.h"
 

@@ -17,6 +17,7 @@
 
 #include "aten/order.h"
 #include "aten/table.h"
+#include "torch/allocate.h"
 #include "torch/view.h"
 #include "torch/wrap.h"
 

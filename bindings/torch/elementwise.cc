@@ -1,21 +1,12 @@
 #include "torch/elementwise.h"
 
-#include <ATen/EmptyTensor.h>
 #include <ATen/TensorIterator.h>
-#include <ATen/ops/empty_like.h>
 
+#include "torch/allocate.h"
 #include "torch/view.h"
 
 namespace polyops::torch_binding {
 namespace {
-
-at::Tensor allocate_strided(const at::Tensor& like) {
-  if (like.is_cpu()) {
-    return at::Tensor(
-        at::detail::empty_strided_cpu(like.sizes(), like.strides(), like.scalar_type()));
-  }
-  return at::empty_like(like);
-}
 
 // TensorIterator's own shortcuts, in its order; what is left goes to TensorIterator itself.
 at::Tensor allocate_dense(const at::Tensor& a, const at::Tensor* b) {
@@ -25,7 +16,7 @@ at::Tensor allocate_dense(const at::Tensor& a, const at::Tensor* b) {
     }
   }
   const bool same = b == nullptr || a.strides() == b->strides();
-  if (same && a.is_non_overlapping_and_dense()) return allocate_strided(a);
+  if (same && a.is_non_overlapping_and_dense()) return allocate_as(a);
   return {};
 }
 
@@ -42,7 +33,5 @@ at::Tensor allocate_like(const at::Tensor& a, const at::Tensor& b) {
   if (out.defined()) return out;
   return at::TensorIterator::binary_op(out, a, b).output();
 }
-
-at::Tensor empty_like(const at::Tensor& a) { return at::empty_like(a); }
 
 }  // namespace polyops::torch_binding

@@ -10,9 +10,6 @@ namespace polyops::torch_binding {
 at::Tensor allocate_like(const at::Tensor& a);
 at::Tensor allocate_like(const at::Tensor& a, const at::Tensor& b);
 
-// at::empty_like, for overloads whose results stock allocates by that.
-at::Tensor empty_like(const at::Tensor& a);
-
 }  // namespace polyops::torch_binding
 
 #endif  // POLYOPS_BINDINGS_TORCH_ELEMENTWISE_H_

@@ -6,6 +6,7 @@
 
 #include <tuple>
 
+#include "torch/allocate.h"
 #include "torch/view.h"
 
 namespace polyops::torch_binding {

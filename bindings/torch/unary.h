@@ -5,6 +5,7 @@
 
 #include <optional>
 
+#include "torch/allocate.h"
 #include "torch/call.h"
 #include "torch/elementwise.h"
 #include "torch/view.h"
@@ -63,7 +64,7 @@ enum class First { kGradOutput, kSelf, kGradOutputAlone };
 
 inline at::Tensor allocate_gradient(const at::Tensor& grad_output, const at::Tensor& self,
                                     First first) {
-  if (first == First::kGradOutputAlone) return empty_like(grad_output);
+  if (first == First::kGradOutputAlone) return allocate_as(grad_output);
   return first == First::kSelf ? allocate_like(self, grad_output)
                                : allocate_like(grad_output, self);
 }

@@ -1,8 +1,6 @@
 #include "torch/view.h"
 
-#include <ATen/EmptyTensor.h>
 #include <ATen/MemoryOverlap.h>
-#include <ATen/ops/empty.h>
 #include <c10/util/SmallVector.h>
 
 #include <algorithm>
@@ -195,14 +193,6 @@ const char* check_out(const at::Tensor& out, c10::IntArrayRef sizes, const at::T
   }
   if (may_overlap_itself(out)) return "out overlaps itself";
   return nullptr;
-}
-
-at::Tensor allocate(const at::Tensor& like, c10::IntArrayRef sizes, c10::ScalarType type,
-                    c10::MemoryFormat format) {
-  if (like.is_cpu()) {
-    return at::Tensor(at::detail::empty_cpu(sizes, type, /*pin_memory=*/false, format));
-  }
-  return at::empty(sizes, like.options().dtype(type).memory_format(format));
 }
 
 }  // namespace polyops::torch_binding

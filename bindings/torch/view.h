@@ -63,10 +63,6 @@ inline const char* check_out(const at::Tensor& out, c10::IntArrayRef sizes,
 bool shares_storage(const at::Tensor& a, const at::Tensor& b);
 bool same_view(const at::Tensor& a, const at::Tensor& b);
 
-// A new tensor beside `like`, contiguous in that format.
-at::Tensor allocate(const at::Tensor& like, c10::IntArrayRef sizes, c10::ScalarType type,
-                    c10::MemoryFormat format = c10::MemoryFormat::Contiguous);
-
 // Data pointers. Inputs stay shared if they are copy-on-write.
 inline void set_input(polyops_tensor* view, const at::Tensor& tensor) {
   view->data = const_cast<void*>(tensor.const_data_ptr());
