@@ -9,6 +9,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <stdexcept>
+#include <string>
 #include <thread>
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -212,6 +214,7 @@ Buffer::Buffer(int32_t dtype, std::vector<int64_t> sizes, std::vector<int64_t> s
     dense *= sizes[d];
     extent += (sizes[d] - 1) * view_.strides[d];
   }
+  numel_ = dense;
   const int64_t width = polyops_dtype_size(dtype);
   memory_.assign(kGuardBytes * 2 + (offset + extent) * width + 64, kGuard);
   guards_.assign(memory_.size(), 0xff);
@@ -243,9 +246,10 @@ polyops_tensor Buffer::without_data() const {
   return t;
 }
 
-int64_t Buffer::numel() const { return polyops_numel(&view_); }
-
 int64_t Buffer::position(int64_t linear) const {
+  if (static_cast<uint64_t>(linear) >= static_cast<uint64_t>(numel_)) {
+    throw std::out_of_range("element " + std::to_string(linear) + " of " + std::to_string(numel_));
+  }
   return first_ + (places_.empty() ? linear * polyops_dtype_size(view_.dtype) : places_[linear]);
 }
 

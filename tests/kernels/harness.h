@@ -36,7 +36,7 @@ class Buffer {
   polyops_tensor view() const;
   polyops_tensor without_data() const;
 
-  int64_t numel() const;
+  int64_t numel() const { return numel_; }
   double get(int64_t linear) const;        // element in row-major order
   void set(int64_t linear, double value);  // rounded to the dtype
   std::vector<double> values() const;
@@ -47,9 +47,10 @@ class Buffer {
   bool guards_intact() const;
 
  private:
-  int64_t position(int64_t linear) const;
+  int64_t position(int64_t linear) const;  // std::out_of_range if there is no such element
 
   polyops_tensor view_;
+  int64_t numel_;
   int64_t offset_;
   Bytes memory_;
   std::vector<unsigned char> guards_;  // per byte: 0xff where it is one, 0 where it is an element's
