@@ -146,6 +146,14 @@ TEST(BatchNorm, ChannelsOfAGrid) {
   }
 }
 
+// So many that a grid takes tiles of them one after the other.
+TEST(BatchNorm, TilesOfAGridInTurn) {
+  const Case c = {1, 128, on_device() ? 170000 : 3700, true};
+  Buffer src(POLYOPS_FLOAT32, c.sizes(), c.strides());
+  fill_hard(&src, [&](int64_t i) { return c.channel(i); });
+  check_forward(c, kTypes[0], src, true, true);
+}
+
 TEST(BatchNorm, OutliersCostTheOthersNothing) {
   for (const Case& c :
        {Case{3, 2, 500}, Case{3, 8, 500, true}, Case{3, 12, 500, true}, Case{3, 2, 501}}) {
