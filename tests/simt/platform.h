@@ -151,16 +151,15 @@ inline float min_or_nan(float a, float b) { return std::isnan(a) || a < b ? a : 
 
 inline void forget_bits(uint32_t*) {}
 
-inline void copy_16_later(void* to, const void* from) {
-  std::memcpy(std::assume_aligned<16>(to), std::assume_aligned<16>(from), 16);
-}
+inline void copy_16_later(void* to, const void* from) { simt::copy_later(to, from, 16); }
 inline void copy_16_later(void* to, const void* from, int bytes) {
-  std::memset(std::assume_aligned<16>(to), 0, 16);
-  std::memcpy(to, std::assume_aligned<16>(from), static_cast<size_t>(bytes));
+  simt::copy_later(to, from, static_cast<size_t>(bytes));
 }
-inline void close_copies() {}
+inline void close_copies() { simt::close_copies(); }
 template <int kBut>
-void wait_copies() {}
+void wait_copies() {
+  simt::wait_copies(kBut);
+}
 
 inline float float_of_bits(uint32_t bits) { return std::bit_cast<float>(bits); }
 inline uint32_t float_bits(float x) { return std::bit_cast<uint32_t>(x); }

@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "arena.h"
+#include "copies.h"
 #include "fiber.h"
 #include "together.h"
 
@@ -33,6 +34,7 @@ constexpr int kStates = 6;
 
 struct Lane {
   Fiber fiber;
+  Copies copies;
   int id;
   State state;
   uint64_t value;  // handed to a shuffle, or got from it
@@ -206,6 +208,7 @@ void Block::begin(const Order& the_order, int64_t the_id, int64_t all_blocks, in
   release_all();
   for (int i = 0; i < threads; ++i) {
     lanes_[i]->id = i;
+    lanes_[i]->copies.clear();
     lanes_[i]->fiber.prepare(enter_lane, this);
   }
 }
@@ -371,6 +374,15 @@ void* dynamic_shared() {
   static const char tag = 0;
   return running->arena.array(&tag, running->dynamic_bytes, most_shared());
 }
+
+void copy_later(void* to, const void* from, size_t bytes) {
+  if (!is_shared(to)) throw Error("an asynchronous copy to no shared memory");
+  running->current().copies.begin(to, from, bytes);
+}
+
+void close_copies() { running->current().copies.close(); }
+
+void wait_copies(int but) { running->current().copies.wait(static_cast<size_t>(but)); }
 
 bool is_shared(const void* place) { return running->arena.has(place); }
 

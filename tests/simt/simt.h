@@ -1,9 +1,9 @@
 // Runs a GPU kernel on the CPU, lane by lane, each lane a fiber. What a GPU leaves undefined is an
 // error here: a barrier or a shuffle that some lanes do not reach, a shuffle whose lanes ask
 // differently, a write beyond a shared array, into one of a block that has not begun, more shared
-// memory than the device has. Shared memory
-// begins as NaN, and lanes can run in either order, so that a barrier left out shows. Not modelled:
-// asynchronous copies, memory order between blocks, bank conflicts, speed.
+// memory than the device has. Shared memory begins as NaN, and lanes can run in either order, so
+// that a barrier left out shows; so is what a lane copies asynchronously, until that lane waits for
+// it. Not modelled: copies of runs, memory order between blocks, bank conflicts, speed.
 #ifndef POLYOPS_TESTS_SIMT_SIMT_H_
 #define POLYOPS_TESTS_SIMT_SIMT_H_
 
@@ -66,6 +66,11 @@ void* in_block(int rank, void* mine);
 // The block's array that belongs to the declaration `tag`.
 void* shared(const void* tag, size_t bytes);
 void* dynamic_shared();
+// A lane's copies of 16 bytes, of which those beyond `bytes` become zero, in groups. They arrive
+// where the lane waits for all groups but the last ones.
+void copy_later(void* to, const void* from, size_t bytes);
+void close_copies();
+void wait_copies(int but);
 // Whether it is in the block's shared memory.
 bool is_shared(const void* place);
 

@@ -215,6 +215,37 @@ TEST(Simt, SharedMemoryBeginsAsNan) {
   EXPECT_EQ(nans, 2 * 2 * 32);
 }
 
+TEST(Simt, CopiesArriveWhereTheyAreWaitedFor) {
+  alignas(16) static const float from[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+  for (const Order& order : kOrders) {
+    run(order, 2, 64, 0, [] {
+      static const char tag = 0;
+      float* const mine =
+          static_cast<float*>(shared(&tag, 64 * 8 * sizeof(float))) + thread_id() * 8;
+      copy_later(mine, from, 16);
+      close_copies();
+      copy_later(mine + 4, from + 4, 8);
+      wait_copies(1);
+      EXPECT_TRUE(std::isnan(mine[0]));
+      wait_copies(0);
+      EXPECT_EQ(mine[3], 4);
+      close_copies();
+      close_copies();
+      wait_copies(2);
+      EXPECT_TRUE(std::isnan(mine[4]));
+      wait_copies(1);
+      EXPECT_EQ(mine[5], 6);
+      EXPECT_EQ(mine[6], 0);
+    });
+    EXPECT_EQ(failure(order, 64,
+                      [] {
+                        alignas(16) float place[4];
+                        copy_later(place, from, 16);
+                      }),
+              "an asynchronous copy to no shared memory");
+  }
+}
+
 TEST(Simt, AMissingBarrierShowsInOneOfTheOrders) {
   std::set<bool> wrong;
   for (const Order& order : kOrders) {
