@@ -62,11 +62,13 @@
 //   copy_run_later(a, to, from, bytes)    as copy_16_later(), a multiple of 16, for all threads
 //   await_runs(a, turn)         by all threads: that turn's have arrived, and what that thread
 //                               wrote before expect_runs()
-//   Departures                  in shared memory: that all of the block are past something, turn
-//                               after turn
-//   open_departures(d, count)   before the first turn; a barrier() or a cluster_barrier() follows
-//   depart(d)                   by all threads, for which nobody waits
-//   await_departures(d, turn)   by whoever wants to know: all have departed in that turn
+//   Departures                  in shared memory: that threads of the block are past something,
+//                               turn after turn
+//   open_departures(d, count, threads)    of so many threads each, before the first turn; a
+//                               barrier() or a cluster_barrier() follows
+//   depart(d, counts)           by all threads, for which nobody waits; of those that count, all
+//                               by default
+//   await_departures(d, turn)   by whoever wants to know: those have departed in that turn
 //   before_runs()               what this thread wrote to shared memory comes before runs that are
 //                               copied there after the next barrier()
 //   kHasClusters                false where no launch has any, nor code for what is of clusters
@@ -87,7 +89,8 @@
 //                               replaces nobody reads, which two places in turn and a barrier() in
 //                               each see to
 //   await_mail(box, turn, n)    by all threads: n such values have arrived in this block. Nothing
-//                               else that their senders stored need be seen
+//                               else that their senders stored need be seen, nor what they read
+//                               been read
 //   grid_barrier()              of all threads of a grid launched as a whole; what they have stored
 //                               is seen. Its header is grid_barrier.h
 //   say(place, said)            by a thread, to other blocks of such a grid: three values and

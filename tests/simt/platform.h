@@ -82,8 +82,8 @@ inline void copy_run_later(Arrival*, void* to, const void* from, int bytes) {
 inline void await_runs(const Arrival*, int) {}
 // Here it is known by then, as all wait.
 struct Departures {};
-inline void open_departures(Departures*, int) {}
-inline void depart(Departures*,
+inline void open_departures(Departures*, int, int) {}
+inline void depart(Departures*, bool = true,
                    const std::source_location& where = std::source_location::current()) {
   simt::barrier(where);
 }

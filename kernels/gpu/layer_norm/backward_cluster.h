@@ -5,11 +5,6 @@
 //
 // In a turn a row's sums are added up before the row ahead of it is stored, so that what its blocks
 // tell each other is there when it is asked for: nobody waits for it.
-//
-// compute-sanitizer's racecheck reports what departures and mail keep apart: rows that are read and
-// then copied over, the waves' sums that are mailed and then written anew. It knows no lane that
-// arrives for its wave (with all lanes arriving it reports the former no more), nor that what was
-// mailed, and has come, had been read before.
 #ifndef POLYOPS_GPU_LAYER_NORM_BACKWARD_CLUSTER_H_
 #define POLYOPS_GPU_LAYER_NORM_BACKWARD_CLUSTER_H_
 
@@ -28,7 +23,10 @@ struct ClusterDesk {
   RowAhead<T> rows[kMostStages];
   Mailbox boxes[2];
   Arrival arrivals[kMostStages];
-  // All waves have added up a row, and stored one.
+  // The waves' sums of a row are there; the row before it is stored, and the wave that mails has
+  // read those sums. There all lanes arrive, as racecheck knows none that arrives for its wave: 0
+  // to 0.6 % of the time (bfloat16 1024x50257: 108.4 us as before, float32 512x65536: 120.0, so
+  // 120.7).
   Departures summed[2], stored[2];
 };
 
@@ -50,8 +48,8 @@ backward_cluster(BackwardCall<Norm, T, P> call, ClusterPlan plan) {
                                      desk->heads, desk->rows, desk->arrivals};
   open_mailbox(&desk->boxes[0]);
   open_mailbox(&desk->boxes[1]);
-  open_departures(desk->summed, 2);
-  open_departures(desk->stored, 2);
+  open_departures(desk->summed, 2, kSectionWaves);
+  open_departures(desk->stored, 2, kSectionThreads);
   open_arrivals(desk->arrivals, plan.stages);
   if (thread < kMailTurns * kMostCluster && thread % kMostCluster >= cluster_blocks()) {
 #pragma unroll
@@ -79,21 +77,25 @@ backward_cluster(BackwardCall<Norm, T, P> call, ClusterPlan plan) {
       T* const src = memory + (stage * 2 + 1) * plan.place + head.src_shift;
       behind.fix(grad, src);
       float sums[kSums];
-      share.add_row(
-          grad + share.columns.first, src + share.columns.first, Normal<Norm>(head), sums, [&] {
-            if (thread != plan.sender || turn <= 0) return;
-            if (turn - 1 + plan.stages >= count) return;
-            await_departures(desk->stored + (next & 1), static_cast<uint32_t>(turn - 1) / 2);
-            sender.send(before(of_turn));
-          });
+      share.add_row(grad + share.columns.first, src + share.columns.first, Normal<Norm>(head), sums,
+                    [&] {
+                      if (thread != plan.sender || turn <= 0) return;
+                      if (turn - 1 + plan.stages >= count) return;
+                      await_departures(desk->stored + (turn & 1), static_cast<uint32_t>(turn) / 2);
+                      sender.send(before(of_turn));
+                    });
       if (call.grad_src != nullptr) {
         float* const of_waves = desk->partial[next & 1];
         sum_lanes(sums, kHalfWave);
+        if (turn > 0) {
+          await_departures(desk->stored + (next & 1), static_cast<uint32_t>(turn - 1) / 2);
+        }
+        const bool of_wave = (thread & (kHalfWave - 1)) == 0;
 #pragma unroll
         for (int i = 0; i < kSums; ++i) {
-          if ((thread & (kHalfWave - 1)) == 0) of_waves[i * kMostWaves + wave] = sums[i];
+          if (of_wave) of_waves[i * kMostWaves + wave] = sums[i];
         }
-        depart(desk->summed + (next & 1));
+        depart(desk->summed + (next & 1), of_wave);
         if (wave == kSectionWaves - 2) {
           await_departures(desk->summed + (next & 1), static_cast<uint32_t>(next) / 2);
           mail_sums<Norm>(of_waves, next, desk->boxes, desk->tables);
@@ -114,13 +116,13 @@ backward_cluster(BackwardCall<Norm, T, P> call, ClusterPlan plan) {
       } else {
         barrier();  // there is no mail that keeps waves together
       }
-      const bool sends = thread == plan.sender;
-      if (sends && turn > 0 && turn - 1 + plan.stages < count) sender.say(before(of_turn));
-      depart(desk->stored + (turn & 1));
-      if (sends && turn + plan.stages < count) {
-        sender.prepare(walker + (turn + plan.stages) * clusters, of_turn);
-        if (plan.stages == kLeastStages) sender.prefetch(of_turn);
-      }
+    }
+    const bool sends = thread == plan.sender;
+    if (sends && turn > 0 && turn - 1 + plan.stages < count) sender.say(before(of_turn));
+    depart(desk->stored + (next & 1));
+    if (sends && turn >= 0 && turn + plan.stages < count) {
+      sender.prepare(walker + (turn + plan.stages) * clusters, of_turn);
+      if (plan.stages == kLeastStages) sender.prefetch(of_turn);
     }
     if (++stage == plan.stages) stage = 0, ++lap;
   }
