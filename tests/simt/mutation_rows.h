@@ -25,6 +25,7 @@ struct Shape {
   Sizes sizes;
   int dim;
   Sizes strides = {};
+  double scale = 1;
 };
 const std::vector<Shape> kShapes = {{{5, 33}, 1},     {{3, 300}, 1},         {{3, 1025}, 1},
                                     {{2, 5000}, 1},   {{2, 20001}, 1},       {{2, 50000}, 1},
@@ -68,11 +69,19 @@ Calls log_softmax_backward() { return softmax_backward_of("log_softmax_backward"
 const std::vector<Sizes> kRows = {{40, 33},   {9, 300},   {9, 1025},  {7, 5000},
                                   {3, 20001}, {2, 33024}, {2, 70001}, {2, 140001}};
 
-// Those, and rows one over the other.
+// Those, rows one over the other, several rows of each cluster, and huge ones, which are taken
+// again, smaller.
 std::vector<Shape> norm_rows() {
   std::vector<Shape> all = {{{40, 33}, 1, {1, 40}}};
   for (const Sizes& sizes : kRows) all.push_back({sizes, 1});
+  all.push_back({{13, 20001}, 1});
+  all.push_back({{6, 20001}, 1, {}, 1e25});
   return all;
+}
+Buffer values_of(const Shape& s) {
+  Buffer src(POLYOPS_FLOAT32, s.sizes, s.strides);
+  src.fill_normal(1, s.scale);
+  return src;
 }
 
 Calls layer_norm() {
@@ -80,8 +89,7 @@ Calls layer_norm() {
   for (const Shape& s : norm_rows()) {
     all.calls.push_back([s](const polyops_kernel& kernel) {
       const Sizes& sizes = s.sizes;
-      const Buffer src = random(sizes, 1, s.strides), weight = random({sizes[1]}, 2),
-                   bias = random({sizes[1]}, 3);
+      const Buffer src = values_of(s), weight = random({sizes[1]}, 2), bias = random({sizes[1]}, 3);
       const Buffer dst(POLYOPS_FLOAT32, sizes), mean(POLYOPS_FLOAT32, {sizes[0], 1});
       const Buffer rstd(POLYOPS_FLOAT32, {sizes[0], 1});
       const polyops_layer_norm_args args = {sizeof args,   1,           1e-5,       src.view(),
@@ -137,7 +145,7 @@ Calls rms_norm() {
   for (const Shape& s : norm_rows()) {
     all.calls.push_back([s](const polyops_kernel& kernel) {
       const Sizes& sizes = s.sizes;
-      const Buffer src = random(sizes, 1, s.strides), weight = random({sizes[1]}, 2);
+      const Buffer src = values_of(s), weight = random({sizes[1]}, 2);
       const Buffer dst(POLYOPS_FLOAT32, sizes), rstd(POLYOPS_FLOAT32, {sizes[0], 1});
       const polyops_rms_norm_args args = {sizeof args,   1,          1e-5,       src.view(),
                                           weight.view(), dst.view(), rstd.view()};
