@@ -225,11 +225,11 @@ Gradients terms_of(const Case& c, const Buffer& grad, const Buffer& src, const B
 }
 
 struct BackwardInputs {
-  BackwardInputs(const Case& c, Types types, double deviation)
+  BackwardInputs(const Case& c, Types types, double deviation, int weight_offset)
       : grad(types.src, c.sizes, c.src_strides, c.offset),
         src(types.src, c.sizes, c.src_strides, c.n() % 3 == 0 ? 1 : c.offset),
         rstd(types.statistics, c.leading(), {}, 1),
-        weight(types.parameter, c.row_sizes(), {}, 1) {
+        weight(types.parameter, c.row_sizes(), {}, weight_offset) {
     grad.fill_normal(41);
     src.fill_normal(43, deviation);
     weight.fill_normal(47);
@@ -242,10 +242,10 @@ struct BackwardInputs {
 };
 
 // deviation: the standard one of src.
-void check_backward(const Case& c, Types types, bool weighted, Wanted wanted,
-                    double deviation = 2) {
+void check_backward(const Case& c, Types types, bool weighted, Wanted wanted, double deviation = 2,
+                    int weight_offset = 1) {
   SCOPED_TRACE(describe(c, types) + (weighted ? " weight" : ""));
-  const BackwardInputs in(c, types, deviation);
+  const BackwardInputs in(c, types, deviation, weight_offset);
   Buffer exact_src(POLYOPS_FLOAT64, c.sizes), exact_weight(POLYOPS_FLOAT64, c.row_sizes());
   polyops_rms_norm_backward_args args = {sizeof args,      c.normalized_rank,  in.grad.view(),
                                          in.src.view(),    in.rstd.view(),     absent(),
@@ -307,6 +307,20 @@ TEST(RmsNormBackward, AnySubsetOfTheGradients) {
       if (HasFailure()) return;
     }
   }
+}
+
+// Of which each cluster takes some, by packs; the weight at 16 bytes or not. Of the longer rows
+// some threads have three packs.
+TEST(RmsNormBackward, AlignedRowsOfAClusterByTurns) {
+  if (!is_gpu()) return;
+  const Case c = {"contiguous", {on_device() ? 400 : 13, 16648}, 1};
+  for (const Types& types : {kTypes[1], kTypes[2]}) {
+    for (int offset : {0, 1}) check_backward(c, types, true, {true, true}, 2, offset);
+  }
+  for (Wanted wanted : {Wanted{true, false}, Wanted{false, true}}) {
+    check_backward(c, kTypes[1], false, wanted);
+  }
+  check_backward({"contiguous", {3, 140000}, 1}, kTypes[1], true, {true, true}, 2, 0);
 }
 
 // So large that the square of rstd is 0.

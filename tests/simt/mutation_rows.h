@@ -155,13 +155,16 @@ Calls rms_norm() {
   return all;
 }
 
+// One of 16 bits, by packs in clusters.
 Calls rms_norm_backward() {
   Calls all = {"rms_norm_backward", {}};
-  for (const Sizes& sizes : gradient_rows()) {
-    all.calls.push_back([sizes](const polyops_kernel& kernel) {
-      const Buffer grad = random(sizes, 1), src = random(sizes, 2), weight = random({sizes[1]}, 3);
-      const Buffer rstd = random({sizes[0], 1}, 5);
-      const Buffer grad_src(POLYOPS_FLOAT32, sizes), grad_weight(POLYOPS_FLOAT32, {sizes[1]});
+  std::vector<std::pair<Sizes, int32_t>> rows = {{{9, 16640}, POLYOPS_BFLOAT16}};
+  for (const Sizes& sizes : gradient_rows()) rows.push_back({sizes, POLYOPS_FLOAT32});
+  for (const auto& [sizes, dtype] : rows) {
+    all.calls.push_back([sizes, dtype](const polyops_kernel& kernel) {
+      const Buffer grad = random(sizes, 1, {}, dtype), src = random(sizes, 2, {}, dtype);
+      const Buffer weight = random({sizes[1]}, 3, {}, dtype), rstd = random({sizes[0], 1}, 5);
+      const Buffer grad_src(dtype, sizes), grad_weight(dtype, {sizes[1]});
       const polyops_rms_norm_backward_args args = {sizeof args,     1,
                                                    grad.view(),     src.view(),
                                                    rstd.view(),     weight.view(),

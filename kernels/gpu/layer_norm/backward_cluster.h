@@ -30,7 +30,8 @@ struct ClusterDesk {
   Departures summed[2], stored[2];
 };
 
-template <class Norm, class T, class P>
+// kPacked: of aligned rows of 16 bits, by packs.
+template <bool kPacked, class Norm, class T, class P>
 GPU_KERNEL(kSectionThreads, 1)
 backward_cluster(BackwardCall<Norm, T, P> call, ClusterPlan plan) {
   if constexpr (!kHasClusters) return;
@@ -61,8 +62,8 @@ backward_cluster(BackwardCall<Norm, T, P> call, ClusterPlan plan) {
     sender.send(thread);
     sender.say(thread);
   }
-  ColumnShare<Norm, T, P> share(thread, section, call.weight);
-  Behind<T> behind(section.n, thread, memory, plan);
+  ColumnShare<kPacked, Norm, T, P> share(thread, section, call.weight);
+  const Behind<T, !kPacked> behind(section.n, thread, memory, plan);
   cluster_barrier();  // all have begun
   const auto before = [&](int stage) { return (stage == 0 ? plan.stages : stage) - 1; };
   // Nobody waits for the block's other waves, but the one that mails and the thread that sends;

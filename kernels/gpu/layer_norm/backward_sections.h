@@ -1,9 +1,9 @@
-// The gradients of aligned rows that are not backward_cluster.h's, of 16 bits and of float32 beyond
-// what that has shared memory for: clusters of blocks walk rows, each block with its section of
-// them, as backward_walk.h. There is room for two sections of 16 bits, of float32 for one and a
-// part of the next one, so places go round: a quarter of a section is followed, as soon as it is
-// used, by what comes as many quarters later as there are places. So copies are under way while a
-// row is summed and its blocks meet, too.
+// The gradients of aligned rows that are not backward_cluster.h's, layer_norm's of 16 bits and
+// float32 beyond what that has shared memory for: clusters of blocks walk rows, each block with its
+// section of them, as backward_walk.h. There is room for two sections of 16 bits, of float32 for
+// one and a part of the next one, so places go round: a quarter of a section is followed, as soon
+// as it is used, by what comes as many quarters later as there are places. So copies are under way
+// while a row is summed and its blocks meet, too.
 #ifndef POLYOPS_GPU_LAYER_NORM_BACKWARD_SECTIONS_H_
 #define POLYOPS_GPU_LAYER_NORM_BACKWARD_SECTIONS_H_
 

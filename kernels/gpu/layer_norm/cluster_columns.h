@@ -39,6 +39,39 @@ struct UnitColumns {
 #pragma unroll
     for (int j = 0; j < kUnit; ++j) x[j] = widen(mine[of(unit, j)]);
   }
+  template <class U>
+  GPU_DEVICE void store(U* mine, int unit, const float (&x)[kUnit]) const {
+    U* const to = mine + of(unit, 0);
+    if (whole(unit)) {
+#pragma unroll
+      for (int j = 0; j < kUnit; ++j) to[j * kStep] = narrow<U>(x[j]);
+    } else {
+#pragma unroll
+      for (int j = 0; j < kUnit; ++j) {
+        if (has(unit, j)) to[j * kStep] = narrow<U>(x[j]);
+      }
+    }
+  }
+};
+
+// The same of aligned rows of 16 bits: a unit is a pack.
+template <class T>
+struct PackColumns {
+  static_assert(kPack<T> == kUnit);
+
+  int first, left;  // of the thread; of the section from there on
+
+  GPU_DEVICE PackColumns(int thread, int count) : first(thread * kUnit), left(count - first) {}
+  GPU_DEVICE bool has(int unit) const { return left > unit * kUnitStep; }
+  GPU_DEVICE static int of(int unit, int j) { return unit * kUnitStep + j; }
+  GPU_DEVICE static void load(const T* mine, int unit, float (&x)[kUnit]) {
+    const Words words = *reinterpret_cast<const Words*>(mine + of(unit, 0));  // or it is four loads
+    unpack<T>(words, x);
+  }
+  template <class U>
+  GPU_DEVICE static void store(U* mine, int unit, const float (&x)[kUnit]) {
+    store_elements(mine + of(unit, 0), x);
+  }
 };
 
 // The weights of a unit, as they are in memory.
@@ -56,6 +89,10 @@ struct UnitWeights {
       w[j / 2] = j % 2 == 0 ? bits : w[j / 2] | uint32_t{bits} << 16;
     }
   }
+  GPU_DEVICE void set(const Words& words) {
+#pragma unroll
+    for (int i = 0; i < kUnit / kPerWord; ++i) w[i] = words.w[i];
+  }
   GPU_DEVICE void get(float (&x)[kUnit]) const {
 #pragma unroll
     for (int i = 0; i < kUnit / kPerWord; ++i) {
@@ -72,11 +109,12 @@ struct UnitWeights {
 
 // Zeros behind a section, where lanes have columns of a unit that ends with it. What is copied with
 // a row reaches less than two packs beyond it: those are for each row, the rest for good.
-template <class T>
+template <class T, bool kAny>
 struct Behind {
   int near;  // this thread's column of those, or negative
 
   GPU_DEVICE Behind(int count, int thread, T* memory, const ClusterPlan& plan) : near(-1) {
+    if constexpr (!kAny) return;
     constexpr int kWave = kUnit * kHalfWave, kReach = 2 * kPack<T>;
     const int begin = count / kWave * kWave;  // of that unit
     const int at = count + ((thread - count) & (kHalfWave - 1));
@@ -95,19 +133,30 @@ struct Behind {
 };
 
 // A thread's share of all rows of the block.
-template <class Norm, class T, class P>
+template <bool kPacked, class Norm, class T, class P>
 struct ColumnShare {
+  using Columns = std::conditional_t<kPacked, PackColumns<T>, UnitColumns<T>>;
   static constexpr int kCount = kUnits<P>;
   // Where add_row() has no registers left for what happens between units: sums would go to memory
   // for which the cache has no room (float16 1024x50257: 152 us, so 114).
   static constexpr bool kBefore = std::is_same_v<T, f16> && Norm::kParameters * kCount == 8;
 
-  UnitColumns<T> columns;
+  Columns columns;
   UnitWeights<P> weights[kCount];
   float sums[Norm::kParameters][kCount][kUnit];
 
   GPU_DEVICE ColumnShare(int thread, const Section& section, const P* weight)
       : columns(thread, section.n), sums{} {
+    if constexpr (kPacked) {
+      if (weight != nullptr && misplaced(weight) == 0) {
+#pragma unroll
+        for (int u = 0; u < kCount; ++u) {
+          const P* const from = weight + section.begin + columns.first + columns.of(u, 0);
+          weights[u].set(columns.has(u) ? load_words_constant(from) : Words{});
+        }
+        return;
+      }
+    }
 #pragma unroll
     for (int u = 0; u < kCount; ++u) {
 #pragma unroll
@@ -150,16 +199,7 @@ struct ColumnShare {
       columns.load(src, u, x);
       weights[u].get(weight);
       gradient.all(g, x, weight, y);
-      T* const to = out + columns.first + columns.of(u, 0);
-      if (columns.whole(u)) {
-#pragma unroll
-        for (int j = 0; j < kUnit; ++j) to[j * columns.kStep] = narrow<T>(y[j]);
-      } else {
-#pragma unroll
-        for (int j = 0; j < kUnit; ++j) {
-          if (columns.has(u, j)) to[j * columns.kStep] = narrow<T>(y[j]);
-        }
-      }
+      columns.store(out + columns.first, u, y);
     }
   }
   GPU_DEVICE void finish(float* out, int64_t stride) const {
@@ -169,10 +209,7 @@ struct ColumnShare {
 #pragma unroll
       for (int u = 0; u < kCount; ++u) {
         if (!columns.has(u)) break;
-#pragma unroll
-        for (int j = 0; j < kUnit; ++j) {
-          if (columns.has(u, j)) to[columns.of(u, j)] = sums[i][u][j];
-        }
+        columns.store(to, u, sums[i][u]);
       }
     }
   }
