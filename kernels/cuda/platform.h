@@ -239,6 +239,7 @@ GPU_DEVICE void same_lanes(const uint32_t (&x)[kCount], int bits, SameLanes (&sa
   for (int k = 0; k < kCount; ++k) same[k] = {__popc(lanes[k]), __popc(lanes[k] & before)};
 }
 GPU_DEVICE void count_one(uint32_t* p) { atomicAdd(p, 1u); }
+GPU_DEVICE uint32_t claim_bits(uint32_t* p, uint32_t bits) { return atomicOr(p, bits); }
 GPU_DEVICE void wave_barrier() { __syncwarp(); }
 
 GPU_DEVICE void load_16_once(const void* p, uint32_t (&w)[4]) {
@@ -380,6 +381,10 @@ GPU_DEVICE uint32_t larger2(uint32_t x, uint32_t y) {
 template <class T>
 GPU_DEVICE uint32_t max2(uint32_t x, uint32_t y) {
   return word_of(__hmax2_nan(two_of<T>(x), two_of<T>(y)));
+}
+template <class T>
+GPU_DEVICE uint32_t max_number2(uint32_t x, uint32_t y) {
+  return word_of(__hmax2(two_of<T>(x), two_of<T>(y)));
 }
 template <class T>
 GPU_DEVICE uint32_t without_minus_zero2(uint32_t x) {

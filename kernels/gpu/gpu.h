@@ -21,6 +21,8 @@
 //                               come; a wave_barrier(), too
 //   count_one(p)                ++*p of the block's memory, whatever other threads do to it
 //                               meanwhile
+//   claim_bits(p, bits)         *p |= bits of the block's memory, whatever other threads do to it
+//                               meanwhile; returns what it was
 //   wave_barrier()              of the wave's lanes, which then see what they wrote to the block's
 //                               memory
 //   f16, bf16                   storage; widen() and narrow<T>() convert, to nearest even
@@ -28,6 +30,7 @@
 //   larger2(x, y)               of both: all bits where x is larger than y, which a NaN never is,
 //                               else 0
 //   max2(x, y)                  of both: the larger one; a positive NaN, if there is one
+//   max_number2(x, y)           of both: the larger one; where one is NaN, the other
 //   without_minus_zero2(x)      of both: 0 where it is -0
 //   load_16, store_16           16 aligned bytes of the device's memory, in one access; a store
 //                               never to shared memory

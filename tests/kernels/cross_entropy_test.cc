@@ -162,6 +162,23 @@ TEST(CrossEntropy, SpecialValues) {
   }
 }
 
+// Elements that are compared two by two, some of which are NaN: the largest is among the others.
+TEST(CrossEntropy, LargestBesideNaN) {
+  for (int64_t classes : {9, 21, 32, 33, 1100}) {
+    for (int32_t dtype : {POLYOPS_FLOAT32, POLYOPS_BFLOAT16, POLYOPS_FLOAT16}) {
+      SCOPED_TRACE(describe({5, classes}, dtype, kNone));
+      for (int64_t at : {0, 3, 4, 8}) {
+        for (int64_t distance : {1, 2, 8, 256}) {
+          Forward call({5, classes}, dtype, kNone);
+          call.src.set(2 * classes + at, std::nan(""));
+          call.src.set(2 * classes + (at + distance) % classes, 20);
+          check_forward(std::move(call));
+        }
+      }
+    }
+  }
+}
+
 TEST(CrossEntropy, RowsOfNothingButMinusInfinityAreNaN) {
   for (int64_t classes : {9, 33, 1100}) {
     Forward call({3, classes}, POLYOPS_FLOAT32, kNone);

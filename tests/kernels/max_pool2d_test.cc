@@ -21,6 +21,16 @@ std::vector<PoolCase> all_cases() {
   cases.push_back({{3, 5, 12, 13}, 3, 2, 0});
   cases.push_back({{2, 3, 9, 11}, 3, 2, 0});
   cases.push_back({{1, 2, 133, 75}, 3, 2, 0});
+  // Thirds of planes, each by a team of lanes if pairs are aligned, and one after the other.
+  const int64_t some = on_device() ? 271 : 7;
+  for (const Sizes& s : {Sizes{1, on_device() ? 4300 : 150, 14, 14},
+                         {1, some, 16, 15},
+                         {1, some, 15, 16},
+                         {1, some, 3, 94},
+                         {1, some, 48, 4}}) {
+    cases.push_back({s, 3, 1, 1});
+  }
+  cases.push_back({{1, some, 14, 14}, 3, 1, 1, 1, false, 1});
   // Thirds of planes, several beside each other and one after the other.
   cases.push_back({{1, on_device() ? 2640 : 49, 3, 196}, 3, 1, 1});
   return cases;

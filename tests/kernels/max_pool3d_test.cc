@@ -32,6 +32,15 @@ std::vector<Pool3dCase> all_cases() {
   cases.push_back({{1, 50, 3, 4, 5}, 3, 1, 1});   // thirds of volumes, side by side
   cases.push_back({{1, 270, 2, 3, 4}, 3, 1, 1});  // and on a large device
   cases.push_back({{1, 50, 2, 3, 8}, 3, 1, 1, 1, false, 1});
+  // Thirds of volumes, each by a team of lanes if pairs are aligned.
+  const int64_t some = on_device() ? 271 : 7;
+  for (const Sizes& s : {Sizes{1, some, 5, 14, 14},
+                         {1, some, 2, 15, 16},
+                         {1, some, 1, 3, 94},
+                         {1, some, 3, 48, 4}}) {
+    cases.push_back({s, 3, 1, 1});
+  }
+  cases.push_back({{1, some, 4, 14, 14}, 3, 1, 1, 1, false, 1});
   cases.push_back({{1, 1, 17, 29, 28}, 3, 1, 1, 1, false, 1});  // parts of a volume
   cases.push_back({{1, 1, 70, 4, 8}, 3, 2, 1});
   cases.push_back({{1, 2, 5, 6, 8}, 3, 2, 1, 1, false, 1});

@@ -74,11 +74,12 @@ Calls max_pool2d() {
   return all;
 }
 
+// Of 16 bits, too, where a team of lanes has planes that lie one after the other.
 Calls max_pool2d_backward() {
   Calls all = {"max_pool2d_backward", {}};
-  for (const Pool& p : kPools) {
-    all.calls.push_back([p](const polyops_kernel& kernel) {
-      const Buffer grad = random(p.results, 1), grad_src(POLYOPS_FLOAT32, p.sizes);
+  const auto add = [&](const Pool& p, int32_t dtype) {
+    all.calls.push_back([p, dtype](const polyops_kernel& kernel) {
+      const Buffer grad = random(p.results, 1, {}, dtype), grad_src(dtype, p.sizes);
       Buffer indices(POLYOPS_INT64, p.results);
       const int64_t columns = p.results[3], plane = p.results[2] * columns;
       indices.fill([&](int64_t i) {  // in the window, if it does not hang out
@@ -92,7 +93,9 @@ Calls max_pool2d_backward() {
                                                      indices.view(), grad_src.view()};
       return run(kernel, args, {&grad_src});
     });
-  }
+  };
+  for (const Pool& p : kPools) add(p, POLYOPS_FLOAT32);
+  add({{1, 150, 14, 14}, {1, 150, 14, 14}, {{3, 3}, {1, 1}, {1, 1}, {1, 1}}}, POLYOPS_BFLOAT16);
   return all;
 }
 
@@ -131,21 +134,26 @@ Calls max_pool3d() {
 
 Calls max_pool3d_backward() {
   Calls all = {"max_pool3d_backward", {}};
-  all.calls.push_back([](const polyops_kernel& kernel) {
-    const Sizes sizes = {1, 25, 4, 7, 6};
-    const Buffer grad = random(sizes, 1), grad_src(POLYOPS_FLOAT32, sizes);
-    Buffer indices(POLYOPS_INT64, sizes);
-    indices.fill([](int64_t i) {
-      const int64_t frame = i % 168 / 42, row = i % 42 / 6, column = i % 6;
-      return static_cast<double>((frame < 3 ? 1 : 3) * 42 + row / 3 * 18 + column / 3 * 3 + 7);
+  const auto add = [&](const Sizes& sizes, int32_t dtype) {
+    all.calls.push_back([sizes, dtype](const polyops_kernel& kernel) {
+      const Buffer grad = random(sizes, 1, {}, dtype), grad_src(dtype, sizes);
+      const int64_t deep = sizes[2], wide = sizes[4], plane = sizes[3] * wide;
+      Buffer indices(POLYOPS_INT64, sizes);
+      indices.fill([&](int64_t i) {
+        const int64_t frame = i / plane % deep, row = i % plane / wide, column = i % wide;
+        const int64_t corner = row / 3 * 3 * wide + column / 3 * 3;
+        return static_cast<double>((frame < 3 ? 1 : 3) * plane + corner + wide + 1);
+      });
+      const polyops_max_pool3d_backward_args args = {sizeof args,
+                                                     {{3, 3, 3}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}},
+                                                     grad.view(),
+                                                     indices.view(),
+                                                     grad_src.view()};
+      return run(kernel, args, {&grad_src});
     });
-    const polyops_max_pool3d_backward_args args = {sizeof args,
-                                                   {{3, 3, 3}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}},
-                                                   grad.view(),
-                                                   indices.view(),
-                                                   grad_src.view()};
-    return run(kernel, args, {&grad_src});
-  });
+  };
+  add({1, 25, 4, 7, 6}, POLYOPS_FLOAT32);
+  add({1, 25, 4, 14, 14}, POLYOPS_BFLOAT16);
   return all;
 }
 

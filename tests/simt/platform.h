@@ -121,6 +121,11 @@ void same_lanes(const uint32_t (&x)[kCount], int bits, SameLanes (&same)[kCount]
   }
 }
 inline void count_one(uint32_t* p) { ++*p; }
+inline uint32_t claim_bits(uint32_t* p, uint32_t bits) {
+  const uint32_t before = *p;
+  *p |= bits;
+  return before;
+}
 inline void wave_barrier(const std::source_location& where = std::source_location::current()) {
   simt::wave_barrier(where);
 }
@@ -235,6 +240,13 @@ uint32_t max2(uint32_t x, uint32_t y) {
     if (std::isnan(p) || std::isnan(q)) return 0x7fff;
     if (p == q) return std::signbit(p) ? b : a;
     return p > q ? a : b;
+  });
+}
+template <class T>
+uint32_t max_number2(uint32_t x, uint32_t y) {
+  return of_halves(x, y, [](uint16_t a, uint16_t b) -> uint16_t {
+    const float p = widen(T{a}), q = widen(T{b});
+    return std::isnan(p) || p < q ? b : a;
   });
 }
 template <class T>

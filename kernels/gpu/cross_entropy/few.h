@@ -56,8 +56,72 @@ GPU_DEVICE void absorb_row(const T* x, int n, const ClassWeights<T>& weights,
   if ((n & 1) != 0) absorb_next<1>(x, j, weights, sums);
 }
 
+// exp(x - max) of 16 bits, all but a factor that is the same for all x: the largest times log2(e)
+// is rounded, and what is lost by that is the factor's. So a difference takes one instruction.
+class ExpRounded {
+ public:
+  GPU_DEVICE explicit ExpRounded(float max) {
+    const float shift = shift_of(max);
+    // Of larger numbers two that differ do so by more than any exponent.
+    if (!(fabsf(shift) < 0x1p26f)) factor_ = 1;
+    from_ = shift * factor_;
+    rest_ = fmaf(shift, factor_, -from_);
+  }
+  GPU_DEVICE float operator()(float x) const { return exp2_flush(fmaf(x, factor_, -from_)); }
+  GPU_DEVICE float factor() const { return exp2_flush(-rest_); }
+
+ private:
+  float factor_ = kLog2e;
+  float from_, rest_;
+};
+
+// Elements of 16 bits, two to a word, in registers: the largest is known before the first
+// exponential. On an H200, bfloat16: channels_last 8x19x512x1024 by elements 64.0 us, by words
+// 61.0, 1048576x21 with weights 23.8 and 22.8, 1048576x10 17.5 and 18.1.
 template <class T, Smooth kSmooth>
-GPU_KERNEL(kFewThreads)
+constexpr bool kByWords = sizeof(T) == 2 && kSmooth == Smooth::kNone;
+
+// late, soon: the row's first word begins, its last one ends, with what is not its own.
+template <int kWords, class T>
+GPU_DEVICE void absorb_words(const OneWord* from, bool late, bool soon, MaxSum* exps) {
+  const uint32_t none = words_of<T>(kMinusInf).w[0];
+  uint32_t words[kWords];
+#pragma unroll
+  for (int i = 0; i < kWords; ++i) words[i] = from[i].w;
+  if (late) words[0] = (words[0] & 0xffff0000) | (none & 0xffff);
+  if (soon) words[kWords - 1] = (words[kWords - 1] & 0xffff) | (none & 0xffff0000);
+  uint32_t top = words[0];
+#pragma unroll
+  for (int i = 1; i < kWords; ++i) top = max_words<T>(top, words[i]);
+  exps->max = fmaxf(kMinusInf, top_of<T>(top));
+  const ExpRounded below(exps->max);
+  float sums[2] = {};
+#pragma unroll
+  for (int i = 0; i < kWords; ++i) {
+    float both[2];
+    widen2<T>(words[i], &both[0], &both[1]);
+    sums[0] += below(both[0]);
+    sums[1] += below(both[1]);
+  }
+  exps->sum = (sums[0] + sums[1]) * below.factor();
+}
+
+// count: of words, from kLow to kHigh.
+template <int kLow, int kHigh, class T>
+GPU_DEVICE void absorb_some_words(int count, const OneWord* from, bool late, bool soon,
+                                  MaxSum* exps) {
+  constexpr int kHalf = (kLow + kHigh) / 2;
+  if constexpr (kLow == kHigh) {
+    absorb_words<kLow, T>(from, late, soon, exps);
+  } else if (count <= kHalf) {
+    absorb_some_words<kLow, kHalf, T>(count, from, late, soon, exps);
+  } else {
+    absorb_some_words<kHalf + 1, kHigh, T>(count, from, late, soon, exps);
+  }
+}
+
+template <class T, Smooth kSmooth>
+GPU_KERNEL(kFewThreads, kByWords<T, kSmooth> ? 2048 / kFewThreads : 0)  // 32 registers
 cross_entropy_few(const CrossEntropyCall<T> c, int turns) {
   GPU_DYNAMIC_SHARED(T, memory);
   GPU_SHARED(float, shared, 2 * kMostWaves);
@@ -81,7 +145,13 @@ cross_entropy_few(const CrossEntropyCall<T> c, int turns) {
     if (!inside) continue;
     const T* x = memory + thread_id() * c.n;
     RowSums<kSmooth> sums;
-    absorb_row(x, c.n, c.weights, &sums);
+    if constexpr (kByWords<T, kSmooth>) {
+      const bool late = reinterpret_cast<uintptr_t>(x) % 4 != 0, soon = c.n % 2 != 0 && !late;
+      const auto* const from = reinterpret_cast<const OneWord*>(x - (late ? 1 : 0));
+      absorb_some_words<1, kMostFew / 2, T>((c.n + 1) / 2, from, late, soon, &sums.exps);
+    } else {
+      absorb_row(x, c.n, c.weights, &sums);
+    }
     if (label.counts) label.x = widen(x[target]);
     part[0] += finish_row(c, row, label, sums);
     part[1] += label.weight;

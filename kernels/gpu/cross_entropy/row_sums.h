@@ -37,10 +37,10 @@ class ExpBelow {
   float factor_ = 47274.0f / 32768;
 };
 
-// The largest of what is there of words, each 16 bits or float32.
+// The largest of what is there of words, each 16 bits or float32, and not NaN.
 template <class T>
 GPU_DEVICE uint32_t max_words(uint32_t x, uint32_t y) {
-  if constexpr (sizeof(T) == 2) return max2<T>(x, y);
+  if constexpr (sizeof(T) == 2) return max_number2<T>(x, y);
   return float_bits(fmaxf(float_of_bits(x), float_of_bits(y)));
 }
 template <class T>

@@ -71,8 +71,11 @@ inline int scatter_by_turns(const void* data, const polyops_context* ctx) {
   call.bits = std::bit_width(static_cast<uint32_t>(places - 1));
   call.from_end = a.from_end;
   constexpr int64_t kMostWaves = kTurnThreads / 32;
-  const LaunchShape turns = {ceil_div(p.lines * p.chunks, kMostWaves), kTurnThreads,
-                             sizeof(float) * static_cast<size_t>(places * kMostWaves)};
+  call.claims = static_cast<int32_t>(places * kMostWaves + 3) / 4 * 4;
+  call.claim_words = static_cast<int32_t>(ceil_div(places, 128) * 4);
+  const LaunchShape turns = {
+      ceil_div(p.lines * p.chunks, kMostWaves), kTurnThreads,
+      4 * static_cast<size_t>(call.claims + kMostWaves * kClaimedItems * call.claim_words)};
   return with_type(a.dst.dtype, [&]<class T>() {
     const int status = gpu::launch(scatter_turns<T>, turns, ctx, call);
     if (status != POLYOPS_OK || p.chunks == 1) return status;

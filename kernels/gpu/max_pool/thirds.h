@@ -14,6 +14,7 @@
 #include "pool2d/axis.h"
 #include "pool2d/largest.h"
 #include "thirds_block.h"
+#include "thirds_wave.h"
 
 namespace polyops::gpu {
 namespace {
@@ -21,7 +22,6 @@ namespace {
 constexpr int64_t kLeastThirds = 2;       // volumes per multiprocessor
 constexpr int64_t kThirdsBlocks = 5;      // per multiprocessor, if there is as much to do
 constexpr int64_t kMostThirdsFrames = 4;  // of planes one after the other
-constexpr int64_t kMostRoundFrames = 8;   // where that makes one round of blocks
 
 // At once on a multiprocessor, by registers.
 template <class T, int kSlots>
@@ -66,6 +66,9 @@ bool launch_thirds(const LargestGradient<T>& op, int64_t images, int deep, const
   const int64_t rows = (high.in + 2) / 3, columns = (wide.in + 2) / 3, squares = rows * columns;
   const int64_t processors = multiprocessors(ctx);
   if (squares > kThirdsThreads || images < kLeastThirds * processors) return false;
+  if constexpr (sizeof(T) == 2) {
+    if (launch_team_thirds<kSlots>(op, images, deep, high, wide, ctx, status)) return true;
+  }
   const auto least = [](int64_t a, int64_t b) { return a < b ? a : b; };
   const auto some = [](int64_t n) { return n < 1 ? int64_t{1} : n; };
   const int64_t enough = kThirdsBlocks * processors;
@@ -78,10 +81,8 @@ bool launch_thirds(const LargestGradient<T>& op, int64_t images, int deep, const
     s.frames = deep;
   } else if (sizeof(T) > 2) {  // whose one round takes 36.8 us for 34.7 of 64x512x14x14
     s.frames = static_cast<int>(least(kMostThirdsFrames, some(groups / enough)));
-  } else {  // so many that blocks are whole rounds, or a little less
-    const int64_t round = kThirdsAtOnce<T, kSlots> * processors;
-    s.frames =
-        static_cast<int>(divide_up(groups, round * divide_up(groups, round * kMostRoundFrames)));
+  } else {
+    s.frames = round_frames(groups, kThirdsAtOnce<T, kSlots> * processors);
   }
   s.high = high.in;
   s.wide = wide.in;

@@ -16,6 +16,13 @@ namespace {
 constexpr int kThirdsThreads = 128;
 constexpr int kSquare = 9;  // windows
 
+// Planes that follow each other, of n: so many that as many as run at once go through whole rounds
+// of them, or a little less.
+inline int round_frames(int64_t n, int64_t at_once) {
+  constexpr int64_t kMost = 8;  // where that makes one round
+  return static_cast<int>(divide_up(n, at_once * divide_up(n, at_once * kMost)));
+}
+
 // A block has some images side by side, and goes through frames of them: of a volume its own, of
 // planes the next ones.
 struct Thirds {
