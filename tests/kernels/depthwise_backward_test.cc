@@ -75,6 +75,17 @@ TEST(DepthwiseBackward, EverySpread) {
     }
   }
 }
+// The gradient of the input alone is the convolution by the filter turned.
+TEST(DepthwiseBackward, EveryWideRow) {
+  for (const Case& c : wide_rows()) {
+    Call call(c, POLYOPS_FLOAT32);
+    call.expect();
+    for (unsigned wanted : {unsigned{kSrc}, unsigned{kAll}}) {
+      check(&call, wanted, describe(c, POLYOPS_FLOAT32));
+      if (HasFailure()) return;
+    }
+  }
+}
 TEST(DepthwiseBackward, EveryLayout) { check(depthwise_layouts()); }
 
 // So many results that a thread adds up several strips of them, however large the device; then more

@@ -123,6 +123,18 @@ inline Cases bands() {
   };
 }
 
+// 7x7 taps of planes of aligned rows of 28 and more: rows that waves share and that are a wave's
+// own, waves that begin inside of planes and go on in others, more padding than rows.
+inline Cases wide_rows() {
+  return {
+      {.batch = 3, .groups = 17, .in = {37, 28}, .taps = {7, 7}, .padding = {3}, .bias = true},
+      {.batch = 5, .groups = 8, .in = {19, 36}, .taps = {7, 7}, .padding = {3}},
+      {.groups = 2, .in = {21, 256}, .taps = {7, 7}, .padding = {3}, .bias = true},
+      {.batch = 2, .groups = 3, .in = {2, 40}, .taps = {7, 7}, .padding = {3}},
+      {.batch = 3, .groups = 2, .in = {1, 28}, .taps = {7, 7}, .padding = {3}},
+  };
+}
+
 // Stride 2, and 3x3 and 7x7 taps at stride 1, of planes of aligned rows: one group of results to a
 // row and several, of 4 and of 2; one row of results and many; several images.
 inline Cases spreads() {

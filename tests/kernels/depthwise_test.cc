@@ -49,6 +49,12 @@ TEST(Depthwise, EveryKind) {
 TEST(Depthwise, EverySize) { check(depthwise_of(depthwise(), 4)); }
 TEST(Depthwise, EveryTile) { check(tiles()); }
 TEST(Depthwise, EveryBand) { check(bands()); }
+TEST(Depthwise, EveryWideRow) {
+  Cases cases = wide_rows();
+  const Case many = {.batch = 16, .groups = 70, .in = {56, 56}, .taps = {7, 7}, .padding = {3}};
+  if (on_device()) cases.push_back(many);
+  check(cases);
+}
 TEST(Depthwise, EveryLayout) { check(depthwise_layouts()); }
 
 // What is not finite spoils the results whose windows contain it and no others.
@@ -67,6 +73,23 @@ TEST(Depthwise, NanAndInfinityStayInTheirWindows) {
         if (HasFailure()) return;
         call.src.set(i, finite);
       }
+    }
+  }
+}
+
+// At both ends of rows, and of planes, too: beside them in memory are others.
+TEST(Depthwise, NanAndInfinityStayInTheirRows) {
+  for (const Case& c : wide_rows()) {
+    Call call(c, POLYOPS_FLOAT32);
+    const int64_t width = c.in[1], numel = call.src.numel(), middle = numel / width / 2 * width;
+    const int64_t plane = c.in[0] * width;
+    for (int64_t i : {int64_t{0}, plane - 1, plane, middle - 1, middle, middle + 5, numel - 1}) {
+      const double finite = call.src.get(i);
+      call.src.set(i, i % 2 == 0 ? kNaN : kInf);
+      call.expect();
+      check(&call, describe(c, POLYOPS_FLOAT32) + " special at " + std::to_string(i));
+      if (HasFailure()) return;
+      call.src.set(i, finite);
     }
   }
 }

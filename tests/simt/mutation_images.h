@@ -28,7 +28,9 @@ struct Planes {
     return {sizes[1], 1, taps, taps};
   }
 };
+// By 7x7 taps of 32 bits, waves that go on at the top of other planes.
 const std::vector<Planes> kPlanes = {{{8, 6, 7, 7}},
+                                     {{5, 3, 25, 28}, {}, 7},
                                      {{5, 6, 14, 14}, {}, 5, POLYOPS_BFLOAT16},
                                      {{40, 2, 14, 14}, {}, 7, POLYOPS_BFLOAT16},
                                      {{2, 3, 700}, {}, 31, POLYOPS_BFLOAT16},

@@ -202,21 +202,25 @@ inline bool has_columns(const Shape& s) {
   return s.h.taps > 1 && s.w.out % 2 == 0;
 }
 
-// Calls f.operator()<W, Own>().
-template <class F>
+// Calls f.operator()<W, Own>(). 7x7 taps of 32 bits are those of columns_waves.h.
+template <class T, class F>
 int with_columns(const Shape& s, F f) {
-  return with_square(s, POLYOPS_DECLINED, [&]<class W>() {
-    if constexpr (W::kTaps < 49) {
-      if (s.w.out % 4 != 0) return f.template operator()<W, ColumnSlide<W, 2>>();
+  return with_square(s, POLYOPS_DECLINED, [&]<class W>() -> int {
+    if constexpr (W::kTaps == 49 && sizeof(T) == 4) {
+      return POLYOPS_DECLINED;
+    } else {
+      if constexpr (W::kTaps < 49) {
+        if (s.w.out % 4 != 0) return f.template operator()<W, ColumnSlide<W, 2>>();
+      }
+      return f.template operator()<W, ColumnSlide<W, 4>>();
     }
-    return f.template operator()<W, ColumnSlide<W, 4>>();
   });
 }
 
 template <class T>
 int launch_columns(const Shape& s, const T* src, T* dst, const Taps<T>& taps, const Bias<T>& bias,
                    const polyops_context* ctx) {
-  return with_columns(s, [&]<class W, class Own>() {
+  return with_columns<T>(s, [&]<class W, class Own>() {
     const int64_t across = s.w.out / Own::kResults;
     const Stretches stretches =
         stretches_of(s.h.out, kMore<Own>, int64_t{s.batch} * s.channels * across,

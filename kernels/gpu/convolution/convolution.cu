@@ -10,6 +10,7 @@
 #include "bands_gradients.h"
 #include "columns.h"
 #include "columns_gradients.h"
+#include "columns_waves.h"
 #include "last.h"
 #include "last_gradients.h"
 #include "last_sums.h"
@@ -48,6 +49,11 @@ int launch_contiguous(const Shape& s, const T* src, T* dst, const Taps<T>& taps,
   if constexpr (sizeof(T) == 2) {
     if (has_bands(s, sizeof(T)) && is_aligned(src) && is_aligned(dst)) {
       return launch_bands(s, src, dst, taps, bias, ctx);
+    }
+  }
+  if constexpr (sizeof(T) == 4) {
+    if (has_column_waves(s) && is_aligned(src) && is_aligned(dst)) {
+      return launch_column_waves(s, src, dst, taps, bias, ctx);
     }
   }
   if (has_columns(s) && is_aligned(src) && is_aligned(dst)) {

@@ -42,17 +42,37 @@ struct SlidingSums {
                            const float (&bias)[Own::kElements]) {
     if constexpr (W::kH > 3) {
       if (step < Own::kBefore || step >= rows) {
-#pragma unroll
-        for (int m = Own::kBefore; m >= 0; --m) {
-          if (static_cast<uint32_t>(step - m) < static_cast<uint32_t>(rows)) {
-            add(m, values, w, bias);
-          }
-        }
+        add_some(step, rows, values, w, bias);
         return;
       }
     }
+    add_all(values, w, bias);
+  }
+  GPU_DEVICE void add_all(const float (&values)[W::kS][Own::kPixels][Own::kElements],
+                          const float (&w)[W::kTaps][Own::kElements],
+                          const float (&bias)[Own::kElements]) {
 #pragma unroll
     for (int m = Own::kBefore; m >= 0; --m) add(m, values, w, bias);
+  }
+  GPU_DEVICE void add_some(int32_t step, int32_t rows,
+                           const float (&values)[W::kS][Own::kPixels][Own::kElements],
+                           const float (&w)[W::kTaps][Own::kElements],
+                           const float (&bias)[Own::kElements]) {
+#pragma unroll
+    for (int m = Own::kBefore; m >= 0; --m) {
+      if (static_cast<uint32_t>(step - m) < static_cast<uint32_t>(rows)) add(m, values, w, bias);
+    }
+  }
+  // Instead of steps whose rows there are none of.
+  GPU_DEVICE void begin(const float (&bias)[Own::kElements]) {
+#pragma unroll
+    for (auto& of_row : unfinished) {
+#pragma unroll
+      for (auto& of_result : of_row) {
+#pragma unroll
+        for (int e = 0; e < Own::kElements; ++e) of_result[e] = bias[e];
+      }
+    }
   }
 };
 
