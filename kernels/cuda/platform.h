@@ -411,6 +411,8 @@ inline int multiprocessors(const polyops_context* ctx) {
   return cuda::multiprocessors(ctx->device_index);
 }
 
+inline int wave_lanes(const polyops_context*) { return 32; }
+
 inline int64_t most_shared(const polyops_context* ctx) {
   return cuda::most_shared(ctx->device_index);
 }

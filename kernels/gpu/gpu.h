@@ -119,6 +119,7 @@
 //   halt_unless(x)              fails the launch as an assertion does: nothing after it happens
 //   launch(kernel, shape, ctx, args...)   from the host; returns what a kernel entry returns
 //   multiprocessors(ctx)        how many the device has
+//   wave_lanes(ctx)             its wave_size(), from the host
 //   most_shared(ctx)            bytes that a block may have, declared and asked for
 //
 // A block is a whole number of waves. What one vendor alone has (asynchronous copies, clusters)

@@ -165,6 +165,26 @@ inline Cases spreads() {
     all.push_back(in_layout(c, Layout::kLast));
     all.back().stride = {2};
   }
+  // Rows in shared memory: even and odd widths, odd counts of packs of channels, blocks of some of
+  // them and of a part of a row, and more images than blocks.
+  for (const Case& c : {
+           Case{.batch = 2, .groups = 24, .in = {9, 12}},
+           Case{.batch = 2, .groups = 40, .in = {7, 10}},
+           Case{.batch = 3, .groups = 24, .in = {6, 7}},
+           Case{.groups = 8, .in = {1, 3}},
+           Case{.groups = 152, .in = {4, 8}},
+           Case{.batch = 2, .groups = 72, .in = {2, 60}},
+           Case{.groups = 8, .in = {90, 3}},
+           Case{.batch = 3000, .groups = 8, .in = {1, 2}},
+           Case{.batch = 2, .groups = 40, .in = {6, 14}, .stride = {2}},
+           Case{.groups = 152, .in = {4, 12}, .stride = {2}},
+           Case{.groups = 72, .in = {4, 76}, .stride = {2}},
+           Case{.batch = 3000, .groups = 8, .in = {2, 2}, .stride = {2}},
+       }) {
+    all.push_back(in_layout(c, Layout::kLast));
+    all.back().taps = {3, 3};
+    all.back().padding = {1};
+  }
   return all;
 }
 

@@ -10,7 +10,8 @@ namespace {
 
 // Several planes to a block, and of one whose strips are more than a wave; channels that a cluster
 // of blocks adds up; both orders, and of channels next to each other sums that are added up in one
-// pass and in two. Of 16 bits, matrices of several images.
+// pass and in two, rows in shared memory that are parts and that follow each other there. Of 16
+// bits, matrices of several images.
 struct Planes {
   Sizes sizes;
   Sizes strides = {};
@@ -37,6 +38,8 @@ const std::vector<Planes> kPlanes = {{{8, 6, 7, 7}},
                                      {{5, 2, 35, 40}},
                                      {{5, 20, 14, 14}},
                                      {{4, 8, 6, 9}, {432, 1, 72, 8}},
+                                     {{2, 152, 9, 12}, {16416, 1, 1824, 152}},
+                                     {{3, 72, 4, 30}, {8640, 1, 2160, 72}, 3, POLYOPS_BFLOAT16},
                                      {{1, 8, 6, 9}, {432, 1, 72, 8}, 5}};
 
 polyops_convolution_window window_of(int64_t taps) {

@@ -267,6 +267,7 @@ inline float reciprocal_fast(float x) { return 1 / x; }
 
 // So few that a block of a persistent grid gets several turns.
 inline int multiprocessors(const polyops_context*) { return 3; }
+inline int wave_lanes(const polyops_context*) { return simt::order().wave; }
 
 inline int64_t most_shared(const polyops_context*) { return simt::most_shared(); }
 

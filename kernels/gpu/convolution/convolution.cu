@@ -13,6 +13,7 @@
 #include "columns_waves.h"
 #include "last.h"
 #include "last_gradients.h"
+#include "last_ring_gradients.h"
 #include "last_sums.h"
 #include "layout.h"
 #include "planes.h"
@@ -173,6 +174,7 @@ size_t last_scratch(const void* p, int32_t threads) {
   const Shape shape = shape_of(a);
   return std::max({sums_bytes(shape, last_splits(shape, a.src.dtype)),
                    sums_bytes(shape, last_gradients_splits(shape)),
+                   sums_bytes(shape, last_ring_splits(shape, a.src.dtype)),
                    sums_bytes(shape, spread_last_splits(shape)), any_scratch(p, threads)});
 }
 
@@ -260,6 +262,10 @@ int backward_last(const void* p, const polyops_context* ctx) {
   const Shape s = shape_of(a);
   return with_type(a.src.dtype, [&]<class T>() {
     if (out && wants_sums(a)) {
+      if (has_last_ring(s)) {
+        const int status = launch_last_ring<T>(a, s, ctx);
+        if (status != POLYOPS_DECLINED) return status;
+      }
       if (has_spread_last(s)) return launch_spread_last_gradients<T>(a, s, ctx);
       if (has_last_gradients(s)) return launch_last_gradients<T>(a, s, ctx);
     }

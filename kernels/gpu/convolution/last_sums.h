@@ -104,7 +104,7 @@ GPU_DEVICE void add_lines(const Shape& s, const SlideGrid& g, const SlideLane<Ow
     }
     barrier();
     const int32_t count = Own::kSums - from < Own::kPass ? Own::kSums - from : Own::kPass;
-    for (int32_t at = thread_id(); at < count * lane.channels; at += Own::kThreads) {
+    for (int32_t at = thread_id(); at < count * lane.channels; at += block_threads()) {
       const int32_t i = at / lane.channels, c = at - i * lane.channels;
       float sum = 0;
       for (int32_t line = 0; line < g.lines; ++line) {

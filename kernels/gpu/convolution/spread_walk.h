@@ -28,6 +28,8 @@ struct SpreadWalk {
   static constexpr int kRows = kBack + 1 + kAfter, kColumns = kBack + kWide + kAfter;
   static constexpr int kBefore = kBack + kAfter;
   static constexpr int kAhead = W::kS == 1 ? 4 : 3;  // steps whose rows come
+  // Whether a step asks for the next rows before it multiplies its own, or after.
+  static constexpr bool kAsksFirst = false;
 };
 
 // What a thread has of its channels: the filters and the sums, the last one for the bias.
@@ -127,6 +129,7 @@ GPU_DEVICE void slide_spread(const Shape& s, const SpreadStrip<T>& strip, Spread
 #pragma unroll
       for (int k = 0; k < W::kS; ++k) next_pixels[i][k].get(pixels[k]);
       if (row >= end) break;
+      if constexpr (Own::kAsksFirst) load(i, row + Own::kAhead);
 #pragma unroll
       for (int j = 0; j < Own::kResults; ++j) {
 #pragma unroll
@@ -148,7 +151,7 @@ GPU_DEVICE void slide_spread(const Shape& s, const SpreadStrip<T>& strip, Spread
       };
       pass.template operator()<0>();
       if constexpr (W::kS == 2) pass.template operator()<1>();
-      load(i, row + Own::kAhead);
+      if constexpr (!Own::kAsksFirst) load(i, row + Own::kAhead);
     }
   }
 }

@@ -69,8 +69,9 @@ inline size_t sums_bytes(const Shape& s, int64_t splits) {
   return static_cast<size_t>(splits * sums_of_split(s)) * sizeof(float);
 }
 
-// 32 neighbouring sums per block, by 16 threads each, of every sixteenth split.
-constexpr int kSumColumns = 32, kSumRows = 16;
+// Neighbouring sums of a block, and threads that add up each, of every kSumRows-th split. Nothing
+// else runs then, so a thread asks for some parts before it adds the first.
+constexpr int kSumColumns = 16, kSumRows = 32, kSumAtOnce = 9;
 
 template <class T>
 GPU_KERNEL(kSumColumns* kSumRows)
@@ -79,10 +80,18 @@ add_parts(Shape shape, Sums<T> sums) {
   const int64_t row = Sums<T>::row(shape);
   const int64_t at = block_id() * kSumColumns + thread_id() % kSumColumns;
   float sum = 0;
+  await_earlier();
   if (at < row) {
-#pragma unroll 8
-    for (int32_t split = thread_id() / kSumColumns; split < sums.splits; split += kSumRows) {
-      sum += sums.parts[split * row + at];
+    for (int32_t split = thread_id() / kSumColumns; split < sums.splits;
+         split += kSumRows * kSumAtOnce) {
+      float x[kSumAtOnce];
+#pragma unroll
+      for (int i = 0; i < kSumAtOnce; ++i) {
+        const int32_t other = split + i * kSumRows;
+        x[i] = other < sums.splits ? sums.parts[other * row + at] : 0.0f;
+      }
+#pragma unroll
+      for (float part : x) sum += part;
     }
   }
   shared[thread_id()] = sum;
@@ -104,7 +113,9 @@ int launch_add_parts(int status, const Shape& shape, const Sums<T>& sums,
                      const polyops_context* ctx) {
   if (status != POLYOPS_OK || sums.splits == 1) return status;
   const int64_t blocks = ceil_div(sums_of_split(shape), kSumColumns);
-  return launch(add_parts<T>, {blocks, kSumColumns * kSumRows}, ctx, shape, sums);
+  LaunchShape merge = {blocks, kSumColumns * kSumRows};
+  merge.early = true;
+  return launch(add_parts<T>, merge, ctx, shape, sums);
 }
 
 // ---- Of anything.
