@@ -76,6 +76,7 @@ inline int scatter_by_turns(const void* data, const polyops_context* ctx) {
   const LaunchShape turns = {
       ceil_div(p.lines * p.chunks, kMostWaves), kTurnThreads,
       4 * static_cast<size_t>(call.claims + kMostWaves * kClaimedItems * call.claim_words)};
+  if (static_cast<int64_t>(turns.shared_bytes) > most_shared(ctx)) return POLYOPS_DECLINED;
   return with_type(a.dst.dtype, [&]<class T>() {
     const int status = gpu::launch(scatter_turns<T>, turns, ctx, call);
     if (status != POLYOPS_OK || p.chunks == 1) return status;
