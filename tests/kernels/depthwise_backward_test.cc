@@ -187,6 +187,12 @@ TEST(DepthwiseBackward, NanAndInfinityOfSpreads) {
     if (HasFailure()) return;
   }
 }
+TEST(DepthwiseBackward, NanAndInfinityOfEdges) {
+  for (const Case& c : edges()) {
+    check_specials(c, {POLYOPS_BFLOAT16, POLYOPS_FLOAT32});
+    if (HasFailure()) return;
+  }
+}
 
 }  // namespace
 }  // namespace polyops::testing

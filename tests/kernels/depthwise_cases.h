@@ -188,6 +188,26 @@ inline Cases spreads() {
   return all;
 }
 
+// Results at the image's edges, in tiles: images of one pixel, which are in both orders of memory,
+// of one row or column, and of a few pixels; several planes to a tile; a plane of several tiles.
+inline Cases edges() {
+  return {
+      {.batch = 2, .groups = 8, .in = {1, 1}, .taps = {3, 3}, .padding = {1}},
+      {.batch = 5, .groups = 3, .in = {1, 1}, .taps = {5, 5}, .padding = {2}},
+      {.groups = 3, .in = {1, 1}, .taps = {7, 7}, .padding = {3}},
+      {.groups = 3, .in = {1, 1}, .taps = {3, 3}, .stride = {2}, .padding = {1}},
+      {.batch = 2, .groups = 3, .in = {1, 5}, .taps = {3, 3}, .padding = {1}},
+      {.batch = 2, .groups = 3, .in = {5, 1}, .taps = {5, 5}, .padding = {2}},
+      {.groups = 3, .in = {1, 6}, .taps = {7, 7}, .padding = {3}},
+      {.batch = 2, .groups = 3, .in = {2, 2}, .taps = {3, 3}, .padding = {1}},
+      {.batch = 2, .groups = 3, .in = {2, 2}, .taps = {5, 5}, .padding = {2}, .offset = 1},
+      {.batch = 2, .groups = 3, .in = {2, 2}, .taps = {7, 7}, .padding = {3}},
+      {.groups = 3, .in = {3, 3}, .taps = {5, 5}, .stride = {2}, .padding = {2}},
+      {.batch = 3, .groups = 70, .in = {7, 7}, .taps = {3, 3}, .padding = {1}},
+      {.groups = 2, .in = {97, 131}, .taps = {3, 3}, .padding = {1}},
+  };
+}
+
 // Every layout of each tensor, the others dense.
 inline Cases depthwise_layouts() {
   Dice dice(12);

@@ -56,7 +56,8 @@ struct PlanesSumsCall {
 
 // Adds a strip's products to the sums of the taps, and its gradients to the last one. in, y and x
 // as in convolve_strip(). Results that the tile has not are skipped, not multiplied by 0: what is
-// read may be infinite. Rows of large filters pass in a loop: less code, for a few moves.
+// read may be infinite. Padding is multiplied: see sum_inside(). Rows of large filters pass in a
+// loop: less code, for a few moves.
 template <class W, class T>
 GPU_DEVICE void sum_strip(const Tile& tile, const Strip& strip, const T* in, int32_t y, int32_t x,
                           const T* grads, float (&sums)[W::kTaps + 1]) {
@@ -101,6 +102,37 @@ GPU_DEVICE void sum_strip(const Tile& tile, const Strip& strip, const T* in, int
     }
     sums[W::kTaps] += grad[0] + grad[1];
   }
+}
+
+// A split's sum of one tap once more, of the results whose tap lies inside of the image alone: the
+// product of an infinite gradient and of padding, which sum_strip() adds, is NaN. Slow, but rare.
+template <class W, class T>
+GPU_DEVICE float sum_inside(const PlanesSumsCall<T>& call, int32_t split, int32_t channel,
+                            int32_t tap) {
+  const Shape& s = call.shape;
+  const Tiling& tiling = call.grid.tiling;
+  const int32_t end = Tile::least((split + 1) * call.grid.per_split, s.batch * tiling.parts());
+  const int32_t down = tap / W::kW - s.h.padding, right = tap % W::kW - s.w.padding;
+  float sum = 0;
+#pragma unroll 1
+  for (int32_t index = split * call.grid.per_split; index < end; ++index) {
+    const int32_t image = index / tiling.parts();
+    const Tile tile(s, tiling, image * s.channels + channel, 1, index - image * tiling.parts());
+    const T* const src = call.src + int64_t{tile.plane} * s.in();
+    const T* const grads = call.grad + int64_t{tile.plane} * s.out();
+#pragma unroll 1
+    for (int32_t r = tile.row; r < tile.row + tile.rows; ++r) {
+      const int32_t y = r * W::kS + down;
+      if (y < 0 || y >= s.h.in) continue;
+#pragma unroll 4
+      for (int32_t c = tile.column; c < tile.column + tile.columns; ++c) {
+        const int32_t x = c * W::kS + right;
+        if (x < 0 || x >= s.w.in) continue;
+        sum = fmaf(widen(src[y * s.w.in + x]), widen(grads[r * s.w.out + c]), sum);
+      }
+    }
+  }
+  return sum;
 }
 
 template <class W, class T>
@@ -158,6 +190,7 @@ sum_planes(PlanesSumsCall<T> call) {
     float sum = 0;
 #pragma unroll 4
     for (int32_t i = 0; i < parts; ++i) sum += shared[(c * parts + i) * kSums + tap];
+    if (tap < W::kTaps && sum != sum) sum = sum_inside<W>(call, split, channel + c, tap);
     call.sums.put(s, split, channel + c, tap, sum);
   }
 }
