@@ -27,8 +27,9 @@ using EmptyStrided = at::Tensor(IntArrayRef, IntArrayRef, std::optional<ScalarTy
 // NULL if torch has none by that name.
 template <class Function>
 Function* on_cuda(Function* of_cpu) {
-  return reinterpret_cast<Function*>(
+  auto* const found = reinterpret_cast<Function*>(
       function_on(c10::DeviceType::CUDA, reinterpret_cast<void*>(of_cpu)));
+  return found == of_cpu ? nullptr : found;
 }
 
 }  // namespace

@@ -54,7 +54,8 @@
 //   max_or_nan, min_or_nan      of two; NaN if one of them is
 //   forget_bits(p)              the compiler takes *p, unchanged, for a new value
 //   copy_16_later(to, from)     16 aligned bytes of the device's memory to the block's, on their
-//                               own; this thread alone may look at them, after the wait
+//                               own; this thread may look at them after the wait, others
+//                               after a barrier behind it
 //   copy_16_later(to, from, bytes)      the same, of which so many are read, and the others are 0
 //   close_copies()              those begun since the last time are a group
 //   wait_copies<n>()            until all groups of this thread but the last n have arrived

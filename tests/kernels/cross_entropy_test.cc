@@ -180,17 +180,20 @@ TEST(CrossEntropy, LargestBesideNaN) {
 }
 
 TEST(CrossEntropy, RowsOfNothingButMinusInfinityAreNaN) {
-  for (int64_t classes : {9, 33, 1100}) {
-    Forward call({3, classes}, POLYOPS_FLOAT32, kNone);
-    for (int64_t k = 0; k < classes; ++k) call.src.set(2 * classes + k, -HUGE_VAL);
-    check_forward(std::move(call), false);
+  for (int64_t classes : {9, 10, 33, 1100}) {
+    for (int32_t dtype : {POLYOPS_FLOAT32, POLYOPS_BFLOAT16, POLYOPS_FLOAT16}) {
+      SCOPED_TRACE(describe({3, classes}, dtype, kNone));
+      Forward call({3, classes}, dtype, kNone);
+      for (int64_t k = 0; k < classes; ++k) call.src.set(2 * classes + k, -HUGE_VAL);
+      check_forward(std::move(call), false);
+    }
   }
 }
 
 // Two largest scores, as far above the others as can be.
 TEST(CrossEntropy, LargestNumbers) {
-  for (int64_t classes : {9, 33, 1100}) {
-    for (double largest : {3e38, 1e33, 1e12, 4e9, 1e6, -1e12}) {
+  for (int64_t classes : {9, 10, 33, 1100}) {
+    for (double largest : {3e38, 1e33, 1e12, 4e9, 1.2e8, 6.8e7, 4e7, 1e6, -1e12}) {
       Forward call({3, classes}, POLYOPS_BFLOAT16, kNone);
       call.src.fill([&](int64_t i) {
         const int64_t k = i % classes;

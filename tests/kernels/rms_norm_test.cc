@@ -320,7 +320,7 @@ TEST(RmsNormBackward, AlignedRowsOfAClusterByTurns) {
   for (Wanted wanted : {Wanted{true, false}, Wanted{false, true}}) {
     check_backward(c, kTypes[1], false, wanted);
   }
-  check_backward({"contiguous", {3, 140000}, 1}, kTypes[1], true, {true, true}, 2, 0);
+  check_backward({"contiguous", {3, 70000}, 1}, kTypes[1], true, {true, true}, 2, 0);
 }
 
 // So large that the square of rstd is 0.

@@ -266,6 +266,7 @@ int backward_last(const void* p, const polyops_context* ctx) {
         const int status = launch_last_ring<T>(a, s, ctx);
         if (status != POLYOPS_DECLINED) return status;
       }
+      // Where a block has little memory, or waves of 64.
       if (has_spread_last(s)) return launch_spread_last_gradients<T>(a, s, ctx);
       if (has_last_gradients(s)) return launch_last_gradients<T>(a, s, ctx);
     }

@@ -61,8 +61,7 @@ class RingSlide {
     const bool has = lane_.has && column < s.w.out;
     has_left_ = column > 0;
     has_right_ = column + Own::kResults < s.w.out;
-    const int64_t pixel =
-        int64_t{strip.n} * s.in() + Own::kSquare * (strip.row * s.w.in + column);
+    const int64_t pixel = int64_t{strip.n} * s.in() + Own::kSquare * (strip.row * s.w.in + column);
     to_ = call_.dst + (pixel * s.channels + lane_.channel + lane_.own);
     float grads[Own::kRows][Own::kColumns][Own::kElements];
 #pragma unroll

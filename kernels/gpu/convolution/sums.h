@@ -70,7 +70,7 @@ inline size_t sums_bytes(const Shape& s, int64_t splits) {
 }
 
 // Neighbouring sums of a block, and threads that add up each, of every kSumRows-th split. Nothing
-// else runs then, so a thread asks for some parts before it adds the first.
+// else loads then, so a thread asks for some parts before it adds the first.
 constexpr int kSumColumns = 16, kSumRows = 32, kSumAtOnce = 9;
 
 template <class T>
