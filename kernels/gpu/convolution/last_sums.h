@@ -85,11 +85,49 @@ GPU_DEVICE void sum_strip(const Shape& s, const SlideStrip<SumSlide<W, T>>& stri
   }
 }
 
-// Adds up the block's lines. shared: of a pass, by line.
-template <class Own, class T>
+// A block's sum of one tap once more, of the results whose tap lies inside of the image alone: the
+// product of an infinite gradient and of padding, which sum_strip() adds, is NaN. Slow, but rare.
+template <class W, class T>
+GPU_DEVICE float sum_inside(const LastSumsCall<T>& call, int32_t block, int32_t channel,
+                            int32_t tap) {
+  using Own = SumSlide<W, T>;
+  const Shape& s = call.shape;
+  const SlideGrid& g = call.grid;
+  const int32_t end = Tile::least((block + 1) * g.turns * g.lines, g.strips);
+  const int32_t down = tap / W::kW - s.h.padding, right = tap % W::kW - s.w.padding;
+  float sum = 0;
+#pragma unroll 1
+  for (int32_t index = block * g.turns * g.lines; index < end; ++index) {
+    const SlideStrip<Own> strip(index, s, g);
+    const int32_t columns = Tile::least(strip.column + Own::kResults, s.w.out);
+    const T* const src = call.src + (int64_t{strip.n} * s.in() * s.channels + channel);
+    const T* const grads = call.grad + (int64_t{strip.n} * s.out() * s.channels + channel);
+#pragma unroll 1
+    for (int32_t r = strip.row; r < strip.row + strip.rows; ++r) {
+      const int32_t y = r * W::kS + down;
+      if (y < 0 || y >= s.h.in) continue;
+#pragma unroll 4
+      for (int32_t c = strip.column; c < columns; ++c) {
+        const int32_t x = c * W::kS + right;
+        if (x < 0 || x >= s.w.in) continue;
+        const int64_t pixel = y * s.w.in + x, result = r * s.w.out + c;
+        sum = fmaf(widen(src[pixel * s.channels]), widen(grads[result * s.channels]), sum);
+      }
+    }
+  }
+  return sum;
+}
+
+struct AsItIs {
+  GPU_DEVICE float operator()(float sum, int32_t, int32_t) const { return sum; }
+};
+
+// Adds up the block's lines. shared: of a pass, by line. mend: what to put, of a sum, its channel
+// and tap.
+template <class Own, class T, class Mend = AsItIs>
 GPU_DEVICE void add_lines(const Shape& s, const SlideGrid& g, const SlideLane<Own>& lane,
                           const float (&all)[Own::kSums][Own::kElements], const Sums<T>& sums,
-                          float* shared) {
+                          float* shared, Mend mend = {}) {
   const int32_t width = g.width * Own::kElements;
 #pragma unroll
   for (int from = 0; from < Own::kSums; from += Own::kPass) {
@@ -110,7 +148,8 @@ GPU_DEVICE void add_lines(const Shape& s, const SlideGrid& g, const SlideLane<Ow
       for (int32_t line = 0; line < g.lines; ++line) {
         sum += shared[(i * g.lines + line) * width + c];
       }
-      sums.put(s, lane.block, lane.channel + c, from + i, sum);
+      const int32_t channel = lane.channel + c, tap = from + i;
+      sums.put(s, lane.block, channel, tap, mend(sum, channel, tap));
     }
   }
 }
@@ -133,7 +172,11 @@ sum_last_channels(LastSumsCall<T> call) {
                       call.grad + lane.channel + lane.own, &sums);
     }
   }
-  add_lines<Own>(s, g, lane, sums.sums, call.sums, shared);
+  const auto mend = [&](float sum, int32_t channel, int32_t tap) {
+    const bool is_spoilt = tap < W::kTaps && sum != sum;
+    return is_spoilt ? sum_inside<W>(call, lane.block, channel, tap) : sum;
+  };
+  add_lines<Own>(s, g, lane, sums.sums, call.sums, shared, mend);
 }
 
 inline int32_t last_splits(const Shape& s, int32_t dtype) {

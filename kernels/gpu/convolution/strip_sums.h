@@ -141,7 +141,7 @@ struct StripSums {
       }
     }
   }
-  // Where pixels of padding are multiplied by 0.
+  // Where pixels of padding are multiplied, as zeros: sums that are NaN are added up once more.
   GPU_DEVICE void add_step(int32_t step, int32_t rows, int32_t results,
                            const float (&values)[W::kS][Own::kPixels][Own::kElements]) {
     add_step(step, rows, results, values, [](int) { return true; });
