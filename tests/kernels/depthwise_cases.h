@@ -189,7 +189,8 @@ inline Cases spreads() {
 }
 
 // Results at the image's edges, in tiles: images of one pixel, which are in both orders of memory,
-// of one row or column, and of a few pixels; several planes to a tile; a plane of several tiles.
+// of one row or column, and of a few pixels; several planes to a tile; a plane of several tiles. A
+// row of several blocks; packs of a row's gradients and of its neighbours'.
 inline Cases edges() {
   return {
       {.batch = 2, .groups = 8, .in = {1, 1}, .taps = {3, 3}, .padding = {1}},
@@ -205,6 +206,8 @@ inline Cases edges() {
       {.groups = 3, .in = {3, 3}, .taps = {5, 5}, .stride = {2}, .padding = {2}},
       {.batch = 3, .groups = 70, .in = {7, 7}, .taps = {3, 3}, .padding = {1}},
       {.groups = 2, .in = {97, 131}, .taps = {3, 3}, .padding = {1}},
+      {.groups = 2, .in = {4200}, .taps = {4}, .padding = {3}, .offset = 1},
+      {.batch = 2, .groups = 5, .in = {4}, .taps = {4}, .padding = {1}},
   };
 }
 

@@ -118,10 +118,6 @@ GPU_DEVICE float sum_inside(const LastSumsCall<T>& call, int32_t block, int32_t 
   return sum;
 }
 
-struct AsItIs {
-  GPU_DEVICE float operator()(float sum, int32_t, int32_t) const { return sum; }
-};
-
 // Adds up the block's lines. shared: of a pass, by line. mend: what to put, of a sum, its channel
 // and tap.
 template <class Own, class T, class Mend = AsItIs>

@@ -43,7 +43,7 @@ inline RowPacksGrid row_packs_grid(const Shape& s, int per_pack) {
 }
 
 // Adds the products of a pack of gradients. Those that the row has not are skipped, not multiplied
-// by 0: what is read may be infinite.
+// by 0: what is read may be infinite. Padding is multiplied: see sum_inside().
 template <class W, class T>
 GPU_DEVICE void sum_row_pack(const Shape& s, const T* grad, const T* src, int32_t first,
                              float (&sums)[W::kTaps + 1]) {
@@ -65,6 +65,32 @@ GPU_DEVICE void sum_row_pack(const Shape& s, const T* grad, const T* src, int32_
   }
 }
 
+// A split's sum of a tap once more, of the results whose tap lies inside of the row alone: the
+// product of an infinite gradient and padding, which sum_row_pack() adds, is NaN. Slow, but rare.
+template <class T>
+GPU_DEVICE float sum_inside(const RowPacksSumsCall<T>& call, int32_t begin, int32_t end,
+                            int32_t channel, int32_t tap) {
+  const Axis& w = call.shape.w;
+  const int32_t right = tap - w.padding;
+  float sum = 0;
+#pragma unroll 1
+  for (int32_t index = begin; index < end; ++index) {
+    auto rest = static_cast<uint32_t>(index);
+    const auto pack_of_row = static_cast<int32_t>(take_remainder(call.packs, &rest));
+    const int64_t plane = int64_t{rest} * call.shape.channels + channel;
+    const T* const grad = call.grad + plane * w.out;
+    const T* const src = call.src + plane * w.in;
+    const int32_t first = pack_of_row * kPack<T> - misplaced(grad);
+#pragma unroll 4
+    for (int32_t r = first; r < first + kPack<T>; ++r) {
+      const int32_t x = r + right;
+      if (r < 0 || r >= w.out || x < 0 || x >= w.in) continue;
+      sum = fmaf(widen(src[x]), widen(grad[r]), sum);
+    }
+  }
+  return sum;
+}
+
 template <class W, class T>
 GPU_KERNEL(kRowSumsThreads)
 sum_row_packs(RowPacksSumsCall<T> call) {
@@ -83,7 +109,11 @@ sum_row_packs(RowPacksSumsCall<T> call) {
     sum_row_pack<W>(s, grad, call.src + plane * s.w.in, pack_of_row * kPack<T> - misplaced(grad),
                     sums);
   }
-  put_sums(sums, s, own, call.sums, shared);
+  const auto mend = [&](float sum, int32_t, int32_t tap) {
+    const bool is_spoilt = tap < W::kTaps && sum != sum;
+    return is_spoilt ? sum_inside(call, begin, end, channel, tap) : sum;
+  };
+  put_sums(sums, s, own, call.sums, shared, mend);
 }
 
 template <class T>

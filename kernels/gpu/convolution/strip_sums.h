@@ -38,12 +38,16 @@ inline int cluster_of(int64_t splits, const polyops_context* ctx) {
   return splits <= most_cluster(ctx) ? static_cast<int>(splits) : 1;
 }
 
+struct AsItIs {
+  GPU_DEVICE float operator()(float sum, int32_t, int32_t) const { return sum; }
+};
+
 // Adds up the sums of a block's threads, and a cluster's blocks, and puts them: a thread has one of
 // them then. shared: kSums * kMostWaves elements, of which the last kMostCluster of each sum are
-// for those of blocks.
-template <int kSums, class T>
+// for those of blocks. mend: what to put, of a block's sum, its channel and tap.
+template <int kSums, class T, class Mend = AsItIs>
 GPU_DEVICE void put_sums(float (&x)[kSums], const Shape& s, const SplitOfChannel& own,
-                         const Sums<T>& sums, float* shared) {
+                         const Sums<T>& sums, float* shared, Mend mend = {}) {
   sum_lanes(x, wave_size());
   const int wave = thread_id() / wave_size(), blocks = cluster_blocks();
   if (thread_id() % wave_size() == 0) {
@@ -61,6 +65,7 @@ GPU_DEVICE void put_sums(float (&x)[kSums], const Shape& s, const SplitOfChannel
   float* const waves = shared + thread_id() * kMostWaves;
   float* const of_blocks = waves + (kMostWaves - kMostCluster);
   float sum = has ? sum_of(waves, block_threads() / wave_size()) : 0.0f;
+  if (has) sum = mend(sum, own.channel, thread_id());
   if (blocks > 1) {
     cluster_barrier();  // all have begun
     for (int to = 0; has && to < blocks; ++to) cluster_send(of_blocks + cluster_rank(), to, sum);
