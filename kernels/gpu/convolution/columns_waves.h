@@ -28,7 +28,7 @@ using ColumnWavesWindow = Window<7, 7, 1>;
 struct ColumnWaves : ColumnSlide<ColumnWavesWindow, kPack<float>> {
   static constexpr int kTurn = 2;                            // rows of a turn
   static constexpr int kSlots = 8, kAhead = kSlots - kTurn;  // rows that come
-  // Rows of 28 columns and more: no more than 6 lines to 32 lanes, or 11 to 64.
+  // Rows of 28 columns and more: no more than 6 lines to 32 lanes, or 10 to 64.
   static constexpr int kRoom = 40;
   using Rows = WaveRows<kSlots, kRoom>;
 };

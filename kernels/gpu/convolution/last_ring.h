@@ -47,7 +47,7 @@ struct RingCall {
 struct RingStrip {
   int32_t n, column, row, rows;
 
-  // lines: of kResults columns each.
+  // results: columns of a line.
   GPU_DEVICE RingStrip(int32_t index, const Shape& s, const SlideGrid& g, int results) {
     auto rest = static_cast<uint32_t>(index);
     column = static_cast<int32_t>(take_remainder(g.across, &rest)) * g.lines * results;
