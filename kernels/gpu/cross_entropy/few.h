@@ -149,6 +149,8 @@ cross_entropy_few(const CrossEntropyCall<T> c, int turns) {
       const bool late = reinterpret_cast<uintptr_t>(x) % 4 != 0, soon = c.n % 2 != 0 && !late;
       const auto* const from = reinterpret_cast<const OneWord*>(x - (late ? 1 : 0));
       absorb_some_words<1, kMostFew / 2, T>((c.n + 1) / 2, from, late, soon, &sums.exps);
+      // Of a class alone the loss is 0, without what the factor is rounded by.
+      if (c.n == 1 && fabsf(sums.exps.sum - 1) < 0x1p-10f) sums.exps.sum = 1;
     } else {
       absorb_row(x, c.n, c.weights, &sums);
     }
