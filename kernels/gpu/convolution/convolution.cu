@@ -12,7 +12,6 @@
 #include "columns_gradients.h"
 #include "columns_waves.h"
 #include "last.h"
-#include "last_gradients.h"
 #include "last_ring_gradients.h"
 #include "last_sums.h"
 #include "layout.h"
@@ -24,7 +23,6 @@
 #include "rows.h"
 #include "spread_gradients.h"
 #include "spread_last.h"
-#include "spread_last_gradients.h"
 #include "sums.h"
 #include "table.h"
 
@@ -173,9 +171,8 @@ size_t last_scratch(const void* p, int32_t threads) {
   if (!wants_sums(a)) return 0;
   const Shape shape = shape_of(a);
   return std::max({sums_bytes(shape, last_splits(shape, a.src.dtype)),
-                   sums_bytes(shape, last_gradients_splits(shape)),
                    sums_bytes(shape, last_ring_splits(shape, a.src.dtype)),
-                   sums_bytes(shape, spread_last_splits(shape)), any_scratch(p, threads)});
+                   any_scratch(p, threads)});
 }
 
 int backward_anywhere(const void* p, const polyops_context* ctx) {
@@ -261,14 +258,9 @@ int backward_last(const void* p, const polyops_context* ctx) {
   }
   const Shape s = shape_of(a);
   return with_type(a.src.dtype, [&]<class T>() {
-    if (out && wants_sums(a)) {
-      if (has_last_ring(s)) {
-        const int status = launch_last_ring<T>(a, s, ctx);
-        if (status != POLYOPS_DECLINED) return status;
-      }
-      // Where a block has little memory, or waves of 64.
-      if (has_spread_last(s)) return launch_spread_last_gradients<T>(a, s, ctx);
-      if (has_last_gradients(s)) return launch_last_gradients<T>(a, s, ctx);
+    if (out && wants_sums(a) && has_last_ring(s)) {
+      const int status = launch_last_ring<T>(a, s, ctx);
+      if (status != POLYOPS_DECLINED) return status;
     }
     int status = POLYOPS_OK;
     if (out) status = input_last<T>(a, s, ctx);

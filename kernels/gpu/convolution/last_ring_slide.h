@@ -4,7 +4,7 @@
 #define POLYOPS_GPU_CONVOLUTION_LAST_RING_SLIDE_H_
 
 #include "last_ring.h"
-#include "spread_last_gradients.h"
+#include "last_spread.h"
 
 namespace polyops::gpu {
 namespace {

@@ -1,5 +1,5 @@
 // All gradients of a strip of pixels in one pass, at stride 2, and of 3x3 taps at stride 1, by a
-// thread that slides down the image: what spread_gradients.h and spread_last_gradients.h share.
+// thread that slides down the image: what spread_gradients.h and last_ring_slide.h share.
 //
 // A pixel's gradient is a sum of gradients by taps, and each of them has that pixel as a factor in
 // the sum for the same tap. So a thread that has the gradients around some pixels needs no other
