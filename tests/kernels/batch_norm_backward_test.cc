@@ -134,7 +134,7 @@ TEST(BatchNormBackward, ChannelsOfAGrid) {
 
 // So many that a grid takes tiles of them one after the other.
 TEST(BatchNormBackward, TilesOfAGridInTurn) {
-  const Case c = {1, 128, on_device() ? 170000 : 3700, true};
+  const Case c = {1, 128, on_device() ? 200000 : 3700, true};
   check_backward(c, kTypes[0], true, true, 7);
 }
 

@@ -148,7 +148,7 @@ TEST(BatchNorm, ChannelsOfAGrid) {
 
 // So many that a grid takes tiles of them one after the other.
 TEST(BatchNorm, TilesOfAGridInTurn) {
-  const Case c = {1, 128, on_device() ? 170000 : 3700, true};
+  const Case c = {1, 128, on_device() ? 200000 : 3700, true};
   Buffer src(POLYOPS_FLOAT32, c.sizes(), c.strides());
   fill_hard(&src, [&](int64_t i) { return c.channel(i); });
   check_forward(c, kTypes[0], src, true, true);

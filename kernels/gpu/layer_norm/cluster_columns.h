@@ -90,6 +90,7 @@ struct UnitWeights {
     }
   }
   GPU_DEVICE void set(const Words& words) {
+    static_assert(kPerWord == 2);
 #pragma unroll
     for (int i = 0; i < kUnit / kPerWord; ++i) w[i] = words.w[i];
   }
@@ -108,7 +109,8 @@ struct UnitWeights {
 };
 
 // Zeros behind a section, where lanes have columns of a unit that ends with it. What is copied with
-// a row reaches less than two packs beyond it: those are for each row, the rest for good.
+// a row reaches less than two packs beyond it: those are for each row, the rest for good. kAny:
+// there are such; packs end with the section.
 template <class T, bool kAny>
 struct Behind {
   int near;  // this thread's column of those, or negative
@@ -132,7 +134,7 @@ struct Behind {
   }
 };
 
-// A thread's share of all rows of the block.
+// A thread's share of all rows of the block. kPacked: by PackColumns.
 template <bool kPacked, class Norm, class T, class P>
 struct ColumnShare {
   using Columns = std::conditional_t<kPacked, PackColumns<T>, UnitColumns<T>>;
