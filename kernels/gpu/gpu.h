@@ -59,13 +59,14 @@
 //   copy_16_later(to, from, bytes)      the same, of which so many are read, and the others are 0
 //   close_copies()              those begun since the last time are a group
 //   wait_copies<n>()            until all groups of this thread but the last n have arrived
-//   Arrival                     in shared memory, for runs of the device's memory that one thread
-//                               copies there, turn after turn
+//   Arrival                     in shared memory, for runs of the device's memory that some threads
+//                               have copied there, turn after turn
 //   open_arrivals(a, count)     by all threads, before the first turn, which any of them begins
-//   expect_runs(a, bytes)       by that thread, ahead of a turn's copies: so many in all
+//   expect_runs(a, bytes)       by one of them: so many in all of a turn; ahead of its own copies,
+//                               if others' may begin before that
 //   copy_run_later(a, to, from, bytes)    as copy_16_later(), a multiple of 16, for all threads
-//   await_runs(a, turn)         by all threads: that turn's have arrived, and what that thread
-//                               wrote before expect_runs()
+//   await_runs(a, turn)         by all threads: that turn's have arrived, and what the thread that
+//                               expected them wrote before
 //   Departures                  in shared memory: that threads of the block are past something,
 //                               turn after turn
 //   open_departures(d, count, threads)    of so many threads each, before the first turn; a
@@ -73,8 +74,9 @@
 //   depart(d, counts)           by all threads, for which nobody waits; of those that count, all
 //                               by default
 //   await_departures(d, turn)   by whoever wants to know: those have departed in that turn
-//   before_runs()               what this thread wrote to shared memory comes before runs that are
-//                               copied there after the next barrier()
+//   before_runs()               what this thread wrote to shared memory, or has asked for there and
+//                               not yet used, comes before runs that are copied there after the
+//                               next barrier(), or depart()
 //   kHasClusters                false where no launch has any, nor code for what is of clusters
 //                               alone
 //   cluster_blocks(), cluster_rank()    how many blocks are this one's cluster, and its place there

@@ -1,5 +1,6 @@
 // All gradients of a strip of pixels in one pass, at stride 2, and of 3x3 taps at stride 1, by a
-// thread that slides down the image: what spread_gradients.h and last_ring_slide.h share.
+// thread that slides down the image: what spread_gradients.h, plane_ring_gradients.h and
+// last_ring_slide.h share.
 //
 // A pixel's gradient is a sum of gradients by taps, and each of them has that pixel as a factor in
 // the sum for the same tap. So a thread that has the gradients around some pixels needs no other
@@ -20,7 +21,8 @@ namespace {
 // A thread has kWide gradients of a row and the pixels of as many squares of the stride.
 template <class W, int kWide>
 struct SpreadWalk {
-  static constexpr int kResults = kWide, kPixels = W::kS * kWide;
+  static constexpr int kSquare = W::kS;  // rows and columns of pixels to one of gradients
+  static constexpr int kResults = kWide, kPixels = kSquare * kWide;
   static constexpr int kPadding = (W::kW - 1) / 2;
   // Rows, or columns, of gradients before a thread's own that its pixels are read by, and behind.
   static constexpr int kBack = kPadding / W::kS, kAfter = (kPadding + W::kS - 1) / W::kS;
@@ -30,6 +32,13 @@ struct SpreadWalk {
   static constexpr int kAhead = W::kS == 1 ? 4 : 3;  // steps whose rows come
   // Whether a step asks for the next rows before it multiplies its own, or after.
   static constexpr bool kAsksFirst = false;
+  // Whether slide_spread()'s rows come from shared memory, and its code is another: less of it
+  // there, but rows in registers would be moved around (bfloat16 32x144x56x56 by 3x3 takes 39.6 us,
+  // and by that code 58.0).
+  static constexpr bool kSlidesShared = false;
+
+  // The first row of gradients that a strip reads, which begins at row `first` of them.
+  GPU_DEVICE static int32_t row_read(int32_t first) { return first > kBack ? first - kBack : 0; }
 };
 
 // What a thread has of its channels: the filters and the sums, the last one for the bias.
@@ -41,7 +50,7 @@ struct SpreadSums {
 // Where a strip is, whose rows are of gradients.
 template <class T>
 struct SpreadStrip {
-  const T* grad;  // in row 0 of its image
+  const T* grad;  // in row_read(first)
   const T* src;   // its first pixel
   T* dst;
   int32_t first, rows;
@@ -79,9 +88,11 @@ GPU_DEVICE void spread_row(const float (&grads)[Own::kColumns][Own::kElements], 
 // Results of a strip, and what it adds to the sums.
 template <class W, class Own, class T>
 GPU_DEVICE void slide_spread(const Shape& s, const SpreadStrip<T>& strip, SpreadSums<W, Own>* own) {
-  const int32_t end = strip.first + strip.rows;
-  RowWalk<T> walk(strip.grad, strip.first - Own::kBack, Tile::least(end + Own::kAfter, s.h.out),
-                  s.w.out * Own::step(s));
+  // In a turn of the loop: as many as leave each row in its registers.
+  constexpr int kSteps = Own::kAhead > 1 ? Own::kAhead : Own::kRows;
+  const int32_t end = strip.first + strip.rows, read = Own::row_read(strip.first);
+  RowWalk<T> walk(strip.grad, strip.first - Own::kBack - read,
+                  Tile::least(end + Own::kAfter, s.h.out) - read, s.w.out * Own::step(s));
   const T* src = strip.src;
   T* to = strip.dst;
   typename Own::Grads before[Own::kBefore], next[Own::kAhead];
@@ -112,9 +123,9 @@ GPU_DEVICE void slide_spread(const Shape& s, const SpreadStrip<T>& strip, Spread
 #pragma unroll
   for (int i = 0; i < Own::kBefore; ++i) before[i].get(grads[i + 1]);
 #pragma unroll 1
-  for (int32_t base = strip.first; base < end; base += Own::kAhead) {
+  for (int32_t base = strip.first; base < end; base += kSteps) {
 #pragma unroll
-    for (int i = 0; i < Own::kAhead; ++i) {
+    for (int i = 0; i < kSteps; ++i) {
       const int32_t row = base + i;
 #pragma unroll
       for (int m = 0; m < Own::kBefore; ++m) {
@@ -124,12 +135,16 @@ GPU_DEVICE void slide_spread(const Shape& s, const SpreadStrip<T>& strip, Spread
           for (int e = 0; e < Own::kElements; ++e) grads[m][j][e] = grads[m + 1][j][e];
         }
       }
-      next[i].get(grads[Own::kBefore]);
+      next[i % Own::kAhead].get(grads[Own::kBefore]);
       float pixels[W::kS][Own::kPixels][Own::kElements];
 #pragma unroll
-      for (int k = 0; k < W::kS; ++k) next_pixels[i][k].get(pixels[k]);
-      if (row >= end) break;
-      if constexpr (Own::kAsksFirst) load(i, row + Own::kAhead);
+      for (int k = 0; k < W::kS; ++k) next_pixels[i % Own::kAhead][k].get(pixels[k]);
+      if constexpr (Own::kSlidesShared) {
+        if (row >= end) return;
+      } else {
+        if (row >= end) break;
+      }
+      if constexpr (Own::kAsksFirst) load(i % Own::kAhead, row + Own::kAhead);
 #pragma unroll
       for (int j = 0; j < Own::kResults; ++j) {
 #pragma unroll
@@ -139,19 +154,28 @@ GPU_DEVICE void slide_spread(const Shape& s, const SpreadStrip<T>& strip, Spread
       }
       const auto pass = [&]<int kRow>() {
         float sums[Own::kPixels][Own::kElements] = {};
-#pragma unroll
-        for (int m = 0; m < Own::kRows; ++m) {
-          if (m < Own::kBack && row == 0) continue;
-          if (m > Own::kBack && row + 1 >= s.h.out) continue;
+        const auto add = [&](int m) {
           spread_row<W, Own, kRow>(grads[m], m, strip.has_left, strip.has_right, pixels[kRow], own,
                                    sums);
+        };
+        if constexpr (Own::kSlidesShared) {
+          add(Own::kBack);  // the row that there always is, so that no sum needs to be 0 before it
+          if (Own::kBack > 0 && row > 0) add(0);
+          if (row + 1 < s.h.out) add(Own::kBack + 1);
+        } else {
+#pragma unroll
+          for (int m = 0; m < Own::kRows; ++m) {
+            if (m < Own::kBack && row == 0) continue;
+            if (m > Own::kBack && row + 1 >= s.h.out) continue;
+            add(m);
+          }
         }
         Own::Pixels::store(sums, to, Own::step(s));
         to = ahead(to, s.w.in * Own::step(s), 1);
       };
       pass.template operator()<0>();
       if constexpr (W::kS == 2) pass.template operator()<1>();
-      if constexpr (!Own::kAsksFirst) load(i, row + Own::kAhead);
+      if constexpr (!Own::kAsksFirst) load(i % Own::kAhead, row + Own::kAhead);
     }
   }
 }
