@@ -12,6 +12,7 @@
 #include "columns_gradients.h"
 #include "columns_waves.h"
 #include "last.h"
+#include "last_ring_forward.h"
 #include "last_ring_gradients.h"
 #include "last_sums.h"
 #include "layout.h"
@@ -96,8 +97,13 @@ int forward_last(const void* p, const polyops_context* ctx) {
   const auto& a = *static_cast<const ForwardArgs*>(p);
   if (!is_aligned(a.src.data) || !is_aligned(a.dst.data)) return forward_anywhere(p, ctx);
   return with_type(a.src.dtype, [&]<class T>() {
-    return launch_last(shape_of(a), static_cast<const T*>(a.src.data), static_cast<T*>(a.dst.data),
-                       taps_of<T>(a.weight), bias_of<T>(a.bias), ctx);
+    const Shape s = shape_of(a);
+    const auto* src = static_cast<const T*>(a.src.data);
+    auto* dst = static_cast<T*>(a.dst.data);
+    const Taps<T> taps = taps_of<T>(a.weight);
+    const Bias<T> bias = bias_of<T>(a.bias);
+    const int status = launch_last_ring_forward(s, src, dst, taps, bias, ctx);
+    return status == POLYOPS_DECLINED ? launch_last(s, src, dst, taps, bias, ctx) : status;
   });
 }
 

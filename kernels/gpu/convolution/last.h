@@ -1,7 +1,8 @@
 // Depthwise convolution of images whose channels lie next to each other; small filters without
 // dilation. With the filter turned, the gradient of the input at stride 1. Bound: memory, 2
 // elements moved per result. As a thread slides down the image (slide.h), taps and unfinished sums
-// stay in registers, and the next row is on its way while one is multiplied.
+// stay in registers, and the next row is on its way while one is multiplied. Most of those at
+// stride 2 are last_ring_forward.h's.
 #ifndef POLYOPS_GPU_CONVOLUTION_LAST_H_
 #define POLYOPS_GPU_CONVOLUTION_LAST_H_
 

@@ -1,180 +1,142 @@
-// Rows of images whose channels lie next to each other, on their way to a ring in shared memory by
-// asynchronous copies, some ahead of the one that is looked at: no register waits for a load, so
-// more warps have some. Bound: memory.
+// Rows of images whose channels lie next to each other, on their way to a ring in shared memory,
+// some ahead of the ones that are looked at: no register waits for a load, so more warps have some.
+// Bound: memory.
 //
-// A block has some packs of channels of a stretch of columns, as many in all images, and goes down
-// the rows of one stretch after another. A slot of the ring has what one step of that adds: a row
-// of gradients with those beside the block's own, and the rows of pixels that it is spread to. A
-// thread has 2 channels of SpreadWalk's neighbouring columns (spread_walk.h).
+// A block has some packs of channels and of columns, as many in all images, and goes down the rows
+// of one strip of those after another. A slot of the ring has what one step of that adds. The
+// block's last wave has rows copied (last_ring_feed.h): by runs, for which each of the other
+// threads waits on its own, or by packs, where each step is a barrier.
 #ifndef POLYOPS_GPU_CONVOLUTION_LAST_RING_H_
 #define POLYOPS_GPU_CONVOLUTION_LAST_RING_H_
 
-#include "last_sums.h"
-#include "spread_walk.h"
+#include "ring.h"
+#include "slide.h"
 
 namespace polyops::gpu {
 namespace {
 
-constexpr int kRingWave = 32;
+constexpr int kRingWave = 32;  // threads that copy, and of which others are whole multiples
+// The fewest with which all gradients of bfloat16 32x144x56x56 by 3x3 are as quick: of 3 38.5 us,
+// of 4 36.4, of 6 36.2.
+constexpr int kRingSlots = 4;
+
+// Of a block at most: that many channels' rows have room, and as wide are images' first layers.
+template <class T>
+inline constexpr int kRingPacks = 144 / kPack<T>;
+
+// rows: of a block, of all_rows that all strips have, one strip's after the other's.
+struct RingGrid : SlideLanes {
+  int32_t rows, all_rows;
+  Division across, down;  // strips of an image, rows of a strip
+};
 
 // Elements of a slot: of a pixel, of the row of gradients, of a row of pixels, and of all.
 struct RingSlot {
   int32_t pitch, grads, pixels, all;
 };
-template <class Own>
-RingSlot ring_slot(const SlideGrid& g) {
-  RingSlot slot;
-  slot.pitch = g.width * Own::kElements;
-  slot.grads = (g.lines * Own::kResults + Own::kBack + Own::kAfter) * slot.pitch;
-  slot.pixels = g.lines * Own::kPixels * slot.pitch;
-  slot.all = slot.grads + Own::kSquare * slot.pixels;
-  return slot;
-}
 
-template <class T>
-struct RingCall {
+struct RingTask {
   Shape shape;
-  SlideGrid grid;
+  RingGrid grid;
   RingSlot slot;
-  const T* grad;
-  const T* src;
-  T* dst;
-  Taps<T> taps;
-  Sums<T> sums;
 };
 
-// What of the input and of the gradients a strip of a block is.
+// Of a block: a stretch of rows in a strip of columns of an image.
 struct RingStrip {
   int32_t n, column, row, rows;
 
-  // results: columns of a line.
-  GPU_DEVICE RingStrip(int32_t index, const Shape& s, const SlideGrid& g, int results) {
-    auto rest = static_cast<uint32_t>(index);
-    column = static_cast<int32_t>(take_remainder(g.across, &rest)) * g.lines * results;
-    row = static_cast<int32_t>(take_remainder(g.down, &rest)) * g.rows;
+  // Begins at row `at` of all strips'; the block's rows end before `end`. results: of a line.
+  GPU_DEVICE RingStrip(int32_t at, int32_t end, const RingTask& task, int results) {
+    auto rest = static_cast<uint32_t>(at);
+    row = static_cast<int32_t>(take_remainder(task.grid.down, &rest));
+    column =
+        static_cast<int32_t>(take_remainder(task.grid.across, &rest)) * task.grid.lines * results;
     n = static_cast<int32_t>(rest);
-    rows = Tile::least(g.rows, s.h.out - row);
+    rows = Tile::least(task.shape.h.out - row, end - at);
   }
 };
 
-// Which strips a block has: `turns` of them from first on, if there are as many.
-struct RingTurns {
-  int32_t first, end;
-
-  GPU_DEVICE RingTurns(const SlideGrid& g, int32_t block)
-      : first(block * g.turns), end(Tile::least(first + g.turns, g.strips)) {}
-};
-
-// What the block's last wave does: it copies, so that no other has addresses and turns for that.
-template <class Own, class T>
-class RingFetch {
- public:
-  GPU_DEVICE RingFetch(const RingCall<T>& call, const SlideLane<Own>& lane, T* memory)
-      : s_(call.shape),
-        slot_(call.slot),
-        packs_(lane.channels / kPack<T>),
-        grad_(call.grad + lane.channel),
-        src_(call.src + lane.channel),
-        memory_(memory),
-        columns_(call.grid.lines * Own::kResults) {
-    const int own = thread_id() % wave_size();
-    pixel_ = own / packs_;
-    pack_ = own - pixel_ * packs_;
-    pixels_on_ = wave_size() / packs_;
-    packs_on_ = wave_size() - pixels_on_ * packs_;
-  }
-
-  GPU_DEVICE void begin(const RingStrip& strip) {
-    row_ = strip.row - Own::kBack;
-    step_ = 0;
-    left_ = strip.column == 0 ? Own::kBack : 0;
-    const int32_t most = s_.w.out - strip.column;  // columns of the image, from the strip's on
-    right_ = Tile::least(columns_ + Own::kAfter, most) + Own::kBack;
-    inner_ = Own::kSquare * Tile::least(columns_, most);
-    const int64_t grads =
-        (int64_t{strip.n} * s_.h.out + row_) * s_.w.out + strip.column - Own::kBack;
-    const int64_t pixels = (int64_t{strip.n} * s_.h.in + strip.row * Own::kSquare) * s_.w.in +
-                           strip.column * Own::kSquare;
-    grads_ = grad_ + grads * s_.channels;
-    pixels_ = src_ + pixels * s_.channels;
-  }
-  // The next step's.
-  GPU_DEVICE void next() {
-    T* to = memory_ + at_ * slot_.all;
-    if (static_cast<uint32_t>(row_) < static_cast<uint32_t>(s_.h.out)) {
-      copy(to, grads_, left_, right_);
-    }
-    ++row_;
-    grads_ += s_.w.out * s_.channels;
-    if (step_ >= Own::kBefore) {
-      to += slot_.grads;
-#pragma unroll
-      for (int k = 0; k < Own::kSquare; ++k) {
-        copy(to, pixels_, 0, inner_);
-        to += slot_.pixels;
-        pixels_ += s_.w.in * s_.channels;
-      }
-    }
-    ++step_;
-    at_ = at_ == Own::kAhead ? 0 : at_ + 1;
-  }
-
- private:
-  // Pixels begin.. to end of a row.
-  GPU_DEVICE void copy(T* to, const T* from, int32_t begin, int32_t end) const {
-    int32_t pixel = begin + pixel_, pack = pack_;
-#pragma unroll 4
-    while (pixel < end) {
-      copy_16_later(to + (pixel * slot_.pitch + pack * kPack<T>),
-                    from + (pixel * s_.channels + pack * kPack<T>));
-      pixel += pixels_on_;
-      pack += packs_on_;
-      if (pack >= packs_) {
-        pack -= packs_;
-        ++pixel;
-      }
-    }
-  }
-
-  const Shape& s_;
-  const RingSlot& slot_;
-  int32_t packs_;
-  const T *grad_, *src_;  // of the block's channels
-  T* memory_;
-  int32_t columns_;
-  int32_t pixel_, pack_, pixels_on_, packs_on_;  // of this lane, and to its next ones
-  int32_t row_, step_, left_, right_, inner_;
-  const T *grads_, *pixels_;
-  int32_t at_ = 0;  // the slot
-};
-
-// By the block's last wave: all steps, and as many barriers as the others have.
-template <class Own, class T>
-GPU_DEVICE void fetch_ring(const RingCall<T>& call, const SlideLane<Own>& lane, T* memory) {
-  const RingTurns turns(call.grid, lane.block);
-  RingFetch<Own, T> fetch(call, lane, memory);
-  int32_t ahead = 0;
+// Calls f(strip) for the stretches of a block's rows, of which it has one at least.
+template <class Own, class F>
+GPU_DEVICE void for_ring(const RingTask& task, int32_t block, F f) {
+  int32_t at = block * task.grid.rows;
+  const int32_t end = Tile::least(at + task.grid.rows, task.grid.all_rows);
 #pragma unroll 1
-  for (int32_t index = turns.first; index < turns.end; ++index) {
-    const RingStrip strip(index, call.shape, call.grid, Own::kResults);
-    fetch.begin(strip);
-#pragma unroll 1
-    for (int32_t step = 0; step < strip.rows + Own::kBefore; ++step) {
-      if (ahead >= Own::kAhead) {
-        wait_copies<Own::kAhead - 1>();
-        barrier();
-      }
-      ++ahead;
-      fetch.next();
-      close_copies();
-    }
-  }
-#pragma unroll 1
-  for (int32_t i = Tile::least(ahead, Own::kAhead); i > 0; --i) {
-    wait_copies<0>();
-    barrier();
+  while (at < end) {
+    const RingStrip strip(at, end, task, Own::kResults);
+    f(strip);
+    at += strip.rows;
   }
 }
+
+// Rows of one tensor, one after the other: of pixels begin to end of each the block's channels.
+template <class T>
+struct RingRows {
+  const T* from;             // what would be pixel 0 of the next one
+  int32_t row, rows, pitch;  // that one's, the image's, elements from one to the next
+  int32_t begin, end;
+
+  RingRows() = default;
+  // From image n on of so many rows and columns of `channels`, from row y, column x and a channel.
+  GPU_DEVICE RingRows(const T* images, int32_t n, int32_t height, int32_t width, int32_t y,
+                      int32_t x, int32_t channels, int32_t channel)
+      : row(y), rows(height), pitch(width * channels) {
+    const int64_t pixel = (int64_t{n} * height + y) * width + x;
+    from = images + (pixel * channels + channel);
+  }
+  // on: rows behind the next one.
+  GPU_DEVICE bool has(int on = 0) const {
+    return static_cast<uint32_t>(row + on) < static_cast<uint32_t>(rows);
+  }
+  GPU_DEVICE int32_t count() const { return end - begin; }
+  GPU_DEVICE void advance() {
+    ++row;
+    from += pitch;
+  }
+};
+
+GPU_DEVICE bool is_ring_wave() { return thread_id() + wave_size() >= block_threads(); }
+
+// ---- From the host, which may call nothing that is the device's alone.
+
+// Of a block: packs of channels, of so many; as many as leave few lanes of the last one idle.
+inline int64_t ring_packs(int64_t packs, int64_t most) {
+  if (packs <= most) return packs;
+  int64_t best = most;
+  for (int64_t some = most; some >= most / 2; some -= 2) {
+    if (ceil_div(packs, some) * some < ceil_div(packs, best) * best) best = some;
+  }
+  return best;
+}
+
+inline int64_t ring_threads(const SlideLanes& g, int64_t wave) {
+  return ceil_div(g.width * g.lines, wave) * wave + wave;
+}
+
+// All blocks at once, by registers, each with as many rows: with whole strips of them most of the
+// device waits for some (bfloat16 32x144x56x56, all gradients by 3x3, 320 blocks of 28 rows where
+// 396 have room: 39.6 us; of 23 rows 36.4). One row alone is not worth those beside it.
+template <class Own, class T>
+RingGrid ring_grid(const Shape& s, int64_t multiprocessors) {
+  RingGrid g;
+  const int64_t packs = s.channels / kPack<T>, some = ring_packs(packs, Own::kMostPacks);
+  g.columns = static_cast<int32_t>(ceil_div(packs, some));
+  g.width = static_cast<int32_t>(some * kPack<T> / Own::kElements);
+  const int64_t across = ceil_div(s.w.out, Own::kResults);
+  const int64_t most = (Own::kThreads - kRingWave) / g.width;
+  g.lines = static_cast<int32_t>(ceil_div(across, ceil_div(across, most)));
+  const int64_t parts = ceil_div(across, g.lines), rows = s.batch * parts * s.h.out;
+  const int64_t blocks = Own::kThreads * Own::kBlocks / ring_threads(g, kRingWave);
+  const int64_t at_once = multiprocessors * blocks / g.columns;
+  const int64_t each = ceil_div(rows, at_once > 1 ? at_once : 1);
+  g.rows = static_cast<int32_t>(each > 1 ? each : 2);
+  g.all_rows = static_cast<int32_t>(rows);
+  g.across = Division(static_cast<uint32_t>(parts));
+  g.down = Division(static_cast<uint32_t>(s.h.out));
+  return g;
+}
+// Blocks of the same channels.
+inline int64_t ring_splits(const RingGrid& g) { return ceil_div(g.all_rows, g.rows); }
 
 }  // namespace
 }  // namespace polyops::gpu

@@ -4,9 +4,7 @@
 //
 // Where a thread loads its rows itself, to registers, an H200 takes 60.6 us for bfloat16
 // 32x96x112x112 at stride 2, 24.7 for 32x576x14x14, 59.8 for float32 32x144x56x56 and 48.1 for it
-// in bfloat16; the ring 55.8, 19.4, 58.8 and 48.4. Of 4 columns to a thread at stride 1, where they
-// divide the width; of 2 it takes 50.2 for the last. 8 packs to a block of 384 threads lost for
-// float32 (65.6).
+// in bfloat16; the ring by packs 55.0, 19.3, 57.5 and 44.3, by runs 56.7 and 35.9 for the last two.
 #ifndef POLYOPS_GPU_CONVOLUTION_LAST_RING_GRADIENTS_H_
 #define POLYOPS_GPU_CONVOLUTION_LAST_RING_GRADIENTS_H_
 
@@ -15,75 +13,51 @@
 namespace polyops::gpu {
 namespace {
 
-template <class W, class Own, class T>
+template <class W, class Own, class T, class Copy>
 GPU_KERNEL(Own::kThreads, Own::kBlocks)
-gradients_of_last(RingCall<T> call) {
+gradients_of_last(RingGradientsCall<T> call) {
+  if constexpr (Copy::kIsRuns && !kHasClusters) return;
+  GPU_SHARED(LastRingDesk, desk, 1);
   GPU_DYNAMIC_SHARED(Words, words);
   T* const memory = reinterpret_cast<T*>(words);
-  const SlideGrid& g = call.grid;
-  const SlideLane<Own> lane(call.shape, g);
+  const SlideLane<Own> lane(call.shape, call.grid);
   SpreadSums<W, Own> own = {};
   let_later_begin();
-  if (thread_id() + wave_size() >= block_threads()) {
-    fetch_ring<Own, T>(call, lane, memory);
-  } else {
-    RingSlide<W, Own, T> slide(call, lane, memory, &own);
-    const RingTurns turns(g, lane.block);
-#pragma unroll 1
-    for (int32_t index = turns.first; index < turns.end; ++index) {
-      slide.slide(RingStrip(index, call.shape, g, Own::kResults));
+  if constexpr (Copy::kIsRuns) desk->open(block_threads() - wave_size());
+  if (is_ring_wave()) {
+    const GradientsFeed<Own, T, Copy> feed(call, lane);
+    if constexpr (Copy::kIsRuns) {
+      feed_runs<Own>(call, lane.block, feed, memory, desk);
+    } else {
+      feed_packs<Own>(call, lane.block, feed, memory);
     }
+  } else {
+    RingSlide<W, Own, T, Copy::kIsRuns> slide(call, lane, memory, desk, &own);
+    for_ring<Own>(call, lane.block, [&](const RingStrip& strip) { slide.slide(strip); });
   }
   barrier();  // the ring is what lines are added up in
-  add_lines<Own>(call.shape, g, lane, own.sums, call.sums, reinterpret_cast<float*>(words));
+  add_lines<Own>(call.shape, call.grid, lane, own.sums, call.sums, reinterpret_cast<float*>(words));
 }
 
 // ---- From the host, which may call nothing that is the device's alone.
 
-// Of a block: packs of channels, of so many; as many as leave few lanes of the last one idle.
-inline int64_t ring_packs(int64_t packs, int64_t most) {
-  if (packs <= most) return packs;
-  int64_t best = most;
-  for (int64_t some = most; some >= most / 2; some -= 2) {
-    if (ceil_div(packs, some) * some < ceil_div(packs, best) * best) best = some;
-  }
-  return best;
+template <class Own>
+RingSlot gradients_slot(const RingGrid& g) {
+  RingSlot slot;
+  slot.pitch = g.width * Own::kElements;
+  slot.grads = (g.lines * Own::kResults + Own::kBack + Own::kAfter) * slot.pitch;
+  slot.pixels = g.lines * Own::kPixels * slot.pitch;
+  slot.all = slot.grads + Own::kSquare * slot.pixels;
+  return slot;
 }
-
-inline int64_t ring_threads(const SlideGrid& g, int64_t wave) {
-  return ceil_div(g.width * g.lines, wave) * wave + wave;
-}
-
-// The ring's, and then those of the sums of lines.
+// The ring's, or those of the sums of lines, which follow in the same place.
 template <class Own, class T>
-int64_t ring_bytes(const SlideGrid& g) {
-  const auto ring = (Own::kAhead + 1) * ring_slot<Own>(g).all * static_cast<int64_t>(sizeof(T));
+int64_t gradients_bytes(const RingGrid& g) {
+  const auto ring = kRingSlots * gradients_slot<Own>(g).all * static_cast<int64_t>(sizeof(T));
   const auto sums = int64_t{Own::kSums} * g.width * g.lines * Own::kElements *
                     static_cast<int64_t>(sizeof(float));
   return ring > sums ? ring : sums;
 }
-
-template <class Own, class T>
-SlideGrid ring_grid(const Shape& s) {
-  SlideGrid g;
-  const int64_t packs = s.channels / kPack<T>, some = ring_packs(packs, Own::kMostPacks);
-  g.columns = static_cast<int32_t>(ceil_div(packs, some));
-  g.width = static_cast<int32_t>(some * kPack<T> / Own::kElements);
-  const int64_t across = s.w.out / Own::kResults, most = (Own::kThreads - kRingWave) / g.width;
-  g.lines = static_cast<int32_t>(ceil_div(across, ceil_div(across, most)));
-  const int64_t parts = ceil_div(across, g.lines);
-  const int64_t blocks = Own::kThreads * Own::kBlocks / ring_threads(g, kRingWave);
-  const int64_t at_once = kSumMultiprocessors * blocks / g.columns;
-  const Stretches stretches =
-      stretches_of(s.h.out, Own::kBefore, s.batch * parts, at_once > 1 ? at_once : 1);
-  g.rows = stretches.rows;
-  g.strips = static_cast<int32_t>(stretches.count);
-  g.turns = static_cast<int32_t>(stretches.turns);
-  g.across = Division(static_cast<uint32_t>(parts));
-  g.down = Division(static_cast<uint32_t>(ceil_div(s.h.out, g.rows)));
-  return g;
-}
-inline int64_t ring_splits(const SlideGrid& g) { return ceil_div(g.strips, g.turns); }
 
 inline bool has_last_ring(const Shape& s) {
   for (const Axis* axis : {&s.h, &s.w}) {
@@ -92,26 +66,30 @@ inline bool has_last_ring(const Shape& s) {
   return s.h.stride == s.w.stride && s.w.stride <= 2;
 }
 
-// Calls f.operator()<W, Own>().
+// Calls f.operator()<W, Own>(). Of 4 columns to a thread at stride 1, where they divide the width;
+// of 2 bfloat16 32x144x56x56 took 50.2 us, when of 4 it was 48.4. Blocks of 384 threads and of 64
+// channels lost there for float32 (65.6, and 58.8 as it is).
 template <class T, class F>
 int with_last_ring(const Shape& s, F f) {
   const auto with_window = [&]<class W>() -> int {
     if (s.w.out % 2 != 0) return f.template operator()<W, RingGradients<W, 1, T, 8, 256>>();
     if constexpr (W::kS == 1) {
-      if (s.w.out % 4 == 0) return f.template operator()<W, RingGradients<W, 4, T, 18, 256>>();
+      if (s.w.out % 4 == 0)
+        return f.template operator()<W, RingGradients<W, 4, T, kRingPacks<T>, 256>>();
     }
-    return f.template operator()<W, RingGradients<W, 2, T, 18, 320>>();
+    return f.template operator()<W, RingGradients<W, 2, T, kRingPacks<T>, 320>>();
   };
   return s.w.stride == 1 ? with_window.template operator()<Window<3, 3, 1>>()
                          : with_window.template operator()<Window<3, 3, 2>>();
 }
 
+// At most: on a device of fewer multiprocessors they are fewer.
 inline int64_t last_ring_splits(const Shape& s, int32_t dtype) {
   if (!has_last_ring(s)) return 0;
   int64_t splits = 0;
   with_type(dtype, [&]<class T>() {
     return with_last_ring<T>(s, [&]<class W, class Own>() {
-      splits = ring_splits(ring_grid<Own, T>(s));
+      splits = ring_splits(ring_grid<Own, T>(s, kSumMultiprocessors));
       return POLYOPS_OK;
     });
   });
@@ -119,24 +97,34 @@ inline int64_t last_ring_splits(const Shape& s, int32_t dtype) {
 }
 
 // POLYOPS_DECLINED: a block may not have so much, or waves of 64 not so many threads.
+template <class W, class Own, class T, class Copy>
+int launch_last_ring(const BackwardArgs& a, const Shape& s, const RingGrid& g,
+                     const polyops_context* ctx) {
+  const int64_t threads = ring_threads(g, wave_lanes(ctx)), bytes = gradients_bytes<Own, T>(g);
+  if (threads > Own::kThreads || bytes > most_shared(ctx)) return POLYOPS_DECLINED;
+  const RingGradientsCall<T> call = {{s, g, gradients_slot<Own>(g)},
+                                     static_cast<const T*>(a.grad_dst.data),
+                                     static_cast<const T*>(a.src.data),
+                                     static_cast<T*>(a.grad_src.data),
+                                     taps_of<T>(a.weight),
+                                     sums_of<T>(a, ring_splits(g), ctx)};
+  const LaunchShape shape = {int64_t{g.columns} * ring_splits(g), static_cast<int>(threads),
+                             static_cast<size_t>(bytes)};
+  const int status = launch(gradients_of_last<W, Own, T, Copy>, shape, ctx, call);
+  return launch_add_parts(status, s, call.sums, ctx);
+}
 template <class T>
 int launch_last_ring(const BackwardArgs& a, const Shape& s, const polyops_context* ctx) {
   return with_last_ring<T>(s, [&]<class W, class Own>() -> int {
-    const SlideGrid g = ring_grid<Own, T>(s);
-    const int64_t threads = ring_threads(g, wave_lanes(ctx)), bytes = ring_bytes<Own, T>(g);
-    if (threads > Own::kThreads || bytes > most_shared(ctx)) return POLYOPS_DECLINED;
-    const RingCall<T> call = {s,
-                              g,
-                              ring_slot<Own>(g),
-                              static_cast<const T*>(a.grad_dst.data),
-                              static_cast<const T*>(a.src.data),
-                              static_cast<T*>(a.grad_src.data),
-                              taps_of<T>(a.weight),
-                              sums_of<T>(a, ring_splits(g), ctx)};
-    const LaunchShape shape = {int64_t{g.columns} * ring_splits(g), static_cast<int>(threads),
-                               static_cast<size_t>(bytes)};
-    const int status = launch(gradients_of_last<W, Own, T>, shape, ctx, call);
-    return launch_add_parts(status, s, call.sums, ctx);
+    const int64_t some = multiprocessors(ctx);
+    const RingGrid g =
+        ring_grid<Own, T>(s, some < kSumMultiprocessors ? some : kSumMultiprocessors);
+    if constexpr (Own::kHasRuns) {
+      if (g.columns == 1 && has_runs(ctx)) {
+        return launch_last_ring<W, Own, T, RingRuns<T>>(a, s, g, ctx);
+      }
+    }
+    return launch_last_ring<W, Own, T, RingCopies<T>>(a, s, g, ctx);
   });
 }
 

@@ -121,7 +121,7 @@ GPU_DEVICE float sum_inside(const LastSumsCall<T>& call, int32_t block, int32_t 
 // Adds up the block's lines. shared: of a pass, by line. mend: what to put, of a sum, its channel
 // and tap.
 template <class Own, class T, class Mend = AsItIs>
-GPU_DEVICE void add_lines(const Shape& s, const SlideGrid& g, const SlideLane<Own>& lane,
+GPU_DEVICE void add_lines(const Shape& s, const SlideLanes& g, const SlideLane<Own>& lane,
                           const float (&all)[Own::kSums][Own::kElements], const Sums<T>& sums,
                           float* shared, Mend mend = {}) {
   const int32_t width = g.width * Own::kElements;

@@ -19,14 +19,17 @@ namespace {
 // From the host: packs of it are where 16 aligned bytes are.
 inline bool is_aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
 
-// How threads fall to channels, strips of results, and stretches of rows. Own says what a thread
-// has.
-struct SlideGrid {
+// How threads fall to channels.
+struct SlideLanes {
   int32_t columns, width;  // of blocks; threads next to each other, the last column's may be fewer
   int32_t lines;           // of such threads in a block
-  int32_t rows, strips;    // results' rows of a stretch; strips in all, of one stretch each
-  int32_t turns;           // strips of a line, if all blocks run at once
-  Division across, down;   // strips of a row, stretches of an image
+};
+
+// And to strips of results and stretches of rows. Own says what a thread has.
+struct SlideGrid : SlideLanes {
+  int32_t rows, strips;   // results' rows of a stretch; strips in all, of one stretch each
+  int32_t turns;          // strips of a line, if all blocks run at once
+  Division across, down;  // strips of a row, stretches of an image
 };
 
 // How an image's rows are cut into stretches; how many there are, and how many one after the other.
@@ -89,7 +92,7 @@ struct SlideLane {
   int32_t block, line;
   bool has;
 
-  GPU_DEVICE SlideLane(const Shape& s, const SlideGrid& g) {
+  GPU_DEVICE SlideLane(const Shape& s, const SlideLanes& g) {
     const auto id = static_cast<uint32_t>(block_id()), columns = static_cast<uint32_t>(g.columns);
     const int32_t all = g.width * Own::kElements;
     block = static_cast<int32_t>(id / columns);
