@@ -153,6 +153,8 @@ inline Cases spreads() {
       {.groups = 2, .in = {1, 16}, .taps = {3, 3}, .padding = {1}},
       {.batch = 2, .groups = 2, .in = {2, 8}, .taps = {3, 3}, .padding = {1}},
       {.groups = 2, .in = {119, 8}, .taps = {3, 3}, .padding = {1}},
+      {.groups = 8, .in = {78, 24}, .taps = {3, 3}, .padding = {1}},
+      {.groups = 4, .in = {76, 28}, .taps = {5, 5}, .stride = {2}, .padding = {2}},
       {.batch = 2, .groups = 2, .in = {9, 32}, .taps = {7, 7}, .padding = {3}},
   };
   // Pixels of channels: blocks of some of the channels, strips that are all there are and many.
@@ -185,6 +187,52 @@ inline Cases spreads() {
     all.back().taps = {3, 3};
     all.back().padding = {1};
   }
+  return all;
+}
+
+// Planes of rows in a ring of shared memory, all gradients at once: so many that a place is used
+// again and again, of whole planes, several of them, and bands of rows, also of planes that begin
+// and end inside of packs. A device takes those alone that fill it.
+inline Cases plane_rings() {
+  if (on_device()) {
+    return {
+        {.batch = 16, .groups = 144, .in = {56, 56}, .taps = {3, 3}, .padding = {1}},
+        {.batch = 16, .groups = 96, .in = {56, 112}, .taps = {3, 3}, .stride = {2}, .padding = {1}},
+        {.batch = 32, .groups = 132, .in = {44, 52}, .taps = {3, 3}, .stride = {2}, .padding = {1}},
+        {.batch = 32, .groups = 132, .in = {56, 56}, .taps = {5, 5}, .stride = {2}, .padding = {2}},
+    };
+  }
+  return {
+      {.batch = 5, .groups = 26, .in = {32, 40}, .taps = {3, 3}, .padding = {1}},
+      {.batch = 10, .groups = 26, .in = {28, 24}, .taps = {3, 3}, .padding = {1}},
+      {.groups = 30, .in = {121, 64}, .taps = {3, 3}, .padding = {1}, .bias = true},
+      {.batch = 2, .groups = 26, .in = {62, 64}, .taps = {3, 3}, .stride = {2}, .padding = {1}},
+      {.batch = 9, .groups = 26, .in = {44, 52}, .taps = {3, 3}, .stride = {2}, .padding = {1}},
+      {.batch = 5, .groups = 30, .in = {36, 60}, .taps = {5, 5}, .stride = {2}, .padding = {2}},
+      {.groups = 24, .in = {90, 84}, .taps = {5, 5}, .stride = {2}, .padding = {2}},
+  };
+}
+
+// Images whose channels lie next to each other, all of them in a block, by rows in a ring of shared
+// memory: more steps than the ring has slots, blocks that go on in other strips, strips that are
+// not whole; results that the middle of the filter does not lie on.
+inline Cases last_rings() {
+  Cases all = {
+      {.batch = 60, .groups = 24, .in = {7, 4}, .taps = {3, 3}, .padding = {1}},
+      {.batch = 2, .groups = 144, .in = {19, 12}, .taps = {3, 3}, .padding = {1}, .bias = true},
+      {.batch = 40, .groups = 8, .in = {14, 8}, .taps = {3, 3}, .stride = {2}, .padding = {1}},
+      {.batch = 2, .groups = 16, .in = {38, 20}, .taps = {5, 5}, .stride = {2}, .padding = {2}},
+      {.groups = 144, .in = {13, 22}, .taps = {3, 3}, .stride = {2}, .padding = {1}, .bias = true},
+      {.batch = 3, .groups = 40, .in = {21, 27}, .taps = {5, 5}, .stride = {2}, .padding = {1}},
+      {.batch = 4, .groups = 24, .in = {17, 15}, .taps = {3, 3}, .stride = {2}, .bias = true},
+      {.batch = 2, .groups = 8, .in = {1, 3}, .taps = {5, 5}, .stride = {2}, .padding = {4}},
+  };
+  if (on_device()) {
+    all.push_back({.batch = 150, .groups = 136, .in = {28, 4}, .taps = {3, 3}, .padding = {1}});
+    all.push_back(
+        {.batch = 340, .groups = 8, .in = {56, 8}, .taps = {3, 3}, .stride = {2}, .padding = {1}});
+  }
+  for (Case& c : all) c = in_layout(c, Layout::kLast);
   return all;
 }
 

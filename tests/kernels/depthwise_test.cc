@@ -55,6 +55,7 @@ TEST(Depthwise, EveryWideRow) {
   if (on_device()) cases.push_back(many);
   check(cases);
 }
+TEST(Depthwise, EveryLastRing) { check(last_rings()); }
 TEST(Depthwise, EveryLayout) { check(depthwise_layouts()); }
 
 // What is not finite spoils the results whose windows contain it and no others.
