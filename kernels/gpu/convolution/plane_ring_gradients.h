@@ -1,9 +1,9 @@
 // All gradients of such planes as spread_gradients.h takes, where they come by whole packs, in one
 // pass over units in shared memory (plane_ring.h). Bound: memory, input and gradient of the results
 // read once, gradient of the input written once. On an H200, by rows in registers and by the ring:
-// by 3x3 float32 32x144x56x56 64.9 and 51.6 us, in bfloat16 39.6 and 33.7, float32
-// 32x192x28x28 28.0 and 21.2; at stride 2 float32 32x96x112x112 106 and 98.5, in bfloat16 57.2
-// and 52.7; by 5x5 at stride 2 bfloat16 64x144x56x56 55.2 and 46.0.
+// by 3x3 float32 32x144x56x56 65.0 and 51.7 us, in bfloat16 38.5 and 33.7, float32
+// 32x192x28x28 21.6 and 21.3; at stride 2 float32 32x96x112x112 107.0 and 99.0, in bfloat16 58.1
+// and 53.0; by 5x5 at stride 2 bfloat16 64x144x56x56 55.2 and 46.2.
 #ifndef POLYOPS_GPU_CONVOLUTION_PLANE_RING_GRADIENTS_H_
 #define POLYOPS_GPU_CONVOLUTION_PLANE_RING_GRADIENTS_H_
 

@@ -84,9 +84,10 @@ inline double complete_plane_ring(const PlaneRingSizes& z, int32_t bands, PlaneR
   plan->splits = std::min(units, at_once);
   r.each = static_cast<int32_t>(units / plan->splits);
   r.more = static_cast<int32_t>(units % plan->splits);
-  // By measurements of the shapes in plane_ring_gradients.h on an H200: what a strip's beginning
-  // takes, in rows; bytes under way and threads of a multiprocessor that are enough; what of a turn
-  // the first unit's copies take, in which nothing else is done.
+  // Estimates, with which the shapes in plane_ring_gradients.h took the least of what was tried on
+  // an H200: what a strip's beginning takes, in rows; bytes under way and threads of a
+  // multiprocessor that are enough; what of a turn the first unit's copies take, in which nothing
+  // else is done.
   constexpr double kBegin = 1.5, kUnderWay = 96 << 10, kEnough = 384, kFilling = 0.7;
   const double work = static_cast<double>(z.batch * z.height) * z.across;
   const double slots = static_cast<double>(units) * plan->threads * (r.rows + kBegin);
