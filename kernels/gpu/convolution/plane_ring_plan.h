@@ -23,7 +23,6 @@ constexpr double kLeastGood = 0.45;
 struct PlaneUnits {
   int32_t planes, band;   // of a unit; rows of gradients of each
   int32_t rows;           // of a strip
-  int32_t strips;         // of a unit
   int32_t each, more;     // units of a split, one more of the first so many
   int32_t grads, plane;   // elements of shared memory for gradients of a plane, and for all of it
   Division across, down;  // strips of a row, stretches of a band
@@ -68,8 +67,7 @@ inline double complete_plane_ring(const PlaneRingSizes& z, int32_t bands, PlaneR
   const int64_t parts = std::min<int64_t>(plan->threads / of_row, r.band);
   if (parts == 0) return 0;
   r.rows = static_cast<int32_t>(ceil_div(r.band, parts));
-  const int64_t down = ceil_div(r.band, r.rows), grads = z.grads(r.band);
-  r.strips = static_cast<int32_t>(of_row * down);
+  const int64_t grads = z.grads(r.band);
   r.grads = static_cast<int32_t>(grads);
   r.plane = static_cast<int32_t>(grads + z.pixels(r.band));
   if (std::min(grads, r.plane - grads) * z.element_bytes < kLeastRun) return 0;
