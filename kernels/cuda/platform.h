@@ -204,7 +204,7 @@ GPU_DEVICE void before_runs() {}
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
 GPU_DEVICE void let_later_begin() { asm volatile("griddepcontrol.launch_dependents;"); }
 GPU_DEVICE void await_earlier() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
-#else  // no kernel is an early one
+#else  // each begins when the one before it has ended
 GPU_DEVICE void let_later_begin() {}
 GPU_DEVICE void await_earlier() {}
 #endif
@@ -244,10 +244,6 @@ GPU_DEVICE void wave_barrier() { __syncwarp(); }
 
 GPU_DEVICE void load_16_once(const void* p, uint32_t (&w)[4]) {
   const uint4 all = __ldcs(static_cast<const uint4*>(p));
-  w[0] = all.x, w[1] = all.y, w[2] = all.z, w[3] = all.w;
-}
-GPU_DEVICE void load_16_constant(const void* p, uint32_t (&w)[4]) {
-  const uint4 all = __ldg(static_cast<const uint4*>(p));
   w[0] = all.x, w[1] = all.y, w[2] = all.z, w[3] = all.w;
 }
 GPU_DEVICE void prefetch(const void* p) {

@@ -156,6 +156,16 @@ cudaError_t make_current(int device) {
   return error == cudaSuccess && current != device ? cudaSetDevice(device) : error;
 }
 
+// Whether kernels begin before the one in front of them has ended, for which they wait (gpu.h). By
+// code for 9.0, as clusters; to be captured in a graph it takes a driver of CUDA 12.3.
+bool begins_early(int device) {
+  static const bool captured = [] {
+    int version = 0;
+    return cudaDriverGetVersion(&version) == cudaSuccess && version >= 12030;
+  }();
+  return captured && most_cluster(device) > 1;
+}
+
 // A launch with attributes.
 struct Extended {
   cudaLaunchAttribute attributes[4] = {};
@@ -232,9 +242,8 @@ int launch(const void* kernel, const gpu::LaunchShape& shape, const polyops_cont
   if (error != cudaSuccess) return fail("no such device", error);
   const Prepared prepared = prepare(kernel, shape, ctx->device_index);
   if (prepared.error != cudaSuccess) return fail("shared memory", prepared.error);
-  const bool early = shape.early && most_cluster(ctx->device_index) > 1;  // both are 9.0's
-  const Extended extended(shape, static_cast<cudaStream_t>(ctx->stream), early,
-                          prepared.shared_percent);
+  const Extended extended(shape, static_cast<cudaStream_t>(ctx->stream),
+                          begins_early(ctx->device_index), prepared.shared_percent);
   error = cudaLaunchKernelExC(&extended.config, kernel, args);
   if (error == cudaErrorCooperativeLaunchTooLarge) {  // a process may have a part of the device
     cudaGetLastError();

@@ -37,6 +37,7 @@ inline constexpr int kRunThreads = sizeof(T) == 4 && kInputs == 1 ? 128 : kEleme
 template <class T, int kInputs, int kOutputs, class Function>
 GPU_KERNEL(kRunThreads<T, kInputs>)
 run_elements(Function f, Pointers<T, kInputs, kOutputs> p, int64_t n) {
+  await_earlier();
   constexpr int kPacks = kRunPacks<kInputs>;
   constexpr int64_t kStep = kRunThreads<T, kInputs>;
   const int64_t first = block_id() * kPacks * kStep + thread_id();
@@ -91,6 +92,7 @@ template <class T, int kInputs, int kOutputs, class Function>
 GPU_KERNEL(kElementThreads)
 row_elements(Function f, Pointers<T, kInputs, kOutputs> p, Walk<kInputs + kOutputs> walk,
              uint32_t packs) {
+  await_earlier();
   constexpr int kPacks = kRunPacks<kInputs>;
   const uint32_t first = static_cast<uint32_t>(block_id()) * kPacks * kElementThreads + thread_id();
   int64_t at[kPacks][kInputs + kOutputs];
@@ -132,6 +134,7 @@ template <class T, int kInputs, int kOutputs, class Function>
 GPU_KERNEL(kElementThreads)
 walk_elements(Function f, Pointers<T, kInputs, kOutputs> p, Walk<kInputs + kOutputs> walk,
               const GPU_CONSTANT ShortWalk<kInputs + kOutputs> short_walk, int64_t n) {
+  await_earlier();
   const int64_t first = block_id() * kWalked * kElementThreads + thread_id();
   int64_t at[kWalked][kInputs + kOutputs];
   T loaded[kWalked][kInputs];

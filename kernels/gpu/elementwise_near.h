@@ -32,6 +32,7 @@ template <class T, int kInputs, class Function>
 GPU_KERNEL(kElementThreads)
 near_elements(Function f, Pointers<T, kInputs, 1> p,
               const GPU_CONSTANT NearRows<kInputs + 1> near) {
+  await_earlier();
   constexpr int kTeams = kElementThreads / kNearLanes;
   uint32_t row = static_cast<uint32_t>(block_id()) * kTeams + thread_id() / kNearLanes;
   if (row >= near.teams) return;

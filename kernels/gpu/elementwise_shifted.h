@@ -95,6 +95,7 @@ template <class T, int kInputs, int kOutputs, class Function>
 GPU_KERNEL(kElementThreads)
 shifted_elements(Function f, Pointers<T, kInputs, kOutputs> p, Walk<kInputs + kOutputs> rows,
                  Division packs, uint32_t threads, int count) {
+  await_earlier();
   const auto index = static_cast<uint32_t>(block_id()) * kElementThreads + thread_id();
   if (index >= threads) return;
   uint32_t row = index;

@@ -60,6 +60,7 @@ GPU_DEVICE float apply_turned(const Function& f, float turned, float other) {
 template <class T, int kInputs, int kTurned, class Function>
 GPU_KERNEL(kTileThreads<T>, 3)
 turned_packs(Function f, const GPU_CONSTANT TurnedTiles t) {
+  await_earlier();
   GPU_SHARED(Words, tile, kTileThreads<T> * kPack<T>);
   constexpr int kRows = 4;  // of the result, whose loads are all under way before the first is used
   const Tiles& tiles = t.tiles;
@@ -103,6 +104,7 @@ turned_packs(Function f, const GPU_CONSTANT TurnedTiles t) {
 template <class T, int kInputs, int kTurned, class Function>
 GPU_KERNEL(kTileThreads<T>, 3)
 turned_anywhere(Function f, const GPU_CONSTANT TurnedTiles t) {
+  await_earlier();
   using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint16_t>;
   constexpr uint32_t kThreads = kTileThreads<T>, kElements = kThreads * kPack<T> * kPack<T>;
   constexpr uint32_t kPad = 4 / sizeof(T), kWidest = kPack<T> << kMostWideBits<T>;

@@ -13,7 +13,6 @@ struct LaunchShape {
   int cluster = 1;          // blocks that run at the same time and reach each other's shared memory
   // All blocks run at the same time; the multiprocessors have room for them.
   bool whole = false;
-  bool early = false;  // may begin while the kernel before it runs, see await_earlier()
 };
 
 inline constexpr int64_t kMostBlocks = 0x7fffffff;

@@ -90,7 +90,7 @@ inline void depart(Departures*, bool = true,
 inline void await_departures(const Departures*, int) {}
 inline void before_runs() {}
 inline void let_later_begin() {}
-inline void await_earlier() {}
+inline void await_earlier() { simt::await_earlier(); }
 // None on devices of wide waves.
 inline int most_cluster(const polyops_context*) {
   return simt::order().wave > 32 ? 1 : simt::kMostCluster;
@@ -134,7 +134,6 @@ inline void load_16(const void* p, uint32_t (&w)[4]) {
   std::memcpy(w, std::assume_aligned<16>(p), sizeof w);
 }
 inline void load_16_once(const void* p, uint32_t (&w)[4]) { load_16(p, w); }
-inline void load_16_constant(const void* p, uint32_t (&w)[4]) { load_16(p, w); }
 inline void prefetch(const void*) {}
 // A device reads them.
 inline void prefetch_run(const void* p, int64_t bytes) {
@@ -281,9 +280,12 @@ int launch(void (*kernel)(Params...), const LaunchShape& shape, const polyops_co
            std::type_identity_t<Params>... args) {
   try {
     if (shape.cluster > most_cluster(nullptr)) throw simt::Error("too large a cluster");
-    simt::run(
-        simt::order(), shape.blocks, shape.threads, shape.shared_bytes, [&] { kernel(args...); },
-        shape.whole ? static_cast<int>(shape.blocks) : shape.cluster);
+    const auto lane = [&] {
+      kernel(args...);
+      simt::end_kernel();
+    };
+    simt::run(simt::order(), shape.blocks, shape.threads, shape.shared_bytes, lane,
+              shape.whole ? static_cast<int>(shape.blocks) : shape.cluster);
     return POLYOPS_OK;
   } catch (const simt::Error& error) {
     return simt::report(error.what());

@@ -37,6 +37,7 @@ struct Lane {
   Copies copies;
   int id;
   State state;
+  bool has_awaited_earlier;
   uint64_t value;  // handed to a shuffle, or got from it
   int mask;
   void* mine;  // what it has for all() to change together with other lanes'
@@ -208,6 +209,7 @@ void Block::begin(const Order& the_order, int64_t the_id, int64_t all_blocks, in
   release_all();
   for (int i = 0; i < threads; ++i) {
     lanes_[i]->id = i;
+    lanes_[i]->has_awaited_earlier = false;
     lanes_[i]->copies.clear();
     lanes_[i]->fiber.prepare(enter_lane, this);
   }
@@ -300,6 +302,11 @@ int block_threads() { return running->threads; }
 int64_t block_id() { return running->id; }
 int64_t grid_blocks() { return running->blocks; }
 int wave_size() { return running->order.wave; }
+
+void await_earlier() { running->current().has_awaited_earlier = true; }
+void end_kernel() {
+  if (!running->current().has_awaited_earlier) throw Error("a lane that has not awaited what is earlier");
+}
 
 namespace {
 

@@ -309,6 +309,20 @@ TEST(Simt, AWriteBeyondSharedMemoryIsAnError) {
 #endif
 
 // Where an access that a device makes to global memory alone must not go.
+TEST(Simt, ALaneThatDoesNotAwaitWhatIsEarlierIsAnError) {
+  for (const Order& order : kOrders) {
+    const auto fails_from = [&](int lanes) {
+      return failure(order, 64, [=] {
+        if (thread_id() < lanes) await_earlier();
+        end_kernel();
+      });
+    };
+    EXPECT_EQ(fails_from(64), "");
+    EXPECT_EQ(fails_from(63), "a lane that has not awaited what is earlier");
+    EXPECT_EQ(fails_from(0), "a lane that has not awaited what is earlier");
+  }
+}
+
 TEST(Simt, KnowsSharedMemory) {
   static const char tag = 0;
   int mine = 0;

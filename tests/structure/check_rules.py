@@ -126,7 +126,23 @@ def check_kernels(root: Path, file: Path) -> Iterator[tuple[int, str]]:
             yield number, text
 
 
-RULES = (check_torch, check_environment, check_registry, check_kernels)
+KERNEL = re.compile(r"^GPU_KERNEL\(", re.MULTILINE)
+AWAIT = "await_earlier();"
+
+
+def check_awaits(root: Path, file: Path) -> Iterator[tuple[int, str]]:
+    """Every kernel of a GPU waits for what was launched before it, gpu.h: kernels/gpu has one style,
+    in which a body ends with the first line that is a brace."""
+    if not file.is_relative_to(root / "kernels" / "gpu"):
+        return
+    text = file.read_text(encoding="utf-8")
+    for kernel in KERNEL.finditer(text):
+        body, _, _ = text[kernel.start() :].partition("\n}")
+        if AWAIT not in body:
+            yield text.count("\n", 0, kernel.start()) + 1, f"a kernel without {AWAIT}"
+
+
+RULES = (check_torch, check_environment, check_registry, check_kernels, check_awaits)
 
 
 def check(root: Path) -> list[str]:
@@ -147,6 +163,7 @@ CLEAN = {
     "kernels/toy/toy.cc": '#include <toy_sdk/toy.h>\n#include "cpu/chip.h"\n',
     "kernels/onednn/runtime.cc": "#include <omp.h>\n#include <oneapi/dnnl/dnnl.hpp>\n",
     "kernels/gpu/gpu.h": '#include <cstdint>\n#include "platform.h"\n',
+    "kernels/gpu/twice.h": 2 * "GPU_KERNEL(64)\nf(int x) {\n  await_earlier();\n  g();\n}\n",
     "kernels/reference/relu.h": "#include <cstdint>\n",
     "kernels/reference/relu.cc": '#include "reference/relu.h"\n',
     "registry/loader.cc": '#include <dlfcn.h>\n#include "select.h"\n#include "polyops/abi.h"\n',
@@ -174,6 +191,7 @@ BREACHES = {
     "kernels/onednn/s.cc": "#include <immintrin.h>",
     "kernels/gpu/t.cu": "#include <cuda_runtime.h>",
     "kernels/cpu/u.cc": '#include "platform.h"',
+    "kernels/gpu/v.cu": "GPU_KERNEL(64) f(int x) {}",
     "kernels/reference/n.cc": "#include <immintrin.h>",
     "kernels/reference/o.cc": '#include "cpu/table.h"',
     "bindings/p.cc": '#  include <x>\nchar* x = getenv("X");',

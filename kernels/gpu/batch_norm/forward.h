@@ -63,6 +63,7 @@ GPU_DEVICE void finish_channel(const BatchCall& call, int32_t c, float pivot, co
 template <class T>
 GPU_KERNEL(kRunThreads)
 finish_slices(BatchCall call, const float* moments, int32_t chunks, float* lines) {
+  await_earlier();
   const int waves = block_threads() / wave_size();
   const auto c = static_cast<int32_t>(block_id() * waves + thread_id() / wave_size());
   if (c >= call.channels) return;
@@ -76,6 +77,7 @@ template <class T>
 GPU_KERNEL(kSumThreads)
 finish_columns(BatchCall call, const float* moments, const float* pivots, int32_t chunks,
                float* lines) {
+  await_earlier();
   GPU_SHARED(float, shared, 3 * kSumThreads);
   const auto first = static_cast<int32_t>(block_id() * kSumColumns);
   const int32_t c = first + thread_id() % kSumColumns;

@@ -141,6 +141,7 @@ GPU_DEVICE void store_grid(const GridShare<T, kInputs>& share, const RunPointers
 template <class T>
 GPU_KERNEL(kGridThreads, 1)
 grid_forward(GridColumns grid, BatchCall call, RunPointers<T, 1> p, void* scratch) {
+  await_earlier();
   constexpr int kWidth = kPack<T>;
   GPU_DYNAMIC_SHARED(Words, memory);
   GPU_SHARED(float, pivots, kGridAcross* kWidth);
@@ -198,6 +199,7 @@ grid_forward(GridColumns grid, BatchCall call, RunPointers<T, 1> p, void* scratc
 template <class T>
 GPU_KERNEL(kGridThreads, 1)
 grid_backward(GridColumns grid, ChannelResults to, RunPointers<T, 2> p, void* scratch) {
+  await_earlier();
   constexpr int kWidth = kPack<T>;
   GPU_DYNAMIC_SHARED(Words, memory);
   GPU_SHARED(float, lines, 4 * ColumnPlaces<kWidth>::kMost);

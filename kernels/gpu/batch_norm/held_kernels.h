@@ -62,6 +62,7 @@ GPU_DEVICE void finish_tile(const HeldTiles& of, const BatchCall& call, int32_t 
 template <class T>
 GPU_KERNEL(kHeldThreads)
 hold_forward(HeldTiles of, BatchCall call, RunPointers<T, 1> p) {
+  await_earlier();
   GPU_DYNAMIC_SHARED(Words, held);
   auto* parts = reinterpret_cast<float*>(held + of.packs * block_threads());
   float *slots = parts + of.parts, *lines = parts + of.lines_at;
@@ -136,6 +137,7 @@ GPU_DEVICE void finish_gradient_tile(const HeldTiles& of, const ChannelResults& 
 template <class T>
 GPU_KERNEL(kHeldThreads)
 hold_backward(HeldTiles of, ChannelResults to, RunPointers<T, 2> p) {
+  await_earlier();
   GPU_DYNAMIC_SHARED(Words, held);
   auto* parts = reinterpret_cast<float*>(held + 2 * of.packs * block_threads());
   float *slots = parts + of.parts, *lines = parts + of.lines_at;

@@ -76,6 +76,7 @@ inline int64_t most_chunks(const BatchShape& shape, int64_t pack, int inputs) {
 template <class T, int kInputs, class Lines>
 GPU_KERNEL(kRunThreads)
 map_samples(RunPointers<T, kInputs> p, Runs runs, Channels channels, Lines line) {
+  await_earlier();
   keep_moments(line);
   const int64_t task = grid_blocks() - 1 - block_id();
   int32_t at, n;
@@ -99,6 +100,7 @@ struct OneLine {
 template <class T, int kInputs, class Lines>
 GPU_KERNEL(kRunThreads)
 map_slices(RunPointers<T, kInputs> p, Runs runs, Lines lines) {
+  await_earlier();
   const int64_t task = grid_blocks() - 1 - block_id();
   const auto slice = static_cast<int32_t>(task / runs.chunks);
   const auto f = lines(slice);

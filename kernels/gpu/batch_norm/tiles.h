@@ -177,6 +177,7 @@ GPU_DEVICE Welford moments_of_tile(const HeldTiles& of, int channel, const float
 template <class T>
 GPU_KERNEL(kTileThreads, 2)
 tile_forward(TileWalk walk, BatchCall call, RunPointers<T, 1> p) {
+  await_earlier();
   GPU_DYNAMIC_SHARED(Words, held);
   const HeldTiles& of = walk.of;
   auto* const parts = reinterpret_cast<float*>(held + walk.places + walk.ahead);

@@ -37,6 +37,7 @@ GPU_DEVICE void store_tile_sums(const TileWalk& walk, const TileShare<T>& share,
 template <class T, bool kConstant>
 GPU_KERNEL(kTileThreads, 2)
 tile_backward(TileWalk walk, ChannelResults to, RunPointers<T, 2> p) {
+  await_earlier();
   GPU_DYNAMIC_SHARED(Words, held);
   const HeldTiles& of = walk.of;
   auto* const parts = reinterpret_cast<float*>(held + 2 * walk.places + walk.ahead);

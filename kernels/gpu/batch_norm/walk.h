@@ -96,6 +96,7 @@ GPU_DEVICE void store_gradient(const ChannelWalk& of, const WalkShare& share,
 template <class T, class By>
 GPU_KERNEL(kWalkThreads)
 walk_backward(ChannelWalk of, ChannelResults to, RunPointers<T, 2> p, By by) {
+  await_earlier();
   GPU_DYNAMIC_SHARED(Words, held);
   GPU_SHARED(float, shared, 2 * 2 * kMostWaves);
   GPU_SHARED(float, tables, 2 * 2 * kMostCluster);

@@ -127,6 +127,7 @@ GPU_DEVICE void copy_ends(const Piece<kLevels>& p, uint32_t block) {
 template <int kLevels>
 GPU_KERNEL(kCatThreads)
 cat_aligned_pieces(const GPU_CONSTANT Pieces<kLevels> all) {
+  await_earlier();
   const auto block = static_cast<uint32_t>(block_id());
   const int which = piece_of(all, block);
   const Piece<kLevels>& p = all.piece[which];
@@ -155,6 +156,7 @@ cat_aligned_pieces(const GPU_CONSTANT Pieces<kLevels> all) {
 template <class T, int kLevels>
 GPU_KERNEL(kCatThreads)
 cat_pieces(const GPU_CONSTANT Pieces<kLevels> all) {
+  await_earlier();
   const auto block = static_cast<uint32_t>(block_id());
   const int which = piece_of(all, block);
   const Piece<kLevels>& p = all.piece[which];

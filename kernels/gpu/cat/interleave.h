@@ -75,6 +75,7 @@ GPU_DEVICE Words interleave(const CatUnit<4> (&x)[4]) {
 template <class T, int kInputs>
 GPU_KERNEL(kCatThreads)
 cat_interleaved(const Interleaved<kInputs> c) {
+  await_earlier();
   constexpr int kBytes = 16 / kInputs;
   CatUnit<kBytes> units[kCatPacks][kInputs];
   const uint32_t first = static_cast<uint32_t>(block_id()) * kCatItems + thread_id();

@@ -50,6 +50,7 @@ GPU_DEVICE void combine_products(const Columns& of, ColumnProducts<kWidth>& w, f
 template <class T, int kWidth>
 GPU_KERNEL(kRunThreads, column_blocks(2))
 column_gradient_sums(const T* grad, const T* src, Statistics statistics, Columns of, float* sums) {
+  await_earlier();
   GPU_SHARED(float, shared, (kColumnShared<2, kWidth>));
   const ColumnShare<kWidth> share(of, block_id());
   ColumnProducts<kWidth> w = {};
@@ -130,6 +131,7 @@ GPU_DEVICE void keep_moments(const Lines&) {}
 template <class T, int kInputs, int kWidth, class Lines>
 GPU_KERNEL(kRunThreads, column_blocks(kInputs))
 map_columns(RunPointers<T, kInputs> p, Columns of, Lines line) {
+  await_earlier();
   using F = decltype(line(0));
   GPU_SHARED(float, shared, sizeof(F) / sizeof(float) * ColumnPlaces<kWidth>::kMost);
   const ColumnShare<kWidth> share(of, block_id());

@@ -72,6 +72,7 @@ GPU_DEVICE void combine_moments(const Columns& of, const ColumnWelford<kWidth>& 
 template <class T, int kWidth>
 GPU_KERNEL(kRunThreads, column_blocks(1))
 column_moments(const T* src, Columns of, float* moments, float* pivots) {
+  await_earlier();
   GPU_SHARED(float, shared, (kColumnShared<kColumnMoments, kWidth>));
   const ColumnShare<kWidth> share(of, block_id());
   ColumnWelford<kWidth> w = {};

@@ -97,6 +97,7 @@ GPU_DEVICE void store_chunk(float* moments, int64_t chunk, const Welford& w, flo
 template <class T>
 GPU_KERNEL(kRunThreads)
 slice_moments(const T* src, Runs runs, float* moments) {
+  await_earlier();
   GPU_SHARED(float, shared, kWelfordShared);
   const int64_t task = block_id(), slice = task / runs.chunks;
   const auto chunk = static_cast<int>(task % runs.chunks);

@@ -78,6 +78,7 @@ GPU_DEVICE void sum_run(const T* grad, const T* src, int32_t n, int lane, int la
 template <class T>
 GPU_KERNEL(kRunThreads)
 slice_sums(SumsCall<T> call, int team) {
+  await_earlier();
   GPU_SHARED(float, shared, 2 * kMostWaves);
   let_later_begin();
   const Runs& runs = call.runs;
@@ -199,10 +200,8 @@ channel_sums(const float* sums, int32_t rows, int32_t channels, ChannelResults t
 template <class T>
 int launch_channel_sums(const float* sums, int64_t rows, int64_t channels, const ChannelResults& to,
                         const polyops_context* ctx) {
-  LaunchShape shape = {(channels + kSumColumns - 1) / kSumColumns, kSumThreads};
-  shape.early = true;
-  return launch(channel_sums<T>, shape, ctx, sums, static_cast<int32_t>(rows),
-                static_cast<int32_t>(channels), to);
+  return launch(channel_sums<T>, {(channels + kSumColumns - 1) / kSumColumns, kSumThreads}, ctx,
+                sums, static_cast<int32_t>(rows), static_cast<int32_t>(channels), to);
 }
 
 }  // namespace

@@ -101,6 +101,7 @@ GPU_DEVICE void store_walked(const ChannelWalk& of, const WalkShare& share, cons
 template <class T, class Norm, class By>
 GPU_KERNEL(kWalkThreads)
 walk_forward(ChannelWalk of, Norm norm, RunPointers<T, 1> p, By by) {
+  await_earlier();
   GPU_DYNAMIC_SHARED(Words, held);
   GPU_SHARED(float, shared, 2 * kWalkShared);
   GPU_SHARED(float, tables, 2 * kWalkValues * kMostCluster);

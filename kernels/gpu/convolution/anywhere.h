@@ -68,6 +68,7 @@ GPU_DEVICE float convolve_at(const AnywhereCall<T>& call, const Element& e) {
 template <class T>
 GPU_KERNEL(kAnywhereThreads)
 convolve_anywhere(AnywhereCall<T> call) {
+  await_earlier();
   const int64_t index = block_id() * block_threads() + thread_id();
   if (index >= call.count) return;
   const Shape& s = call.shape;
@@ -87,6 +88,7 @@ GPU_DEVICE int32_t reader(const Axis& axis, int32_t place, int32_t tap) {
 template <class T>
 GPU_KERNEL(kAnywhereThreads)
 gather_anywhere(AnywhereCall<T> call) {
+  await_earlier();
   const int64_t index = block_id() * block_threads() + thread_id();
   if (index >= call.count) return;
   const Shape& s = call.shape;

@@ -116,6 +116,7 @@ struct BandsCall {
 template <class W, class T>
 GPU_KERNEL(kBandThreads, kBandBlocks)
 convolve_band_tiles(BandsCall<T> call) {
+  await_earlier();
   GPU_DYNAMIC_SHARED(T, memory);
   GPU_SHARED(uint32_t, filters, BandFilters<W>::kWords);
   const Shape& s = call.plain.shape;

@@ -67,6 +67,7 @@ GPU_DEVICE float sum_again(const AnySumsCall<T>& call, const BandTile& tile, int
 template <class W, class T>
 GPU_KERNEL(kBandThreads, kBandBlocks)
 gradients_of_bands(BandsGradientsCall<T> call) {
+  await_earlier();
   using Of = BandSums<W>;
   GPU_DYNAMIC_SHARED(T, memory);
   GPU_SHARED(uint32_t, filters, BandFilters<W>::kWords);

@@ -133,6 +133,7 @@ struct ColumnRow {
 template <class W, class Own, class T>
 GPU_KERNEL(Own::kThreads, Own::kBlocks)
 convolve_columns(ColumnsCall<T> call) {
+  await_earlier();
   constexpr int kAhead = kColumnsAhead<W, T>;
   const Shape& s = call.shape;
   const int64_t index = block_id() * Own::kThreads + thread_id();

@@ -87,6 +87,7 @@ GPU_DEVICE void slide_gradients(const PlaneGradientsCall<T>& call, const ColumnS
 template <class W, class Own, class T>
 GPU_KERNEL(Own::kThreads, Own::kBlocks)
 gradients_of_columns(PlaneGradientsCall<T> call) {
+  await_earlier();
   GPU_SHARED(float, shared, (W::kTaps + 1) * kMostWaves);
   const Shape& s = call.shape;
   const SplitOfChannel own(s.channels);

@@ -160,6 +160,7 @@ struct ColumnWave {
 
 GPU_KERNEL(ColumnWaves::kThreads, ColumnWaves::kBlocks)
 convolve_column_waves(ColumnWavesCall call) {
+  await_earlier();
   using Rows = ColumnWaves::Rows;
   GPU_SHARED(Words, memory, ColumnWaves::kThreads / 32 * Rows::kPacks);
   for_runs(call.work, block_id(), [&](uint32_t group, int32_t first, int32_t rows) {

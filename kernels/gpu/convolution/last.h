@@ -71,6 +71,7 @@ GPU_DEVICE void store_pixels(const float (&done)[Own::kResults][Own::kElements],
 template <class W, class T>
 GPU_KERNEL(LastSlide<W, T>::kThreads, LastSlide<W, T>::kBlocks)
 convolve_last_channels(LastCall<T> call) {
+  await_earlier();
   using Own = LastSlide<W, T>;
   GPU_SHARED(Words, memory, (W::kTaps + 1) * Own::kStride / kPack<float>);
   auto* const taps = reinterpret_cast<float*>(memory);

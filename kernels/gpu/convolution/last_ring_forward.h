@@ -117,6 +117,7 @@ GPU_DEVICE void slide_ring(const RingForwardCall<T>& call, const SlideLane<Own>&
 template <class W, class Own, class T>
 GPU_KERNEL(Own::kThreads, Own::kBlocks)
 convolve_last_ring(RingForwardCall<T> call) {
+  await_earlier();
   if constexpr (!kHasClusters) return;
   GPU_SHARED(LastRingDesk, desk, 1);
   GPU_DYNAMIC_SHARED(Words, words);

@@ -16,6 +16,7 @@ namespace {
 template <class W, class Own, class T, class Copy>
 GPU_KERNEL(Own::kThreads, Own::kBlocks)
 gradients_of_last(RingGradientsCall<T> call) {
+  await_earlier();
   if constexpr (Copy::kIsRuns && !kHasClusters) return;
   GPU_SHARED(LastRingDesk, desk, 1);
   GPU_DYNAMIC_SHARED(Words, words);

@@ -153,6 +153,7 @@ GPU_DEVICE void add_lines(const Shape& s, const SlideLanes& g, const SlideLane<O
 template <class W, class T>
 GPU_KERNEL(SumSlide<W, T>::kThreads, SumSlide<W, T>::kBlocks)
 sum_last_channels(LastSumsCall<T> call) {
+  await_earlier();
   using Own = SumSlide<W, T>;
   GPU_SHARED(float, shared, Own::kPass* Own::kThreads* Own::kElements);
   const Shape& s = call.shape;

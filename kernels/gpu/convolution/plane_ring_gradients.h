@@ -62,6 +62,7 @@ class PlaneStrips {
 template <class W, class Own, class T>
 GPU_KERNEL(Own::kThreads, Own::kBlocks)
 gradients_of_plane_ring(PlaneRingCall<T> call) {
+  await_earlier();
   if constexpr (!kHasClusters) return;
   GPU_SHARED(float, shared, (W::kTaps + 1) * kMostWaves);
   GPU_SHARED(RingDesk<kPlaneSlots>, desk, 1);

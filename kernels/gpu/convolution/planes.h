@@ -57,6 +57,7 @@ GPU_DEVICE void convolve_strip(const Tile& tile, const T* in, int32_t y, int32_t
 template <class W, class T>
 GPU_KERNEL(kTileThreads)
 convolve_planes(PlanesCall<T> call) {
+  await_earlier();
   GPU_DYNAMIC_SHARED(T, all);
   T* const memory = all + kAround;
   const Shape& s = call.shape;

@@ -138,6 +138,7 @@ GPU_DEVICE float sum_inside(const PlanesSumsCall<T>& call, int32_t split, int32_
 template <class W, class T>
 GPU_KERNEL(kTileThreads)
 sum_planes(PlanesSumsCall<T> call) {
+  await_earlier();
   GPU_DYNAMIC_SHARED(T, all);
   T* const memory = all + kAround;
   constexpr int kSums = W::kTaps + 1;

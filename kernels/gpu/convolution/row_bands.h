@@ -21,6 +21,7 @@ struct RowBandsCall {
 template <class T>
 GPU_KERNEL(kBandThreads, 10)
 convolve_row_bands(RowBandsCall<T> call) {
+  await_earlier();
   GPU_SHARED(Words, memory, kBandWaves * kWavePieces * kPieceUnits);
   GPU_SHARED(uint32_t, filters, kBandWaves * 2 * kFilterWords);
   const Axis& w = call.plain.shape.w;

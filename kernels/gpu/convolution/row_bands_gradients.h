@@ -91,6 +91,7 @@ GPU_DEVICE float sum_of_block(const RowBandsGradientsCall<T>& call, const SplitO
 template <class T>
 GPU_KERNEL(kBandThreads, 8)
 gradients_of_row_bands(RowBandsGradientsCall<T> call) {
+  await_earlier();
   GPU_SHARED(Words, memory, 4 * kBandWaves * kPieceUnits);
   GPU_SHARED(float, matrices, kBandWaves* kSumWords);
   GPU_SHARED(uint32_t, filters, kBandWaves * 2 * kFilterWords);

@@ -91,6 +91,7 @@ GPU_DEVICE void store_any(T* row, int32_t columns, int32_t first, const float (&
 template <class W, class T>
 GPU_KERNEL(kRowPackThreads)
 convolve_row_packs(RowPacksCall<T> call) {
+  await_earlier();
   const int64_t index = block_id() * kRowPackThreads + thread_id();
   if (index >= call.count) return;
   const Shape& s = call.shape;

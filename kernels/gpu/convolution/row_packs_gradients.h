@@ -138,6 +138,7 @@ struct RowGradientsPack {
 template <class W, class T>
 GPU_KERNEL(kRowSumsThreads, 6)
 gradients_of_row_packs(RowGradientsCall<T> call) {
+  await_earlier();
   GPU_SHARED(float, shared, (W::kTaps + 1) * kMostWaves);
   const Shape& s = call.shape;
   const SplitOfChannel own(s.channels);

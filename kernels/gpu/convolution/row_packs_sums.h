@@ -94,6 +94,7 @@ GPU_DEVICE float sum_inside(const RowPacksSumsCall<T>& call, int32_t begin, int3
 template <class W, class T>
 GPU_KERNEL(kRowSumsThreads)
 sum_row_packs(RowPacksSumsCall<T> call) {
+  await_earlier();
   GPU_SHARED(float, shared, (W::kTaps + 1) * kMostWaves);
   const Shape& s = call.shape;
   const SplitOfChannel own(s.channels);

@@ -51,6 +51,7 @@ GPU_DEVICE void convolve_run(const T* row, int32_t column, int32_t columns, cons
 template <class T>
 GPU_KERNEL(kTileThreads)
 convolve_rows(PlanesCall<T> call) {
+  await_earlier();
   GPU_DYNAMIC_SHARED(T, memory);
   GPU_SHARED(float, taps, kMostRowTaps);
   const Shape& s = call.shape;

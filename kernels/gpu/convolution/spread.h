@@ -58,6 +58,7 @@ GPU_DEVICE void spread_strip(const Tile& tile, const T* in, int32_t y, int32_t x
 template <class W, class T>
 GPU_KERNEL(kTileThreads)
 spread_planes(PlanesCall<T> call) {
+  await_earlier();
   GPU_DYNAMIC_SHARED(T, memory);
   constexpr int kBefore = (W::kH - 1) / 2;
   const Shape& s = call.shape;

@@ -18,6 +18,7 @@ namespace {
 template <class W, class Own, class T>
 GPU_KERNEL(Own::kThreads, Own::kBlocks)
 gradients_of_spread(PlaneGradientsCall<T> call) {
+  await_earlier();
   GPU_SHARED(float, shared, (W::kTaps + 1) * kMostWaves);
   const Shape& s = call.shape;
   const SplitOfChannel place(s.channels);

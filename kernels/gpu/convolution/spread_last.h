@@ -129,6 +129,7 @@ GPU_DEVICE void spread_pair(const Shape& s, const T* row, int32_t x, const float
 template <class W, class T>
 GPU_KERNEL(kPairThreads)
 spread_last(PairCall<T> call) {
+  await_earlier();
   constexpr int kStride = kPairPacks * kPack<T>, kBefore = (W::kH - 1) / 2;
   GPU_SHARED(Words, memory, (W::kTaps + 1) * kStride / kPack<float>);
   auto* const taps = reinterpret_cast<float*>(memory);

@@ -113,9 +113,7 @@ int launch_add_parts(int status, const Shape& shape, const Sums<T>& sums,
                      const polyops_context* ctx) {
   if (status != POLYOPS_OK || sums.splits == 1) return status;
   const int64_t blocks = ceil_div(sums_of_split(shape), kSumColumns);
-  LaunchShape merge = {blocks, kSumColumns * kSumRows};
-  merge.early = true;
-  return launch(add_parts<T>, merge, ctx, shape, sums);
+  return launch(add_parts<T>, {blocks, kSumColumns * kSumRows}, ctx, shape, sums);
 }
 
 // ---- Of anything.
@@ -159,6 +157,7 @@ GPU_DEVICE float sum_row(const AnySumsCall<T>& call, const T* grad, const T* src
 template <class T>
 GPU_KERNEL(kAnywhereThreads)
 sum_anywhere(AnySumsCall<T> call) {
+  await_earlier();
   const int64_t index = block_id() * block_threads() + thread_id();
   if (index >= call.count) return;
   const Shape& s = call.shape;

@@ -114,6 +114,7 @@ GPU_DEVICE int few_slot(int pack) {
 template <class T, int kFew>
 GPU_KERNEL(kFewThreads)
 copy_together(const GPU_CONSTANT Few f) {
+  await_earlier();
   GPU_SHARED(Words, run, kFewThreads * kFew);
   const uint32_t first = static_cast<uint32_t>(block_id()) * kFewThreads;
   const uint32_t unit = first + static_cast<uint32_t>(thread_id());
@@ -140,6 +141,7 @@ copy_together(const GPU_CONSTANT Few f) {
 template <class T, int kFew>
 GPU_KERNEL(kFewThreads)
 copy_apart(const GPU_CONSTANT Few f) {
+  await_earlier();
   GPU_SHARED(Words, run, kFewThreads * kFew);
   const uint32_t first = static_cast<uint32_t>(block_id()) * kFewThreads;
   const char* const src = f.src + int64_t{first} * (16 * kFew);

@@ -114,6 +114,7 @@ GPU_DEVICE Words words_of(const T (&x)[kPack<T>]) {
 template <class T>
 GPU_KERNEL(kGatherThreads)
 copy_gathered(const GPU_CONSTANT Gather g) {
+  await_earlier();
   const Span<T> span(static_cast<T*>(g.dst), g.count);
   const int64_t first = block_id() * (kGatherThreads * kGatherPacks<T>)+thread_id();
   T x[kGatherPacks<T>][kPack<T>];

@@ -130,6 +130,7 @@ GPU_DEVICE void write_packs(const uint32_t* words, int shift, int end, char* fir
 template <class T>
 GPU_KERNEL(kNarrowThreads, 5)
 copy_interleaved(const GPU_CONSTANT Narrow n) {
+  await_earlier();
   GPU_SHARED(uint32_t, words, kNarrowWords);
   const Tiles& t = n.tiles;
   const TilePlace at = place_of<T>(t, static_cast<uint32_t>(block_id()));

@@ -145,6 +145,7 @@ GPU_DEVICE void write_run(const Narrow& n, const TilePlace& at, const uint32_t* 
 template <class T>
 GPU_KERNEL(kNarrowThreads)
 copy_narrow(const GPU_CONSTANT Narrow n) {
+  await_earlier();
   GPU_SHARED(uint32_t, words, kNarrowWords);
   const Tiles& t = n.tiles;
   const TilePlace at = place_of<T>(t, static_cast<uint32_t>(block_id()));

@@ -232,6 +232,7 @@ using RowGroupOf = RowGroup<kAligned ? 1 : kMostTogether>;
 template <class T, bool kAligned>
 GPU_KERNEL(kRowThreads)
 copy_chunks(const GPU_CONSTANT RowGroupOf<kAligned> group) {
+  await_earlier();
   const uint32_t lane = static_cast<uint32_t>(thread_id()) & ((1u << group.lane_bits) - 1);
   uint32_t row = static_cast<uint32_t>(block_id()) * (kRowThreads >> group.lane_bits) +
                  (static_cast<uint32_t>(thread_id()) >> group.lane_bits);
@@ -257,6 +258,7 @@ copy_chunks(const GPU_CONSTANT RowGroupOf<kAligned> group) {
 template <class T, bool kAligned>
 GPU_KERNEL(kRowThreads)
 copy_short_rows(const GPU_CONSTANT Rows r) {
+  await_earlier();
   const uint32_t lane = static_cast<uint32_t>(thread_id()) & ((1u << r.lane_bits) - 1);
   const uint32_t teams = kRowThreads >> r.lane_bits;
   const uint32_t first = static_cast<uint32_t>(block_id()) * (teams * kRowPacks) +

@@ -127,6 +127,7 @@ GPU_DEVICE void read_anywhere(const Tiles& t, const TilePlace& at, Words* tile) 
 template <class T>
 GPU_KERNEL(kTileThreads<T>)
 copy_aligned_tiles(const GPU_CONSTANT Tiles t) {
+  await_earlier();
   GPU_SHARED(Words, tile, kTileThreads<T> * kPack<T>);
   const TilePlace at = place_of<T>(t, static_cast<uint32_t>(block_id()));
   read_aligned<T, true>(t, at, tile);
@@ -138,6 +139,7 @@ copy_aligned_tiles(const GPU_CONSTANT Tiles t) {
 template <class T, bool kOfPacks>
 GPU_KERNEL(kTileThreads<T>, kOfPacks ? 4 : 3)
 copy_tiles(const GPU_CONSTANT Tiles t) {
+  await_earlier();
   GPU_SHARED(Words, tile, kTileThreads<T> * kPack<T>);
   const TilePlace at = place_of<T>(t, static_cast<uint32_t>(block_id()));
   if constexpr (kOfPacks) {

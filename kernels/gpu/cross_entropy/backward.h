@@ -119,6 +119,7 @@ GPU_DEVICE bool writes(const Cut<T>& cut, int at, int begin, int lane, int lanes
 template <class T, bool kWeighted, bool kAtOnce>
 GPU_KERNEL(kGradientThreads)
 cross_entropy_backward(const CrossEntropyBackwardCall<T> c, int lanes_log2) {
+  await_earlier();
   const int lanes = 1 << lanes_log2, lane = thread_id() & (lanes - 1);
   const uint32_t place = static_cast<uint32_t>(block_id()) * (block_threads() >> lanes_log2) +
                          (thread_id() >> lanes_log2);

@@ -123,6 +123,7 @@ GPU_DEVICE void absorb_some_words(int count, const OneWord* from, bool late, boo
 template <class T, Smooth kSmooth>
 GPU_KERNEL(kFewThreads, kByWords<T, kSmooth> ? 2048 / kFewThreads : 0)  // 32 registers
 cross_entropy_few(const CrossEntropyCall<T> c, int turns) {
+  await_earlier();
   GPU_DYNAMIC_SHARED(T, memory);
   GPU_SHARED(float, shared, 2 * kMostWaves);
   if (c.parts != nullptr) let_later_begin();
@@ -182,6 +183,7 @@ GPU_DEVICE void write_few_gradient(const RowGradient<T, kWeighted>& gradient, in
 template <class T, bool kWeighted>
 GPU_KERNEL(kFewThreads)
 cross_entropy_few_backward(const CrossEntropyBackwardCall<T> c) {
+  await_earlier();
   GPU_DYNAMIC_SHARED(T, memory);
   const Shelf<T> shelf(memory, c.rows, c.n);
   shelf.fill(c.src);

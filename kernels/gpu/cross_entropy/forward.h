@@ -90,6 +90,7 @@ constexpr int kLossPacks = 4;
 template <class T, Smooth kSmooth, int kPacks>
 GPU_KERNEL(kLossTeamThreads)
 cross_entropy_team(const CrossEntropyCall<T> c, int lanes_log2) {
+  await_earlier();
   GPU_SHARED(float, shared, 2 * kMostWaves);
   if (c.parts != nullptr) let_later_begin();
   const int lanes = 1 << lanes_log2, lane = thread_id() & (lanes - 1);
@@ -122,6 +123,7 @@ constexpr int kLossBlockThreads = 256;
 template <class T, Smooth kSmooth>
 GPU_KERNEL(kLossBlockThreads, 4)
 cross_entropy_block(const CrossEntropyCall<T> c) {
+  await_earlier();
   GPU_SHARED(float, shared, kRowSums* kMostWaves);
   GPU_SHARED(float, slots, kRowSums* kMostCluster);
   if (c.parts != nullptr) let_later_begin();
@@ -164,9 +166,7 @@ constexpr int kLossEndPacks = 8;  // two parts each, under way at a time
 
 inline LaunchShape end_shape(int64_t parts) {
   const int64_t threads = (parts / 2 / 64 + 1) * 64;
-  LaunchShape shape = {1, threads < kLossEndThreads ? static_cast<int>(threads) : kLossEndThreads};
-  shape.early = true;
-  return shape;
+  return {1, threads < kLossEndThreads ? static_cast<int>(threads) : kLossEndThreads};
 }
 
 // Bound: latency. total: null if it is not wanted.

@@ -42,6 +42,7 @@ GPU_DEVICE T* image_gradients(const PixelsBackwardCall<T>& c, uint32_t image) {
 template <class T, bool kWeighted>
 GPU_KERNEL(kPixelThreads, 4)
 cross_entropy_pixels_backward(const PixelsBackwardCall<T> c) {
+  await_earlier();
   GPU_DYNAMIC_SHARED(Quad<T>, memory);
   const Park<Quad<T>, kRows<T>, 1> park = {memory, c.parked};
   const Place at(c.tiling);
@@ -172,6 +173,7 @@ GPU_DEVICE void turn_tile(const PixelsBackwardCall<T>& c, const Labels& labels,
 template <class T, int kGroup>
 GPU_KERNEL(kPixelThreads, 6)
 cross_entropy_tile_backward(const PixelsBackwardCall<T> c) {
+  await_earlier();
   constexpr bool kOneGroup = kGroup == kPixelThreads;
   GPU_SHARED(Quad<float>, parts, kOneGroup ? 1 : kPixelValues * kPixelThreads);
   GPU_DYNAMIC_SHARED(T, memory);
@@ -196,6 +198,7 @@ cross_entropy_tile_backward(const PixelsBackwardCall<T> c) {
 template <class T>
 GPU_KERNEL(kPixelThreads, 6)
 cross_entropy_run_backward(const PixelsBackwardCall<T> c) {
+  await_earlier();
   GPU_DYNAMIC_SHARED(T, memory);
   const Place at(c.tiling);
   const PixelRun<T> run(memory, c.src, c.tiling, at);

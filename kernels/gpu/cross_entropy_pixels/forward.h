@@ -126,6 +126,7 @@ GPU_DEVICE void leave_part(const PixelsCall<T>& c, float (&part)[2], float* shar
 template <class T, Smooth kSmooth>
 GPU_KERNEL(kPixelThreads, kSmooth == Smooth::kNone ? 5 : 4)
 cross_entropy_pixels(const PixelsCall<T> c) {
+  await_earlier();
   GPU_SHARED(float, shared, 2 * kMostWaves);
   if (c.parts != nullptr) let_later_begin();
   const Place at(c.tiling);
@@ -142,6 +143,7 @@ cross_entropy_pixels(const PixelsCall<T> c) {
 template <class T, Smooth kSmooth>
 GPU_KERNEL(kPixelThreads, 6)
 cross_entropy_tile(const PixelsCall<T> c) {
+  await_earlier();
   GPU_SHARED(float, shared, 2 * kMostWaves);
   GPU_DYNAMIC_SHARED(T, memory);
   if (c.parts != nullptr) let_later_begin();

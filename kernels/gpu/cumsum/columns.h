@@ -94,6 +94,7 @@ GPU_DEVICE void scan_chunk(const T* src, int64_t src_stride, U* dst, int64_t dst
 template <class T, class U, int kWide>
 GPU_KERNEL(kScanColumnThreads)
 scan_columns(const GPU_CONSTANT ScanColumns<T, U> c) {
+  await_earlier();
   auto task = static_cast<uint32_t>(block_id() * kScanColumnThreads) + thread_id();
   if (task >= c.tasks) return;
   const uint32_t column = take_remainder(c.by_packs, &task) * kWide;
@@ -118,6 +119,7 @@ scan_columns(const GPU_CONSTANT ScanColumns<T, U> c) {
 // kStartAcross columns; the threads of a column some chunks each.
 GPU_KERNEL(kStartThreads)
 starts_of_chunks(float* sums, uint32_t chunks, uint32_t width, uint32_t tiles) {
+  await_earlier();
   GPU_SHARED(float, shared, kStartThreads);
   constexpr uint32_t kDown = kStartThreads / kStartAcross;
   const auto block = static_cast<uint32_t>(block_id());

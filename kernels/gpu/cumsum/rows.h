@@ -113,6 +113,7 @@ GPU_DEVICE void scan_run(const T* src, U* dst, int32_t n, int32_t longest, bool 
 template <class T, class U>
 GPU_KERNEL(kScanThreads)
 scan_rows(const GPU_CONSTANT ScanRows<T, U> c) {
+  await_earlier();
   const int lanes = 1 << c.team_log2, lane = thread_id() & (lanes - 1);
   const auto task = static_cast<uint32_t>(block_id() << (kScanThreadsLog2 - c.team_log2)) +
                     static_cast<uint32_t>(thread_id() >> c.team_log2);

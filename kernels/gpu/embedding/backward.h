@@ -140,6 +140,7 @@ GPU_DEVICE Divided divided_by(const GradCall& c, const Begin& from, const Begin&
 template <class T, int kUnit, bool kAdds>
 GPU_KERNEL(kGradThreads, 4)
 embedding_sums(const GradCall c) {
+  await_earlier();
   GPU_SHARED(Begin, found, 2);
   GPU_SHARED(uint32_t, before, kGradThreads);
   GPU_SHARED(int32_t, ended, kGradThreads);

@@ -151,6 +151,7 @@ GPU_DEVICE void write_rest(const Source& made, const FewCall& call, uint32_t fir
 template <class T, int kUnit, bool kAdds, class Source>
 GPU_KERNEL(kFewLookupThreads, 4)
 sums_of_few(const GPU_CONSTANT Source made, const GPU_CONSTANT FewCall c) {
+  await_earlier();
   const auto block = static_cast<uint32_t>(block_id());
   if (block >= c.sum_blocks) {
     write_rest<T, kUnit, kAdds>(made, c, (block - c.sum_blocks) * c.rest_rows);

@@ -54,6 +54,7 @@ GPU_DEVICE void add_shares(const GradCall& c, uint32_t row, int64_t last, int co
 template <class T, bool kAdds>
 GPU_KERNEL(kFinishThreads)
 embedding_finish(const GradCall c, uint32_t shares, uint32_t of_block, int tiles) {
+  await_earlier();
   GPU_SHARED(uint32_t, some, kFinishThreads);  // shares that end a row that others began
   GPU_SHARED(uint32_t, waves, kMostSortWaves);
   GPU_SHARED(uint32_t, count, 1);

@@ -192,6 +192,7 @@ template <class Source>
 GPU_KERNEL(kSortThreadsAlone)
 sort_alone(const Source made, uint32_t lookups, int passes, int bits, Lookup* to0, Lookup* to1,
            const GPU_CONSTANT Zeros zeros) {
+  await_earlier();
   GPU_SHARED(uint32_t, base, kMostBins);
   GPU_SHARED(uint32_t, all, kMostBins);
   GPU_SHARED(uint32_t, waves, kMostSortWaves);

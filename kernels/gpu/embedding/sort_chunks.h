@@ -36,6 +36,7 @@ struct SortCall {
 template <class Source>
 GPU_KERNEL(kSortThreads)
 sort_count(const Source source, const SortCall c) {
+  await_earlier();
   GPU_SHARED(uint32_t, counts, kMostBins);
   if (block_id() >= c.chunks) {
     c.zeros.write(block_id() - c.chunks);
@@ -65,6 +66,7 @@ constexpr int kChunksOfThread = kMostChunks / 32;
 
 GPU_KERNEL(kStackThreads)
 sort_stack(const SortCall c) {
+  await_earlier();
   GPU_SHARED(uint32_t, sums, kStackThreads);
   const int bin = static_cast<int>(block_id()) * 32 + thread_id() % 32, part = thread_id() / 32;
   const int bins = c.digit.bins();
@@ -113,6 +115,7 @@ GPU_DEVICE void sums_of_bin(const SortCall& c, int bin, uint32_t* before, uint32
 template <class Source>
 GPU_KERNEL(kSortThreads)
 sort_place(const Source source, const SortCall c) {
+  await_earlier();
   GPU_SHARED(uint32_t, base, kMostBins);
   GPU_SHARED(uint32_t, all, kMostBins);
   GPU_SHARED(uint32_t, waves, kMostSortWaves);

@@ -31,6 +31,7 @@ struct StagedCall {
 template <class Unit>
 GPU_KERNEL(kStagedThreads)
 gather_staged(const StagedCall c) {
+  await_earlier();
   GPU_DYNAMIC_SHARED(Unit, memory);
   const int64_t outer = block_id();
   const Unit* const src = static_cast<const Unit*>(c.src) + outer * c.src_outer;

@@ -56,6 +56,7 @@ GPU_DEVICE void sum_group(const GroupGradient<T>& call, int32_t row, float* shar
 template <class T>
 GPU_KERNEL(kRunThreads)
 split_gradient(GroupGradient<T> call, Runs runs) {
+  await_earlier();
   GPU_SHARED(float, shared, 2 * kMostWaves);
   let_later_begin();
   const int64_t task = grid_blocks() - 1 - block_id();

@@ -178,6 +178,7 @@ GPU_DEVICE void map_group(const GroupGradient<T>& call, const HeldGradient<T, kW
 template <class T, int kWide, class By>
 GPU_KERNEL(kHeldThreads, 2)
 group_gradient_held(GroupGradient<T> call, HeldUnits shape, int32_t rows, By by) {
+  await_earlier();
   GPU_SHARED(float, shared, 2 * kMostWaves);
   GPU_SHARED(float, tables, 2 * 2 * kMostCluster);
   GPU_SHARED(Mailbox, box, 1);

@@ -67,6 +67,7 @@ GPU_DEVICE GroupLines<T> lines_of(const GroupCall<T>& call, int32_t row, float p
 template <class T>
 GPU_KERNEL(kRunThreads)
 group_rows(GroupCall<T> call, int team) {
+  await_earlier();
   const int teams = block_threads() / team;
   const int lane = thread_id() & (team - 1);
   auto row = static_cast<int32_t>(block_id() * teams + thread_id() / team);
@@ -108,6 +109,7 @@ group_rows(GroupCall<T> call, int team) {
 template <class T>
 GPU_KERNEL(kRunThreads)
 apply_moments(GroupCall<T> call, Runs runs, const float* moments) {
+  await_earlier();
   const int64_t task = grid_blocks() - 1 - block_id();
   const auto row = static_cast<int32_t>(task / runs.chunks);
   const auto chunk = static_cast<int>(task % runs.chunks);

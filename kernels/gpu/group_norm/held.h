@@ -126,6 +126,7 @@ GPU_DEVICE Welford combine_cluster(const Welford& w, float* slots) {
 template <class T>
 GPU_KERNEL(kHeldThreads, 2)
 group_held(GroupCall<T> call, HeldShape shape) {
+  await_earlier();
   GPU_SHARED(float, shared, 3 * kMostWaves);
   GPU_SHARED(float, slots, 4 * kMostCluster);
   GPU_DYNAMIC_SHARED(Words, memory);

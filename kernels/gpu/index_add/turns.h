@@ -161,6 +161,7 @@ GPU_DEVICE void add_line(const T* base, T* out, int places, const float* sums) {
 template <class T>
 GPU_KERNEL(kTurnThreads)
 scatter_turns(const TurnsCall c) {
+  await_earlier();
   GPU_DYNAMIC_SHARED(float, memory);
   const auto waves = static_cast<uint32_t>(kTurnThreads / wave_size());
   const int wave = thread_id() / wave_size(), lane = thread_id() % wave_size();
@@ -205,6 +206,7 @@ constexpr int kTurnParts = 32;
 template <class T>
 GPU_KERNEL(32 * kTurnParts)
 scatter_turns_finish(const TurnsCall c) {
+  await_earlier();
   GPU_SHARED(float, parts, 32 * kTurnParts);
   const uint32_t tiles = static_cast<uint32_t>(c.places + 31) / 32, chunks = c.of_line.divisor;
   const uint32_t line = static_cast<uint32_t>(block_id()) / tiles;

@@ -41,6 +41,7 @@ struct SelectCall {
 template <class Unit, bool kGathers>
 GPU_KERNEL(kSelectThreads)
 select_units(const SelectCall c) {
+  await_earlier();
   constexpr int kUnits = kSelectUnits<Unit>;
   const auto first = static_cast<uint32_t>(block_id()) * (kSelectThreads * kUnits) + thread_id();
   const char* from[kUnits];

@@ -34,6 +34,7 @@ struct ClusterDesk {
 template <bool kPacked, class Norm, class T, class P>
 GPU_KERNEL(kSectionThreads, 1)
 backward_cluster(BackwardCall<Norm, T, P> call, ClusterPlan plan) {
+  await_earlier();
   if constexpr (!kHasClusters) return;
   constexpr int kSums = Norm::kSums;
   using Desk = ClusterDesk<Norm, T>;

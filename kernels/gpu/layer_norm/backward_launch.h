@@ -22,10 +22,9 @@ int launch_sums(const BackwardCall<Norm, T, P>& call, const typename Norm::Backw
     return Norm::kParameters * (round_up(call.n, columns) / columns);
   };
   if (call.n > kWalkElements) {
-    LaunchShape shape = {tiles(kWideSumThreads * kWideSumColumns), kWideSumThreads};
-    shape.early = true;
-    return launch(wide_column_sums<Norm, T>, shape, ctx, call.sums, call.stride,
-                  static_cast<int32_t>(blocks), values_of(a.grad_weight),
+    return launch(wide_column_sums<Norm, T>,
+                  {tiles(kWideSumThreads * kWideSumColumns), kWideSumThreads}, ctx, call.sums,
+                  call.stride, static_cast<int32_t>(blocks), values_of(a.grad_weight),
                   values_of(Norm::grad_bias(a)), call.n);
   }
   int groups_log2 = 0;
@@ -34,10 +33,8 @@ int launch_sums(const BackwardCall<Norm, T, P>& call, const typename Norm::Backw
     --groups_log2;
   }
   const int64_t each = tiles(4 << groups_log2) / Norm::kParameters;
-  LaunchShape shape = {Norm::kParameters * each, kSumThreads};
-  shape.early = true;
-  return launch(column_sums<Norm, T>, shape, ctx, call.sums, call.stride,
-                static_cast<int32_t>(blocks), static_cast<int32_t>(each), groups_log2,
+  return launch(column_sums<Norm, T>, {Norm::kParameters * each, kSumThreads}, ctx, call.sums,
+                call.stride, static_cast<int32_t>(blocks), static_cast<int32_t>(each), groups_log2,
                 values_of(a.grad_weight), values_of(Norm::grad_bias(a)), call.n);
 }
 

@@ -82,6 +82,7 @@ constexpr int kTileRows = 4;       // in flight
 template <class Norm, class T, class P>
 GPU_KERNEL(kBackwardMost.threads)
 backward_long(BackwardCall<Norm, T, P> call) {
+  await_earlier();
   GPU_SHARED(float, shared, 2 * kMostWaves);
   int64_t at[3];
   call.rows.offsets(block_id(), at);
@@ -133,6 +134,7 @@ backward_long(BackwardCall<Norm, T, P> call) {
 template <class Norm, class T, class P>
 GPU_KERNEL(kTileThreads)
 backward_columns(BackwardCall<Norm, T, P> call, int32_t tiles, int32_t chunks) {
+  await_earlier();
   const auto tile = static_cast<int32_t>(block_id() % tiles);
   const int64_t chunk = block_id() / tiles;
   const int32_t pack = tile * kTileThreads + thread_id();

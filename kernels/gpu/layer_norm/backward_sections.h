@@ -73,6 +73,7 @@ GPU_DEVICE void store_quarter(const BackwardRow<Norm, T, P>& row, const Gradient
 template <class Norm, class T, class P>
 GPU_KERNEL(kBackwardMost.threads, kBackwardMost.blocks)
 backward_sections(BackwardCall<Norm, T, P> call, int32_t elements) {
+  await_earlier();
   if constexpr (!kHasClusters) return;
   using OfRing = Ring<T>;
   GPU_SHARED(float, shared, 4 * kMostWaves);

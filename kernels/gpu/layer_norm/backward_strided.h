@@ -12,6 +12,7 @@ namespace {
 template <class Norm, class T, class P>
 GPU_KERNEL(kStridedThreads)
 backward_strided(BackwardCall<Norm, T, P> call, Walk<3> elements) {
+  await_earlier();
   GPU_SHARED(float, shared, 2 * kMostWaves);
   const int64_t row = block_id();
   int64_t begin[3];
@@ -46,6 +47,7 @@ template <class Norm, class T, class P>
 GPU_KERNEL(kStridedThreads)
 backward_strided_columns(BackwardCall<Norm, T, P> call, Walk<3> elements, int32_t tiles,
                          int32_t chunks) {
+  await_earlier();
   const int64_t chunk = block_id() / tiles;
   const int64_t column = block_id() % tiles * block_threads() + thread_id();
   if (column >= call.n) return;

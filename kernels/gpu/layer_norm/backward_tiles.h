@@ -136,6 +136,7 @@ GPU_DEVICE void add_columns(const Tile<T, kEach>& tile, const GradRows<T>& grads
 template <class Norm, class T, class P>
 GPU_KERNEL(kTilesThreads, kTilesBlocks)
 backward_tiles(BackwardCall<Norm, T, P> call, Tiles tiles, int32_t all, int groups) {
+  await_earlier();
   constexpr int kEach = kTileEach<T>;
   using OfTile = Tile<T, kEach>;
   GPU_SHARED(TileRow, rows, OfTile::kRows);

@@ -13,6 +13,7 @@ namespace {
 template <bool kRagged, class Norm, class T, class P, int kThreads, int kBlocks>
 GPU_KERNEL(kThreads, kBlocks)
 backward_rows(BackwardCall<Norm, T, P> call, int team, int stages) {
+  await_earlier();
   GPU_SHARED(float, shared, 4 * kMostWaves);
   GPU_DYNAMIC_SHARED(Words, memory);
   let_later_begin();

@@ -154,7 +154,7 @@ struct ColumnShare {
 #pragma unroll
         for (int u = 0; u < kCount; ++u) {
           const P* const from = weight + section.begin + columns.first + columns.of(u, 0);
-          weights[u].set(columns.has(u) ? load_words_constant(from) : Words{});
+          weights[u].set(columns.has(u) ? load_words(from) : Words{});
         }
         return;
       }

@@ -41,6 +41,7 @@ GPU_DEVICE Spread merge_cluster(const Spread& section, float count, float inv_n,
 template <class Norm, class T, class P>
 GPU_KERNEL(kClusterThreads)
 forward_cluster(ForwardCall<Norm, T, P> call, int32_t elements) {
+  await_earlier();
   GPU_SHARED(float, shared, 4 * kMomentsShared);
   GPU_SHARED(Mailbox, box, 1);
   GPU_SHARED(float, tables, 2 * kPosted<Norm> * kMostCluster);

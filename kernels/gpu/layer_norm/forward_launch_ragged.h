@@ -109,9 +109,8 @@ int launch_ragged(const ForwardCall<Norm, T, P>& call, const typename Norm::Args
                               call.bias, call.n, cuts);
     if (status != POLYOPS_OK) return status;
   }
-  auto [teams, blocks] =
+  const auto [teams, blocks] =
       teams_of_block(call.row_count, call.n / kPack<T>, kRowPacks, kRaggedRow, ctx);
-  blocks.early = cuts.stride > 0;
   return launch(forward_ragged<Norm, T, P>, blocks, ctx, call, teams, cuts);
 }
 

@@ -73,6 +73,7 @@ GPU_DEVICE Moments long_moments(const LongRow<T>& row, float* shared, float inv_
 template <class Norm, class T, class P>
 GPU_KERNEL(kLongThreads)
 forward_long(ForwardCall<Norm, T, P> call, int parked) {
+  await_earlier();
   GPU_SHARED(float, shared, 4 * kMomentsShared);
   GPU_DYNAMIC_SHARED(Words, memory);
   const int team = block_threads(), lane = thread_id();

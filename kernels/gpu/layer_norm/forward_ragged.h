@@ -75,6 +75,7 @@ struct CutAlike {
 template <class T, class P, int kCount>
 GPU_KERNEL(kCutThreads)
 cut_parameters(const P* weight, const P* bias, int32_t n, CutParameters<T, P, kCount> cut) {
+  await_earlier();
   let_later_begin();
   cut.make(weight, bias, n);
 }
@@ -106,6 +107,8 @@ template <class Norm, class T, class P>
 GPU_KERNEL(kRaggedRow, kRaggedBlocks)
 forward_ragged(ForwardCall<Norm, T, P> call, Teams teams,
                CutParameters<T, P, Norm::kParameters> cut) {
+  // Behind cut_parameters(), which has begun when all that the rows come of has ended.
+  if (cut.copies == nullptr) await_earlier();
   GPU_SHARED(float, shared, 2 * kMomentsShared);
   const uint32_t row = teams.row();
   const bool ours = row < static_cast<uint32_t>(call.row_count);  // all lanes come to the sums
@@ -127,7 +130,7 @@ forward_ragged(ForwardCall<Norm, T, P> call, Teams teams,
                                       [&](float pivot, float(&sums)[2], float* room) {
                                         return combine<Norm>(pivot, sums, of, room, call.inv_n);
                                       });
-  await_earlier();  // the copies; what was read above was there before they began
+  await_earlier();  // the copies
   if (!ours) return;
   if (of.lane == 0) store_moments(call, row, m);
   if (cut.copies != nullptr && of.cut.fits(dst)) {

@@ -130,6 +130,7 @@ GPU_DEVICE void store_row(const Words (&x)[kPacks], const Moments& m, const Give
 template <int kPacks, bool kOnce, class Norm, class T, class P>
 GPU_KERNEL(kRowThreads, row_blocks(kPacks))
 forward_rows(ForwardCall<Norm, T, P> call, Teams teams) {
+  await_earlier();
   GPU_SHARED(float, shared, 2 * kMomentsShared);
   const uint32_t row = teams.row();
   const bool ours = row < static_cast<uint32_t>(call.row_count);  // all lanes come to the sums

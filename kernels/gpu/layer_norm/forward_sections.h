@@ -15,6 +15,7 @@ namespace {
 template <class Norm, class T, class P>
 GPU_KERNEL(kRowThreads, row_blocks(kRowPacks))
 forward_sections(ForwardCall<Norm, T, P> call, int32_t elements, bool few) {
+  await_earlier();
   GPU_SHARED(float, shared, 2 * kMomentsShared);
   GPU_SHARED(Mailbox, box, 1);
   GPU_SHARED(float, tables, 2 * kPosted<Norm> * kMostCluster);

@@ -49,6 +49,7 @@ GPU_DEVICE Moments strided_moments(const ForwardCall<Norm, T, P>& call, const Wa
 template <class Norm, class T, class P>
 GPU_KERNEL(kStridedThreads)
 forward_strided(ForwardCall<Norm, T, P> call, Walk<2> elements) {
+  await_earlier();
   GPU_SHARED(float, shared, 3 * kMostWaves);
   const int64_t row = block_id();
   int64_t begin[2];

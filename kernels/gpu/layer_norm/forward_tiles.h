@@ -261,6 +261,7 @@ GPU_DEVICE void store_tile(const ForwardCall<Norm, T, P>& call, const Tile<T, kE
 template <class Norm, class T, class P, int kEach>
 GPU_KERNEL(kAcrossThreads)
 forward_tiles(ForwardCall<Norm, T, P> call, Tiles tiles) {
+  await_earlier();
   GPU_SHARED(float, tables, 3 * kEach * kAcrossThreads);
   GPU_SHARED(Moments, moments, kAcrossLanes * kEach);
   GPU_SHARED(int, again, 1);

@@ -50,7 +50,7 @@ struct Parameters {
       for (int i = 0; i < kParts; ++i) {
         words[which][i] = {{bits, bits, bits, bits}};
         if (kGiven || given[which] != nullptr) {
-          words[which][i] = load_words_constant(given[which] + at + i * kPack<P>);
+          words[which][i] = load_words(given[which] + at + i * kPack<P>);
         }
       }
     }

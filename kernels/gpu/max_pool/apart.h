@@ -48,6 +48,7 @@ template <class T>
 GPU_KERNEL(kPoolThreads)
 volume_apart(LargestGradient<T> op, Grid grid, int channels, Division frames,
              Axes<AdaptiveAxis> axes) {
+  await_earlier();
   constexpr int kWide = kPack<T>;
   const PlaceInVolume at(grid, frames, axes.high.in);
   if (!at.inside) return;

@@ -134,6 +134,7 @@ template <class T, int kWide, class C, int kShift>
 GPU_KERNEL(kPoolThreads)
 volume_cubes(LargestGradient<T> op, Grid grid, Cubes cubes, int all_channels, bool paired,
              Axes<Axis> axes) {
+  await_earlier();
   using Deep = typename CubeWindows<C, kShift>::Deep;
   using Flat = typename CubeWindows<C, kShift>::Flat;
   constexpr int kWindows = Flat::kCount, kFrames = Deep::kCount;
@@ -223,6 +224,7 @@ template <class T, int kWide, class C>
 GPU_KERNEL(kPoolThreads, 4)
 volume_columns(LargestGradient<T> op, Grid grid, Division columns, int all_channels,
                Axes<Axis> axes) {
+  await_earlier();
   using Deep = SquareWindows<C::kDeepSize, 1, 0>;
   using Flat = SquareWindows<C::kSize, 1, 0>;
   constexpr int kWindows = Flat::kCount, kFrames = Deep::kCount;

@@ -158,6 +158,7 @@ class FramesBlock {
 template <class T, bool kStaged>
 GPU_KERNEL(kFramesThreads, 6)
 volume_frames(Largest<T> op, Frames s) {
+  await_earlier();
   GPU_DYNAMIC_SHARED(Words, memory);
   const FramesBlock<T, kStaged> block(op, s, reinterpret_cast<T*>(memory));
   LargestPool<1> before[kFramesRows], last[kFramesRows];

@@ -72,6 +72,7 @@ GPU_DEVICE bool has_nan(const Words* packs, int count) {
 template <class T>
 GPU_KERNEL(kKeyThreads, 2)
 volume_keys(Largest<T> op, KeyBlocks s) {
+  await_earlier();
   GPU_DYNAMIC_SHARED(Words, memory);
   GPU_SHARED(int, nans, 1);
   auto* const across = reinterpret_cast<KeyPack*>(memory);

@@ -32,6 +32,7 @@ struct PairRow {
 template <class C>
 GPU_KERNEL(kPoolThreads, 4)
 volume_pairs(Largest<float> op, Grid grid, Division pairs, Axes<Axis> axes) {
+  await_earlier();
   constexpr int kSize = C::kSize, kNew = C::kDeepStride, kKept = C::kDeepSize - kNew;
   const Place at(grid, axes.deep.out);
   if (!at.inside) return;

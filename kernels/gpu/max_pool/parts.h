@@ -164,6 +164,7 @@ template <class T, int kWide>
 GPU_KERNEL(kPoolThreads, kPartsBlocks)
 volume_parts(Largest<T> op, PartsGrid parts, int channels, ResultStrides strides,
              Axes<AdaptiveAxis> axes) {
+  await_earlier();
   GPU_SHARED(float, values, kPoolThreads / 2 * kWide);
   GPU_SHARED(int, places, kPoolThreads / 2 * kWide);
   const int units = kPoolThreads >> parts.parts_log2;

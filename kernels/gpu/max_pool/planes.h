@@ -21,6 +21,7 @@ namespace {
 template <class T, int kWide, class C>
 GPU_KERNEL(kPoolThreads)
 volume_planes(Largest<T> op, Grid grid, int all_channels, Axes<Axis> axes) {
+  await_earlier();
   constexpr int kSize = C::kSize;
   constexpr int kKept = C::kDeepSize > C::kDeepStride ? C::kDeepSize - C::kDeepStride : 0;
   const int channels = kWide == 1 ? 1 : all_channels;

@@ -60,6 +60,7 @@ GPU_DEVICE int end_of(const AnyAxis& axis, const Range& windows) {
 template <class T, int kWide, class AnyAxis>
 GPU_KERNEL(kPoolThreads)
 volume_share_out(LargestGradient<T> op, Grid grid, Division frames, Axes<AnyAxis> axes) {
+  await_earlier();
   const PlaceInVolume at(grid, frames, axes.high.in);
   if (!at.inside) return;
   const int column = at.column * kWide;

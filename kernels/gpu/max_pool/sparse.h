@@ -23,6 +23,7 @@ constexpr int64_t kSparse = 32;
 template <class T>
 GPU_KERNEL(kPoolThreads)
 volume_clear(T* first, int64_t count) {
+  await_earlier();
   constexpr float kZeros[kClearPacks][kPack<T>] = {};
   const int64_t pack = block_id() * kClearPacks * kPoolThreads + thread_id();
   store_packs<kClearPacks>(Span<T>(first, count), pack, kPoolThreads, kZeros);
@@ -61,6 +62,7 @@ template <class T>
 GPU_KERNEL(kPoolThreads)
 volume_sparse(LargestGradient<T> op, Grid grid, int channels, Places places,
               Axes<AdaptiveAxis> axes) {
+  await_earlier();
   const PlaceInVolume at(grid, axes.frames, axes.high.out);
   if (!at.inside) return;
   const int64_t image = at.image * op.dst_image + at.group;

@@ -124,6 +124,7 @@ struct SquareColumn {
 template <class T, int kShift, bool kEven>
 GPU_KERNEL(kPoolThreads)
 pool2d_squares(LargestGradient<T> op, Grid grid, Axis high, Axis wide) {
+  await_earlier();
   const Place at(grid, (high.in + 1) / 2);
   if (!at.inside) return;
   SquareColumn<T, kShift, kEven> column(op, at, high, wide);

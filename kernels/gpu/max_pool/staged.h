@@ -93,6 +93,7 @@ GPU_DEVICE int place_in_window(const T* its, const Range& high, const Range& wid
 template <class T>
 GPU_KERNEL(kStagedThreads, kStagedAtOnce)
 plane_windows(Largest<T> op, StagedPlanes s, Axes<AdaptiveAxis> axes) {
+  await_earlier();
   GPU_DYNAMIC_SHARED(T, memory);
   const int64_t first = block_id() * s.of_block;
   const int64_t rest = s.all - first;

@@ -82,6 +82,7 @@ GPU_DEVICE void add_windows(const Strips& s, const Strip& strip, const int* plac
 template <class T>
 GPU_KERNEL(kPoolThreads)
 plane_strips(LargestGradient<T> op, Strips s, Axes<AdaptiveAxis> axes) {
+  await_earlier();
   GPU_DYNAMIC_SHARED(Words, memory);
   T* const tile = reinterpret_cast<T*>(memory);
   int* const places = reinterpret_cast<int*>(memory + s.windows_at);

@@ -17,6 +17,7 @@ namespace {
 template <class T, int kWide, class AnyAxis>
 GPU_KERNEL(kPoolThreads)
 volume_taps(Largest<T> op, Grid grid, int channels, Axes<AnyAxis> axes) {
+  await_earlier();
   const PlaceInVolume at(grid, axes.frames, axes.high.out);
   if (!at.inside) return;
   const T* src = op.src + at.image * op.src_image + at.group * kWide;
@@ -47,6 +48,7 @@ template <class T, int kWide, class AnyAxis>
 GPU_KERNEL(kPoolThreads)
 volume_windows(LargestGradient<T> op, Grid grid, int channels, Division frames,
                Axes<AnyAxis> axes) {
+  await_earlier();
   const PlaceInVolume at(grid, frames, axes.high.in);
   if (!at.inside) return;
   const int64_t dst = at.image * op.dst_image + at.group * kWide;

@@ -46,6 +46,7 @@ GPU_DEVICE void take_all(const Tap<T, kWide> (&taps)[kLargestLoads],
 template <class T, int kWide>
 GPU_KERNEL(kPoolThreads)
 volume_teams(Largest<T> op, Grid grid, int lanes_log2, Axes<AdaptiveAxis> axes) {
+  await_earlier();
   const int lanes = 1 << lanes_log2, lane = thread_id() & (lanes - 1);
   const PlaceInVolume at(grid, axes.frames, axes.high.out,
                          (block_id() * kPoolThreads + thread_id()) >> lanes_log2);
@@ -80,6 +81,7 @@ volume_teams(Largest<T> op, Grid grid, int lanes_log2, Axes<AdaptiveAxis> axes) 
 template <class T, int kWide>
 GPU_KERNEL(kPoolThreads)
 volume_runs(Largest<T> op, int64_t images, int n, int lanes_log2) {
+  await_earlier();
   GPU_SHARED(float, values, kMostWaves);
   GPU_SHARED(int, places, kMostWaves);
   const int lanes = 1 << lanes_log2, lane = thread_id() & (lanes - 1);

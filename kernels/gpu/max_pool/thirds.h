@@ -31,6 +31,7 @@ constexpr int kThirdsAtOnce = kSlots > 1 || sizeof(T) > 2 ? 8 : 10;
 template <class T, int kSlots, int kWide>
 GPU_KERNEL(kThirdsThreads, kThirdsAtOnce<T, kSlots>)
 pool_thirds(LargestGradient<T> op, Thirds s) {
+  await_earlier();
   GPU_DYNAMIC_SHARED(Words, memory);
   const ThirdsBlock<T, kSlots> block(op, s, memory);
   int slots[kSlots];  // of the frame before, of this one, and of the next

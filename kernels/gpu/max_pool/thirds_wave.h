@@ -183,6 +183,7 @@ class ThirdsTeam {
 template <class T, int kSlots>
 GPU_KERNEL(kTeamThreads, kTeamBlocks)
 pool_team_thirds(LargestGradient<T> op, TeamThirds s) {
+  await_earlier();
   GPU_DYNAMIC_SHARED(Words, memory);
   ThirdsTeam<T, kSlots> team(op, s, reinterpret_cast<char*>(memory));
   const uint32_t step = team.slot_bytes();

@@ -159,6 +159,7 @@ GPU_DEVICE void store_results(const Largest<T>& op, const T* src, int64_t dst, i
 template <class T, class C, int kWords, bool kPlanes, int kPadding>
 GPU_KERNEL(kPoolThreads)
 volume_words(Largest<T> op, Grid grid, Division packs, Axes<Axis> axes) {
+  await_earlier();
   using Lay = Columns<C, kWords, kPadding>;
   constexpr int kAll = Lay::kAll;
   constexpr int kKept = C::kDeepSize > C::kDeepStride ? C::kDeepSize - C::kDeepStride : 0;

@@ -75,6 +75,7 @@ GPU_DEVICE void store_part(const Span<T>& out, int64_t first_pack, const Words* 
 template <class T>
 GPU_KERNEL(kFillThreads)
 nll_loss_backward(const NllLossBackwardCall<T> c) {
+  await_earlier();
   GPU_SHARED(Words, part, kFillOfBlock);
   const Span<T> out(c.grad_src, c.numel);
   const int64_t first_pack = block_id() * kFillOfBlock, first = first_pack * kPack<T> - out.shift;

@@ -43,6 +43,7 @@ GPU_DEVICE float src_at(const NllLossCall<T>& c, uint32_t sample, int64_t target
 template <class T>
 GPU_KERNEL(kLossThreads)
 nll_loss_each(const NllLossCall<T> c) {
+  await_earlier();
   const auto i = static_cast<uint32_t>(block_id() * block_threads() + thread_id());
   if (i == 0) *c.total = narrow<T>(0.0f);
   if (i >= c.samples) return;
@@ -88,6 +89,7 @@ GPU_DEVICE void add_samples(const NllLossCall<T>& c, int64_t first, int64_t step
 template <class T>
 GPU_KERNEL(kLossThreadsAlone)
 nll_loss_sum(const NllLossCall<T> c, float* parts) {
+  await_earlier();
   GPU_SHARED(float, shared, 2 * kMostWaves);
   float sums[2] = {0, 0};
   const int64_t of_block = int64_t{block_threads()} * kSamples;
@@ -108,6 +110,7 @@ nll_loss_sum(const NllLossCall<T> c, float* parts) {
 template <class T>
 GPU_KERNEL(kLossThreads)
 nll_loss_add_parts(const NllLossCall<T> c, const float* parts, int32_t count) {
+  await_earlier();
   GPU_SHARED(float, shared, 2 * kMostWaves);
   float sums[2] = {0, 0};
   for (int i = thread_id(); i < count; i += block_threads()) {

@@ -17,6 +17,7 @@ namespace {
 template <class T>
 GPU_KERNEL(kPixelThreads)
 nll_loss_quads_backward(const NllLossBackwardCall<T> c, const Tiling t) {
+  await_earlier();
   const Place at(t);
   if (!at.inside) return;
   const Labels labels = labels_of(c.targets, c.weights, t, at);
@@ -101,6 +102,7 @@ GPU_DEVICE void mark_tile(const NllLossBackwardCall<T>& c, const Tiling& t, uint
 template <class T>
 GPU_KERNEL(kPixelThreads)
 nll_loss_pixels_backward(const NllLossBackwardCall<T> c, const Tiling t) {
+  await_earlier();
   GPU_SHARED(Words, target, kMarkWords<T>);
   GPU_SHARED(Words, value, kMarkWords<T>);
   auto image = static_cast<uint32_t>(block_id());

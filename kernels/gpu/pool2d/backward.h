@@ -27,6 +27,7 @@ namespace {
 template <class Op, int kWide, class AnyAxis>
 GPU_KERNEL(kPoolThreads)
 pool2d_backward_windows(Op op, Grid grid, int channels, AnyAxis high, AnyAxis wide) {
+  await_earlier();
   using T = typename Op::Element;
   const Place at(grid, high.in);
   if (!at.inside) return;
@@ -151,6 +152,7 @@ GPU_DEVICE void gather_column(const Source& source, int64_t line, T* out, int ch
 template <class Op, int kWide, int kSize, int kStride, int kShift>
 GPU_KERNEL(kPoolThreads)
 pool2d_backward_squares(Op op, Grid grid, int all_channels, bool paired, Axis high, Axis wide) {
+  await_earlier();
   using T = typename Op::Element;
   const int channels = kWide == 1 ? 1 : all_channels;
   const Place at(grid, (high.in + kStride - 1) / kStride);

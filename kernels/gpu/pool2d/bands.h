@@ -59,6 +59,7 @@ GPU_DEVICE void sum_band(const T* line, int rows, int pitch, float (&sums)[kWide
 template <class T, int kWide, class AnyAxis>
 GPU_KERNEL(kPoolThreads, kWide == 8 ? 5 : 6)
 pool2d_bands(Average<T> op, Bands b, AnyAxis high, AnyAxis wide) {
+  await_earlier();
   GPU_DYNAMIC_SHARED(float, shared);  // [column of a group][band][group]
   const auto first = static_cast<uint32_t>(block_id()) * b.of_block;
   const uint32_t left_over = b.count - first, all = static_cast<uint32_t>(b.of_block);

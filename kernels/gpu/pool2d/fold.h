@@ -21,6 +21,7 @@ constexpr int kFoldRows = 2;  // whose loads are issued together
 template <class T, int kWide>
 GPU_KERNEL(kPoolThreads)
 pool2d_fold(Average<T> op, Grid grid, Axis high, Axis wide) {
+  await_earlier();
   const Place at(grid, high.out);
   if (!at.inside) return;
   const T* line = op.src + at.image * op.src_image + int64_t{at.begin * high.size} * wide.in +

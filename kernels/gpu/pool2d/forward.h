@@ -39,6 +39,7 @@ GPU_DEVICE int64_t results_at(const Op& op, const Place& at, int channels) {
 template <class Op, int kWide, class AnyAxis>
 GPU_KERNEL(kPoolThreads)
 pool2d_taps(Op op, Grid grid, int channels, AnyAxis high, AnyAxis wide) {
+  await_earlier();
   using T = typename Op::Element;
   const Place at(grid, high.out);
   if (!at.inside) return;
@@ -144,6 +145,7 @@ GPU_DEVICE void reduce_column(const Op& op, const typename Op::Element* line, in
 template <class Op, int kWide, int kSize, int kStride>
 GPU_KERNEL(kPoolThreads)
 pool2d_rows(Op op, Grid grid, int all_channels, Axis high, Axis wide) {
+  await_earlier();
   const int channels = kWide == 1 ? 1 : all_channels;
   const Place at(grid, high.out);
   if (!at.inside) return;

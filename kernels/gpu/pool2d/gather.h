@@ -59,6 +59,7 @@ GPU_DEVICE void copy_places(const int64_t* indices, int count, int* places) {
 template <class T, int kSize>
 GPU_KERNEL(kStageThreads)
 pool2d_gather(LargestGradient<T> op, Stage s, int place_packs, Axis high, Axis wide) {
+  await_earlier();
   GPU_DYNAMIC_SHARED(Words, memory);
   const Slab slab(s);
   const T* first = op.grad_dst + slab.first(s);

@@ -22,6 +22,7 @@ constexpr int kHalvesRows = 4;  // of results
 template <class T>
 GPU_KERNEL(kPoolThreads, 3)
 pool2d_halves(Average<T> op, Grid grid, Axis high, Axis wide) {
+  await_earlier();
   constexpr int kWide = kPack<T>, kResults = kWide / 2, kTaps = 2 * kHalvesRows + 1;
   const Place at(grid, high.out);
   if (!at.inside) return;

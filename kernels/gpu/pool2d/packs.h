@@ -60,6 +60,7 @@ GPU_DEVICE void sum_threes(const float (&x)[kWide + 2], float (&sums)[kWide]) {
 template <class T, int kWide, Weights kWeights>
 GPU_KERNEL(kPoolThreads, kWide == 8 ? 3 : 4)
 pool2d_packs(Slide<T, 3, kWeights> work, Grid grid) {
+  await_earlier();
   const Place at(grid, work.out_high);
   if (!at.inside) return;
   const int column = at.column * kWide;

@@ -51,6 +51,7 @@ GPU_DEVICE void load_shares(const AverageGradient<T>& op, const T* line, int col
 template <class T, int kWide, Under kUnder>
 GPU_KERNEL(kPoolThreads)
 pool2d_spread(AverageGradient<T> op, Grid grid, int rows, Axis high, Axis wide) {
+  await_earlier();
   const Place at(grid, rows);
   if (!at.inside) return;
   const int column = at.column * kWide;

@@ -38,6 +38,7 @@ GPU_DEVICE T share_at(const AverageGradient<T>& op, const T* grads, int column, 
 template <class T>
 GPU_KERNEL(kPoolThreads)
 pool2d_spread_bands(AverageGradient<T> op, SpreadBands b, Axis high, Axis wide) {
+  await_earlier();
   GPU_DYNAMIC_SHARED(T, memory);
   const int team = thread_id() / kBandLanes, lane = thread_id() % kBandLanes;
   const auto band = static_cast<uint32_t>(block_id()) * kBandTeams + static_cast<uint32_t>(team);

@@ -30,6 +30,7 @@ struct SpreadFlat {
 template <class T>
 GPU_KERNEL(kPoolThreads)
 pool2d_spread_flat(AverageGradient<T> op, SpreadFlat s) {
+  await_earlier();
   const auto first = static_cast<uint32_t>(block_id() * (kFlatPacks * kPoolThreads)) +
                      static_cast<uint32_t>(thread_id());
   T grads[kFlatPacks][2];

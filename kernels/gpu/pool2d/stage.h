@@ -100,6 +100,7 @@ GPU_DEVICE void store_places(int64_t* first, int32_t count, const int* memory,
 template <class Work>
 GPU_KERNEL(kStageThreads)
 pool2d_staged(Work work, Stage s) {
+  await_earlier();
   using T = typename Work::Element;
   GPU_DYNAMIC_SHARED(T, memory);
   const Slab slab(s);

@@ -114,6 +114,7 @@ GPU_DEVICE void sum_column(const T* line, T* out, float share, int channels, int
 template <class T, int kWide, int kSize, int kStride, int kShift>
 GPU_KERNEL(kPoolThreads)
 pool2d_sums(AverageGradient<T> op, Grid grid, int all_channels, bool paired, Axis high, Axis wide) {
+  await_earlier();
   const int channels = kWide == 1 ? 1 : all_channels;
   const Place at(grid, (high.in + kStride - 1) / kStride);
   if (!at.inside) return;

@@ -46,6 +46,7 @@ GPU_DEVICE void sum_rows(const T* line, int rows, int pitch, int left, int right
 template <class T, int kWide>
 GPU_KERNEL(kPoolThreads)
 pool2d_teams(Average<T> op, Grid grid, int lanes_log2, Axis high, Axis wide) {
+  await_earlier();
   const int lanes = 1 << lanes_log2, lane = thread_id() & (lanes - 1);
   const Place at(grid, high.out, (block_id() * kPoolThreads + thread_id()) >> lanes_log2);
   AveragePool<1> pool;

@@ -19,6 +19,7 @@ template <class T, int kWide, class AnyAxis>
 GPU_KERNEL(kPoolThreads, 4)
 pool3d_gather(AverageGradient<T> op, Grid grid, Division planes, Division channels, AnyAxis deep,
               AnyAxis high, AnyAxis wide) {
+  await_earlier();
   const PlaceInVolume at(grid, planes, high.in);
   if (!at.inside) return;
   const int front = deep.first_window(at.plane), back = deep.windows_end(at.plane);

@@ -79,6 +79,7 @@ GPU_DEVICE void add_rows(const T* row, int rows, int parts, int pitch, int colum
 template <class T, int kWide, class AnyAxis>
 GPU_KERNEL(kPoolThreads, kLastBlocks<AnyAxis>)
 pool3d_last(Average<T> op, LastGrid g, AnyAxis deep, AnyAxis high, AnyAxis wide) {
+  await_earlier();
   const int lows = 1 << g.lows_log2, parts = 1 << g.parts_log2;
   const int64_t number = block_id() * kPoolThreads + thread_id();
   const int low = static_cast<int>(number) & (lows - 1);

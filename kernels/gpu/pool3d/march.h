@@ -150,6 +150,7 @@ class MarchBlock {
 template <class T>
 GPU_KERNEL(kMarchThreads, 2)
 pool3d_march(Sums<T> op, March s) {
+  await_earlier();
   GPU_DYNAMIC_SHARED(Words, memory);
   const MarchBlock<T> block(op, s, reinterpret_cast<T*>(memory));
   using Plane = typename MarchBlock<T>::Plane;

@@ -26,6 +26,7 @@ inline constexpr int kPacksRows = kSize > 2 ? 3 : 2;
 template <class T, int kWide, int kSize, int kStride, int kPadding>
 GPU_KERNEL(kPoolThreads, 4)
 pool3d_packs(Average<T> op, Grid grid, Division planes, Axis deep, Axis high, Axis wide) {
+  await_earlier();
   constexpr int kRight = kSize - kStride > kPadding ? kSize - kStride - kPadding : 0;
   constexpr int kResults = kWide / kStride;
   constexpr int kPlanes = kPacksPlanes<kSize>, kLines = kPlanes * kPacksRows<kSize>;

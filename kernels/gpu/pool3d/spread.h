@@ -20,6 +20,7 @@ template <class T, int kWide>
 GPU_KERNEL(kPoolThreads)
 pool3d_spread(AverageGradient<T> op, Grid grid, Division planes, int rows, Axis deep, Axis high,
               Axis wide) {
+  await_earlier();
   const PlaceInVolume at(grid, planes, rows);
   if (!at.inside) return;
   const int column = at.column * kWide;

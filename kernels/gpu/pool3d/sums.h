@@ -106,6 +106,7 @@ GPU_DEVICE void sum_across(const float (&sums)[Rows::kCount][Windows::kCount], i
 template <class T, int kWide, int kSize, int kStride, int kPadding, bool kForward>
 GPU_KERNEL(kPoolThreads, kStride == 1 ? 3 : 4)
 pool3d_sums(Sums<T> op, Grid grid, Division planes, Axis deep, Axis high, Axis wide) {
+  await_earlier();
   using Windows = PackWindows<kWide, kSize, kStride, kPadding>;
   using Rows = SquareWindows<kSize, kStride, kPadding % kStride>;
   static_assert(!kForward || kStride == 1);

@@ -21,6 +21,7 @@ template <class T, int kWide, class AnyAxis>
 GPU_KERNEL(kPoolThreads, 4)
 pool3d_windows(Average<T> op, Grid grid, Division planes, int lanes_log2, AnyAxis deep,
                AnyAxis high, AnyAxis wide) {
+  await_earlier();
   const int lanes = 1 << lanes_log2, lane = thread_id() & (lanes - 1);
   const PlaceInVolume at(grid, planes, high.out,
                          (block_id() * kPoolThreads + thread_id()) >> lanes_log2);

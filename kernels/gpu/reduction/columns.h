@@ -141,6 +141,7 @@ GPU_DEVICE void merge_down(const ColumnsCall<T>& c, uint32_t first_task, const f
 template <class Op, class T, int kWide>
 GPU_KERNEL(kFoldThreads, 4)
 fold_columns(const GPU_CONSTANT ColumnsCall<T> c) {
+  await_earlier();
   GPU_SHARED(float, shared, kFoldPitch<kWide>* kWide);
   if (c.parts != nullptr) let_later_begin();
   const ColumnTiles& of = c.tiles;

@@ -133,9 +133,8 @@ int launch_merge_keys(const ReductionLayout& of, int64_t chunks, const ExtremeRe
                             Division(static_cast<uint32_t>(of.width)),
                             down,
                             to};
-  LaunchShape shape = {divide_up(results, kFoldThreads >> down), kFoldThreads};
-  shape.early = true;
-  return gpu::launch(merge_keys<T>, shape, ctx, call);
+  return gpu::launch(merge_keys<T>, {divide_up(results, kFoldThreads >> down), kFoldThreads}, ctx,
+                     call);
 }
 
 }  // namespace

@@ -116,6 +116,7 @@ GPU_DEVICE void store_indices(const uint32_t (&row)[kWide], Words* shared, int64
 template <class Op, class T, int kWide>
 GPU_KERNEL(kAloneThreads, 4)
 find_alone(const GPU_CONSTANT ExtremeAloneCall<T> c) {
+  await_earlier();
   GPU_SHARED(Words, shared, kWide == 1 ? 1 : kAloneThreads * kWide / 4);
   const auto task = static_cast<uint32_t>(block_id() * kAloneThreads) + thread_id();
   const bool ours = task < c.tasks;  // the others come along for the barrier

@@ -120,6 +120,7 @@ GPU_DEVICE void largest_down(const ExtremeColumnsCall<T>& c, const ColumnTask& t
 template <class Op, class T, int kWide>
 GPU_KERNEL(kFoldThreads, 4)
 find_in_columns(const GPU_CONSTANT ExtremeColumnsCall<T> c) {
+  await_earlier();
   GPU_SHARED(Key, shared, kFoldPitch<kWide> * kWide);
   if (c.keys != nullptr) let_later_begin();
   constexpr int kRows = kFoldRows<kWide>;

@@ -21,6 +21,7 @@ struct ExtremeFewCall {
 template <class Op, class T>
 GPU_KERNEL(kFewThreads)
 find_in_few(const ExtremeFewCall<T> c) {
+  await_earlier();
   GPU_DYNAMIC_SHARED(T, memory);
   Shelf<T>(memory, c.rows, c.n).fill(c.to.src);
   const auto row = static_cast<uint32_t>(block_id() * block_threads() + thread_id());

@@ -113,6 +113,7 @@ GPU_DEVICE Key largest_of_team(Key x, int team, Key* shared) {
 template <class Op, class T>
 GPU_KERNEL(kRowThreads, kRowBlocks<T>)
 find_in_rows(const GPU_CONSTANT ExtremeRowsCall<T> c) {
+  await_earlier();
   GPU_SHARED(Key, shared, kMostWaves);
   if (c.keys != nullptr) let_later_begin();
   const RowParts& rows = c.rows;

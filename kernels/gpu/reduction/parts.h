@@ -127,9 +127,7 @@ int launch_merge_parts(const float* parts, const ReductionLayout& of, int64_t ch
                               of.kept,
                               of.dst_step,
                               dst};
-  LaunchShape shape = {divide_up(results, 1 << across_log2), threads};
-  shape.early = true;
-  return gpu::launch(merge_parts<Op>, shape, ctx, call);
+  return gpu::launch(merge_parts<Op>, {divide_up(results, 1 << across_log2), threads}, ctx, call);
 }
 
 }  // namespace

@@ -180,6 +180,7 @@ struct RowsCall {
 template <class Op, class T>
 GPU_KERNEL(kRowThreads, kRowBlocks<T>)
 fold_rows(const GPU_CONSTANT RowsCall<T> c) {
+  await_earlier();
   GPU_SHARED(float, shared, kMostWaves);
   if (c.parts != nullptr) let_later_begin();
   const RowParts& rows = c.rows;

@@ -101,6 +101,7 @@ GPU_DEVICE void merge_down_numbers(const StateColumnsCall<Op, T>& c, uint32_t fi
 template <class Op, class T, int kWide>
 GPU_KERNEL(kFoldThreads, 4)
 fold_state_columns(const GPU_CONSTANT StateColumnsCall<Op, T> c) {
+  await_earlier();
   GPU_SHARED(float, shared, Op::Numbers::kSize* kStatePitch<kWide>);
   if (c.parts != nullptr) let_later_begin();
   const ColumnTiles& of = c.tiles;

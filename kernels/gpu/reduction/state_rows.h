@@ -72,6 +72,7 @@ struct StateRowsCall {
 template <class Op, class T>
 GPU_KERNEL(kRowThreads, kStateRowBlocks<T>)
 fold_state_rows(const GPU_CONSTANT StateRowsCall<Op, T> c) {
+  await_earlier();
   using N = typename Op::Numbers;
   GPU_SHARED(float, shared, N::kSize* kMostWaves);
   if (c.parts != nullptr) let_later_begin();

@@ -78,6 +78,7 @@ struct GradientEnds {
 template <class Op, class T, class U, int kPacks, int kEnds>
 GPU_KERNEL(kTeamThreads)
 softmax_backward_team(BackwardRows<T, U> p, int lanes_log2) {
+  await_earlier();
   const int lanes = 1 << lanes_log2, lane = thread_id() & (lanes - 1);
   const uint32_t row = static_cast<uint32_t>(block_id()) * (block_threads() >> lanes_log2) +
                        (thread_id() >> lanes_log2);
@@ -105,6 +106,7 @@ constexpr int kGradientPacks = 4;
 template <class Op, class T, class U>
 GPU_KERNEL(1024)
 softmax_backward_block(BackwardRows<T, U> p) {
+  await_earlier();
   GPU_SHARED(float, shared, kMostWaves);
   const int lane = thread_id(), lanes = block_threads(), chunk = kGradientPacks * lanes;
   int64_t at[3];

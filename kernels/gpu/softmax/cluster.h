@@ -25,6 +25,7 @@ constexpr int cluster_bound(bool many) { return many ? kClusterThreads * 5 / 4 :
 template <class Op, int kPacks, class T, class U>
 GPU_KERNEL(cluster_bound(kPacks > kRowPacks))
 softmax_cluster(ForwardRows<T, U> p) {
+  await_earlier();
   GPU_SHARED(float, shared, 2 * kMostWaves);
   GPU_SHARED(Mailbox, box, 1);
   GPU_SHARED(float, tables, 4 * kMostCluster);
@@ -57,6 +58,7 @@ softmax_cluster(ForwardRows<T, U> p) {
 template <class Op, int kPacks, class T, class U>
 GPU_KERNEL(cluster_bound(kPacks == 2 * kGradientPacks))
 softmax_backward_cluster(BackwardRows<T, U> p) {
+  await_earlier();
   GPU_SHARED(float, shared, kMostWaves);
   GPU_SHARED(Mailbox, box, 1);
   GPU_SHARED(float, tables, 2 * kMostCluster);

@@ -110,6 +110,7 @@ inline constexpr int kColumnRows = kWide == 4 && sizeof(T) == 4 ? 8 : 16;
 template <class Op, class T, class U, int kWide>
 GPU_KERNEL(kColumnThreads)
 softmax_columns(ForwardTiles<T, U> p) {
+  await_earlier();
   GPU_SHARED(Mailbox, box, 1);
   using P = Piece<T, kWide>;
   GPU_DYNAMIC_SHARED(P, parked);
@@ -160,6 +161,7 @@ inline constexpr int kGradientRows = kColumnRows<T, kWide> / 2;
 template <class Op, class T, class U, int kWide>
 GPU_KERNEL(kColumnThreads)
 softmax_backward_columns(BackwardTiles<T, U> p) {
+  await_earlier();
   GPU_SHARED(Mailbox, box, 1);
   using P = Piece<T, kWide>;
   GPU_DYNAMIC_SHARED(P, parked);

@@ -92,6 +92,7 @@ constexpr int kTeamThreads = 128;
 template <class Op, class T, class U, int kPacks, int kEnds>
 GPU_KERNEL(kTeamThreads)
 softmax_team(ForwardRows<T, U> p, int lanes_log2) {
+  await_earlier();
   const int lanes = 1 << lanes_log2, lane = thread_id() & (lanes - 1);
   const uint32_t row = static_cast<uint32_t>(block_id()) * (block_threads() >> lanes_log2) +
                        (thread_id() >> lanes_log2);
@@ -120,6 +121,7 @@ constexpr int kRowPacks = 8;
 template <class Op, class T, class U>
 GPU_KERNEL(1024)
 softmax_block(ForwardRows<T, U> p) {
+  await_earlier();
   GPU_SHARED(float, shared, 2 * kMostWaves);
   const int lane = thread_id(), lanes = block_threads(), chunk = kRowPacks * lanes;
   int64_t at[2];

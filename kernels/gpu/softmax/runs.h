@@ -61,6 +61,7 @@ GPU_DEVICE void for_each_of_lane(int n, int lane, F f) {
 template <class Op, class T, class U>
 GPU_KERNEL(kRunThreads)
 softmax_runs(ForwardRows<T, U> p, RunShape shape) {
+  await_earlier();
   GPU_DYNAMIC_SHARED(Words, memory);
   const Run run(shape, p.rows, p.n);
   const T* src = p.src + run.begin;
@@ -97,6 +98,7 @@ softmax_runs(ForwardRows<T, U> p, RunShape shape) {
 template <class Op, class T, class U>
 GPU_KERNEL(kRunThreads)
 softmax_backward_runs(BackwardRows<T, U> p, RunShape shape) {
+  await_earlier();
   GPU_DYNAMIC_SHARED(Words, memory);
   const Run run(shape, p.rows, p.n);
   const T* grad_rows = p.grad + run.begin;

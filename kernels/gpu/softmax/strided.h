@@ -28,6 +28,7 @@ struct StridedRows {
 template <class Op, class T, class U>
 GPU_KERNEL(kStridedThreads)
 softmax_strided(StridedRows<T, U, 2> p) {
+  await_earlier();
   GPU_SHARED(float, shared, 2 * kMostWaves);
   int64_t at[2];
   p.walk.offsets(static_cast<uint32_t>(block_id()), at);
@@ -72,6 +73,7 @@ bool is_held(const StridedRows<T, U, 2>& p) {
 template <class Op, class T, class U, bool kFull>
 GPU_KERNEL(kStridedThreads)
 softmax_held(StridedRows<T, U, 2> p, uint32_t rows, int lanes) {
+  await_earlier();
   GPU_SHARED(float, shared, 2 * kMostWaves);
   const int lane = thread_id() & (lanes - 1);
   const uint32_t row =
@@ -111,6 +113,7 @@ softmax_held(StridedRows<T, U, 2> p, uint32_t rows, int lanes) {
 template <class Op, class T, class U>
 GPU_KERNEL(kStridedThreads)
 softmax_backward_strided(StridedRows<T, U, 3> p) {
+  await_earlier();
   GPU_SHARED(float, shared, kMostWaves);
   int64_t at[3];
   p.walk.offsets(static_cast<uint32_t>(block_id()), at);

@@ -50,6 +50,7 @@ GPU_DEVICE void store_turned(U* to, int n, const U* from, int lanes, int lane) {
 template <class Op, class T, class U>
 GPU_KERNEL(kColumnThreads)
 softmax_turned(TurnedTiles<T, U> p) {
+  await_earlier();
   constexpr int kWide = kTurnedWide, kRows = kColumnRows<T, kWide>;
   GPU_DYNAMIC_SHARED(U, tile);
   MaxSum* const shared = parts_behind<MaxSum>(tile, p.tiles);

@@ -15,6 +15,7 @@ namespace {
 template <class Mode, class Sums, class T>
 GPU_KERNEL(kUpsampleThreads)
 upsample_backward(Image<T> image, Work work) {
+  await_earlier();
   const auto index = static_cast<uint32_t>(block_id() * block_threads() + thread_id());
   if (index >= work.threads) return;
   constexpr int kTaps = Mode::kTaps, kValues = Sums::kValues;
@@ -62,6 +63,7 @@ upsample_backward(Image<T> image, Work work) {
 template <class Sums, class T>
 GPU_KERNEL(kUpsampleThreads)
 upsample_nearest_backward(Image<T> image, Work work) {
+  await_earlier();
   const auto index = static_cast<uint32_t>(block_id() * block_threads() + thread_id());
   if (index >= work.threads) return;
   const Share share = share_of(work, index);

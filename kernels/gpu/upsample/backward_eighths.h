@@ -84,6 +84,7 @@ GPU_DEVICE void add_units(const Image<T>& image, const T* plane, int lead, int g
 template <class T>
 GPU_KERNEL(kEighthThreads, 2)
 upsample_backward_eighths(Image<T> image, Eighths of) {
+  await_earlier();
   constexpr int kSlots = kEighthGroups + 1;  // rows of sums of a team
   GPU_DYNAMIC_SHARED(float, sums);
   const Axis &columns = image.columns, &rows = image.rows;

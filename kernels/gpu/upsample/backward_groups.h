@@ -84,6 +84,7 @@ constexpr int kGroupBlocks = Sums::kWhole || Sums::kTimes > 4 ? 2 : kPartGroupBl
 template <class Sums, class T>
 GPU_KERNEL(kUpsampleThreads, kGroupBlocks<Sums>)
 upsample_backward_groups(Image<T> image, Work work) {
+  await_earlier();
   const auto index = static_cast<uint32_t>(block_id() * block_threads() + thread_id());
   if (index >= work.threads) return;
   constexpr int kTimes = Sums::kTimes, kTaps = Sums::Mode::kTaps, kAhead = kGroupsAhead<Sums>;

@@ -18,6 +18,7 @@ constexpr int kTileBlocks = Mode::kTaps * Columns::kWide + 2 * kHeld <= 24 ? 3 :
 template <class Mode, class Columns, class T, int kHeld>
 GPU_KERNEL(kUpsampleThreads, kTileBlocks<Mode, Columns, kHeld>)
 upsample_backward_tiles(Image<T> image, Tiles tiles) {
+  await_earlier();
   GPU_DYNAMIC_SHARED(float, finished);
   GPU_SHARED(RowTable<Mode>, table, 1);
   const auto id = static_cast<uint32_t>(block_id());

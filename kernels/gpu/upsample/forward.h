@@ -190,6 +190,7 @@ GPU_DEVICE void copy_rows(const Lanes& lanes, const Axis& rows, int begin, int e
 template <class Mode, class Lanes, class T>
 GPU_KERNEL(kUpsampleThreads, Lanes::kBlocks)
 upsample(Image<T> image, Work work) {
+  await_earlier();
   const auto index = static_cast<uint32_t>(block_id() * block_threads() + thread_id());
   if (index >= work.threads) return;
   constexpr int kTaps = Mode::kTaps, kValues = Lanes::kValues;

@@ -154,6 +154,7 @@ class ChannelColumns {
 template <class Columns, class T>
 GPU_KERNEL(kUpsampleThreads, 3)
 upsample_groups(Image<T> image, Work work) {
+  await_earlier();
   const auto index = static_cast<uint32_t>(block_id() * block_threads() + thread_id());
   if (index >= work.threads) return;
   using Mode = typename Columns::Mode;

@@ -131,6 +131,7 @@ class PeriodResults {
 template <class T>
 GPU_KERNEL(kUpsampleThreads, 3)
 upsample_periods(Image<T> image, Periods of) {
+  await_earlier();
   const auto id = static_cast<uint32_t>(block_id());
   const uint32_t rest = id / of.across, plane = rest / of.chunks;
   const int lane = static_cast<int>(id - rest * of.across) * block_threads() + thread_id();

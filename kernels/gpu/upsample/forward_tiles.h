@@ -131,6 +131,7 @@ struct RowTaps {
 template <class Mode, class Results, class T>
 GPU_KERNEL(kUpsampleThreads, Mode::kTaps > Results::kMostTaps ? 2 : 3)
 upsample_tiles(Image<T> image, Tiles tiles) {
+  await_earlier();
   constexpr int kTaps = Mode::kTaps, kWide = Results::kWide;
   GPU_DYNAMIC_SHARED(float, staged);
   GPU_SHARED(RowTable<Mode>, table, 1);

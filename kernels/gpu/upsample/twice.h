@@ -40,6 +40,7 @@ GPU_DEVICE Words doubled(const Unit<8>& x) {
 template <class T>
 GPU_KERNEL(kUpsampleThreads)
 nearest_twice(const T* in, T* out, Twice of) {
+  await_earlier();
   Unit<8> units[kTwiceUnits];
 #pragma unroll
   for (int k = 0; k < kTwiceUnits; ++k) {
@@ -61,6 +62,7 @@ nearest_twice(const T* in, T* out, Twice of) {
 template <class T>
 GPU_KERNEL(kUpsampleThreads)
 nearest_twice_backward(const T* in, T* out, Twice of) {
+  await_earlier();
   constexpr int kWide = kPack<T> / 2;
   Words high[kTwiceUnits], low[kTwiceUnits];
 #pragma unroll
