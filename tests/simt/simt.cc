@@ -305,7 +305,8 @@ int wave_size() { return running->order.wave; }
 
 void await_earlier() { running->current().has_awaited_earlier = true; }
 void end_kernel() {
-  if (!running->current().has_awaited_earlier) throw Error("a lane that has not awaited what is earlier");
+  if (!running->current().has_awaited_earlier)
+    throw Error("a lane that has not awaited what is earlier");
 }
 
 namespace {

@@ -1,9 +1,10 @@
 // Runs a GPU kernel on the CPU, lane by lane, each lane a fiber. What a GPU leaves undefined is an
 // error here: a barrier or a shuffle that some lanes do not reach, a shuffle whose lanes ask
 // differently, a write beyond a shared array, into one of a block that has not begun, more shared
-// memory than the device has, a kernel that does not wait for what was launched before it. Shared memory begins as NaN, and lanes can run in either order, so
-// that a barrier left out shows; so is what a lane copies asynchronously, until that lane waits for
-// it. Not modelled: copies of runs, memory order between blocks, bank conflicts, speed.
+// memory than the device has, a kernel that does not wait for what was launched before it. Shared
+// memory begins as NaN, and lanes can run in either order, so that a barrier left out shows; so is
+// what a lane copies asynchronously, until that lane waits for it. Not modelled: copies of runs,
+// memory order between blocks, bank conflicts, speed.
 #ifndef POLYOPS_TESTS_SIMT_SIMT_H_
 #define POLYOPS_TESTS_SIMT_SIMT_H_
 
@@ -50,8 +51,8 @@ int64_t block_id();
 int64_t grid_blocks();
 int wave_size();
 
-// What was launched before has ended, as here it has anyhow. Where a kernel ends for a lane that has
-// not asked: on a device it may have read or stored too soon.
+// What was launched before has ended, as here it has anyhow. Where a kernel ends for a lane that
+// has not asked: on a device it may have read or stored too soon.
 void await_earlier();
 void end_kernel();
 

@@ -131,8 +131,10 @@ AWAIT = "await_earlier();"
 
 
 def check_awaits(root: Path, file: Path) -> Iterator[tuple[int, str]]:
-    """Every kernel of a GPU waits for what was launched before it, gpu.h: kernels/gpu has one style,
-    in which a body ends with the first line that is a brace."""
+    """Every kernel of a GPU waits for what was launched before it (gpu.h).
+
+    A body ends with the first brace that begins a line, as clang-format has it.
+    """
     if not file.is_relative_to(root / "kernels" / "gpu"):
         return
     text = file.read_text(encoding="utf-8")

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from devices import found
 from fresh import output
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import polyops
 
@@ -220,6 +221,43 @@ def test_work_goes_to_the_current_stream(lifted: None) -> None:
             ours = torch.softmax(y, -1)
     side.synchronize()
     assert torch.equal(ours, expected)
+
+
+class Synchronized(TorchDispatchMode):
+    """The device is idle when a call begins."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        torch.cuda.synchronize()
+        return func(*args, **kwargs or {})
+
+
+@CUDA
+@pytest.mark.parametrize("dtype", [torch.float32, BF16])
+def test_kernels_wait_for_those_before_them(lifted: None, dtype: torch.dtype) -> None:
+    """Theirs and stock's in turn: on some devices ours are there before those have ended."""
+    x = inputs("cuda", 96, 1025, dtype=dtype)
+    weight, bias = (inputs("cuda", 1025, dtype=dtype, seed=seed) for seed in (2, 3))
+
+    def steps() -> list[torch.Tensor]:
+        y = x
+        with torch.no_grad():
+            for _ in range(50):  # an even number of signs
+                weight.neg_()
+                y = torch.cat([y[:, 512:], y[:, :512]], 1)
+                y = F.layer_norm(y, (1025,), weight, bias)
+                bias.neg_()
+                y = F.gelu(F.rms_norm(y, (1025,), bias)) + y.softmax(-1)
+        leaf = y.requires_grad_()
+        loss = F.layer_norm(leaf, (1025,), weight, bias).square().sum()
+        return [y.detach(), *torch.autograd.grad(loss, leaf)]
+
+    with Synchronized():
+        alone = steps()
+    for _ in range(20):
+        for mine, before in zip(steps(), alone, strict=True):
+            assert torch.equal(mine, before)
 
 
 @CUDA
