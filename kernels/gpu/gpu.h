@@ -114,10 +114,10 @@
 //   most_cluster(ctx)           blocks that a cluster may have; 1: there are none
 //   clusters_at_a_time(kernel, shape, ctx)    how many of such a launch run at the same time: of a
 //                               device's multiprocessors some are in no cluster
-//   await_earlier()             by all threads of every kernel, before they look at or store to the
-//                               device's memory: what was launched before has ended. On devices
-//                               that can, a kernel begins when the blocks of the one before it have
-//                               ended, which hides 1 to 1.7 us of an H200's launch
+//   await_earlier()             by all threads of every kernel, first of all: what was launched
+//                               before has ended. On devices that can, a kernel begins when the
+//                               blocks of the one before it have ended, which hides 1 to 1.7 us of
+//                               an H200's launch
 //   let_later_begin()           after that: the kernel behind this one may begin already when all
 //                               blocks have said so, or ended. For those whose sums it adds up: as
 //                               a rule its blocks only take room (max of 4096x50257: 193 -> 211 us)

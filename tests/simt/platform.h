@@ -89,7 +89,7 @@ inline void depart(Departures*, bool = true,
 }
 inline void await_departures(const Departures*, int) {}
 inline void before_runs() {}
-inline void let_later_begin() {}
+inline void let_later_begin() { simt::let_later_begin(); }
 inline void await_earlier() { simt::await_earlier(); }
 // None on devices of wide waves.
 inline int most_cluster(const polyops_context*) {

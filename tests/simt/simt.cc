@@ -304,10 +304,17 @@ int64_t grid_blocks() { return running->blocks; }
 int wave_size() { return running->order.wave; }
 
 void await_earlier() { running->current().has_awaited_earlier = true; }
-void end_kernel() {
-  if (!running->current().has_awaited_earlier)
+
+namespace {
+void require_awaited() {
+  if (!running->current().has_awaited_earlier) {
     throw Error("a lane that has not awaited what is earlier");
+  }
 }
+}  // namespace
+
+void let_later_begin() { require_awaited(); }
+void end_kernel() { require_awaited(); }
 
 namespace {
 

@@ -51,9 +51,10 @@ int64_t block_id();
 int64_t grid_blocks();
 int wave_size();
 
-// What was launched before has ended, as here it has anyhow. Where a kernel ends for a lane that
-// has not asked: on a device it may have read or stored too soon.
+// What was launched before has ended, as here it has anyhow. A lane that has not asked can neither
+// let others begin nor end its kernel: on a device it may have read or stored too soon.
 void await_earlier();
+void let_later_begin();
 void end_kernel();
 
 void barrier(const std::source_location& where);

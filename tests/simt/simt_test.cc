@@ -309,20 +309,6 @@ TEST(Simt, AWriteBeyondSharedMemoryIsAnError) {
 #endif
 
 // Where an access that a device makes to global memory alone must not go.
-TEST(Simt, ALaneThatDoesNotAwaitWhatIsEarlierIsAnError) {
-  for (const Order& order : kOrders) {
-    const auto fails_from = [&](int lanes) {
-      return failure(order, 64, [=] {
-        if (thread_id() < lanes) await_earlier();
-        end_kernel();
-      });
-    };
-    EXPECT_EQ(fails_from(64), "");
-    EXPECT_EQ(fails_from(63), "a lane that has not awaited what is earlier");
-    EXPECT_EQ(fails_from(0), "a lane that has not awaited what is earlier");
-  }
-}
-
 TEST(Simt, KnowsSharedMemory) {
   static const char tag = 0;
   int mine = 0;
@@ -333,6 +319,22 @@ TEST(Simt, KnowsSharedMemory) {
       if (!known || is_shared(&mine)) throw Error("taken for another memory");
     };
     EXPECT_EQ(failure(order, 64, lane, 64), "");
+  }
+}
+
+TEST(Simt, ALaneThatDoesNotAwaitWhatIsEarlierIsAnError) {
+  for (const Order& order : kOrders) {
+    for (const auto& then : {let_later_begin, end_kernel}) {
+      const auto failure_of = [&](int awaiting) {
+        return failure(order, 64, [=] {
+          if (thread_id() < awaiting) await_earlier();
+          then();
+        });
+      };
+      EXPECT_EQ(failure_of(64), "");
+      EXPECT_EQ(failure_of(63), "a lane that has not awaited what is earlier");
+      EXPECT_EQ(failure_of(0), "a lane that has not awaited what is earlier");
+    }
   }
 }
 

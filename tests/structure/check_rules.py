@@ -126,22 +126,22 @@ def check_kernels(root: Path, file: Path) -> Iterator[tuple[int, str]]:
             yield number, text
 
 
-KERNEL = re.compile(r"^GPU_KERNEL\(", re.MULTILINE)
+KERNEL = re.compile(r"^(?!\s*//)(?:.*\W)?GPU_KERNEL\(", re.MULTILINE)
 AWAIT = "await_earlier();"
 
 
 def check_awaits(root: Path, file: Path) -> Iterator[tuple[int, str]]:
-    """Every kernel of a GPU waits for what was launched before it (gpu.h).
-
-    A body ends with the first brace that begins a line, as clang-format has it.
-    """
+    """The first thing that a kernel of a GPU does is to wait for those before it (gpu.h)."""
     if not file.is_relative_to(root / "kernels" / "gpu"):
         return
     text = file.read_text(encoding="utf-8")
     for kernel in KERNEL.finditer(text):
-        body, _, _ = text[kernel.start() :].partition("\n}")
-        if AWAIT not in body:
-            yield text.count("\n", 0, kernel.start()) + 1, f"a kernel without {AWAIT}"
+        _, _, body = text[kernel.start() :].partition("{")
+        if not body.lstrip().startswith(AWAIT):
+            yield (
+                text.count("\n", 0, kernel.start()) + 1,
+                f"a kernel without its first {AWAIT}",
+            )
 
 
 RULES = (check_torch, check_environment, check_registry, check_kernels, check_awaits)
@@ -165,7 +165,8 @@ CLEAN = {
     "kernels/toy/toy.cc": '#include <toy_sdk/toy.h>\n#include "cpu/chip.h"\n',
     "kernels/onednn/runtime.cc": "#include <omp.h>\n#include <oneapi/dnnl/dnnl.hpp>\n",
     "kernels/gpu/gpu.h": '#include <cstdint>\n#include "platform.h"\n',
-    "kernels/gpu/twice.h": 2 * "GPU_KERNEL(64)\nf(int x) {\n  await_earlier();\n  g();\n}\n",
+    "kernels/gpu/twice.h": 2 * "GPU_KERNEL(64)\nf(int x) {\n  await_earlier();\n  g();\n}\n"
+    "// GPU_KERNEL(64) f() { *x = 1; }\nPOLYOPS_GPU_KERNEL(f)\n",
     "kernels/reference/relu.h": "#include <cstdint>\n",
     "kernels/reference/relu.cc": '#include "reference/relu.h"\n',
     "registry/loader.cc": '#include <dlfcn.h>\n#include "select.h"\n#include "polyops/abi.h"\n',
@@ -194,6 +195,7 @@ BREACHES = {
     "kernels/gpu/t.cu": "#include <cuda_runtime.h>",
     "kernels/cpu/u.cc": '#include "platform.h"',
     "kernels/gpu/v.cu": "GPU_KERNEL(64) f(int x) {}",
+    "kernels/gpu/w.cu": "template <class T> GPU_KERNEL(64) f(T x) { g(); await_earlier(); }",
     "kernels/reference/n.cc": "#include <immintrin.h>",
     "kernels/reference/o.cc": '#include "cpu/table.h"',
     "bindings/p.cc": '#  include <x>\nchar* x = getenv("X");',

@@ -234,30 +234,39 @@ class Synchronized(TorchDispatchMode):
 
 
 @CUDA
+@pytest.mark.parametrize("rows", [96, 1024])  # of 1024 parameters are copied first
 @pytest.mark.parametrize("dtype", [torch.float32, BF16])
-def test_kernels_wait_for_those_before_them(lifted: None, dtype: torch.dtype) -> None:
-    """Theirs and stock's in turn: on some devices ours are there before those have ended."""
-    x = inputs("cuda", 96, 1025, dtype=dtype)
+def test_kernels_wait_for_those_before_them(lifted: None, dtype: torch.dtype, rows: int) -> None:
+    """Theirs and stock's in turn: on some devices ours are there before those have ended.
+
+    Gradients of norms let the kernel behind them begin when they themselves do.
+    """
+    x = inputs("cuda", rows, 1025, dtype=dtype)
     weight, bias = (inputs("cuda", 1025, dtype=dtype, seed=seed) for seed in (2, 3))
 
-    def steps() -> list[torch.Tensor]:
+    def steps() -> torch.Tensor:
         y = x
-        with torch.no_grad():
-            for _ in range(50):  # an even number of signs
-                weight.neg_()
-                y = torch.cat([y[:, 512:], y[:, :512]], 1)
-                y = F.layer_norm(y, (1025,), weight, bias)
-                bias.neg_()
-                y = F.gelu(F.rms_norm(y, (1025,), bias)) + y.softmax(-1)
-        leaf = y.requires_grad_()
-        loss = F.layer_norm(leaf, (1025,), weight, bias).square().sum()
-        return [y.detach(), *torch.autograd.grad(loss, leaf)]
+        for _ in range(20):  # an even number of signs
+            weight.neg_()
+            y = torch.cat([y[:, 512:], y[:, :512]], 1)
+            y.neg_()
+            normal, mean, rstd = torch.native_layer_norm(y, (1025,), weight, bias, 1e-5)
+            bias.neg_()
+            gradients = torch.ops.aten.native_layer_norm_backward(
+                normal, y, (1025,), mean, rstd, weight, bias, [True] * 3
+            )
+            y = F.gelu(F.rms_norm(normal, (1025,), bias)) + gradients[0].softmax(-1)
+            y += gradients[1].relu() + gradients[2].softmax(0)
+        return y
 
-    with Synchronized():
-        alone = steps()
-    for _ in range(20):
-        for mine, before in zip(steps(), alone, strict=True):
-            assert torch.equal(mine, before)
+    with torch.no_grad():
+        with Synchronized():
+            alone = steps()
+        for _ in range(5):
+            polyops.reset_stats()
+            torch.cuda._sleep(50_000_000)  # for the host to be ahead
+            assert torch.equal(steps(), alone)
+            assert sum(op["hits"] for op in polyops.stats().values()) >= 7 * 20
 
 
 @CUDA

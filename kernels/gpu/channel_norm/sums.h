@@ -166,8 +166,8 @@ constexpr int kSumThreads = 512;  // so many that few rows are left to each
 template <class T>
 GPU_KERNEL(kSumThreads)
 channel_sums(const float* sums, int32_t rows, int32_t channels, ChannelResults to) {
-  GPU_SHARED(float, shared, 2 * kSumThreads);
   await_earlier();
+  GPU_SHARED(float, shared, 2 * kSumThreads);
   const auto first = static_cast<int32_t>(block_id() * kSumColumns);
   const int32_t c = first + thread_id() % kSumColumns;
   const int parts = block_threads() / kSumColumns;

@@ -76,11 +76,11 @@ constexpr int kSumColumns = 16, kSumRows = 32, kSumAtOnce = 9;
 template <class T>
 GPU_KERNEL(kSumColumns* kSumRows)
 add_parts(Shape shape, Sums<T> sums) {
+  await_earlier();
   GPU_SHARED(float, shared, kSumColumns* kSumRows);
   const int64_t row = Sums<T>::row(shape);
   const int64_t at = block_id() * kSumColumns + thread_id() % kSumColumns;
   float sum = 0;
-  await_earlier();
   if (at < row) {
     for (int32_t split = thread_id() / kSumColumns; split < sums.splits;
          split += kSumRows * kSumAtOnce) {

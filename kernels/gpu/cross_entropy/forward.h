@@ -173,8 +173,8 @@ inline LaunchShape end_shape(int64_t parts) {
 template <class T>
 GPU_KERNEL(kLossEndThreads)
 cross_entropy_end(const float* parts, int count, T* dst, float* total, bool mean) {
-  GPU_SHARED(float, shared, 2 * kMostWaves);
   await_earlier();
+  GPU_SHARED(float, shared, 2 * kMostWaves);
   float sums[2] = {0, 0};
   const int packs = count / 2, threads = block_threads();
 #pragma unroll 1

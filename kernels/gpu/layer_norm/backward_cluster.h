@@ -128,8 +128,8 @@ backward_cluster(BackwardCall<Norm, T, P> call, ClusterPlan plan) {
     }
     if (++stage == plan.stages) stage = 0, ++lap;
   }
-  let_later_begin();
   if (call.sums == nullptr) return;
+  let_later_begin();
   float* const out = call.sums + int64_t{walker} * Norm::kParameters * call.stride;
   share.finish(out + section.begin, call.stride);
 }

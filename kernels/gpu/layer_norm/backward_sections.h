@@ -145,7 +145,7 @@ backward_sections(BackwardCall<Norm, T, P> call, int32_t elements) {
     for (int i = 0; i < 2; ++i) in[i] = in_later[i];
     first = ring.round(first + kQuarters);
   }
-  let_later_begin();
+  if (call.sums != nullptr) let_later_begin();
   finish_columns<false>(call, columns, cut, lane, team, walker, section.begin, memory,
                         weights.words(), ring.kWords);
 }

@@ -141,7 +141,7 @@ backward_tiles(BackwardCall<Norm, T, P> call, Tiles tiles, int32_t all, int grou
   using OfTile = Tile<T, kEach>;
   GPU_SHARED(TileRow, rows, OfTile::kRows);
   GPU_DYNAMIC_SHARED(Words, memory);
-  let_later_begin();
+  if (call.sums != nullptr) let_later_begin();
   const int thread = thread_id();
   auto* const words = reinterpret_cast<typename OfTile::Word*>(memory);
   const GradRows<T> grads = {reinterpret_cast<T*>(memory + call.n * OfTile::kPitch / 4 + 1),

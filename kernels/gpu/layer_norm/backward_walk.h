@@ -16,7 +16,7 @@ backward_rows(BackwardCall<Norm, T, P> call, int team, int stages) {
   await_earlier();
   GPU_SHARED(float, shared, 4 * kMostWaves);
   GPU_DYNAMIC_SHARED(Words, memory);
-  let_later_begin();
+  if (call.sums != nullptr) let_later_begin();
   const int team_id = thread_id() / team, lane = thread_id() % team;
   const int first = first_wave(team);
   const BlockTurns turns(call.turns, block_id(), call.row_count);

@@ -23,6 +23,7 @@ template <class Norm, class T>
 GPU_KERNEL(kSumThreads, kSumBlocks)
 column_sums(const float* sums, int64_t stride, int32_t blocks, int32_t tiles, int groups_log2,
             Values grad_weight, Values grad_bias, int32_t n) {
+  await_earlier();
   GPU_SHARED(Words, shared, kSumThreads / 32 * kMostSumGroups);
   const int groups = 1 << groups_log2, parts = kSumThreads >> groups_log2;
   const auto block = static_cast<int32_t>(block_id());
@@ -34,7 +35,6 @@ column_sums(const float* sums, int64_t stride, int32_t blocks, int32_t tiles, in
   const int64_t row = Norm::kParameters * stride;
   const int part = thread_id() >> groups_log2;
   const float* from = sums + (is_bias ? stride : 0) + column + part * row;
-  await_earlier();
   if (out.data == nullptr) return;
   float sum[4] = {};
   for (int b = part; b < blocks && column < n; b += kSumRows * parts) {

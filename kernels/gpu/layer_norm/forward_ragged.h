@@ -56,7 +56,6 @@ struct CutAlike {
   const P* first;
   int32_t stride;
 
-  // Not as what nobody stores to: the kernel that does may run when this one begins.
   template <bool kGiven>
   GPU_DEVICE void read_pack(int32_t at, Raw& words) const {
 #pragma unroll
@@ -107,8 +106,7 @@ template <class Norm, class T, class P>
 GPU_KERNEL(kRaggedRow, kRaggedBlocks)
 forward_ragged(ForwardCall<Norm, T, P> call, Teams teams,
                CutParameters<T, P, Norm::kParameters> cut) {
-  // Behind cut_parameters(), which has begun when all that the rows come of has ended.
-  if (cut.copies == nullptr) await_earlier();
+  await_earlier();
   GPU_SHARED(float, shared, 2 * kMomentsShared);
   const uint32_t row = teams.row();
   const bool ours = row < static_cast<uint32_t>(call.row_count);  // all lanes come to the sums
@@ -130,7 +128,6 @@ forward_ragged(ForwardCall<Norm, T, P> call, Teams teams,
                                       [&](float pivot, float(&sums)[2], float* room) {
                                         return combine<Norm>(pivot, sums, of, room, call.inv_n);
                                       });
-  await_earlier();  // the copies
   if (!ours) return;
   if (of.lane == 0) store_moments(call, row, m);
   if (cut.copies != nullptr && of.cut.fits(dst)) {

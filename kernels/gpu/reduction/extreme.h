@@ -81,8 +81,8 @@ struct KeysCall {
 template <class T>
 GPU_KERNEL(kFoldThreads, 4)
 merge_keys(const GPU_CONSTANT KeysCall<T> c) {
-  GPU_SHARED(Key, shared, kFoldThreads);
   await_earlier();
+  GPU_SHARED(Key, shared, kFoldThreads);
   const int across_log2 = kFoldThreadsLog2 - c.down_log2;
   const int across = 1 << across_log2;
   const auto result =

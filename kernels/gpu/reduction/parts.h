@@ -74,9 +74,9 @@ GPU_DEVICE typename Op::Numbers merge_apart(typename Op::Numbers x, int across, 
 template <class Op>
 GPU_KERNEL(kMostMergeThreads)
 merge_parts(const GPU_CONSTANT PartsCall<Op> c) {
+  await_earlier();
   using N = typename Op::Numbers;
   GPU_SHARED(float, shared, N::kSize* kMergeSlots);
-  await_earlier();
   const int across = 1 << c.across_log2;
   const auto down = static_cast<uint32_t>(thread_id()) >> c.across_log2;
   const auto step = static_cast<uint32_t>(block_threads()) >> c.across_log2;
