@@ -138,10 +138,8 @@ def check_awaits(root: Path, file: Path) -> Iterator[tuple[int, str]]:
     for kernel in KERNEL.finditer(text):
         _, _, body = text[kernel.start() :].partition("{")
         if not body.lstrip().startswith(AWAIT):
-            yield (
-                text.count("\n", 0, kernel.start()) + 1,
-                f"a kernel without its first {AWAIT}",
-            )
+            number = text.count("\n", 0, kernel.start()) + 1
+            yield number, f"a kernel that does not begin with {AWAIT}"
 
 
 RULES = (check_torch, check_environment, check_registry, check_kernels, check_awaits)
