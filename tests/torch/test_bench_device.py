@@ -249,3 +249,20 @@ def test_bytes_between_elements_are_moved_too():
     assert nbytes(x[:, ::2]) == 96
     assert nbytes(torch.empty(6, 80, dtype=torch.bfloat16)[:, ::40]) == 12 * 32
     assert nbytes(x[:1].expand(5, 8), x[:1, :1]) == 5 * 16 + 2
+
+
+# The op, tensors that it reads every second element of, and those moved without gaps.
+STRIDED = [("relu", 1, 1), ("elu", 1, 1), ("_softmax", 1, 1), ("copy_", 1, 1)]
+STRIDED += [("gelu_backward", 2, 1), ("mish_backward", 2, 1), ("threshold_backward", 1, 2)]
+STRIDED += [("_log_softmax_backward_data", 1, 2), ("native_layer_norm", 1, 1 + 2 / 32)]
+
+
+@pytest.mark.parametrize(("overload", "apart", "dense"), STRIDED)
+def test_new_results_have_no_gaps(overload, apart, dense):
+    case = calls.make(small(overload, (32, 64), "strided", "float32"))
+    assert case.bytes == 32 * 64 * 4 * (2 * apart + dense)
+
+
+def test_what_is_changed_in_place_keeps_its_gaps():
+    case = calls.make(small("relu_", (32, 64), "strided", "float32"))
+    assert case.bytes == 32 * 64 * 4 * (2 + 2)

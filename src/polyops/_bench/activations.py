@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polyops._bench.inputs import Case, Inputs, in_place, nbytes, new_results
+from polyops._bench.inputs import Case, Inputs, in_place, nbytes, new_bytes, new_results
 
 aten: Any = torch.ops.aten
 
@@ -28,7 +28,7 @@ def _activation(inputs: Inputs, name: str, out: bool) -> Case:
         fn = partial(getattr(overloads, names[0]), x, **results)
     else:
         fn = partial(overloads.default, x)
-    return new_results(fn, nbytes(x, x))
+    return new_results(fn, nbytes(x) + new_bytes(x))
 
 
 def _gradient(inputs: Inputs, name: str, out: bool) -> Case:
@@ -39,7 +39,8 @@ def _gradient(inputs: Inputs, name: str, out: bool) -> Case:
         "elu_backward": (grad, 1, 1, 1, False, x),
         "log_sigmoid_backward": (grad, x, x if x.is_cpu else x.new_empty(0)),
     }
-    return _call(name, args[name], grad if out else None, nbytes(grad, x, grad))
+    moved = nbytes(grad, x) + new_bytes(grad)
+    return _call(name, args[name], grad if out else None, moved)
 
 
 def _glu(inputs: Inputs, name: str, out: bool) -> Case:
@@ -48,8 +49,9 @@ def _glu(inputs: Inputs, name: str, out: bool) -> Case:
     half = x.chunk(2, dim)[0]
     if name == "glu_backward":
         grad = inputs.randn(*half.shape)
-        return _call(name, (grad, x, dim), x if out else None, nbytes(grad, x, x))
-    moved = nbytes(x, half)
+        moved = nbytes(grad, x) + new_bytes(x)
+        return _call(name, (grad, x, dim), x if out else None, moved)
+    moved = nbytes(x) + new_bytes(half)
     if out:
         return new_results(partial(aten.glu.out, x, dim, out=torch.empty_like(half)), moved)
     return new_results(partial(torch.nn.functional.glu, x, dim), moved)

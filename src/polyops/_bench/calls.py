@@ -25,7 +25,7 @@ from polyops import _C
 from polyops._bench import activations, copies, joins, lookups, losses, reductions
 from polyops._bench.channel_norms import NORMS
 from polyops._bench.convolutions import convolution
-from polyops._bench.inputs import Case, Inputs, in_place, nbytes, new_results
+from polyops._bench.inputs import Case, Inputs, in_place, nbytes, new_bytes, new_results
 from polyops._bench.norms import layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
 from polyops._bench.pools import pool
 from polyops._bench.shapes import Spec
@@ -102,10 +102,11 @@ def _softmax(inputs: Inputs, name: str, out: bool) -> Case:
     """And _log_softmax."""
     x = inputs.input()
     dim = int(inputs.spec.option("dim", "-1")) % x.dim()
+    moved = nbytes(x) + new_bytes(x)
     if out:
         dst = torch.empty_like(x)
-        return new_results(partial(getattr(aten, name).out, x, dim, False, out=dst), nbytes(x, x))
-    return new_results(partial(getattr(torch, name), x, dim, False), nbytes(x, x))
+        return new_results(partial(getattr(aten, name).out, x, dim, False, out=dst), moved)
+    return new_results(partial(getattr(torch, name), x, dim, False), moved)
 
 
 def _softmax_backward(inputs: Inputs, name: str, out: bool) -> Case:
@@ -113,7 +114,7 @@ def _softmax_backward(inputs: Inputs, name: str, out: bool) -> Case:
     dim = int(inputs.spec.option("dim", "-1")) % x.dim()
     is_log = name.startswith("_log")
     y = inputs.typed(torch.log_softmax(x, dim) if is_log else torch.softmax(x, dim))
-    moved = nbytes(grad, y, grad)
+    moved = nbytes(grad, y) + new_bytes(grad)
     args = (grad, y, dim, y.dtype)
     if out:
         result = {"out" if is_log else "grad_input": torch.empty_like(grad)}
@@ -125,11 +126,11 @@ def _activation(inputs: Inputs, name: str, out: bool) -> Case:
     x = inputs.input()
     approx = inputs.spec.option("approx", "none")
     options = {"approximate": approx} if name.startswith("gelu") else {}
-    moved = nbytes(x, x)
     if name.endswith("_"):
         # gelu of a large number is that number: repeated, the values neither grow nor vanish.
         x += 10 if options else 0
-        return in_place(partial(getattr(aten, name).default, **options), x, moved)
+        return in_place(partial(getattr(aten, name).default, **options), x, nbytes(x, x))
+    moved = nbytes(x) + new_bytes(x)
     if out:
         return new_results(
             partial(getattr(aten, name).out, x, out=torch.empty_like(x), **options), moved
@@ -140,11 +141,11 @@ def _activation(inputs: Inputs, name: str, out: bool) -> Case:
 
 def _activation_backward(inputs: Inputs, name: str, out: bool) -> Case:
     grad, x = inputs.gradient(), inputs.input()
-    moved = nbytes(grad, x, grad)
     options: dict[str, Any] = {}
     args: tuple[Any, ...] = (grad, torch.relu(x), 0)
     if name == "gelu_backward":
         args, options = (grad, x), {"approximate": inputs.spec.option("approx", "none")}
+    moved = nbytes(*args[:2]) + new_bytes(grad)
     overloads = getattr(aten, name)
     if out:
         options["grad_input"] = torch.empty_like(grad)

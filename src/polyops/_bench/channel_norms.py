@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polyops._bench.inputs import Case, Inputs, nbytes, new_results
+from polyops._bench.inputs import Case, Inputs, nbytes, new_bytes, new_results
 
 aten: Any = torch.ops.aten
 
@@ -29,17 +29,16 @@ def group_norm(inputs: Inputs, name: str, out: bool) -> Case:
     x, weight, bias, numbers = _group_norm_inputs(inputs)
     args = (x, weight, bias, *numbers, 1e-5)
     if name == "native_group_norm":
+        moved = nbytes(x, weight, bias) + new_bytes(x)
         if out:
             y, mean, rstd = aten.native_group_norm.default(*args)
             fn = partial(aten.native_group_norm.out, *args, out0=y, out1=mean, out2=rstd)
-            return new_results(fn, nbytes(x, x, weight, bias))
-        return new_results(
-            partial(aten.native_group_norm.default, *args), nbytes(x, x, weight, bias)
-        )
+            return new_results(fn, moved)
+        return new_results(partial(aten.native_group_norm.default, *args), moved)
     grad = inputs.gradient()
     _, mean, rstd = aten.native_group_norm.default(*args)
     backward = (grad, x, mean, rstd, weight, *numbers, [True, True, True])
-    moved = nbytes(grad, x, x, weight, weight, bias)
+    moved = nbytes(grad, x, weight, weight, bias) + new_bytes(x)
     if out:
         results = {f"out{i}": torch.empty_like(t) for i, t in enumerate((x, weight, bias))}
         return new_results(
@@ -67,12 +66,12 @@ def batch_norm(inputs: Inputs, name: str, out: bool) -> Case:
     forward = "cudnn_batch_norm" if name.startswith("cudnn") else "native_batch_norm"
     call = getattr(aten, forward).default
     if name == forward:
-        return new_results(partial(call, *args), nbytes(x, x, *parameters))
+        return new_results(partial(call, *args), nbytes(x, *parameters) + new_bytes(x))
     grad = inputs.gradient()
     weight, _, *running = parameters
     _, mean, rstd, *reserve = call(*args)
     backward = getattr(aten, name).default
-    moved = nbytes(grad, x, x, weight, weight, weight)
+    moved = nbytes(grad, x, weight, weight, weight) + new_bytes(x)
     if reserve:
         fn = partial(backward, x, grad, weight, *running, mean, rstd, 1e-5, *reserve)
         return new_results(fn, moved)

@@ -74,6 +74,11 @@ def nbytes(*tensors: Tensor | None) -> int:
     return sum(_moved(t) for t in tensors if t is not None)
 
 
+def new_bytes(t: Tensor) -> int:
+    """What is moved to write a new tensor like it, in which nothing lies between elements."""
+    return t.numel() * t.element_size()
+
+
 def _moved(t: Tensor) -> int:
     strides = [stride for stride, n in zip(t.stride(), t.shape, strict=True) if n > 1 and stride]
     size = t.element_size()

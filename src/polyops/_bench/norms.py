@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polyops._bench.inputs import Case, Inputs, nbytes, new_results
+from polyops._bench.inputs import Case, Inputs, nbytes, new_bytes, new_results
 
 aten: Any = torch.ops.aten
 
@@ -22,7 +22,7 @@ def _layer_norm_inputs(inputs: Inputs) -> tuple[Tensor, list[int], Tensor, Tenso
 def layer_norm(inputs: Inputs, name: str, out: bool) -> Case:
     x, normalized, weight, bias = _layer_norm_inputs(inputs)
     args = (x, normalized, weight, bias, 1e-5)
-    moved = nbytes(x, x, weight, bias)
+    moved = nbytes(x, weight, bias) + new_bytes(x)
     if out:
         y, mean, rstd = torch.native_layer_norm(*args)
         fn = partial(aten.native_layer_norm.out, *args, out0=y, out1=mean, out2=rstd)
@@ -35,7 +35,7 @@ def layer_norm_backward(inputs: Inputs, name: str, out: bool) -> Case:
     grad = inputs.gradient()
     _, mean, rstd = torch.native_layer_norm(x, normalized, weight, bias, 1e-5)
     args = (grad, x, normalized, mean, rstd, weight, bias, [True, True, True])
-    moved = nbytes(grad, x, x, weight, weight, bias)
+    moved = nbytes(grad, x, weight, weight, bias) + new_bytes(x)
     if out:
         results = [torch.empty_like(t) for t in (x, weight, bias)]
         names = {f"out{i}": result for i, result in enumerate(results)}
@@ -51,7 +51,7 @@ def _rms_norm_inputs(inputs: Inputs) -> tuple[Tensor, list[int], Tensor]:
 def rms_norm(inputs: Inputs, name: str, out: bool) -> Case:
     x, normalized, weight = _rms_norm_inputs(inputs)
     fn = partial(aten._fused_rms_norm.default, x, normalized, weight, 1e-6)
-    return new_results(fn, nbytes(x, x, weight))
+    return new_results(fn, nbytes(x, weight) + new_bytes(x))
 
 
 def rms_norm_backward(inputs: Inputs, name: str, out: bool) -> Case:
@@ -61,5 +61,5 @@ def rms_norm_backward(inputs: Inputs, name: str, out: bool) -> Case:
     over = tuple(range(-len(normalized), 0))
     rstd = (wide.square().mean(over, keepdim=True) + 1e-6).rsqrt()
     args = (grad, x, normalized, rstd, weight, [True, True])
-    moved = nbytes(grad, x, x, weight, weight)
+    moved = nbytes(grad, x, weight, weight) + new_bytes(x)
     return new_results(partial(aten._fused_rms_norm_backward.default, *args), moved)

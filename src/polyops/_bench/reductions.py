@@ -120,8 +120,8 @@ def _cumsum(inputs: Inputs, name: str, out: bool) -> Case:
         return in_place(partial(aten.cumsum_.default, dim=dim), x.zero_(), nbytes(x, x))
     result = torch.empty(x.shape, dtype=x.dtype)
     if out:
-        return new_results(partial(aten.cumsum.out, x, dim, out=result), nbytes(x, x))
-    return new_results(partial(aten.cumsum.default, x, dim), nbytes(x, x))
+        return new_results(partial(aten.cumsum.out, x, dim, out=result), nbytes(x, result))
+    return new_results(partial(aten.cumsum.default, x, dim), nbytes(x, result))
 
 
 BUILDERS: dict[str, Callable[[Inputs, str, bool], Case]] = {
