@@ -6,6 +6,7 @@ too: its name is the CPU's, and it serves what no other family does there.
 
 from typing import Any
 
+import pytest
 import torch
 from both import Call, CallParts
 from torch.utils._pytree import tree_map
@@ -26,6 +27,9 @@ def found() -> list[str]:
 
 def on_harness() -> bool:
     return any(f["name"] == "simt" for f in polyops._C.families())
+
+
+CUDA = pytest.mark.skipif("cuda" not in found(), reason="no CUDA device that a family serves")
 
 
 def served_kernel_ops(device: str) -> set[str]:

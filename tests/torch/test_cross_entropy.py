@@ -24,6 +24,7 @@ from cross_entropy_calls import (
     reasons,
     scores,
 )
+from devices import CUDA
 
 import polyops
 
@@ -252,7 +253,7 @@ def test_copies_of_a_model(device: str) -> None:
     assert ran("backward") == 2
 
 
-@pytest.mark.skipif("cuda" not in DEVICES, reason="no CUDA device that a family serves")
+@CUDA
 def test_graph_replay() -> None:
     x, target = scores("cuda", 33, 1000), labels("cuda", 33, 1000)
     side = torch.cuda.Stream()
